@@ -1,0 +1,13 @@
+//! HTTP without I/O: bytes in, events and bytes out. Nothing in here opens a socket, reads a clock
+//! or knows who calls it.
+
+pub mod conditional;
+pub mod date;
+pub mod h1;
+pub mod head;
+pub mod media_type;
+pub mod method;
+pub mod path;
+pub mod range;
+pub mod status;
+pub mod target;

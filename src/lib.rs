@@ -1,0 +1,9 @@
+//! quoit: an io_uring, thread-per-core HTTP server for Linux.
+//!
+//! Folders are layers and imports point down only:
+//!
+//! ```text
+//! cli → supervisor → server → handler → service · net · observe → http · ring
+//! ```
+
+pub mod http;
