@@ -7,3 +7,5 @@
 //! ```
 
 pub mod http;
+#[allow(unsafe_code, reason = "the one layer that talks to the kernel")]
+pub mod ring;

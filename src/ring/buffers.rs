@@ -1,0 +1,220 @@
+//! Provided receive buffers: one pool per core that the kernel takes from and parsers give back to.
+//!
+//! A buffer is either the kernel's (it lies in the shared ring) or ours (a [`RecvBuf`], or a link in a
+//! socket's queue). An idle connection holds none. Input that must be kept while nobody reads it is copied
+//! to the heap, so that the pool always comes back (`socket` says when).
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::{IoUring, types::BufRingEntry};
+
+use super::core::Core;
+use super::sys;
+
+/// The buffer group's number; there is one group.
+pub(super) const GROUP: u16 = 0;
+
+/// No buffer: the end of a list of links.
+pub(super) const NONE: u16 = u16::MAX;
+
+/// The pool. Its memory is mapped once and never moves.
+pub(super) struct BufferPool {
+    // INVARIANT: `ring` maps `count` entries and `memory` maps `count * size` bytes, both until drop.
+    ring: NonNull<BufRingEntry>,
+    memory: NonNull<u8>,
+    count: u16,
+    size: u32,
+    tail: Cell<u16>,
+    /// Buffers that the kernel may take, as far as completions have told us.
+    free: Cell<u16>,
+    leaked: Cell<bool>,
+    /// Per buffer: the next one in its socket's queue, and the bytes received.
+    links: Vec<Cell<(u16, u32)>>,
+}
+
+impl BufferPool {
+    /// Maps `count` (a power of two) buffers of `size` bytes and registers them with `uring`.
+    pub(super) fn new(uring: &IoUring, count: u16, size: u32) -> io::Result<Self> {
+        assert!(count.is_power_of_two() && count < NONE, "the kernel masks the tail with count - 1");
+        let ring = sys::map_anonymous(count as usize * size_of::<BufRingEntry>(), false)?;
+        let memory = match sys::map_anonymous(count as usize * size as usize, true) {
+            Ok(memory) => memory,
+            Err(error) => {
+                sys::unmap(ring, count as usize * size_of::<BufRingEntry>());
+                return Err(error);
+            }
+        };
+        let pool = Self {
+            ring: ring.cast(),
+            memory,
+            count,
+            size,
+            tail: Cell::new(0),
+            free: Cell::new(0),
+            leaked: Cell::new(false),
+            links: vec![Cell::new((NONE, 0)); count as usize],
+        };
+        // SAFETY: the mapping is page-aligned, zeroed and holds `count` entries; it stays mapped until the
+        // ring is gone, because `Core` drops its ring before its pool.
+        unsafe {
+            uring.submitter().register_buf_ring_with_flags(pool.ring.as_ptr() as u64, count, GROUP, 0)?;
+        }
+        for id in 0..count {
+            pool.give(id);
+        }
+        Ok(pool)
+    }
+
+    /// Bytes in one buffer.
+    pub(super) fn buffer_bytes(&self) -> u32 {
+        self.size
+    }
+
+    /// Notes that the kernel took buffer `id` and put `len` bytes in it.
+    pub(super) fn taken(&self, id: u16, len: u32) {
+        self.free.set(self.free.get().saturating_sub(1));
+        self.links[id as usize].set((NONE, len));
+    }
+
+    /// Gives buffer `id` back to the kernel.
+    pub(super) fn give(&self, id: u16) {
+        debug_assert!(id < self.count);
+        let tail = self.tail.get();
+        // SAFETY: the index is masked to the mapped entries. The kernel reads only entries between its own
+        // head and the published tail, and this one lies beyond the tail until the store below; `id` was
+        // ours (taken, or new), so no other entry names the same memory.
+        unsafe {
+            let entry = self.ring.as_ptr().add((tail & (self.count - 1)) as usize);
+            (*entry).set_addr(self.memory.as_ptr().add(id as usize * self.size as usize) as u64);
+            (*entry).set_len(self.size);
+            (*entry).set_bid(id);
+            self.tail.set(tail.wrapping_add(1));
+            let shared_tail = BufRingEntry::tail(self.ring.as_ptr()) as *const AtomicU16;
+            (*shared_tail).store(self.tail.get(), Ordering::Release);
+        }
+        self.free.set(self.free.get() + 1);
+    }
+
+    /// Keeps the memory mapped for ever: the kernel did not let go of it.
+    pub(super) fn leak(&self) {
+        self.leaked.set(true);
+    }
+
+    /// Buffers the kernel may still take.
+    pub(super) fn free(&self) -> u16 {
+        self.free.get()
+    }
+
+    /// Whether less than a quarter is left: input nobody waits for is copied out from here on.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.free.get() < self.count / 4
+    }
+
+    /// The next buffer in `id`'s queue, and `id`'s length.
+    pub(super) fn link(&self, id: u16) -> (u16, u32) {
+        self.links[id as usize].get()
+    }
+
+    /// Makes `next` follow `id`.
+    pub(super) fn set_next(&self, id: u16, next: u16) {
+        let (_, len) = self.links[id as usize].get();
+        self.links[id as usize].set((next, len));
+    }
+
+    /// The received bytes of buffer `id`, which must be ours.
+    pub(super) fn bytes(&self, id: u16) -> &[u8] {
+        let (_, len) = self.link(id);
+        debug_assert!(len <= self.size);
+        // SAFETY: `id < count` and `len <= size` (both from the kernel's completion), so the range is
+        // mapped; while the buffer is ours the kernel does not write to it.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.memory.as_ptr().add(id as usize * self.size as usize),
+                len as usize,
+            )
+        }
+    }
+}
+
+impl Drop for BufferPool {
+    fn drop(&mut self) {
+        if self.leaked.get() {
+            return;
+        }
+        sys::unmap(self.ring.cast(), self.count as usize * size_of::<BufRingEntry>());
+        sys::unmap(self.memory, self.count as usize * self.size as usize);
+    }
+}
+
+/// Bytes received on a socket, in a provided buffer (given back on drop) or on the heap.
+///
+/// Keep it only while parsing. To hold input across a wait, call [`detach`](RecvBuf::detach) first: a
+/// provided buffer that waits for a slow handler is missing for everybody else on the core.
+pub struct RecvBuf {
+    source: Source,
+    start: u32,
+}
+
+enum Source {
+    Provided { core: Rc<Core>, id: u16 },
+    Heap(Vec<u8>),
+}
+
+impl RecvBuf {
+    pub(super) fn provided(core: Rc<Core>, id: u16) -> Self {
+        Self { source: Source::Provided { core, id }, start: 0 }
+    }
+
+    pub(super) fn heap(bytes: Vec<u8>) -> Self {
+        Self { source: Source::Heap(bytes), start: 0 }
+    }
+
+    /// Drops the first `n` bytes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.len());
+        self.start += n as u32;
+    }
+
+    /// Copies what is left to the heap and gives the provided buffer back.
+    pub fn detach(&mut self) {
+        if let Source::Provided { .. } = self.source {
+            let bytes = self.to_vec();
+            *self = Self::heap(bytes);
+        }
+    }
+}
+
+impl Deref for RecvBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let all = match &self.source {
+            Source::Provided { core, id } => core.pool.bytes(*id),
+            Source::Heap(bytes) => bytes,
+        };
+        &all[self.start as usize..]
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Source::Provided { core, id } = self {
+            core.pool.give(*id);
+        }
+    }
+}
+
+impl fmt::Debug for RecvBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecvBuf({} bytes)", self.len())
+    }
+}

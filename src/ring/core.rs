@@ -1,0 +1,510 @@
+//! The heart of the ring: the queues, the slots, and one turn of submit and collect.
+//!
+//! `Inner` is reached through a `RefCell` that no caller's code runs under: wakers only mark tasks ready,
+//! and everything handed out (buffers, futures) gives back through cells of its own. A slot is freed when
+//! the kernel can send no more completions for it; keys carry a generation all the same, so that a
+//! mistake here would be an ignored completion and not somebody else's data.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use slab::Slab;
+
+use super::buffers::BufferPool;
+use super::listener::ListenerSlot;
+use super::op::OpSlot;
+use super::probe::{self, SetupError};
+use super::socket::{SendSlot, SocketSlot};
+use super::sys;
+use super::timer::{TICK_MS, Wheel};
+
+/// Sizes of one core's ring. Every number is a bound that a peer meets, so each has its reason.
+#[derive(Clone, Debug)]
+pub struct RingConfig {
+    /// Submission entries: operations queued between two turns before an early submit. Default 2048; more
+    /// would only grow what one turn holds back.
+    pub submissions: u32,
+    /// Completion entries. Default 16384: multishot operations post many completions per submission.
+    pub completions: u32,
+    /// Provided receive buffers, a power of two. Default 512.
+    pub buffers: u16,
+    /// Bytes in each. Default 16 KiB: a whole request head at its limit, or a TLS record.
+    pub buffer_bytes: u32,
+    /// Buffers that one socket may hold unread before its receive is stopped and TCP pushes back on the
+    /// peer. Default 4.
+    pub held_buffers_max: u16,
+    /// Longest wait inside the kernel before the core parks in the executor. Default 1 ms: steady traffic
+    /// never pays for parking, and an idle core leaves the ring within a millisecond.
+    pub wait_max: Duration,
+}
+
+impl Default for RingConfig {
+    fn default() -> Self {
+        Self {
+            submissions: 2048,
+            completions: 16384,
+            buffers: 512,
+            buffer_bytes: 16 * 1024,
+            held_buffers_max: 4,
+            wait_max: Duration::from_millis(1),
+        }
+    }
+}
+
+/// What a ring has done, for tests and for `observe`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RingStats {
+    /// `io_uring_enter` calls.
+    pub enters: u64,
+    /// Completions collected.
+    pub completions: u64,
+    /// Times the core parked in the executor.
+    pub parks: u64,
+    /// Receives that found no provided buffer and were armed again later.
+    pub buffers_missing: u64,
+    /// Receives stopped because their socket held too many buffers.
+    pub receives_stopped: u64,
+    /// Times input was copied out of the pool because buffers were scarce.
+    pub inputs_evicted: u64,
+    /// Sends that did not complete within their batch and had to wait for the peer.
+    pub sends_waited: u64,
+    /// Early submits because the queue was full.
+    pub queue_full: u64,
+}
+
+/// Kinds of completions; the low byte of `user_data`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Nobody waits: close, shutdown, cancel, the park timer.
+    Ignore = 0,
+    Accept = 1,
+    Recv = 2,
+    Send = 3,
+    Op = 4,
+    /// A send of the current batch: posts a completion only when it failed or fell short.
+    Batch = 5,
+}
+
+impl Kind {
+    /// Whether exactly one final completion is certain to come, which `in_flight` counts.
+    fn is_counted(data: u64) -> bool {
+        data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Batch as u64
+    }
+}
+
+/// Index and generation of a slot, packed with a kind into `user_data`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Key {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl Key {
+    pub(super) fn user_data(self, kind: Kind) -> u64 {
+        (self.generation as u64) << 40 | (self.index as u64) << 8 | kind as u64
+    }
+
+    pub(super) fn from_user_data(data: u64) -> Self {
+        Self { index: (data >> 8) as u32, generation: (data >> 40) as u32 }
+    }
+
+    /// As a token of the timer wheel; bit 0 tells sockets from operations.
+    pub(super) fn token(self, is_socket: bool) -> u64 {
+        self.user_data(Kind::Ignore) | is_socket as u64
+    }
+}
+
+pub(super) struct Core {
+    pub(super) inner: RefCell<Inner>,
+    pub(super) pool: BufferPool,
+    pub(super) config: RingConfig,
+    /// Read once per turn; requests use these instead of the clock.
+    pub(super) now: Cell<Instant>,
+    pub(super) unix_seconds: Cell<u64>,
+    pub(super) stopping: Cell<bool>,
+}
+
+pub(super) struct Inner {
+    // Declared first, dropped first: the kernel lets go of the pool's memory before it is unmapped.
+    pub(super) uring: IoUring,
+    pub(super) enter_fd: EnterFd,
+    pub(super) event: OwnedFd,
+    pub(super) sockets: Slab<SocketSlot>,
+    pub(super) sends: Slab<SendSlot>,
+    pub(super) listeners: Slab<ListenerSlot>,
+    pub(super) ops: Slab<OpSlot>,
+    /// Sends of this batch that post no completion when they succeed.
+    pub(super) batch: Vec<Key>,
+    /// Sockets whose receive found no buffer, waiting for some to come back.
+    pub(super) starved: VecDeque<Key>,
+    pub(super) spare_buffers: Vec<Vec<u8>>,
+    pub(super) wheel: Wheel,
+    fired: Vec<(u64, u64)>,
+    completions: Vec<cqueue::Entry>,
+    pub(super) tick: u64,
+    started: Instant,
+    next_generation: u32,
+    /// Operations that will still post a completion; the ring must not be freed before they have.
+    pub(super) in_flight: usize,
+    pub(super) park_timer: Option<u64>,
+    pub(super) park_timespec: Box<types::Timespec>,
+    pub(super) stats: RingStats,
+}
+
+/// The ring's descriptor for `io_uring_enter`: registered, which spares a look-up per call, or plain.
+#[derive(Clone, Copy)]
+pub(super) struct EnterFd {
+    fd: RawFd,
+    flags: u32,
+}
+
+const ENTER_GETEVENTS: u32 = 1;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+const ENTER_REGISTERED_RING: u32 = 1 << 4;
+const REGISTER_RING_FDS: u32 = 20;
+
+/// Pooled output buffers kept per core, and the capacity above which one is not kept.
+const SPARE_BUFFERS_MAX: usize = 256;
+const SPARE_CAPACITY_MAX: usize = 64 * 1024;
+
+/// One core's ring. Clones share it; it never leaves its thread.
+#[derive(Clone)]
+pub struct Ring {
+    pub(super) core: Rc<Core>,
+}
+
+impl Ring {
+    /// Makes the ring on the calling thread, which must be the one that uses it.
+    ///
+    /// # Errors
+    /// Names what the kernel refused and the remedy.
+    pub fn new(config: RingConfig) -> Result<Self, SetupError> {
+        let uring = probe::build(config.submissions, config.completions)?;
+        let pool = BufferPool::new(&uring, config.buffers, config.buffer_bytes)
+            .map_err(|error| SetupError::from_io("receive buffers", error))?;
+        let event = sys::eventfd(true).map_err(|error| SetupError::from_io("an eventfd", error))?;
+        uring
+            .submitter()
+            .register_eventfd(event.as_raw_fd())
+            .map_err(|error| SetupError::from_io("the wake-up eventfd", error))?;
+        let enter_fd = EnterFd::register(uring.as_raw_fd());
+        let now = Instant::now();
+        let mut inner = Inner {
+            uring,
+            enter_fd,
+            event,
+            sockets: Slab::new(),
+            sends: Slab::new(),
+            listeners: Slab::new(),
+            ops: Slab::new(),
+            batch: Vec::new(),
+            starved: VecDeque::new(),
+            spare_buffers: Vec::new(),
+            wheel: Wheel::new(),
+            fired: Vec::new(),
+            completions: Vec::new(),
+            tick: 0,
+            started: now,
+            next_generation: 0,
+            in_flight: 0,
+            park_timer: None,
+            park_timespec: Box::new(types::Timespec::new()),
+            stats: RingStats::default(),
+        };
+        inner.uring.completion().disable_eventfd();
+        let core = Core {
+            inner: RefCell::new(inner),
+            pool,
+            config,
+            now: Cell::new(now),
+            unix_seconds: Cell::new(sys::unix_seconds()),
+            stopping: Cell::new(false),
+        };
+        Ok(Self { core: Rc::new(core) })
+    }
+
+    /// The time of the current turn; no system call.
+    pub fn now(&self) -> Instant {
+        self.core.now.get()
+    }
+
+    /// Seconds since the Unix epoch at the current turn; no system call.
+    pub fn unix_seconds(&self) -> u64 {
+        self.core.unix_seconds.get()
+    }
+
+    /// An empty buffer from the core's pool, for [`Payload`](super::Payload).
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.core.inner.borrow_mut().spare_buffers.pop().unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    /// Gives back a buffer that was not sent.
+    pub fn give_buffer(&self, buffer: Vec<u8>) {
+        self.core.inner.borrow_mut().keep_buffer(buffer);
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> RingStats {
+        self.core.inner.borrow().stats
+    }
+
+    /// Sockets, operations and free receive buffers right now; what a leak test compares.
+    pub fn usage(&self) -> (usize, usize, u16) {
+        let inner = self.core.inner.borrow();
+        (inner.sockets.len(), inner.ops.len() + inner.sends.len(), self.core.pool.free())
+    }
+}
+
+impl EnterFd {
+    /// Registers the ring's own descriptor (5.18); falls back to the plain one.
+    fn register(fd: RawFd) -> Self {
+        #[repr(C)]
+        struct Update {
+            offset: u32,
+            reserved: u32,
+            data: u64,
+        }
+        let mut update = Update { offset: u32::MAX, reserved: 0, data: fd as u64 };
+        // SAFETY: the kernel reads and writes one io_uring_rsrc_update, whose layout `Update` repeats and
+        // which lives across the call.
+        let registered =
+            unsafe { libc::syscall(libc::SYS_io_uring_register, fd, REGISTER_RING_FDS, &raw mut update, 1) };
+        if registered == 1 {
+            Self { fd: update.offset as RawFd, flags: ENTER_REGISTERED_RING }
+        } else {
+            Self { fd, flags: 0 }
+        }
+    }
+
+    /// One `io_uring_enter`: submits, runs deferred work, waits for `want` completions up to `timeout`.
+    fn enter(self, submit: u32, want: u32, timeout: Option<&types::Timespec>) -> io::Result<()> {
+        let mut flags = ENTER_GETEVENTS | self.flags;
+        let args = match timeout {
+            Some(timespec) => {
+                flags |= ENTER_EXT_ARG;
+                types::SubmitArgs::new().timespec(timespec)
+            }
+            None => types::SubmitArgs::new(),
+        };
+        let (arg, size) = match timeout {
+            Some(_) => ((&raw const args).cast::<libc::c_void>(), size_of::<types::SubmitArgs<'_, '_>>()),
+            None => (std::ptr::null(), 0),
+        };
+        // SAFETY: `args`, and the timespec it points to, live across the call; the queues were set up by
+        // the io-uring crate, and entries were pushed with memory their slots own.
+        let result =
+            unsafe { libc::syscall(libc::SYS_io_uring_enter, self.fd, submit, want, flags, arg, size) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+impl Inner {
+    /// The next generation; 24 bits, as `user_data` carries them.
+    pub(super) fn generation(&mut self) -> u32 {
+        self.next_generation = (self.next_generation + 1) & 0xff_ffff;
+        self.next_generation
+    }
+
+    /// Queues one entry. When the queue is full, what is in it is submitted first.
+    ///
+    /// Whatever memory `entry` names must belong to a slot until its completion (or its batch) is done.
+    pub(super) fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: the caller's promise above.
+        while unsafe { self.uring.submission().push(entry) }.is_err() {
+            self.submit_full_queue();
+        }
+    }
+
+    /// Queues linked entries; both land in the same submission, or the link would be cut.
+    pub(super) fn push_linked(&mut self, first: &squeue::Entry, second: &squeue::Entry) {
+        loop {
+            let mut queue = self.uring.submission();
+            if queue.capacity() - queue.len() >= 2 {
+                // SAFETY: as in `push`; there is room for both.
+                unsafe {
+                    let pushed = queue.push(first).is_ok() && queue.push(second).is_ok();
+                    debug_assert!(pushed);
+                }
+                return;
+            }
+            drop(queue);
+            self.submit_full_queue();
+        }
+    }
+
+    #[cold]
+    fn submit_full_queue(&mut self) {
+        self.stats.queue_full += 1;
+        self.enter(0, None);
+    }
+
+    /// Submits everything queued and runs deferred work.
+    pub(super) fn enter(&mut self, want: u32, timeout: Option<&types::Timespec>) {
+        let queued = self.uring.submission().len() as u32;
+        self.stats.enters += 1;
+        if let Err(error) = self.enter_fd.enter(queued, want, timeout) {
+            match error.raw_os_error() {
+                // A signal, the end of the wait, or a completion queue that must be emptied first: the turn
+                // goes on with what there is, and the next one submits the rest.
+                Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => {}
+                _ => panic!("io_uring_enter failed in a way that no retry mends: {error}"),
+            }
+        }
+    }
+
+    pub(super) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.spare_buffers.len() < SPARE_BUFFERS_MAX
+            && (1..=SPARE_CAPACITY_MAX).contains(&buffer.capacity())
+        {
+            buffer.clear();
+            self.spare_buffers.push(buffer);
+        }
+    }
+
+    /// Asks the kernel to end the operation with this `user_data`. Its completion still comes.
+    pub(super) fn cancel(&mut self, user_data: u64) {
+        let entry = opcode::AsyncCancel::new(user_data).build();
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+    }
+
+    /// Closes `fd` with the next submission.
+    pub(super) fn close(&mut self, fd: RawFd) {
+        let entry = opcode::Close::new(types::Fd(fd)).build();
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+    }
+}
+
+impl Core {
+    /// One turn: submit and collect, waiting up to `wait` for the first completion; then settle sends, fire
+    /// timers and arm starved receives. Tells how many completions came.
+    pub(super) fn turn(self: &Rc<Self>, wait: Option<Duration>) -> usize {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        match wait {
+            Some(wait) => {
+                let timespec = types::Timespec::new().nsec(wait.subsec_nanos()).sec(wait.as_secs());
+                inner.enter(1, Some(&timespec));
+            }
+            None => inner.enter(0, None),
+        }
+        self.read_clock(inner);
+        let collected = self.collect(inner);
+        if inner.uring.submission().is_empty() {
+            inner.settle_batch();
+        }
+        self.fire_timers(inner);
+        if !inner.starved.is_empty() {
+            inner.feed_starved(&self.pool);
+        }
+        collected
+    }
+
+    fn read_clock(&self, inner: &mut Inner) {
+        let now = Instant::now();
+        self.now.set(now);
+        self.unix_seconds.set(sys::unix_seconds());
+        inner.tick = now.duration_since(inner.started).as_millis() as u64 / TICK_MS;
+    }
+
+    fn collect(self: &Rc<Self>, inner: &mut Inner) -> usize {
+        let mut completions = std::mem::take(&mut inner.completions);
+        completions.extend(inner.uring.completion());
+        let collected = completions.len();
+        for completion in completions.drain(..) {
+            let data = completion.user_data();
+            let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
+            if Kind::is_counted(data) && !cqueue::more(flags) {
+                inner.in_flight -= 1;
+            }
+            match data & 0xff {
+                k if k == Kind::Recv as u64 => {
+                    inner.handle_recv(&self.pool, &self.config, key, result, flags)
+                }
+                k if k == Kind::Send as u64 => inner.handle_send(key, result),
+                k if k == Kind::Batch as u64 => inner.handle_batch_failure(key, result),
+                k if k == Kind::Accept as u64 => inner.handle_accept(key, result, flags),
+                k if k == Kind::Op as u64 => inner.handle_op(key, result),
+                _ => {}
+            }
+        }
+        inner.completions = completions;
+        inner.stats.completions += collected as u64;
+        collected
+    }
+
+    fn fire_timers(&self, inner: &mut Inner) {
+        let mut fired = std::mem::take(&mut inner.fired);
+        inner.wheel.advance(inner.tick, &mut fired);
+        for (due, token) in fired.drain(..) {
+            let key = Key::from_user_data(token);
+            if token & 1 == 1 {
+                inner.check_deadline(key, due);
+            } else {
+                inner.handle_op(key, 0);
+            }
+        }
+        inner.fired = fired;
+    }
+}
+
+impl Drop for Core {
+    /// Ends every operation and waits for the last completions, so that the kernel holds no memory of ours
+    /// when it is freed. If it does not let go within a second, the memory is leaked instead.
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut();
+        for (_, socket) in inner.sockets.iter() {
+            sys::shutdown(socket.fd, libc::SHUT_RDWR);
+        }
+        let _ = inner.uring.submitter().register_sync_cancel(None, types::CancelBuilder::any());
+        let step = types::Timespec::new().nsec(10_000_000);
+        for _ in 0..100 {
+            inner.enter(0, None);
+            for completion in inner.uring.completion() {
+                if Kind::is_counted(completion.user_data()) && !cqueue::more(completion.flags()) {
+                    inner.in_flight -= 1;
+                }
+            }
+            if inner.in_flight == 0 {
+                break;
+            }
+            inner.enter(1, Some(&step));
+        }
+        for (_, socket) in inner.sockets.iter() {
+            socket.close_now();
+        }
+        for (_, listener) in inner.listeners.iter_mut() {
+            listener.close_queue();
+        }
+        if inner.in_flight > 0 {
+            self.pool.leak();
+            for slot in inner.ops.drain() {
+                std::mem::forget(slot);
+            }
+            for slot in inner.sends.drain() {
+                std::mem::forget(slot);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_user_data() {
+        for key in [Key { index: 0, generation: 0 }, Key { index: u32::MAX, generation: 0xff_ffff }] {
+            for kind in [Kind::Ignore, Kind::Accept, Kind::Recv, Kind::Send, Kind::Op] {
+                let data = key.user_data(kind);
+                assert_eq!(Key::from_user_data(data), key);
+                assert_eq!(data & 0xff, kind as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The driver: the task that turns the ring, waits in it while there is traffic, and parks the core in the
+//! executor when there is none.
+//!
+//! While busy it costs one `io_uring_enter` per turn, which both submits what the tasks queued and collects
+//! what happened. Before it waits in the kernel it makes sure that no other task is ready, by yielding until
+//! nobody else ran. Waiting is bounded (`RingConfig::wait_max`), because glommio's own rings are not looked
+//! at meanwhile. A wait that ends empty parks: the ring's eventfd is switched on by a store, one more turn
+//! catches what came in between, and glommio sleeps on the eventfd with everything else it watches.
+
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+
+use glommio::io::PollableFd;
+use io_uring::{opcode, types};
+
+use super::core::{Core, Kind, Ring};
+use super::task::{polls, yield_now};
+use super::timer::TICK_MS;
+
+/// Yields before a turn that will not wait: tasks that keep each other busy must not keep the ring from
+/// turning.
+const YIELDS_MAX: u32 = 4;
+
+/// The eventfd, lent to the executor; `Inner` owns it.
+struct Event(RawFd);
+
+impl AsRawFd for Event {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Ring {
+    /// Drives the ring; the future ends soon after [`stop`](Self::stop). Spawn it once per ring, in the
+    /// task queue of the connections.
+    pub async fn drive(&self) {
+        let core = self.core.clone();
+        let event = Event(core.inner.borrow().event.as_raw_fd());
+        let event = PollableFd::new(event).expect("the driver runs on an executor");
+        while !core.stopping.get() {
+            let wait = others_are_idle().await.then_some(core.config.wait_max);
+            let collected = core.turn(wait);
+            if collected == 0 && wait.is_some() && core.is_quiet() {
+                core.park(&event).await;
+            }
+        }
+    }
+
+    /// Ends the driver at its next turn.
+    pub fn stop(&self) {
+        self.core.stopping.set(true);
+        // The driver may be parked.
+        let inner = self.core.inner.borrow();
+        // SAFETY: the array lives across the call; the descriptor is the ring's own.
+        unsafe { libc::write(inner.event.as_raw_fd(), 1u64.to_ne_bytes().as_ptr().cast(), 8) };
+    }
+}
+
+/// Yields until no spawned task ran in between (true), or `YIELDS_MAX` times.
+async fn others_are_idle() -> bool {
+    for _ in 0..YIELDS_MAX {
+        let before = polls();
+        yield_now().await;
+        if polls() == before {
+            return true;
+        }
+    }
+    false
+}
+
+impl Core {
+    /// Whether nothing is queued.
+    fn is_quiet(&self) -> bool {
+        self.inner.borrow_mut().uring.submission().is_empty()
+    }
+
+    async fn park(self: &Rc<Self>, event: &PollableFd<Event>) {
+        self.inner.borrow_mut().uring.completion().enable_eventfd();
+        self.arm_park_timer();
+        // What completed before the eventfd was on did not signal it.
+        let collected = self.turn(None);
+        if collected == 0 && self.is_quiet() && !self.stopping.get() {
+            self.inner.borrow_mut().stats.parks += 1;
+            if event.readable().await.is_ok() {
+                drain(event.as_raw_fd());
+            }
+        }
+        self.inner.borrow_mut().uring.completion().disable_eventfd();
+    }
+
+    /// Makes the ring wake up for the next timer; one that is armed and early enough is left alone.
+    fn arm_park_timer(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(due) = inner.wheel.next_due() else { return };
+        if inner.park_timer.is_some_and(|armed| armed > inner.tick && armed <= due) {
+            return;
+        }
+        inner.park_timer = Some(due);
+        let wait_ms = (due.saturating_sub(inner.tick)).max(1) * TICK_MS;
+        *inner.park_timespec =
+            types::Timespec::new().sec(wait_ms / 1000).nsec((wait_ms % 1000) as u32 * 1_000_000);
+        // The kernel copies the time when it takes the entry, which the next turn makes it do.
+        let entry = opcode::Timeout::new(&raw const *inner.park_timespec).build();
+        inner.push(&entry.user_data(Kind::Ignore as u64));
+    }
+}
+
+/// Empties the eventfd's counter.
+fn drain(fd: RawFd) {
+    // SAFETY: `Inner` owns the eventfd, and the core, which outlives this call, owns `Inner`.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut count = [0u8; 8];
+    // SAFETY: the array lives across the call; the descriptor does not block.
+    unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+}

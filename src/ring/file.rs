@@ -1,0 +1,160 @@
+//! Files below a root directory. Opening and cold reads are ring operations, so that a slow disk stalls a
+//! request and never the core; bytes in the page cache are read at once by a call that refuses to wait.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use io_uring::{opcode, types};
+
+use super::core::{Core, Ring};
+use super::op::{self, OpPayload};
+use super::sys;
+
+/// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH).
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+}
+
+impl Root {
+    /// Opens the directory. Blocking: for start-up.
+    ///
+    /// # Errors
+    /// The kernel's: not found, not a directory, no permission.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        use std::os::unix::ffi::OsStrExt;
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        // SAFETY: the path is NUL-terminated and lives across the call; a result >= 0 is a new descriptor.
+        unsafe {
+            let fd =
+                sys::check(libc::open(path.as_ptr(), libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC))?;
+            Ok(Self { fd: OwnedFd::from_raw_fd(fd) })
+        }
+    }
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Length in bytes.
+    pub len: u64,
+    /// Time of the last modification: whole seconds since the Unix epoch.
+    pub modified_s: i64,
+    /// And the nanoseconds beyond.
+    pub modified_ns: u32,
+    /// Time of the last change of the inode in ns; with `inode` it tells a replaced file.
+    pub changed_ns: i128,
+    /// Inode number.
+    pub inode: u64,
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// What [`File::read_now`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadNow {
+    /// This many bytes; 0 at the end of the file.
+    Bytes(usize),
+    /// Not in the page cache: use [`File::read_at`].
+    Wait,
+}
+
+/// An open file.
+pub struct File {
+    core: Rc<Core>,
+    fd: OwnedFd,
+}
+
+impl Ring {
+    /// Opens `path`, relative to `root`, for reading. Never leaves the root, by `..`, by an absolute path
+    /// or by a link; never blocks on a FIFO.
+    ///
+    /// # Errors
+    /// The kernel's; `EXDEV` when the path would leave the root, `ELOOP` for too many links.
+    pub async fn open(&self, root: &Root, path: &[u8]) -> io::Result<File> {
+        let path = CString::new(path)?;
+        let how = types::OpenHow::new()
+            .flags((libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64)
+            .resolve(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS);
+        let how = Box::new(how);
+        let entry =
+            opcode::OpenAt2::new(types::Fd(root.fd.as_raw_fd()), path.as_ptr(), &raw const *how).build();
+        let (result, _) = op::submit(&self.core, entry, OpPayload::Open(path, how)).await;
+        let fd = op::to_result(result)?;
+        // SAFETY: the completed open made this descriptor for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        Ok(File { core: self.core.clone(), fd })
+    }
+}
+
+impl File {
+    /// Looks at the inode. The open just loaded it, and AT_STATX_DONT_SYNC keeps network file systems from
+    /// asking their server: this does not block.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        let mut raw = MaybeUninit::<libc::statx>::zeroed();
+        let mask =
+            libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_MTIME | libc::STATX_CTIME | libc::STATX_INO;
+        // SAFETY: an empty NUL-terminated path with AT_EMPTY_PATH names the descriptor; the kernel fills the
+        // struct, which was zeroed and lives across the call.
+        let raw = unsafe {
+            sys::check(libc::statx(
+                self.fd.as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+                mask,
+                raw.as_mut_ptr(),
+            ))?;
+            raw.assume_init()
+        };
+        let kind = raw.stx_mode as libc::mode_t & libc::S_IFMT;
+        Ok(Metadata {
+            len: raw.stx_size,
+            modified_s: raw.stx_mtime.tv_sec,
+            modified_ns: raw.stx_mtime.tv_nsec,
+            changed_ns: raw.stx_ctime.tv_sec as i128 * 1_000_000_000 + raw.stx_ctime.tv_nsec as i128,
+            inode: raw.stx_ino,
+            is_file: kind == libc::S_IFREG,
+            is_dir: kind == libc::S_IFDIR,
+        })
+    }
+
+    /// Reads up to `buffer.len()` bytes at `offset` if they are in the page cache (preadv2(2), RWF_NOWAIT).
+    /// A system call; for pieces large enough to dwarf it.
+    pub fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<ReadNow> {
+        let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        // SAFETY: the part describes `buffer`, which lives across the call.
+        let read = unsafe {
+            libc::preadv2(self.fd.as_raw_fd(), &raw const part, 1, offset as i64, libc::RWF_NOWAIT)
+        };
+        match read {
+            0.. => Ok(ReadNow::Bytes(read as usize)),
+            _ => match io::Error::last_os_error() {
+                // EOPNOTSUPP: a file system that cannot promise; the ring reads it with a helper thread.
+                error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EOPNOTSUPP)) => {
+                    Ok(ReadNow::Wait)
+                }
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Reads at `offset` into `buffer` after what it holds, up to its capacity; waits for the disk. The
+    /// buffer comes back longer by what was read; unchanged at the end of the file.
+    pub async fn read_at(&self, mut buffer: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let room = buffer.spare_capacity_mut();
+        let (address, len) = (room.as_mut_ptr().cast(), room.len().min(u32::MAX as usize) as u32);
+        let entry = opcode::Read::new(types::Fd(self.fd.as_raw_fd()), address, len).offset(offset).build();
+        let (result, payload) = op::submit(&self.core, entry, OpPayload::Buffer(buffer)).await;
+        let read = op::to_result(result)? as usize;
+        let OpPayload::Buffer(mut buffer) = payload else { unreachable!("an operation returns its payload") };
+        // SAFETY: the kernel wrote `read <= len` bytes into the spare capacity, from its start.
+        unsafe { buffer.set_len(buffer.len() + read) };
+        Ok(buffer)
+    }
+}

@@ -1,0 +1,179 @@
+//! Listening sockets: multishot accept, with the options that accepted sockets inherit.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use io_uring::{cqueue, opcode, types};
+
+use super::core::{Core, Inner, Key, Kind, Ring};
+use super::sys::{self, RawAddr};
+
+/// Connections the kernel completes before we accept them. Default of modern kernels; larger values are
+/// cut to net.core.somaxconn.
+const BACKLOG: libc::c_int = 4096;
+
+pub(super) struct ListenerSlot {
+    generation: u32,
+    fd: RawFd,
+    queue: VecDeque<RawFd>,
+    error: Option<i32>,
+    armed: bool,
+    held: bool,
+    waker: Option<Waker>,
+}
+
+impl ListenerSlot {
+    pub(super) fn close_queue(&mut self) {
+        for fd in self.queue.drain(..).chain([self.fd]) {
+            // SAFETY: accepted and not yet handed out, or the listener's own: nobody else closes it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+    }
+}
+
+impl Inner {
+    fn listener(&mut self, key: Key) -> Option<&mut ListenerSlot> {
+        self.listeners.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    pub(super) fn handle_accept(&mut self, key: Key, result: i32, flags: u32) {
+        let Some(slot) = self.listener(key) else {
+            debug_assert!(false, "an accept outlived its listener");
+            return;
+        };
+        slot.armed = cqueue::more(flags);
+        match result {
+            0.. => slot.queue.push_back(result),
+            error if -error == libc::ECANCELED => {}
+            error => slot.error = Some(-error),
+        }
+        if let Some(waker) = &slot.waker {
+            waker.wake_by_ref();
+        }
+        if !slot.held && !slot.armed {
+            let mut slot = self.listeners.remove(key.index as usize);
+            slot.close_queue();
+        }
+    }
+}
+
+/// A socket that accepts connections on this core.
+pub struct Listener {
+    core: Rc<Core>,
+    key: Key,
+    fd: RawFd,
+}
+
+/// Binds and listens on `addr`, shared with the listeners of other cores through SO_REUSEPORT.
+///
+/// TCP_NODELAY is set here because accepted sockets inherit it, and TCP_DEFER_ACCEPT because HTTP clients
+/// speak first: a connection is handed over with its first bytes, one wake-up instead of two, and a peer
+/// that never speaks costs no descriptor.
+///
+/// # Errors
+/// The kernel's: address in use, no permission, address not of this host.
+pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let fd = sys::socket(family, libc::SOCK_STREAM)?;
+    let raw = fd.as_raw_fd();
+    sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    if addr.is_ipv6() {
+        sys::set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)?;
+    sys::bind(&fd, &RawAddr::inet(addr), Some(BACKLOG))?;
+    Ok(fd)
+}
+
+/// Binds and listens on a Unix path, which must not exist.
+///
+/// # Errors
+/// As [`listen`]; a path over 107 bytes is invalid input.
+pub fn listen_unix(path: &[u8]) -> io::Result<OwnedFd> {
+    let addr = RawAddr::unix(path)?;
+    let fd = sys::socket(libc::AF_UNIX, libc::SOCK_STREAM)?;
+    sys::bind(&fd, &addr, Some(BACKLOG))?;
+    Ok(fd)
+}
+
+/// The address a listening socket is bound to; `None` for Unix sockets.
+pub fn bound_addr(fd: &OwnedFd) -> Option<SocketAddr> {
+    sys::socket_addr(fd.as_raw_fd(), false)
+}
+
+impl Ring {
+    /// Accepts on `fd`, a listening socket.
+    pub fn accept_on(&self, fd: OwnedFd) -> Listener {
+        let fd = fd.into_raw_fd();
+        let mut inner = self.core.inner.borrow_mut();
+        let generation = inner.generation();
+        let slot = ListenerSlot {
+            generation,
+            fd,
+            queue: VecDeque::new(),
+            error: None,
+            armed: false,
+            held: true,
+            waker: None,
+        };
+        let index = inner.listeners.insert(slot) as u32;
+        Listener { core: self.core.clone(), key: Key { index, generation }, fd }
+    }
+}
+
+impl Listener {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// The kernel's. After one, the listener accepts again at the next call: wait a little first when
+    /// descriptors or memory ran out (EMFILE, ENFILE, ENOBUFS, ENOMEM).
+    pub async fn accept(&self) -> io::Result<OwnedFd> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// [`accept`](Self::accept) in the form of a poll.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.listener(self.key).expect("a handle keeps its slot");
+        if let Some(fd) = slot.queue.pop_front() {
+            // SAFETY: the accept made this descriptor and it leaves the queue here.
+            return Poll::Ready(Ok(unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+        if let Some(error) = slot.error.take() {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(error)));
+        }
+        if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.waker = Some(cx.waker().clone());
+        }
+        if !slot.armed {
+            slot.armed = true;
+            inner.in_flight += 1;
+            let entry = opcode::AcceptMulti::new(types::Fd(self.fd)).flags(libc::SOCK_CLOEXEC).build();
+            inner.push(&entry.user_data(self.key.user_data(Kind::Accept)));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Listener {
+    /// Stops accepting. Connections that were accepted and not taken are closed.
+    fn drop(&mut self) {
+        let mut inner = self.core.inner.borrow_mut();
+        let Some(slot) = inner.listener(self.key) else { return };
+        slot.held = false;
+        slot.waker = None;
+        if slot.armed {
+            inner.cancel(self.key.user_data(Kind::Accept));
+        } else {
+            let mut slot = inner.listeners.remove(self.key.index as usize);
+            slot.close_queue();
+        }
+    }
+}

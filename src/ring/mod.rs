@@ -1,0 +1,42 @@
+//! The kernel's side of one core: a companion `io_uring` beside the executor's own rings.
+//!
+//! Everything that a core does with sockets and files passes through here, and all of the project's
+//! `unsafe` lives here. Above this layer there are only safe, small types:
+//!
+//! ```text
+//! Ring ── driver task: submit and collect in one io_uring_enter, wake tasks, wait or park
+//!  ├─ Listener   multishot accept
+//!  ├─ Socket     receive from provided buffers, owned sends, deadlines, shutdown, linked close
+//!  ├─ Datagram   owned receive and send of messages
+//!  ├─ File       open below a root, metadata, reads that never block the core
+//!  └─ sleep      one coarse timer wheel
+//! ```
+//!
+//! Two rules hold it together. *Ownership:* whatever the kernel may still read or write belongs to an
+//! operation's slot and never to a future; dropping a future cancels, and the slot is freed by its last
+//! completion. *Bounds:* a connection holds a bounded number of receive buffers and one send, whatever
+//! its peer does. It knows nothing of HTTP.
+
+mod buffers;
+mod core;
+mod datagram;
+mod driver;
+mod file;
+mod listener;
+mod op;
+mod payload;
+mod probe;
+mod socket;
+pub mod sys;
+mod task;
+mod timer;
+
+pub use self::buffers::RecvBuf;
+pub use self::core::{Ring, RingConfig, RingStats};
+pub use self::datagram::Datagram;
+pub use self::file::{File, Metadata, ReadNow, Root};
+pub use self::listener::{Listener, bound_addr, listen, listen_unix};
+pub use self::payload::Payload;
+pub use self::probe::{Feature, KERNEL_MIN, Probe, SetupError, kernel_version};
+pub use self::socket::Socket;
+pub use self::task::yield_now;

@@ -1,0 +1,173 @@
+//! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns everything
+//! the kernel may touch; dropping the future cancels, and the slot is freed by the completion.
+
+use std::ffi::CString;
+use std::future::Future;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use io_uring::{squeue, types};
+
+use super::core::{Core, Inner, Key, Kind, Ring};
+use super::sys::RawAddr;
+use super::timer;
+
+/// What an operation lends to the kernel.
+#[allow(dead_code, reason = "owned for the kernel, which reads and writes it; we need not")]
+pub(super) enum OpPayload {
+    /// Nothing.
+    None,
+    /// The address, and the descriptor so that it stays open.
+    Connect(Box<RawAddr>, OwnedFd),
+    /// Path and flags of an openat2; its result is a descriptor.
+    Open(CString, Box<types::OpenHow>),
+    /// A buffer read into.
+    Buffer(Vec<u8>),
+    /// A datagram with its header and address.
+    Message(Box<Message>),
+}
+
+/// A datagram's header, address and bytes; boxed, because the header points at its siblings.
+pub(super) struct Message {
+    pub(super) header: libc::msghdr,
+    pub(super) part: libc::iovec,
+    pub(super) addr: RawAddr,
+    pub(super) bytes: Vec<u8>,
+}
+
+enum State {
+    Waiting(Option<Waker>),
+    Done(i32),
+    /// The future is gone; the completion frees the slot.
+    Orphan,
+    /// A sleep: no kernel operation behind it.
+    Sleeping(Option<Waker>),
+}
+
+pub(super) struct OpSlot {
+    generation: u32,
+    state: State,
+    payload: OpPayload,
+}
+
+impl Inner {
+    fn op(&mut self, key: Key) -> Option<&mut OpSlot> {
+        self.ops.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    fn add_op(&mut self, state: State, payload: OpPayload) -> Key {
+        let generation = self.generation();
+        let index = self.ops.insert(OpSlot { generation, state, payload }) as u32;
+        Key { index, generation }
+    }
+
+    pub(super) fn handle_op(&mut self, key: Key, result: i32) {
+        let Some(slot) = self.op(key) else { return };
+        match std::mem::replace(&mut slot.state, State::Done(result)) {
+            State::Waiting(waker) | State::Sleeping(waker) => {
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            State::Orphan => {
+                let slot = self.ops.remove(key.index as usize);
+                if let (OpPayload::Open(..), 0..) = (&slot.payload, result) {
+                    self.close(result);
+                }
+            }
+            State::Done(_) => {}
+        }
+    }
+}
+
+/// Queues `entry` and owns `payload` until its completion; resolves to the result and the payload.
+/// `entry` may point into `payload` only where moving `payload` does not move the target (boxes, heap).
+pub(super) fn submit(core: &Rc<Core>, entry: squeue::Entry, payload: OpPayload) -> Op {
+    let mut inner = core.inner.borrow_mut();
+    let key = inner.add_op(State::Waiting(None), payload);
+    inner.in_flight += 1;
+    inner.push(&entry.user_data(key.user_data(Kind::Op)));
+    Op { core: core.clone(), key, done: false }
+}
+
+/// A kernel result as an `io::Result`.
+pub(super) fn to_result(result: i32) -> io::Result<u32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result as u32) }
+}
+
+/// The future of an operation.
+pub(super) struct Op {
+    core: Rc<Core>,
+    key: Key,
+    done: bool,
+}
+
+impl Future for Op {
+    type Output = (i32, OpPayload);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let core = self.core.clone();
+        let mut inner = core.inner.borrow_mut();
+        let slot = inner.op(self.key).expect("an operation's future keeps its slot");
+        match &mut slot.state {
+            State::Done(result) => {
+                let result = *result;
+                let slot = inner.ops.remove(self.key.index as usize);
+                self.done = true;
+                Poll::Ready((result, slot.payload))
+            }
+            State::Waiting(waker) | State::Sleeping(waker) => {
+                if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    *waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            State::Orphan => unreachable!("an orphan has no future"),
+        }
+    }
+}
+
+impl Drop for Op {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut inner = self.core.inner.borrow_mut();
+        let key = self.key;
+        let Some(slot) = inner.op(key) else { return };
+        match slot.state {
+            State::Waiting(_) => {
+                slot.state = State::Orphan;
+                inner.cancel(key.user_data(Kind::Op));
+            }
+            State::Sleeping(_) => drop(inner.ops.remove(key.index as usize)),
+            State::Done(result) => {
+                let slot = inner.ops.remove(key.index as usize);
+                if let (OpPayload::Open(..), 0..) = (&slot.payload, result) {
+                    // SAFETY: the completed open made this descriptor and nobody took it.
+                    drop(unsafe { OwnedFd::from_raw_fd(result) });
+                }
+            }
+            State::Orphan => unreachable!("an orphan has no future"),
+        }
+    }
+}
+
+impl Ring {
+    /// Waits for `duration`, on the coarse wheel: up to 16 ms longer, never shorter.
+    pub async fn sleep(&self, duration: Duration) {
+        let op = {
+            let mut inner = self.core.inner.borrow_mut();
+            let key = inner.add_op(State::Sleeping(None), OpPayload::None);
+            // One tick more: the current tick has partly passed.
+            let due = inner.tick + timer::ticks(duration) + 1;
+            inner.wheel.insert(due, key.token(false));
+            Op { core: self.core.clone(), key, done: false }
+        };
+        op.await;
+    }
+}

@@ -1,0 +1,777 @@
+//! Connected sockets: receive, send, deadline, close.
+//!
+//! **Receiving.** The first receive is a plain one; a connection that proves to be kept alive asks for
+//! multishot. A receive is armed only while somebody reads, a multishot one stays armed between reads. A
+//! socket that holds more than its share of buffers has its receive cancelled, and TCP pushes back on the
+//! peer. When the pool is scarce, input that nobody is waiting for is copied out of it.
+//!
+//! **Sending.** A send is first tried as part of the batch: MSG_DONTWAIT keeps the kernel from waiting, so
+//! it is over when the submission returns, and with CQE_SKIP_SUCCESS only a failure or a short count posts
+//! a completion. What did not fit is sent again as an ordinary operation that waits for the peer. So a
+//! response costs no completion and no wake-up, and its buffer is free again after the batch.
+//!
+//! **Closing.** A slot lives until the kernel has no operation left on it; the descriptor is closed then.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use io_uring::{cqueue, opcode, squeue, types};
+
+use super::buffers::{BufferPool, GROUP, NONE, RecvBuf};
+use super::core::{Core, Inner, Key, Kind, Ring, RingConfig};
+use super::op::{self, OpPayload};
+use super::payload::Payload;
+use super::sys::{self, RawAddr};
+use super::timer;
+
+/// Longest time between two looks at a socket's deadline. Shorter than any default limit, so that moving a
+/// deadline is storing a number; longer would make short deadlines insert twice.
+const DEADLINE_CHECK: Duration = Duration::from_secs(8);
+
+/// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer that
+/// was stopped would be a flood, and ends the connection.
+const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// No send in progress.
+const NO_SEND: u32 = u32::MAX;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum RecvState {
+    Idle,
+    /// A plain receive is with the kernel.
+    Once,
+    /// A multishot receive is with the kernel.
+    Multi,
+    /// A cancel was queued; the last completion is still to come.
+    Cancelling,
+}
+
+/// How the incoming side ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum RecvEnd {
+    Open,
+    Eof,
+    Failed(i32),
+}
+
+/// One socket's state. 9,000 idle connections are 9,000 of these: keep it small.
+pub(super) struct SocketSlot {
+    pub(super) fd: RawFd,
+    pub(super) generation: u32,
+    /// Queue of received buffers, linked through the pool; `NONE` when empty.
+    rx_first: u16,
+    rx_last: u16,
+    rx_count: u16,
+    rx_state: RecvState,
+    rx_end: RecvEnd,
+    /// Whether a task waits for input.
+    reading: bool,
+    multishot: bool,
+    timed_out: bool,
+    /// Whether the handle still exists.
+    held: bool,
+    /// Whether a close was queued (linked to the last send) or done.
+    closed: bool,
+    tx_error: i32,
+    tx: u32,
+    /// Tick of the deadline, 0 for none; and of its entry in the wheel, 0 for none.
+    deadline: u64,
+    wheel: u64,
+    /// Bytes the kernel has taken so far.
+    sent: u64,
+    heap: Option<Box<Vec<u8>>>,
+    rx_waker: Option<Waker>,
+    tx_waker: Option<Waker>,
+}
+
+/// A send in progress: owns what the kernel reads.
+pub(super) struct SendSlot {
+    socket: Key,
+    generation: u32,
+    payload: Payload,
+    sent: usize,
+    /// Still part of a batch that posts no completion on success.
+    in_batch: bool,
+    /// A close is linked behind it.
+    last: bool,
+    gather: Option<Box<Gather>>,
+}
+
+/// The kernel's description of a gathered send; it must not move while the kernel reads it.
+struct Gather {
+    message: libc::msghdr,
+    parts: [libc::iovec; 2],
+}
+
+impl SocketSlot {
+    fn new(fd: RawFd, generation: u32) -> Self {
+        Self {
+            fd,
+            generation,
+            rx_first: NONE,
+            rx_last: NONE,
+            rx_count: 0,
+            rx_state: RecvState::Idle,
+            rx_end: RecvEnd::Open,
+            reading: false,
+            multishot: false,
+            timed_out: false,
+            held: true,
+            closed: false,
+            tx_error: 0,
+            tx: NO_SEND,
+            deadline: 0,
+            wheel: 0,
+            sent: 0,
+            heap: None,
+            rx_waker: None,
+            tx_waker: None,
+        }
+    }
+
+    pub(super) fn close_now(&self) {
+        if !self.closed {
+            // SAFETY: the slot owns the descriptor and nobody uses it after the ring is gone.
+            drop(unsafe { OwnedFd::from_raw_fd(self.fd) });
+        }
+    }
+
+    fn wake_reader(&mut self) {
+        self.reading = false;
+        if let Some(waker) = &self.rx_waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn wake_writer(&self) {
+        if let Some(waker) = &self.tx_waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Appends a received buffer, or its copy when the pool is scarce and nobody waits for it.
+    fn enqueue(&mut self, pool: &BufferPool, id: u16) -> Enqueued {
+        if self.heap.is_some() || (!self.reading && pool.is_scarce()) {
+            let heap = self.heap.get_or_insert_default();
+            heap.extend_from_slice(pool.bytes(id));
+            pool.give(id);
+            if heap.len() > HEAP_INPUT_BYTES_MAX {
+                self.rx_end = RecvEnd::Failed(libc::ENOBUFS);
+            }
+            return Enqueued::Copied;
+        }
+        if self.rx_count == 0 {
+            self.rx_first = id;
+        } else {
+            pool.set_next(self.rx_last, id);
+        }
+        self.rx_last = id;
+        self.rx_count += 1;
+        Enqueued::Linked
+    }
+
+    /// Takes the oldest input.
+    fn dequeue(&mut self, core: &Rc<Core>) -> Option<RecvBuf> {
+        if self.rx_count > 0 {
+            let id = self.rx_first;
+            self.rx_first = core.pool.link(id).0;
+            self.rx_count -= 1;
+            return Some(RecvBuf::provided(core.clone(), id));
+        }
+        self.heap.take().map(|bytes| RecvBuf::heap(*bytes))
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Enqueued {
+    Linked,
+    Copied,
+}
+
+impl Inner {
+    fn socket(&mut self, key: Key) -> Option<&mut SocketSlot> {
+        self.sockets.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    /// The slot of a handle, which keeps it alive.
+    fn held(&mut self, key: Key) -> &mut SocketSlot {
+        self.socket(key).expect("a handle keeps its slot")
+    }
+
+    fn add_socket(&mut self, fd: RawFd) -> Key {
+        let generation = self.generation();
+        let index = self.sockets.insert(SocketSlot::new(fd, generation)) as u32;
+        Key { index, generation }
+    }
+
+    /// Puts a receive into the queue.
+    fn arm_recv(&mut self, key: Key, buffer_bytes: u32) {
+        let slot = self.held(key);
+        let fd = types::Fd(slot.fd);
+        let entry = if slot.multishot {
+            slot.rx_state = RecvState::Multi;
+            opcode::RecvMulti::new(fd, GROUP).build()
+        } else {
+            slot.rx_state = RecvState::Once;
+            opcode::Recv::new(fd, std::ptr::null_mut(), buffer_bytes)
+                .buf_group(GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        };
+        self.in_flight += 1;
+        self.push(&entry.user_data(key.user_data(Kind::Recv)));
+    }
+
+    pub(super) fn handle_recv(
+        &mut self,
+        pool: &BufferPool,
+        config: &RingConfig,
+        key: Key,
+        result: i32,
+        flags: u32,
+    ) {
+        let buffer = cqueue::buffer_select(flags);
+        if let Some(id) = buffer {
+            pool.taken(id, result.max(0) as u32);
+        }
+        let Some(slot) = self.socket(key) else {
+            debug_assert!(false, "a receive outlived its slot");
+            buffer.into_iter().for_each(|id| pool.give(id));
+            return;
+        };
+        let ended = !cqueue::more(flags);
+        if ended {
+            slot.rx_state = RecvState::Idle;
+        }
+        let mut copied = false;
+        match (result, buffer) {
+            (1.., Some(id)) if slot.held => copied = slot.enqueue(pool, id) == Enqueued::Copied,
+            (_, Some(id)) => {
+                pool.give(id);
+                if result == 0 {
+                    slot.rx_end = RecvEnd::Eof;
+                }
+            }
+            (0, None) => slot.rx_end = RecvEnd::Eof,
+            (error, None) if error == -libc::ENOBUFS => return self.starve(key),
+            // Ours, or a signal: whoever still reads arms it again.
+            (error, None) if -error == libc::ECANCELED || -error == libc::EINTR => {}
+            (error, None) => slot.rx_end = RecvEnd::Failed(-error),
+        }
+        let stop = !ended
+            && slot.rx_state == RecvState::Multi
+            && (copied || slot.rx_count > config.held_buffers_max || slot.rx_end != RecvEnd::Open);
+        if stop {
+            slot.rx_state = RecvState::Cancelling;
+        }
+        slot.wake_reader();
+        let released = !slot.held && ended;
+        if copied {
+            self.stats.inputs_evicted += 1;
+        }
+        if stop {
+            self.stats.receives_stopped += 1;
+            self.cancel(key.user_data(Kind::Recv));
+        }
+        if released {
+            self.release(key);
+        }
+    }
+
+    /// A receive found no buffer: it waits in line until some have come back.
+    fn starve(&mut self, key: Key) {
+        self.stats.buffers_missing += 1;
+        let slot = self.socket(key).expect("checked by the caller");
+        if !slot.held {
+            return self.release(key);
+        }
+        if slot.reading {
+            self.starved.push_back(key);
+        }
+    }
+
+    /// Arms starved receives, one for each buffer that is free.
+    pub(super) fn feed_starved(&mut self, pool: &BufferPool) {
+        for _ in 0..pool.free() {
+            let Some(key) = self.starved.pop_front() else { break };
+            if self.socket(key).is_some_and(|slot| slot.held && slot.rx_state == RecvState::Idle) {
+                self.arm_recv(key, pool.buffer_bytes());
+            }
+        }
+    }
+
+    /// Puts the rest of send `key` into the queue: as part of the batch, or as an operation that waits.
+    fn submit_send(&mut self, key: Key) {
+        let send = &mut self.sends[key.index as usize];
+        let fd = types::Fd(self.sockets[send.socket.index as usize].fd);
+        let (first, second) = send.payload.rest(send.sent);
+        // A batch send wants all or a failure. A waiting one takes what fits, so that progress is seen.
+        let flags =
+            libc::MSG_NOSIGNAL | if send.in_batch { libc::MSG_DONTWAIT | libc::MSG_WAITALL } else { 0 };
+        let entry = if second.is_empty() {
+            opcode::Send::new(fd, first.as_ptr(), first.len() as u32).flags(flags).build()
+        } else {
+            let part = |part: &[u8]| libc::iovec { iov_base: part.as_ptr() as *mut _, iov_len: part.len() };
+            let parts = [part(first), part(second)];
+            let gather = send.gather.get_or_insert_with(|| {
+                // SAFETY: an all-zero msghdr is valid: no name, no parts, no control data.
+                Box::new(Gather { message: unsafe { std::mem::zeroed() }, parts })
+            });
+            gather.parts = parts;
+            gather.message.msg_iov = gather.parts.as_mut_ptr();
+            gather.message.msg_iovlen = 2;
+            opcode::SendMsg::new(fd, &raw const gather.message).flags(flags as u32).build()
+        };
+        if !send.in_batch {
+            self.in_flight += 1;
+            return self.push(&entry.user_data(key.user_data(Kind::Send)));
+        }
+        let last = send.last;
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(key.user_data(Kind::Batch));
+        self.batch.push(key);
+        if last {
+            // A short send cuts the link, so the close happens only when everything is sent.
+            let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
+            self.push_linked(&entry.flags(squeue::Flags::IO_LINK), &close.user_data(Kind::Ignore as u64));
+        } else {
+            self.push(&entry);
+        }
+    }
+
+    /// A send of the batch failed or fell short: the rest goes out as an operation that waits.
+    pub(super) fn handle_batch_failure(&mut self, key: Key, result: i32) {
+        let Some(send) = self.sends.get_mut(key.index as usize).filter(|s| s.generation == key.generation)
+        else {
+            debug_assert!(false, "a batch send outlived its slot");
+            return;
+        };
+        send.in_batch = false;
+        self.stats.sends_waited += 1;
+        self.handle_send(key, result);
+    }
+
+    pub(super) fn handle_send(&mut self, key: Key, result: i32) {
+        let Some(send) = self.sends.get_mut(key.index as usize).filter(|s| s.generation == key.generation)
+        else {
+            debug_assert!(false, "a send outlived its slot");
+            return;
+        };
+        let socket_key = send.socket;
+        if result > 0 {
+            send.sent += result as usize;
+        }
+        let complete = send.sent >= send.payload.len();
+        let slot = &mut self.sockets[socket_key.index as usize];
+        slot.sent += result.max(0) as u64;
+        match result {
+            _ if complete => self.finish_send(key, 0),
+            // A zero count that is not complete would loop for ever; the kernel never returns it for data.
+            0 => self.finish_send(key, libc::EPIPE),
+            error if error < 0 && -error != libc::EAGAIN && -error != libc::EINTR => {
+                self.finish_send(key, -error);
+            }
+            _ if !slot.held => self.finish_send(key, libc::ECANCELED),
+            _ => self.submit_send(key),
+        }
+    }
+
+    fn finish_send(&mut self, key: Key, error: i32) {
+        let send = self.sends.remove(key.index as usize);
+        if let Some(buffer) = send.payload.into_buffer() {
+            self.keep_buffer(buffer);
+        }
+        let slot = &mut self.sockets[send.socket.index as usize];
+        slot.tx = NO_SEND;
+        if error != 0 {
+            slot.tx_error = error;
+        }
+        slot.wake_writer();
+        if !slot.held {
+            self.release(send.socket);
+        }
+    }
+
+    /// After everything queued was submitted and every completion seen: batch sends that did not fail are
+    /// done.
+    pub(super) fn settle_batch(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        for key in batch.drain(..) {
+            let Some(send) = self.sends.get(key.index as usize) else { continue };
+            if send.generation != key.generation || !send.in_batch {
+                continue;
+            }
+            let slot = &mut self.sockets[send.socket.index as usize];
+            slot.sent += (send.payload.len() - send.sent) as u64;
+            slot.closed |= send.last;
+            self.finish_send(key, 0);
+        }
+        self.batch = batch;
+    }
+
+    /// Frees a slot whose handle is gone, once the kernel has nothing left to say about it.
+    fn release(&mut self, key: Key) {
+        let Some(slot) = self.socket(key) else { return };
+        debug_assert!(!slot.held);
+        if slot.tx != NO_SEND || slot.rx_state != RecvState::Idle {
+            return;
+        }
+        let (fd, closed) = (slot.fd, slot.closed);
+        self.sockets.remove(key.index as usize);
+        if !closed {
+            self.close(fd);
+        }
+    }
+
+    /// The handle is gone: gives the input back, ends what is in flight, frees the slot when it can.
+    fn abandon(&mut self, key: Key, pool: &BufferPool) {
+        let slot = self.held(key);
+        slot.held = false;
+        (slot.rx_waker, slot.tx_waker, slot.heap) = (None, None, None);
+        while slot.rx_count > 0 {
+            let id = slot.rx_first;
+            slot.rx_first = pool.link(id).0;
+            slot.rx_count -= 1;
+            pool.give(id);
+        }
+        let (receiving, send) = (slot.rx_state != RecvState::Idle, slot.tx);
+        let waits_for_peer = receiving || (send != NO_SEND && !self.sends[send as usize].in_batch);
+        let slot = &self.sockets[key.index as usize];
+        let fd = types::Fd(slot.fd);
+        if waits_for_peer {
+            // Both directions end, after what is queued before: the receive completes with 0, a waiting
+            // send with EPIPE.
+            let entry = opcode::Shutdown::new(fd, libc::SHUT_RDWR).build();
+            self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        }
+        self.release(key);
+    }
+
+    /// The wheel's entry of a socket fired: is the deadline over, moved, or gone?
+    pub(super) fn check_deadline(&mut self, key: Key, due: u64) {
+        let tick = self.tick;
+        let Some(slot) = self.socket(key) else { return };
+        if slot.wheel != due {
+            return;
+        }
+        slot.wheel = 0;
+        if slot.deadline == 0 || !slot.held {
+            return;
+        }
+        if slot.deadline <= tick {
+            slot.deadline = 0;
+            slot.timed_out = true;
+            slot.wake_reader();
+            slot.wake_writer();
+        } else {
+            self.enter_wheel(key);
+        }
+    }
+
+    fn enter_wheel(&mut self, key: Key) {
+        let latest = self.tick + timer::ticks(DEADLINE_CHECK);
+        let slot = self.held(key);
+        slot.wheel = slot.deadline.min(latest);
+        let due = slot.wheel;
+        self.wheel.insert(due, key.token(true));
+    }
+}
+
+/// A connected stream socket. Dropping it gives up what is in flight and closes the descriptor.
+pub struct Socket {
+    core: Rc<Core>,
+    key: Key,
+    fd: RawFd,
+}
+
+impl Ring {
+    /// Takes a connected socket into this ring.
+    pub fn adopt(&self, fd: OwnedFd) -> Socket {
+        let fd = fd.into_raw_fd();
+        let key = self.core.inner.borrow_mut().add_socket(fd);
+        Socket { core: self.core.clone(), key, fd }
+    }
+
+    /// Connects to an internet address.
+    ///
+    /// # Errors
+    /// The kernel's: refused, unreachable, no descriptors.
+    pub async fn connect(&self, addr: SocketAddr) -> io::Result<Socket> {
+        let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let fd = sys::socket(family, libc::SOCK_STREAM)?;
+        sys::set_option(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        self.connect_raw(fd, RawAddr::inet(addr)).await
+    }
+
+    /// Connects to a Unix stream socket.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); a path over 107 bytes is invalid input.
+    pub async fn connect_unix(&self, path: &[u8]) -> io::Result<Socket> {
+        let addr = RawAddr::unix(path)?;
+        let fd = sys::socket(libc::AF_UNIX, libc::SOCK_STREAM)?;
+        self.connect_raw(fd, addr).await
+    }
+
+    async fn connect_raw(&self, fd: OwnedFd, addr: RawAddr) -> io::Result<Socket> {
+        let addr = Box::new(addr);
+        let entry =
+            opcode::Connect::new(types::Fd(fd.as_raw_fd()), (&raw const addr.storage).cast(), addr.len);
+        // The operation owns address and descriptor, so that dropping this future closes nothing under it.
+        let payload = OpPayload::Connect(addr, fd);
+        let (result, payload) = op::submit(&self.core, entry.build(), payload).await;
+        op::to_result(result)?;
+        let OpPayload::Connect(_, fd) = payload else { unreachable!("an operation returns its payload") };
+        Ok(self.adopt(fd))
+    }
+
+    /// Wakes every task that waits for input, so that it can look at something else: a drain.
+    pub fn wake_readers(&self) {
+        for (_, slot) in self.core.inner.borrow().sockets.iter() {
+            if let Some(waker) = slot.rx_waker.as_ref().filter(|_| slot.reading) {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// The address of the peer; `None` for Unix sockets and peers that are gone. A system call.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        sys::socket_addr(self.fd, true)
+    }
+
+    /// The address of this end. A system call.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        sys::socket_addr(self.fd, false)
+    }
+
+    /// The ring it lives on.
+    pub fn ring(&self) -> Ring {
+        Ring { core: self.core.clone() }
+    }
+
+    /// Asks for multishot receives from now on (a kept-alive connection), or for plain ones.
+    pub fn set_multishot(&self, multishot: bool) {
+        self.core.inner.borrow_mut().held(self.key).multishot = multishot;
+    }
+
+    /// Sets the time at which receives and sends fail with `TimedOut`, from this turn on; `None` for never.
+    /// Costs a store: set it per request.
+    pub fn set_deadline(&self, after: Option<Duration>) {
+        let mut inner = self.core.inner.borrow_mut();
+        let tick = inner.tick;
+        let slot = inner.held(self.key);
+        slot.timed_out = false;
+        slot.deadline = after.map_or(0, |after| tick + timer::ticks(after));
+        if slot.deadline != 0 && (slot.wheel == 0 || slot.deadline < slot.wheel) {
+            inner.enter_wheel(self.key);
+        }
+    }
+
+    /// Bytes that the peer's kernel has taken so far (a Unix peer: that it has read). A system call.
+    pub fn acknowledged(&self) -> u64 {
+        let sent = self.core.inner.borrow_mut().held(self.key).sent;
+        sent.saturating_sub(sys::unacknowledged(self.fd))
+    }
+
+    /// Whether the peer reset the connection or a send failed; never waits.
+    pub fn is_broken(&self) -> bool {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        slot.tx_error != 0 || matches!(slot.rx_end, RecvEnd::Failed(_))
+    }
+
+    /// Whether input is waiting to be received that no one has taken yet.
+    pub fn has_input(&self) -> bool {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        slot.rx_count > 0 || slot.heap.is_some()
+    }
+
+    /// The next input, or `None` at the end of the stream. One task at a time may wait.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; the kernel's, once everything received before was taken.
+    pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        if let Some(buffer) = slot.dequeue(&self.core) {
+            return Poll::Ready(Ok(Some(buffer)));
+        }
+        match slot.rx_end {
+            RecvEnd::Open => {}
+            RecvEnd::Eof => return Poll::Ready(Ok(None)),
+            RecvEnd::Failed(error) => return Poll::Ready(Err(io::Error::from_raw_os_error(error))),
+        }
+        if slot.timed_out {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.rx_waker = Some(cx.waker().clone());
+        }
+        let waits_in_line = slot.reading && slot.rx_state == RecvState::Idle;
+        slot.reading = true;
+        if slot.rx_state == RecvState::Idle && !waits_in_line {
+            inner.arm_recv(self.key, self.core.pool.buffer_bytes());
+        }
+        Poll::Pending
+    }
+
+    /// [`poll_recv`](Self::poll_recv) as a future.
+    pub async fn recv(&self) -> io::Result<Option<RecvBuf>> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Ready when no send is in progress.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; why an earlier send failed.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        if slot.tx_error != 0 {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(slot.tx_error)));
+        }
+        if slot.tx == NO_SEND {
+            return Poll::Ready(Ok(()));
+        }
+        if slot.timed_out {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if !slot.tx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.tx_waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits until everything given to `send` is with the kernel.
+    pub async fn flush(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Sends `payload` once the send before it is done; returns when it is queued, not when it is sent.
+    /// An error of this send shows at the next call.
+    pub async fn send(&self, payload: Payload) -> io::Result<()> {
+        self.flush().await?;
+        self.start_send(payload, false);
+        Ok(())
+    }
+
+    /// Sends `payload` and then closes, in one submission when the peer takes it at once. Only when all
+    /// input was read: a close with unread input resets the connection and may take the response with it.
+    pub async fn send_and_close(self, payload: Payload) -> io::Result<()> {
+        self.flush().await?;
+        let receiving = self.core.inner.borrow_mut().held(self.key).rx_state != RecvState::Idle;
+        self.start_send(payload, !receiving);
+        self.flush().await
+    }
+
+    fn start_send(&self, payload: Payload, last: bool) {
+        if payload.is_empty() {
+            return;
+        }
+        let mut inner = self.core.inner.borrow_mut();
+        let generation = inner.generation();
+        let send =
+            SendSlot { socket: self.key, generation, payload, sent: 0, in_batch: true, last, gather: None };
+        let index = inner.sends.insert(send) as u32;
+        let slot = inner.held(self.key);
+        debug_assert_eq!(slot.tx, NO_SEND, "one send at a time");
+        slot.tx = index;
+        inner.submit_send(Key { index, generation });
+    }
+
+    /// Tries to send from memory that is not given away, now, without waiting: how much the kernel took.
+    /// Only while no other send is in progress. A system call; for bodies large enough to dwarf it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the peer must read first; the kernel's.
+    pub fn try_send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        debug_assert_eq!(slot.tx, NO_SEND, "one send at a time");
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+        // SAFETY: the slice lives across the call, and the kernel keeps no reference to it.
+        let sent = unsafe { libc::send(self.fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        slot.sent += sent as u64;
+        Ok(sent as usize)
+    }
+
+    /// Waits until the peer has made room for more.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub async fn writable(&self) -> io::Result<()> {
+        let entry = opcode::PollAdd::new(types::Fd(self.fd), libc::POLLOUT as u32).build();
+        let mut poll = std::pin::pin!(op::submit(&self.core, entry, OpPayload::None));
+        poll_fn(|cx| {
+            if let Poll::Ready((result, _)) = poll.as_mut().poll(cx) {
+                return Poll::Ready(op::to_result(result).map(drop));
+            }
+            let mut inner = self.core.inner.borrow_mut();
+            let slot = inner.held(self.key);
+            if slot.timed_out {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            if !slot.tx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                slot.tx_waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ends our direction: the peer sees the end of the stream after everything sent.
+    pub fn shutdown_write(&self) {
+        sys::shutdown(self.fd, libc::SHUT_WR);
+    }
+
+    /// Makes the close a reset, for a peer that must not keep resources of ours.
+    pub fn abort(self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: the struct lives across the call and its true size is passed.
+        unsafe {
+            libc::setsockopt(
+                self.fd,
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            );
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let core = &self.core;
+        core.inner.borrow_mut().abandon(self.key, &core.pool);
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Socket(fd {})", self.fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_socket_is_small() {
+        assert!(size_of::<SocketSlot>() <= 128, "{}", size_of::<SocketSlot>());
+    }
+}

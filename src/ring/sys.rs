@@ -1,0 +1,236 @@
+//! The few system calls that do not go through the ring: made at set-up, or cheaper than a ring operation
+//! and never blocking. Thin, safe wrappers; errors are the kernel's.
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::{self, NonNull};
+
+/// The result of a call that returns -1 on failure.
+pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Maps `len` zeroed private bytes; `huge` asks for transparent huge pages, which spare the translation
+/// cache when the pool is walked in turn.
+pub(super) fn map_anonymous(len: usize, huge: bool) -> io::Result<NonNull<u8>> {
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no other memory.
+    let address = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    if huge {
+        // SAFETY: advice on the mapping just made; a refusal changes nothing.
+        unsafe { libc::madvise(address, len, libc::MADV_HUGEPAGE) };
+    }
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+}
+
+/// Unmaps what [`map_anonymous`] mapped.
+pub(super) fn unmap(address: NonNull<u8>, len: usize) {
+    // SAFETY: callers pass a mapping of theirs, whole, in their `Drop`, after its last use.
+    unsafe { libc::munmap(address.as_ptr().cast(), len) };
+}
+
+/// Sets an integer socket option.
+pub fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the value lives across the call and its true size is passed.
+    check(unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// A new stream or datagram socket, close-on-exec. Not O_NONBLOCK: ring operations never block the core,
+/// and on a blocking socket the ring waits instead of failing with EAGAIN.
+pub fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; a result >= 0 is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = check(libc::socket(family, kind | libc::SOCK_CLOEXEC, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// A socket address in the kernel's form.
+#[derive(Clone, Copy)]
+pub(super) struct RawAddr {
+    pub(super) storage: libc::sockaddr_storage,
+    pub(super) len: libc::socklen_t,
+}
+
+impl RawAddr {
+    /// Room for an address the kernel will write.
+    pub(super) fn empty() -> Self {
+        // SAFETY: all-zero bytes are a valid sockaddr_storage (AF_UNSPEC).
+        let storage = unsafe { MaybeUninit::zeroed().assume_init() };
+        Self { storage, len: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+    }
+
+    pub(super) fn inet(addr: SocketAddr) -> Self {
+        let mut raw = Self::empty();
+        match addr {
+            SocketAddr::V4(v4) => {
+                let sin = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                    sin_zero: [0; 8],
+                };
+                // SAFETY: sockaddr_storage is larger than and aligned for every address type.
+                unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_in>().write(sin) };
+                raw.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            }
+            SocketAddr::V6(v6) => {
+                let sin6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                // SAFETY: as above.
+                unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_in6>().write(sin6) };
+                raw.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            }
+        }
+        raw
+    }
+
+    /// A Unix path. Errors when it does not fit the 108 bytes of sun_path.
+    pub(super) fn unix(path: &[u8]) -> io::Result<Self> {
+        let mut raw = Self::empty();
+        let room = 107;
+        if path.is_empty() || path.len() > room || path.contains(&0) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a Unix socket path has 1 to {room} bytes and no NUL; this one has {}", path.len()),
+            ));
+        }
+        // SAFETY: zeroed storage is a valid sockaddr_un, which is smaller than the storage; the path fits
+        // sun_path with its NUL, as checked above.
+        unsafe {
+            let sun = &mut *(&raw mut raw.storage).cast::<libc::sockaddr_un>();
+            sun.sun_family = libc::AF_UNIX as libc::sa_family_t;
+            ptr::copy_nonoverlapping(path.as_ptr(), sun.sun_path.as_mut_ptr().cast(), path.len());
+        }
+        raw.len = (size_of::<libc::sa_family_t>() + path.len() + 1) as libc::socklen_t;
+        Ok(raw)
+    }
+
+    /// The internet address in it, if it is one.
+    pub(super) fn to_inet(self) -> Option<SocketAddr> {
+        match self.storage.ss_family as libc::c_int {
+            libc::AF_INET => {
+                // SAFETY: the family says that the kernel wrote a sockaddr_in.
+                let sin = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in>().read() };
+                let ip = Ipv4Addr::from(sin.sin_addr.s_addr.to_ne_bytes());
+                Some(SocketAddrV4::new(ip, u16::from_be(sin.sin_port)).into())
+            }
+            libc::AF_INET6 => {
+                // SAFETY: the family says that the kernel wrote a sockaddr_in6.
+                let sin6 = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in6>().read() };
+                let ip = Ipv6Addr::from(sin6.sin6_addr.s6_addr);
+                let port = u16::from_be(sin6.sin6_port);
+                Some(SocketAddrV6::new(ip, port, sin6.sin6_flowinfo, sin6.sin6_scope_id).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Binds `fd`; with `backlog` it also listens.
+pub(super) fn bind(fd: &OwnedFd, addr: &RawAddr, backlog: Option<libc::c_int>) -> io::Result<()> {
+    // SAFETY: the address lives across the call and `len` is its initialised length.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const addr.storage).cast(), addr.len) })?;
+    if let Some(backlog) = backlog {
+        // SAFETY: no memory is passed.
+        check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
+    }
+    Ok(())
+}
+
+/// The address of this end, or of the peer; `None` for Unix sockets and sockets that are gone.
+pub(super) fn socket_addr(fd: RawFd, peer: bool) -> Option<SocketAddr> {
+    let mut raw = RawAddr::empty();
+    // SAFETY: the storage and its length live across the call; the kernel writes at most `len` bytes.
+    let result = unsafe {
+        let (addr, len) = ((&raw mut raw.storage).cast(), &raw mut raw.len);
+        if peer { libc::getpeername(fd, addr, len) } else { libc::getsockname(fd, addr, len) }
+    };
+    check(result).ok()?;
+    raw.to_inet()
+}
+
+/// Bytes that were sent but that the peer's kernel has not acknowledged (tcp(7), SIOCOUTQ).
+pub(super) fn unacknowledged(fd: RawFd) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (= TIOCOUTQ) writes one int, which lives across the call.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { 0 } else { bytes.max(0) as u64 }
+}
+
+/// Shuts down both directions, or writing alone.
+pub(super) fn shutdown(fd: RawFd, how: libc::c_int) {
+    // SAFETY: no memory is passed. A socket that is gone already answers ENOTCONN, which changes nothing.
+    unsafe { libc::shutdown(fd, how) };
+}
+
+/// The limits on open descriptors of this process: soft, hard.
+pub fn descriptor_limit() -> (u64, u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct lives across the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (limit.rlim_cur, limit.rlim_max)
+}
+
+/// Raises the soft limit on descriptors to the hard one, as far as the kernel lets us.
+pub fn raise_descriptor_limit() {
+    let (soft, hard) = descriptor_limit();
+    if soft < hard {
+        let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
+        // SAFETY: the struct lives across the call; a refusal leaves the old limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    }
+}
+
+/// The limit on locked memory in bytes (soft).
+pub fn locked_memory_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct lives across the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    limit.rlim_cur
+}
+
+/// A new eventfd, blocking or not.
+pub fn eventfd(nonblocking: bool) -> io::Result<OwnedFd> {
+    let flags = libc::EFD_CLOEXEC | if nonblocking { libc::EFD_NONBLOCK } else { 0 };
+    // SAFETY: no memory is passed; a result >= 0 is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = check(libc::eventfd(0, flags))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Seconds since the Unix epoch, from the kernel's coarse clock (a few ms late, far cheaper).
+pub(super) fn unix_seconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct lives across the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut now) };
+    now.tv_sec.max(0) as u64
+}
