@@ -1,1 +1,250 @@
-//! (written next)
+//! From the path of a request to the name of a file below a root, and back to a path for redirects. Pure
+//! bytes: knows neither the root nor the file system, so links are for the opener to refuse
+//! (`RESOLVE_BENEATH`). The query is not its business either: a `?` here is a byte of a name.
+//!
+//! The rules, each of which holds for a byte written plainly and for one written as `%XX`:
+//!
+//! - Escapes are decoded once. A broken one is refused, and so is an escaped slash: `a%2Fb` is one segment to
+//!   a URI and two to the file system, and no request may be read in two ways.
+//! - NUL is refused. Every other byte, the backslash too, is an ordinary part of a Linux file name.
+//! - What leaves the directory unchanged is dropped: empty segments (`//`) and `.`.
+//! - `..` is refused even where it would stay below the root. User agents remove it before they ask
+//!   (RFC 3986 §5.2.4), so what arrives is a probe; and to resolve it here would let `/open/../closed` pass
+//!   a rule written for `/open/`, and would differ from what the kernel does behind a link.
+//! - A segment that begins with a dot is hidden, but for `.well-known` in first place (RFC 8615).
+//! - Lengths are Linux's: a longer name cannot exist, so it need not be looked for.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+/// Longest path the kernel takes: `PATH_MAX` is 4096 with the closing NUL.
+pub const PATH_BYTES_MAX: usize = 4095;
+
+/// Longest name in a directory, Linux's `NAME_MAX`.
+pub const SEGMENT_BYTES_MAX: usize = 255;
+
+// `is_plain` bounds the whole path by the segment's bound, and so need not measure either.
+const _: () = assert!(SEGMENT_BYTES_MAX <= PATH_BYTES_MAX);
+
+/// The one hidden name that is served, and only as the first segment.
+const WELL_KNOWN: &[u8] = b".well-known";
+
+/// What may stand unescaped in a path (RFC 3986 §3.3): unreserved, sub-delims, `:`, `@`, and the slash.
+///
+/// Backslash and control bytes stay escaped: browsers read `\` as `/` and skip tabs and line ends.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// Why a request's path names no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// The path does not begin with a slash. Malformed.
+    MissingLeadingSlash,
+    /// A `%` without two hexadecimal digits behind it. Malformed.
+    BrokenEscape,
+    /// `%2F`: one segment or two, depending on who reads it. Malformed.
+    EscapedSlash,
+    /// A NUL byte, which would end the name early for the kernel. Malformed.
+    NulByte,
+    /// A `..` segment. Malformed.
+    ParentSegment,
+    /// A segment that begins with a dot. Such files are said not to exist.
+    HiddenSegment,
+    /// A segment longer than `SEGMENT_BYTES_MAX`. No such file can exist.
+    SegmentTooLong,
+    /// Longer than `PATH_BYTES_MAX` once decoded. No such file can exist.
+    PathTooLong,
+}
+
+impl PathError {
+    /// Whether the request itself is at fault (400) rather than naming what is not there (404).
+    pub fn is_malformed(self) -> bool {
+        match self {
+            Self::MissingLeadingSlash
+            | Self::BrokenEscape
+            | Self::EscapedSlash
+            | Self::NulByte
+            | Self::ParentSegment => true,
+            Self::HiddenSegment | Self::SegmentTooLong | Self::PathTooLong => false,
+        }
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingLeadingSlash => "the path does not begin with a slash",
+            Self::BrokenEscape => "a percent sign without two hexadecimal digits",
+            Self::EscapedSlash => "an escaped slash",
+            Self::NulByte => "a NUL byte",
+            Self::ParentSegment => "a parent segment (..)",
+            Self::HiddenSegment => "a hidden segment",
+            Self::SegmentTooLong => "a segment over 255 bytes",
+            Self::PathTooLong => "a path over 4095 bytes",
+        })
+    }
+}
+
+impl Error for PathError {}
+
+/// A relative file name that is safe to open beneath a root, made by [`resolve`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FilePath<'a> {
+    /// INVARIANT: `.`, or segments joined by single slashes, none of them empty or with a dot in front
+    /// (`.well-known` in first place excepted); no NUL; within the two length bounds.
+    bytes: &'a [u8],
+    names_directory: bool,
+}
+
+impl<'a> FilePath<'a> {
+    /// The name relative to the root, without slash at either end; `.` for the root itself.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The same for `std`.
+    pub fn as_path(self) -> &'a Path {
+        Path::new(OsStr::from_bytes(self.bytes))
+    }
+
+    /// Whether the request's path ended as a directory's does: in a slash (or `/.`).
+    pub fn names_directory(self) -> bool {
+        self.names_directory
+    }
+}
+
+impl fmt::Debug for FilePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slash = if self.names_directory { "/" } else { "" };
+        write!(f, "\"{}{slash}\"", self.bytes.escape_ascii())
+    }
+}
+
+/// Turns the path of a request target, without its query, into the name of a file.
+///
+/// A plain path is checked and lent back without a copy; otherwise the name is written into `scratch`, which
+/// is cleared first and never grows past `PATH_BYTES_MAX` + `SEGMENT_BYTES_MAX` + 2 bytes of content.
+pub fn resolve<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<FilePath<'a>, PathError> {
+    let Some((b'/', below)) = raw.split_first() else { return Err(PathError::MissingLeadingSlash) };
+    if is_plain(raw) {
+        let names_directory = raw.ends_with(b"/");
+        let bytes = below.strip_suffix(b"/").unwrap_or(below);
+        return Ok(FilePath { bytes: if bytes.is_empty() { b"." } else { bytes }, names_directory });
+    }
+    let names_directory = rewrite(below, scratch)?;
+    if scratch.is_empty() {
+        scratch.push(b'.');
+    }
+    Ok(FilePath { bytes: scratch, names_directory })
+}
+
+/// Appends a path as it may stand in a Location field: it begins with exactly one slash, so that it can
+/// never be read as `//host`, and holds no byte that could end the line or mean something else to a browser.
+///
+/// Takes a decoded path, with or without leading slash; `.` is the root. A slash at the end is kept.
+pub fn encode_path(path: &[u8], out: &mut Vec<u8>) {
+    let slashes = path.iter().take_while(|byte| **byte == b'/').count();
+    let below = match &path[slashes..] {
+        b"." => b"",
+        below => below,
+    };
+    out.push(b'/');
+    for piece in percent_encode(below, ESCAPED) {
+        out.extend_from_slice(piece.as_bytes());
+    }
+}
+
+/// Whether a path that begins with a slash can be used as it is written.
+///
+/// Looks at every byte and its successor without leaving early, so that it compiles to vector code.
+#[inline]
+fn is_plain(raw: &[u8]) -> bool {
+    if raw.len() > SEGMENT_BYTES_MAX {
+        return false;
+    }
+    let pairs = raw.iter().zip(&raw[1..]);
+    let needs_care = pairs.fold(false, |found, (&byte, &next)| {
+        // The first byte is the leading slash, so looking at successors sees all others.
+        found | (next == b'%') | (next == 0) | ((byte == b'/') & ((next == b'/') | (next == b'.')))
+    });
+    !needs_care
+}
+
+/// Decodes segment by segment into `out`; says whether the path names a directory.
+#[cold]
+fn rewrite(below: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
+    out.clear();
+    let mut names_directory = false;
+    for raw_segment in below.split(|byte| *byte == b'/') {
+        let joint = out.len();
+        if joint > 0 {
+            out.push(b'/');
+        }
+        let start = out.len();
+        decode_segment(raw_segment, out)?;
+        let segment = &out[start..];
+        names_directory = matches!(segment, b"" | b".");
+        if names_directory {
+            out.truncate(joint);
+        } else if segment == b".." {
+            return Err(PathError::ParentSegment);
+        } else if segment[0] == b'.' && (start > 0 || segment != WELL_KNOWN) {
+            return Err(PathError::HiddenSegment);
+        } else if out.len() > PATH_BYTES_MAX {
+            return Err(PathError::PathTooLong);
+        }
+    }
+    Ok(names_directory)
+}
+
+/// Appends one segment with its escapes decoded, once.
+fn decode_segment(raw_segment: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+    let bound = out.len() + SEGMENT_BYTES_MAX;
+    let mut rest = raw_segment;
+    while let [byte, tail @ ..] = rest {
+        let (byte, tail) = match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) => (decode_escape(*high, *low)?, tail),
+            (b'%', _) => return Err(PathError::BrokenEscape),
+            (byte, tail) => (*byte, tail),
+        };
+        match byte {
+            0 => return Err(PathError::NulByte),
+            b'/' => return Err(PathError::EscapedSlash),
+            _ if out.len() == bound => return Err(PathError::SegmentTooLong),
+            byte => out.push(byte),
+        }
+        rest = tail;
+    }
+    Ok(())
+}
+
+fn decode_escape(high: u8, low: u8) -> Result<u8, PathError> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(PathError::BrokenEscape);
+    // Two hexadecimal digits are at most 0xFF.
+    Ok((digit(high)? << 4 | digit(low)?) as u8)
+}
+
+#[cfg(test)]
+mod tests;
