@@ -1,0 +1,7 @@
+//! Addresses to listen on, and listening sockets with errors that name the remedy.
+
+mod address;
+mod listener;
+
+pub use self::address::{Address, AddressError};
+pub use self::listener::{BindError, Bound};

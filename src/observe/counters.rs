@@ -1,0 +1,85 @@
+//! Counters of one core: plain cells, no atomics; summed only when somebody asks.
+
+use std::cell::Cell;
+use std::ops::AddAssign;
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(Cell<u64>);
+
+impl Counter {
+    /// One more.
+    pub fn bump(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    /// The count so far.
+    pub fn count(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// What a worker counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Requests whose head was complete and valid.
+    pub requests: Counter,
+    /// Requests refused for what they are (4xx before any handler).
+    pub refused: Counter,
+    /// Connections answered 503 because the worker was full.
+    pub over_capacity: Counter,
+    /// Accepts that failed for want of descriptors or memory.
+    pub accept_failures: Counter,
+    /// Connections ended because the peer was too slow.
+    pub timed_out: Counter,
+    /// Handlers and connections that panicked.
+    pub panics: Counter,
+}
+
+/// A copy of the counters, to be sent across threads and added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// See [`Counters`]; the same names.
+    pub accepted: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Refused requests.
+    pub refused: u64,
+    /// Connections over capacity.
+    pub over_capacity: u64,
+    /// Failed accepts.
+    pub accept_failures: u64,
+    /// Connections that were too slow.
+    pub timed_out: u64,
+    /// Panics.
+    pub panics: u64,
+}
+
+impl Counters {
+    /// The counts so far.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            accepted: self.accepted.count(),
+            requests: self.requests.count(),
+            refused: self.refused.count(),
+            over_capacity: self.over_capacity.count(),
+            accept_failures: self.accept_failures.count(),
+            timed_out: self.timed_out.count(),
+            panics: self.panics.count(),
+        }
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.requests += other.requests;
+        self.refused += other.refused;
+        self.over_capacity += other.over_capacity;
+        self.accept_failures += other.accept_failures;
+        self.timed_out += other.timed_out;
+        self.panics += other.panics;
+    }
+}

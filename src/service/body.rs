@@ -1,0 +1,143 @@
+//! Bodies that are pulled: a request's, piece by piece as the handler asks, and a response's, piece by piece
+//! as the client takes it. Nothing runs ahead of its reader, so memory stays bounded by one piece.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::http::h1;
+use crate::http::status::Status;
+
+/// Why a request body cannot be read to its end.
+#[derive(Debug)]
+pub enum BodyError {
+    /// Its framing is wrong or over a limit.
+    Framing(h1::BodyError),
+    /// The client sent too little for too long.
+    TimedOut,
+    /// The connection ended within the body.
+    Disconnected,
+    /// Longer than the caller of [`RequestBody::read_all`] allows.
+    TooLarge {
+        /// That limit in bytes.
+        limit: usize,
+    },
+    /// Asked for after its exchange was over.
+    ExchangeOver,
+}
+
+impl BodyError {
+    /// The status that tells the client.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Framing(error) => error.status(),
+            Self::TimedOut => Status::REQUEST_TIMEOUT,
+            Self::TooLarge { .. } => Status::CONTENT_TOO_LARGE,
+            Self::Disconnected | Self::ExchangeOver => Status::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framing(error) => error.fmt(f),
+            Self::TimedOut => f.write_str("the client sent the body too slowly"),
+            Self::Disconnected => f.write_str("the connection ended within the body"),
+            Self::TooLarge { limit } => write!(f, "the body is longer than {limit} bytes"),
+            Self::ExchangeOver => f.write_str("the body was read after its response was complete"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Where a request body comes from: the server's side of [`RequestBody`].
+pub trait BodySource {
+    /// The next piece of the body of exchange number `exchange`; `None` at its end.
+    fn poll_piece(&self, exchange: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+}
+
+/// The body of a request.
+pub struct RequestBody {
+    source: Option<(Rc<dyn BodySource>, u32)>,
+    length: Option<u64>,
+}
+
+impl RequestBody {
+    /// No body.
+    pub const fn empty() -> Self {
+        Self { source: None, length: Some(0) }
+    }
+
+    /// A body from `source`, `length` bytes long if that is known.
+    pub fn new(source: Rc<dyn BodySource>, exchange: u32, length: Option<u64>) -> Self {
+        Self { source: Some((source, exchange)), length }
+    }
+
+    /// Its length, when the client said it.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next piece, or `None` at the end. Only now is it asked for: a client that sent
+    /// `Expect: 100-continue` is told to go on, and TCP is told that there is room.
+    ///
+    /// # Errors
+    /// See [`BodyError`]; after one there is nothing more to read.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The whole body, if it has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// See [`BodyError`].
+    pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, BodyError> {
+        if self.length.is_some_and(|length| length > limit as u64) {
+            return Err(BodyError::TooLarge { limit });
+        }
+        let Some(first) = self.next().await.transpose()? else { return Ok(Bytes::new()) };
+        let mut all: Option<Vec<u8>> = None;
+        while let Some(piece) = self.next().await.transpose()? {
+            let all = all.get_or_insert_with(|| first.to_vec());
+            if all.len() + piece.len() > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            all.extend_from_slice(&piece);
+        }
+        match all {
+            Some(all) => Ok(all.into()),
+            None if first.len() > limit => Err(BodyError::TooLarge { limit }),
+            None => Ok(first),
+        }
+    }
+}
+
+/// A response body that is pulled as fast as the client takes it.
+pub trait StreamBody {
+    /// The next piece; `None` at the end; an error ends the connection, for the client must not take what it
+    /// got for the whole.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+
+    /// Bytes in all, when known: sent as Content-Length, and then owed exactly.
+    fn length(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl StreamBody for RequestBody {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &self.source {
+            None => Poll::Ready(None),
+            Some((source, exchange)) => source.poll_piece(*exchange, cx),
+        }
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.length
+    }
+}
