@@ -1,1 +1,339 @@
-//! (written next)
+//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled by a
+//! protocol machine, read by everything above; made to be cleared and filled again without allocating. Knows
+//! nothing of how heads are found in a byte stream.
+
+use std::fmt;
+use std::ops::Range;
+use std::{slice, str};
+
+use super::method::Method;
+pub use super::target::TargetForm;
+use super::target::{Scheme, Target};
+
+/// The protocol versions this head can have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+}
+
+/// How the body after a head is delimited (RFC 9112 §6.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Framing {
+    /// There is no body.
+    #[default]
+    None,
+    /// That many bytes, as `Content-Length` said; zero included.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+impl Framing {
+    /// Whether no byte of a body will come.
+    pub fn is_empty(self) -> bool {
+        matches!(self, Framing::None | Framing::Length(0))
+    }
+}
+
+/// A range of at most 64 KiB, for heads and trailer sections are bounded far below that.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Span {
+    start: u16,
+    length: u16,
+}
+
+impl Span {
+    /// INVARIANT of every caller: `range` lies within a buffer of at most 65,535 bytes.
+    #[inline]
+    pub(super) fn new(range: Range<usize>) -> Span {
+        debug_assert!(range.start <= range.end && range.end <= usize::from(u16::MAX));
+        Span { start: range.start as u16, length: (range.end - range.start) as u16 }
+    }
+
+    #[inline]
+    pub(super) fn range(self) -> Range<usize> {
+        let start = usize::from(self.start);
+        start..start + usize::from(self.length)
+    }
+
+    fn shifted(self, by: usize) -> Span {
+        Span::new(self.range().start + by..self.range().end + by)
+    }
+}
+
+/// Where one field's name and value lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FieldSpan {
+    pub(super) name: Span,
+    pub(super) value: Span,
+}
+
+/// Field lines in the order received: name as spelled, value without the white space around it.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    bytes: &'a [u8],
+    spans: slice::Iter<'a, FieldSpan>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(bytes: &'a [u8], spans: &'a [FieldSpan]) -> Fields<'a> {
+        Fields { bytes, spans: spans.iter() }
+    }
+
+    /// The first value of the remaining fields with this name, ASCII case-insensitive.
+    #[inline]
+    pub fn find(&mut self, name: &str) -> Option<&'a [u8]> {
+        let bytes = self.bytes;
+        self.spans
+            .find(|span| {
+                usize::from(span.name.length) == name.len()
+                    && bytes[span.name.range()].eq_ignore_ascii_case(name.as_bytes())
+            })
+            .map(|span| &bytes[span.value.range()])
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let span = self.spans.next()?;
+        Some((ascii(&self.bytes[span.name.range()]), &self.bytes[span.value.range()]))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.spans.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Fields<'_> {}
+
+/// The values of one field name, in order.
+#[derive(Clone, Debug)]
+pub struct FieldsNamed<'a, 'n> {
+    fields: Fields<'a>,
+    name: &'n str,
+}
+
+impl<'a> Iterator for FieldsNamed<'a, '_> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.fields.find(self.name)
+    }
+}
+
+/// Names, targets and authorities were checked byte by byte when they came in, so nothing is ever replaced
+/// here; looking again is what safe code pays, a few nanoseconds where a text is really asked for.
+#[inline]
+fn ascii(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// One request's head.
+///
+/// A new one holds no memory; the first fill allocates, [`clear`](RequestHead::clear) keeps the capacity.
+/// While cleared it reads as a GET without target and fields: look only after a machine said it is complete.
+#[derive(Clone, Default)]
+pub struct RequestHead {
+    /// Request line and field lines as received, the empty line included, an ignored empty line before it not.
+    bytes: Vec<u8>,
+    // INVARIANT: every span lies within `bytes`.
+    fields: Vec<FieldSpan>,
+    method: Method,
+    method_length: u8,
+    version: Version,
+    form: TargetForm,
+    scheme: Option<Scheme>,
+    target: Span,
+    path: Span,
+    query: Option<Span>,
+    authority: Span,
+    facts: Facts,
+}
+
+/// What the fields of a head say together about the message and the connection.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Facts {
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+}
+
+impl RequestHead {
+    /// A head without content and without memory.
+    pub fn new() -> RequestHead {
+        RequestHead::default()
+    }
+
+    /// Forgets the content and keeps the capacity.
+    pub fn clear(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut fields = std::mem::take(&mut self.fields);
+        bytes.clear();
+        fields.clear();
+        *self = RequestHead { bytes, fields, ..RequestHead::default() };
+    }
+
+    /// The method; [`Method::Other`] keeps its token in [`method_str`](RequestHead::method_str).
+    #[inline]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method's token as received.
+    pub fn method_str(&self) -> &str {
+        ascii(&self.bytes[..usize::from(self.method_length)])
+    }
+
+    /// The protocol version.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The request target as received.
+    pub fn target(&self) -> &str {
+        self.text(self.target)
+    }
+
+    /// The target's form.
+    #[inline]
+    pub fn form(&self) -> TargetForm {
+        self.form
+    }
+
+    /// The path, still percent-encoded: `*` in asterisk-form, `/` in absolute-form without a path, and empty
+    /// in authority-form.
+    #[inline]
+    pub fn path(&self) -> &str {
+        if self.path.length == 0 && self.form == TargetForm::Absolute {
+            return "/";
+        }
+        self.text(self.path)
+    }
+
+    /// What follows the first `?` of the target, still percent-encoded; may be empty.
+    pub fn query(&self) -> Option<&str> {
+        self.query.map(|span| self.text(span))
+    }
+
+    /// Host and optional port this request is for: the target's own if it has one, else the `Host` field's
+    /// (RFC 9112 §3.2.2). Empty for HTTP/1.0 without `Host`. `target::split_authority` takes it apart.
+    pub fn authority(&self) -> &str {
+        self.text(self.authority)
+    }
+
+    /// `http` or `https` when the target is in absolute-form. What the client wrote, not what the connection
+    /// is.
+    pub fn scheme(&self) -> Option<&str> {
+        self.scheme.map(Scheme::as_str)
+    }
+
+    /// The first value of the field with this name (ASCII case-insensitive), without surrounding white space.
+    #[inline]
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(name)
+    }
+
+    /// All fields in the order received.
+    #[inline]
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.bytes, &self.fields)
+    }
+
+    /// The values of every field with this name (ASCII case-insensitive), in order.
+    pub fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
+        FieldsNamed { fields: self.fields(), name }
+    }
+
+    /// How the body is delimited.
+    #[inline]
+    pub fn framing(&self) -> Framing {
+        self.facts.framing
+    }
+
+    /// Whether the client lets the connection go on after this exchange (RFC 9112 §9.3).
+    #[inline]
+    pub fn keep_alive(&self) -> bool {
+        self.facts.keep_alive
+    }
+
+    /// Whether the client holds the body back until it reads `100 Continue` (RFC 9110 §10.1.1).
+    #[inline]
+    pub fn expects_continue(&self) -> bool {
+        self.facts.expects_continue
+    }
+
+    /// Size of the head as received, in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    fn text(&self, span: Span) -> &str {
+        ascii(&self.bytes[span.range()])
+    }
+}
+
+/// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII.
+impl RequestHead {
+    /// Takes a head's bytes and its request line; fields, facts and the `Host` follow.
+    #[inline]
+    pub(super) fn fill(&mut self, bytes: &[u8], method: Method, method_length: usize, parts: &Target) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.fields.clear();
+        self.method = method;
+        self.method_length = method_length as u8;
+        let offset = method_length + 1;
+        let within = |range: &Range<usize>| Span::new(range.clone()).shifted(offset);
+        self.form = parts.form;
+        self.scheme = parts.scheme;
+        self.path = within(&parts.path);
+        self.query = parts.query.as_ref().map(within);
+        self.authority = within(&parts.authority);
+        let end = parts.query.as_ref().map_or(parts.path.end, |query| query.end);
+        self.target = within(&(0..end));
+    }
+
+    /// Makes room for the table, so that filling it is stores alone.
+    #[inline]
+    pub(super) fn reserve_fields(&mut self, count: usize) {
+        self.fields.reserve(count);
+    }
+
+    #[inline]
+    pub(super) fn push_field(&mut self, name: Span, value: Span) {
+        self.fields.push(FieldSpan { name, value });
+    }
+
+    #[inline]
+    pub(super) fn finish(&mut self, version: Version, host: Option<Span>, facts: Facts) {
+        self.version = version;
+        self.facts = facts;
+        if let (Some(host), TargetForm::Origin | TargetForm::Asterisk) = (host, self.form) {
+            self.authority = host;
+        }
+    }
+}
+
+/// The request line, and of the fields only their names: values may hold secrets.
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method_str())
+            .field("target", &self.target())
+            .field("version", &self.version)
+            .field("fields", &self.fields().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("framing", &self.facts.framing)
+            .field("keep_alive", &self.facts.keep_alive)
+            .finish()
+    }
+}

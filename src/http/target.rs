@@ -1,1 +1,442 @@
-//! (written next)
+//! Request targets and authorities (RFC 9112 §3.2, RFC 3986): which of the four forms a target has, where its
+//! parts lie, and whether every byte may stand there. Nothing is decoded or normalised here: the path stays
+//! percent-encoded, and what it names on a disk is unknown.
+
+use std::error::Error;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::ops::Range;
+
+use super::method::Method;
+
+/// The four shapes of a request target (RFC 9112 §3.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TargetForm {
+    /// `/path?query`, the usual one.
+    #[default]
+    Origin,
+    /// `http://host/path?query`, as sent to proxies; servers must take it too.
+    Absolute,
+    /// `host:port`, for CONNECT alone.
+    Authority,
+    /// `*`, for OPTIONS alone.
+    Asterisk,
+}
+
+/// The schemes a target in absolute-form may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// `http`, in any letter case.
+    Http,
+    /// `https`, in any letter case.
+    Https,
+}
+
+impl Scheme {
+    /// The name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// Where the parts of a target lie, as byte ranges within it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Its shape.
+    pub form: TargetForm,
+    /// The scheme, in absolute-form.
+    pub scheme: Option<Scheme>,
+    /// Host and port, in absolute-form and authority-form; else empty.
+    pub authority: Range<usize>,
+    /// The path, percent-encoded as received. Empty in authority-form, and in absolute-form when the
+    /// sender left it out (which means `/`).
+    pub path: Range<usize>,
+    /// What follows the first `?`, without it.
+    pub query: Option<Range<usize>>,
+}
+
+/// What is wrong with a request target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TargetError {
+    /// It has no bytes: two spaces follow the method.
+    Empty,
+    /// A byte that no part of a URI may hold unencoded: a control, a space, a quote, `<>\^{|}` or a
+    /// backtick, a non-ASCII byte, or `#`, since fragments are never sent.
+    Character(u8),
+    /// `%` without two hexadecimal digits after it.
+    Percent,
+    /// Neither `/…`, an absolute URI, `*` nor `host:port`.
+    Form,
+    /// `*` with another method than OPTIONS.
+    AsteriskWithoutOptions,
+    /// CONNECT with anything but `host:port`, the port included.
+    ConnectWithoutHostAndPort,
+    /// An absolute URI whose scheme is neither `http` nor `https`.
+    Scheme,
+    /// An absolute URI with `user@`: a lure, never part of a request (RFC 9110 §4.2.4).
+    Userinfo,
+    /// An absolute URI whose host or port is missing or malformed.
+    Authority,
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetError::Empty => {
+                f.write_str("request target is empty; separate method and target by one space")
+            }
+            TargetError::Character(byte) => {
+                write!(f, "request target holds byte 0x{byte:02x}; percent-encode it")
+            }
+            TargetError::Percent => {
+                f.write_str("request target has % without two hexadecimal digits; write a literal % as %25")
+            }
+            TargetError::Form => f.write_str("request target must begin with / or be a full http URI"),
+            TargetError::AsteriskWithoutOptions => f.write_str("request target * is for OPTIONS only"),
+            TargetError::ConnectWithoutHostAndPort => {
+                f.write_str("CONNECT needs a target of the form host:port")
+            }
+            TargetError::Scheme => f.write_str("request target has a scheme other than http or https"),
+            TargetError::Userinfo => f.write_str("request target holds user information; use Authorization"),
+            TargetError::Authority => f.write_str("request target has a malformed host or port"),
+        }
+    }
+}
+
+impl Error for TargetError {}
+
+/// Takes a target apart, in the form its method allows.
+///
+/// Bytes are judged before the form, so that a prefix of a target is refused for the same reason as the whole.
+/// Square brackets pass in path and query although RFC 3986 wants them encoded there: browsers send them bare
+/// (`?tag[]=a`), and nothing takes them for a delimiter after the authority.
+#[inline]
+pub fn parse(method: Method, target: &[u8]) -> Result<Target, TargetError> {
+    let question = check_characters(target, Extent::Whole)?;
+    if method == Method::Connect {
+        return parse_authority_form(target);
+    }
+    let path_and_query = |start: usize| match question {
+        Some(at) => (start..at, Some(at + 1..target.len())),
+        None => (start..target.len(), None),
+    };
+    match target {
+        [] => Err(TargetError::Empty),
+        [b'/', ..] => {
+            let (path, query) = path_and_query(0);
+            Ok(Target { form: TargetForm::Origin, scheme: None, authority: 0..0, path, query })
+        }
+        [b'*'] if method == Method::Options => {
+            Ok(Target { form: TargetForm::Asterisk, scheme: None, authority: 0..0, path: 0..1, query: None })
+        }
+        [b'*'] => Err(TargetError::AsteriskWithoutOptions),
+        _ => {
+            let (scheme, authority) = parse_absolute_start(target)?;
+            let (path, query) = path_and_query(authority.end);
+            Ok(Target { form: TargetForm::Absolute, scheme: Some(scheme), authority, path, query })
+        }
+    }
+}
+
+/// CONNECT's `host:port`; an empty or missing port is refused (RFC 9110 §9.3.6).
+fn parse_authority_form(target: &[u8]) -> Result<Target, TargetError> {
+    let has_port = target.last().is_some_and(u8::is_ascii_digit)
+        && target.iter().rposition(|&byte| byte == b':') > target.iter().rposition(|&byte| byte == b']');
+    if !has_port || !is_authority(target) {
+        return Err(TargetError::ConnectWithoutHostAndPort);
+    }
+    let end = target.len();
+    Ok(Target { form: TargetForm::Authority, scheme: None, authority: 0..end, path: end..end, query: None })
+}
+
+/// The scheme of an absolute URI and the range of its authority.
+fn parse_absolute_start(target: &[u8]) -> Result<(Scheme, Range<usize>), TargetError> {
+    let colon = target.iter().position(|&byte| byte == b':').ok_or(TargetError::Form)?;
+    let scheme = &target[..colon];
+    if !target[colon..].starts_with(b"://") || !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Err(TargetError::Form);
+    }
+    let scheme = match scheme {
+        _ if scheme.eq_ignore_ascii_case(b"http") => Scheme::Http,
+        _ if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        _ => return Err(TargetError::Scheme),
+    };
+    let start = colon + 3;
+    let rest = &target[start..];
+    let length = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let authority = &rest[..length];
+    if authority.contains(&b'@') {
+        return Err(TargetError::Userinfo);
+    }
+    if !is_authority(authority) {
+        return Err(TargetError::Authority);
+    }
+    Ok((scheme, start..start + length))
+}
+
+/// Whether `bytes` are a non-empty host with an optional port: the syntax of a `Host` value and of a URI's
+/// authority without user information (RFC 3986 §3.2.2). The host is a registered name, an IPv4 address or a
+/// bracketed IPv6 address (no zone, no future forms); a port is at most 65535 and may be empty, which means
+/// the default one.
+pub fn is_authority(bytes: &[u8]) -> bool {
+    let port = if let [b'[', rest @ ..] = bytes {
+        let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
+        let address = std::str::from_utf8(&rest[..end]).ok();
+        if !address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
+            return false;
+        }
+        &rest[end + 1..]
+    } else {
+        let length = registered_name_length(bytes);
+        if length == 0 {
+            return false;
+        }
+        &bytes[length..]
+    };
+    match port {
+        [] => true,
+        [b':', digits @ ..] => is_port(digits),
+        _ => false,
+    }
+}
+
+/// Host and port of an authority that [`is_authority`] accepts. The host keeps its brackets; the port is `None`
+/// when absent or empty.
+pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    }
+}
+
+/// How many bytes at the start are a registered name; a malformed percent-escape ends it.
+fn registered_name_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match CLASSES[byte as usize] {
+            Class::Name => at += 1,
+            Class::Percent if is_escape(&bytes[at..]) => at += 3,
+            _ => break,
+        }
+    }
+    at
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    // Five digits hold every port; more could only be zeros in front, which nobody writes in good faith.
+    digits.len() <= 5
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.iter().fold(0u32, |port, digit| port * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
+}
+
+fn is_escape(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+/// Whether the bytes at hand are the whole target or may be continued.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Extent {
+    /// Nothing follows: a cut-off percent-escape is an error.
+    Whole,
+    /// More may follow.
+    Prefix,
+}
+
+/// Judges every byte in order and returns where the first `?` stands.
+#[inline]
+pub(super) fn check_characters(target: &[u8], extent: Extent) -> Result<Option<usize>, TargetError> {
+    let mut question = None;
+    let mut at = 0;
+    while let Some(&byte) = target.get(at) {
+        match CLASSES[byte as usize] {
+            Class::Name | Class::Other => at += 1,
+            Class::Question => {
+                question = question.or(Some(at));
+                at += 1;
+            }
+            Class::Percent => {
+                check_escape(&target[at..], extent)?;
+                at += 3;
+            }
+            Class::Refused => return Err(TargetError::Character(byte)),
+        }
+    }
+    Ok(question)
+}
+
+fn check_escape(bytes: &[u8], extent: Extent) -> Result<(), TargetError> {
+    let digits = &bytes[1..bytes.len().min(3)];
+    let cut = digits.len() < 2 && extent == Extent::Whole;
+    if cut || !digits.iter().all(u8::is_ascii_hexdigit) { Err(TargetError::Percent) } else { Ok(()) }
+}
+
+/// What a byte may be within a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Never allowed.
+    Refused,
+    /// Unreserved or sub-delimiter (RFC 3986 §2.2, §2.3): allowed everywhere, a registered name included.
+    Name,
+    /// Allowed in path and query, or as a delimiter: `/ : @ [ ]`.
+    Other,
+    /// `?`.
+    Question,
+    /// `%`, to be followed by two hexadecimal digits.
+    Percent,
+}
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Refused; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => Class::Name,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => Class::Name,
+            b'/' | b':' | b'@' | b'[' | b']' => Class::Other,
+            b'?' => Class::Question,
+            b'%' => Class::Percent,
+            _ => Class::Refused,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `form authority path query`, or the error.
+    fn told(method: Method, target: &str) -> String {
+        match parse(method, target.as_bytes()) {
+            Ok(parts) => format!(
+                "{:?} {} {} {}",
+                parts.form,
+                &target[parts.authority],
+                &target[parts.path],
+                parts.query.map_or("-", |query| &target[query])
+            ),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn forms_and_parts() {
+        let vectors = [
+            (Method::Get, "/", "Origin  / -"),
+            (Method::Get, "//a//b", "Origin  //a//b -"),
+            (Method::Get, "/a?b?c", "Origin  /a b?c"),
+            (Method::Get, "/a?", "Origin  /a "),
+            (Method::Get, "/%41%ff?%2F", "Origin  /%41%ff %2F"),
+            (Method::Get, "/a[1].jpg?tag[]=x", "Origin  /a[1].jpg tag[]=x"),
+            (Method::Get, "/-._~!$&'()*+,;=:@", "Origin  /-._~!$&'()*+,;=:@ -"),
+            (Method::Get, "/a@b:c?http://d/", "Origin  /a@b:c http://d/"),
+            (Method::Options, "*", "Asterisk  * -"),
+            (Method::Options, "/x", "Origin  /x -"),
+            (Method::Get, "http://a", "Absolute a  -"),
+            (Method::Get, "HTTPS://a:1/b?c", "Absolute a:1 /b c"),
+            (Method::Get, "http://a?b/c", "Absolute a  b/c"),
+            (Method::Get, "http://[::1]:80/", "Absolute [::1]:80 / -"),
+            (Method::Get, "http://a:/", "Absolute a: / -"),
+            (Method::Connect, "a:443", "Authority a:443  -"),
+            (Method::Connect, "[::1]:443", "Authority [::1]:443  -"),
+        ];
+        for (method, target, expected) in vectors {
+            assert_eq!(told(method, target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn refused_targets() {
+        let vectors = [
+            (Method::Get, "", "Empty"),
+            (Method::Get, "*", "AsteriskWithoutOptions"),
+            (Method::Options, "**", "Form"),
+            (Method::Get, "a", "Form"),
+            (Method::Get, "?a", "Form"),
+            (Method::Get, "a:80", "Form"),
+            (Method::Get, "http:/a", "Form"),
+            (Method::Get, "://a", "Form"),
+            (Method::Get, "/a#b", "Character(35)"),
+            (Method::Get, "/\u{e9}", "Character(195)"),
+            (Method::Get, "/%", "Percent"),
+            (Method::Get, "/%4", "Percent"),
+            (Method::Get, "/%4g", "Percent"),
+            (Method::Get, "/%g4", "Percent"),
+            (Method::Get, "/?%u0041", "Percent"),
+            (Method::Get, "ftp://a/", "Scheme"),
+            (Method::Get, "http://", "Authority"),
+            (Method::Get, "http:///a", "Authority"),
+            (Method::Get, "http://:80/", "Authority"),
+            (Method::Get, "http://u@a/", "Userinfo"),
+            (Method::Get, "http://u:p@a/", "Userinfo"),
+            (Method::Get, "http://a:65536/", "Authority"),
+            (Method::Get, "http://a:b/", "Authority"),
+            (Method::Get, "http://[::1/", "Authority"),
+            (Method::Get, "http://[v1.a]/", "Authority"),
+            (Method::Get, "http://[fe80::1%25eth0]/", "Authority"),
+            (Method::Get, "http://[::1]x/", "Authority"),
+            (Method::Get, "http://a[1]/", "Authority"),
+            (Method::Connect, "a", "ConnectWithoutHostAndPort"),
+            (Method::Connect, "a:", "ConnectWithoutHostAndPort"),
+            (Method::Connect, ":443", "ConnectWithoutHostAndPort"),
+            (Method::Connect, "/a", "ConnectWithoutHostAndPort"),
+            (Method::Connect, "[::1]", "ConnectWithoutHostAndPort"),
+            (Method::Connect, "[::1", "ConnectWithoutHostAndPort"),
+            (Method::Connect, "http://a:443/", "ConnectWithoutHostAndPort"),
+            (Method::Connect, "u@a:443", "ConnectWithoutHostAndPort"),
+        ];
+        for (method, target, expected) in vectors {
+            assert_eq!(told(method, target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn every_byte_is_judged_as_the_standard_says() {
+        for byte in 0..=255u8 {
+            let allowed = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?[]".contains(&byte);
+            let expected = match byte {
+                b'%' => Err(TargetError::Percent),
+                _ if allowed => Ok(()),
+                _ => Err(TargetError::Character(byte)),
+            };
+            assert_eq!(parse(Method::Get, &[b'/', byte]).map(|_| ()), expected, "0x{byte:02x}");
+        }
+    }
+
+    #[test]
+    fn authorities() {
+        for good in
+            ["a", "a.b", "a_b", "127.0.0.1:8080", "a:", "a:0", "a:65535", "[::ffff:1.2.3.4]:1", "a%41"]
+        {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ":", ":1", "a b", "a/b", "a:1:2", "a:000080", "a:-1", "a:+1", "[]", "[::1]80", "::1"]
+        {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+        for bad in ["a%4", "a%zz", "a@b", "a?b", "[1.2.3.4]", "[::1", "a]", "a,b c", "\u{e9}"] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn host_and_port() {
+        assert_eq!(split_authority("a:80"), ("a", Some(80)));
+        assert_eq!(split_authority("a"), ("a", None));
+        assert_eq!(split_authority("a:"), ("a", None));
+        assert_eq!(split_authority("[::1]:80"), ("[::1]", Some(80)));
+        assert_eq!(split_authority("[::1]"), ("[::1]", None));
+        assert_eq!(split_authority(""), ("", None));
+    }
+
+    #[test]
+    fn a_cut_escape_in_a_prefix_waits() {
+        assert_eq!(check_characters(b"/%", Extent::Prefix), Ok(None));
+        assert_eq!(check_characters(b"/?%4", Extent::Prefix), Ok(Some(1)));
+        assert_eq!(check_characters(b"/%g", Extent::Prefix), Err(TargetError::Percent));
+    }
+}

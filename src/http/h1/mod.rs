@@ -1,1 +1,33 @@
-//! (written next)
+//! HTTP/1.1 (RFC 9112), the server's side, as machines without I/O and without a clock: [`RequestDecoder`] finds
+//! heads, [`BodyDecoder`] bodies, [`write_head`] and its kin write answers. The caller brings bytes, buffers and
+//! limits, and decides what an error costs the connection.
+//!
+//! ```text
+//! bytes in ─► RequestDecoder ─► RequestHead ─► framing ─► BodyDecoder ─► ranges of data, trailers
+//!                  ▲                                          │
+//!                  └───────────── the next request ◄──────────┘
+//! ResponseHead ─► write_head ─► bytes out, then the body as BodyCoding says
+//! ```
+//!
+//! Strict on purpose: whatever two readers could take in two ways is refused, since that is how requests are
+//! smuggled past a proxy.
+
+mod body;
+mod chunked;
+mod encode;
+mod error;
+mod facts;
+mod grammar;
+mod request;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyDecoder, BodyError, BodyLimits, BodyStep};
+pub use encode::{
+    BodyCoding, BodyLength, CHUNK_END, CONTINUE, Connection, FieldError, RequestContext, ResponseHead,
+    Written, push_field, write_chunk_header, write_head, write_last_chunk,
+};
+pub use error::RequestError;
+pub use grammar::FieldLineError;
+pub use request::{HeadLimits, HeadProgress, RequestDecoder};

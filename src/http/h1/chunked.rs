@@ -1,0 +1,291 @@
+//! The chunked coding (RFC 9112 §7.1), read strictly: sizes are digits alone, line ends are CRLF alone, and
+//! everything that is not data is bounded. Sees the body's bytes and nothing else of the connection.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use super::body::{BodyError, BodyLimits, BodyStep};
+use super::grammar::{FieldLineError, field_line, is_token_byte, is_value_byte};
+use crate::http::head::{FieldSpan, Fields, Span};
+
+/// Most digits of a size: what 64 bits hold.
+const SIZE_DIGITS_MAX: u8 = 16;
+
+/// Framing bytes a body may spend before they are weighed against its data.
+const OVERHEAD_BYTES_FREE: u64 = 64 * 1024;
+
+/// Framing bytes allowed per byte of data beyond that. One byte per chunk costs five
+/// (`1 CR LF`, the byte, `CR LF`), so honest framing always passes; only padded sizes do not.
+const OVERHEAD_PER_DATA_BYTE: u64 = 8;
+
+/// One chunk after another:
+///
+/// ```text
+/// Size ──► SizeLf ──► Data ──► DataCr ──► DataLf ─┐
+///  ▲│ ;      ▲ │ size 0                           │
+///  │└► ExtensionStart ► Extension                 │
+///  │           └──────► Trailers ──► Done         │
+///  └──────────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// In the digits of a size.
+    Size { size: u64, digits: u8 },
+    /// After `;`, before the extension's name.
+    ExtensionStart { size: u64 },
+    /// In an extension.
+    Extension { size: u64 },
+    /// After the CR of the size's line.
+    SizeLf { size: u64 },
+    /// In data; never with nothing left.
+    Data { left: u64 },
+    /// Data is complete, its CR comes next.
+    DataCr,
+    /// Its LF comes next.
+    DataLf,
+    /// After the last chunk.
+    Trailers,
+    /// The end.
+    Done,
+}
+
+impl State {
+    const CHUNK_START: State = State::Size { size: 0, digits: 0 };
+}
+
+#[derive(Debug)]
+pub(super) struct ChunkedDecoder {
+    state: State,
+    limits: BodyLimits,
+    /// Data of all chunks whose size was read.
+    data_bytes: u64,
+    /// Everything before the trailers that is not data.
+    overhead_bytes: u64,
+    extension_bytes: u32,
+    /// Allocated by the first trailer, that is, for hardly any body.
+    trailers: Option<Box<Trailers>>,
+}
+
+#[derive(Debug, Default)]
+struct Trailers {
+    bytes: Vec<u8>,
+    fields: Vec<FieldSpan>,
+    /// Where the line being gathered begins in `bytes`.
+    line_start: usize,
+}
+
+impl ChunkedDecoder {
+    pub(super) fn new(limits: &BodyLimits) -> ChunkedDecoder {
+        ChunkedDecoder {
+            state: State::CHUNK_START,
+            limits: *limits,
+            data_bytes: 0,
+            overhead_bytes: 0,
+            extension_bytes: 0,
+            trailers: None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    pub(super) fn trailers(&self) -> Fields<'_> {
+        match &self.trailers {
+            Some(trailers) => Fields::new(&trailers.bytes, &trailers.fields),
+            None => Fields::new(&[], &[]),
+        }
+    }
+
+    pub(super) fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, BodyError> {
+        let mut consumed = 0;
+        let mut data = 0..0;
+        while consumed < input.len() {
+            match self.state {
+                State::Done => break,
+                State::Data { .. } if !data.is_empty() => break,
+                State::Data { left } => {
+                    data = self.take_data(left, consumed..input.len());
+                    consumed = data.end;
+                }
+                State::Trailers => consumed += self.handle_trailers(&input[consumed..])?,
+                _ => {
+                    self.state = self.handle_framing(input[consumed])?;
+                    self.overhead_bytes += 1;
+                    consumed += 1;
+                }
+            }
+        }
+        Ok(BodyStep { consumed, data })
+    }
+
+    fn take_data(&mut self, left: u64, available: Range<usize>) -> Range<usize> {
+        let length = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
+        let left = left - length as u64;
+        self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+        available.start..available.start + length
+    }
+
+    /// Takes one byte between data and data.
+    fn handle_framing(&mut self, byte: u8) -> Result<State, BodyError> {
+        Ok(match (self.state, byte) {
+            (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(BodyError::ChunkSizeMissing),
+            (State::Size { size, .. }, b'\r') => State::SizeLf { size },
+            (State::Size { size, .. }, b';') => State::ExtensionStart { size },
+            (State::Size { .. }, b'\n') => return Err(BodyError::ChunkBareLf),
+            (State::Size { size, digits }, _) => {
+                let digit = char::from(byte).to_digit(16).ok_or(BodyError::ChunkSizeCharacter(byte))?;
+                if digits == SIZE_DIGITS_MAX {
+                    return Err(BodyError::ChunkSizeTooLong);
+                }
+                State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
+            }
+
+            (State::ExtensionStart { .. } | State::Extension { .. }, b'\n') => {
+                return Err(BodyError::ChunkBareLf);
+            }
+            (State::Extension { size }, b'\r') => State::SizeLf { size },
+            (State::ExtensionStart { size }, b' ' | b'\t') => {
+                self.count_extension_byte()?;
+                State::ExtensionStart { size }
+            }
+            (State::ExtensionStart { .. }, _) if !is_token_byte(byte) => {
+                return Err(BodyError::ExtensionMalformed);
+            }
+            (State::ExtensionStart { size } | State::Extension { size }, _) if is_value_byte(byte) => {
+                self.count_extension_byte()?;
+                State::Extension { size }
+            }
+            (State::ExtensionStart { .. } | State::Extension { .. }, _) => {
+                return Err(BodyError::ExtensionMalformed);
+            }
+
+            (State::SizeLf { size }, b'\n') => self.start_chunk(size)?,
+            (State::SizeLf { .. }, _) => return Err(BodyError::ChunkBareCr),
+
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::CHUNK_START,
+            (State::DataCr | State::DataLf, _) => return Err(BodyError::ChunkUnterminated),
+
+            // Not framing; `handle_bytes` keeps these away.
+            (state @ (State::Data { .. } | State::Trailers | State::Done), _) => state,
+        })
+    }
+
+    fn count_extension_byte(&mut self) -> Result<(), BodyError> {
+        if self.extension_bytes == self.limits.extension_bytes_max {
+            return Err(BodyError::ExtensionsTooLong);
+        }
+        self.extension_bytes += 1;
+        Ok(())
+    }
+
+    /// Weighs a chunk whose size is known.
+    fn start_chunk(&mut self, size: u64) -> Result<State, BodyError> {
+        if size == 0 {
+            return Ok(State::Trailers);
+        }
+        let allowance =
+            OVERHEAD_BYTES_FREE.saturating_add(self.data_bytes.saturating_mul(OVERHEAD_PER_DATA_BYTE));
+        if self.overhead_bytes > allowance {
+            return Err(BodyError::ChunkOverhead);
+        }
+        // A sum beyond 64 bits is too large under any limit, even none.
+        self.data_bytes = self.data_bytes.checked_add(size).ok_or(BodyError::TooLarge)?;
+        if self.limits.body_bytes_max.is_some_and(|max| self.data_bytes > max) {
+            return Err(BodyError::TooLarge);
+        }
+        Ok(State::Data { left: size })
+    }
+
+    /// Takes trailer bytes up to the end of a line; the usual empty section costs no memory.
+    fn handle_trailers(&mut self, input: &[u8]) -> Result<usize, BodyError> {
+        if self.trailers.is_none() && input.starts_with(b"\r\n") {
+            self.state = State::Done;
+            return Ok(2);
+        }
+        let trailers = self.trailers.get_or_insert_default();
+        let line_end = memchr(b'\n', input).map(|at| at + 1);
+        let room = usize::from(self.limits.trailer_bytes_max).saturating_sub(trailers.bytes.len());
+        let wanted = line_end.unwrap_or(input.len());
+        let taken = wanted.min(room);
+        trailers.bytes.extend_from_slice(&input[..taken]);
+        if line_end.is_none() && wanted <= room {
+            return Ok(taken);
+        }
+        // A line is whole, or the section too long; look for a malformed line first, as when it comes in one
+        // piece.
+        if trailers.handle_line(self.limits.trailer_fields_max)? {
+            self.state = State::Done;
+        } else if wanted > room {
+            return Err(BodyError::TrailersTooLong);
+        }
+        Ok(taken)
+    }
+}
+
+impl Trailers {
+    /// Reads the line being gathered; true when it is the empty one that ends the section.
+    fn handle_line(&mut self, fields_max: u8) -> Result<bool, BodyError> {
+        let line = &self.bytes[self.line_start..];
+        match line {
+            [] | [b'\r'] => return Ok(false),
+            [b'\r', b'\n'] => {
+                self.bytes.truncate(self.line_start);
+                return Ok(true);
+            }
+            [b'\r', ..] => return Err(BodyError::Trailer(FieldLineError::BareCr)),
+            [b'\n', ..] => return Err(BodyError::Trailer(FieldLineError::BareLf)),
+            _ if self.fields.len() >= usize::from(fields_max) => return Err(BodyError::TooManyTrailers),
+            _ => {}
+        }
+        let Some(field) = field_line(line)? else { return Ok(false) };
+        if is_forbidden_trailer(&line[field.name.clone()]) {
+            return Err(BodyError::TrailerForbidden);
+        }
+        let span =
+            |range: Range<usize>| Span::new(self.line_start + range.start..self.line_start + range.end);
+        self.fields.push(FieldSpan { name: span(field.name), value: span(field.value) });
+        self.line_start += field.length;
+        Ok(false)
+    }
+}
+
+/// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever took
+/// one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
+fn is_forbidden_trailer(name: &[u8]) -> bool {
+    const FORBIDDEN: &[&str] = &[
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "keep-alive",
+        "max-forwards",
+        "pragma",
+        "proxy-authorization",
+        "proxy-connection",
+        "range",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "forwarded",
+    ];
+    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+}

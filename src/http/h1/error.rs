@@ -1,0 +1,188 @@
+//! Why a request head is refused, and with which status. Every variant is the client's misdeed, found before
+//! anything was acted upon. After any of them the connection is answered once and closed, for where the next
+//! request would begin is no longer certain.
+
+use std::error::Error;
+use std::fmt;
+
+use super::grammar::FieldLineError;
+use crate::http::status::Status;
+use crate::http::target::TargetError;
+
+/// A request head that is not answered by a handler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestError {
+    /// More than one empty line before the request line (RFC 9112 §2.2 lets a server ignore one).
+    EmptyLines,
+    /// The request line, or the empty line after the fields, ends with LF alone.
+    BareLf,
+    /// A CR without LF in the request line or in place of the empty line.
+    BareCr,
+    /// The request line begins with a space.
+    MethodMissing,
+    /// A byte that no token may hold stands in the method; often another protocol on this port.
+    MethodCharacter(u8),
+    /// The method is longer than any this server could know (RFC 9112 §3 asks for 501 here).
+    MethodTooLong,
+    /// The request line ends after the method.
+    TargetMissing,
+    /// The request target is malformed, or of a form its method does not allow.
+    Target(TargetError),
+    /// The request line ends after the target, as in HTTP/0.9.
+    VersionMissing,
+    /// The request line does not end with `HTTP/` and a version.
+    VersionMalformed,
+    /// A well-formed version that is neither 1.0 nor 1.1.
+    VersionUnsupported,
+    /// The request line exceeds `request_line_bytes_max`.
+    RequestLineTooLong,
+    /// The head exceeds `head_bytes_max`.
+    HeadTooLong,
+    /// The head has more than `fields_max` fields.
+    TooManyFields,
+    /// A field line is malformed.
+    Field(FieldLineError),
+    /// HTTP/1.1 without `Host`.
+    HostMissing,
+    /// More than one `Host`.
+    HostRepeated,
+    /// `Host` is not one host with an optional port.
+    HostMalformed,
+    /// `Content-Length` is not a plain decimal number; lists count as such even when all members agree.
+    LengthMalformed,
+    /// `Content-Length` does not fit 64 bits.
+    LengthOverflow,
+    /// More than one `Content-Length`, even when they agree.
+    LengthRepeated,
+    /// Both `Content-Length` and `Transfer-Encoding`: the classic way to smuggle a request.
+    LengthAndChunked,
+    /// `Transfer-Encoding` in an HTTP/1.0 request.
+    CodingInHttp10,
+    /// More than one `Transfer-Encoding` field.
+    CodingRepeated,
+    /// `Transfer-Encoding` is not a list of tokens.
+    CodingMalformed,
+    /// `Transfer-Encoding` does not end in `chunked`, or names it twice, so the body has no certain end.
+    ChunkedNotLast,
+    /// A transfer coding before `chunked` that this server does not decode.
+    CodingUnsupported,
+    /// CONNECT that announces a body.
+    ConnectWithBody,
+    /// An expectation other than `100-continue`.
+    ExpectationUnknown,
+    /// The tokenizer refused what the strict scan would have let pass. The two agree on every input known, so
+    /// this stands for doubt, and doubt is refused.
+    Disagreement,
+}
+
+impl RequestError {
+    /// The status to answer with.
+    pub fn status(self) -> Status {
+        match self {
+            RequestError::MethodTooLong | RequestError::CodingUnsupported => Status::NOT_IMPLEMENTED,
+            RequestError::VersionUnsupported => Status::HTTP_VERSION_NOT_SUPPORTED,
+            RequestError::RequestLineTooLong => Status::URI_TOO_LONG,
+            RequestError::HeadTooLong | RequestError::TooManyFields => {
+                Status::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            RequestError::ExpectationUnknown => Status::EXPECTATION_FAILED,
+            _ => Status::BAD_REQUEST,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            RequestError::EmptyLines => "more than one empty line before the request line; send none",
+            RequestError::BareLf => "a line ends with LF alone; end lines with CRLF",
+            RequestError::BareCr => "a CR without LF; end lines with CRLF",
+            RequestError::MethodMissing => "the request line begins with a space; begin it with the method",
+            RequestError::MethodTooLong => "the method is longer than any known; check the request line",
+            RequestError::TargetMissing => "the request line has no target; send method, target and version",
+            RequestError::VersionMissing => "the request line has no version; HTTP/0.9 is not spoken here",
+            RequestError::VersionMalformed => {
+                "the request line must end with HTTP/1.1 after one single space"
+            }
+            RequestError::VersionUnsupported => "this port speaks HTTP/1.1 and HTTP/1.0; use one of them",
+            RequestError::RequestLineTooLong => "the request line is too long; shorten the target",
+            RequestError::HeadTooLong => {
+                "the request head is too long; send fewer or smaller fields or cookies"
+            }
+            RequestError::TooManyFields => "the request has too many fields; send fewer",
+            RequestError::HostMissing => "an HTTP/1.1 request needs a Host field",
+            RequestError::HostRepeated => "more than one Host field; send exactly one",
+            RequestError::HostMalformed => "Host must be one host name or address with an optional port",
+            RequestError::LengthMalformed => "Content-Length must be one decimal number",
+            RequestError::LengthOverflow => "Content-Length does not fit 64 bits",
+            RequestError::LengthRepeated => "more than one Content-Length field; send exactly one",
+            RequestError::LengthAndChunked => "both Content-Length and Transfer-Encoding; send one of them",
+            RequestError::CodingInHttp10 => "Transfer-Encoding in HTTP/1.0; use HTTP/1.1 or Content-Length",
+            RequestError::CodingRepeated => "more than one Transfer-Encoding field; send chunked once",
+            RequestError::CodingMalformed => "Transfer-Encoding is malformed; send chunked",
+            RequestError::ChunkedNotLast => "Transfer-Encoding must end in chunked and name it once",
+            RequestError::CodingUnsupported => "only the transfer coding chunked is understood",
+            RequestError::ConnectWithBody => "CONNECT cannot have a body; send data after the tunnel is open",
+            RequestError::ExpectationUnknown => "the only expectation understood is 100-continue",
+            RequestError::Disagreement => "the request head is malformed",
+            RequestError::MethodCharacter(_) | RequestError::Target(_) | RequestError::Field(_) => "",
+        }
+    }
+}
+
+/// One line with cause and remedy, fit for the client and for the log.
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::MethodCharacter(byte) => {
+                write!(
+                    f,
+                    "the method holds byte 0x{byte:02x}; is this another protocol (TLS, perhaps) on a plain HTTP port?"
+                )
+            }
+            RequestError::Target(error) => error.fmt(f),
+            RequestError::Field(error) => error.fmt(f),
+            other => f.write_str(other.text()),
+        }
+    }
+}
+
+impl Error for RequestError {}
+
+impl From<FieldLineError> for RequestError {
+    fn from(error: FieldLineError) -> RequestError {
+        RequestError::Field(error)
+    }
+}
+
+impl From<TargetError> for RequestError {
+    fn from(error: TargetError) -> RequestError {
+        RequestError::Target(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_misdeed_has_its_status_and_one_line() {
+        let vectors = [
+            (RequestError::BareLf, 400),
+            (RequestError::MethodTooLong, 501),
+            (RequestError::VersionUnsupported, 505),
+            (RequestError::RequestLineTooLong, 414),
+            (RequestError::HeadTooLong, 431),
+            (RequestError::TooManyFields, 431),
+            (RequestError::ExpectationUnknown, 417),
+            (RequestError::CodingUnsupported, 501),
+            (RequestError::ChunkedNotLast, 400),
+            (RequestError::MethodCharacter(0x16), 400),
+            (RequestError::Target(TargetError::Form), 400),
+            (RequestError::Field(FieldLineError::Folded), 400),
+        ];
+        for (error, status) in vectors {
+            assert_eq!(error.status().code(), status, "{error:?}");
+            let text = error.to_string();
+            assert!(!text.is_empty() && !text.contains('\n'), "{error:?}: {text}");
+        }
+    }
+}

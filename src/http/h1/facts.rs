@@ -1,0 +1,152 @@
+//! What the fields of a request head mean for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2, §10.1.1),
+//! gathered in one pass. Knows five field names and refuses every contradiction between them; all other fields
+//! pass through unread.
+
+use super::error::RequestError;
+use super::grammar::{is_token_byte, list_members};
+use crate::http::head::{Facts, Framing, Span, Version};
+use crate::http::method::Method;
+use crate::http::target::is_authority;
+
+/// The fields of one head, as far as they have been read.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Where the `Host` value lies.
+    pub(super) host: Option<Span>,
+    length: Option<u64>,
+    is_chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expectation: Expectation,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Expectation {
+    #[default]
+    None,
+    Continue,
+    Unknown,
+}
+
+impl Gathered {
+    /// Reads one field. `at` says where the value lies in the head.
+    #[inline]
+    pub(super) fn handle_field(&mut self, name: &[u8], value: &[u8], at: Span) -> Result<(), RequestError> {
+        // The length alone rules most fields out.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.handle_host(value, at),
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.handle_expect(value);
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.handle_connection(value);
+                Ok(())
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.handle_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.handle_coding(value),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn handle_host(&mut self, value: &[u8], at: Span) -> Result<(), RequestError> {
+        if self.host.is_some() {
+            return Err(RequestError::HostRepeated);
+        }
+        if !is_authority(value) {
+            return Err(RequestError::HostMalformed);
+        }
+        self.host = Some(at);
+        Ok(())
+    }
+
+    fn handle_connection(&mut self, value: &[u8]) {
+        for option in list_members(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            }
+        }
+    }
+
+    fn handle_expect(&mut self, value: &[u8]) {
+        let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+        self.expectation = match self.expectation {
+            Expectation::None | Expectation::Continue if is_continue => Expectation::Continue,
+            _ => Expectation::Unknown,
+        };
+    }
+
+    fn handle_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        if self.length.is_some() {
+            return Err(RequestError::LengthRepeated);
+        }
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err(RequestError::LengthMalformed);
+        }
+        let length = value
+            .iter()
+            .try_fold(0u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
+        self.length = Some(length.ok_or(RequestError::LengthOverflow)?);
+        Ok(())
+    }
+
+    fn handle_coding(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        if self.is_chunked {
+            return Err(RequestError::CodingRepeated);
+        }
+        if value.eq_ignore_ascii_case(b"chunked") {
+            self.is_chunked = true;
+            return Ok(());
+        }
+        Err(refused_coding(value))
+    }
+
+    /// Weighs the fields against each other and the request line.
+    #[inline]
+    pub(super) fn finish(&self, method: Method, version: Version) -> Result<Facts, RequestError> {
+        if self.host.is_none() && version == Version::Http11 {
+            return Err(RequestError::HostMissing);
+        }
+        let framing = match (self.length, self.is_chunked) {
+            (None, false) => Framing::None,
+            (Some(length), false) => Framing::Length(length),
+            (Some(_), true) => return Err(RequestError::LengthAndChunked),
+            (None, true) if version == Version::Http10 => return Err(RequestError::CodingInHttp10),
+            (None, true) => Framing::Chunked,
+        };
+        if method == Method::Connect && !framing.is_empty() {
+            return Err(RequestError::ConnectWithBody);
+        }
+        // An HTTP/1.0 client cannot wait for an interim response, so its expectations are void.
+        let expectation = if version == Version::Http11 { self.expectation } else { Expectation::None };
+        if expectation == Expectation::Unknown {
+            return Err(RequestError::ExpectationUnknown);
+        }
+        Ok(Facts {
+            framing,
+            keep_alive: !self.close && (version == Version::Http11 || self.keep_alive),
+            expects_continue: expectation == Expectation::Continue && !framing.is_empty(),
+        })
+    }
+}
+
+/// Why a `Transfer-Encoding` other than exactly `chunked` is refused: 501 if its framing is certain and only
+/// the coding unknown, else 400 (RFC 9112 §6.1, §6.3).
+#[cold]
+fn refused_coding(value: &[u8]) -> RequestError {
+    let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let codings: Vec<&[u8]> = list_members(value).collect();
+    let are_tokens = codings.iter().all(|coding| coding.iter().all(|&byte| is_token_byte(byte)));
+    if codings.is_empty() || !are_tokens || value.split(|&byte| byte == b',').count() != codings.len() {
+        return RequestError::CodingMalformed;
+    }
+    match codings.split_last() {
+        Some((last, before)) if is_chunked(last) && !before.iter().any(is_chunked) => {
+            RequestError::CodingUnsupported
+        }
+        _ => RequestError::ChunkedNotLast,
+    }
+}

@@ -1,0 +1,212 @@
+//! Request heads out of a byte stream (RFC 9112 §2 to §6): strict, and the same verdict however the bytes are
+//! split. Knows no sockets and no clock; the body that follows is the body decoder's.
+//!
+//! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps httparse
+//! leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that straddles reads is
+//! gathered first. Whatever does not come out clean is read again by the strict `scan`, which names the reason.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use memchr::memchr;
+
+use super::error::RequestError;
+use super::facts::Gathered;
+use super::scan::{METHOD_BYTES_MAX, Seen, scan};
+use crate::http::head::{RequestHead, Span, Version};
+use crate::http::method::Method;
+use crate::http::target;
+
+/// Bounds on a request head. The types hold the ceilings: 64 KiB of head, 255 fields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeadLimits {
+    /// Longest request line in bytes, without its CRLF; beyond it 414. Default 8,192: RFC 9112 §3 asks every
+    /// server for at least 8,000, and clients rarely send more than 2,000.
+    pub request_line_bytes_max: u16,
+    /// Longest head in bytes, from the method to the empty line, both included; beyond it 431. Default
+    /// 16,384: room for fat cookies, while a peer that never finishes its head costs this much memory and no
+    /// more. Doubling it doubles what slow heads can hold.
+    pub head_bytes_max: u16,
+    /// Most field lines; beyond it 431. Default 100: browsers send 10 to 30. Every field costs lookups time
+    /// and a gathered head at most one more reading.
+    pub fields_max: u8,
+}
+
+impl HeadLimits {
+    /// The defaults.
+    pub const DEFAULT: HeadLimits =
+        HeadLimits { request_line_bytes_max: 8 * 1024, head_bytes_max: 16 * 1024, fields_max: 100 };
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits::DEFAULT
+    }
+}
+
+/// How far a head has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeadProgress {
+    /// All of the input was taken and the head is not complete.
+    Incomplete,
+    /// The head is complete and filled in.
+    Complete {
+        /// How many bytes of this input belong to it; what follows is the body or the next request.
+        consumed: usize,
+    },
+}
+
+/// Finds request heads in what one connection receives.
+///
+/// Holds no memory unless a head straddles reads. After an error it has forgotten everything; the connection is
+/// to be answered and closed.
+#[derive(Debug, Default)]
+pub struct RequestDecoder {
+    // INVARIANT: begins where a request begins (its ignored empty line included), holds no whole head, and at
+    // most `head_bytes_max` bytes beside that empty line.
+    partial: Vec<u8>,
+}
+
+impl RequestDecoder {
+    /// A decoder at the start of a connection.
+    pub fn new() -> RequestDecoder {
+        RequestDecoder::default()
+    }
+
+    /// Whether nothing of a next head has been received: the peer is idle, not slow. The one empty line that
+    /// may stand before a request counts as nothing.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.partial.as_slice(), [] | [b'\r'] | [b'\r', b'\n'])
+    }
+
+    /// Takes what was received. Pass the same limits during one head.
+    ///
+    /// On `Complete`, `head` is filled; otherwise its content means nothing.
+    ///
+    /// # Errors
+    /// The first misdeed in the order of the bytes; or, when every line is well formed, the first
+    /// contradiction between fields. Answer with its status, then close.
+    #[inline]
+    pub fn handle_bytes(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<HeadProgress, RequestError> {
+        if !self.partial.is_empty() {
+            return self.handle_straddling(input, limits, head);
+        }
+        match decode(input, limits, head)? {
+            Some(consumed) => Ok(HeadProgress::Complete { consumed }),
+            None => {
+                self.partial.extend_from_slice(input);
+                Ok(HeadProgress::Incomplete)
+            }
+        }
+    }
+
+    #[cold]
+    fn handle_straddling(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<HeadProgress, RequestError> {
+        let before = self.partial.len();
+        let room = (usize::from(limits.head_bytes_max) + EMPTY_LINE.len()).saturating_sub(before);
+        let taken = &input[..input.len().min(room)];
+        self.partial.extend_from_slice(taken);
+        // Without a line end nothing can complete. Reading only then bounds the work a dribbling client causes
+        // by the number of lines, not of reads.
+        if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
+            return Ok(HeadProgress::Incomplete);
+        }
+        let gathered = std::mem::take(&mut self.partial);
+        match decode(&gathered, limits, head)? {
+            // What was gathered before held no whole head, so the end lies in this input.
+            Some(consumed) => Ok(HeadProgress::Complete { consumed: consumed.saturating_sub(before) }),
+            None => {
+                self.partial = gathered;
+                Ok(HeadProgress::Incomplete)
+            }
+        }
+    }
+}
+
+const EMPTY_LINE: &[u8] = b"\r\n";
+
+/// Stack space for httparse's table; never initialised, so its size costs nothing.
+const TABLE_FIELDS: usize = u8::MAX as usize;
+
+/// Fills `head` from the request at the start of `bytes` and returns its length, an ignored empty line
+/// included; `None` if it is well formed so far and incomplete.
+#[inline]
+fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Option<usize>, RequestError> {
+    let skipped = if bytes.starts_with(EMPTY_LINE) { EMPTY_LINE.len() } else { 0 };
+    let view = &bytes[skipped..];
+    let view = &view[..view.len().min(usize::from(limits.head_bytes_max))];
+
+    let mut table = [const { MaybeUninit::uninit() }; TABLE_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(view, &mut table[..usize::from(limits.fields_max)]);
+    let doubt = match parsed {
+        Ok(httparse::Status::Complete(length)) => match fill(head, &view[..length], &request, limits) {
+            Ok(()) => return Ok(Some(skipped + length)),
+            Err(doubt) => doubt,
+        },
+        Ok(httparse::Status::Partial) | Err(_) => RequestError::Disagreement,
+    };
+    match scan(bytes, limits)? {
+        Seen::Part => Ok(None),
+        Seen::Whole => Err(doubt),
+    }
+}
+
+/// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, target
+/// characters, lengths, and everything fields mean. An error is a doubt: if a line is malformed, `scan` knows
+/// better.
+#[inline]
+fn fill(
+    head: &mut RequestHead,
+    bytes: &[u8],
+    request: &httparse::Request<'_, '_>,
+    limits: &HeadLimits,
+) -> Result<(), RequestError> {
+    let (Some(token), Some(path), Some(minor)) = (request.method, request.path, request.version) else {
+        return Err(RequestError::Disagreement);
+    };
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    let method = Method::from_token(token.as_bytes());
+    let parts = target::parse(method, path.as_bytes())?;
+
+    let line_length = token.len() + " ".len() + path.len() + " HTTP/1.1".len();
+    let fits = token.len() <= METHOD_BYTES_MAX && line_length <= usize::from(limits.request_line_bytes_max);
+    if !fits || !bytes.ends_with(b"\r\n\r\n") || !bytes.starts_with(token.as_bytes()) {
+        return Err(RequestError::Disagreement);
+    }
+    head.fill(bytes, method, token.len(), &parts);
+    head.reserve_fields(request.headers.len());
+
+    let mut gathered = Gathered::default();
+    for field in request.headers.iter() {
+        let name = range_within(bytes, field.name.as_bytes());
+        // httparse takes LF for a line end; the line before this one must have had its CR too. (The last one
+        // was looked at above.)
+        if name.start < 2 || bytes[name.start - 2] != b'\r' {
+            return Err(RequestError::Disagreement);
+        }
+        let value = Span::new(range_within(bytes, field.value));
+        gathered.handle_field(field.name.as_bytes(), field.value, value)?;
+        head.push_field(Span::new(name), value);
+    }
+    let facts = gathered.finish(method, version)?;
+    head.finish(version, gathered.host, facts);
+    Ok(())
+}
+
+/// Where `part` lies in `whole`, of which httparse says it is a part.
+#[inline]
+fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    start..start + part.len()
+}

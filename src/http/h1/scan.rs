@@ -1,0 +1,138 @@
+//! The slow, strict reading of a request head that may be incomplete: says what its first misdeed is, in the
+//! order of the bytes. It names the error when the fast path balked, and refuses garbage before a head is
+//! whole. It fills nothing, and gives no opinion on what fields mean.
+
+use super::error::RequestError;
+use super::grammar::{LineEnd, field_line, first_line, is_token_byte};
+use super::request::HeadLimits;
+use crate::http::method::Method;
+use crate::http::target::{self, Extent};
+
+/// Longest method read. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
+/// inventions, and the length in a byte.
+pub(super) const METHOD_BYTES_MAX: usize = 32;
+
+/// What a scan without misdeed has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Seen {
+    /// A head up to and including its empty line.
+    Whole,
+    /// The beginning of one, perhaps of no byte at all.
+    Part,
+}
+
+/// Reads what a connection sent from the start of a request on, an ignored empty line included.
+///
+/// An error depends on nothing behind the byte that causes it. So however the bytes are split between reads,
+/// the same request is refused for the same reason; the fuzz target holds this.
+#[cold]
+pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Seen, RequestError> {
+    let head = match bytes {
+        [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(RequestError::EmptyLines),
+        [b'\r', b'\n', head @ ..] => head,
+        [b'\r'] => return Ok(Seen::Part),
+        [b'\r', ..] => return Err(RequestError::BareCr),
+        [b'\n', ..] => return Err(RequestError::BareLf),
+        head => head,
+    };
+    let bytes_max = usize::from(limits.head_bytes_max);
+    let view = &head[..head.len().min(bytes_max)];
+    let seen = scan_view(view, limits)?;
+    if seen == Seen::Part && head.len() >= bytes_max {
+        return Err(RequestError::HeadTooLong);
+    }
+    Ok(seen)
+}
+
+fn scan_view(view: &[u8], limits: &HeadLimits) -> Result<Seen, RequestError> {
+    let Some(line_length) = scan_request_line(view, limits)? else { return Ok(Seen::Part) };
+    let mut rest = &view[line_length..];
+    let mut fields = 0;
+    loop {
+        match rest {
+            [] | [b'\r'] => return Ok(Seen::Part),
+            [b'\r', b'\n', ..] => return Ok(Seen::Whole),
+            [b'\r', ..] => return Err(RequestError::BareCr),
+            [b'\n', ..] => return Err(RequestError::BareLf),
+            _ if fields == limits.fields_max => return Err(RequestError::TooManyFields),
+            _ => {}
+        }
+        let Some(line) = field_line(rest)? else { return Ok(Seen::Part) };
+        rest = &rest[line.length..];
+        fields += 1;
+    }
+}
+
+/// Length of the request line with its CRLF, `None` while it is incomplete.
+fn scan_request_line(view: &[u8], limits: &HeadLimits) -> Result<Option<usize>, RequestError> {
+    let (line, end) = first_line(view);
+    let bytes_max = usize::from(limits.request_line_bytes_max);
+    if line.len() > bytes_max {
+        check_request_line(&line[..bytes_max], LineEnd::Open)?;
+        return Err(RequestError::RequestLineTooLong);
+    }
+    check_request_line(line, end)?;
+    match end {
+        LineEnd::Open | LineEnd::Cut => Ok(None),
+        LineEnd::Crlf => Ok(Some(line.len() + 2)),
+        LineEnd::BareLf => Err(RequestError::BareLf),
+        LineEnd::BareCr => Err(RequestError::BareCr),
+    }
+}
+
+/// Judges method and target byte by byte, then, once the line has ended, its version and its target's form.
+fn check_request_line(line: &[u8], end: LineEnd) -> Result<(), RequestError> {
+    let (method, rest) = split_at_space(line);
+    if method.is_empty() && rest.is_some() {
+        return Err(RequestError::MethodMissing);
+    }
+    check_method(method)?;
+    let (target, version) = match rest {
+        Some(rest) => split_at_space(rest),
+        None if end == LineEnd::Open => return Ok(()),
+        None => return Err(RequestError::TargetMissing),
+    };
+    let extent = if version.is_some() || end != LineEnd::Open { Extent::Whole } else { Extent::Prefix };
+    target::check_characters(target, extent)?;
+    if extent == Extent::Whole && target.is_empty() {
+        return Err(RequestError::Target(target::TargetError::Empty));
+    }
+    if end == LineEnd::Open {
+        return Ok(());
+    }
+    check_version(version.ok_or(RequestError::VersionMissing)?)?;
+    target::parse(Method::from_token(method), target)?;
+    Ok(())
+}
+
+fn check_method(method: &[u8]) -> Result<(), RequestError> {
+    for (index, &byte) in method.iter().enumerate() {
+        match byte {
+            _ if !is_token_byte(byte) => return Err(RequestError::MethodCharacter(byte)),
+            _ if index == METHOD_BYTES_MAX => return Err(RequestError::MethodTooLong),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The version is judged as a whole, for 505 tells a client of another version more than 400.
+fn check_version(version: &[u8]) -> Result<(), RequestError> {
+    match version {
+        b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(RequestError::VersionUnsupported)
+        }
+        _ => Err(RequestError::VersionMalformed),
+    }
+}
+
+/// What stands before the first space and, if there is one, behind it.
+fn split_at_space(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match bytes.iter().position(|&byte| byte == b' ') {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    }
+}
