@@ -9,13 +9,13 @@ use crate::source::{Source, Token};
 
 /// A path as it resolves from the crate's root.
 #[derive(Debug, PartialEq)]
-pub struct Use {
-    pub line: usize,
-    pub path: Vec<String>,
+pub(crate) struct Use {
+    pub(crate) line: usize,
+    pub(crate) path: Vec<String>,
 }
 
 /// The module that a file is, from the crate's root: `src/http/h1/mod.rs` is `[http, h1]`.
-pub fn module_of(path: &str) -> Vec<String> {
+pub(crate) fn module_of(path: &str) -> Vec<String> {
     let inner = path.strip_prefix("src/").unwrap_or(path);
     let inner = inner.strip_suffix(".rs").unwrap_or(inner);
     let mut module: Vec<String> = inner.split('/').map(str::to_string).collect();
@@ -26,7 +26,7 @@ pub fn module_of(path: &str) -> Vec<String> {
 }
 
 /// Every use of another module, groups taken apart.
-pub fn uses(source: &Source) -> Vec<Use> {
+pub(crate) fn uses(source: &Source) -> Vec<Use> {
     let tokens = source.tokens();
     let mut found = Vec::new();
     // Inline modules that are open here: their names, and the brace depth at which each ends.
@@ -96,7 +96,7 @@ fn resolve_group(tokens: &[Token<'_>], mut at: usize, path: &[String], found: &m
 
 /// Circles of files within one folder. A module and its own children may know each other: the parent
 /// is their front, so the children's ways to it and its re-exports of them are not counted.
-pub fn cycles(sources: &[Source]) -> Vec<Vec<String>> {
+pub(crate) fn cycles(sources: &[Source]) -> Vec<Vec<String>> {
     let modules: BTreeSet<Vec<String>> =
         sources.iter().filter(|s| s.path.starts_with("src/")).map(|s| module_of(&s.path)).collect();
     let mut edges: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();

