@@ -1,0 +1,262 @@
+"""The client's side: checks answers, runs wrk for one sample, holds idle connections.
+
+Knows a port and a path, nothing of which program answers there.
+"""
+
+import http.client
+import json
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benching.rows import FILES, GREETING, PIPELINED, Row
+from benching.servers import TICKS_PER_SECOND, Bench, Server, tool
+
+# wrk calls these; `done` prints exact numbers where its own report rounds.
+WRK_SCRIPT = """
+local one
+init = function() {init} end
+request = function() return one end
+done = function(summary, latency)
+    local e = summary.errors
+    io.write(string.format(
+        '\\n{{"requests":%d,"bytes":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,' ..
+        '"errors":{{"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}}}}\\n',
+        summary.requests, summary.bytes, summary.duration / 1e6,
+        latency:percentile(50), latency:percentile(99),
+        e.connect, e.read, e.write, e.timeout, e.status))
+end
+"""
+WRK_INIT = {
+    "keep-alive": "one = wrk.format()",
+    "pipelined": f"one = string.rep(wrk.format(), {PIPELINED})",
+    "close": "wrk.headers['Connection'] = 'close'; one = wrk.format()",
+}
+
+
+class Wrong(Exception):
+    """An answer that is not the one asked for; the row is invalid, with this as its reason."""
+
+
+@dataclass
+class Sample:
+    """One run of wrk against one server."""
+
+    requests: float
+    seconds: float
+    user_us: float
+    system_us: float
+    # None where wrk cannot tell: it corrects latencies by the mean rate, which mangles pipelined ones.
+    p50_us: float | None
+    p99_us: float | None
+    # Share of both CPUs' time that went to neither the server nor wrk: other work on this machine.
+    foreign: float
+
+    @property
+    def cpu_us(self) -> float:
+        return self.user_us + self.system_us
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+    def as_json(self) -> dict:
+        return {**asdict(self), "cpu_us": self.cpu_us, "rate": self.rate}
+
+
+def expected_body(bench: Bench, row: Row) -> bytes:
+    name = row.path[1:]
+    return (bench.files / name).read_bytes() if name in FILES else GREETING
+
+
+def check(bench: Bench, row: Row, server: Server) -> int:
+    """Asks once in the row's own way and compares whole answers; gives the bytes of one answer."""
+    want = expected_body(bench, row)
+    count = PIPELINED if row.way == "pipelined" else 1
+    close = "Connection: close\r\n" if row.way == "close" else ""
+    request = f"GET {row.path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{close}\r\n".encode()
+    try:
+        return ask_and_compare(server, row, request * count, want) // count
+    except (OSError, http.client.HTTPException) as failure:
+        raise Wrong(f"{server.program} does not answer {row.path}: {failure!r}") from failure
+
+
+def ask_and_compare(server: Server, row: Row, requests: bytes, want: bytes) -> int:
+    """Sends all, reads as many answers as there are requests; gives the bytes they took."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(requests)
+        meter = Meter(client)
+        for _ in range(requests.count(b"\r\n\r\n")):
+            answer = http.client.HTTPResponse(meter)
+            answer.begin()
+            body = answer.read()
+            if answer.status != 200 or body != want:
+                raise Wrong(f"{server.program} answers {row.path} with {answer.status} and {len(body)} bytes, "
+                            f"not 200 and the {len(want)} expected")
+        if row.way == "close":
+            expect_end(server, meter.stream)
+        return meter.stream.used
+
+
+def expect_end(server: Server, stream: "MeteredStream") -> None:
+    try:
+        more = stream.read(1)
+    except TimeoutError as late:
+        raise Wrong(f"{server.program} keeps the connection open after Connection: close") from late
+    if more:
+        raise Wrong(f"{server.program} sends more after its last answer")
+
+
+class Meter:
+    """Stands in for a socket: every response reads from one stream, so pipelined ones follow on."""
+
+    def __init__(self, client: socket.socket):
+        self.stream = MeteredStream(client)
+
+    def makefile(self, _mode: str) -> "MeteredStream":
+        return self.stream
+
+
+class MeteredStream:
+    """A buffered reader that counts what was consumed and stays open between responses."""
+
+    def __init__(self, client: socket.socket):
+        self.reader, self.used = client.makefile("rb"), 0
+
+    def readline(self, limit: int = -1) -> bytes:
+        return self.count(self.reader.readline(limit))
+
+    def read(self, size: int = -1) -> bytes:
+        return self.count(self.reader.read(size))
+
+    def count(self, data: bytes) -> bytes:
+        self.used += len(data)
+        return data
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def measure(bench: Bench, row: Row, server: Server, seconds: float, answer_bytes: int) -> Sample:
+    """Runs wrk once and divides the server's CPU time by the requests that wrk saw answered."""
+    script = bench.scratch / f"{row.way}.lua"
+    script.write_text(WRK_SCRIPT.format(init=WRK_INIT[row.way]))
+    command = ["taskset", "-c", str(bench.client_cpu), tool("wrk"), "-t1", f"-c{row.connections}",
+               f"-d{seconds:g}s", "--timeout", "10s", "--latency", "-s", str(script),
+               f"http://127.0.0.1:{server.port}{row.path}"]
+    cpus, wrk_before, before = busy_seconds(bench), children_seconds(), server.cpu()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60,
+                          stdin=subprocess.DEVNULL)
+    user, system = server.cpu().since(before)
+    busy = busy_seconds(bench) - cpus
+    wrk = children_seconds() - wrk_before
+    if done.returncode != 0:
+        raise Wrong(f"wrk: {(done.stderr or done.stdout).strip()[-200:]}")
+    said = json.loads(done.stdout.strip().splitlines()[-1])
+    if not server.alive():
+        raise Wrong(f"{server.program} ended during the run")
+    if any(said["errors"].values()):
+        failed = ", ".join(f"{count} {kind}" for kind, count in said["errors"].items() if count)
+        raise Wrong(f"wrk against {server.program} reports errors: {failed}")
+    requests = said["bytes"] / answer_bytes if row.counts_bytes else said["requests"]
+    if requests < 1:
+        raise Wrong(f"{server.program} completed no request in {seconds:g} s")
+    return Sample(
+        requests, said["seconds"], user * 1e6 / requests, system * 1e6 / requests,
+        *((said["p50_us"], said["p99_us"]) if row.way != "pipelined" else (None, None)),
+        max(0.0, (busy - user - system - wrk) / (2 * said["seconds"])))
+
+
+def busy_seconds(bench: Bench) -> float:
+    """Time that the two CPUs were not idle, steal by the hypervisor included."""
+    ticks = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in (f"cpu{bench.server_cpu}", f"cpu{bench.client_cpu}"):
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / TICKS_PER_SECOND
+
+
+def children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class IdleConnections:
+    """A child process that holds open connections, each of which has had answers before.
+
+    `refresh` asks once more on each: servers rightly end a connection that idles for long.
+    """
+
+    def __init__(self, bench: Bench, row: Row, server: Server):
+        host = f"127.0.0.1:{server.port}"
+        command = ["taskset", "-c", str(bench.client_cpu), sys.executable, "-c",
+                   "from benching.client import hold; hold()", host, row.path, str(row.idle)]
+        self.wanted, self.server = row.idle, server
+        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+
+    def __enter__(self) -> "IdleConnections":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def refresh(self) -> None:
+        """One request on every connection, the last bytes of its answer read."""
+        try:
+            print("refresh", file=self.process.stdin, flush=True)
+            held = self.process.stdout.readline().strip()
+        except OSError:
+            held = ""
+        if held != str(self.wanted):
+            raise Wrong(f"{self.server.program} holds {held or 'none'} of {self.wanted} idle connections")
+
+
+def hold() -> None:
+    """The child's program: opens the connections, then serves `refresh` lines until its input ends."""
+    host, path, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    address = (host.split(":")[0], int(host.split(":")[1]))
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    held = []
+    for number in range(count):
+        client = socket.socket()
+        # Several source addresses, so that ephemeral ports left over by other rows cannot run out.
+        client.bind((f"127.0.0.{2 + number % 8}", 0))
+        client.connect(address)
+        held.append(client)
+    for _ in sys.stdin:
+        print(sum(ask_all(held[start:start + 200], request) for start in range(0, count, 200)), flush=True)
+
+
+def ask_all(clients: list[socket.socket], request: bytes) -> int:
+    """Asks on each connection and reads until it is quiet; gives how many answered 200 and stayed."""
+    answered = set()
+    with selectors.DefaultSelector() as waiting:
+        for client in clients:
+            try:
+                client.sendall(request)
+                waiting.register(client, selectors.EVENT_READ)
+            except OSError:
+                continue
+        deadline = time.monotonic() + 5
+        while len(answered) < len(waiting.get_map()) and time.monotonic() < deadline:
+            for key, _ in waiting.select(timeout=0.5):
+                data = key.fileobj.recv(1 << 16)
+                if not data:
+                    waiting.unregister(key.fileobj)
+                    answered.discard(key.fd)
+                elif data.startswith(b"HTTP/1.1 200 "):
+                    answered.add(key.fd)
+    return len(answered)

@@ -1,0 +1,268 @@
+"""The programs that are measured: how each is started, found ready, weighed and stopped.
+
+Knows no request and no ratio. A server is stopped by its own process id, whatever happens.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from benching.rows import GREETING
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+READY_WITHIN_S = 10
+STOP_WITHIN_S = 5
+# More than the idle rows need; the soft limit is raised to the hard one before anything starts.
+CONNECTIONS_MAX = 16_000
+
+NGINX = """
+{user}
+daemon off;
+worker_processes 1;
+worker_cpu_affinity {mask};
+error_log {home}/error.log warn;
+pid {home}/pid;
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000000;
+    keepalive_timeout 3600s;
+    open_file_cache max=1000 inactive=600s;
+    default_type application/octet-stream;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096{deferred};
+        location = /hello {{ default_type text/plain; return 200 "{greeting}"; }}
+        location / {{ root {files}; }}
+    }}
+}}
+"""
+
+H2O = """
+{user}
+num-threads: 1
+max-connections: {connections}
+tcp-fastopen: 0
+http1-upgrade-to-http2: OFF
+error-log: {home}/error.log
+listen:
+  host: 127.0.0.1
+  port: {port}
+hosts:
+  default:
+    paths:
+      "/":
+        file.dir: {files}
+"""
+
+
+class Unavailable(Exception):
+    """A program that is not there or does not start; the row is skipped, with this as its reason."""
+
+
+class Bench:
+    """Where everything lives during one run: the repository, a temporary directory, two CPUs."""
+
+    def __init__(self, root: Path, scratch: Path, server_cpu: int, client_cpu: int,
+                 commands: dict[str, str]):
+        self.root, self.scratch, self.files = root, scratch, scratch / "files"
+        self.server_cpu, self.client_cpu = server_cpu, client_cpu
+        self.commands = commands
+
+    def start(self, program: str) -> "Server":
+        port = free_port()
+        home = self.scratch / f"{program}-{port}"
+        home.mkdir()
+        command = self.command(program, port, home)
+        if shutil.which(command[0]) is None:
+            raise Unavailable(f"{command[0]} is not there")
+        return Server(program, command, port, home, self.server_cpu)
+
+    def command(self, program: str, port: int, home: Path) -> list[str]:
+        if program in self.commands:
+            given = self.commands[program].format(port=port, cpu=self.server_cpu, dir=self.files)
+            name, *arguments = shlex.split(given)
+            return [str(self.root / name) if "/" in name else name, *arguments]
+        release, listen = self.root / "target/release", ["--listen", f"127.0.0.1:{port}"]
+        ours = [*listen, "--workers", "1", "--cpus", str(self.server_cpu)]
+        match program:
+            case "hello":
+                return [str(release / "examples/hello"), *ours]
+            case "serve":
+                return [str(release / "quoit"), "serve", str(self.files), *ours, "--quiet"]
+            case "floor":
+                return [str(release / "examples/floor"), *listen, "--cpu", str(self.server_cpu)]
+            case "nginx" | "nginx-deferred":
+                deferred = " deferred" if program == "nginx-deferred" else ""
+                conf = self.write(home, NGINX, port, deferred=deferred, user="user root;")
+                return [tool("nginx"), "-p", str(home), "-e", str(home / "error.log"), "-c", str(conf)]
+            case "h2o":
+                return [tool("h2o"), "-m", "worker", "-c", str(self.write(home, H2O, port, user="user: root"))]
+        raise ValueError(program)
+
+    def write(self, home: Path, template: str, port: int, user: str, **more: str) -> Path:
+        conf = home / "conf"
+        conf.write_text(template.format(
+            user=user if os.geteuid() == 0 else "", mask=format(1 << self.server_cpu, "b"), home=home,
+            port=port, files=self.files, connections=CONNECTIONS_MAX, greeting=GREETING.decode(), **more))
+        return conf
+
+
+class Server:
+    """One running server. A context manager: leaving the block stops it."""
+
+    def __init__(self, program: str, command: list[str], port: int, home: Path, cpu: int):
+        self.program, self.port, self.log = program, port, home / "output"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                ["taskset", "-c", str(cpu), *command],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=home)
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                said = self.log.read_text(errors="replace").strip()[-300:]
+                raise Unavailable(f"{self.program} ended at once: {said or self.process.returncode}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise Unavailable(f"{self.program} did not listen within {READY_WITHIN_S} s")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                for pid in reversed(self.pids()):
+                    os.kill(pid, 9)
+        self.process.wait()
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def pids(self) -> list[int]:
+        """The process and all that descend from it (nginx serves in a child), eldest first."""
+        parents = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and (stat := read(entry / "stat")):
+                parents[int(entry.name)] = int(stat.rsplit(")", 1)[1].split()[1])
+        family = [self.process.pid]
+        for pid in family:
+            family += [child for child, parent in parents.items() if parent == pid]
+        return family
+
+    def cpu(self) -> "Cpu":
+        """CPU time used so far by every thread of every process of this server."""
+        run_ns: dict[tuple[int, int], int] = {}
+        user = system = 0.0
+        for pid in self.pids():
+            if not (stat := read(Path(f"/proc/{pid}/stat"))):
+                continue
+            fields = stat.rsplit(")", 1)[1].split()
+            user += int(fields[11]) / TICKS_PER_SECOND
+            system += int(fields[12]) / TICKS_PER_SECOND
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                if text := read(task / "schedstat"):
+                    run_ns[pid, int(task.name)] = int(text.split()[0])
+        return Cpu(run_ns, user, system)
+
+    def resident_kib(self) -> int:
+        """Resident memory of every process of this server, in KiB."""
+        total = 0
+        for pid in self.pids():
+            found = re.search(r"^Rss:\s+(\d+) kB", read(Path(f"/proc/{pid}/smaps_rollup")), re.MULTILINE)
+            total += int(found[1]) if found else 0
+        return total
+
+
+class Cpu:
+    """A reading of CPU time: nanoseconds on the CPU per thread, and the kernel's user/system split.
+
+    The scheduler's nanoseconds are exact but forget threads that ended; the split counts in ticks of
+    10 ms and remembers them.
+    """
+
+    def __init__(self, run_ns: dict[tuple[int, int], int], user: float, system: float):
+        self.run_ns, self.user, self.system = run_ns, user, system
+
+    def since(self, earlier: "Cpu") -> tuple[float, float]:
+        """Seconds in user and in system since `earlier`."""
+        exact = sum(ns - earlier.run_ns.get(task, 0) for task, ns in self.run_ns.items()) / 1e9
+        user, system = self.user - earlier.user, self.system - earlier.system
+        ticks = user + system
+        # Threads that ended in between are missing from `exact`: then ticks are the better figure.
+        total = ticks if ticks > exact * 1.02 + 4 / TICKS_PER_SECOND else exact
+        share = user / ticks if ticks else 0.0
+        return total * share, total * (1 - share)
+
+
+def read(path: Path) -> str:
+    """A file of /proc, or nothing when its process ended meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def tool(name: str) -> str:
+    """A program on the path; servers live in sbin, which users often lack."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise Unavailable(f"{name} is not installed")
+    return found
+
+
+def install_missing() -> None:
+    """Installs the peers and the client from Debian when root; otherwise says what to type."""
+    missing = []
+    for name in ("nginx", "h2o", "wrk"):
+        try:
+            tool(name)
+        except Unavailable:
+            missing.append(name)
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(f"bench: not installed: {', '.join(missing)}. "
+              f"As root: apt-get install {' '.join(missing)}", flush=True)
+        return
+    # RUNLEVEL=1 keeps the packages from starting their services.
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
+    quiet = {"env": env, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    if subprocess.run(install, **quiet).returncode != 0:
+        subprocess.run(["apt-get", "update", "-qq"], **quiet)
+        if subprocess.run(install, **quiet).returncode != 0:
+            print(f"bench: apt-get could not install {' '.join(missing)}; their rows are skipped", flush=True)
