@@ -7,5 +7,14 @@
 //! ```
 
 pub mod http;
+pub mod net;
+pub mod observe;
 #[allow(unsafe_code, reason = "the one layer that talks to the kernel")]
 pub mod ring;
+pub mod server;
+pub mod service;
+pub mod supervisor;
+
+pub use supervisor::{RunError, Running, Server};
+pub mod cli;
+pub mod handler;

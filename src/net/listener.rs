@@ -40,7 +40,9 @@ impl fmt::Display for BindError {
                      choose another with --listen",
                     addr.port()
                 ),
-                Address::Unix(_) => f.write_str("another program is listening there; stop it or choose another path"),
+                Address::Unix(_) => {
+                    f.write_str("another program is listening there; stop it or choose another path")
+                }
             },
             io::ErrorKind::PermissionDenied => match address {
                 Address::Inet(addr) if addr.port() < 1024 => f.write_str(

@@ -7,13 +7,14 @@
 //! at meanwhile. A wait that ends empty parks: the ring's eventfd is switched on by a store, one more turn
 //! catches what came in between, and glommio sleeps on the eventfd with everything else it watches.
 
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
 
 use super::core::{Core, Kind, Ring};
+use super::sys;
 use super::task::{polls, yield_now};
 use super::timer::TICK_MS;
 
@@ -50,9 +51,7 @@ impl Ring {
     pub fn stop(&self) {
         self.core.stopping.set(true);
         // The driver may be parked.
-        let inner = self.core.inner.borrow();
-        // SAFETY: the array lives across the call; the descriptor is the ring's own.
-        unsafe { libc::write(inner.event.as_raw_fd(), 1u64.to_ne_bytes().as_ptr().cast(), 8) };
+        sys::signal_event(self.core.inner.borrow().event.as_raw_fd());
     }
 }
 
@@ -82,7 +81,7 @@ impl Core {
         if collected == 0 && self.is_quiet() && !self.stopping.get() {
             self.inner.borrow_mut().stats.parks += 1;
             if event.readable().await.is_ok() {
-                drain(event.as_raw_fd());
+                sys::clear_event(event.as_raw_fd());
             }
         }
         self.inner.borrow_mut().uring.completion().disable_eventfd();
@@ -103,13 +102,4 @@ impl Core {
         let entry = opcode::Timeout::new(&raw const *inner.park_timespec).build();
         inner.push(&entry.user_data(Kind::Ignore as u64));
     }
-}
-
-/// Empties the eventfd's counter.
-fn drain(fd: RawFd) {
-    // SAFETY: `Inner` owns the eventfd, and the core, which outlives this call, owns `Inner`.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    let mut count = [0u8; 8];
-    // SAFETY: the array lives across the call; the descriptor does not block.
-    unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
 }

@@ -93,6 +93,18 @@ impl Ring {
     }
 }
 
+impl Ring {
+    /// Waits until `fd` is readable: an eventfd of another thread. It must stay open meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's, for a descriptor that cannot be polled.
+    pub async fn readable(&self, fd: &impl AsRawFd) -> io::Result<()> {
+        let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLIN as u32).build();
+        let (result, _) = op::submit(&self.core, entry, OpPayload::None).await;
+        op::to_result(result).map(drop)
+    }
+}
+
 impl File {
     /// Looks at the inode. The open just loaded it, and AT_STATX_DONT_SYNC keeps network file systems from
     /// asking their server: this does not block.

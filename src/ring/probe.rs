@@ -53,7 +53,7 @@ pub enum SetupError {
 
 impl SetupError {
     /// Finds the cause behind a failed set-up of `what`.
-    pub(super) fn from_io(what: &'static str, error: io::Error) -> Self {
+    pub fn from_io(what: &'static str, error: io::Error) -> Self {
         if kernel_version().is_some_and(|version| version < KERNEL_MIN) {
             return Self::KernelTooOld { found: kernel_release() };
         }

@@ -625,6 +625,25 @@ impl Socket {
         Poll::Pending
     }
 
+    /// Wakes the task when input or the end of the stream arrives, without taking it: how a task that waits
+    /// for something else learns that its peer has gone.
+    pub fn watch(&self, cx: &mut Context<'_>) {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.rx_waker = Some(cx.waker().clone());
+        }
+        let unarmed = slot.rx_state == RecvState::Idle && !slot.reading && slot.rx_end == RecvEnd::Open;
+        if unarmed && slot.rx_count == 0 && slot.heap.is_none() {
+            inner.arm_recv(self.key, self.core.pool.buffer_bytes());
+        }
+    }
+
+    /// Whether a send is in progress.
+    pub fn is_sending(&self) -> bool {
+        self.core.inner.borrow_mut().held(self.key).tx != NO_SEND
+    }
+
     /// [`poll_recv`](Self::poll_recv) as a future.
     pub async fn recv(&self) -> io::Result<Option<RecvBuf>> {
         poll_fn(|cx| self.poll_recv(cx)).await
@@ -661,20 +680,25 @@ impl Socket {
     /// An error of this send shows at the next call.
     pub async fn send(&self, payload: Payload) -> io::Result<()> {
         self.flush().await?;
-        self.start_send(payload, false);
+        self.start_send(payload);
         Ok(())
     }
 
-    /// Sends `payload` and then closes, in one submission when the peer takes it at once. Only when all
-    /// input was read: a close with unread input resets the connection and may take the response with it.
-    pub async fn send_and_close(self, payload: Payload) -> io::Result<()> {
-        self.flush().await?;
+    /// Sends `payload` and then closes, in one submission when the peer takes it at once; only drop the
+    /// socket afterwards. Only when all input was read: a close with unread input resets the connection and
+    /// may take the response with it. No send may be in progress.
+    pub fn start_last_send(&self, payload: Payload) {
         let receiving = self.core.inner.borrow_mut().held(self.key).rx_state != RecvState::Idle;
-        self.start_send(payload, !receiving);
-        self.flush().await
+        self.queue_send(payload, !receiving);
     }
 
-    fn start_send(&self, payload: Payload, last: bool) {
+    /// Sends `payload`; returns when it is queued. No send may be in progress: `poll_flush` was ready. An
+    /// error shows at the next `poll_flush`.
+    pub fn start_send(&self, payload: Payload) {
+        self.queue_send(payload, false);
+    }
+
+    fn queue_send(&self, payload: Payload, last: bool) {
         if payload.is_empty() {
             return;
         }

@@ -227,6 +227,19 @@ pub fn eventfd(nonblocking: bool) -> io::Result<OwnedFd> {
     }
 }
 
+/// Makes an eventfd readable.
+pub fn signal_event(fd: RawFd) {
+    // SAFETY: the array lives across the call. A counter that is full is readable already.
+    unsafe { libc::write(fd, 1u64.to_ne_bytes().as_ptr().cast(), 8) };
+}
+
+/// Empties an eventfd that does not block.
+pub fn clear_event(fd: RawFd) {
+    let mut count = [0u8; 8];
+    // SAFETY: the array lives across the call.
+    unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
+}
+
 /// Seconds since the Unix epoch, from the kernel's coarse clock (a few ms late, far cheaper).
 pub(super) fn unix_seconds() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -10,6 +10,7 @@ mod response;
 use std::future::Future;
 
 pub use self::body::{BodyError, BodySource, RequestBody, StreamBody};
+pub(crate) use self::request::PooledHead;
 pub use self::request::Request;
 pub use self::response::{Body, FieldBlock, Response};
 

@@ -1,0 +1,48 @@
+//! Flags that several commands and the examples share.
+
+use clap::Args;
+
+use crate::Server;
+use crate::net::Address;
+use crate::supervisor::{CoreError, parse_list};
+
+/// Where to listen and on which cores.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerArgs {
+    /// Address to listen on: ADDR:PORT or unix:PATH; may be given several times
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: Vec<Address>,
+
+    /// Number of workers [default: one per CPU this process may use, within the cgroup's quota]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+
+    /// CPUs to pin workers to, such as 0,2-3 [default: all this process may use]
+    #[arg(long, value_name = "LIST", value_parser = parse_cpus)]
+    pub cpus: Option<CpuList>,
+}
+
+/// A list of CPUs; a type of its own, so that one flag takes it whole.
+#[derive(Clone, Debug)]
+pub struct CpuList(Vec<usize>);
+
+fn parse_cpus(list: &str) -> Result<CpuList, CoreError> {
+    parse_list(list).map(CpuList)
+}
+
+impl WorkerArgs {
+    /// A server with these settings.
+    pub fn server(&self) -> Server {
+        let mut server = Server::new();
+        for address in &self.listen {
+            server = server.listen(address.clone());
+        }
+        if let Some(workers) = self.workers {
+            server = server.workers(workers);
+        }
+        if let Some(CpuList(cpus)) = &self.cpus {
+            server = server.cpus(cpus.clone());
+        }
+        server
+    }
+}

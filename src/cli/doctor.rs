@@ -1,0 +1,90 @@
+//! `quoit doctor`: kernel, ring, limits, cores, and what each missing thing costs.
+
+use std::process::ExitCode;
+
+use crate::ring::{KERNEL_MIN, Probe, kernel_version, sys};
+use crate::server::Limits;
+use crate::supervisor::{available, choose, quota};
+
+/// Locked memory that a worker's rings need; glommio asks for 512 KiB, ours for less.
+const LOCKED_BYTES_PER_WORKER: u64 = 1024 * 1024;
+
+/// Descriptors below which a public server will meet its cap in ordinary traffic.
+const DESCRIPTORS_COMFORTABLE: u64 = 65_536;
+
+pub(super) fn run() -> ExitCode {
+    let probe = Probe::run();
+    let mut healthy = true;
+    let line = |good: bool, name: &str, text: String| {
+        println!("{} {name:<18} {text}", if good { "ok  " } else { "MISS" });
+    };
+
+    let (major, minor) = KERNEL_MIN;
+    let new_enough = kernel_version().is_none_or(|version| version >= KERNEL_MIN);
+    healthy &= new_enough;
+    line(new_enough, "kernel", format!("{} (needs {major}.{minor})", probe.kernel));
+    line(
+        probe.io_uring_disabled == 0,
+        "sysctl",
+        format!("kernel.io_uring_disabled = {} (0 allows everybody)", probe.io_uring_disabled),
+    );
+    match &probe.features {
+        Ok(features) => {
+            line(true, "io_uring", "a ring can be made, and has every operation".into());
+            for feature in features {
+                let cost = if feature.present {
+                    String::new()
+                } else {
+                    format!(": without it, {}", feature.without)
+                };
+                line(feature.present, "feature", format!("{}{cost}", feature.name));
+            }
+        }
+        Err(error) => {
+            healthy = false;
+            line(false, "io_uring", error.to_string());
+        }
+    }
+
+    let (soft, hard) = sys::descriptor_limit();
+    let cpus = choose(None, None).unwrap_or_default();
+    let per_worker = Limits::default().connections_per_worker(hard, cpus.len());
+    line(
+        hard >= DESCRIPTORS_COMFORTABLE,
+        "descriptors",
+        format!(
+            "soft {soft}, hard {hard} (the server raises soft to hard): at most {per_worker} connections per \
+             worker; raise with ulimit -Hn or LimitNOFILE="
+        ),
+    );
+    let locked = sys::locked_memory_limit();
+    let enough = locked >= LOCKED_BYTES_PER_WORKER * cpus.len() as u64;
+    line(
+        enough,
+        "locked memory",
+        if locked == u64::MAX {
+            "unlimited".into()
+        } else {
+            format!("{} KiB; each worker may need 1 MiB (ulimit -l, LimitMEMLOCK=)", locked / 1024)
+        },
+    );
+    line(
+        !cpus.is_empty(),
+        "cores",
+        format!(
+            "allowed {:?}{}: {} worker(s) by default",
+            available(),
+            quota().map_or_else(String::new, |quota| format!(", cgroup quota {quota:.2}")),
+            cpus.len()
+        ),
+    );
+    healthy &= !cpus.is_empty();
+    println!();
+    if healthy {
+        println!("This machine can run quoit. A line marked MISS above costs what it says, and no more.");
+        ExitCode::SUCCESS
+    } else {
+        println!("This machine cannot run quoit yet; the lines marked MISS say why and what helps.");
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,170 @@
+//! From a request to a file, when the cache has no fresh answer. Nothing here blocks the core: opening and
+//! cold reads are ring operations.
+
+use std::io;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::Shared;
+use super::cache::Entry;
+use super::respond::{self, Facts};
+use crate::http::head::RequestHead;
+use crate::http::path::{self, FilePath};
+use crate::http::status::Status;
+use crate::observe::log;
+use crate::ring::{File, Metadata, ReadNow};
+use crate::service::{FieldBlock, Request, Response};
+
+/// Files that change while they are read into memory are read again this often, then streamed.
+const READS_MAX: u32 = 2;
+
+/// Answers a GET or HEAD by looking at the file.
+pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
+    let head = request.head();
+    let mut scratch = Vec::new();
+    let path = match path::resolve(head.path().as_bytes(), &mut scratch) {
+        Ok(path) => path,
+        Err(error) if error.is_malformed() => {
+            return Response::error(Status::BAD_REQUEST, &format!("the path cannot be served: {error}"));
+        }
+        Err(_) => return not_found(),
+    };
+    match find(shared, head, path).await {
+        Ok(response) => response,
+        Err(error) => {
+            shared.cache.remove(head.path());
+            failed(&error, path)
+        }
+    }
+}
+
+async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io::Result<Response> {
+    let file = shared.ring.open(&shared.root, path.as_bytes()).await?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir {
+        if !path.names_directory() {
+            return Ok(redirect_to_directory(head, path));
+        }
+        let mut index = path.as_bytes().to_vec();
+        index.push(b'/');
+        index.extend_from_slice(shared.options.index.as_bytes());
+        let file = shared.ring.open(&shared.root, &index).await?;
+        let metadata = file.metadata()?;
+        return serve(shared, head, file, metadata, &index).await;
+    }
+    if path.names_directory() {
+        return Ok(not_found());
+    }
+    serve(shared, head, file, metadata, path.as_bytes()).await
+}
+
+/// Answers with a file, from memory if it is small enough to be kept there.
+async fn serve(
+    shared: &Rc<Shared>,
+    head: &RequestHead,
+    file: File,
+    metadata: Metadata,
+    name: &[u8],
+) -> io::Result<Response> {
+    if !metadata.is_file {
+        return Ok(not_found());
+    }
+    let now = shared.ring.now();
+    let seconds = shared.ring.unix_seconds();
+    if let Some(entry) = shared.cache.stale(head.path())
+        && entry.metadata == metadata
+    {
+        entry.checked(now);
+        return Ok(respond::cached(&entry, head, seconds));
+    }
+    let mut metadata = metadata;
+    for _ in 0..READS_MAX {
+        if metadata.len > shared.options.cached_file_bytes_max {
+            break;
+        }
+        let body = read_whole(&file, metadata.len).await?;
+        let after = file.metadata()?;
+        if after == metadata && body.len() as u64 == metadata.len {
+            let entry = Rc::new(Entry::new(Facts::new(metadata, name), body, now));
+            if is_plain(head, name) {
+                shared.cache.insert(head.path(), entry.clone());
+            }
+            return Ok(respond::cached(&entry, head, seconds));
+        }
+        metadata = after;
+    }
+    shared.cache.remove(head.path());
+    Ok(respond::streamed(&Facts::new(metadata, name), Rc::new(file), head, seconds))
+}
+
+/// Whether the path was sent in its plainest form. Only such paths are kept, so that a client cannot fill
+/// the cache with spellings of one file.
+fn is_plain(head: &RequestHead, name: &[u8]) -> bool {
+    let sent = &head.path().as_bytes()[1..];
+    sent == name
+        || (sent.is_empty() && name.starts_with(b"./"))
+        || (sent.ends_with(b"/") && name.starts_with(sent))
+}
+
+async fn read_whole(file: &File, len: u64) -> io::Result<Bytes> {
+    // One byte more than it should have shows a file that grew.
+    let mut body = vec![0; len as usize + 1];
+    let mut read = match file.read_now(&mut body, 0)? {
+        ReadNow::Bytes(read) => read,
+        ReadNow::Wait => 0,
+    };
+    while read as u64 <= len {
+        body.truncate(read);
+        let before = body.len();
+        body.reserve_exact((len as usize + 1) - before);
+        body = file.read_at(body, before as u64).await?;
+        if body.len() == before {
+            break;
+        }
+        read = body.len();
+    }
+    body.truncate(read);
+    Ok(body.into())
+}
+
+/// 301 to the same path with a slash (and the query), so that relative links work.
+fn redirect_to_directory(head: &RequestHead, path: FilePath<'_>) -> Response {
+    let mut location = Vec::new();
+    path::encode_path(path.as_bytes(), &mut location);
+    location.push(b'/');
+    if let Some(query) = head.query() {
+        location.push(b'?');
+        location.extend_from_slice(query.as_bytes());
+    }
+    Response::error(Status::MOVED_PERMANENTLY, "the directory is at this path with a slash behind it")
+        .field("Location", &location)
+        .unwrap_or_else(|_| not_found())
+}
+
+pub(super) fn not_found() -> Response {
+    Response::error(Status::NOT_FOUND, "there is no such file here")
+}
+
+/// What an error means for the client; what the operator should know goes to the log.
+fn failed(error: &io::Error, path: FilePath<'_>) -> Response {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP | libc::EXDEV | libc::ENXIO) => {
+            not_found()
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            Response::error(Status::FORBIDDEN, "the server may not read this file")
+        }
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+            log::line(format_args!("cannot open {path:?}: {error}; raise the descriptor limit (ulimit -n)"));
+            let busy = Response::error(Status::SERVICE_UNAVAILABLE, "the server is short of resources");
+            busy.with_fields(FieldBlock::Static(
+                b"Retry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n",
+            ))
+        }
+        _ => {
+            log::line(format_args!("cannot serve {path:?}: {error}"));
+            Response::error(Status::INTERNAL_SERVER_ERROR, "the file could not be read")
+        }
+    }
+}

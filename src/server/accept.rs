@@ -1,0 +1,119 @@
+//! Accepting: one task per listener. Over capacity a connection gets a clean 503; out of descriptors the
+//! listener rests instead of spinning.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::h1;
+use super::worker::Worker;
+use crate::observe::log;
+use crate::ring::{Listener, Payload, Socket};
+use crate::service::Service;
+
+/// Rest after an accept that failed for want of descriptors or memory: long enough for connections to end,
+/// short enough that nobody's connect times out.
+const REST: Duration = Duration::from_millis(100);
+
+/// Connections over capacity that are answered at the same time; beyond them the answer is a reset.
+const REFUSALS_MAX: usize = 64;
+
+/// Time to read a request that is about to be refused.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
+    Content-Length: 28\r\nRetry-After: 1\r\nConnection: close\r\n\r\nall connections are in use.\n";
+
+/// Counts a connection as open for as long as it lives.
+struct Open<S>(Rc<Worker<S>>);
+
+impl<S> Drop for Open<S> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+    }
+}
+
+/// Accepts until the drain begins.
+pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener) {
+    loop {
+        let accepted = poll_fn(|cx| match worker.drain.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => listener.poll_accept(cx).map(Some),
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok(fd)) => admit(&worker, fd),
+            Some(Err(error)) => recover(&worker, &error).await,
+        }
+    }
+}
+
+fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
+    worker.counters.accepted.bump();
+    let open = worker.open.get() + 1;
+    if open > worker.connections_max + REFUSALS_MAX {
+        worker.counters.over_capacity.bump();
+        return;
+    }
+    worker.open.set(open);
+    let guard = Open(worker.clone());
+    let socket = worker.ring.adopt(fd);
+    let on_panic = {
+        let worker = worker.clone();
+        move |panic: Box<dyn std::any::Any + Send>| {
+            worker.counters.panics.bump();
+            log::line(format_args!("a connection panicked and was closed: {}", log::panic_text(&*panic)));
+        }
+    };
+    if open > worker.connections_max {
+        worker.counters.over_capacity.bump();
+        worker.ring.spawn(
+            async move {
+                let _guard = guard;
+                refuse(socket).await;
+            },
+            on_panic,
+        );
+    } else {
+        let worker = worker.clone();
+        let ring = worker.ring.clone();
+        ring.spawn(
+            async move {
+                let guard = guard;
+                h1::serve(&guard.0, socket).await;
+            },
+            on_panic,
+        );
+    }
+}
+
+/// Reads what the client says, so that closing does not reset the answer away, and answers 503.
+async fn refuse(socket: Socket) {
+    socket.set_deadline(Some(REFUSAL_TIMEOUT));
+    if matches!(socket.recv().await, Ok(Some(_))) {
+        socket.start_last_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
+        let _ = socket.flush().await;
+    }
+}
+
+async fn recover<S: Service>(worker: &Rc<Worker<S>>, error: &io::Error) {
+    match error.raw_os_error() {
+        // The peer gave up before we took it: nothing to do.
+        Some(libc::ECONNABORTED | libc::EPROTO | libc::EINTR) => {}
+        _ => {
+            worker.counters.accept_failures.bump();
+            // The first, and then ever fewer: a flood must not become a flood of lines.
+            if worker.counters.accept_failures.count().is_power_of_two() {
+                log::line(format_args!(
+                    "accepting failed ({error}), {} times so far; raise the descriptor limit (ulimit -n, \
+                     LimitNOFILE=) or lower the number of connections",
+                    worker.counters.accept_failures.count()
+                ));
+            }
+            worker.ring.sleep(REST).await;
+        }
+    }
+}

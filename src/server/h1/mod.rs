@@ -1,0 +1,202 @@
+//! HTTP/1.1 on one connection: a straight loop over exchanges.
+//!
+//! ```text
+//! read head ─► call the service ─► write response ─► read over what is left of the body ─┐
+//!     ▲          (pulls the body)                                                        │
+//!     └──────────────────────────── kept alive ◄─────────────────────────────────────────┘
+//! ```
+//!
+//! Responses to pipelined requests gather in one buffer, which leaves when no further head is at hand, when
+//! it is large, or when a handler has to wait.
+
+mod respond;
+mod wire;
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use self::wire::Wire;
+use super::worker::Worker;
+use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
+use crate::http::status::Status;
+use crate::observe::log;
+use crate::ring::Socket;
+use crate::service::{PooledHead, Request, RequestBody, Response, Service};
+
+/// Gathered responses above this size leave before the next request is looked at.
+const GATHERED_BYTES_MAX: usize = 32 * 1024;
+
+/// How a connection ends.
+enum End {
+    /// Everything asked was answered, and everything sent was read.
+    Close,
+    /// There may be unread input: the client gets time to read the response first.
+    Linger,
+    /// Nothing more can reach the client, or nothing more should.
+    Abort,
+}
+
+/// Why there is no next request.
+enum NoRequest {
+    /// The client is done, was idle for too long, or the server is draining.
+    Closed,
+    /// The client took too long within a head.
+    HeadTimedOut,
+    Refused(RequestError),
+    Failed,
+}
+
+impl From<io::Error> for NoRequest {
+    fn from(_: io::Error) -> Self {
+        Self::Failed
+    }
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, socket: Socket) {
+    let wire = Rc::new(Wire::new(socket, worker.limits.clone()));
+    let end = converse(worker, &wire).await;
+    let result = match end {
+        End::Close if !wire.has_unread() => wire.finish().await,
+        End::Close | End::Linger => Box::pin(wire.linger()).await,
+        End::Abort => Ok(()),
+    };
+    if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        worker.counters.timed_out.bump();
+    }
+}
+
+async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
+    let mut decoder = RequestDecoder::new();
+    loop {
+        let head = match next_head(worker, wire, &mut decoder).await {
+            Ok(head) => head,
+            Err(NoRequest::Closed) => return End::Close,
+            Err(NoRequest::Failed) => return End::Abort,
+            Err(NoRequest::HeadTimedOut) => {
+                worker.counters.timed_out.bump();
+                let detail = "the request head did not arrive in time";
+                return refuse(worker, wire, Response::error(Status::REQUEST_TIMEOUT, detail)).await;
+            }
+            Err(NoRequest::Refused(error)) => {
+                worker.counters.refused.bump();
+                return refuse(worker, wire, Response::error(error.status(), &error.to_string())).await;
+            }
+        };
+        worker.counters.requests.bump();
+        let context = RequestContext::from(&*head);
+        let keep_alive = head.keep_alive();
+        let body = match wire.begin_body(&head) {
+            Ok(body) => body,
+            Err(error) => {
+                worker.counters.refused.bump();
+                return refuse(worker, wire, Response::error(error.status(), &error.to_string())).await;
+            }
+        };
+        let Some(response) = answer(worker, wire, Request::new(head, body)).await else { return End::Abort };
+        let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
+        let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
+        let became = match respond::write(worker, wire, context, response, wanted).await {
+            Ok(became) => became,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    worker.counters.timed_out.bump();
+                }
+                return End::Abort;
+            }
+        };
+        if became == Connection::Close {
+            return End::Close;
+        }
+        if wire.body_is_open() && Box::pin(wire.discard_body()).await.is_err() {
+            return End::Linger;
+        }
+        wire.end_exchange();
+    }
+}
+
+/// The next head: from input at hand, or after waiting for more.
+async fn next_head<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    decoder: &mut RequestDecoder,
+) -> Result<PooledHead, NoRequest> {
+    let mut in_head = !decoder.is_idle();
+    loop {
+        if wire.has_input_in_hand() {
+            let mut head = PooledHead::take();
+            match wire.take_head(decoder, &mut head).map_err(NoRequest::Refused)? {
+                HeadProgress::Complete { .. } if wire.output_len() < GATHERED_BYTES_MAX => return Ok(head),
+                HeadProgress::Complete { .. } => {
+                    wire.push_output().await?;
+                    return Ok(head);
+                }
+                HeadProgress::Incomplete => {}
+            }
+        }
+        if wire.output_len() > 0 {
+            wire.push_output().await?;
+        }
+        if !in_head && !decoder.is_idle() {
+            in_head = true;
+            wire.expect_head();
+        }
+        let received = poll_fn(|cx| {
+            if worker.drain.has_begun() && decoder.is_idle() {
+                return Poll::Ready(Ok(false));
+            }
+            wire.poll_input(!in_head, cx)
+        });
+        match received.await {
+            Ok(true) => {}
+            Ok(false) => return Err(NoRequest::Closed),
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(NoRequest::Failed),
+            Err(_) if decoder.is_idle() => return Err(NoRequest::Closed),
+            Err(_) => return Err(NoRequest::HeadTimedOut),
+        }
+    }
+}
+
+/// Calls the service. `None` when the client went away meanwhile; the handler is dropped then.
+async fn answer<S: Service>(worker: &Worker<S>, wire: &Wire, request: Request) -> Option<Response> {
+    let mut call = pin!(worker.service.call(request));
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+        Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
+        Ok(Poll::Pending) => poll_meanwhile(wire, cx),
+        Err(panic) => {
+            worker.counters.panics.bump();
+            log::line(format_args!("a handler panicked: {}", log::panic_text(&*panic)));
+            let detail = "the handler failed; the server's log has the cause";
+            Poll::Ready(Some(Response::error(Status::INTERNAL_SERVER_ERROR, detail).closing()))
+        }
+    })
+    .await
+}
+
+/// While a handler waits: earlier responses go out, held input leaves the pool, and a peer that is gone ends
+/// it.
+fn poll_meanwhile(wire: &Wire, cx: &mut Context<'_>) -> Poll<Option<Response>> {
+    wire.detach_input();
+    if wire.is_broken() || matches!(wire.poll_push(cx), Poll::Ready(Err(_))) {
+        return Poll::Ready(None);
+    }
+    wire.watch(cx);
+    Poll::Pending
+}
+
+/// Answers what could not be read as a request, after which nothing more can be.
+async fn refuse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>, response: Response) -> End {
+    match respond::write(worker, wire, RequestContext::UNKNOWN, response, Connection::Close).await {
+        Ok(_) => End::Linger,
+        Err(_) => End::Abort,
+    }
+}
+
+/// A body that needs nothing from the wire.
+fn no_body() -> RequestBody {
+    RequestBody::empty()
+}

@@ -1,0 +1,215 @@
+//! Responses onto the wire. Small bodies are copied behind their head and leave together; larger ones are
+//! gathered by the kernel; files move through one scratch buffer per core, which stays in the cache; streams
+//! are pulled only as fast as the client takes them. A slow client holds no buffer of ours.
+
+use std::future::poll_fn;
+use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::GATHERED_BYTES_MAX;
+use super::wire::Wire;
+use crate::http::h1::{
+    BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
+    write_head, write_last_chunk,
+};
+use crate::ring::{File, Payload, ReadNow, yield_now};
+use crate::server::worker::Worker;
+use crate::service::{Body, Response, Service, StreamBody};
+
+/// Bodies up to this size are copied behind their head: cheaper than a gathered send.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a file that are read at once when the disk has to be waited for.
+const COLD_READ_BYTES: usize = 128 * 1024;
+
+/// Writes a response and says what becomes of the connection. When this returns, the body has left or lies
+/// in the output; nothing of it is held elsewhere.
+pub(super) async fn write<S: Service>(
+    worker: &Rc<Worker<S>>,
+    wire: &Rc<Wire>,
+    request: RequestContext,
+    mut response: Response,
+    wanted: Connection,
+) -> io::Result<Connection> {
+    let body = response.take_body();
+    let length = match &body {
+        Body::Empty => BodyLength::None,
+        Body::Bytes(bytes) => BodyLength::Known(bytes.len() as u64),
+        Body::File(_, range) => BodyLength::Known(range.end - range.start),
+        Body::Stream(stream) => stream.length().map_or(BodyLength::Chunked, BodyLength::Known),
+    };
+    let written = wire.write(|output| {
+        let mut date = worker.date.borrow_mut();
+        let head = ResponseHead {
+            status: response.status(),
+            fields: response.fields(),
+            length,
+            connection: wanted,
+            date_line: date.at(worker.ring.unix_seconds()),
+        };
+        let written = write_head(output, &head, request);
+        if let (Body::Bytes(bytes), true) = (&body, written.body != BodyCoding::None)
+            && bytes.len() <= COPIED_BYTES_MAX
+        {
+            output.extend_from_slice(bytes);
+        }
+        written
+    });
+    if written.body != BodyCoding::None {
+        match body {
+            Body::Empty => {}
+            Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => {}
+            Body::Bytes(bytes) => {
+                wire.ready().await?;
+                wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
+            }
+            Body::File(file, range) => Box::pin(write_file(worker, wire, &file, range)).await?,
+            Body::Stream(stream) => Box::pin(write_stream(wire, stream, written.body)).await?,
+        }
+    }
+    Ok(written.connection)
+}
+
+async fn write_file<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    file: &File,
+    mut range: Range<u64>,
+) -> io::Result<()> {
+    wire.push_output().await?;
+    wire.ready().await?;
+    while !range.is_empty() {
+        match send_cached(worker, wire, file, &range)? {
+            Step::Sent(sent) => {
+                range.start += sent as u64;
+                yield_now().await;
+            }
+            Step::PeerSlow(sent) => {
+                range.start += sent as u64;
+                writable(wire).await?;
+            }
+            Step::DiskSlow => {
+                let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
+                let piece = file.read_at(Vec::with_capacity(room), range.start).await?;
+                if piece.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                let keep = piece.len().min(room);
+                range.start += keep as u64;
+                wire.socket().start_send(Payload::Shared(Bytes::from(piece).slice(..keep)));
+                wire.ready().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How far one step of a file got.
+enum Step {
+    Sent(usize),
+    PeerSlow(usize),
+    DiskSlow,
+}
+
+/// Moves one piece from the page cache to the socket. What the peer has no room for is not kept: it is read
+/// again when there is room.
+fn send_cached<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    file: &File,
+    range: &Range<u64>,
+) -> io::Result<Step> {
+    let mut scratch = worker.scratch.borrow_mut();
+    let left = range.end - range.start;
+    let want = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+    let read = match file.read_now(&mut scratch[..want], range.start)? {
+        // The file is shorter than when the head was written: the client must see that this is not all.
+        ReadNow::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        ReadNow::Bytes(read) => read,
+        ReadNow::Wait => return Ok(Step::DiskSlow),
+    };
+    match wire.socket().try_send(&scratch[..read], (read as u64) < left) {
+        Ok(sent) if sent == read => Ok(Step::Sent(sent)),
+        Ok(sent) => Ok(Step::PeerSlow(sent)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits until the peer takes more, for as long as it moves.
+async fn writable(wire: &Wire) -> io::Result<()> {
+    wire.socket().set_deadline(Some(wire.stall_timeout()));
+    loop {
+        match wire.socket().writable().await {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => wire.check_progress()?,
+            result => return result,
+        }
+    }
+}
+
+async fn write_stream(wire: &Wire, mut stream: Box<dyn StreamBody>, coding: BodyCoding) -> io::Result<()> {
+    let mut owed = match coding {
+        BodyCoding::Known(length) => Some(length),
+        BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
+    };
+    loop {
+        let piece = poll_fn(|cx| match stream.poll_next(cx) {
+            Poll::Ready(piece) => Poll::Ready(Ok(piece)),
+            Poll::Pending => match wire.poll_push(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                _ => Poll::Pending,
+            },
+        });
+        match piece.await? {
+            None => break,
+            Some(Ok(piece)) if piece.is_empty() => {}
+            Some(Ok(piece)) => {
+                if let Some(owed) = &mut owed {
+                    // More than announced would be read as the next response.
+                    *owed = owed.checked_sub(piece.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
+                }
+                write_piece(wire, piece, coding).await?;
+            }
+            Some(Err(error)) => return Err(io::Error::other(error)),
+        }
+    }
+    match owed {
+        Some(1..) => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => {
+            if coding == BodyCoding::Chunked {
+                wire.write(|output| write_last_chunk(output, b""));
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn write_piece(wire: &Wire, piece: Bytes, coding: BodyCoding) -> io::Result<()> {
+    let chunked = coding == BodyCoding::Chunked;
+    wire.write(|output| {
+        if let (true, Some(length)) = (chunked, NonZeroU64::new(piece.len() as u64)) {
+            write_chunk_header(output, length);
+        }
+        if piece.len() <= COPIED_BYTES_MAX {
+            output.extend_from_slice(&piece);
+        }
+    });
+    if piece.len() > COPIED_BYTES_MAX {
+        wire.ready().await?;
+        wire.socket().start_send(Payload::Gather(wire.take_output(), piece));
+    }
+    if chunked {
+        wire.write(|output| output.extend_from_slice(CHUNK_END));
+    }
+    if wire.output_len() >= GATHERED_BYTES_MAX {
+        wire.push_output().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Every bound that a client can meet, with its default and its reason.
+
+use std::time::Duration;
+
+use crate::http::h1::{BodyLimits, HeadLimits};
+
+/// The limits of a server. `Default` is meant for the open internet.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bounds on request heads: line 8 KiB, head 16 KiB, 100 fields.
+    pub head: HeadLimits,
+    /// Bounds on request bodies: 16 MiB of data, and on chunk extensions and trailers.
+    pub body: BodyLimits,
+    /// A whole head must arrive within this time of its first byte (or of the connection's start).
+    /// Default 10 s: a head is one packet or two, so whoever takes longer is broken or means harm.
+    pub head_timeout: Duration,
+    /// A kept-alive connection may be silent this long between requests. Default 60 s: longer than browsers
+    /// pause between clicks, shorter than most middleboxes forget.
+    pub idle_timeout: Duration,
+    /// Bodies and responses must move at least `rate_min` bytes a second, looked at once per this time.
+    /// Default 30 s. There is no limit on a transfer that moves.
+    pub stall_timeout: Duration,
+    /// Default 240 bytes a second: a modem from 1985 passes, an attacker who holds connections open does not.
+    pub rate_min: u64,
+    /// After a response to input that was not read, the client has this long to read the response before the
+    /// connection closes. Default 5 s; without it, a reset could overtake the response.
+    pub linger_timeout: Duration,
+    /// Unread body that is read over after a response, to keep the connection. Default 256 KiB; a new
+    /// connection is cheaper than more.
+    pub discard_bytes_max: u64,
+    /// Time that open requests get when the server stops. Default 10 s, within what supervisors wait.
+    pub drain_timeout: Duration,
+    /// Connections per worker; more are answered 503. Default: three quarters of the descriptors, shared by
+    /// the workers, so that files and accepts still find some.
+    pub connections_max: Option<usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::DEFAULT,
+            body: BodyLimits::DEFAULT,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
+            rate_min: 240,
+            linger_timeout: Duration::from_secs(5),
+            discard_bytes_max: 256 * 1024,
+            drain_timeout: Duration::from_secs(10),
+            connections_max: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Connections for each of `workers`, given the limit on descriptors.
+    pub fn connections_per_worker(&self, descriptors: u64, workers: usize) -> usize {
+        self.connections_max.unwrap_or_else(|| {
+            let usable = descriptors.saturating_sub(64) * 3 / 4;
+            (usable as usize / workers.max(1)).max(1)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_files() {
+        let limits = Limits::default();
+        assert_eq!(limits.connections_per_worker(1024, 1), 720);
+        assert_eq!(limits.connections_per_worker(20_000, 2), 7476);
+        assert_eq!(limits.connections_per_worker(10, 8), 1);
+        assert_eq!(Limits { connections_max: Some(5), ..limits }.connections_per_worker(9, 9), 5);
+    }
+}

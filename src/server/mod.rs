@@ -1,0 +1,23 @@
+//! One core's server: accept, read requests, call the service, write responses, drain.
+//!
+//! ```text
+//! supervisor ── Plan ──► worker (one per core)
+//!                          ├─ accept    listeners, capacity, running out of descriptors
+//!                          └─ h1        one task per connection
+//!                               ├─ wire      input, output and request body of one connection
+//!                               └─ respond   heads and bodies onto the wire
+//! ```
+//!
+//! What crosses cores is in `shared`, and nowhere else.
+
+mod accept;
+mod h1;
+mod limits;
+mod plan;
+mod shared;
+mod worker;
+
+pub use self::limits::Limits;
+pub use self::plan::Plan;
+pub use self::shared::{Phase, Shared};
+pub use self::worker::{CoreContext, StartError, start};

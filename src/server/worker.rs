@@ -1,0 +1,209 @@
+//! A worker: one thread, one core, one executor, one ring, and everything a connection needs on it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use super::accept;
+use super::limits::Limits;
+use super::plan::Plan;
+use super::shared::{Phase, Shared};
+use crate::http::date::DateLine;
+use crate::observe::{Counters, Totals};
+use crate::ring::{Ring, SetupError, sys};
+use crate::service::Service;
+
+/// How often glommio looks at its own rings while the core is busy. They carry foreign wake-ups and blocking
+/// work, never requests; shorter would cost the request path, longer would delay those.
+const PREEMPT_EVERY: Duration = Duration::from_millis(2);
+
+/// Bytes of a large file that move per step. Half of a typical second-level cache, so that what was just
+/// read is still there when it is sent.
+const SCRATCH_BYTES: usize = 256 * 1024;
+
+/// What a service is made from, on its core.
+pub struct CoreContext {
+    /// The core's ring.
+    pub ring: Ring,
+    /// Number of the worker, from 0.
+    pub worker: usize,
+}
+
+/// Why a worker could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The kernel refused the ring.
+    Ring(SetupError),
+    /// The executor could not be made.
+    Executor(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ring(error) => error.fmt(f),
+            Self::Executor(error) => write!(f, "the executor did not start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The state of one worker, shared by its connections.
+pub(super) struct Worker<S> {
+    pub(super) ring: Ring,
+    pub(super) service: S,
+    pub(super) limits: Rc<Limits>,
+    pub(super) counters: Counters,
+    pub(super) date: RefCell<DateLine>,
+    pub(super) scratch: RefCell<Vec<u8>>,
+    pub(super) open: Cell<usize>,
+    pub(super) connections_max: usize,
+    pub(super) drain: Drain,
+}
+
+/// Whether the worker is draining, and who waits to hear it.
+#[derive(Default)]
+pub(super) struct Drain {
+    begun: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Drain {
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// Ready once the drain has begun. For the few tasks that are not connections.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.begun.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn begin(&self) {
+        self.begun.set(true);
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Starts a worker on its own thread; `make` builds its service there. Returns once it serves.
+///
+/// # Errors
+/// What the kernel refused, and the remedy.
+pub fn start<S, M>(plan: Plan, shared: Arc<Shared>, make: M) -> Result<ExecutorJoinHandle<Totals>, StartError>
+where
+    S: Service,
+    M: FnOnce(&CoreContext) -> S + Send + 'static,
+{
+    let (started, starting) = mpsc::sync_channel(1);
+    let handle = LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
+        .name(&format!("quoit-{}", plan.index))
+        .preempt_timer(PREEMPT_EVERY)
+        .spawn(move || async move {
+            match Ring::new(plan.ring.clone()) {
+                Ok(ring) => {
+                    let context = CoreContext { ring, worker: plan.index };
+                    let service = make(&context);
+                    run(plan, shared, context.ring, service, started).await
+                }
+                Err(error) => {
+                    let _ = started.send(Err(StartError::Ring(error)));
+                    Totals::default()
+                }
+            }
+        })
+        .map_err(|error| executor_error(&error))?;
+    match starting.recv() {
+        Ok(Ok(())) => Ok(handle),
+        Ok(Err(error)) => Err(error),
+        Err(mpsc::RecvError) => Err(StartError::Executor(match handle.join() {
+            Ok(_) => "it ended at once".to_owned(),
+            Err(error) => error.to_string(),
+        })),
+    }
+}
+
+/// glommio makes rings of its own, which meet the same refusals.
+fn executor_error(error: &glommio::GlommioError<()>) -> StartError {
+    match error {
+        glommio::GlommioError::IoError(io) => {
+            let io = io
+                .raw_os_error()
+                .map_or_else(|| std::io::Error::other(io.to_string()), std::io::Error::from_raw_os_error);
+            StartError::Ring(SetupError::from_io("the executor's rings", io))
+        }
+        other => StartError::Executor(other.to_string()),
+    }
+}
+
+async fn run<S: Service>(
+    plan: Plan,
+    shared: Arc<Shared>,
+    ring: Ring,
+    service: S,
+    started: mpsc::SyncSender<Result<(), StartError>>,
+) -> Totals {
+    let connections_max = plan.limits.connections_per_worker(sys::descriptor_limit().0, plan.workers);
+    let worker = Rc::new(Worker {
+        date: RefCell::new(DateLine::new(ring.unix_seconds())),
+        ring: ring.clone(),
+        service,
+        limits: Rc::new(plan.limits),
+        counters: Counters::default(),
+        scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+        open: Cell::new(0),
+        connections_max,
+        drain: Drain::default(),
+    });
+    for socket in plan.listeners {
+        let listener = ring.accept_on(socket);
+        ring.spawn(accept::run(worker.clone(), listener), |_| ());
+    }
+    ring.spawn(follow_phase(worker.clone(), shared, plan.index), |_| ());
+    let _ = started.send(Ok(()));
+    ring.drive().await;
+    worker.counters.totals()
+}
+
+/// Follows the supervisor: serve, then drain, then stop.
+async fn follow_phase<S: Service>(worker: Rc<Worker<S>>, shared: Arc<Shared>, index: usize) {
+    let changed = async |from: Phase| {
+        while shared.phase() == from {
+            if worker.ring.readable(shared.event(index)).await.is_err() {
+                return;
+            }
+            shared.clear_event(index);
+        }
+    };
+    changed(Phase::Serve).await;
+    worker.drain.begin();
+    worker.ring.wake_readers();
+    let mut stop = std::pin::pin!(changed(Phase::Drain));
+    let mut deadline = std::pin::pin!(worker.ring.sleep(worker.limits.drain_timeout));
+    let mut tick = Box::pin(worker.ring.sleep(Duration::from_millis(20)));
+    poll_fn(|cx| {
+        while tick.as_mut().poll(cx).is_ready() {
+            tick = Box::pin(worker.ring.sleep(Duration::from_millis(20)));
+        }
+        let over = worker.open.get() == 0
+            || stop.as_mut().poll(cx).is_ready()
+            || deadline.as_mut().poll(cx).is_ready();
+        if over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    worker.ring.stop();
+}

@@ -1,0 +1,287 @@
+//! The process: binds, starts one worker per core, waits for signals, drains, reports.
+
+mod cores;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use glommio::ExecutorJoinHandle;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+pub use self::cores::{CoreError, available, choose, parse_list, quota};
+use crate::net::{Address, BindError, Bound};
+use crate::observe::{Totals, log};
+use crate::ring::{RingConfig, sys};
+use crate::server::{self, CoreContext, Limits, Phase, Plan, Shared, StartError};
+use crate::service::Service;
+
+/// A server to be run: where to listen, on which cores, within which limits.
+///
+/// ```no_run
+/// use quoit::service::{Request, Response};
+/// use quoit::Server;
+///
+/// # fn main() -> Result<(), quoit::RunError> {
+/// Server::new()
+///     .listen("127.0.0.1:8080".parse().expect("an address"))
+///     .run(|_core| async |_request: Request| Response::text("Hello, World!"))
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    addresses: Vec<Address>,
+    workers: Option<usize>,
+    cpus: Option<Vec<usize>>,
+    limits: Limits,
+    ring: RingConfig,
+    quiet: bool,
+}
+
+/// Why a server could not start, or did not end well.
+#[derive(Debug)]
+pub enum RunError {
+    /// An address could not be bound.
+    Bind(BindError),
+    /// The cores asked for are not to be had.
+    Cores(CoreError),
+    /// A worker could not start.
+    Start(StartError),
+    /// Signals could not be listened to, or descriptors ran out before the start.
+    System(std::io::Error),
+    /// A worker ended by itself.
+    WorkerLost(String),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Cores(error) => error.fmt(f),
+            Self::Start(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system refused a basic resource at start: {error}"),
+            Self::WorkerLost(text) => write!(f, "a worker ended unexpectedly: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl Server {
+    /// A server with default limits on 127.0.0.1:8080, one worker per core.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Listens on this address too. Without any, 127.0.0.1:8080.
+    pub fn listen(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Runs this many workers. Default: one per core that affinity and the cgroup's quota allow.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Pins workers to these CPUs, in turn. Default: the allowed ones.
+    pub fn cpus(mut self, cpus: Vec<usize>) -> Self {
+        self.cpus = Some(cpus);
+        self
+    }
+
+    /// Serves within these limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sizes each worker's ring; for tests that provoke its bounds.
+    pub fn ring(mut self, ring: RingConfig) -> Self {
+        self.ring = ring;
+        self
+    }
+
+    /// Prints nothing at start and stop.
+    pub fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. `make` builds each
+    /// core's service on that core.
+    ///
+    /// # Errors
+    /// The cause and its remedy, before anything was served; or that a worker was lost.
+    pub fn run<S, M>(self, make: M) -> Result<(), RunError>
+    where
+        S: Service,
+        M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
+    {
+        // Before any thread starts, so that every thread inherits the limit and no signal is lost.
+        sys::raise_descriptor_limit();
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::System)?;
+        let running = self.start(make)?;
+
+        let (events, inbox) = mpsc::channel();
+        let signal_events = events.clone();
+        thread::spawn(move || {
+            for _ in signals.forever() {
+                if signal_events.send(Event::Signal).is_err() {
+                    return;
+                }
+            }
+        });
+        running.wait(&events, &inbox)
+    }
+
+    /// Binds, starts the workers and returns: for programs and tests that stop the server themselves.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn start<S, M>(self, make: M) -> Result<Running, RunError>
+    where
+        S: Service,
+        M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
+    {
+        let cpus = choose(self.workers, self.cpus.as_deref()).map_err(RunError::Cores)?;
+        let mut addresses = self.addresses;
+        if addresses.is_empty() {
+            addresses.push(Address::Inet(([127, 0, 0, 1], 8080).into()));
+        }
+        let bound: Result<Vec<_>, _> =
+            addresses.iter().map(|address| Bound::new(address, cpus.len())).collect();
+        let mut bound = bound.map_err(RunError::Bind)?;
+        let shared = Arc::new(Shared::new(cpus.len()).map_err(RunError::System)?);
+        let mut workers = Vec::with_capacity(cpus.len());
+        for (index, &cpu) in cpus.iter().enumerate() {
+            let listeners =
+                bound.iter_mut().map(|bound| bound.sockets.pop().expect("one socket per worker")).collect();
+            let plan = Plan {
+                index,
+                workers: cpus.len(),
+                cpu,
+                listeners,
+                limits: self.limits.clone(),
+                ring: self.ring.clone(),
+            };
+            match server::start(plan, shared.clone(), make.clone()) {
+                Ok(worker) => workers.push(worker),
+                Err(error) => {
+                    shared.set_phase(Phase::Stop);
+                    workers.into_iter().for_each(|worker| drop(worker.join()));
+                    return Err(RunError::Start(error));
+                }
+            }
+        }
+        let addresses = bound.into_iter().map(|bound| bound.address).collect();
+        Ok(Running { addresses, cpus, shared, workers, quiet: self.quiet })
+    }
+}
+
+/// A server that runs.
+pub struct Running {
+    addresses: Vec<Address>,
+    cpus: Vec<usize>,
+    shared: Arc<Shared>,
+    workers: Vec<ExecutorJoinHandle<Totals>>,
+    quiet: bool,
+}
+
+enum Event {
+    Signal,
+    WorkerEnded(Result<Totals, String>),
+}
+
+impl Running {
+    /// Where it listens, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Finishes what is open, within the drain's time, and returns what was counted.
+    ///
+    /// # Errors
+    /// A worker that ended by a panic.
+    pub fn stop(self) -> Result<Totals, RunError> {
+        self.shared.set_phase(Phase::Drain);
+        let mut totals = Totals::default();
+        for worker in self.workers {
+            totals += worker.join().map_err(|error| RunError::WorkerLost(error.to_string()))?;
+        }
+        remove_unix_paths(&self.addresses);
+        Ok(totals)
+    }
+
+    fn wait(self, events: &mpsc::Sender<Event>, inbox: &mpsc::Receiver<Event>) -> Result<(), RunError> {
+        if !self.quiet {
+            announce(&self.addresses, &self.cpus);
+        }
+        let count = self.workers.len();
+        for worker in self.workers {
+            let events = events.clone();
+            thread::spawn(move || {
+                let ended = worker.join().map_err(|error| error.to_string());
+                let _ = events.send(Event::WorkerEnded(ended));
+            });
+        }
+        let mut totals = Totals::default();
+        let mut lost = None;
+        let mut ended = 0;
+        while ended < count {
+            match inbox.recv() {
+                Ok(Event::Signal) if self.shared.phase() == Phase::Serve => {
+                    if !self.quiet {
+                        log::line(format_args!("draining; a second signal stops at once"));
+                    }
+                    self.shared.set_phase(Phase::Drain);
+                }
+                Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
+                Ok(Event::WorkerEnded(Ok(worker))) => {
+                    totals += worker;
+                    ended += 1;
+                }
+                Ok(Event::WorkerEnded(Err(text))) => {
+                    // The others go on for now, but a server that lost a core says so and ends in order.
+                    lost = Some(text);
+                    ended += 1;
+                    self.shared.set_phase(Phase::Drain);
+                }
+                Err(mpsc::RecvError) => break,
+            }
+        }
+        remove_unix_paths(&self.addresses);
+        if !self.quiet {
+            log::line(format_args!(
+                "stopped after {} requests on {} connections ({} refused, {} too slow, {} over capacity, {} panics)",
+                totals.requests,
+                totals.accepted,
+                totals.refused,
+                totals.timed_out,
+                totals.over_capacity,
+                totals.panics
+            ));
+        }
+        lost.map_or(Ok(()), |text| Err(RunError::WorkerLost(text)))
+    }
+}
+
+fn announce(addresses: &[Address], cpus: &[usize]) {
+    let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+    let plural = if cpus.len() == 1 { "" } else { "s" };
+    log::line(format_args!("serving on {}", list.join(", ")));
+    log::line(format_args!("{} worker{plural} on CPU {}; stop with Ctrl-C", cpus.len(), cpus.join(", ")));
+}
+
+/// Our sockets' files go with us, so that the next start finds a clean place.
+fn remove_unix_paths(addresses: &[Address]) {
+    for address in addresses {
+        if let Address::Unix(path) = address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
