@@ -10,7 +10,9 @@
 //! - the answers to everything that arrived in one buffer leave in one send;
 //! - sends carry `MSG_DONTWAIT`, so the kernel never arms a poll for them: they complete while they
 //!   are being submitted. With `CQE_SKIP_SUCCESS` a complete send posts nothing, and the wait for one
-//!   completion is a wait for the peer. Only a short or failed send is heard of;
+//!   completion is a wait for the peer. Only a short or failed send is heard of. A lone connection
+//!   enters the kernel once per request so, twice with a completion per send (counted); in CPU time
+//!   the two were level within the noise of the machine that tried them (0.99–1.00 in 40 pairs);
 //! - the ring's descriptor is registered, and `TCP_NODELAY` is inherited from the listener.
 //!
 //! ```text
@@ -211,7 +213,7 @@ struct Pass<'r> {
 impl Pass<'_> {
     fn handle_all(&mut self, completions: &mut CompletionQueue<'_>) -> io::Result<()> {
         completions.sync();
-        for completion in completions {
+        for completion in &mut *completions {
             let more = cqueue::more(completion.flags());
             match Op::unpack(completion.user_data()) {
                 Op::Accept => self.handle_accept(completion.result(), more)?,
@@ -222,6 +224,7 @@ impl Pass<'_> {
                 Op::Quiet => {}
             }
         }
+        completions.sync(); // or the kernel takes what we have read for news, and the wait is none
         self.buffers.publish();
         Ok(())
     }
