@@ -289,7 +289,6 @@ impl RequestHead {
     pub(super) fn fill(&mut self, bytes: &[u8], method: Method, method_length: usize, parts: &Target) {
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
-        self.fields.clear();
         self.method = method;
         self.method_length = method_length as u8;
         let offset = method_length + 1;
@@ -303,15 +302,11 @@ impl RequestHead {
         self.target = within(&(0..end));
     }
 
-    /// Makes room for the table, so that filling it is stores alone.
+    /// Fills the table.
     #[inline]
-    pub(super) fn reserve_fields(&mut self, count: usize) {
-        self.fields.reserve(count);
-    }
-
-    #[inline]
-    pub(super) fn push_field(&mut self, name: Span, value: Span) {
-        self.fields.push(FieldSpan { name, value });
+    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+        self.fields.clear();
+        self.fields.extend(fields);
     }
 
     #[inline]

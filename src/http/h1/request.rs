@@ -13,7 +13,7 @@ use memchr::memchr;
 use super::error::RequestError;
 use super::facts::Gathered;
 use super::scan::{METHOD_BYTES_MAX, Seen, scan};
-use crate::http::head::{RequestHead, Span, Version};
+use crate::http::head::{FieldSpan, RequestHead, Span, Version};
 use crate::http::method::Method;
 use crate::http::target;
 
@@ -181,26 +181,31 @@ fn fill(
 
     let line_length = token.len() + " ".len() + path.len() + " HTTP/1.1".len();
     let fits = token.len() <= METHOD_BYTES_MAX && line_length <= usize::from(limits.request_line_bytes_max);
-    if !fits || !bytes.ends_with(b"\r\n\r\n") || !bytes.starts_with(token.as_bytes()) {
+    // httparse skips any number of empty lines in front.
+    let is_first = range_within(bytes, token.as_bytes()).start == 0;
+    if !fits || !is_first || !bytes.ends_with(b"\r\n\r\n") {
         return Err(RequestError::Disagreement);
     }
     head.fill(bytes, method, token.len(), &parts);
-    head.reserve_fields(request.headers.len());
 
+    // httparse takes LF for a line end; the line before each field must have had its CR too. (The last line was
+    // looked at above.)
+    let mut has_crs = true;
+    head.set_fields(request.headers.iter().map(|field| {
+        let name = range_within(bytes, field.name.as_bytes());
+        has_crs &= bytes.get(name.start.wrapping_sub(2)) == Some(&b'\r');
+        FieldSpan { name: Span::new(name), value: Span::new(range_within(bytes, field.value)) }
+    }));
+    if !has_crs {
+        return Err(RequestError::Disagreement);
+    }
     let mut gathered = Gathered::default();
     for field in request.headers.iter() {
-        let name = range_within(bytes, field.name.as_bytes());
-        // httparse takes LF for a line end; the line before this one must have had its CR too. (The last one
-        // was looked at above.)
-        if name.start < 2 || bytes[name.start - 2] != b'\r' {
-            return Err(RequestError::Disagreement);
-        }
-        let value = Span::new(range_within(bytes, field.value));
-        gathered.handle_field(field.name.as_bytes(), field.value, value)?;
-        head.push_field(Span::new(name), value);
+        gathered.handle_field(field.name.as_bytes(), field.value)?;
     }
     let facts = gathered.finish(method, version)?;
-    head.finish(version, gathered.host, facts);
+    let host = gathered.host.map(|host| Span::new(range_within(bytes, host)));
+    head.finish(version, host, facts);
     Ok(())
 }
 
