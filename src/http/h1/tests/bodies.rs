@@ -242,7 +242,7 @@ proptest! {
     ) {
         let mut wire = Vec::new();
         let mut rest = data.as_slice();
-        for size in sizes.iter().cycle().take_while(|_| true) {
+        for size in sizes.iter().cycle() {
             if rest.is_empty() {
                 break;
             }
