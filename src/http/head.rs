@@ -1,6 +1,6 @@
-//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled by a
-//! protocol machine, read by everything above; made to be cleared and filled again without allocating. Knows
-//! nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled
+//! by a protocol machine, read by everything above; made to be cleared and filled again without allocating.
+//! Knows nothing of how heads are found in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
@@ -138,12 +138,13 @@ fn ascii(bytes: &[u8]) -> &str {
 
 /// One request's head.
 ///
-/// A new one holds no memory; the first fill allocates, later ones reuse. Look only after a machine said it is
-/// complete. Filling it again needs no [`clear`](RequestHead::clear) before: a client that repeats its request to
-/// the byte, as many do, is then recognised without being parsed again.
+/// A new one holds no memory; the first fill allocates, later ones reuse. Look only after a machine said it
+/// is complete. Filling it again needs no [`clear`](RequestHead::clear) before: a client that repeats its
+/// request to the byte, as many do, is then recognised without being parsed again.
 #[derive(Clone, Default)]
 pub struct RequestHead {
-    /// Request line and field lines as received, the empty line included, an ignored empty line before it not.
+    /// Request line and field lines as received, the empty line included, an ignored empty line before it
+    /// not.
     bytes: Vec<u8>,
     // INVARIANT: every span lies within `bytes`.
     fields: Vec<FieldSpan>,
@@ -283,11 +284,11 @@ impl RequestHead {
     }
 }
 
-/// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII, and to
-/// clear a head whose filling failed.
+/// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII, and
+/// to clear a head whose filling failed.
 impl RequestHead {
-    /// Whether `input` begins with exactly the bytes this head was read from. A head ends with its first empty
-    /// line, so the same bytes are the same head, whatever follows.
+    /// Whether `input` begins with exactly the bytes this head was read from. A head ends with its first
+    /// empty line, so the same bytes are the same head, whatever follows.
     #[inline]
     pub(super) fn is_repeated_by(&self, input: &[u8]) -> bool {
         !self.bytes.is_empty() && input.starts_with(&self.bytes)

@@ -110,9 +110,9 @@ impl Error for TargetError {}
 
 /// Takes a target apart, in the form its method allows.
 ///
-/// Bytes are judged before the form, so that a prefix of a target is refused for the same reason as the whole.
-/// Square brackets pass in path and query although RFC 3986 wants them encoded there: browsers send them bare
-/// (`?tag[]=a`), and nothing takes them for a delimiter after the authority.
+/// Bytes are judged before the form, so that a prefix of a target is refused for the same reason as the
+/// whole. Square brackets pass in path and query although RFC 3986 wants them encoded there: browsers send
+/// them bare (`?tag[]=a`), and nothing takes them for a delimiter after the authority.
 #[inline]
 pub fn parse(method: Method, target: &[u8]) -> Result<Target, TargetError> {
     let question = check_characters(target, Extent::Whole)?;
@@ -203,8 +203,8 @@ pub fn is_authority(bytes: &[u8]) -> bool {
     }
 }
 
-/// Host and port of an authority that [`is_authority`] accepts. The host keeps its brackets; the port is `None`
-/// when absent or empty.
+/// Host and port of an authority that [`is_authority`] accepts. The host keeps its brackets; the port is
+/// `None` when absent or empty.
 pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),

@@ -5,9 +5,20 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::body::{BodyError, BodyLimits, BodyStep};
+use super::body_error::BodyError;
 use super::grammar::{FieldLineError, field_line, is_token_byte, is_value_byte};
+use super::limits::BodyLimits;
 use crate::http::head::{FieldSpan, Fields, Span};
+
+/// What one call took from its input.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BodyStep {
+    /// Bytes taken. Never zero while the body is not done and the input not empty; what follows goes into the
+    /// next call, or is the next request once the body is done.
+    pub consumed: usize,
+    /// Where data lies within the input; may be empty, when only framing was read.
+    pub data: Range<usize>,
+}
 
 /// Most digits of a size: what 64 bits hold.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -252,8 +263,8 @@ impl Trailers {
     }
 }
 
-/// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever took
-/// one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
+/// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever
+/// took one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: &[&str] = &[
         "authorization",

@@ -1,6 +1,6 @@
-//! What the fields of a request head mean for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2, §10.1.1),
-//! gathered in one pass. Knows five field names and refuses every contradiction between them; all other fields
-//! pass through unread.
+//! What the fields of a request head mean for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2,
+//! §10.1.1), gathered in one pass. Knows five field names and refuses every contradiction between them; all
+//! other fields pass through unread.
 
 use super::error::RequestError;
 use super::grammar::{is_token_byte, list_members};
@@ -140,8 +140,8 @@ impl<'a> Gathered<'a> {
 
 /// Whether a field has the name `lower`, which must be letters and hyphens in lower case.
 ///
-/// Setting one bit turns a letter into lower case; the only other byte it could turn into a hyphen is CR, which no
-/// name holds.
+/// Setting one bit turns a letter into lower case; the only other byte it could turn into a hyphen is CR,
+/// which no name holds.
 #[inline]
 fn is_named<const LENGTH: usize>(name: &[u8], lower: &[u8; LENGTH]) -> bool {
     let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };

@@ -1,9 +1,10 @@
 //! Request heads out of a byte stream (RFC 9112 §2 to §6): strict, and the same verdict however the bytes are
 //! split. Knows no sockets and no clock; the body that follows is the body decoder's.
 //!
-//! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps httparse
-//! leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that straddles reads is
-//! gathered first. A head that repeats the one before to the byte is recognised as that one. Whatever does not come out clean is read again by the strict `scan`, which names the reason.
+//! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps
+//! httparse leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that
+//! straddles reads is gathered first. A head that repeats the one before to the byte is recognised as that
+//! one. Whatever does not come out clean is read again by the strict `scan`, which names the reason.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,37 +13,11 @@ use memchr::memchr;
 
 use super::error::RequestError;
 use super::facts::Gathered;
+use super::limits::HeadLimits;
 use super::scan::{METHOD_BYTES_MAX, Seen, scan};
 use crate::http::head::{FieldSpan, RequestHead, Span, Version};
 use crate::http::method::Method;
 use crate::http::target;
-
-/// Bounds on a request head. The types hold the ceilings: 64 KiB of head, 255 fields.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct HeadLimits {
-    /// Longest request line in bytes, without its CRLF; beyond it 414. Default 8,192: RFC 9112 §3 asks every
-    /// server for at least 8,000, and clients rarely send more than 2,000.
-    pub request_line_bytes_max: u16,
-    /// Longest head in bytes, from the method to the empty line, both included; beyond it 431. Default
-    /// 16,384: room for fat cookies, while a peer that never finishes its head costs this much memory and no
-    /// more. Doubling it doubles what slow heads can hold.
-    pub head_bytes_max: u16,
-    /// Most field lines; beyond it 431. Default 100: browsers send 10 to 30. Every field costs lookups time
-    /// and a gathered head at most one more reading.
-    pub fields_max: u8,
-}
-
-impl HeadLimits {
-    /// The defaults.
-    pub const DEFAULT: HeadLimits =
-        HeadLimits { request_line_bytes_max: 8 * 1024, head_bytes_max: 16 * 1024, fields_max: 100 };
-}
-
-impl Default for HeadLimits {
-    fn default() -> HeadLimits {
-        HeadLimits::DEFAULT
-    }
-}
 
 /// How far a head has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +33,8 @@ pub enum HeadProgress {
 
 /// Finds request heads in what one connection receives.
 ///
-/// Holds no memory unless a head straddles reads. After an error it has forgotten everything; the connection is
-/// to be answered and closed.
+/// Holds no memory unless a head straddles reads. After an error it has forgotten everything; the
+/// connection is to be answered and closed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
     // INVARIANT: begins where a request begins (its ignored empty line included), holds no whole head, and at
@@ -81,8 +56,8 @@ impl RequestDecoder {
 
     /// Takes what was received. Pass the same limits during one head.
     ///
-    /// On `Complete`, `head` is filled; otherwise its content means nothing. Leave the last request's content in
-    /// it: a repeated request costs a comparison then, and no parsing.
+    /// On `Complete`, `head` is filled; otherwise its content means nothing. Leave the last request's
+    /// content in it: a repeated request costs a comparison then, and no parsing.
     ///
     /// # Errors
     /// The first misdeed in the order of the bytes; or, when every line is well formed, the first
@@ -117,8 +92,8 @@ impl RequestDecoder {
         let room = (usize::from(limits.head_bytes_max) + EMPTY_LINE.len()).saturating_sub(before);
         let taken = &input[..input.len().min(room)];
         self.partial.extend_from_slice(taken);
-        // Without a line end nothing can complete. Reading only then bounds the work a dribbling client causes
-        // by the number of lines, not of reads.
+        // Without a line end nothing can complete. Reading only then bounds the work a dribbling client
+        // causes by the number of lines, not of reads.
         if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
             return Ok(HeadProgress::Incomplete);
         }
@@ -203,8 +178,8 @@ fn fill(
     }
     head.fill(bytes, method, token.len(), &parts);
 
-    // httparse takes LF for a line end; the line before each field must have had its CR too. (The last line was
-    // looked at above.)
+    // httparse takes LF for a line end; the line before each field must have had its CR too. (The last line
+    // was looked at above.)
     let mut has_crs = true;
     head.set_fields(request.headers.iter().map(|field| {
         let name = range_within(bytes, field.name.as_bytes());

@@ -1,5 +1,5 @@
-//! The HTTP/1.1 machines under any bytes: the same verdict however the bytes are split, whatever was read before,
-//! and nothing accepted that the strict rules forbid.
+//! The HTTP/1.1 machines under any bytes: the same verdict however the bytes are split, whatever was read
+//! before, and nothing accepted that the strict rules forbid.
 
 #![no_main]
 
@@ -32,9 +32,10 @@ fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Heard {
     for piece in pieces {
         let mut rest = piece;
         while !rest.is_empty() {
-            let Err(error) = hear(&mut decoder, &mut head, &mut body, &mut rest, &mut heard) else { continue };
-            heard.error = Some(error);
-            return heard;
+            if let Err(error) = hear(&mut decoder, &mut head, &mut body, &mut rest, &mut heard) {
+                heard.error = Some(error);
+                return heard;
+            }
         }
     }
     heard
@@ -65,7 +66,8 @@ fn hear(
             *rest = &rest[consumed..];
             let fields = head.fields().map(|(name, value)| (name.to_string(), value.to_vec())).collect();
             heard.exchanges.push((fields, head.target().as_bytes().to_vec()));
-            let reading = BodyDecoder::new(head.framing(), &BODY_LIMITS).map_err(|error| error.to_string())?;
+            let reading =
+                BodyDecoder::new(head.framing(), &BODY_LIMITS).map_err(|error| error.to_string())?;
             *body = (!reading.is_done()).then_some(reading);
         }
         Err(error) => {
@@ -81,8 +83,9 @@ fn check(head: &RequestHead) {
     assert!(head.len_bytes() <= usize::from(HEAD_LIMITS.head_bytes_max));
     assert!(head.fields().len() <= usize::from(HEAD_LIMITS.fields_max));
     assert!(head.target().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
-    assert!(head.fields_named("host").count() <= 1);
-    assert!(head.fields_named("content-length").count() + head.fields_named("transfer-encoding").count() <= 1);
+    let named = |name| head.fields_named(name).count();
+    assert!(named("host") <= 1);
+    assert!(named("content-length") + named("transfer-encoding") <= 1);
     for (name, value) in head.fields() {
         assert!(!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':'));
         assert!(value.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t'));

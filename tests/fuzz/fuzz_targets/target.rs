@@ -1,5 +1,5 @@
-//! Request targets and authorities under any bytes: parts that tile the target, and no byte that has no business
-//! there.
+//! Request targets and authorities under any bytes: parts that tile the target, and no byte that has no
+//! business there.
 
 #![no_main]
 
@@ -25,7 +25,9 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(scheme, format!("{}://", parts.scheme.expect("absolute").as_str()));
                 assert!(path.is_empty() || path.starts_with('/'));
             }
-            TargetForm::Authority => assert!(method == Method::Connect && split_authority(authority).1.is_some()),
+            TargetForm::Authority => {
+                assert!(method == Method::Connect && split_authority(authority).1.is_some());
+            }
             TargetForm::Asterisk => assert!(method == Method::Options && path == "*"),
         }
         assert_eq!(text[parts.authority.start..], format!("{authority}{path}{query}"));

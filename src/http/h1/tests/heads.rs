@@ -350,7 +350,8 @@ fn refused_meanings() {
             Error::LengthAndChunked,
         ),
         (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n\
+             8\r\nSMUGGLED\r\n0\r\n\r\n",
             Error::LengthAndChunked,
         ),
         (
