@@ -59,6 +59,8 @@ enum State {
     Trailers,
     /// The end.
     Done,
+    /// Beyond repair; every further call says so.
+    Failed(BodyError),
 }
 
 impl State {
@@ -113,18 +115,26 @@ impl ChunkedDecoder {
         let mut consumed = 0;
         let mut data = 0..0;
         while consumed < input.len() {
-            match self.state {
+            let taken = match self.state {
                 State::Done => break,
                 State::Data { .. } if !data.is_empty() => break,
                 State::Data { left } => {
                     data = self.take_data(left, consumed..input.len());
-                    consumed = data.end;
+                    Ok(data.len())
                 }
-                State::Trailers => consumed += self.handle_trailers(&input[consumed..])?,
-                _ => {
-                    self.state = self.handle_framing(input[consumed])?;
-                    self.overhead_bytes += 1;
-                    consumed += 1;
+                State::Trailers => self.handle_trailers(&input[consumed..]),
+                State::Failed(error) => Err(error),
+                _ => self.handle_framing(input[consumed]),
+            };
+            match taken {
+                Ok(taken) => consumed += taken,
+                // Data in front of a fault is delivered first, as it is when the fault comes in another read.
+                Err(error) => {
+                    self.state = State::Failed(error);
+                    if data.is_empty() {
+                        return Err(error);
+                    }
+                    break;
                 }
             }
         }
@@ -139,7 +149,13 @@ impl ChunkedDecoder {
     }
 
     /// Takes one byte between data and data.
-    fn handle_framing(&mut self, byte: u8) -> Result<State, BodyError> {
+    fn handle_framing(&mut self, byte: u8) -> Result<usize, BodyError> {
+        self.state = self.next_state(byte)?;
+        self.overhead_bytes += 1;
+        Ok(1)
+    }
+
+    fn next_state(&mut self, byte: u8) -> Result<State, BodyError> {
         Ok(match (self.state, byte) {
             (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(BodyError::ChunkSizeMissing),
             (State::Size { size, .. }, b'\r') => State::SizeLf { size },
@@ -180,7 +196,7 @@ impl ChunkedDecoder {
             (State::DataCr | State::DataLf, _) => return Err(BodyError::ChunkUnterminated),
 
             // Not framing; `handle_bytes` keeps these away.
-            (state @ (State::Data { .. } | State::Trailers | State::Done), _) => state,
+            (state @ (State::Data { .. } | State::Trailers | State::Done | State::Failed(_)), _) => state,
         })
     }
 
