@@ -40,8 +40,8 @@ impl BodyDecoder {
     /// again with what is left until [`is_done`](BodyDecoder::is_done) or the input is empty.
     ///
     /// # Errors
-    /// Malformed or oversized framing, once the data before it has been handed out. Answer with its status if no answer has begun, then close: where this
-    /// body ends will never be known.
+    /// Malformed or oversized framing, once the data before it has been handed out. Answer with its status
+    /// if no answer has begun, then close: where this body ends will never be known.
     #[inline]
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, BodyError> {
         match &mut self.kind {

@@ -11,8 +11,8 @@ pub struct HeadLimits {
     /// 16,384: room for fat cookies, while a peer that never finishes its head costs this much memory and no
     /// more. Doubling it doubles what slow heads can hold.
     pub head_bytes_max: u16,
-    /// Most field lines; beyond it 431. Default 100: browsers send 10 to 30. Every field makes each look-up longer
-    /// and a gathered head at most one more reading.
+    /// Most field lines; beyond it 431. Default 100: browsers send 10 to 30. Every field makes each look-up
+    /// longer, and costs a gathered head at most one more reading.
     pub fields_max: u8,
 }
 
