@@ -1,6 +1,6 @@
-//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled by a
-//! protocol machine, read by everything above; made to be cleared and filled again without allocating. Knows
-//! nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled
+//! by a protocol machine, read by everything above; made to be cleared and filled again without allocating.
+//! Knows nothing of how heads are found in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
@@ -138,11 +138,13 @@ fn ascii(bytes: &[u8]) -> &str {
 
 /// One request's head.
 ///
-/// A new one holds no memory; the first fill allocates, [`clear`](RequestHead::clear) keeps the capacity.
-/// While cleared it reads as a GET without target and fields: look only after a machine said it is complete.
+/// A new one holds no memory; the first fill allocates, later ones reuse. Look only after a machine said it
+/// is complete. Filling it again needs no [`clear`](RequestHead::clear) before: a client that repeats its
+/// request to the byte, as many do, is then recognised without being parsed again.
 #[derive(Clone, Default)]
 pub struct RequestHead {
-    /// Request line and field lines as received, the empty line included, an ignored empty line before it not.
+    /// Request line and field lines as received, the empty line included, an ignored empty line before it
+    /// not.
     bytes: Vec<u8>,
     // INVARIANT: every span lies within `bytes`.
     fields: Vec<FieldSpan>,
@@ -172,7 +174,7 @@ impl RequestHead {
         RequestHead::default()
     }
 
-    /// Forgets the content and keeps the capacity.
+    /// Forgets the content and keeps the capacity. A cleared head reads as a GET without target and fields.
     pub fn clear(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         let mut fields = std::mem::take(&mut self.fields);
@@ -282,14 +284,27 @@ impl RequestHead {
     }
 }
 
-/// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII.
+/// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII, and
+/// to clear a head whose filling failed.
 impl RequestHead {
+    /// Whether `input` begins with exactly the bytes this head was read from. A head ends with its first
+    /// empty line, so the same bytes are the same head, whatever follows.
+    #[inline]
+    pub(super) fn is_repeated_by(&self, input: &[u8]) -> bool {
+        !self.bytes.is_empty() && input.starts_with(&self.bytes)
+    }
+
+    /// Length of the request line without its CRLF.
+    #[inline]
+    pub(super) fn line_bytes(&self) -> usize {
+        usize::from(self.method_length) + " ".len() + usize::from(self.target.length) + " HTTP/1.1".len()
+    }
+
     /// Takes a head's bytes and its request line; fields, facts and the `Host` follow.
     #[inline]
     pub(super) fn fill(&mut self, bytes: &[u8], method: Method, method_length: usize, parts: &Target) {
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
-        self.fields.clear();
         self.method = method;
         self.method_length = method_length as u8;
         let offset = method_length + 1;
@@ -303,15 +318,11 @@ impl RequestHead {
         self.target = within(&(0..end));
     }
 
-    /// Makes room for the table, so that filling it is stores alone.
+    /// Fills the table.
     #[inline]
-    pub(super) fn reserve_fields(&mut self, count: usize) {
-        self.fields.reserve(count);
-    }
-
-    #[inline]
-    pub(super) fn push_field(&mut self, name: Span, value: Span) {
-        self.fields.push(FieldSpan { name, value });
+    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+        self.fields.clear();
+        self.fields.extend(fields);
     }
 
     #[inline]

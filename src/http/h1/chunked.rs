@@ -5,9 +5,20 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::body::{BodyError, BodyLimits, BodyStep};
+use super::body_error::BodyError;
 use super::grammar::{FieldLineError, field_line, is_token_byte, is_value_byte};
+use super::limits::BodyLimits;
 use crate::http::head::{FieldSpan, Fields, Span};
+
+/// What one call took from its input.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BodyStep {
+    /// Bytes taken. Never zero while the body is not done and the input not empty; what follows goes into the
+    /// next call, or is the next request once the body is done.
+    pub consumed: usize,
+    /// Where data lies within the input; may be empty, when only framing was read.
+    pub data: Range<usize>,
+}
 
 /// Most digits of a size: what 64 bits hold.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -48,6 +59,8 @@ enum State {
     Trailers,
     /// The end.
     Done,
+    /// Beyond repair; every further call says so.
+    Failed(BodyError),
 }
 
 impl State {
@@ -102,18 +115,26 @@ impl ChunkedDecoder {
         let mut consumed = 0;
         let mut data = 0..0;
         while consumed < input.len() {
-            match self.state {
+            let taken = match self.state {
                 State::Done => break,
                 State::Data { .. } if !data.is_empty() => break,
                 State::Data { left } => {
                     data = self.take_data(left, consumed..input.len());
-                    consumed = data.end;
+                    Ok(data.len())
                 }
-                State::Trailers => consumed += self.handle_trailers(&input[consumed..])?,
-                _ => {
-                    self.state = self.handle_framing(input[consumed])?;
-                    self.overhead_bytes += 1;
-                    consumed += 1;
+                State::Trailers => self.handle_trailers(&input[consumed..]),
+                State::Failed(error) => Err(error),
+                _ => self.handle_framing(input[consumed]),
+            };
+            match taken {
+                Ok(taken) => consumed += taken,
+                // Data in front of a fault is delivered first, as it is when the fault comes in another read.
+                Err(error) => {
+                    self.state = State::Failed(error);
+                    if data.is_empty() {
+                        return Err(error);
+                    }
+                    break;
                 }
             }
         }
@@ -128,7 +149,13 @@ impl ChunkedDecoder {
     }
 
     /// Takes one byte between data and data.
-    fn handle_framing(&mut self, byte: u8) -> Result<State, BodyError> {
+    fn handle_framing(&mut self, byte: u8) -> Result<usize, BodyError> {
+        self.state = self.next_state(byte)?;
+        self.overhead_bytes += 1;
+        Ok(1)
+    }
+
+    fn next_state(&mut self, byte: u8) -> Result<State, BodyError> {
         Ok(match (self.state, byte) {
             (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(BodyError::ChunkSizeMissing),
             (State::Size { size, .. }, b'\r') => State::SizeLf { size },
@@ -169,7 +196,7 @@ impl ChunkedDecoder {
             (State::DataCr | State::DataLf, _) => return Err(BodyError::ChunkUnterminated),
 
             // Not framing; `handle_bytes` keeps these away.
-            (state @ (State::Data { .. } | State::Trailers | State::Done), _) => state,
+            (state @ (State::Data { .. } | State::Trailers | State::Done | State::Failed(_)), _) => state,
         })
     }
 
@@ -252,8 +279,8 @@ impl Trailers {
     }
 }
 
-/// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever took
-/// one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
+/// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever
+/// took one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: &[&str] = &[
         "authorization",

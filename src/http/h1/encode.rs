@@ -1,5 +1,5 @@
-//! Response heads, chunks and field lines onto the wire (RFC 9112 §4, §6, §7). Decides how a body is delimited so
-//! that the peer reads exactly one response; what it answers, and when, is the caller's.
+//! Response heads, chunks and field lines onto the wire (RFC 9112 §4, §6, §7). Decides how a body is
+//! delimited so that the peer reads exactly one response; what it answers, and when, is the caller's.
 
 use std::error::Error;
 use std::fmt;
@@ -101,10 +101,11 @@ const HEAD_BYTES_OWN: usize = 192;
 
 /// Appends a whole response head, its empty line included, and says how its body is to be sent.
 ///
-/// Framing follows RFC 9112 §6: HEAD gets the fields GET would get and no body; 1xx and 204 never have framing
-/// fields, nor has a 2xx to CONNECT; 304 has `Content-Length` only if the length of the 200 is known; a client of
-/// HTTP/1.0 is never sent chunks. No body, where one could be, is `Content-Length: 0`. Interim responses and 2xx
-/// to CONNECT leave `Connection` to `fields` (`Upgrade` needs it), for after them HTTP/1.1 goes on or is over.
+/// Framing follows RFC 9112 §6: HEAD gets the fields GET would get and no body; 1xx and 204 never have
+/// framing fields, nor has a 2xx to CONNECT; 304 has `Content-Length` only if the length of the 200 is
+/// known; a client of HTTP/1.0 is never sent chunks. No body, where one could be, is `Content-Length: 0`.
+/// Interim responses and 2xx to CONNECT leave `Connection` to `fields` (`Upgrade` needs it), for after them
+/// HTTP/1.1 goes on or is over.
 #[inline]
 pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>, request: RequestContext) -> Written {
     out.reserve(HEAD_BYTES_OWN + head.date_line.len() + head.fields.len());
@@ -162,8 +163,8 @@ fn write_framing(out: &mut Vec<u8>, coding: BodyCoding, status: Status, length: 
     }
 }
 
-/// Appends the line that begins a chunk of `length` bytes; the data and [`CHUNK_END`] follow. A chunk of nothing
-/// would end the body, so the type has none: skip empty pieces.
+/// Appends the line that begins a chunk of `length` bytes; the data and [`CHUNK_END`] follow. A chunk of
+/// nothing would end the body, so the type has none: skip empty pieces.
 #[inline]
 pub fn write_chunk_header(out: &mut Vec<u8>, length: NonZeroU64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -178,8 +179,8 @@ pub fn write_chunk_header(out: &mut Vec<u8>, length: NonZeroU64) {
     out.extend_from_slice(&line[start..]);
 }
 
-/// Appends the last chunk and the end of the body. `trailers` are field lines as [`push_field`] writes them, or
-/// nothing.
+/// Appends the last chunk and the end of the body. `trailers` are field lines as [`push_field`] writes
+/// them, or nothing.
 pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);
@@ -222,8 +223,8 @@ pub enum FieldError {
     NameCharacter(u8),
     /// A control character stands in the value; with CR or LF it would begin another field or response.
     ValueCharacter(u8),
-    /// `Content-Length` and `Transfer-Encoding` are written by [`write_head`] from [`BodyLength`] alone, so that a
-    /// response never has two framings.
+    /// `Content-Length` and `Transfer-Encoding` are written by [`write_head`] from [`BodyLength`] alone, so
+    /// that a response never has two framings.
     Framing,
 }
 
@@ -296,8 +297,8 @@ mod tests {
         };
         let mut out = Vec::new();
         write_head(&mut out, &head, GET_11);
-        let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 11:00:00 GMT\r\nContent-Type: text/plain\r\n\
-                        Content-Length: 13\r\n\r\n";
+        let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 11:00:00 GMT\r\n\
+                        Content-Type: text/plain\r\nContent-Length: 13\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

@@ -135,7 +135,7 @@ impl fmt::Display for RequestError {
             RequestError::MethodCharacter(byte) => {
                 write!(
                     f,
-                    "the method holds byte 0x{byte:02x}; is this another protocol (TLS, perhaps) on a plain HTTP port?"
+                    "the method holds byte 0x{byte:02x}; is another protocol (TLS?) sent to an HTTP port?"
                 )
             }
             RequestError::Target(error) => error.fmt(f),

@@ -1,18 +1,18 @@
-//! What the fields of a request head mean for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2, §10.1.1),
-//! gathered in one pass. Knows five field names and refuses every contradiction between them; all other fields
-//! pass through unread.
+//! What the fields of a request head mean for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2,
+//! §10.1.1), gathered in one pass. Knows five field names and refuses every contradiction between them; all
+//! other fields pass through unread.
 
 use super::error::RequestError;
 use super::grammar::{is_token_byte, list_members};
-use crate::http::head::{Facts, Framing, Span, Version};
+use crate::http::head::{Facts, Framing, Version};
 use crate::http::method::Method;
 use crate::http::target::is_authority;
 
 /// The fields of one head, as far as they have been read.
 #[derive(Default)]
-pub(super) struct Gathered {
-    /// Where the `Host` value lies.
-    pub(super) host: Option<Span>,
+pub(super) struct Gathered<'a> {
+    /// The value of `Host`.
+    pub(super) host: Option<&'a [u8]>,
     length: Option<u64>,
     is_chunked: bool,
     close: bool,
@@ -28,40 +28,45 @@ enum Expectation {
     Unknown,
 }
 
-impl Gathered {
-    /// Reads one field. `at` says where the value lies in the head.
+impl<'a> Gathered<'a> {
+    /// Reads one field.
     #[inline]
-    pub(super) fn handle_field(&mut self, name: &[u8], value: &[u8], at: Span) -> Result<(), RequestError> {
+    pub(super) fn handle_field(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), RequestError> {
         // The length alone rules most fields out.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.handle_host(value, at),
-            6 if name.eq_ignore_ascii_case(b"expect") => {
+            4 if is_named(name, b"host") => self.handle_host(value),
+            6 if is_named(name, b"expect") => {
                 self.handle_expect(value);
                 Ok(())
             }
-            10 if name.eq_ignore_ascii_case(b"connection") => {
+            10 if is_named(name, b"connection") => {
                 self.handle_connection(value);
                 Ok(())
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.handle_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.handle_coding(value),
+            14 if is_named(name, b"content-length") => self.handle_length(value),
+            17 if is_named(name, b"transfer-encoding") => self.handle_coding(value),
             _ => Ok(()),
         }
     }
 
     #[inline]
-    fn handle_host(&mut self, value: &[u8], at: Span) -> Result<(), RequestError> {
+    fn handle_host(&mut self, value: &'a [u8]) -> Result<(), RequestError> {
         if self.host.is_some() {
             return Err(RequestError::HostRepeated);
         }
         if !is_authority(value) {
             return Err(RequestError::HostMalformed);
         }
-        self.host = Some(at);
+        self.host = Some(value);
         Ok(())
     }
 
     fn handle_connection(&mut self, value: &[u8]) {
+        // What nearly everybody sends who sends the field at all.
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for option in list_members(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
@@ -131,6 +136,20 @@ impl Gathered {
             expects_continue: expectation == Expectation::Continue && !framing.is_empty(),
         })
     }
+}
+
+/// Whether a field has the name `lower`, which must be letters and hyphens in lower case.
+///
+/// Setting one bit turns a letter into lower case; the only other byte it could turn into a hyphen is CR,
+/// which no name holds.
+#[inline]
+fn is_named<const LENGTH: usize>(name: &[u8], lower: &[u8; LENGTH]) -> bool {
+    let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };
+    let mut difference = 0;
+    for (byte, expected) in name.iter().zip(lower) {
+        difference |= (byte | 0x20) ^ expected;
+    }
+    difference == 0
 }
 
 /// Why a `Transfer-Encoding` other than exactly `chunked` is refused: 501 if its framing is certain and only

@@ -1,5 +1,5 @@
-//! The characters and lines both directions of HTTP/1.1 are made of (RFC 9110 §5, RFC 9112 §2.2). Knows single
-//! bytes and single lines; what a field means is decided elsewhere.
+//! The characters and lines both directions of HTTP/1.1 are made of (RFC 9110 §5, RFC 9112 §2.2). Knows
+//! single bytes and single lines; what a field means is decided elsewhere.
 
 use std::error::Error;
 use std::fmt;
@@ -80,7 +80,8 @@ pub(super) fn first_line(bytes: &[u8]) -> (&[u8], LineEnd) {
 /// What is wrong with a field line, in a head or in trailers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldLineError {
-    /// It begins with white space: a folded line (obs-fold, RFC 9112 §5.2), or a space before the first field.
+    /// It begins with white space: a folded line (obs-fold, RFC 9112 §5.2), or a space before the first
+    /// field.
     Folded,
     /// It begins with the colon.
     NameEmpty,

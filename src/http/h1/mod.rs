@@ -1,6 +1,6 @@
-//! HTTP/1.1 (RFC 9112), the server's side, as machines without I/O and without a clock: [`RequestDecoder`] finds
-//! heads, [`BodyDecoder`] bodies, [`write_head`] and its kin write answers. The caller brings bytes, buffers and
-//! limits, and decides what an error costs the connection.
+//! HTTP/1.1 (RFC 9112), the server's side, as machines without I/O and without a clock: [`RequestDecoder`]
+//! finds heads, [`BodyDecoder`] bodies, [`write_head`] and its kin write answers. The caller brings bytes,
+//! buffers and limits, and decides what an error costs the connection.
 //!
 //! ```text
 //! bytes in ─► RequestDecoder ─► RequestHead ─► framing ─► BodyDecoder ─► ranges of data, trailers
@@ -13,21 +13,26 @@
 //! smuggled past a proxy.
 
 mod body;
+mod body_error;
 mod chunked;
 mod encode;
 mod error;
 mod facts;
 mod grammar;
+mod limits;
 mod request;
 mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyDecoder, BodyError, BodyLimits, BodyStep};
+pub use body::BodyDecoder;
+pub use body_error::BodyError;
+pub use chunked::BodyStep;
 pub use encode::{
     BodyCoding, BodyLength, CHUNK_END, CONTINUE, Connection, FieldError, RequestContext, ResponseHead,
     Written, push_field, write_chunk_header, write_head, write_last_chunk,
 };
 pub use error::RequestError;
 pub use grammar::FieldLineError;
-pub use request::{HeadLimits, HeadProgress, RequestDecoder};
+pub use limits::{BodyLimits, HeadLimits};
+pub use request::{HeadProgress, RequestDecoder};

@@ -1,9 +1,10 @@
 //! Request heads out of a byte stream (RFC 9112 §2 to §6): strict, and the same verdict however the bytes are
 //! split. Knows no sockets and no clock; the body that follows is the body decoder's.
 //!
-//! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps httparse
-//! leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that straddles reads is
-//! gathered first. Whatever does not come out clean is read again by the strict `scan`, which names the reason.
+//! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps
+//! httparse leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that
+//! straddles reads is gathered first. A head that repeats the one before to the byte is recognised as that
+//! one. Whatever does not come out clean is read again by the strict `scan`, which names the reason.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,37 +13,11 @@ use memchr::memchr;
 
 use super::error::RequestError;
 use super::facts::Gathered;
+use super::limits::HeadLimits;
 use super::scan::{METHOD_BYTES_MAX, Seen, scan};
-use crate::http::head::{RequestHead, Span, Version};
+use crate::http::head::{FieldSpan, RequestHead, Span, Version};
 use crate::http::method::Method;
 use crate::http::target;
-
-/// Bounds on a request head. The types hold the ceilings: 64 KiB of head, 255 fields.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct HeadLimits {
-    /// Longest request line in bytes, without its CRLF; beyond it 414. Default 8,192: RFC 9112 §3 asks every
-    /// server for at least 8,000, and clients rarely send more than 2,000.
-    pub request_line_bytes_max: u16,
-    /// Longest head in bytes, from the method to the empty line, both included; beyond it 431. Default
-    /// 16,384: room for fat cookies, while a peer that never finishes its head costs this much memory and no
-    /// more. Doubling it doubles what slow heads can hold.
-    pub head_bytes_max: u16,
-    /// Most field lines; beyond it 431. Default 100: browsers send 10 to 30. Every field costs lookups time
-    /// and a gathered head at most one more reading.
-    pub fields_max: u8,
-}
-
-impl HeadLimits {
-    /// The defaults.
-    pub const DEFAULT: HeadLimits =
-        HeadLimits { request_line_bytes_max: 8 * 1024, head_bytes_max: 16 * 1024, fields_max: 100 };
-}
-
-impl Default for HeadLimits {
-    fn default() -> HeadLimits {
-        HeadLimits::DEFAULT
-    }
-}
 
 /// How far a head has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +33,8 @@ pub enum HeadProgress {
 
 /// Finds request heads in what one connection receives.
 ///
-/// Holds no memory unless a head straddles reads. After an error it has forgotten everything; the connection is
-/// to be answered and closed.
+/// Holds no memory unless a head straddles reads. After an error it has forgotten everything; the
+/// connection is to be answered and closed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
     // INVARIANT: begins where a request begins (its ignored empty line included), holds no whole head, and at
@@ -81,7 +56,8 @@ impl RequestDecoder {
 
     /// Takes what was received. Pass the same limits during one head.
     ///
-    /// On `Complete`, `head` is filled; otherwise its content means nothing.
+    /// On `Complete`, `head` is filled; otherwise its content means nothing. Leave the last request's
+    /// content in it: a repeated request costs a comparison then, and no parsing.
     ///
     /// # Errors
     /// The first misdeed in the order of the bytes; or, when every line is well formed, the first
@@ -116,8 +92,8 @@ impl RequestDecoder {
         let room = (usize::from(limits.head_bytes_max) + EMPTY_LINE.len()).saturating_sub(before);
         let taken = &input[..input.len().min(room)];
         self.partial.extend_from_slice(taken);
-        // Without a line end nothing can complete. Reading only then bounds the work a dribbling client causes
-        // by the number of lines, not of reads.
+        // Without a line end nothing can complete. Reading only then bounds the work a dribbling client
+        // causes by the number of lines, not of reads.
         if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
             return Ok(HeadProgress::Incomplete);
         }
@@ -146,13 +122,19 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
     let view = &bytes[skipped..];
     let view = &view[..view.len().min(usize::from(limits.head_bytes_max))];
 
+    if head.is_repeated_by(view) && is_within(head, limits) {
+        return Ok(Some(skipped + head.len_bytes()));
+    }
     let mut table = [const { MaybeUninit::uninit() }; TABLE_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(view, &mut table[..usize::from(limits.fields_max)]);
     let doubt = match parsed {
         Ok(httparse::Status::Complete(length)) => match fill(head, &view[..length], &request, limits) {
             Ok(()) => return Ok(Some(skipped + length)),
-            Err(doubt) => doubt,
+            Err(doubt) => {
+                head.clear();
+                doubt
+            }
         },
         Ok(httparse::Status::Partial) | Err(_) => RequestError::Disagreement,
     };
@@ -160,6 +142,14 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
         Seen::Part => Ok(None),
         Seen::Whole => Err(doubt),
     }
+}
+
+/// Whether a head that was accepted once, perhaps under other limits, is within these.
+#[inline]
+fn is_within(head: &RequestHead, limits: &HeadLimits) -> bool {
+    head.len_bytes() <= usize::from(limits.head_bytes_max)
+        && head.line_bytes() <= usize::from(limits.request_line_bytes_max)
+        && head.fields().len() <= usize::from(limits.fields_max)
 }
 
 /// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, target
@@ -181,26 +171,31 @@ fn fill(
 
     let line_length = token.len() + " ".len() + path.len() + " HTTP/1.1".len();
     let fits = token.len() <= METHOD_BYTES_MAX && line_length <= usize::from(limits.request_line_bytes_max);
-    if !fits || !bytes.ends_with(b"\r\n\r\n") || !bytes.starts_with(token.as_bytes()) {
+    // httparse skips any number of empty lines in front.
+    let is_first = range_within(bytes, token.as_bytes()).start == 0;
+    if !fits || !is_first || !bytes.ends_with(b"\r\n\r\n") {
         return Err(RequestError::Disagreement);
     }
     head.fill(bytes, method, token.len(), &parts);
-    head.reserve_fields(request.headers.len());
 
+    // httparse takes LF for a line end; the line before each field must have had its CR too. (The last line
+    // was looked at above.)
+    let mut has_crs = true;
+    head.set_fields(request.headers.iter().map(|field| {
+        let name = range_within(bytes, field.name.as_bytes());
+        has_crs &= bytes.get(name.start.wrapping_sub(2)) == Some(&b'\r');
+        FieldSpan { name: Span::new(name), value: Span::new(range_within(bytes, field.value)) }
+    }));
+    if !has_crs {
+        return Err(RequestError::Disagreement);
+    }
     let mut gathered = Gathered::default();
     for field in request.headers.iter() {
-        let name = range_within(bytes, field.name.as_bytes());
-        // httparse takes LF for a line end; the line before this one must have had its CR too. (The last one
-        // was looked at above.)
-        if name.start < 2 || bytes[name.start - 2] != b'\r' {
-            return Err(RequestError::Disagreement);
-        }
-        let value = Span::new(range_within(bytes, field.value));
-        gathered.handle_field(field.name.as_bytes(), field.value, value)?;
-        head.push_field(Span::new(name), value);
+        gathered.handle_field(field.name.as_bytes(), field.value)?;
     }
     let facts = gathered.finish(method, version)?;
-    head.finish(version, gathered.host, facts);
+    let host = gathered.host.map(|host| Span::new(range_within(bytes, host)));
+    head.finish(version, host, facts);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 
 use super::error::RequestError;
 use super::grammar::{LineEnd, field_line, first_line, is_token_byte};
-use super::request::HeadLimits;
+use super::limits::HeadLimits;
 use crate::http::method::Method;
 use crate::http::target::{self, Extent};
 

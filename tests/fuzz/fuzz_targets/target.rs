@@ -1,10 +1,42 @@
-//! The path of a request target, until the target's own parser takes this place.
+//! Request targets and authorities under any bytes: parts that tile the target, and no byte that has no
+//! business there.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::path;
+use quoit::http::method::Method;
+use quoit::http::target::{TargetForm, is_authority, parse, split_authority};
 
-fuzz_target!(|input: &[u8]| {
-    let _ = path::resolve(input, &mut Vec::new());
+const METHODS: [Method; 4] = [Method::Get, Method::Options, Method::Connect, Method::Other];
+
+fuzz_target!(|data: &[u8]| {
+    for method in METHODS {
+        let Ok(parts) = parse(method, data) else { continue };
+        let text = std::str::from_utf8(data).expect("an accepted target is ASCII");
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte)));
+
+        let authority = &text[parts.authority.clone()];
+        let path = &text[parts.path.clone()];
+        let query = parts.query.clone().map_or(String::new(), |query| format!("?{}", &text[query]));
+        let scheme = text[..parts.authority.start].to_ascii_lowercase();
+        match parts.form {
+            TargetForm::Origin => assert!(path.starts_with('/') && authority.is_empty()),
+            TargetForm::Absolute => {
+                assert_eq!(scheme, format!("{}://", parts.scheme.expect("absolute").as_str()));
+                assert!(path.is_empty() || path.starts_with('/'));
+            }
+            TargetForm::Authority => {
+                assert!(method == Method::Connect && split_authority(authority).1.is_some());
+            }
+            TargetForm::Asterisk => assert!(method == Method::Options && path == "*"),
+        }
+        assert_eq!(text[parts.authority.start..], format!("{authority}{path}{query}"));
+        assert!(!path.contains('?'));
+        assert!(authority.is_empty() || is_authority(authority.as_bytes()));
+    }
+    if is_authority(data) {
+        let text = std::str::from_utf8(data).expect("an accepted authority is ASCII");
+        let (host, _) = split_authority(text);
+        assert!(!host.is_empty() && !text.contains(['/', '@', '?', ' ', ',', '\\']) || text.contains(','));
+    }
 });

@@ -350,7 +350,8 @@ fn refused_meanings() {
             Error::LengthAndChunked,
         ),
         (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n\
+             8\r\nSMUGGLED\r\n0\r\n\r\n",
             Error::LengthAndChunked,
         ),
         (
@@ -558,6 +559,44 @@ fn a_cleared_head_is_empty_and_keeps_its_memory() {
     head.clear();
     assert_eq!(summary(&head), "  - - none close 0");
     assert_eq!((head.target(), head.len_bytes(), head.field("host")), ("", 0, None));
+}
+
+/// A head left in place is recognised when it comes again, and never mistaken for another.
+#[test]
+fn a_repeated_head_is_the_same_head() {
+    const FIRST: &[u8] = b"GET /a?b HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+    const SECOND: &[u8] = b"GET /a?b HTTP/1.1\r\nHost: a\r\nX: z\r\n\r\n";
+    const LONGER: &[u8] = b"GET /a?b HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 1\r\n\r\n";
+    const REFUSED: &[u8] = b"GET /a?b HTTP/1.1\r\nHost: a b\r\nX: y\r\n\r\n";
+    let told = |head: &RequestHead| {
+        let fields = head.fields().map(|(name, value)| (name.to_string(), value.to_vec()));
+        (summary(head), head.target().to_string(), fields.collect::<Vec<_>>())
+    };
+    let read_into = |head: &mut RequestHead, wire: &[u8], limits: &HeadLimits| {
+        let progress = RequestDecoder::new().handle_bytes(wire, limits, head);
+        progress.map(|progress| (progress, told(head)))
+    };
+    let mut head = RequestHead::new();
+    for wire in [FIRST, FIRST, SECOND, FIRST, LONGER, LONGER, FIRST, SECOND, SECOND] {
+        for (prefix, suffix) in [("", ""), ("\r\n", ""), ("", "GET"), ("", "\0")] {
+            let wire = [prefix.as_bytes(), wire, suffix.as_bytes()].concat();
+            let fresh = read_into(&mut RequestHead::new(), &wire, &HeadLimits::DEFAULT);
+            assert!(fresh.is_ok());
+            assert_eq!(read_into(&mut head, &wire, &HeadLimits::DEFAULT), fresh);
+        }
+    }
+    // A refused head leaves nothing to be recognised, and narrower limits hold for a known one too.
+    for _ in 0..2 {
+        assert_eq!(read_into(&mut head, REFUSED, &HeadLimits::DEFAULT), Err(Error::HostMalformed));
+    }
+    for narrow in [
+        HeadLimits { request_line_bytes_max: 16, ..HeadLimits::DEFAULT },
+        HeadLimits { head_bytes_max: 30, ..HeadLimits::DEFAULT },
+        HeadLimits { fields_max: 1, ..HeadLimits::DEFAULT },
+    ] {
+        assert!(read_into(&mut head, FIRST, &HeadLimits::DEFAULT).is_ok());
+        assert!(read_into(&mut head, FIRST, &narrow).is_err());
+    }
 }
 
 #[test]

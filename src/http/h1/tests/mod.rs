@@ -1,5 +1,5 @@
-//! The machines of HTTP/1.1 against wire text: every vector runs whole, byte by byte and split at every point,
-//! and must come out the same. Nothing here opens a socket.
+//! The machines of HTTP/1.1 against wire text: every vector runs whole, byte by byte and split at every
+//! point, and must come out the same. Nothing here opens a socket.
 
 mod bodies;
 mod heads;

@@ -61,7 +61,8 @@ fn converse(pieces: &[&[u8]]) -> Vec<String> {
 
 const PIPELINE: &[u8] = b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\
     POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
-    \r\nPOST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: u\r\n\r\n\
+    \r\nPOST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+    3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: u\r\n\r\n\
     HEAD /4 HTTP/1.0\r\n\r\n\
     PUT /5 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
 
@@ -86,28 +87,29 @@ fn smuggled_requests_have_nowhere_to_hide() {
     let vectors: &[(&[u8], &[&str])] = &[
         // Behind the last chunk: a request like any other.
         (
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: b\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+              0\r\n\r\nGET /x HTTP/1.1\r\nHost: b\r\n\r\n",
             &["POST / - a chunked keep 2 []", "GET /x - b none keep 1 []"],
         ),
         // A body on GET is read as a body.
         (
-            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 23\r\n\r\nGET /x HTTP/1.1\r\nX: y\r\nGET /z HTTP/1.1\r\nHost: b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 23\r\n\r\n\
+              GET /x HTTP/1.1\r\nX: y\r\nGET /z HTTP/1.1\r\nHost: b\r\n\r\n",
             &["GET / - a 23 keep 2 [GET /x HTTP/1.1\\r\\nX: y\\r\\n]", "GET /z - b none keep 1 []"],
         ),
         // A chunk whose extension hides a line.
         (
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;\nxx\r\n4c\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+              2;\nxx\r\n4c\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
             &["ChunkBareLf"],
         ),
         // A size line without a size, which lenient parsers read as the last chunk.
         (
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+              \r\n\r\nGET /x HTTP/1.1\r\n\r\n",
             &["ChunkSizeMissing"],
         ),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nX: y\nContent-Length: 5\r\n\r\nhello",
-            &["Field(BareLf)"],
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: y\nContent-Length: 5\r\n\r\nhello", &["Field(BareLf)"]),
     ];
     for (wire, expected) in vectors {
         for pieces in ways(wire) {

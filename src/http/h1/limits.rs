@@ -1,0 +1,61 @@
+//! What a request may cost before anybody has agreed to serve it: bounds on heads and bodies, each with its
+//! default and the reason. Plain numbers; the machines hold to them, configuration sets them.
+
+/// Bounds on a request head. The types hold the ceilings: 64 KiB of head, 255 fields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeadLimits {
+    /// Longest request line in bytes, without its CRLF; beyond it 414. Default 8,192: RFC 9112 §3 asks every
+    /// server for at least 8,000, and clients rarely send more than 2,000.
+    pub request_line_bytes_max: u16,
+    /// Longest head in bytes, from the method to the empty line, both included; beyond it 431. Default
+    /// 16,384: room for fat cookies, while a peer that never finishes its head costs this much memory and no
+    /// more. Doubling it doubles what slow heads can hold.
+    pub head_bytes_max: u16,
+    /// Most field lines; beyond it 431. Default 100: browsers send 10 to 30. Every field makes each look-up
+    /// longer, and costs a gathered head at most one more reading.
+    pub fields_max: u8,
+}
+
+impl HeadLimits {
+    /// The defaults.
+    pub const DEFAULT: HeadLimits =
+        HeadLimits { request_line_bytes_max: 8 * 1024, head_bytes_max: 16 * 1024, fields_max: 100 };
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits::DEFAULT
+    }
+}
+
+/// Bounds on a request body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BodyLimits {
+    /// Most bytes of data, in either framing; beyond it 413, for a known length before its first byte. `None`
+    /// lifts it. Default 16 MiB: forms and photos pass, and a service that takes uploads raises it knowingly.
+    pub body_bytes_max: Option<u64>,
+    /// Most bytes of chunk extensions in the whole body. Nobody uses them, so the default 16,384 only
+    /// serves to bound what a peer can make us read for nothing.
+    pub extension_bytes_max: u32,
+    /// Most bytes of the trailer section, its empty line included; beyond it 431. Default 4,096, held in
+    /// memory until the exchange ends.
+    pub trailer_bytes_max: u16,
+    /// Most trailer fields; beyond it 431. Default 32.
+    pub trailer_fields_max: u8,
+}
+
+impl BodyLimits {
+    /// The defaults.
+    pub const DEFAULT: BodyLimits = BodyLimits {
+        body_bytes_max: Some(16 * 1024 * 1024),
+        extension_bytes_max: 16 * 1024,
+        trailer_bytes_max: 4 * 1024,
+        trailer_fields_max: 32,
+    };
+}
+
+impl Default for BodyLimits {
+    fn default() -> BodyLimits {
+        BodyLimits::DEFAULT
+    }
+}
