@@ -141,6 +141,11 @@ pub(super) struct Inner {
     pub(super) ops: Slab<OpSlot>,
     /// Sends of this batch that post no completion when they succeed.
     pub(super) batch: Vec<Key>,
+    /// Whether a task waits for a send of this batch: its success posts no completion, so the turn must not
+    /// wait for one.
+    pub(super) batch_awaited: bool,
+    /// Whether the driver sleeps in the executor; whoever queues an entry then has to wake it.
+    pub(super) parked: bool,
     /// Sockets whose receive found no buffer, waiting for some to come back.
     pub(super) starved: VecDeque<Key>,
     pub(super) spare_buffers: Vec<Vec<u8>>,
@@ -204,6 +209,8 @@ impl Ring {
             listeners: Slab::new(),
             ops: Slab::new(),
             batch: Vec::new(),
+            batch_awaited: false,
+            parked: false,
             starved: VecDeque::new(),
             spare_buffers: Vec::new(),
             wheel: Wheel::new(),
@@ -315,6 +322,7 @@ impl Inner {
     ///
     /// Whatever memory `entry` names must belong to a slot until its completion (or its batch) is done.
     pub(super) fn push(&mut self, entry: &squeue::Entry) {
+        self.wake_driver();
         // SAFETY: the caller's promise above.
         while unsafe { self.uring.submission().push(entry) }.is_err() {
             self.submit_full_queue();
@@ -323,6 +331,7 @@ impl Inner {
 
     /// Queues linked entries; both land in the same submission, or the link would be cut.
     pub(super) fn push_linked(&mut self, first: &squeue::Entry, second: &squeue::Entry) {
+        self.wake_driver();
         loop {
             let mut queue = self.uring.submission();
             if queue.capacity() - queue.len() >= 2 {
@@ -335,6 +344,14 @@ impl Inner {
             }
             drop(queue);
             self.submit_full_queue();
+        }
+    }
+
+    /// A task that something other than the ring woke may queue entries while the driver is parked.
+    fn wake_driver(&mut self) {
+        if self.parked {
+            self.parked = false;
+            sys::signal_event(self.event.as_raw_fd());
         }
     }
 
@@ -382,11 +399,11 @@ impl Inner {
 
 impl Core {
     /// One turn: submit and collect, waiting up to `wait` for the first completion; then settle sends, fire
-    /// timers and arm starved receives. Tells how many completions came.
-    pub(super) fn turn(self: &Rc<Self>, wait: Option<Duration>) -> usize {
+    /// timers and arm starved receives. Tells whether anything happened that a task may have waited for.
+    pub(super) fn turn(self: &Rc<Self>, wait: Option<Duration>) -> bool {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        match wait {
+        match wait.filter(|_| !inner.batch_awaited) {
             Some(wait) => {
                 let timespec = types::Timespec::new().nsec(wait.subsec_nanos()).sec(wait.as_secs());
                 inner.enter(1, Some(&timespec));
@@ -394,15 +411,15 @@ impl Core {
             None => inner.enter(0, None),
         }
         self.read_clock(inner);
-        let collected = self.collect(inner);
+        let mut busy = self.collect(inner) > 0;
         if inner.uring.submission().is_empty() {
-            inner.settle_batch();
+            busy |= inner.settle_batch();
         }
-        self.fire_timers(inner);
+        busy |= self.fire_timers(inner);
         if !inner.starved.is_empty() {
             inner.feed_starved(&self.pool);
         }
-        collected
+        busy
     }
 
     fn read_clock(&self, inner: &mut Inner) {
@@ -438,9 +455,10 @@ impl Core {
         collected
     }
 
-    fn fire_timers(&self, inner: &mut Inner) {
+    fn fire_timers(&self, inner: &mut Inner) -> bool {
         let mut fired = std::mem::take(&mut inner.fired);
         inner.wheel.advance(inner.tick, &mut fired);
+        let any = !fired.is_empty();
         for (due, token) in fired.drain(..) {
             let key = Key::from_user_data(token);
             if token & 1 == 1 {
@@ -450,6 +468,7 @@ impl Core {
             }
         }
         inner.fired = fired;
+        any
     }
 }
 

@@ -40,8 +40,8 @@ impl Ring {
         let event = PollableFd::new(event).expect("the driver runs on an executor");
         while !core.stopping.get() {
             let wait = others_are_idle().await.then_some(core.config.wait_max);
-            let collected = core.turn(wait);
-            if collected == 0 && wait.is_some() && core.is_quiet() {
+            let busy = core.turn(wait);
+            if !busy && wait.is_some() && core.is_quiet() {
                 core.park(&event).await;
             }
         }
@@ -77,12 +77,17 @@ impl Core {
         self.inner.borrow_mut().uring.completion().enable_eventfd();
         self.arm_park_timer();
         // What completed before the eventfd was on did not signal it.
-        let collected = self.turn(None);
-        if collected == 0 && self.is_quiet() && !self.stopping.get() {
-            self.inner.borrow_mut().stats.parks += 1;
+        let busy = self.turn(None);
+        if !busy && self.is_quiet() && !self.stopping.get() {
+            {
+                let mut inner = self.inner.borrow_mut();
+                inner.stats.parks += 1;
+                inner.parked = true;
+            }
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
+            self.inner.borrow_mut().parked = false;
         }
         self.inner.borrow_mut().uring.completion().disable_eventfd();
     }

@@ -398,9 +398,11 @@ impl Inner {
 
     /// After everything queued was submitted and every completion seen: batch sends that did not fail are
     /// done.
-    pub(super) fn settle_batch(&mut self) {
+    /// Tells whether there were any.
+    pub(super) fn settle_batch(&mut self) -> bool {
+        self.batch_awaited = false;
         if self.batch.is_empty() {
-            return;
+            return false;
         }
         let mut batch = std::mem::take(&mut self.batch);
         for key in batch.drain(..) {
@@ -414,6 +416,7 @@ impl Inner {
             self.finish_send(key, 0);
         }
         self.batch = batch;
+        true
     }
 
     /// Frees a slot whose handle is gone, once the kernel has nothing left to say about it.
@@ -668,6 +671,8 @@ impl Socket {
         if !slot.tx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             slot.tx_waker = Some(cx.waker().clone());
         }
+        let send = slot.tx as usize;
+        inner.batch_awaited |= inner.sends[send].in_batch;
         Poll::Pending
     }
 
@@ -718,11 +723,11 @@ impl Socket {
     ///
     /// # Errors
     /// `WouldBlock` when the peer must read first; the kernel's.
-    pub fn try_send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+    pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
         debug_assert_eq!(slot.tx, NO_SEND, "one send at a time");
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the slice lives across the call, and the kernel keeps no reference to it.
         let sent = unsafe { libc::send(self.fd, bytes.as_ptr().cast(), bytes.len(), flags) };
         if sent < 0 {

@@ -133,7 +133,8 @@ fn send_cached<S: Service>(
         ReadNow::Bytes(read) => read,
         ReadNow::Wait => return Ok(Step::DiskSlow),
     };
-    match wire.socket().try_send(&scratch[..read], (read as u64) < left) {
+    // Without MSG_MORE: it would hold back the tail of every piece that the peer has no room for, 200 ms long.
+    match wire.socket().try_send(&scratch[..read]) {
         Ok(sent) if sent == read => Ok(Step::Sent(sent)),
         Ok(sent) => Ok(Step::PeerSlow(sent)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
