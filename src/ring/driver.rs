@@ -6,9 +6,16 @@
 //! nobody else ran. Waiting is bounded (`RingConfig::wait_max`), because glommio's own rings are not looked
 //! at meanwhile. A wait that ends empty parks: the ring's eventfd is switched on by a store, one more turn
 //! catches what came in between, and glommio sleeps on the eventfd with everything else it watches.
+//!
+//! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
+//! the first task of a round has run, which happens to a thread that was kept off its CPU meanwhile, it
+//! takes the round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and
+//! the driver lets glommio look at its own rings every [`LOOK_EVERY`]: it waits for a descriptor that is
+//! always readable, which makes the executor go round once without sleeping.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
@@ -21,6 +28,10 @@ use super::timer::TICK_MS;
 /// Yields before a turn that will not wait: tasks that keep each other busy must not keep the ring from
 /// turning.
 const YIELDS_MAX: u32 = 4;
+
+/// How often glommio looks at its own rings while the core is busy. They carry foreign wake-ups and blocking
+/// work, never requests; shorter would cost the request path, longer would delay those.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The eventfd, lent to the executor; `Inner` owns it.
 struct Event(RawFd);
@@ -38,7 +49,13 @@ impl Ring {
         let core = self.core.clone();
         let event = Event(core.inner.borrow().event.as_raw_fd());
         let event = PollableFd::new(event).expect("the driver runs on an executor");
+        let always = always_readable().expect("one more descriptor at start");
+        let mut looked = core.now.get();
         while !core.stopping.get() {
+            if core.now.get().saturating_duration_since(looked) >= LOOK_EVERY {
+                looked = core.now.get();
+                let _ = always.readable().await;
+            }
             let wait = others_are_idle().await.then_some(core.config.wait_max);
             let busy = core.turn(wait);
             if !busy && wait.is_some() && core.is_quiet() {
@@ -79,11 +96,8 @@ impl Core {
         // What completed before the eventfd was on did not signal it.
         let busy = self.turn(None);
         if !busy && self.is_quiet() && !self.stopping.get() {
-            {
-                let mut inner = self.inner.borrow_mut();
-                inner.stats.parks += 1;
-                inner.parked = true;
-            }
+            self.inner.borrow_mut().stats.parks += 1;
+            self.inner.borrow_mut().parked = true;
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
@@ -107,4 +121,11 @@ impl Core {
         let entry = opcode::Timeout::new(&raw const *inner.park_timespec).build();
         inner.push(&entry.user_data(Kind::Ignore as u64));
     }
+}
+
+/// A descriptor that never makes anybody wait.
+fn always_readable() -> std::io::Result<PollableFd<OwnedFd>> {
+    let event = sys::eventfd(true)?;
+    sys::signal_event(event.as_raw_fd());
+    PollableFd::new(event).map_err(std::io::Error::other)
 }

@@ -34,7 +34,7 @@ mod timer;
 pub use self::buffers::RecvBuf;
 pub use self::core::{Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
-pub use self::file::{File, Metadata, ReadNow, Root};
+pub use self::file::{File, Metadata, ReadNow, Root, SendNow};
 pub use self::listener::{Listener, bound_addr, listen, listen_unix};
 pub use self::payload::Payload;
 pub use self::probe::{Feature, KERNEL_MIN, Probe, SetupError, kernel_version};
