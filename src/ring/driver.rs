@@ -3,19 +3,18 @@
 //!
 //! While busy it costs one `io_uring_enter` per turn, which both submits what the tasks queued and collects
 //! what happened. Before it waits in the kernel it makes sure that no other task is ready, by yielding until
-//! nobody else ran. Waiting is bounded (`RingConfig::wait_max`), because glommio's own rings are not looked
-//! at meanwhile. A wait that ends empty parks: the ring's eventfd is switched on by a store, one more turn
+//! nobody else ran. An alarm in the ring (`RingConfig::alarm_every`) ends waits, because glommio's own rings
+//! are not looked at meanwhile: when it rings on a busy core, glommio has its look; on a core where nothing
+//! happened since the last one, the driver parks: the ring's eventfd is switched on by a store, one more turn
 //! catches what came in between, and glommio sleeps on the eventfd with everything else it watches.
 //!
 //! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
 //! the first task of a round has run, which happens to a thread that was kept off its CPU meanwhile, it
 //! takes the round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and
-//! the driver lets glommio look at its own rings every [`LOOK_EVERY`]: it waits for a descriptor that is
-//! always readable, which makes the executor go round once without sleeping.
+//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the executor go round once without sleeping.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
@@ -28,10 +27,6 @@ use super::timer::TICK_MS;
 /// Yields before a turn that will not wait: tasks that keep each other busy must not keep the ring from
 /// turning.
 const YIELDS_MAX: u32 = 4;
-
-/// How often glommio looks at its own rings while the core is busy. They carry foreign wake-ups and blocking
-/// work, never requests; shorter would cost the request path, longer would delay those.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The eventfd, lent to the executor; `Inner` owns it.
 struct Event(RawFd);
@@ -50,16 +45,13 @@ impl Ring {
         let event = Event(core.inner.borrow().event.as_raw_fd());
         let event = PollableFd::new(event).expect("the driver runs on an executor");
         let always = always_readable().expect("one more descriptor at start");
-        let mut looked = core.now.get();
         while !core.stopping.get() {
-            if core.now.get().saturating_duration_since(looked) >= LOOK_EVERY {
-                looked = core.now.get();
-                let _ = always.readable().await;
-            }
-            let wait = others_are_idle().await.then_some(core.config.wait_max);
-            let busy = core.turn(wait);
-            if !busy && wait.is_some() && core.is_quiet() {
-                core.park(&event).await;
+            let idle = others_are_idle().await;
+            core.turn(idle);
+            match core.heed_alarm() {
+                Alarm::Silent => {}
+                Alarm::Busy => drop(always.readable().await),
+                Alarm::Quiet => core.park(&event).await,
             }
         }
     }
@@ -84,20 +76,43 @@ async fn others_are_idle() -> bool {
     false
 }
 
+/// What the alarm means.
+enum Alarm {
+    /// It has not rung.
+    Silent,
+    /// It rang, and something happened since the last time.
+    Busy,
+    /// It rang, and nothing happened.
+    Quiet,
+}
+
 impl Core {
-    /// Whether nothing is queued.
-    fn is_quiet(&self) -> bool {
-        self.inner.borrow_mut().uring.submission().is_empty()
+    /// Looks whether the alarm rang, and forgets that it did.
+    fn heed_alarm(&self) -> Alarm {
+        let mut inner = self.inner.borrow_mut();
+        if !std::mem::take(&mut inner.alarm_fired) {
+            return Alarm::Silent;
+        }
+        if std::mem::take(&mut inner.busy) || !inner.uring.submission().is_empty() {
+            Alarm::Busy
+        } else {
+            Alarm::Quiet
+        }
     }
 
     async fn park(self: &Rc<Self>, event: &PollableFd<Event>) {
         self.inner.borrow_mut().uring.completion().enable_eventfd();
         self.arm_park_timer();
         // What completed before the eventfd was on did not signal it.
-        let busy = self.turn(None);
-        if !busy && self.is_quiet() && !self.stopping.get() {
-            self.inner.borrow_mut().stats.parks += 1;
-            self.inner.borrow_mut().parked = true;
+        self.turn(false);
+        let sleeps = {
+            let mut inner = self.inner.borrow_mut();
+            let quiet = !inner.busy && inner.uring.submission().is_empty() && !self.stopping.get();
+            inner.stats.parks += u64::from(quiet);
+            inner.parked = quiet;
+            quiet
+        };
+        if sleeps {
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }

@@ -398,11 +398,10 @@ impl Inner {
 
     /// After everything queued was submitted and every completion seen: batch sends that did not fail are
     /// done.
-    /// Tells whether there were any.
-    pub(super) fn settle_batch(&mut self) -> bool {
+    pub(super) fn settle_batch(&mut self) {
         self.batch_awaited = false;
         if self.batch.is_empty() {
-            return false;
+            return;
         }
         let mut batch = std::mem::take(&mut self.batch);
         for key in batch.drain(..) {
@@ -416,7 +415,7 @@ impl Inner {
             self.finish_send(key, 0);
         }
         self.batch = batch;
-        true
+        self.busy = true;
     }
 
     /// Frees a slot whose handle is gone, once the kernel has nothing left to say about it.
