@@ -32,11 +32,11 @@ const GATHERED_BYTES_MAX: usize = 32 * 1024;
 
 /// How a connection ends.
 enum End {
-    /// Everything asked was answered, and everything sent was read.
+    /// Nothing more is said; usually everything asked was answered, and everything sent was read.
     Close,
     /// There may be unread input: the client gets time to read the response first.
     Linger,
-    /// Nothing more can reach the client, or nothing more should.
+    /// Nothing more can reach the client, or nothing more should: a reset.
     Abort,
 }
 
@@ -63,7 +63,13 @@ pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, socket: Socket) {
     let result = match end {
         End::Close if !wire.has_unread() => wire.finish().await,
         End::Close | End::Linger => Box::pin(wire.linger()).await,
-        End::Abort => Ok(()),
+        End::Abort => {
+            // Only a handler that keeps the request's body elsewhere still holds it; then the close has to do.
+            if let Some(wire) = Rc::into_inner(wire) {
+                wire.reset();
+            }
+            Ok(())
+        }
     };
     if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
@@ -102,11 +108,18 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
         let became = match respond::write(worker, wire, context, response, wanted).await {
             Ok(became) => became,
-            Err(error) => {
-                if error.kind() == io::ErrorKind::TimedOut {
+            Err(broken) => {
+                if broken.error.kind() == io::ErrorKind::TimedOut {
                     worker.counters.timed_out.bump();
+                    return End::Abort;
                 }
-                return End::Abort;
+                // What was written before the body broke off still leaves.
+                if broken.is_until_close {
+                    let _ = wire.push_output().await;
+                    let _ = wire.ready().await;
+                    return End::Abort;
+                }
+                return End::Close;
             }
         };
         if became == Connection::Close {

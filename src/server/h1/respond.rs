@@ -30,6 +30,13 @@ const DIRECT_BYTES: usize = 1024 * 1024;
 /// Bytes of a file that are read at once when the disk has to be waited for.
 const COLD_READ_BYTES: usize = 128 * 1024;
 
+/// A response that could not be written to its end, because the connection failed or its body broke off.
+pub(super) struct BrokenOff {
+    pub(super) error: io::Error,
+    /// The end of the connection is the end of the body: closed in order, a part would look like the whole.
+    pub(super) is_until_close: bool,
+}
+
 /// Writes a response and says what becomes of the connection. When this returns, the body has left or lies
 /// in the output; nothing of it is held elsewhere.
 pub(super) async fn write<S: Service>(
@@ -38,7 +45,7 @@ pub(super) async fn write<S: Service>(
     request: RequestContext,
     mut response: Response,
     wanted: Connection,
-) -> io::Result<Connection> {
+) -> Result<Connection, BrokenOff> {
     let body = response.take_body();
     let length = match &body {
         Body::Empty => BodyLength::None,
@@ -63,19 +70,18 @@ pub(super) async fn write<S: Service>(
         }
         written
     });
-    if written.body != BodyCoding::None {
-        match body {
-            Body::Empty => {}
-            Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => {}
-            Body::Bytes(bytes) => {
-                wire.ready().await?;
-                wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
-            }
-            Body::File(file, range) => Box::pin(write_file(worker, wire, &file, range)).await?,
-            Body::Stream(stream) => Box::pin(write_stream(wire, stream, written.body)).await?,
-        }
-    }
-    Ok(written.connection)
+    let sent = match body {
+        _ if written.body == BodyCoding::None => Ok(()),
+        Body::Empty => Ok(()),
+        Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => Ok(()),
+        Body::Bytes(bytes) => wire.ready().await.map(|()| {
+            wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
+        }),
+        Body::File(file, range) => Box::pin(write_file(worker, wire, &file, range)).await,
+        Body::Stream(stream) => Box::pin(write_stream(wire, stream, written.body)).await,
+    };
+    let is_until_close = written.body == BodyCoding::UntilClose;
+    sent.map(|()| written.connection).map_err(|error| BrokenOff { error, is_until_close })
 }
 
 /// Sends a range of a file. Pages in the cache go to the socket without a copy; where the kernel cannot do

@@ -311,6 +311,11 @@ impl Wire {
         Ok(())
     }
 
+    /// Ends the connection with a reset: what the peer did not take is dropped, here and in the kernel.
+    pub(super) fn reset(self) {
+        self.socket.abort();
+    }
+
     /// Sends what is left, ends our direction, and reads over what the client still sends for a while: closing
     /// at once would reset the connection and could take the response with it (RFC 9112 §9.6).
     pub(super) async fn linger(&self) -> io::Result<()> {

@@ -1,0 +1,223 @@
+//! A client that says exactly the bytes it is told to, and reads with a deadline. Follows no rule of HTTP by
+//! itself, so that it can break any of them.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use super::response::{Broken, Response};
+use super::{HELLO, PATIENCE};
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// With FIN: everything before it can be read.
+    Clean,
+    /// With a reset.
+    Reset,
+}
+
+/// One connection, and what was received on it and not yet looked at.
+pub(crate) struct Client {
+    stream: TcpStream,
+    input: Vec<u8>,
+    ended: Option<End>,
+}
+
+impl Client {
+    /// Connects.
+    #[track_caller]
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
+        Self::try_connect(addr).expect("the server accepts")
+    }
+
+    pub(crate) fn try_connect(addr: SocketAddr) -> io::Result<Self> {
+        Self::over(TcpStream::connect_timeout(&addr, PATIENCE)?)
+    }
+
+    /// Connects with a receive buffer of about `bytes`: a peer that takes little while it does not read.
+    pub(crate) fn connect_narrow(addr: SocketAddr, bytes: usize) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        Self::over(socket.into()).unwrap()
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, input: Vec::new(), ended: None })
+    }
+
+    /// Sends all of it.
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.stream.write_all(bytes.as_ref()).expect("the server takes what is sent");
+        self
+    }
+
+    /// Sends as much as the server takes; what happens to the rest is the caller's question.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Sends it in pieces of these lengths in turn, each in a packet of its own.
+    #[track_caller]
+    pub(crate) fn send_split(&mut self, bytes: impl AsRef<[u8]>, lengths: &[usize]) {
+        let mut rest = bytes.as_ref();
+        for &length in lengths.iter().cycle() {
+            let (piece, tail) = rest.split_at(length.min(rest.len()));
+            self.send(piece);
+            rest = tail;
+            if rest.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// A handle that sends from another thread.
+    pub(crate) fn sender(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
+    /// Ends the sending direction.
+    pub(crate) fn half_close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Vanishes with a reset (SO_LINGER 0).
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// The next response, to a GET or anything else but HEAD.
+    #[track_caller]
+    pub(crate) fn response(&mut self) -> Response {
+        self.response_to("GET")
+    }
+
+    /// The next response to a request with this method.
+    #[track_caller]
+    pub(crate) fn response_to(&mut self, method: &str) -> Response {
+        match self.try_response_to(method) {
+            Ok(response) => response,
+            Err(broken) => panic!("no whole response: {broken:?}"),
+        }
+    }
+
+    /// The next response, or how it broke off.
+    pub(crate) fn try_response_to(&mut self, method: &str) -> Result<Response, Broken> {
+        super::response::read(self, method)
+    }
+
+    /// Sends and reads one exchange.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
+        let method =
+            String::from_utf8_lossy(request.as_ref().split(|&b| b == b' ').next().unwrap()).into_owned();
+        self.send(request.as_ref());
+        self.response_to(&method)
+    }
+
+    /// Asserts that the connection carries another exchange.
+    #[track_caller]
+    pub(crate) fn is_usable(&mut self) {
+        self.is_silent();
+        let response = self.ask(HELLO);
+        assert_eq!((response.status, response.text()), (200, "Hello, World!".into()));
+    }
+
+    /// Asserts that nothing is left to read of what was received.
+    #[track_caller]
+    pub(crate) fn is_silent(&self) {
+        assert!(self.input.is_empty(), "unasked: {:?}", self.input.escape_ascii().to_string());
+    }
+
+    /// Asserts that the server ended the connection, with nothing more said and without a reset.
+    #[track_caller]
+    pub(crate) fn is_closed(&mut self) {
+        assert_eq!(self.end(), End::Clean, "a reset could have taken the response with it");
+    }
+
+    /// Asserts that the server ended the connection, with nothing more said; how.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> End {
+        let rest = self.drain();
+        assert!(rest.is_empty(), "unasked: {:?}", rest.escape_ascii().to_string());
+        self.ended.expect("drained to the end")
+    }
+
+    /// Everything up to the end of the connection.
+    #[track_caller]
+    pub(crate) fn drain(&mut self) -> Vec<u8> {
+        while self.fill().expect("the server ends the connection in time") {}
+        std::mem::take(&mut self.input)
+    }
+
+    /// How the connection ended, if it was seen to.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.ended
+    }
+
+    /// Asserts that the server neither says nor ends anything for this long.
+    #[track_caller]
+    pub(crate) fn stays_quiet(&mut self, time: Duration) {
+        self.is_silent();
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let outcome = self.fill();
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert!(outcome.is_err(), "said or ended something: {:?}", self.input.escape_ascii().to_string());
+    }
+
+    /// Reads at most `bytes` of what is there and sets them aside; how many, 0 at the end.
+    pub(crate) fn read_some(&mut self, bytes: usize) -> usize {
+        if self.input.is_empty() {
+            let mut buffer = vec![0; bytes];
+            return self.stream.read(&mut buffer).unwrap_or(0);
+        }
+        let taken = bytes.min(self.input.len());
+        self.input.drain(..taken);
+        taken
+    }
+
+    /// Receives more. False at the end.
+    ///
+    /// # Errors
+    /// Nothing came in time.
+    pub(crate) fn fill(&mut self) -> io::Result<bool> {
+        if self.ended.is_some() {
+            return Ok(false);
+        }
+        let mut buffer = [0; 64 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => self.ended = Some(End::Clean),
+            Ok(length) => self.input.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.ended = Some(End::Reset),
+            Err(error) => return Err(error),
+        }
+        Ok(self.ended.is_none())
+    }
+
+    /// What was received and not yet looked at.
+    pub(crate) fn input(&mut self) -> &mut Vec<u8> {
+        &mut self.input
+    }
+
+    /// Local address: tells connections apart.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+}
+
+/// Sends `bytes` again and again, `pause` apart, until the server hangs up; how long that took.
+pub(crate) fn drip(client: &mut Client, bytes: &[u8], pause: Duration) -> Duration {
+    let began = Instant::now();
+    while client.try_send(bytes).is_ok() && began.elapsed() < PATIENCE {
+        thread::sleep(pause);
+    }
+    began.elapsed()
+}

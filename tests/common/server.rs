@@ -1,0 +1,169 @@
+//! Servers to talk to: in this process, on one worker and port 0, stopped when dropped; and the `quoit`
+//! binary as a process of its own, killed by its id when dropped.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use quoit::handler::{Files, FilesOptions};
+use quoit::net::Address;
+use quoit::observe::Totals;
+use quoit::server::{CoreContext, Limits};
+use quoit::service::Service;
+use quoit::{Running, Server};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
+
+/// Limits that no test meets by accident on a loaded machine, and a short drain for the end.
+pub(crate) fn lenient() -> Limits {
+    Limits {
+        head_timeout: Duration::from_secs(60),
+        stall_timeout: Duration::from_secs(60),
+        drain_timeout: Duration::from_millis(500),
+        ..Limits::default()
+    }
+}
+
+/// A server in this process.
+pub(crate) struct Hosted {
+    pub(crate) addr: SocketAddr,
+    running: Option<Running>,
+}
+
+/// Serves `service` on one worker, so that all connections share a core.
+#[track_caller]
+pub(crate) fn serve<S: Service + Clone + Send + Sync>(limits: Limits, service: S) -> Hosted {
+    serve_with(1, limits, move |_| service.clone())
+}
+
+/// Serves what `make` builds on each core.
+#[track_caller]
+pub(crate) fn serve_with<S, M>(workers: usize, limits: Limits, make: M) -> Hosted
+where
+    S: Service,
+    M: Fn(&CoreContext) -> S + Clone + Send + Sync + 'static,
+{
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let server = Server::new().listen(any).workers(workers).limits(limits).quiet(true);
+    let running = server.start(make).expect("the server starts");
+    let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    Hosted { addr, running: Some(running) }
+}
+
+/// Serves a directory on one worker, with default options.
+#[track_caller]
+pub(crate) fn serve_files(limits: Limits, dir: &Path) -> Hosted {
+    let dir = dir.to_owned();
+    serve_with(1, limits, move |core: &CoreContext| {
+        Files::new(core.ring.clone(), &dir, FilesOptions::default()).expect("the directory opens")
+    })
+}
+
+impl Hosted {
+    /// Drains and stops; what was counted.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Totals {
+        self.running.take().expect("stopped once").stop().expect("no worker was lost")
+    }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let stopped = running.stop();
+            // A panic of the test itself says more.
+            assert!(stopped.is_ok() || thread::panicking(), "a worker was lost");
+        }
+    }
+}
+
+/// The `quoit` binary, serving.
+pub(crate) struct Binary {
+    pub(crate) addr: SocketAddr,
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Binary {
+    /// `quoit serve DIR --listen 127.0.0.1:0 --workers 1 ARGS`, once it serves.
+    #[track_caller]
+    pub(crate) fn serve(dir: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_quoit"))
+            .arg("serve")
+            .arg(dir)
+            .args(["--listen", "127.0.0.1:0", "--workers", "1"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let stderr = child.stderr.take().expect("piped above");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut binary = Self { addr: ([127, 0, 0, 1], 0).into(), child, lines };
+        binary.addr = loop {
+            let line = binary.lines.recv_timeout(PATIENCE).expect("the binary says where it serves");
+            if let Some((_, addr)) = line.split_once("serving on http://") {
+                break addr.trim().parse().expect("an address");
+            }
+        };
+        binary
+    }
+
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    pub(crate) fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the binary does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it said since it began to serve, up to now or its end.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_millis(200)).ok()).collect()
+    }
+
+    /// Bytes of memory it holds (VmRSS).
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a running process has it");
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
