@@ -7,11 +7,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 use std::{fs, os::unix::net::UnixStream};
 
 use super::address::Address;
 use crate::ring;
+
+/// A program that was killed holds its sockets until the kernel has taken its rings apart, 5 to 10 ms later as
+/// measured. A place that is taken is tried again for this long, so that a restart at once succeeds.
+const RELEASED_WITHIN: Duration = Duration::from_millis(250);
+const RETRY_EVERY: Duration = Duration::from_millis(5);
 
 /// An address with its listening sockets, one for each worker.
 #[derive(Debug)]
@@ -104,7 +110,8 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 impl Bound {
-    /// Binds `address` for `workers` workers.
+    /// Binds `address` for `workers` workers. Blocking, for start-up: an address that is taken is waited for,
+    /// for a quarter of a second.
     ///
     /// A Unix socket that nobody listens on any more is replaced; any other file there is left alone.
     ///
@@ -112,9 +119,18 @@ impl Bound {
     /// The cause and its remedy.
     pub fn new(address: &Address, workers: usize) -> Result<Self, BindError> {
         let failed = |error| BindError { address: address.clone(), error };
-        match address {
-            Address::Inet(addr) => bind_inet(*addr, workers).map_err(failed),
-            Address::Unix(path) => bind_unix(path, workers).map_err(failed),
+        let deadline = Instant::now() + RELEASED_WITHIN;
+        loop {
+            let bound = match address {
+                Address::Inet(addr) => bind_inet(*addr, workers),
+                Address::Unix(path) => bind_unix(path, workers),
+            };
+            match bound {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    thread::sleep(RETRY_EVERY);
+                }
+                bound => return bound.map_err(failed),
+            }
         }
     }
 }
@@ -203,7 +219,7 @@ mod tests {
         let mut old = Bound::new(&address, 1).unwrap();
         old.sockets.clear();
         // File systems keep time in ticks of a few milliseconds.
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         let new = Bound::new(&address, 1).expect("the old one listens no more");
         drop(old);
         assert!(dir.path().join("s").exists());

@@ -146,8 +146,9 @@ impl Server {
     {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
+        let cpus = self.check()?;
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::System)?;
-        let running = self.start(make)?;
+        let running = self.start_on(cpus, make)?;
 
         let (events, inbox) = mpsc::channel();
         let signal_events = events.clone();
@@ -170,6 +171,12 @@ impl Server {
         S: Service,
         M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
     {
+        let cpus = self.check()?;
+        self.start_on(cpus, make)
+    }
+
+    /// Whether this process may have what the workers need; the CPU of each.
+    fn check(&self) -> Result<Vec<usize>, RunError> {
         let cpus = choose(self.workers, self.cpus.as_deref()).map_err(RunError::Cores)?;
         let needed = DESCRIPTORS_MIN + DESCRIPTORS_PER_WORKER_MIN * cpus.len() as u64;
         let (limit, _) = sys::descriptor_limit();
@@ -177,6 +184,14 @@ impl Server {
             return Err(RunError::Descriptors { limit, needed });
         }
         ring::check().map_err(|error| RunError::Start(StartError::Ring(error)))?;
+        Ok(cpus)
+    }
+
+    fn start_on<S, M>(self, cpus: Vec<usize>, make: M) -> Result<Running, RunError>
+    where
+        S: Service,
+        M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
+    {
         let mut addresses = self.addresses;
         if addresses.is_empty() {
             addresses.push(Address::Inet(([127, 0, 0, 1], 8080).into()));
