@@ -37,6 +37,6 @@ pub use self::datagram::Datagram;
 pub use self::file::{File, Metadata, ReadNow, Root, SendNow};
 pub use self::listener::{Listener, bound_addr, listen, listen_unix};
 pub use self::payload::Payload;
-pub use self::probe::{Feature, KERNEL_MIN, Probe, SetupError, kernel_version};
+pub use self::probe::{Feature, KERNEL_MIN, LOCKED_BYTES_MIN, Probe, SetupError, check, kernel_version};
 pub use self::socket::Socket;
 pub use self::task::yield_now;
