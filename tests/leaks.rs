@@ -86,8 +86,8 @@ fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// Makes `count` connections of a kind from one loopback address, `BATCH` at a time: all are opened and spoken
-/// to before the first is ended.
+/// Makes `count` connections of a kind from one loopback address, `BATCH` at a time: all are opened and
+/// spoken to before the first is ended.
 fn misbehave(kind: &Kind, server: SocketAddr, from: Ipv4Addr, count: usize) {
     let mut left = count;
     let began = Instant::now();

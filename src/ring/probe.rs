@@ -86,8 +86,8 @@ impl fmt::Display for SetupError {
             }
             Self::DisabledBySysctl { value } => write!(
                 f,
-                "io_uring is switched off on this host (kernel.io_uring_disabled = {value}); an administrator \
-                 allows it with: sysctl kernel.io_uring_disabled=0"
+                "io_uring is switched off on this host (kernel.io_uring_disabled = {value}); an \
+                 administrator allows it with: sysctl kernel.io_uring_disabled=0"
             ),
             Self::Filtered { error } => write!(
                 f,
@@ -116,8 +116,8 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// Whether a worker could start here: makes a small ring and frees it. Meant to be asked before anything else
-/// is set up, because the executor's own rings meet the same refusals and explain them less well.
+/// Whether a worker could start here: makes a small ring and frees it. Meant to be asked before anything
+/// else is set up, because the executor's own rings meet the same refusals and explain them less well.
 ///
 /// # Errors
 /// What is refused, and the remedy.
