@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -145,6 +146,10 @@ pub(super) struct Inner {
     /// Whether a task waits for a send of this batch: its success posts no completion, so the turn must not
     /// wait for one.
     pub(super) batch_awaited: bool,
+    /// Tasks that go on after the next turn.
+    turn_waiters: Vec<Waker>,
+    /// Whether a send that falls short keeps the close linked behind it from happening, on this kernel.
+    pub(super) short_send_cuts_link: bool,
     /// Whether the driver sleeps in the executor; whoever queues an entry then has to wake it.
     pub(super) parked: bool,
     /// Sockets whose receive found no buffer, waiting for some to come back.
@@ -217,6 +222,8 @@ impl Ring {
             ops: Slab::new(),
             batch: Vec::new(),
             batch_awaited: false,
+            turn_waiters: Vec::new(),
+            short_send_cuts_link: false,
             parked: false,
             starved: VecDeque::new(),
             spare_buffers: Vec::new(),
@@ -236,6 +243,8 @@ impl Ring {
             stats: RingStats::default(),
         };
         inner.uring.completion().disable_eventfd();
+        inner.short_send_cuts_link =
+            inner.test_link().map_err(|error| SetupError::from_io("the test of linked operations", error))?;
         let core = Core {
             inner: RefCell::new(inner),
             pool,
@@ -247,9 +256,26 @@ impl Ring {
         Ok(Self { core: Rc::new(core) })
     }
 
-    /// The time of the current turn; no system call.
+    /// The time of the current turn; a system call only where something else woke the caller of a parked core.
     pub fn now(&self) -> Instant {
+        self.core.rouse(&mut self.core.inner.borrow_mut());
         self.core.now.get()
+    }
+
+    /// Waits until the ring has turned once: every other connection had its chance.
+    pub async fn next_turn(&self) {
+        let mut asked = false;
+        std::future::poll_fn(|cx: &mut Context<'_>| {
+            if asked {
+                return Poll::Ready(());
+            }
+            asked = true;
+            let mut inner = self.core.inner.borrow_mut();
+            inner.wake_driver();
+            inner.turn_waiters.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Seconds since the Unix epoch at the current turn; no system call.
@@ -371,6 +397,33 @@ impl Inner {
         }
     }
 
+    /// Tries what a last send relies on: when it falls short, the kernel must not run the close linked behind
+    /// it. The rest is sent to that descriptor.
+    fn test_link(&mut self) -> io::Result<bool> {
+        let (ours, _peer) = std::os::unix::net::UnixStream::pair()?;
+        let ours = OwnedFd::from(ours);
+        let more_than_fits = vec![0u8; 4 << 20];
+        let fd = types::Fd(ours.as_raw_fd());
+        let send = opcode::Send::new(fd, more_than_fits.as_ptr(), more_than_fits.len() as u32)
+            .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK)
+            .user_data(Kind::Batch as u64);
+        let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
+        self.push_linked(&send, &close.user_data(Kind::Ignore as u64));
+        self.enter(0, None);
+        let completions: Vec<_> =
+            self.uring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
+        let fell_short = matches!(completions[..], [(data, sent)] if data == Kind::Batch as u64
+            && sent > 0 && (sent as usize) < more_than_fits.len());
+        let open = sys::is_open(ours.as_raw_fd());
+        if !open {
+            // The kernel closed it: it must not be closed twice.
+            std::mem::forget(ours);
+        }
+        Ok(fell_short && open)
+    }
+
     #[cold]
     fn submit_full_queue(&mut self) {
         self.stats.queue_full += 1;
@@ -429,20 +482,38 @@ impl Core {
     pub(super) fn turn(self: &Rc<Self>, wait: bool) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        if wait && !inner.batch_awaited {
+        let others_wait = inner.batch_awaited || !inner.turn_waiters.is_empty();
+        let can_feed = !inner.starved.is_empty() && self.pool.free() > 0;
+        if wait && !others_wait && !can_feed {
             inner.arm_alarm();
             inner.enter(1, None);
         } else {
             inner.enter(0, None);
         }
+        // Looked at before completions are handled, which queues more. While completions overflow, a failure
+        // may still be unseen.
+        let all_seen = {
+            let queue = inner.uring.submission();
+            queue.is_empty() && !queue.cq_overflow()
+        };
         self.read_clock(inner);
         self.collect(inner);
-        if inner.uring.submission().is_empty() {
+        if all_seen {
             inner.settle_batch();
         }
+        inner.turn_waiters.drain(..).for_each(Waker::wake);
         self.fire_timers(inner);
         if !inner.starved.is_empty() {
             inner.feed_starved(&self.pool);
+        }
+    }
+
+    /// For tasks that something other than the ring woke while the driver was parked: brings the clock up to
+    /// date, which stood still, and has the driver look at the timers.
+    pub(super) fn rouse(&self, inner: &mut Inner) {
+        if inner.parked {
+            self.read_clock(inner);
+            inner.wake_driver();
         }
     }
 

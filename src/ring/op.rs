@@ -23,12 +23,12 @@ pub(super) enum OpPayload {
     None,
     /// The address, and the descriptor so that it stays open.
     Connect(Box<RawAddr>, OwnedFd),
-    /// Path and flags of an openat2; its result is a descriptor.
-    Open(CString, Box<types::OpenHow>),
-    /// A buffer read into.
-    Buffer(Vec<u8>),
-    /// A datagram with its header and address.
-    Message(Box<Message>),
+    /// Path and flags of an openat2, and the directory; its result is a descriptor.
+    Open(CString, Box<types::OpenHow>, Rc<OwnedFd>),
+    /// A buffer read into, and the file.
+    Buffer(Vec<u8>, Rc<OwnedFd>),
+    /// A datagram with its header and address, and the socket.
+    Message(Box<Message>, Rc<OwnedFd>),
 }
 
 /// A datagram's header, address and bytes; boxed, because the header points at its siblings.
@@ -162,6 +162,7 @@ impl Ring {
     pub async fn sleep(&self, duration: Duration) {
         let op = {
             let mut inner = self.core.inner.borrow_mut();
+            self.core.rouse(&mut inner);
             let key = inner.add_op(State::Sleeping(None), OpPayload::None);
             // One tick more: the current tick has partly passed.
             let due = inner.tick + timer::ticks(duration) + 1;

@@ -149,7 +149,7 @@ pub(super) fn build(submissions: u32, completions: u32) -> Result<IoUring, Setup
     }
 }
 
-const OPERATIONS: [(u8, &str); 13] = [
+const OPERATIONS: [(u8, &str); 12] = [
     (opcode::Accept::CODE, "ACCEPT"),
     (opcode::Recv::CODE, "RECV"),
     (opcode::Send::CODE, "SEND"),
@@ -157,7 +157,6 @@ const OPERATIONS: [(u8, &str); 13] = [
     (opcode::RecvMsg::CODE, "RECVMSG"),
     (opcode::Connect::CODE, "CONNECT"),
     (opcode::Close::CODE, "CLOSE"),
-    (opcode::Shutdown::CODE, "SHUTDOWN"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
     (opcode::Timeout::CODE, "TIMEOUT"),
     (opcode::OpenAt2::CODE, "OPENAT2"),

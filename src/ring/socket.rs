@@ -37,6 +37,9 @@ const DEADLINE_CHECK: Duration = Duration::from_secs(8);
 /// was stopped would be a flood, and ends the connection.
 const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes that one operation sends at the most; the kernel cuts what is longer than 2 GiB less a page.
+const SEND_BYTES_MAX: usize = 1 << 30;
+
 /// No send in progress.
 const NO_SEND: u32 = u32::MAX;
 
@@ -314,7 +317,8 @@ impl Inner {
         let flags =
             libc::MSG_NOSIGNAL | if send.in_batch { libc::MSG_DONTWAIT | libc::MSG_WAITALL } else { 0 };
         let entry = if second.is_empty() {
-            opcode::Send::new(fd, first.as_ptr(), first.len() as u32).flags(flags).build()
+            let len = first.len().min(SEND_BYTES_MAX) as u32;
+            opcode::Send::new(fd, first.as_ptr(), len).flags(flags).build()
         } else {
             let part = |part: &[u8]| libc::iovec { iov_base: part.as_ptr() as *mut _, iov_len: part.len() };
             let parts = [part(first), part(second)];
@@ -444,14 +448,14 @@ impl Inner {
             pool.give(id);
         }
         let (receiving, send) = (slot.rx_state != RecvState::Idle, slot.tx);
-        let waits_for_peer = receiving || (send != NO_SEND && !self.sends[send as usize].in_batch);
-        let slot = &self.sockets[key.index as usize];
-        let fd = types::Fd(slot.fd);
-        if waits_for_peer {
-            // Both directions end, after what is queued before: the receive completes with 0, a waiting
-            // send with EPIPE.
-            let entry = opcode::Shutdown::new(fd, libc::SHUT_RDWR).build();
-            self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        // Cancels, not a shutdown: the kernel runs a shutdown later, on a thread that looks the descriptor's
+        // number up then, when it may be another connection's.
+        if receiving {
+            self.cancel(key.user_data(Kind::Recv));
+        }
+        if let Some(waiting) = self.sends.get(send as usize).filter(|waiting| !waiting.in_batch) {
+            let key = Key { index: send, generation: waiting.generation };
+            self.cancel(key.user_data(Kind::Send));
         }
         self.release(key);
     }
@@ -561,14 +565,22 @@ impl Socket {
     }
 
     /// Asks for multishot receives from now on (a kept-alive connection), or for plain ones.
+    /// Plain ones stop a multishot receive that is armed: what comes then is asked for.
     pub fn set_multishot(&self, multishot: bool) {
-        self.core.inner.borrow_mut().held(self.key).multishot = multishot;
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        slot.multishot = multishot;
+        if !multishot && slot.rx_state == RecvState::Multi {
+            slot.rx_state = RecvState::Cancelling;
+            inner.cancel(self.key.user_data(Kind::Recv));
+        }
     }
 
     /// Sets the time at which receives and sends fail with `TimedOut`, from this turn on; `None` for never.
     /// Costs a store: set it per request.
     pub fn set_deadline(&self, after: Option<Duration>) {
         let mut inner = self.core.inner.borrow_mut();
+        self.core.rouse(&mut inner);
         let tick = inner.tick;
         let slot = inner.held(self.key);
         slot.timed_out = false;
@@ -692,8 +704,10 @@ impl Socket {
     /// socket afterwards. Only when all input was read: a close with unread input resets the connection and
     /// may take the response with it. No send may be in progress.
     pub fn start_last_send(&self, payload: Payload) {
-        let receiving = self.core.inner.borrow_mut().held(self.key).rx_state != RecvState::Idle;
-        self.queue_send(payload, !receiving);
+        let mut inner = self.core.inner.borrow_mut();
+        let may_link = inner.short_send_cuts_link && inner.held(self.key).rx_state == RecvState::Idle;
+        drop(inner);
+        self.queue_send(payload, may_link);
     }
 
     /// Sends `payload`; returns when it is queued. No send may be in progress: `poll_flush` was ready. An

@@ -19,6 +19,9 @@ use crate::service::{FieldBlock, Request, Response};
 /// Files that change while they are read into memory are read again this often, then streamed.
 const READS_MAX: u32 = 2;
 
+/// Files up to this size are read into memory even if they will not be kept there.
+const UNKEPT_BYTES_MAX: u64 = 16 * 1024;
+
 /// Answers a GET or HEAD by looking at the file.
 pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
     let head = request.head();
@@ -44,6 +47,7 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
     let metadata = file.metadata()?;
     if metadata.is_dir {
         if !path.names_directory() {
+            shared.cache.remove(head.path());
             return Ok(redirect_to_directory(head, path));
         }
         let mut index = path.as_bytes().to_vec();
@@ -54,6 +58,7 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
         return serve(shared, head, file, metadata, &index).await;
     }
     if path.names_directory() {
+        shared.cache.remove(head.path());
         return Ok(not_found());
     }
     serve(shared, head, file, metadata, path.as_bytes()).await
@@ -68,6 +73,7 @@ async fn serve(
     name: &[u8],
 ) -> io::Result<Response> {
     if !metadata.is_file {
+        shared.cache.remove(head.path());
         return Ok(not_found());
     }
     let now = shared.ring.now();
@@ -78,16 +84,19 @@ async fn serve(
         entry.checked(now);
         return Ok(respond::cached(&entry, head, seconds));
     }
+    let plain = is_plain(head, name);
     let mut metadata = metadata;
     for _ in 0..READS_MAX {
-        if metadata.len > shared.options.cached_file_bytes_max {
+        // What is not kept must not be copied for every client either.
+        let bytes_max = if plain { shared.options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
+        if metadata.len > bytes_max {
             break;
         }
         let body = read_whole(&file, metadata.len).await?;
         let after = file.metadata()?;
         if after == metadata && body.len() as u64 == metadata.len {
             let entry = Rc::new(Entry::new(Facts::new(metadata, name), body, now));
-            if is_plain(head, name) {
+            if plain {
                 shared.cache.insert(head.path(), entry.clone());
             }
             return Ok(respond::cached(&entry, head, seconds));
