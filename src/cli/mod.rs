@@ -5,9 +5,13 @@ mod args;
 mod doctor;
 mod serve;
 
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub use self::args::WorkerArgs;
+use crate::observe::log;
 
 /// A web server for Linux: one io_uring and one executor per core.
 #[derive(Debug, Parser)]
@@ -26,9 +30,56 @@ enum Command {
 }
 
 /// Runs the command line of this process; the exit status.
-pub fn main() -> std::process::ExitCode {
-    match Cli::parse().command {
-        Command::Serve(args) => serve::run(args),
-        Command::Doctor => doctor::run(),
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Serve(args) }) => serve::run(args),
+        Ok(Cli { command: Command::Doctor }) => doctor::run(),
+        Err(error) => mistyped(&error),
+    }
+}
+
+/// Exit status of a command line that could not be understood, as shells use it.
+const USAGE: u8 = 2;
+
+fn mistyped(error: &clap::Error) -> ExitCode {
+    let asked_for_help = !error.use_stderr();
+    if asked_for_help || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nothing is left to do when the reader is gone already.
+        let _ = error.print();
+        return if asked_for_help { ExitCode::SUCCESS } else { USAGE.into() };
+    }
+    log::line(format_args!("{}", one_line(&error.to_string())));
+    USAGE.into()
+}
+
+/// What clap says in paragraphs, as the one line that every other mistake gets.
+fn one_line(text: &str) -> String {
+    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let parts: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    let line = parts.join("; ");
+    format!("{} (see --help)", line.strip_prefix("error: ").unwrap_or(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_line() {
+        let said = |args: &[&str]| {
+            one_line(&Cli::try_parse_from([&["quoit"], args].concat()).unwrap_err().to_string())
+        };
+        assert_eq!(
+            said(&["serve", "--lisen", "x"]),
+            "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen' (see --help)"
+        );
+        let text = said(&["serve", "--cpus", "3-1"]);
+        assert!(text.contains("`3-1` is no list of CPUs") && !text.contains('\n'), "{text}");
     }
 }

@@ -139,8 +139,7 @@ fn ascii(bytes: &[u8]) -> &str {
 /// One request's head.
 ///
 /// A new one holds no memory; the first fill allocates, later ones reuse. Look only after a machine said it
-/// is complete. Filling it again needs no [`clear`](RequestHead::clear) before: a client that repeats its
-/// request to the byte, as many do, is then recognised without being parsed again.
+/// is complete. Filling it again needs no [`clear`](RequestHead::clear) before.
 #[derive(Clone, Default)]
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
@@ -287,19 +286,6 @@ impl RequestHead {
 /// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII, and
 /// to clear a head whose filling failed.
 impl RequestHead {
-    /// Whether `input` begins with exactly the bytes this head was read from. A head ends with its first
-    /// empty line, so the same bytes are the same head, whatever follows.
-    #[inline]
-    pub(super) fn is_repeated_by(&self, input: &[u8]) -> bool {
-        !self.bytes.is_empty() && input.starts_with(&self.bytes)
-    }
-
-    /// Length of the request line without its CRLF.
-    #[inline]
-    pub(super) fn line_bytes(&self) -> usize {
-        usize::from(self.method_length) + " ".len() + usize::from(self.target.length) + " HTTP/1.1".len()
-    }
-
     /// Takes a head's bytes and its request line; fields, facts and the `Host` follow.
     #[inline]
     pub(super) fn fill(&mut self, bytes: &[u8], method: Method, method_length: usize, parts: &Target) {

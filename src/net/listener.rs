@@ -5,12 +5,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 use std::{fs, os::unix::net::UnixStream};
 
 use super::address::Address;
 use crate::ring;
+
+/// A program that was killed holds its sockets until the kernel has taken its rings apart, 5 to 10 ms later as
+/// measured. A place that is taken is tried again for this long, so that a restart at once succeeds.
+const RELEASED_WITHIN: Duration = Duration::from_millis(250);
+const RETRY_EVERY: Duration = Duration::from_millis(5);
 
 /// An address with its listening sockets, one for each worker.
 #[derive(Debug)]
@@ -19,6 +26,38 @@ pub struct Bound {
     pub address: Address,
     /// One listening socket per worker. For Unix paths they share one queue.
     pub sockets: Vec<OwnedFd>,
+    /// The file of a Unix socket: keep it as long as the sockets, it is removed with this.
+    pub file: Option<SocketFile>,
+}
+
+/// The file of a Unix socket that we bound; dropping this removes it, unless another server has put its own
+/// there meanwhile.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Device, inode, and when it was made (modified: nobody writes to a socket's file), for inodes are used again.
+type Identity = (u64, u64, SystemTime);
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino(), found.modified()?))
 }
 
 /// Why an address could not be bound.
@@ -49,12 +88,17 @@ impl fmt::Display for BindError {
                     "no permission for ports below 1024; choose a higher port, or give the program \
                      CAP_NET_BIND_SERVICE",
                 ),
-                _ => write!(f, "no permission ({error})"),
+                Address::Inet(_) => write!(f, "no permission ({error})"),
+                Address::Unix(_) => f.write_str(
+                    "no permission; this user needs write and search permission on the directory of that path",
+                ),
             },
             io::ErrorKind::AddrNotAvailable => {
                 f.write_str("this host does not have that address; use one that `ip addr` shows, or 0.0.0.0")
             }
-            io::ErrorKind::NotFound => f.write_str("the directory of that path does not exist"),
+            io::ErrorKind::NotFound => {
+                f.write_str("the directory of that path does not exist; make it with mkdir")
+            }
             io::ErrorKind::AlreadyExists => {
                 f.write_str("a file that is no socket is there already; move it away or choose another path")
             }
@@ -66,7 +110,8 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 impl Bound {
-    /// Binds `address` for `workers` workers.
+    /// Binds `address` for `workers` workers. Blocking, for start-up: an address that is taken is waited for,
+    /// for a quarter of a second.
     ///
     /// A Unix socket that nobody listens on any more is replaced; any other file there is left alone.
     ///
@@ -74,9 +119,18 @@ impl Bound {
     /// The cause and its remedy.
     pub fn new(address: &Address, workers: usize) -> Result<Self, BindError> {
         let failed = |error| BindError { address: address.clone(), error };
-        match address {
-            Address::Inet(addr) => bind_inet(*addr, workers).map_err(failed),
-            Address::Unix(path) => bind_unix(path, workers).map_err(failed),
+        let deadline = Instant::now() + RELEASED_WITHIN;
+        loop {
+            let bound = match address {
+                Address::Inet(addr) => bind_inet(*addr, workers),
+                Address::Unix(path) => bind_unix(path, workers),
+            };
+            match bound {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    thread::sleep(RETRY_EVERY);
+                }
+                bound => return bound.map_err(failed),
+            }
         }
     }
 }
@@ -91,26 +145,29 @@ fn bind_inet(addr: SocketAddr, workers: usize) -> io::Result<Bound> {
     for _ in 1..workers {
         sockets.push(ring::listen(addr)?);
     }
-    Ok(Bound { address: Address::Inet(addr), sockets })
+    Ok(Bound { address: Address::Inet(addr), sockets, file: None })
 }
 
-fn bind_unix(path: &PathBuf, workers: usize) -> io::Result<Bound> {
+fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
     if let Ok(found) = fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+        match UnixStream::connect(path) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            // Nobody listens any more. Anything else says nothing about whose it is.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            Err(error) => return Err(error),
         }
-        fs::remove_file(path)?;
     }
     let first = ring::listen_unix(path.as_os_str().as_bytes())?;
+    let file = Some(SocketFile::of(path)?);
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {
         sockets.push(first.try_clone()?);
     }
     sockets.push(first);
-    Ok(Bound { address: Address::Unix(path.clone()), sockets })
+    Ok(Bound { address: Address::Unix(path.to_owned()), sockets, file })
 }
 
 #[cfg(test)]
@@ -143,15 +200,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let address = Address::Unix(path.clone());
-        drop(Bound::new(&address, 2).unwrap());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let bound = Bound::new(&address, 2).expect("stale: nobody listens");
         let text = Bound::new(&address, 2).unwrap_err().to_string();
         assert!(text.contains("another program"), "{text}");
         drop(bound);
-        fs::remove_file(&path).unwrap();
+        assert!(!path.exists(), "the file goes with its socket");
         fs::write(&path, "precious").unwrap();
         let text = Bound::new(&address, 1).unwrap_err().to_string();
         assert!(text.contains("no socket"), "{text}");
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_successors_socket_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = Address::Unix(dir.path().join("s"));
+        let mut old = Bound::new(&address, 1).unwrap();
+        old.sockets.clear();
+        // File systems keep time in ticks of a few milliseconds.
+        thread::sleep(Duration::from_millis(20));
+        let new = Bound::new(&address, 1).expect("the old one listens no more");
+        drop(old);
+        assert!(dir.path().join("s").exists());
+        drop(new);
+        assert!(!dir.path().join("s").exists());
     }
 }

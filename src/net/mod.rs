@@ -4,4 +4,4 @@ mod address;
 mod listener;
 
 pub use self::address::{Address, AddressError};
-pub use self::listener::{BindError, Bound};
+pub use self::listener::{BindError, Bound, SocketFile};

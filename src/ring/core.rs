@@ -38,9 +38,9 @@ pub struct RingConfig {
     /// Buffers that one socket may hold unread before its receive is stopped and TCP pushes back on the
     /// peer. Default 4.
     pub held_buffers_max: u16,
-    /// Longest wait inside the kernel before the core parks in the executor. Default 1 ms: steady traffic
-    /// never pays for parking, and an idle core leaves the ring within a millisecond.
-    pub wait_max: Duration,
+    /// Period of the ring's alarm: a busy core lets the executor look at its own rings this often, a core
+    /// that was idle for one parks in the executor. Default 2 ms: steady traffic never pays for parking.
+    pub alarm_every: Duration,
 }
 
 impl Default for RingConfig {
@@ -51,7 +51,7 @@ impl Default for RingConfig {
             buffers: 512,
             buffer_bytes: 16 * 1024,
             held_buffers_max: 4,
-            wait_max: Duration::from_millis(1),
+            alarm_every: Duration::from_millis(2),
         }
     }
 }
@@ -89,12 +89,13 @@ pub(super) enum Kind {
     Op = 4,
     /// A send of the current batch: posts a completion only when it failed or fell short.
     Batch = 5,
+    Alarm = 6,
 }
 
 impl Kind {
     /// Whether exactly one final completion is certain to come, which `in_flight` counts.
     fn is_counted(data: u64) -> bool {
-        data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Batch as u64
+        [Kind::Accept, Kind::Recv, Kind::Send, Kind::Op].into_iter().any(|kind| data & 0xff == kind as u64)
     }
 }
 
@@ -158,7 +159,13 @@ pub(super) struct Inner {
     /// Operations that will still post a completion; the ring must not be freed before they have.
     pub(super) in_flight: usize,
     pub(super) park_timer: Option<u64>,
+    pub(super) alarm_armed: bool,
+    /// Set when the alarm fires, and when anything a task waits for happens; cleared by the driver.
+    pub(super) alarm_fired: bool,
+    pub(super) busy: bool,
+    /// Times that the kernel copies when it takes their entries.
     pub(super) park_timespec: Box<types::Timespec>,
+    alarm_timespec: Box<types::Timespec>,
     pub(super) stats: RingStats,
 }
 
@@ -221,7 +228,11 @@ impl Ring {
             next_generation: 0,
             in_flight: 0,
             park_timer: None,
+            alarm_armed: false,
+            alarm_fired: false,
+            busy: false,
             park_timespec: Box::new(types::Timespec::new()),
+            alarm_timespec: Box::new(timespec(config.alarm_every)),
             stats: RingStats::default(),
         };
         inner.uring.completion().disable_eventfd();
@@ -311,6 +322,11 @@ impl EnterFd {
     }
 }
 
+/// A duration in the kernel's form.
+pub(super) fn timespec(duration: Duration) -> types::Timespec {
+    types::Timespec::new().sec(duration.as_secs()).nsec(duration.subsec_nanos())
+}
+
 impl Inner {
     /// The next generation; 24 bits, as `user_data` carries them.
     pub(super) fn generation(&mut self) -> u32 {
@@ -375,6 +391,15 @@ impl Inner {
         }
     }
 
+    /// Sets the alarm, unless it is set.
+    fn arm_alarm(&mut self) {
+        if !self.alarm_armed {
+            self.alarm_armed = true;
+            let entry = opcode::Timeout::new(&raw const *self.alarm_timespec).build();
+            self.push(&entry.user_data(Kind::Alarm as u64));
+        }
+    }
+
     pub(super) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
         if self.spare_buffers.len() < SPARE_BUFFERS_MAX
             && (1..=SPARE_CAPACITY_MAX).contains(&buffer.capacity())
@@ -398,28 +423,27 @@ impl Inner {
 }
 
 impl Core {
-    /// One turn: submit and collect, waiting up to `wait` for the first completion; then settle sends, fire
-    /// timers and arm starved receives. Tells whether anything happened that a task may have waited for.
-    pub(super) fn turn(self: &Rc<Self>, wait: Option<Duration>) -> bool {
+    /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
+    /// kernel waits for something to happen, or for the alarm: a timeout per wait would set the clock's
+    /// hardware twice per request, which a virtual machine pays for dearly.
+    pub(super) fn turn(self: &Rc<Self>, wait: bool) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        match wait.filter(|_| !inner.batch_awaited) {
-            Some(wait) => {
-                let timespec = types::Timespec::new().nsec(wait.subsec_nanos()).sec(wait.as_secs());
-                inner.enter(1, Some(&timespec));
-            }
-            None => inner.enter(0, None),
+        if wait && !inner.batch_awaited {
+            inner.arm_alarm();
+            inner.enter(1, None);
+        } else {
+            inner.enter(0, None);
         }
         self.read_clock(inner);
-        let mut busy = self.collect(inner) > 0;
+        self.collect(inner);
         if inner.uring.submission().is_empty() {
-            busy |= inner.settle_batch();
+            inner.settle_batch();
         }
-        busy |= self.fire_timers(inner);
+        self.fire_timers(inner);
         if !inner.starved.is_empty() {
             inner.feed_starved(&self.pool);
         }
-        busy
     }
 
     fn read_clock(&self, inner: &mut Inner) {
@@ -429,17 +453,19 @@ impl Core {
         inner.tick = now.duration_since(inner.started).as_millis() as u64 / TICK_MS;
     }
 
-    fn collect(self: &Rc<Self>, inner: &mut Inner) -> usize {
+    fn collect(&self, inner: &mut Inner) {
         let mut completions = std::mem::take(&mut inner.completions);
         completions.extend(inner.uring.completion());
-        let collected = completions.len();
+        inner.stats.completions += completions.len() as u64;
         for completion in completions.drain(..) {
             let data = completion.user_data();
             let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
             if Kind::is_counted(data) && !cqueue::more(flags) {
                 inner.in_flight -= 1;
             }
+            inner.busy |= data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Alarm as u64;
             match data & 0xff {
+                k if k == Kind::Alarm as u64 => (inner.alarm_armed, inner.alarm_fired) = (false, true),
                 k if k == Kind::Recv as u64 => {
                     inner.handle_recv(&self.pool, &self.config, key, result, flags)
                 }
@@ -451,14 +477,12 @@ impl Core {
             }
         }
         inner.completions = completions;
-        inner.stats.completions += collected as u64;
-        collected
     }
 
-    fn fire_timers(&self, inner: &mut Inner) -> bool {
+    fn fire_timers(&self, inner: &mut Inner) {
         let mut fired = std::mem::take(&mut inner.fired);
         inner.wheel.advance(inner.tick, &mut fired);
-        let any = !fired.is_empty();
+        inner.busy |= !fired.is_empty();
         for (due, token) in fired.drain(..) {
             let key = Key::from_user_data(token);
             if token & 1 == 1 {
@@ -468,7 +492,6 @@ impl Core {
             }
         }
         inner.fired = fired;
-        any
     }
 }
 

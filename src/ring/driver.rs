@@ -3,11 +3,17 @@
 //!
 //! While busy it costs one `io_uring_enter` per turn, which both submits what the tasks queued and collects
 //! what happened. Before it waits in the kernel it makes sure that no other task is ready, by yielding until
-//! nobody else ran. Waiting is bounded (`RingConfig::wait_max`), because glommio's own rings are not looked
-//! at meanwhile. A wait that ends empty parks: the ring's eventfd is switched on by a store, one more turn
+//! nobody else ran. An alarm in the ring (`RingConfig::alarm_every`) ends waits, because glommio's own rings
+//! are not looked at meanwhile: when it rings on a busy core, glommio has its look; on a core where nothing
+//! happened since the last one, the driver parks: the ring's eventfd is switched on by a store, one more turn
 //! catches what came in between, and glommio sleeps on the eventfd with everything else it watches.
+//!
+//! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
+//! the first task of a round has run, which happens to a thread that was kept off its CPU meanwhile, it
+//! takes the round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and
+//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the executor go round once without sleeping.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use glommio::io::PollableFd;
@@ -38,11 +44,14 @@ impl Ring {
         let core = self.core.clone();
         let event = Event(core.inner.borrow().event.as_raw_fd());
         let event = PollableFd::new(event).expect("the driver runs on an executor");
+        let always = always_readable().expect("one more descriptor at start");
         while !core.stopping.get() {
-            let wait = others_are_idle().await.then_some(core.config.wait_max);
-            let busy = core.turn(wait);
-            if !busy && wait.is_some() && core.is_quiet() {
-                core.park(&event).await;
+            let idle = others_are_idle().await;
+            core.turn(idle);
+            match core.heed_alarm() {
+                Alarm::Silent => {}
+                Alarm::Busy => drop(always.readable().await),
+                Alarm::Quiet => core.park(&event).await,
             }
         }
     }
@@ -67,23 +76,43 @@ async fn others_are_idle() -> bool {
     false
 }
 
+/// What the alarm means.
+enum Alarm {
+    /// It has not rung.
+    Silent,
+    /// It rang, and something happened since the last time.
+    Busy,
+    /// It rang, and nothing happened.
+    Quiet,
+}
+
 impl Core {
-    /// Whether nothing is queued.
-    fn is_quiet(&self) -> bool {
-        self.inner.borrow_mut().uring.submission().is_empty()
+    /// Looks whether the alarm rang, and forgets that it did.
+    fn heed_alarm(&self) -> Alarm {
+        let mut inner = self.inner.borrow_mut();
+        if !std::mem::take(&mut inner.alarm_fired) {
+            return Alarm::Silent;
+        }
+        if std::mem::take(&mut inner.busy) || !inner.uring.submission().is_empty() {
+            Alarm::Busy
+        } else {
+            Alarm::Quiet
+        }
     }
 
     async fn park(self: &Rc<Self>, event: &PollableFd<Event>) {
         self.inner.borrow_mut().uring.completion().enable_eventfd();
         self.arm_park_timer();
         // What completed before the eventfd was on did not signal it.
-        let busy = self.turn(None);
-        if !busy && self.is_quiet() && !self.stopping.get() {
-            {
-                let mut inner = self.inner.borrow_mut();
-                inner.stats.parks += 1;
-                inner.parked = true;
-            }
+        self.turn(false);
+        let sleeps = {
+            let mut inner = self.inner.borrow_mut();
+            let quiet = !inner.busy && inner.uring.submission().is_empty() && !self.stopping.get();
+            inner.stats.parks += u64::from(quiet);
+            inner.parked = quiet;
+            quiet
+        };
+        if sleeps {
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
@@ -107,4 +136,11 @@ impl Core {
         let entry = opcode::Timeout::new(&raw const *inner.park_timespec).build();
         inner.push(&entry.user_data(Kind::Ignore as u64));
     }
+}
+
+/// A descriptor that never makes anybody wait.
+fn always_readable() -> std::io::Result<PollableFd<OwnedFd>> {
+    let event = sys::eventfd(true)?;
+    sys::signal_event(event.as_raw_fd());
+    PollableFd::new(event).map_err(std::io::Error::other)
 }

@@ -65,6 +65,18 @@ pub enum ReadNow {
     Wait,
 }
 
+/// What [`File::send_now`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SendNow {
+    /// The socket took this many bytes; fewer than asked for when it is full, 0 at the end of the file.
+    Sent(usize),
+    /// Not all of it is in the page cache: use [`File::read_at`].
+    Wait,
+    /// The kernel or the file system cannot tell what is cached, or cannot send from it: use
+    /// [`File::read_now`].
+    Unsupported,
+}
+
 /// An open file.
 pub struct File {
     core: Rc<Core>,
@@ -153,6 +165,33 @@ impl File {
                 }
                 error => Err(error),
             },
+        }
+    }
+
+    /// Sends up to `len` bytes at `offset` from the page cache to a socket without copying them (sendfile(2)),
+    /// if all of them are there (cachestat(2), Linux 6.5). The socket must be non-blocking
+    /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)) and have no send in progress.
+    ///
+    /// # Errors
+    /// The kernel's; `WouldBlock` when the socket is full.
+    pub fn send_now(&self, socket: &super::Socket, offset: u64, len: usize) -> io::Result<SendNow> {
+        match sys::is_cached(self.fd.as_raw_fd(), offset, len as u64) {
+            Some(true) => {}
+            Some(false) => return Ok(SendNow::Wait),
+            None => return Ok(SendNow::Unsupported),
+        }
+        let mut at = offset as libc::off_t;
+        // SAFETY: the offset lives across the call; both descriptors are open.
+        let sent = unsafe { libc::sendfile(socket.as_raw_fd(), self.fd.as_raw_fd(), &raw mut at, len) };
+        if sent >= 0 {
+            socket.note_sent(sent as u64);
+            return Ok(SendNow::Sent(sent as usize));
+        }
+        match io::Error::last_os_error() {
+            error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                Ok(SendNow::Unsupported)
+            }
+            error => Err(error),
         }
     }
 

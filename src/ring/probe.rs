@@ -9,6 +9,9 @@ use io_uring::{IoUring, Probe as KernelProbe, opcode};
 /// The oldest kernel that has everything the engine uses: DEFER_TASKRUN came with 6.1.
 pub const KERNEL_MIN: (u32, u32) = (6, 1);
 
+/// The executor refuses to start below this RLIMIT_MEMLOCK (soft), whatever the kernel would say.
+pub const LOCKED_BYTES_MIN: u64 = 512 * 1024;
+
 /// Why a ring could not be made.
 #[derive(Debug)]
 pub enum SetupError {
@@ -88,13 +91,15 @@ impl fmt::Display for SetupError {
             ),
             Self::Filtered { error } => write!(
                 f,
-                "the io_uring system calls are blocked ({error}); in a container, run it with the profile \
-                 scripts/seccomp-quoit.json (docker run --security-opt seccomp=scripts/seccomp-quoit.json)"
+                "the io_uring system calls are blocked ({error}), by a seccomp filter as a rule; in a \
+                 container, run it with the profile that allows them: docker run --security-opt \
+                 seccomp=scripts/seccomp-quoit.json"
             ),
             Self::LockedMemory { limit } => write!(
                 f,
-                "the limit on locked memory is {limit} bytes and each worker needs about 1 MiB; raise it with \
-                 ulimit -l, LimitMEMLOCK= in systemd, or --ulimit memlock=-1 in docker"
+                "the limit on locked memory is {} KiB, too little for the workers' rings: 1 MiB for each is \
+                 plenty; raise it with ulimit -l, LimitMEMLOCK= in systemd, or --ulimit memlock=-1 in docker",
+                limit / 1024
             ),
             Self::Descriptors { limit } => write!(
                 f,
@@ -110,6 +115,19 @@ impl fmt::Display for SetupError {
 }
 
 impl std::error::Error for SetupError {}
+
+/// Whether a worker could start here: makes a small ring and frees it. Meant to be asked before anything else
+/// is set up, because the executor's own rings meet the same refusals and explain them less well.
+///
+/// # Errors
+/// What is refused, and the remedy.
+pub fn check() -> Result<(), SetupError> {
+    let limit = super::sys::locked_memory_limit();
+    if limit < LOCKED_BYTES_MIN {
+        return Err(SetupError::LockedMemory { limit });
+    }
+    build(8, 16).map(drop)
+}
 
 /// Builds the ring, and checks that every operation we use exists.
 pub(super) fn build(submissions: u32, completions: u32) -> Result<IoUring, SetupError> {

@@ -259,8 +259,8 @@ impl Inner {
             }
             (0, None) => slot.rx_end = RecvEnd::Eof,
             (error, None) if error == -libc::ENOBUFS => return self.starve(key),
-            // Ours, or a signal: whoever still reads arms it again.
-            (error, None) if -error == libc::ECANCELED || -error == libc::EINTR => {}
+            // Ours, a signal, or armed while direct calls must not wait: whoever still reads arms it again.
+            (error, None) if matches!(-error, libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
             (error, None) => slot.rx_end = RecvEnd::Failed(-error),
         }
         let stop = !ended
@@ -398,11 +398,10 @@ impl Inner {
 
     /// After everything queued was submitted and every completion seen: batch sends that did not fail are
     /// done.
-    /// Tells whether there were any.
-    pub(super) fn settle_batch(&mut self) -> bool {
+    pub(super) fn settle_batch(&mut self) {
         self.batch_awaited = false;
         if self.batch.is_empty() {
-            return false;
+            return;
         }
         let mut batch = std::mem::take(&mut self.batch);
         for key in batch.drain(..) {
@@ -416,7 +415,7 @@ impl Inner {
             self.finish_send(key, 0);
         }
         self.batch = batch;
-        true
+        self.busy = true;
     }
 
     /// Frees a slot whose handle is gone, once the kernel has nothing left to say about it.
@@ -735,6 +734,24 @@ impl Socket {
         }
         slot.sent += sent as u64;
         Ok(sent as usize)
+    }
+
+    /// Makes direct calls on the socket fail instead of wait, for [`File::send_now`](super::File::send_now).
+    /// Switch it off again before anything else is sent: ring operations would fail too.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        sys::set_nonblocking(self.fd, nonblocking)
+    }
+
+    pub(super) fn as_raw_fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// Counts bytes that went to the kernel by a direct call.
+    pub(super) fn note_sent(&self, bytes: u64) {
+        self.core.inner.borrow_mut().held(self.key).sent += bytes;
     }
 
     /// Waits until the peer has made room for more.

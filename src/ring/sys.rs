@@ -185,6 +185,29 @@ pub(super) fn unacknowledged(fd: RawFd) -> u64 {
     if result < 0 { 0 } else { bytes.max(0) as u64 }
 }
 
+/// Whether all pages of a part of a file are in the page cache; `None` when the kernel cannot tell
+/// (cachestat(2) came with Linux 6.5).
+pub(super) fn is_cached(fd: RawFd, offset: u64, len: u64) -> Option<bool> {
+    const CACHESTAT: libc::c_long = 451;
+    const PAGE: u64 = 4096;
+    // struct cachestat: nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted.
+    let (range, mut pages) = ([offset, len], [0u64; 5]);
+    // SAFETY: the kernel reads the range (two u64) and writes the five u64 of struct cachestat; both live
+    // across the call.
+    let result = unsafe { libc::syscall(CACHESTAT, fd, &raw const range, &raw mut pages, 0) };
+    let wanted = (offset + len).div_ceil(PAGE) - offset / PAGE;
+    (result == 0).then_some(pages[0] >= wanted)
+}
+
+/// Sets or clears O_NONBLOCK.
+pub(super) fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    let flags = if nonblocking { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).map(drop)
+}
+
 /// Shuts down both directions, or writing alone.
 pub(super) fn shutdown(fd: RawFd, how: libc::c_int) {
     // SAFETY: no memory is passed. A socket that is gone already answers ENOTCONN, which changes nothing.

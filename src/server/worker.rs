@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 
 use super::accept;
 use super::limits::Limits;
@@ -19,9 +19,12 @@ use crate::observe::{Counters, Totals};
 use crate::ring::{Ring, SetupError, sys};
 use crate::service::Service;
 
-/// How often glommio looks at its own rings while the core is busy. They carry foreign wake-ups and blocking
-/// work, never requests; shorter would cost the request path, longer would delay those.
-const PREEMPT_EVERY: Duration = Duration::from_millis(2);
+/// glommio's preemption timer. Not used as such: the ring's driver says why, and what it does instead.
+const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
+
+/// Bytes of registered buffers for glommio's own file reads, which nothing here uses: the least it takes. Its
+/// default of 10 MiB would be resident and pinned on every core.
+const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 
 /// Bytes of a large file that move per step. Half of a typical second-level cache, so that what was just
 /// read is still there when it is sent.
@@ -113,6 +116,7 @@ where
     let handle = LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
         .name(&format!("quoit-{}", plan.index))
         .preempt_timer(PREEMPT_EVERY)
+        .io_memory(EXECUTOR_IO_BYTES)
         .spawn(move || async move {
             match Ring::new(plan.ring.clone()) {
                 Ok(ring) => {
@@ -130,22 +134,23 @@ where
     match starting.recv() {
         Ok(Ok(())) => Ok(handle),
         Ok(Err(error)) => Err(error),
-        Err(mpsc::RecvError) => Err(StartError::Executor(match handle.join() {
-            Ok(_) => "it ended at once".to_owned(),
-            Err(error) => error.to_string(),
-        })),
+        Err(mpsc::RecvError) => Err(match handle.join() {
+            Ok(_) => StartError::Executor("it ended at once".to_owned()),
+            Err(error) => executor_error(&error),
+        }),
     }
 }
 
 /// glommio makes rings of its own, which meet the same refusals.
-fn executor_error(error: &glommio::GlommioError<()>) -> StartError {
+fn executor_error<T: fmt::Debug>(error: &GlommioError<T>) -> StartError {
     match error {
-        glommio::GlommioError::IoError(io) => {
-            let io = io
-                .raw_os_error()
-                .map_or_else(|| std::io::Error::other(io.to_string()), std::io::Error::from_raw_os_error);
-            StartError::Ring(SetupError::from_io("the executor's rings", io))
-        }
+        GlommioError::IoError(io) => match io.raw_os_error() {
+            Some(code) => {
+                let io = std::io::Error::from_raw_os_error(code);
+                StartError::Ring(SetupError::from_io("the executor's rings", io))
+            }
+            None => StartError::Executor(io.to_string()),
+        },
         other => StartError::Executor(other.to_string()),
     }
 }

@@ -12,11 +12,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
-use crate::net::{Address, BindError, Bound};
+use crate::net::{Address, BindError, Bound, SocketFile};
 use crate::observe::{Totals, log};
-use crate::ring::{RingConfig, sys};
+use crate::ring::{self, RingConfig, sys};
 use crate::server::{self, CoreContext, Limits, Phase, Plan, Shared, StartError};
 use crate::service::Service;
+
+/// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
+/// with some over for connections and files. Fewer and it would start only to refuse everybody.
+const DESCRIPTORS_MIN: u64 = 16;
+const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
 
 /// A server to be run: where to listen, on which cores, within which limits.
 ///
@@ -40,8 +45,8 @@ pub struct Server {
     quiet: bool,
 }
 
-/// Why a server could not start, or did not end well.
-#[derive(Debug)]
+/// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy: `Debug`
+/// writes what `Display` does.
 pub enum RunError {
     /// An address could not be bound.
     Bind(BindError),
@@ -49,6 +54,13 @@ pub enum RunError {
     Cores(CoreError),
     /// A worker could not start.
     Start(StartError),
+    /// The limit on descriptors is too low for the workers alone.
+    Descriptors {
+        /// RLIMIT_NOFILE.
+        limit: u64,
+        /// What this many workers need to serve anybody.
+        needed: u64,
+    },
     /// Signals could not be listened to, or descriptors ran out before the start.
     System(std::io::Error),
     /// A worker ended by itself.
@@ -61,9 +73,20 @@ impl fmt::Display for RunError {
             Self::Bind(error) => error.fmt(f),
             Self::Cores(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
+            Self::Descriptors { limit, needed } => write!(
+                f,
+                "the limit on file descriptors is {limit} and this many workers need {needed} before the first \
+                 connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
+            ),
             Self::System(error) => write!(f, "the system refused a basic resource at start: {error}"),
             Self::WorkerLost(text) => write!(f, "a worker ended unexpectedly: {text}"),
         }
+    }
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -123,8 +146,9 @@ impl Server {
     {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
+        let cpus = self.check()?;
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::System)?;
-        let running = self.start(make)?;
+        let running = self.start_on(cpus, make)?;
 
         let (events, inbox) = mpsc::channel();
         let signal_events = events.clone();
@@ -147,7 +171,27 @@ impl Server {
         S: Service,
         M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
     {
+        let cpus = self.check()?;
+        self.start_on(cpus, make)
+    }
+
+    /// Whether this process may have what the workers need; the CPU of each.
+    fn check(&self) -> Result<Vec<usize>, RunError> {
         let cpus = choose(self.workers, self.cpus.as_deref()).map_err(RunError::Cores)?;
+        let needed = DESCRIPTORS_MIN + DESCRIPTORS_PER_WORKER_MIN * cpus.len() as u64;
+        let (limit, _) = sys::descriptor_limit();
+        if limit < needed {
+            return Err(RunError::Descriptors { limit, needed });
+        }
+        ring::check().map_err(|error| RunError::Start(StartError::Ring(error)))?;
+        Ok(cpus)
+    }
+
+    fn start_on<S, M>(self, cpus: Vec<usize>, make: M) -> Result<Running, RunError>
+    where
+        S: Service,
+        M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
+    {
         let mut addresses = self.addresses;
         if addresses.is_empty() {
             addresses.push(Address::Inet(([127, 0, 0, 1], 8080).into()));
@@ -177,8 +221,8 @@ impl Server {
                 }
             }
         }
-        let addresses = bound.into_iter().map(|bound| bound.address).collect();
-        Ok(Running { addresses, cpus, shared, workers, quiet: self.quiet })
+        let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
+        Ok(Running { addresses, cpus, shared, workers, quiet: self.quiet, _files: files })
     }
 }
 
@@ -189,6 +233,8 @@ pub struct Running {
     shared: Arc<Shared>,
     workers: Vec<ExecutorJoinHandle<Totals>>,
     quiet: bool,
+    /// Go with us, so that the next start finds a clean place.
+    _files: Vec<Option<SocketFile>>,
 }
 
 enum Event {
@@ -212,7 +258,6 @@ impl Running {
         for worker in self.workers {
             totals += worker.join().map_err(|error| RunError::WorkerLost(error.to_string()))?;
         }
-        remove_unix_paths(&self.addresses);
         Ok(totals)
     }
 
@@ -253,7 +298,6 @@ impl Running {
                 Err(mpsc::RecvError) => break,
             }
         }
-        remove_unix_paths(&self.addresses);
         if !self.quiet {
             log::line(format_args!(
                 "stopped after {} requests on {} connections ({} refused, {} too slow, {} over capacity, {} panics)",
@@ -275,13 +319,4 @@ fn announce(addresses: &[Address], cpus: &[usize]) {
     let plural = if cpus.len() == 1 { "" } else { "s" };
     log::line(format_args!("serving on {}", list.join(", ")));
     log::line(format_args!("{} worker{plural} on CPU {}; stop with Ctrl-C", cpus.len(), cpus.join(", ")));
-}
-
-/// Our sockets' files go with us, so that the next start finds a clean place.
-fn remove_unix_paths(addresses: &[Address]) {
-    for address in addresses {
-        if let Address::Unix(path) = address {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }

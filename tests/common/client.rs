@@ -172,10 +172,16 @@ impl Client {
         assert!(outcome.is_err(), "said or ended something: {:?}", self.input.escape_ascii().to_string());
     }
 
-    /// Receives at most `bytes` more, to be looked at later.
+    /// Receives at most `bytes` more, to be looked at later: how many.
+    ///
+    /// # Errors
+    /// Nothing came in time, or the connection ended.
     pub(crate) fn fill_some(&mut self, bytes: usize) -> io::Result<usize> {
         let mut buffer = vec![0; bytes];
         let length = self.stream.read(&mut buffer)?;
+        if length == 0 && bytes > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.input.extend_from_slice(&buffer[..length]);
         Ok(length)
     }

@@ -25,7 +25,7 @@ fn refuses(addr: std::net::SocketAddr) {
 }
 
 fn long_drain() -> Limits {
-    Limits { drain_timeout: Duration::from_secs(60), ..lenient() }
+    Limits { drain_timeout: Duration::from_secs(20), ..lenient() }
 }
 
 #[test]

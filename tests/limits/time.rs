@@ -257,7 +257,7 @@ fn a_file_that_moves_may_take_as_long_as_it_likes() {
 #[test]
 fn pipelining_without_reading_is_given_up() {
     let server = serve(short_stall(), Lab::default());
-    let mut client = Client::connect_narrow(server.addr, 16 * 1024);
+    let client = Client::connect_narrow(server.addr, 16 * 1024);
     let began = Instant::now();
     let mut sender = client.sender();
     let flooding = thread::spawn(move || {

@@ -3,8 +3,8 @@
 //!
 //! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps
 //! httparse leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that
-//! straddles reads is gathered first. A head that repeats the one before to the byte is recognised as that
-//! one. Whatever does not come out clean is read again by the strict `scan`, which names the reason.
+//! straddles reads is gathered first. Whatever does not come out clean is read again by the strict `scan`,
+//! which names the reason.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -56,8 +56,7 @@ impl RequestDecoder {
 
     /// Takes what was received. Pass the same limits during one head.
     ///
-    /// On `Complete`, `head` is filled; otherwise its content means nothing. Leave the last request's
-    /// content in it: a repeated request costs a comparison then, and no parsing.
+    /// On `Complete`, `head` is filled; otherwise its content means nothing.
     ///
     /// # Errors
     /// The first misdeed in the order of the bytes; or, when every line is well formed, the first
@@ -122,9 +121,6 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
     let view = &bytes[skipped..];
     let view = &view[..view.len().min(usize::from(limits.head_bytes_max))];
 
-    if head.is_repeated_by(view) && is_within(head, limits) {
-        return Ok(Some(skipped + head.len_bytes()));
-    }
     let mut table = [const { MaybeUninit::uninit() }; TABLE_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(view, &mut table[..usize::from(limits.fields_max)]);
@@ -142,14 +138,6 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
         Seen::Part => Ok(None),
         Seen::Whole => Err(doubt),
     }
-}
-
-/// Whether a head that was accepted once, perhaps under other limits, is within these.
-#[inline]
-fn is_within(head: &RequestHead, limits: &HeadLimits) -> bool {
-    head.len_bytes() <= usize::from(limits.head_bytes_max)
-        && head.line_bytes() <= usize::from(limits.request_line_bytes_max)
-        && head.fields().len() <= usize::from(limits.fields_max)
 }
 
 /// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, target

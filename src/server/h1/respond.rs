@@ -19,12 +19,15 @@ use crate::http::h1::{
     write_head, write_last_chunk,
 };
 use crate::observe::log;
-use crate::ring::{File, Payload, ReadNow, yield_now};
+use crate::ring::{File, Payload, ReadNow, SendNow, yield_now};
 use crate::server::worker::Worker;
 use crate::service::{Body, Response, Service, StreamBody};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a file that are sent in one step without a copy; between steps others have their turn.
+const DIRECT_BYTES: usize = 1024 * 1024;
 
 /// Bytes of a file that are read at once when the disk has to be waited for.
 const COLD_READ_BYTES: usize = 128 * 1024;
@@ -83,6 +86,8 @@ pub(super) async fn write<S: Service>(
     sent.map(|()| written.connection).map_err(|error| BrokenOff { error, is_until_close })
 }
 
+/// Sends a range of a file. Pages in the cache go to the socket without a copy; where the kernel cannot do
+/// that they go through the core's scratch buffer; what is not in the cache is read by the ring.
 async fn write_file<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -91,8 +96,13 @@ async fn write_file<S: Service>(
 ) -> io::Result<()> {
     wire.push_output().await?;
     wire.ready().await?;
+    let mut direct = Direct::begin(wire)?;
     while !range.is_empty() {
-        match send_cached(worker, wire, file, &range)? {
+        let step = match direct.send(wire, file, &range)? {
+            Step::Unsupported => send_copied(worker, wire, file, &range)?,
+            step => step,
+        };
+        match step {
             Step::Sent(sent) => {
                 range.start += sent as u64;
                 yield_now().await;
@@ -101,20 +111,21 @@ async fn write_file<S: Service>(
                 range.start += sent as u64;
                 writable(wire).await?;
             }
-            Step::DiskSlow => {
+            Step::DiskSlow | Step::Unsupported => {
+                direct.pause(wire)?;
                 let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
-                let piece = file.read_at(Vec::with_capacity(room), range.start).await?;
+                let mut piece = file.read_at(Vec::with_capacity(room), range.start).await?;
                 if piece.is_empty() {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                let keep = piece.len().min(room);
-                range.start += keep as u64;
-                wire.socket().start_send(Payload::Shared(Bytes::from(piece).slice(..keep)));
+                piece.truncate(room);
+                range.start += piece.len() as u64;
+                wire.socket().start_send(Payload::Shared(Bytes::from(piece)));
                 wire.ready().await?;
             }
         }
     }
-    Ok(())
+    direct.pause(wire)
 }
 
 /// How far one step of a file got.
@@ -122,11 +133,59 @@ enum Step {
     Sent(usize),
     PeerSlow(usize),
     DiskSlow,
+    Unsupported,
 }
 
-/// Moves one piece from the page cache to the socket. What the peer has no room for is not kept: it is read
-/// again when there is room.
-fn send_cached<S: Service>(
+/// Sending pages straight from the cache, and the socket's mode that it needs.
+struct Direct {
+    supported: bool,
+    nonblocking: bool,
+}
+
+impl Direct {
+    fn begin(wire: &Wire) -> io::Result<Self> {
+        wire.socket().set_nonblocking(true)?;
+        Ok(Self { supported: true, nonblocking: true })
+    }
+
+    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>) -> io::Result<Step> {
+        if !self.supported {
+            return Ok(Step::Unsupported);
+        }
+        if !self.nonblocking {
+            wire.socket().set_nonblocking(true)?;
+            self.nonblocking = true;
+        }
+        let want = DIRECT_BYTES.min(usize::try_from(range.end - range.start).unwrap_or(DIRECT_BYTES));
+        match file.send_now(wire.socket(), range.start, want) {
+            // The file is shorter than when the head was written: the client must see that this is not all.
+            Ok(SendNow::Sent(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(SendNow::Sent(sent)) if sent == want => Ok(Step::Sent(sent)),
+            Ok(SendNow::Sent(sent)) => Ok(Step::PeerSlow(sent)),
+            Ok(SendNow::Wait) => Ok(Step::DiskSlow),
+            Ok(SendNow::Unsupported) => {
+                self.supported = false;
+                Ok(Step::Unsupported)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Before anything but a direct call: ring operations on a non-blocking socket fail instead of waiting.
+    fn pause(&mut self, wire: &Wire) -> io::Result<()> {
+        if self.nonblocking {
+            wire.socket().set_nonblocking(false)?;
+            self.nonblocking = false;
+        }
+        Ok(())
+    }
+}
+
+/// Moves one piece from the page cache to the socket through the scratch buffer. What the peer has no room
+/// for is not kept: it is read again when there is room.
+fn send_copied<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
     file: &File,
@@ -136,7 +195,6 @@ fn send_cached<S: Service>(
     let left = range.end - range.start;
     let want = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let read = match file.read_now(&mut scratch[..want], range.start)? {
-        // The file is shorter than when the head was written: the client must see that this is not all.
         ReadNow::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
         ReadNow::Bytes(read) => read,
         ReadNow::Wait => return Ok(Step::DiskSlow),
