@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_millis(100);
 /// Connections over capacity that are answered at the same time; beyond them the answer is a reset.
 const REFUSALS_MAX: usize = 64;
 
-/// Time to read a request that is about to be refused.
+/// Time for a connection over capacity to say what it wants and to read that it cannot have it.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
@@ -90,12 +90,16 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
     }
 }
 
-/// Reads what the client says, so that closing does not reset the answer away, and answers 503.
+/// Answers 503, and reads what the client says until it has heard that: closing before would reset the answer
+/// away.
 async fn refuse(socket: Socket) {
     socket.set_deadline(Some(REFUSAL_TIMEOUT));
     if matches!(socket.recv().await, Ok(Some(_))) {
-        socket.start_last_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
-        let _ = socket.flush().await;
+        socket.start_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
+        if socket.flush().await.is_ok() {
+            socket.shutdown_write();
+            while let Ok(Some(_)) = socket.recv().await {}
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 
@@ -173,16 +172,32 @@ impl Client {
         assert!(outcome.is_err(), "said or ended something: {:?}", self.input.escape_ascii().to_string());
     }
 
-    /// Reads at most `bytes` of what is there and sets them aside; how many, 0 at the end.
-    pub(crate) fn read_some(&mut self, bytes: usize) -> usize {
-        if self.input.is_empty() {
-            let mut buffer = vec![0; bytes];
-            return self.stream.read(&mut buffer).unwrap_or(0);
+    /// Receives at most `bytes` more, to be looked at later: how many.
+    ///
+    /// # Errors
+    /// Nothing came in time, or the connection ended.
+    pub(crate) fn fill_some(&mut self, bytes: usize) -> io::Result<usize> {
+        let mut buffer = vec![0; bytes];
+        let length = self.stream.read(&mut buffer)?;
+        if length == 0 && bytes > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let taken = bytes.min(self.input.len());
-        self.input.drain(..taken);
-        taken
+        self.input.extend_from_slice(&buffer[..length]);
+        Ok(length)
     }
+
+    /// Waits no longer than this for input from now on.
+    pub(crate) fn limit_wait(&self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+    }
+
+    /// The error that the connection has met, without reading anything: a reset shows here first.
+    pub(crate) fn error(&self) -> Option<io::Error> {
+        self.stream.take_error().unwrap()
+    }
+
+    /// Closes in order.
+    pub(crate) fn close(self) {}
 
     /// Receives more. False at the end.
     ///
@@ -211,13 +226,4 @@ impl Client {
     pub(crate) fn local(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }
-}
-
-/// Sends `bytes` again and again, `pause` apart, until the server hangs up; how long that took.
-pub(crate) fn drip(client: &mut Client, bytes: &[u8], pause: Duration) -> Duration {
-    let began = Instant::now();
-    while client.try_send(bytes).is_ok() && began.elapsed() < PATIENCE {
-        thread::sleep(pause);
-    }
-    began.elapsed()
 }

@@ -14,7 +14,7 @@ use quoit::net::Address;
 use quoit::observe::Totals;
 use quoit::server::{CoreContext, Limits};
 use quoit::service::Service;
-use quoit::{Running, Server};
+use quoit::{RunError, Running, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
@@ -28,6 +28,9 @@ pub(crate) fn lenient() -> Limits {
         ..Limits::default()
     }
 }
+
+/// Longest wait for the end of a server, whose drain may take a while.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server in this process.
 pub(crate) struct Hosted {
@@ -68,16 +71,29 @@ impl Hosted {
     /// Drains and stops; what was counted.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Totals {
-        self.running.take().expect("stopped once").stop().expect("no worker was lost")
+        match stop(self.running.take().expect("stopped once")) {
+            Some(totals) => totals.expect("no worker was lost"),
+            None => panic!("the server does not stop"),
+        }
     }
+}
+
+/// `None` when it takes too long; whoever drains for longer than this waits in a thread of its own.
+fn stop(running: Running) -> Option<Result<Totals, RunError>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(running.stop()));
+    receiver.recv_timeout(STOPS_WITHIN).ok()
 }
 
 impl Drop for Hosted {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            let stopped = running.stop();
+            let stopped = stop(running);
             // A panic of the test itself says more.
-            assert!(stopped.is_ok() || thread::panicking(), "a worker was lost");
+            assert!(
+                matches!(stopped, Some(Ok(_))) || thread::panicking(),
+                "the server does not stop in order"
+            );
         }
     }
 }

@@ -19,6 +19,16 @@ pub(crate) struct Lab {
     pub(crate) gate: Arc<AtomicBool>,
     /// Calls so far.
     pub(crate) calls: Arc<AtomicUsize>,
+    /// Futures of `/hold`, which never ends by itself, that were dropped so far.
+    pub(crate) dropped: Arc<AtomicUsize>,
+}
+
+struct CountDrop(Arc<AtomicUsize>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Lab {
@@ -38,6 +48,19 @@ impl Service for Lab {
             "n" => Response::text(argument.to_owned()),
             "bytes" => Response::new(Status::OK).with_body(Body::Bytes(pattern(number(argument)).into())),
             "reflect" | "*" => reflect(&request),
+            "wait" => {
+                glommio::timer::sleep(Duration::from_millis(number(argument) as u64)).await;
+                Response::text("waited")
+            }
+            "later" => {
+                glommio::timer::sleep(Duration::from_millis(number(argument) as u64)).await;
+                count(&mut request).await
+            }
+            "panic" => panic!("a handler panics, as the test wants it to"),
+            "hold" => {
+                let _dropped = CountDrop(self.dropped.clone());
+                std::future::pending::<Response>().await
+            }
             "closing" => Response::text("bye").closing(),
             "gate" => {
                 while !self.gate.load(Ordering::Relaxed) {
@@ -82,8 +105,8 @@ async fn count(request: &mut Request) -> Response {
     Response::text(format!("{length} bytes"))
 }
 
-/// A body that comes as a script says: `=N` announces N bytes, `N` is a piece of N bytes, `!` an error, `~`
-/// a piece that has to be waited for, `p` a panic.
+/// A body that comes as a script says: `=N` announces N bytes, `N` is a piece of N bytes, `!` an error, `p` a
+/// panic, `wN` a wait of N milliseconds and `~` a short one.
 struct Pieces {
     length: Option<u64>,
     steps: VecDeque<String>,
@@ -100,6 +123,11 @@ impl Pieces {
         }
         Self { length, steps, wait: None }
     }
+
+    fn wait(&mut self, milliseconds: usize, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.wait = Some(glommio::timer::Timer::new(Duration::from_millis(milliseconds as u64)));
+        self.poll_next(cx)
+    }
 }
 
 impl StreamBody for Pieces {
@@ -114,10 +142,8 @@ impl StreamBody for Pieces {
         match step.as_str() {
             "!" => Poll::Ready(Some(Err(BodyError::Disconnected))),
             "p" => panic!("a body panics, as the test wants it to"),
-            "~" => {
-                self.wait = Some(glommio::timer::Timer::new(Duration::from_millis(20)));
-                self.poll_next(cx)
-            }
+            "~" => self.wait(20, cx),
+            step if step.starts_with('w') => self.wait(number(&step[1..]), cx),
             length => Poll::Ready(Some(Ok(vec![b'x'; number(length)].into()))),
         }
     }

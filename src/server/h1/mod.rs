@@ -46,13 +46,15 @@ enum NoRequest {
     Closed,
     /// The client took too long within a head.
     HeadTimedOut,
+    /// The client does not take the responses to earlier requests.
+    Stalled,
     Refused(RequestError),
     Failed,
 }
 
 impl From<io::Error> for NoRequest {
-    fn from(_: io::Error) -> Self {
-        Self::Failed
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut { Self::Stalled } else { Self::Failed }
     }
 }
 
@@ -63,16 +65,18 @@ pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, socket: Socket) {
     let result = match end {
         End::Close if !wire.has_unread() => wire.finish().await,
         End::Close | End::Linger => Box::pin(wire.linger()).await,
-        End::Abort => {
-            // Only a handler that keeps the request's body elsewhere still holds it; then the close has to do.
-            if let Some(wire) = Rc::into_inner(wire) {
-                wire.reset();
-            }
-            Ok(())
-        }
+        End::Abort => return reset(wire),
     };
     if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
+        reset(wire);
+    }
+}
+
+fn reset(wire: Rc<Wire>) {
+    // Only a handler that keeps the request's body elsewhere still holds it; then the close has to do.
+    if let Some(wire) = Rc::into_inner(wire) {
+        wire.reset();
     }
 }
 
@@ -83,6 +87,10 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Ok(head) => head,
             Err(NoRequest::Closed) => return End::Close,
             Err(NoRequest::Failed) => return End::Abort,
+            Err(NoRequest::Stalled) => {
+                worker.counters.timed_out.bump();
+                return End::Abort;
+            }
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
                 let detail = "the request head did not arrive in time";
@@ -168,6 +176,7 @@ async fn next_head<S: Service>(
             Ok(true) => {}
             Ok(false) => return Err(NoRequest::Closed),
             Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(NoRequest::Failed),
+            Err(_) if wire.socket().is_sending() => return Err(NoRequest::Stalled),
             Err(_) if decoder.is_idle() => return Err(NoRequest::Closed),
             Err(_) => return Err(NoRequest::HeadTimedOut),
         }
@@ -176,7 +185,8 @@ async fn next_head<S: Service>(
 
 /// Calls the service. `None` when the client went away meanwhile; the handler is dropped then.
 async fn answer<S: Service>(worker: &Worker<S>, wire: &Wire, request: Request) -> Option<Response> {
-    let mut call = pin!(worker.service.call(request));
+    // Called within the poll, for a handler may panic before there is a future.
+    let mut call = pin!(async { worker.service.call(request).await });
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
         Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
         Ok(Poll::Pending) => poll_meanwhile(wire, cx),

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -17,6 +18,7 @@ use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
     write_head, write_last_chunk,
 };
+use crate::observe::log;
 use crate::ring::{File, Payload, ReadNow, SendNow, yield_now};
 use crate::server::worker::Worker;
 use crate::service::{Body, Response, Service, StreamBody};
@@ -78,7 +80,7 @@ pub(super) async fn write<S: Service>(
             wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
         }),
         Body::File(file, range) => Box::pin(write_file(worker, wire, &file, range)).await,
-        Body::Stream(stream) => Box::pin(write_stream(wire, stream, written.body)).await,
+        Body::Stream(stream) => Box::pin(write_stream(worker, wire, stream, written.body)).await,
     };
     let is_until_close = written.body == BodyCoding::UntilClose;
     sent.map(|()| written.connection).map_err(|error| BrokenOff { error, is_until_close })
@@ -218,15 +220,25 @@ async fn writable(wire: &Wire) -> io::Result<()> {
     }
 }
 
-async fn write_stream(wire: &Wire, mut stream: Box<dyn StreamBody>, coding: BodyCoding) -> io::Result<()> {
+async fn write_stream<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    mut stream: Box<dyn StreamBody>,
+    coding: BodyCoding,
+) -> io::Result<()> {
     let mut owed = match coding {
         BodyCoding::Known(length) => Some(length),
         BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
     };
     loop {
-        let piece = poll_fn(|cx| match stream.poll_next(cx) {
-            Poll::Ready(piece) => Poll::Ready(Ok(piece)),
-            Poll::Pending => match wire.poll_push(cx) {
+        let piece = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx))) {
+            Ok(Poll::Ready(piece)) => Poll::Ready(Ok(piece)),
+            Err(panic) => {
+                worker.counters.panics.bump();
+                log::line(format_args!("a response body panicked: {}", log::panic_text(&*panic)));
+                Poll::Ready(Err(io::Error::other("the body panicked")))
+            }
+            Ok(Poll::Pending) => match wire.poll_push(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 _ => Poll::Pending,

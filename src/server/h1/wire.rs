@@ -252,7 +252,12 @@ impl Wire {
         loop {
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    self.check_progress()?
+                    if self.watching_send.replace(true) {
+                        self.check_progress()?;
+                    } else {
+                        // The deadline of something else ran out; this wait begins only now.
+                        self.socket.set_deadline(Some(self.limits.stall_timeout));
+                    }
                 }
                 Poll::Ready(result) => {
                     self.watching_send.set(false);

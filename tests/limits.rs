@@ -1,0 +1,16 @@
+//! The bounds a client meets: time, rate, number; and what broken, hostile or vanishing clients cost the
+//! others, which is nothing. Waits are real, so limits are set short; lower bounds are strict, upper ones
+//! generous.
+
+mod common;
+
+#[path = "limits/capacity.rs"]
+mod capacity;
+#[path = "limits/drain.rs"]
+mod drain;
+#[path = "limits/isolation.rs"]
+mod isolation;
+#[path = "http/lab.rs"]
+mod lab;
+#[path = "limits/time.rs"]
+mod time;

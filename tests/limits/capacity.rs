@@ -1,0 +1,131 @@
+//! How many connections, how much memory.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use quoit::server::Limits;
+
+use crate::common::{Binary, Client, eventually, lenient, pattern, serve};
+use crate::lab::Lab;
+
+fn three() -> Limits {
+    Limits { connections_max: Some(3), ..lenient() }
+}
+
+/// Asserts that a connection is one too many, and that this can be read.
+fn is_turned_away(client: &mut Client) {
+    let response = client.response();
+    response.has_status(503).says_close();
+    assert_eq!(response.field("retry-after"), Some("1"));
+    client.is_closed();
+}
+
+#[test]
+fn connections_over_capacity_are_turned_away_and_the_others_go_on() {
+    let server = serve(three(), Lab::default());
+    let mut inside: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
+    for client in &mut inside {
+        client.is_usable();
+    }
+    for _ in 0..20 {
+        let mut client = Client::connect(server.addr);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        is_turned_away(&mut client);
+        inside[1].is_usable();
+    }
+    inside.iter_mut().for_each(Client::is_usable);
+    // A place that becomes free is given away.
+    inside.pop();
+    eventually("a free place", || {
+        let mut client = Client::connect(server.addr);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.response().status == 200
+    });
+    let totals = server.stop();
+    assert!(totals.over_capacity >= 20, "{totals:?}");
+}
+
+#[test]
+fn an_upload_that_is_turned_away_can_read_why() {
+    let server = serve(three(), Lab::default());
+    let mut inside: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
+    inside.iter_mut().for_each(Client::is_usable);
+    for _ in 0..5 {
+        let mut client = Client::connect(server.addr);
+        client
+            .send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n")
+            .send(pattern(300_000));
+        is_turned_away(&mut client);
+    }
+    inside.iter_mut().for_each(Client::is_usable);
+}
+
+const MIB: u64 = 1024 * 1024;
+
+#[test]
+fn slow_readers_hold_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("large"), pattern(20 << 20)).unwrap();
+    let binary = Binary::serve(dir.path(), &[]);
+    let mut warm = Client::connect(binary.addr);
+    warm.ask("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").has_status(200);
+    let before = binary.resident_bytes();
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect_narrow(binary.addr, 8 * 1024)).collect();
+    for client in &mut clients {
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        client.fill_some(1).unwrap();
+    }
+    thread::sleep(Duration::from_millis(300));
+    let grown = binary.resident_bytes().saturating_sub(before);
+    // 2000 MiB are owed; 100 KiB for each would already be much.
+    assert!(grown < 10 * MIB, "{} KiB for 100 slow readers", grown / 1024);
+    warm.ask("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").is(200, pattern(20 << 20));
+}
+
+#[test]
+fn a_flood_of_requests_without_reading_holds_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("small"), pattern(10_000)).unwrap();
+    let binary = Binary::serve(dir.path(), &[]);
+    let mut warm = Client::connect(binary.addr);
+    warm.ask("GET /small HTTP/1.1\r\nHost: a\r\n\r\n").has_status(200);
+    let before = binary.resident_bytes();
+    let clients: Vec<Client> = (0..10).map(|_| Client::connect_narrow(binary.addr, 8 * 1024)).collect();
+    let flooding: Vec<_> = clients
+        .iter()
+        .map(|client| {
+            let mut sender = client.sender();
+            sender.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+            thread::spawn(move || {
+                // Up to 40 MB each, for which 10 GB of answers would be owed.
+                let flood = "GET /small HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+                (0..1000).take_while(|_| sender.write_all(flood.as_bytes()).is_ok()).count()
+            })
+        })
+        .collect();
+    for flood in flooding {
+        assert!(flood.join().unwrap() < 1000, "TCP pushes back");
+    }
+    let grown = binary.resident_bytes().saturating_sub(before);
+    assert!(grown < 16 * MIB, "{} KiB for 10 floods", grown / 1024);
+    warm.ask("GET /small HTTP/1.1\r\nHost: a\r\n\r\n").is(200, pattern(10_000));
+}
+
+#[test]
+fn an_upload_to_a_handler_that_does_not_read_is_pushed_back() {
+    let lab = Lab::default();
+    let server = serve(lenient(), lab.clone());
+    let mut client = Client::connect(server.addr);
+    client.send("POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 16000000\r\n\r\n");
+    let mut sender = client.sender();
+    sender.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut sent = 0;
+    while sent < 16_000_000 && sender.write_all(&[0; 100_000]).is_ok() {
+        sent += 100_000;
+    }
+    assert!(sent < 16_000_000, "what nobody reads stays with the client");
+    Client::connect(server.addr).is_usable();
+}

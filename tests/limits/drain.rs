@@ -1,0 +1,173 @@
+//! Stopping: what is open is finished, nothing new is taken, and the end comes in time.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use quoit::server::Limits;
+
+use crate::common::{Binary, Client, Hosted, PATIENCE, eventually, lenient, pattern, serve};
+use crate::lab::Lab;
+
+/// Stops a server from another thread; the receiver hears when it has stopped.
+fn stop(server: Hosted) -> mpsc::Receiver<()> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        server.stop();
+        let _ = sender.send(());
+    });
+    receiver
+}
+
+fn refuses(addr: std::net::SocketAddr) {
+    eventually("new connections are refused", || Client::try_connect(addr).is_err());
+}
+
+fn long_drain() -> Limits {
+    Limits { drain_timeout: Duration::from_secs(20), ..lenient() }
+}
+
+#[test]
+fn a_drain_finishes_what_is_open_and_closes_what_is_idle() {
+    let lab = Lab::default();
+    let server = serve(long_drain(), lab.clone());
+    let addr = server.addr;
+    let mut idle = Client::connect(addr);
+    idle.is_usable();
+    let mut busy = Client::connect(addr);
+    busy.send("GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /gate HTTP/1.1\r\nHost: a\r\n\r\n");
+    busy.response().is(200, "1");
+    let mut within_head = Client::connect(addr);
+    within_head.send("GET /n/2 HTTP/1.1\r\nHo");
+    let mut within_body = Client::connect(addr);
+    within_body.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
+    let mut slow = Client::connect_narrow(addr, 16 * 1024);
+    slow.send("GET /bytes/9000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("all are with the service", || lab.calls() == 5);
+
+    let stopped = stop(server);
+    idle.is_closed();
+    refuses(addr);
+    assert!(stopped.try_recv().is_err(), "it waits for the others");
+    lab.gate.store(true, Ordering::Relaxed);
+    busy.response().is(200, "open").says_close();
+    busy.is_closed();
+    within_head.send("st: a\r\n\r\n");
+    within_head.response().is(200, "2").says_close();
+    within_head.is_closed();
+    within_body.send("llo");
+    within_body.response().is(200, "5 bytes").says_close();
+    within_body.is_closed();
+    slow.response().is(200, pattern(9_000_000));
+    slow.is_closed();
+    stopped.recv_timeout(PATIENCE).expect("it ends with its last connection");
+}
+
+#[test]
+fn an_idle_server_stops_at_once() {
+    let began = Instant::now();
+    serve(long_drain(), Lab::default()).stop();
+    assert!(began.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_drain_ends_at_its_deadline() {
+    let deadline = Duration::from_millis(400);
+    let server = serve(Limits { drain_timeout: deadline, ..lenient() }, Lab::default());
+    let mut client = Client::connect(server.addr);
+    client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut reader = Client::connect_narrow(server.addr, 16 * 1024);
+    reader.send("GET /bytes/9000000 HTTP/1.1\r\nHost: a\r\n\r\n").fill_some(1).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let began = Instant::now();
+    server.stop();
+    crate::common::assert_took(began, deadline - Duration::from_millis(40));
+    client.end();
+    assert!(reader.try_response_to("GET").is_err(), "cut off, and the client can tell");
+}
+
+#[test]
+fn pipelined_requests_behind_the_last_answer_are_not_served() {
+    let lab = Lab::default();
+    let server = serve(long_drain(), lab.clone());
+    let mut client = Client::connect(server.addr);
+    client.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\nGET /n/2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the handler is called", || lab.calls() == 1);
+    let addr = server.addr;
+    let stopped = stop(server);
+    refuses(addr);
+    lab.gate.store(true, Ordering::Relaxed);
+    client.response().is(200, "open").says_close();
+    client.is_closed();
+    // It reads on so that the answer is not reset away, until the client has gone.
+    drop(client);
+    stopped.recv_timeout(PATIENCE).expect("it ends with its last connection");
+    assert_eq!(lab.calls(), 1);
+}
+
+fn directory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.html"), "Hello, World!").unwrap();
+    std::fs::write(dir.path().join("large"), pattern(20 << 20)).unwrap();
+    dir
+}
+
+#[test]
+fn sigterm_drains_the_binary() {
+    let dir = directory();
+    for signal in [Binary::terminate, Binary::interrupt] {
+        let mut binary = Binary::serve(dir.path(), &[]);
+        let mut idle = Client::connect(binary.addr);
+        idle.is_usable();
+        let mut slow = Client::connect_narrow(binary.addr, 64 * 1024);
+        slow.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").fill_some(1000).unwrap();
+        signal(&binary);
+        idle.is_closed();
+        refuses(binary.addr);
+        assert!(binary.runs(), "it waits for the download");
+        slow.response().is(200, pattern(20 << 20));
+        slow.is_closed();
+        assert_eq!(binary.wait().code(), Some(0));
+        let lines = binary.lines().join("\n");
+        assert!(lines.contains("draining") && lines.contains("stopped after 2 requests"), "{lines}");
+    }
+}
+
+#[test]
+fn a_second_signal_stops_the_binary_at_once() {
+    let dir = directory();
+    let mut binary = Binary::serve(dir.path(), &[]);
+    let mut slow = Client::connect_narrow(binary.addr, 16 * 1024);
+    slow.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").fill_some(1000).unwrap();
+    binary.terminate();
+    refuses(binary.addr);
+    thread::sleep(Duration::from_millis(300));
+    assert!(binary.runs(), "it waits for the download");
+    let began = Instant::now();
+    binary.terminate();
+    assert_eq!(binary.wait().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "well before the drain's own 10 s");
+    assert!(slow.try_response_to("GET").is_err(), "cut off, and the client can tell");
+}
+
+#[test]
+fn a_quiet_binary_says_nothing() {
+    let dir = directory();
+    // With --quiet no address is announced, so it is given one that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_quoit"))
+        .args(["serve", "--quiet", "--workers", "1", "--listen", &free.to_string()])
+        .arg(dir.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("it serves", || Client::try_connect(free).is_ok());
+    Client::connect(free).is_usable();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(said, "");
+}
