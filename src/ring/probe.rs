@@ -126,7 +126,12 @@ pub fn check() -> Result<(), SetupError> {
     if limit < LOCKED_BYTES_MIN {
         return Err(SetupError::LockedMemory { limit });
     }
-    build(8, 16).map(drop)
+    // On a thread of its own: the kernel takes a ring apart later, in the thread that made it, and system
+    // calls that happen to wait there are interrupted.
+    match std::thread::spawn(|| build(8, 16).map(drop)).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
 
 /// Builds the ring, and checks that every operation we use exists.

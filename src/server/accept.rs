@@ -39,9 +39,10 @@ impl<S> Drop for Open<S> {
 /// Accepts until the drain begins.
 pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener) {
     loop {
-        let accepted = poll_fn(|cx| match worker.drain.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => listener.poll_accept(cx).map(Some),
+        // Who was accepted before the drain is served: the listener's queue first.
+        let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => worker.drain.poll(cx).map(|()| None),
         });
         match accepted.await {
             None => return,

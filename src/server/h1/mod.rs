@@ -12,6 +12,7 @@
 mod respond;
 mod wire;
 
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +26,7 @@ use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, 
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::Socket;
-use crate::service::{PooledHead, Request, RequestBody, Response, Service};
+use crate::service::{Body, PooledHead, Request, RequestBody, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -93,12 +94,14 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             }
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
-                let detail = "the request head did not arrive in time";
-                return refuse(worker, wire, Response::error(Status::REQUEST_TIMEOUT, detail)).await;
+                let detail = &"the request head did not arrive in time";
+                let answered = refuse(worker, wire, RequestContext::UNKNOWN, Status::REQUEST_TIMEOUT, detail);
+                return Box::pin(answered).await;
             }
             Err(NoRequest::Refused(error)) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, Response::error(error.status(), &error.to_string())).await;
+                let answered = refuse(worker, wire, RequestContext::UNKNOWN, error.status(), &error);
+                return Box::pin(answered).await;
             }
         };
         worker.counters.requests.bump();
@@ -108,10 +111,14 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Ok(body) => body,
             Err(error) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, Response::error(error.status(), &error.to_string())).await;
+                return Box::pin(refuse(worker, wire, context, error.status(), &error)).await;
             }
         };
         let Some(response) = answer(worker, wire, Request::new(head, body)).await else { return End::Abort };
+        if matches!(response.body(), Body::Stream(_)) {
+            // It may be made of the request's body, which then has to be asked for before the response begins.
+            wire.ask_for_body();
+        }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
         let became = match respond::write(worker, wire, context, response, wanted).await {
@@ -211,9 +218,17 @@ fn poll_meanwhile(wire: &Wire, cx: &mut Context<'_>) -> Poll<Option<Response>> {
     Poll::Pending
 }
 
-/// Answers what could not be read as a request, after which nothing more can be.
-async fn refuse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>, response: Response) -> End {
-    match respond::write(worker, wire, RequestContext::UNKNOWN, response, Connection::Close).await {
+/// Answers what cannot be served, after which the rest of the input cannot be read. Boxed where it is called:
+/// connections that behave need no room for it.
+async fn refuse<S: Service>(
+    worker: &Rc<Worker<S>>,
+    wire: &Rc<Wire>,
+    request: RequestContext,
+    status: Status,
+    detail: &dyn Display,
+) -> End {
+    let response = Response::error(status, &detail.to_string());
+    match respond::write(worker, wire, request, response, Connection::Close).await {
         Ok(_) => End::Linger,
         Err(_) => End::Abort,
     }

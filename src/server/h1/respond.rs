@@ -19,7 +19,7 @@ use crate::http::h1::{
     write_head, write_last_chunk,
 };
 use crate::observe::log;
-use crate::ring::{File, Payload, ReadNow, SendNow, yield_now};
+use crate::ring::{File, Payload, ReadNow, SendNow};
 use crate::server::worker::Worker;
 use crate::service::{Body, Response, Service, StreamBody};
 
@@ -105,14 +105,16 @@ async fn write_file<S: Service>(
         match step {
             Step::Sent(sent) => {
                 range.start += sent as u64;
-                yield_now().await;
+                worker.ring.next_turn().await;
             }
             Step::PeerSlow(sent) => {
                 range.start += sent as u64;
                 writable(wire).await?;
             }
             Step::DiskSlow | Step::Unsupported => {
-                direct.pause(wire)?;
+                // Read-ahead runs from here on, and a page it is filling would block the core: copy what is
+                // there, for that can refuse to wait.
+                direct.give_up(wire)?;
                 let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
                 let mut piece = file.read_at(Vec::with_capacity(room), range.start).await?;
                 if piece.is_empty() {
@@ -125,7 +127,7 @@ async fn write_file<S: Service>(
             }
         }
     }
-    direct.pause(wire)
+    direct.give_up(wire)
 }
 
 /// How far one step of a file got.
@@ -136,25 +138,20 @@ enum Step {
     Unsupported,
 }
 
-/// Sending pages straight from the cache, and the socket's mode that it needs.
+/// Sending pages straight from the cache, for as long as that works. The socket is non-blocking meanwhile.
 struct Direct {
-    supported: bool,
-    nonblocking: bool,
+    works: bool,
 }
 
 impl Direct {
     fn begin(wire: &Wire) -> io::Result<Self> {
         wire.socket().set_nonblocking(true)?;
-        Ok(Self { supported: true, nonblocking: true })
+        Ok(Self { works: true })
     }
 
     fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>) -> io::Result<Step> {
-        if !self.supported {
+        if !self.works {
             return Ok(Step::Unsupported);
-        }
-        if !self.nonblocking {
-            wire.socket().set_nonblocking(true)?;
-            self.nonblocking = true;
         }
         let want = DIRECT_BYTES.min(usize::try_from(range.end - range.start).unwrap_or(DIRECT_BYTES));
         match file.send_now(wire.socket(), range.start, want) {
@@ -164,7 +161,7 @@ impl Direct {
             Ok(SendNow::Sent(sent)) => Ok(Step::PeerSlow(sent)),
             Ok(SendNow::Wait) => Ok(Step::DiskSlow),
             Ok(SendNow::Unsupported) => {
-                self.supported = false;
+                self.give_up(wire)?;
                 Ok(Step::Unsupported)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
@@ -174,12 +171,8 @@ impl Direct {
     }
 
     /// Before anything but a direct call: ring operations on a non-blocking socket fail instead of waiting.
-    fn pause(&mut self, wire: &Wire) -> io::Result<()> {
-        if self.nonblocking {
-            wire.socket().set_nonblocking(false)?;
-            self.nonblocking = false;
-        }
-        Ok(())
+    fn give_up(&mut self, wire: &Wire) -> io::Result<()> {
+        if std::mem::take(&mut self.works) { wire.socket().set_nonblocking(false) } else { Ok(()) }
     }
 }
 
@@ -241,7 +234,10 @@ async fn write_stream<S: Service>(
             Ok(Poll::Pending) => match wire.poll_push(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                _ => Poll::Pending,
+                _ => {
+                    wire.watch(cx);
+                    Poll::Pending
+                }
             },
         });
         match piece.await? {

@@ -195,6 +195,13 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| !body.is_done())
     }
 
+    /// Tells a client that waits for it to send the body. The answer leaves with what comes next.
+    pub(super) fn ask_for_body(&self) {
+        if self.body_is_open() && self.expects_continue.replace(false) {
+            self.write(|output| output.extend_from_slice(CONTINUE));
+        }
+    }
+
     /// Whether the connection can carry another request after this one: not when the body failed, or when
     /// the client waits for a `100 Continue` that it will not get.
     pub(super) fn can_continue(&self) -> bool {
@@ -387,9 +394,7 @@ impl Wire {
             if !self.body_is_open() {
                 return Poll::Ready(None);
             }
-            if self.expects_continue.replace(false) {
-                self.write(|output| output.extend_from_slice(CONTINUE));
-            }
+            self.ask_for_body();
             if let Poll::Ready(Err(_)) = self.poll_push(cx) {
                 return Poll::Ready(Some(Err(BodyError::Disconnected)));
             }
