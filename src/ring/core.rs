@@ -17,10 +17,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 use super::buffers::BufferPool;
-use super::listener::ListenerSlot;
-use super::op::OpSlot;
+use super::key::{Key, Kind};
 use super::probe::{self, SetupError};
-use super::socket::{SendSlot, SocketSlot};
+use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
 use super::timer::{TICK_MS, Wheel};
 
@@ -78,50 +77,6 @@ pub struct RingStats {
     pub queue_full: u64,
 }
 
-/// Kinds of completions; the low byte of `user_data`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// Nobody waits: close, shutdown, cancel, the park timer.
-    Ignore = 0,
-    Accept = 1,
-    Recv = 2,
-    Send = 3,
-    Op = 4,
-    /// A send of the current batch: posts a completion only when it failed or fell short.
-    Batch = 5,
-    Alarm = 6,
-}
-
-impl Kind {
-    /// Whether exactly one final completion is certain to come, which `in_flight` counts.
-    fn is_counted(data: u64) -> bool {
-        [Kind::Accept, Kind::Recv, Kind::Send, Kind::Op].into_iter().any(|kind| data & 0xff == kind as u64)
-    }
-}
-
-/// Index and generation of a slot, packed with a kind into `user_data`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Key {
-    pub(super) index: u32,
-    pub(super) generation: u32,
-}
-
-impl Key {
-    pub(super) fn user_data(self, kind: Kind) -> u64 {
-        (self.generation as u64) << 40 | (self.index as u64) << 8 | kind as u64
-    }
-
-    pub(super) fn from_user_data(data: u64) -> Self {
-        Self { index: (data >> 8) as u32, generation: (data >> 40) as u32 }
-    }
-
-    /// As a token of the timer wheel; bit 0 tells sockets from operations.
-    pub(super) fn token(self, is_socket: bool) -> u64 {
-        self.user_data(Kind::Ignore) | is_socket as u64
-    }
-}
-
 pub(super) struct Core {
     pub(super) inner: RefCell<Inner>,
     pub(super) pool: BufferPool,
@@ -147,7 +102,7 @@ pub(super) struct Inner {
     /// wait for one.
     pub(super) batch_awaited: bool,
     /// Tasks that go on after the next turn.
-    turn_waiters: Vec<Waker>,
+    pub(super) turn_waiters: Vec<Waker>,
     /// Whether a send that falls short keeps the close linked behind it from happening, on this kernel.
     pub(super) short_send_cuts_link: bool,
     /// Whether the driver sleeps in the executor; whoever queues an entry then has to wake it.
@@ -156,8 +111,8 @@ pub(super) struct Inner {
     pub(super) starved: VecDeque<Key>,
     pub(super) spare_buffers: Vec<Vec<u8>>,
     pub(super) wheel: Wheel,
-    fired: Vec<(u64, u64)>,
-    completions: Vec<cqueue::Entry>,
+    pub(super) fired: Vec<(u64, u64)>,
+    pub(super) completions: Vec<cqueue::Entry>,
     pub(super) tick: u64,
     started: Instant,
     next_generation: u32,
@@ -445,7 +400,7 @@ impl Inner {
     }
 
     /// Sets the alarm, unless it is set.
-    fn arm_alarm(&mut self) {
+    pub(super) fn arm_alarm(&mut self) {
         if !self.alarm_armed {
             self.alarm_armed = true;
             let entry = opcode::Timeout::new(&raw const *self.alarm_timespec).build();
@@ -476,38 +431,6 @@ impl Inner {
 }
 
 impl Core {
-    /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
-    /// kernel waits for something to happen, or for the alarm: a timeout per wait would set the clock's
-    /// hardware twice per request, which a virtual machine pays for dearly.
-    pub(super) fn turn(self: &Rc<Self>, wait: bool) {
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        let others_wait = inner.batch_awaited || !inner.turn_waiters.is_empty();
-        let can_feed = !inner.starved.is_empty() && self.pool.free() > 0;
-        if wait && !others_wait && !can_feed {
-            inner.arm_alarm();
-            inner.enter(1, None);
-        } else {
-            inner.enter(0, None);
-        }
-        // Looked at before completions are handled, which queues more. While completions overflow, a failure
-        // may still be unseen.
-        let all_seen = {
-            let queue = inner.uring.submission();
-            queue.is_empty() && !queue.cq_overflow()
-        };
-        self.read_clock(inner);
-        self.collect(inner);
-        if all_seen {
-            inner.settle_batch();
-        }
-        inner.turn_waiters.drain(..).for_each(Waker::wake);
-        self.fire_timers(inner);
-        if !inner.starved.is_empty() {
-            inner.feed_starved(&self.pool);
-        }
-    }
-
     /// For tasks that something other than the ring woke while the driver was parked: brings the clock up to
     /// date, which stood still, and has the driver look at the timers.
     pub(super) fn rouse(&self, inner: &mut Inner) {
@@ -517,52 +440,11 @@ impl Core {
         }
     }
 
-    fn read_clock(&self, inner: &mut Inner) {
+    pub(super) fn read_clock(&self, inner: &mut Inner) {
         let now = Instant::now();
         self.now.set(now);
         self.unix_seconds.set(sys::unix_seconds());
         inner.tick = now.duration_since(inner.started).as_millis() as u64 / TICK_MS;
-    }
-
-    fn collect(&self, inner: &mut Inner) {
-        let mut completions = std::mem::take(&mut inner.completions);
-        completions.extend(inner.uring.completion());
-        inner.stats.completions += completions.len() as u64;
-        for completion in completions.drain(..) {
-            let data = completion.user_data();
-            let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
-            if Kind::is_counted(data) && !cqueue::more(flags) {
-                inner.in_flight -= 1;
-            }
-            inner.busy |= data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Alarm as u64;
-            match data & 0xff {
-                k if k == Kind::Alarm as u64 => (inner.alarm_armed, inner.alarm_fired) = (false, true),
-                k if k == Kind::Recv as u64 => {
-                    inner.handle_recv(&self.pool, &self.config, key, result, flags)
-                }
-                k if k == Kind::Send as u64 => inner.handle_send(key, result),
-                k if k == Kind::Batch as u64 => inner.handle_batch_failure(key, result),
-                k if k == Kind::Accept as u64 => inner.handle_accept(key, result, flags),
-                k if k == Kind::Op as u64 => inner.handle_op(key, result),
-                _ => {}
-            }
-        }
-        inner.completions = completions;
-    }
-
-    fn fire_timers(&self, inner: &mut Inner) {
-        let mut fired = std::mem::take(&mut inner.fired);
-        inner.wheel.advance(inner.tick, &mut fired);
-        inner.busy |= !fired.is_empty();
-        for (due, token) in fired.drain(..) {
-            let key = Key::from_user_data(token);
-            if token & 1 == 1 {
-                inner.check_deadline(key, due);
-            } else {
-                inner.handle_op(key, 0);
-            }
-        }
-        inner.fired = fired;
     }
 }
 
@@ -601,22 +483,6 @@ impl Drop for Core {
             }
             for slot in inner.sends.drain() {
                 std::mem::forget(slot);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_survive_user_data() {
-        for key in [Key { index: 0, generation: 0 }, Key { index: u32::MAX, generation: 0xff_ffff }] {
-            for kind in [Kind::Ignore, Kind::Accept, Kind::Recv, Kind::Send, Kind::Op] {
-                let data = key.user_data(kind);
-                assert_eq!(Key::from_user_data(data), key);
-                assert_eq!(data & 0xff, kind as u64);
             }
         }
     }

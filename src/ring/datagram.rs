@@ -8,7 +8,8 @@ use std::rc::Rc;
 use io_uring::{opcode, types};
 
 use super::core::{Core, Ring};
-use super::op::{self, Message, OpPayload};
+use super::op;
+use super::slots::{Message, OpPayload};
 use super::sys::{self, RawAddr};
 
 /// A bound datagram socket.

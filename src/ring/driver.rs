@@ -19,7 +19,8 @@ use std::rc::Rc;
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
 
-use super::core::{Core, Kind, Ring};
+use super::core::{Core, Ring};
+use super::key::Kind;
 use super::sys;
 use super::task::{polls, yield_now};
 use super::timer::TICK_MS;

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use io_uring::{opcode, types};
 
 use super::core::{Core, Ring};
-use super::op::{self, OpPayload};
+use super::op;
+use super::slots::OpPayload;
 use super::sys;
 
 /// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH).

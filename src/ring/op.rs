@@ -1,58 +1,20 @@
 //! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns everything
 //! the kernel may touch; dropping the future cancels, and the slot is freed by the completion.
 
-use std::ffi::CString;
 use std::future::Future;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use io_uring::{squeue, types};
+use io_uring::squeue;
 
-use super::core::{Core, Inner, Key, Kind, Ring};
-use super::sys::RawAddr;
+use super::core::{Core, Inner, Ring};
+use super::key::{Key, Kind};
+use super::slots::{OpPayload, OpSlot, State};
 use super::timer;
-
-/// What an operation lends to the kernel.
-#[allow(dead_code, reason = "owned for the kernel, which reads and writes it; we need not")]
-pub(super) enum OpPayload {
-    /// Nothing.
-    None,
-    /// The address, and the descriptor so that it stays open.
-    Connect(Box<RawAddr>, OwnedFd),
-    /// Path and flags of an openat2, and the directory; its result is a descriptor.
-    Open(CString, Box<types::OpenHow>, Rc<OwnedFd>),
-    /// A buffer read into, and the file.
-    Buffer(Vec<u8>, Rc<OwnedFd>),
-    /// A datagram with its header and address, and the socket.
-    Message(Box<Message>, Rc<OwnedFd>),
-}
-
-/// A datagram's header, address and bytes; boxed, because the header points at its siblings.
-pub(super) struct Message {
-    pub(super) header: libc::msghdr,
-    pub(super) part: libc::iovec,
-    pub(super) addr: RawAddr,
-    pub(super) bytes: Vec<u8>,
-}
-
-enum State {
-    Waiting(Option<Waker>),
-    Done(i32),
-    /// The future is gone; the completion frees the slot.
-    Orphan,
-    /// A sleep: no kernel operation behind it.
-    Sleeping(Option<Waker>),
-}
-
-pub(super) struct OpSlot {
-    generation: u32,
-    state: State,
-    payload: OpPayload,
-}
 
 impl Inner {
     fn op(&mut self, key: Key) -> Option<&mut OpSlot> {

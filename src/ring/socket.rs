@@ -15,17 +15,20 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::buffers::{BufferPool, GROUP, NONE, RecvBuf};
-use super::core::{Core, Inner, Key, Kind, Ring, RingConfig};
-use super::op::{self, OpPayload};
+use super::buffers::{BufferPool, GROUP};
+use super::core::{Core, Inner, Ring, RingConfig};
+use super::key::{Key, Kind};
+use super::op;
 use super::payload::Payload;
+use super::recv_buf::RecvBuf;
+use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot};
 use super::sys::{self, RawAddr};
 use super::timer;
 
@@ -33,168 +36,8 @@ use super::timer;
 /// deadline is storing a number; longer would make short deadlines insert twice.
 const DEADLINE_CHECK: Duration = Duration::from_secs(8);
 
-/// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer that
-/// was stopped would be a flood, and ends the connection.
-const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
-
 /// Bytes that one operation sends at the most; the kernel cuts what is longer than 2 GiB less a page.
 const SEND_BYTES_MAX: usize = 1 << 30;
-
-/// No send in progress.
-const NO_SEND: u32 = u32::MAX;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RecvState {
-    Idle,
-    /// A plain receive is with the kernel.
-    Once,
-    /// A multishot receive is with the kernel.
-    Multi,
-    /// A cancel was queued; the last completion is still to come.
-    Cancelling,
-}
-
-/// How the incoming side ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RecvEnd {
-    Open,
-    Eof,
-    Failed(i32),
-}
-
-/// One socket's state. 9,000 idle connections are 9,000 of these: keep it small.
-pub(super) struct SocketSlot {
-    pub(super) fd: RawFd,
-    pub(super) generation: u32,
-    /// Queue of received buffers, linked through the pool; `NONE` when empty.
-    rx_first: u16,
-    rx_last: u16,
-    rx_count: u16,
-    rx_state: RecvState,
-    rx_end: RecvEnd,
-    /// Whether a task waits for input.
-    reading: bool,
-    multishot: bool,
-    timed_out: bool,
-    /// Whether the handle still exists.
-    held: bool,
-    /// Whether a close was queued (linked to the last send) or done.
-    closed: bool,
-    tx_error: i32,
-    tx: u32,
-    /// Tick of the deadline, 0 for none; and of its entry in the wheel, 0 for none.
-    deadline: u64,
-    wheel: u64,
-    /// Bytes the kernel has taken so far.
-    sent: u64,
-    heap: Option<Box<Vec<u8>>>,
-    rx_waker: Option<Waker>,
-    tx_waker: Option<Waker>,
-}
-
-/// A send in progress: owns what the kernel reads.
-pub(super) struct SendSlot {
-    socket: Key,
-    generation: u32,
-    payload: Payload,
-    sent: usize,
-    /// Still part of a batch that posts no completion on success.
-    in_batch: bool,
-    /// A close is linked behind it.
-    last: bool,
-    gather: Option<Box<Gather>>,
-}
-
-/// The kernel's description of a gathered send; it must not move while the kernel reads it.
-struct Gather {
-    message: libc::msghdr,
-    parts: [libc::iovec; 2],
-}
-
-impl SocketSlot {
-    fn new(fd: RawFd, generation: u32) -> Self {
-        Self {
-            fd,
-            generation,
-            rx_first: NONE,
-            rx_last: NONE,
-            rx_count: 0,
-            rx_state: RecvState::Idle,
-            rx_end: RecvEnd::Open,
-            reading: false,
-            multishot: false,
-            timed_out: false,
-            held: true,
-            closed: false,
-            tx_error: 0,
-            tx: NO_SEND,
-            deadline: 0,
-            wheel: 0,
-            sent: 0,
-            heap: None,
-            rx_waker: None,
-            tx_waker: None,
-        }
-    }
-
-    pub(super) fn close_now(&self) {
-        if !self.closed {
-            // SAFETY: the slot owns the descriptor and nobody uses it after the ring is gone.
-            drop(unsafe { OwnedFd::from_raw_fd(self.fd) });
-        }
-    }
-
-    fn wake_reader(&mut self) {
-        self.reading = false;
-        if let Some(waker) = &self.rx_waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn wake_writer(&self) {
-        if let Some(waker) = &self.tx_waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Appends a received buffer, or its copy when the pool is scarce and nobody waits for it.
-    fn enqueue(&mut self, pool: &BufferPool, id: u16) -> Enqueued {
-        if self.heap.is_some() || (!self.reading && pool.is_scarce()) {
-            let heap = self.heap.get_or_insert_default();
-            heap.extend_from_slice(pool.bytes(id));
-            pool.give(id);
-            if heap.len() > HEAP_INPUT_BYTES_MAX {
-                self.rx_end = RecvEnd::Failed(libc::ENOBUFS);
-            }
-            return Enqueued::Copied;
-        }
-        if self.rx_count == 0 {
-            self.rx_first = id;
-        } else {
-            pool.set_next(self.rx_last, id);
-        }
-        self.rx_last = id;
-        self.rx_count += 1;
-        Enqueued::Linked
-    }
-
-    /// Takes the oldest input.
-    fn dequeue(&mut self, core: &Rc<Core>) -> Option<RecvBuf> {
-        if self.rx_count > 0 {
-            let id = self.rx_first;
-            self.rx_first = core.pool.link(id).0;
-            self.rx_count -= 1;
-            return Some(RecvBuf::provided(core.clone(), id));
-        }
-        self.heap.take().map(|bytes| RecvBuf::heap(*bytes))
-    }
-}
-
-#[derive(PartialEq, Eq)]
-enum Enqueued {
-    Linked,
-    Copied,
-}
 
 impl Inner {
     fn socket(&mut self, key: Key) -> Option<&mut SocketSlot> {
@@ -617,7 +460,11 @@ impl Socket {
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
-        if let Some(buffer) = slot.dequeue(&self.core) {
+        if let Some(buffer) = slot.dequeue(&self.core.pool) {
+            let buffer = match buffer {
+                Input::Provided(id) => RecvBuf::provided(self.core.clone(), id),
+                Input::Copied(bytes) => RecvBuf::heap(bytes),
+            };
             return Poll::Ready(Ok(Some(buffer)));
         }
         match slot.rx_end {
@@ -823,15 +670,5 @@ impl Drop for Socket {
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Socket(fd {})", self.fd)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_socket_is_small() {
-        assert!(size_of::<SocketSlot>() <= 128, "{}", size_of::<SocketSlot>());
     }
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::cache::Entry;
-use super::respond::{self, Facts};
+use super::facts::Facts;
+use super::respond;
 use crate::http::head::RequestHead;
 use crate::http::path::{self, FilePath};
 use crate::http::status::Status;
