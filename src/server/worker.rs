@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
+use slab::Slab;
 
 use super::accept;
 use super::limits::Limits;
@@ -16,7 +17,7 @@ use super::plan::Plan;
 use super::shared::{Phase, Shared};
 use crate::http::date::DateLine;
 use crate::observe::{Counters, Totals};
-use crate::ring::{Ring, SetupError, sys};
+use crate::ring::{Ring, SetupError, sys, yield_now};
 use crate::service::Service;
 
 /// glommio's preemption timer. Not used as such: the ring's driver says why, and what it does instead.
@@ -69,6 +70,38 @@ pub(super) struct Worker<S> {
     pub(super) open: Cell<usize>,
     pub(super) connections_max: usize,
     pub(super) drain: Drain,
+    pub(super) connections: Connections,
+}
+
+/// The connections, to be woken once: when the worker stops before they have ended. Dropped then, they close;
+/// left alone, each would hold itself and the ring for ever, for what wakes it is kept by what it waits for.
+#[derive(Default)]
+pub(super) struct Connections {
+    stopped: Cell<bool>,
+    wakers: RefCell<Slab<Waker>>,
+}
+
+impl Connections {
+    pub(super) fn have_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// Takes in the task that asks; `leave` needs the key.
+    pub(super) fn enter(&self, cx: &Context<'_>) -> usize {
+        self.wakers.borrow_mut().insert(cx.waker().clone())
+    }
+
+    pub(super) fn leave(&self, key: usize) {
+        // Bound, so that it is dropped when nothing is borrowed.
+        let _waker = self.wakers.borrow_mut().remove(key);
+    }
+
+    fn stop(&self) {
+        self.stopped.set(true);
+        for (_, waker) in self.wakers.borrow().iter() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// Whether the worker is draining, and who waits to hear it.
@@ -173,6 +206,7 @@ async fn run<S: Service>(
         open: Cell::new(0),
         connections_max,
         drain: Drain::default(),
+        connections: Connections::default(),
     });
     for socket in plan.listeners {
         let listener = ring.accept_on(socket);
@@ -210,5 +244,8 @@ async fn follow_phase<S: Service>(worker: Rc<Worker<S>>, shared: Arc<Shared>, in
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    worker.connections.stop();
+    // Each connection was made ready to run, and runs before this task does again.
+    yield_now().await;
     worker.ring.stop();
 }

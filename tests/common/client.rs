@@ -178,7 +178,7 @@ impl Client {
     /// Nothing came in time, or the connection ended.
     pub(crate) fn fill_some(&mut self, bytes: usize) -> io::Result<usize> {
         let mut buffer = vec![0; bytes];
-        let length = self.stream.read(&mut buffer)?;
+        let length = self.receive(&mut buffer)?;
         if length == 0 && bytes > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -208,13 +208,23 @@ impl Client {
             return Ok(false);
         }
         let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
+        match self.receive(&mut buffer) {
             Ok(0) => self.ended = Some(End::Clean),
             Ok(length) => self.input.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.ended = Some(End::Reset),
             Err(error) => return Err(error),
         }
         Ok(self.ended.is_none())
+    }
+
+    /// A thread that started a server has had a ring of its own, whose end may interrupt a call of its.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// What was received and not yet looked at.
