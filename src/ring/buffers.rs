@@ -1,8 +1,8 @@
 //! Provided receive buffers: one pool per core that the kernel takes from and parsers give back to.
 //!
-//! A buffer is either the kernel's (it lies in the shared ring) or ours (a [`RecvBuf`](super::RecvBuf), or a link in a
-//! socket's queue). An idle connection holds none. Input that must be kept while nobody reads it is copied
-//! to the heap, so that the pool always comes back (`socket` says when).
+//! A buffer is either the kernel's (it lies in the shared ring) or ours: on loan to whoever parses it, or a
+//! link in a socket's queue. An idle connection holds none. Input that must be kept while nobody reads it is
+//! copied to the heap, so that the pool always comes back (`socket` says when).
 
 use std::cell::Cell;
 use std::io;

@@ -211,7 +211,7 @@ impl Ring {
         Ok(Self { core: Rc::new(core) })
     }
 
-    /// The time of the current turn; a system call only where something else woke the caller of a parked core.
+    /// The time of the current turn; a system call only on a parked core that something else woke.
     pub fn now(&self) -> Instant {
         self.core.rouse(&mut self.core.inner.borrow_mut());
         self.core.now.get()

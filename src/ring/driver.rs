@@ -11,7 +11,8 @@
 //! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
 //! the first task of a round has run, which happens to a thread that was kept off its CPU meanwhile, it
 //! takes the round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and
-//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the executor go round once without sleeping.
+//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the
+//! executor go round once without sleeping.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;

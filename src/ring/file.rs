@@ -172,7 +172,7 @@ impl File {
         }
     }
 
-    /// Sends up to `len` bytes at `offset` from the page cache to a socket without copying them (sendfile(2)),
+    /// Sends up to `len` bytes at `offset` from the page cache to a socket without a copy (sendfile(2)),
     /// if all of them are there (cachestat(2), Linux 6.5). The socket must be non-blocking
     /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)) and have no send in progress.
     ///

@@ -65,6 +65,7 @@ pub(super) struct SocketSlot {
     pub(super) wheel: u64,
     /// Bytes the kernel has taken so far.
     pub(super) sent: u64,
+    #[allow(clippy::box_collection, reason = "rarely used, and 16 bytes of every idle connection")]
     pub(super) heap: Option<Box<Vec<u8>>>,
     pub(super) rx_waker: Option<Waker>,
     pub(super) tx_waker: Option<Waker>,

@@ -381,6 +381,16 @@ impl Ring {
         Ok(self.adopt(fd))
     }
 
+    /// Fails every socket: whoever waits on one, or only watches it, wakes up to an error.
+    pub fn fail_sockets(&self) {
+        for (_, slot) in self.core.inner.borrow_mut().sockets.iter_mut() {
+            slot.rx_end = RecvEnd::Failed(libc::ECANCELED);
+            slot.tx_error = libc::ECANCELED;
+            slot.wake_reader();
+            slot.wake_writer();
+        }
+    }
+
     /// Wakes every task that waits for input, so that it can look at something else: a drain.
     pub fn wake_readers(&self) {
         for (_, slot) in self.core.inner.borrow().sockets.iter() {
@@ -628,6 +638,9 @@ impl Socket {
             }
             let mut inner = self.core.inner.borrow_mut();
             let slot = inner.held(self.key);
+            if slot.tx_error != 0 {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(slot.tx_error)));
+            }
             if slot.timed_out {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }

@@ -20,6 +20,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use self::respond::{Begun, BrokenOff};
 use self::wire::Wire;
 use super::worker::Worker;
 use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
@@ -95,13 +96,11 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
                 let detail = &"the request head did not arrive in time";
-                let answered = refuse(worker, wire, RequestContext::UNKNOWN, Status::REQUEST_TIMEOUT, detail);
-                return Box::pin(answered).await;
+                return refuse(worker, wire, RequestContext::UNKNOWN, Status::REQUEST_TIMEOUT, detail);
             }
             Err(NoRequest::Refused(error)) => {
                 worker.counters.refused.bump();
-                let answered = refuse(worker, wire, RequestContext::UNKNOWN, error.status(), &error);
-                return Box::pin(answered).await;
+                return refuse(worker, wire, RequestContext::UNKNOWN, error.status(), &error);
             }
         };
         worker.counters.requests.bump();
@@ -111,33 +110,23 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Ok(body) => body,
             Err(error) => {
                 worker.counters.refused.bump();
-                return Box::pin(refuse(worker, wire, context, error.status(), &error)).await;
+                return refuse(worker, wire, context, error.status(), &error);
             }
         };
         let Some(response) = answer(worker, wire, Request::new(head, body)).await else { return End::Abort };
         if matches!(response.body(), Body::Stream(_)) {
-            // It may be made of the request's body, which then has to be asked for before the response begins.
+            // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let became = match respond::write(worker, wire, context, response, wanted).await {
-            Ok(became) => became,
-            Err(broken) => {
-                if broken.error.kind() == io::ErrorKind::TimedOut {
-                    worker.counters.timed_out.bump();
-                    return End::Abort;
-                }
-                // What was written before the body broke off still leaves.
-                if broken.is_until_close {
-                    let _ = wire.push_output().await;
-                    let _ = wire.ready().await;
-                    return End::Abort;
-                }
-                return End::Close;
-            }
-        };
-        if became == Connection::Close {
+        let Begun { connection, rest } = respond::begin(worker, wire, context, response, wanted);
+        if let Some(rest) = rest
+            && let Err(broken) = Box::pin(rest.send(worker, wire)).await
+        {
+            return Box::pin(break_off(worker, wire, broken)).await;
+        }
+        if connection == Connection::Close {
             return End::Close;
         }
         if wire.body_is_open() && Box::pin(wire.discard_body()).await.is_err() {
@@ -218,20 +207,32 @@ fn poll_meanwhile(wire: &Wire, cx: &mut Context<'_>) -> Poll<Option<Response>> {
     Poll::Pending
 }
 
-/// Answers what cannot be served, after which the rest of the input cannot be read. Boxed where it is called:
-/// connections that behave need no room for it.
-async fn refuse<S: Service>(
-    worker: &Rc<Worker<S>>,
-    wire: &Rc<Wire>,
+/// After a response that could not be completed.
+async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> End {
+    if broken.error.kind() == io::ErrorKind::TimedOut {
+        worker.counters.timed_out.bump();
+        return End::Abort;
+    }
+    // What was written before the body broke off still leaves.
+    if broken.is_until_close {
+        let _ = wire.push_output().await;
+        let _ = wire.ready().await;
+        return End::Abort;
+    }
+    End::Close
+}
+
+/// Answers what cannot be served, after which the rest of the input cannot be read.
+fn refuse<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
     request: RequestContext,
     status: Status,
     detail: &dyn Display,
 ) -> End {
     let response = Response::error(status, &detail.to_string());
-    match respond::write(worker, wire, request, response, Connection::Close).await {
-        Ok(_) => End::Linger,
-        Err(_) => End::Abort,
-    }
+    respond::begin(worker, wire, request, response, Connection::Close);
+    End::Linger
 }
 
 /// A body that needs nothing from the wire.

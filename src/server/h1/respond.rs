@@ -32,6 +32,20 @@ const DIRECT_BYTES: usize = 1024 * 1024;
 /// Bytes of a file that are read at once when the disk has to be waited for.
 const COLD_READ_BYTES: usize = 128 * 1024;
 
+/// A response whose head is written, with its body if that is small.
+pub(super) struct Begun {
+    /// What the head says of the connection.
+    pub(super) connection: Connection,
+    /// What has not left with the head.
+    pub(super) rest: Option<Rest>,
+}
+
+/// The body of a response, still to be sent.
+pub(super) struct Rest {
+    body: Body,
+    coding: BodyCoding,
+}
+
 /// A response that could not be written to its end, because the connection failed or its body broke off.
 pub(super) struct BrokenOff {
     pub(super) error: io::Error,
@@ -39,15 +53,14 @@ pub(super) struct BrokenOff {
     pub(super) is_until_close: bool,
 }
 
-/// Writes a response and says what becomes of the connection. When this returns, the body has left or lies
-/// in the output; nothing of it is held elsewhere.
-pub(super) async fn write<S: Service>(
-    worker: &Rc<Worker<S>>,
-    wire: &Rc<Wire>,
+/// Writes a response's head behind the output, and its body if that is small.
+pub(super) fn begin<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
     request: RequestContext,
     mut response: Response,
     wanted: Connection,
-) -> Result<Connection, BrokenOff> {
+) -> Begun {
     let body = response.take_body();
     let length = match &body {
         Body::Empty => BodyLength::None,
@@ -72,18 +85,30 @@ pub(super) async fn write<S: Service>(
         }
         written
     });
-    let sent = match body {
-        _ if written.body == BodyCoding::None => Ok(()),
-        Body::Empty => Ok(()),
-        Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => Ok(()),
-        Body::Bytes(bytes) => wire.ready().await.map(|()| {
-            wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
-        }),
-        Body::File(file, range) => Box::pin(write_file(worker, wire, &file, range)).await,
-        Body::Stream(stream) => Box::pin(write_stream(worker, wire, stream, written.body)).await,
+    let has_left = match &body {
+        _ if written.body == BodyCoding::None => true,
+        Body::Empty => true,
+        Body::Bytes(bytes) => bytes.len() <= COPIED_BYTES_MAX,
+        Body::File(..) | Body::Stream(_) => false,
     };
-    let is_until_close = written.body == BodyCoding::UntilClose;
-    sent.map(|()| written.connection).map_err(|error| BrokenOff { error, is_until_close })
+    let rest = (!has_left).then_some(Rest { body, coding: written.body });
+    Begun { connection: written.connection, rest }
+}
+
+impl Rest {
+    /// Sends the body. When this returns, it has left or lies in the output; nothing of it is held elsewhere.
+    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<(), BrokenOff> {
+        let sent = match self.body {
+            Body::Empty => Ok(()),
+            Body::Bytes(bytes) => wire.ready().await.map(|()| {
+                wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
+            }),
+            Body::File(file, range) => write_file(worker, wire, &file, range).await,
+            Body::Stream(stream) => write_stream(worker, wire, stream, self.coding).await,
+        };
+        let is_until_close = self.coding == BodyCoding::UntilClose;
+        sent.map_err(|error| BrokenOff { error, is_until_close })
+    }
 }
 
 /// Sends a range of a file. Pages in the cache go to the socket without a copy; where the kernel cannot do
@@ -192,7 +217,7 @@ fn send_copied<S: Service>(
         ReadNow::Bytes(read) => read,
         ReadNow::Wait => return Ok(Step::DiskSlow),
     };
-    // Without MSG_MORE: it would hold back the tail of every piece that the peer has no room for, 200 ms long.
+    // Without MSG_MORE: it would hold back the tail of every piece the peer has no room for, 200 ms long.
     match wire.socket().try_send(&scratch[..read]) {
         Ok(sent) if sent == read => Ok(Step::Sent(sent)),
         Ok(sent) => Ok(Step::PeerSlow(sent)),

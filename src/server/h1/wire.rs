@@ -205,7 +205,7 @@ impl Wire {
     /// Whether the connection can carry another request after this one: not when the body failed, or when
     /// the client waits for a `100 Continue` that it will not get.
     pub(super) fn can_continue(&self) -> bool {
-        !self.body_failed.get() && !(self.expects_continue.get() && self.body_is_open())
+        !self.body_failed.get() && (!self.expects_continue.get() || !self.body_is_open())
     }
 
     /// Reads over what is left of a body, within limits; an error means that it is not worth it.
@@ -328,7 +328,7 @@ impl Wire {
         self.socket.abort();
     }
 
-    /// Sends what is left, ends our direction, and reads over what the client still sends for a while: closing
+    /// Sends what is left, ends our direction, and reads over what the client still sends for a while: a close
     /// at once would reset the connection and could take the response with it (RFC 9112 §9.6).
     pub(super) async fn linger(&self) -> io::Result<()> {
         self.push_output().await?;
@@ -400,10 +400,7 @@ impl Wire {
             }
             match self.socket.poll_recv(cx) {
                 Poll::Ready(Ok(Some(buffer))) => {
-                    self.end_pull(buffer.len()).map_err(|error| {
-                        self.body_failed.set(true);
-                        error
-                    })?;
+                    self.end_pull(buffer.len())?;
                     *self.input.borrow_mut() = Some(buffer);
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
