@@ -7,7 +7,6 @@ use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
