@@ -30,6 +30,8 @@ pub(super) struct BufferPool {
     /// Buffers that the kernel may take, as far as completions have told us.
     free: Cell<u16>,
     leaked: Cell<bool>,
+    /// Whether the driver sleeps while sockets wait for a buffer: whoever gives one back has to wake it.
+    pub(super) awaited: Cell<bool>,
     /// Per buffer: the next one in its socket's queue, and the bytes received.
     links: Vec<Cell<(u16, u32)>>,
 }
@@ -54,6 +56,7 @@ impl BufferPool {
             tail: Cell::new(0),
             free: Cell::new(0),
             leaked: Cell::new(false),
+            awaited: Cell::new(false),
             links: vec![Cell::new((NONE, 0)); count as usize],
         };
         // SAFETY: the mapping is page-aligned, zeroed and holds `count` entries; it stays mapped until the

@@ -81,6 +81,8 @@ pub(super) struct Core {
     pub(super) inner: RefCell<Inner>,
     pub(super) pool: BufferPool,
     pub(super) config: RingConfig,
+    /// Whether the driver sleeps in the executor and no turn keeps the time.
+    pub(super) asleep: Cell<bool>,
     /// Read once per turn; requests use these instead of the clock.
     pub(super) now: Cell<Instant>,
     pub(super) unix_seconds: Cell<u64>,
@@ -107,6 +109,8 @@ pub(super) struct Inner {
     pub(super) short_send_cuts_link: bool,
     /// Whether the driver sleeps in the executor; whoever queues an entry then has to wake it.
     pub(super) parked: bool,
+    /// Polls in flight on descriptors that may be eventfds.
+    pub(super) events_polled: usize,
     /// Sockets whose receive found no buffer, waiting for some to come back.
     pub(super) starved: VecDeque<Key>,
     pub(super) spare_buffers: Vec<Vec<u8>>,
@@ -180,6 +184,7 @@ impl Ring {
             turn_waiters: Vec::new(),
             short_send_cuts_link: false,
             parked: false,
+            events_polled: 0,
             starved: VecDeque::new(),
             spare_buffers: Vec::new(),
             wheel: Wheel::new(),
@@ -204,6 +209,7 @@ impl Ring {
             inner: RefCell::new(inner),
             pool,
             config,
+            asleep: Cell::new(false),
             now: Cell::new(now),
             unix_seconds: Cell::new(sys::unix_seconds()),
             stopping: Cell::new(false),
@@ -213,8 +219,7 @@ impl Ring {
 
     /// The time of the current turn; a system call only on a parked core that something else woke.
     pub fn now(&self) -> Instant {
-        self.core.rouse(&mut self.core.inner.borrow_mut());
-        self.core.now.get()
+        if self.core.asleep.get() { Instant::now() } else { self.core.now.get() }
     }
 
     /// Waits until the ring has turned once: every other connection had its chance.
@@ -233,9 +238,9 @@ impl Ring {
         .await;
     }
 
-    /// Seconds since the Unix epoch at the current turn; no system call.
+    /// Seconds since the Unix epoch at the current turn, as [`now`](Self::now).
     pub fn unix_seconds(&self) -> u64 {
-        self.core.unix_seconds.get()
+        if self.core.asleep.get() { sys::unix_seconds() } else { self.core.unix_seconds.get() }
     }
 
     /// An empty buffer from the core's pool, for [`Payload`](super::Payload).
@@ -344,10 +349,12 @@ impl Inner {
         }
     }
 
-    /// A task that something other than the ring woke may queue entries while the driver is parked.
-    fn wake_driver(&mut self) {
+    /// A task that something other than the ring woke may queue entries or set timers while the driver is
+    /// parked: then somebody must submit them, and the tick is as old as the last turn.
+    pub(super) fn wake_driver(&mut self) {
         if self.parked {
             self.parked = false;
+            self.read_tick(Instant::now());
             sys::signal_event(self.event.as_raw_fd());
         }
     }
@@ -377,6 +384,10 @@ impl Inner {
             std::mem::forget(ours);
         }
         Ok(fell_short && open)
+    }
+
+    pub(super) fn read_tick(&mut self, now: Instant) {
+        self.tick = now.duration_since(self.started).as_millis() as u64 / TICK_MS;
     }
 
     #[cold]
@@ -427,63 +438,5 @@ impl Inner {
     pub(super) fn close(&mut self, fd: RawFd) {
         let entry = opcode::Close::new(types::Fd(fd)).build();
         self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
-    }
-}
-
-impl Core {
-    /// For tasks that something other than the ring woke while the driver was parked: brings the clock up to
-    /// date, which stood still, and has the driver look at the timers.
-    pub(super) fn rouse(&self, inner: &mut Inner) {
-        if inner.parked {
-            self.read_clock(inner);
-            inner.wake_driver();
-        }
-    }
-
-    pub(super) fn read_clock(&self, inner: &mut Inner) {
-        let now = Instant::now();
-        self.now.set(now);
-        self.unix_seconds.set(sys::unix_seconds());
-        inner.tick = now.duration_since(inner.started).as_millis() as u64 / TICK_MS;
-    }
-}
-
-impl Drop for Core {
-    /// Ends every operation and waits for the last completions, so that the kernel holds no memory of ours
-    /// when it is freed. If it does not let go within a second, the memory is leaked instead.
-    fn drop(&mut self) {
-        let inner = self.inner.get_mut();
-        for (_, socket) in inner.sockets.iter() {
-            sys::shutdown(socket.fd, libc::SHUT_RDWR);
-        }
-        let _ = inner.uring.submitter().register_sync_cancel(None, types::CancelBuilder::any());
-        let step = types::Timespec::new().nsec(10_000_000);
-        for _ in 0..100 {
-            inner.enter(0, None);
-            for completion in inner.uring.completion() {
-                if Kind::is_counted(completion.user_data()) && !cqueue::more(completion.flags()) {
-                    inner.in_flight -= 1;
-                }
-            }
-            if inner.in_flight == 0 {
-                break;
-            }
-            inner.enter(1, Some(&step));
-        }
-        for (_, socket) in inner.sockets.iter() {
-            socket.close_now();
-        }
-        for (_, listener) in inner.listeners.iter_mut() {
-            listener.close_queue();
-        }
-        if inner.in_flight > 0 {
-            self.pool.leak();
-            for slot in inner.ops.drain() {
-                std::mem::forget(slot);
-            }
-            for slot in inner.sends.drain() {
-                std::mem::forget(slot);
-            }
-        }
     }
 }

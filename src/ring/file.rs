@@ -116,7 +116,7 @@ impl Ring {
     /// The kernel's, for a descriptor that cannot be polled.
     pub async fn readable(&self, fd: &impl AsRawFd) -> io::Result<()> {
         let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLIN as u32).build();
-        let (result, _) = op::submit(&self.core, entry, OpPayload::None).await;
+        let (result, _) = op::submit(&self.core, entry, OpPayload::Event).await;
         op::to_result(result).map(drop)
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use io_uring::squeue;
 
@@ -28,7 +28,12 @@ impl Inner {
     }
 
     pub(super) fn handle_op(&mut self, key: Key, result: i32) {
-        let Some(slot) = self.op(key) else { return };
+        let Some(slot) =
+            self.ops.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+        else {
+            return;
+        };
+        self.events_polled -= usize::from(matches!(slot.payload, OpPayload::Event));
         match std::mem::replace(&mut slot.state, State::Done(result)) {
             State::Waiting(waker) | State::Sleeping(waker) => {
                 if let Some(waker) = waker {
@@ -50,6 +55,7 @@ impl Inner {
 /// `entry` may point into `payload` only where moving `payload` does not move the target (boxes, heap).
 pub(super) fn submit(core: &Rc<Core>, entry: squeue::Entry, payload: OpPayload) -> Op {
     let mut inner = core.inner.borrow_mut();
+    inner.events_polled += usize::from(matches!(payload, OpPayload::Event));
     let key = inner.add_op(State::Waiting(None), payload);
     inner.in_flight += 1;
     inner.push(&entry.user_data(key.user_data(Kind::Op)));
@@ -120,14 +126,15 @@ impl Drop for Op {
 }
 
 impl Ring {
-    /// Waits for `duration`, on the coarse wheel: up to 16 ms longer, never shorter.
+    /// Waits for `duration`, on the coarse wheel: up to 32 ms longer, never shorter.
     pub async fn sleep(&self, duration: Duration) {
         let op = {
             let mut inner = self.core.inner.borrow_mut();
-            self.core.rouse(&mut inner);
             let key = inner.add_op(State::Sleeping(None), OpPayload::None);
-            // One tick more: the current tick has partly passed.
-            let due = inner.tick + timer::ticks(duration) + 1;
+            // The turn may have begun long ago, or the driver may be parked and has to see the new timer.
+            inner.wake_driver();
+            inner.read_tick(Instant::now());
+            let due = timer::due(inner.tick, duration);
             inner.wheel.insert(due, key.token(false));
             Op { core: self.core.clone(), key, done: false }
         };

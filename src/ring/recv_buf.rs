@@ -63,6 +63,9 @@ impl Drop for Source {
     fn drop(&mut self) {
         if let Source::Provided { core, id } = self {
             core.pool.give(*id);
+            if core.pool.awaited.get() {
+                core.inner.borrow_mut().wake_driver();
+            }
         }
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct SocketSlot {
     pub(super) rx_end: RecvEnd,
     /// Whether a task waits for input.
     pub(super) reading: bool,
+    /// Whether it stands in the line of those that found no buffer.
+    pub(super) starved: bool,
     pub(super) multishot: bool,
     pub(super) timed_out: bool,
     /// Whether the handle still exists.
@@ -101,6 +103,7 @@ impl SocketSlot {
             rx_state: RecvState::Idle,
             rx_end: RecvEnd::Open,
             reading: false,
+            starved: false,
             multishot: false,
             timed_out: false,
             held: true,
@@ -207,6 +210,8 @@ impl ListenerSlot {
 pub(super) enum OpPayload {
     /// Nothing.
     None,
+    /// Nothing; what is polled may be an eventfd, which `Inner::renew_event` has to know.
+    Event,
     /// The address, and the descriptor so that it stays open.
     Connect(Box<RawAddr>, OwnedFd),
     /// Path and flags of an openat2, and the directory; its result is a descriptor.

@@ -129,24 +129,31 @@ impl Inner {
         }
     }
 
-    /// A receive found no buffer: it waits in line until some have come back.
+    /// A receive found no buffer: it waits in line until some have come back. Also when nobody reads, for
+    /// it may have been armed by `watch`; but not for more than what waits to be read already.
     fn starve(&mut self, key: Key) {
         self.stats.buffers_missing += 1;
         let slot = self.socket(key).expect("checked by the caller");
         if !slot.held {
             return self.release(key);
         }
-        if slot.reading {
+        let wanted = slot.reading || (slot.rx_count == 0 && slot.heap.is_none());
+        if wanted && !slot.starved {
+            slot.starved = true;
             self.starved.push_back(key);
         }
     }
 
     /// Arms starved receives, one for each buffer that is free.
     pub(super) fn feed_starved(&mut self, pool: &BufferPool) {
-        for _ in 0..pool.free() {
+        let mut free = pool.free();
+        while free > 0 {
             let Some(key) = self.starved.pop_front() else { break };
-            if self.socket(key).is_some_and(|slot| slot.held && slot.rx_state == RecvState::Idle) {
+            let Some(slot) = self.socket(key) else { continue };
+            slot.starved = false;
+            if slot.held && slot.rx_state == RecvState::Idle {
                 self.arm_recv(key, pool.buffer_bytes());
+                free -= 1;
             }
         }
     }
@@ -290,7 +297,7 @@ impl Inner {
             slot.rx_count -= 1;
             pool.give(id);
         }
-        let (receiving, send) = (slot.rx_state != RecvState::Idle, slot.tx);
+        let (receiving, send) = (matches!(slot.rx_state, RecvState::Once | RecvState::Multi), slot.tx);
         // Cancels, not a shutdown: the kernel runs a shutdown later, on a thread that looks the descriptor's
         // number up then, when it may be another connection's.
         if receiving {
@@ -429,15 +436,15 @@ impl Socket {
         }
     }
 
-    /// Sets the time at which receives and sends fail with `TimedOut`, from this turn on; `None` for never.
-    /// Costs a store: set it per request.
+    /// Sets the time at which receives and sends fail with `TimedOut`, counted from this turn: up to 32 ms
+    /// later, never earlier. `None` for never. Costs a store: set it per request.
     pub fn set_deadline(&self, after: Option<Duration>) {
         let mut inner = self.core.inner.borrow_mut();
-        self.core.rouse(&mut inner);
+        inner.wake_driver();
         let tick = inner.tick;
         let slot = inner.held(self.key);
         slot.timed_out = false;
-        slot.deadline = after.map_or(0, |after| tick + timer::ticks(after));
+        slot.deadline = after.map_or(0, |after| timer::due(tick, after));
         if slot.deadline != 0 && (slot.wheel == 0 || slot.deadline < slot.wheel) {
             inner.enter_wheel(self.key);
         }
@@ -488,9 +495,8 @@ impl Socket {
         if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             slot.rx_waker = Some(cx.waker().clone());
         }
-        let waits_in_line = slot.reading && slot.rx_state == RecvState::Idle;
         slot.reading = true;
-        if slot.rx_state == RecvState::Idle && !waits_in_line {
+        if slot.rx_state == RecvState::Idle && !slot.starved {
             inner.arm_recv(self.key, self.core.pool.buffer_bytes());
         }
         Poll::Pending
@@ -504,7 +510,7 @@ impl Socket {
         if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             slot.rx_waker = Some(cx.waker().clone());
         }
-        let unarmed = slot.rx_state == RecvState::Idle && !slot.reading && slot.rx_end == RecvEnd::Open;
+        let unarmed = slot.rx_state == RecvState::Idle && !slot.starved && slot.rx_end == RecvEnd::Open;
         if unarmed && slot.rx_count == 0 && slot.heap.is_none() {
             inner.arm_recv(self.key, self.core.pool.buffer_bytes());
         }
