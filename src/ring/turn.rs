@@ -61,8 +61,8 @@ impl Inner {
     /// if nothing about it can still be unknown.
     fn submit_and_collect(&mut self, pool: &BufferPool, config: &RingConfig, want: u32) {
         self.enter(want, None);
-        // Looked at before completions are handled, which queues more. What the kernel holds back now, for want
-        // of room, cannot be among them: a failure may still be unseen.
+        // Looked at before completions are handled, which queues more. What the kernel holds back now, for
+        // want of room, cannot be among them: a failure may still be unseen.
         let all_seen = {
             let queue = self.uring.submission();
             queue.is_empty() && !queue.cq_overflow()
