@@ -44,6 +44,8 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
     let metadata = file.metadata()?;
     if metadata.is_dir {
         if !path.names_directory() {
+            // It may have been a file.
+            shared.cache.remove(head.path());
             return Ok(redirect_to_directory(head, path));
         }
         let mut index = path.as_bytes().to_vec();
@@ -54,7 +56,7 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
         return serve(shared, head, file, metadata, &index).await;
     }
     if path.names_directory() {
-        return Ok(not_found());
+        return Err(no_such_file());
     }
     serve(shared, head, file, metadata, path.as_bytes()).await
 }
@@ -68,7 +70,7 @@ async fn serve(
     name: &[u8],
 ) -> io::Result<Response> {
     if !metadata.is_file {
-        return Ok(not_found());
+        return Err(no_such_file());
     }
     let now = shared.ring.now();
     let seconds = shared.ring.unix_seconds();
@@ -140,6 +142,11 @@ fn redirect_to_directory(head: &RequestHead, path: FilePath<'_>) -> Response {
     Response::error(Status::MOVED_PERMANENTLY, "the directory is at this path with a slash behind it")
         .field("Location", &location)
         .unwrap_or_else(|_| not_found())
+}
+
+/// What is there and is no file is as good as nothing, for the client and for the cache.
+fn no_such_file() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOENT)
 }
 
 pub(super) fn not_found() -> Response {
