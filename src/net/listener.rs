@@ -14,8 +14,8 @@ use std::{fs, os::unix::net::UnixStream};
 use super::address::Address;
 use crate::ring;
 
-/// A program that was killed holds its sockets until the kernel has taken its rings apart, 5 to 10 ms later as
-/// measured. A place that is taken is tried again for this long, so that a restart at once succeeds.
+/// A program that was killed holds its sockets until the kernel has taken its rings apart, 5 to 10 ms later
+/// as measured. A place that is taken is tried again for this long, so that a restart at once succeeds.
 const RELEASED_WITHIN: Duration = Duration::from_millis(250);
 const RETRY_EVERY: Duration = Duration::from_millis(5);
 
@@ -52,7 +52,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Device, inode, and when it was made (modified: nobody writes to a socket's file), for inodes are used again.
+/// Device, inode, and when it was made (modified: nobody writes to a socket's file), for inodes are used
+/// again.
 type Identity = (u64, u64, SystemTime);
 
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -90,7 +91,7 @@ impl fmt::Display for BindError {
                 ),
                 Address::Inet(_) => write!(f, "no permission ({error})"),
                 Address::Unix(_) => f.write_str(
-                    "no permission; this user needs write and search permission on the directory of that path",
+                    "no permission; this user needs write and search permission on that path's directory",
                 ),
             },
             io::ErrorKind::AddrNotAvailable => {

@@ -1,20 +1,16 @@
 //! Provided receive buffers: one pool per core that the kernel takes from and parsers give back to.
 //!
-//! A buffer is either the kernel's (it lies in the shared ring) or ours (a [`RecvBuf`], or a link in a
-//! socket's queue). An idle connection holds none. Input that must be kept while nobody reads it is copied
-//! to the heap, so that the pool always comes back (`socket` says when).
+//! A buffer is either the kernel's (it lies in the shared ring) or ours: on loan to whoever parses it, or a
+//! link in a socket's queue. An idle connection holds none. Input that must be kept while nobody reads it is
+//! copied to the heap, so that the pool always comes back (`socket` says when).
 
 use std::cell::Cell;
-use std::fmt;
 use std::io;
-use std::ops::Deref;
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::{IoUring, types::BufRingEntry};
 
-use super::core::Core;
 use super::sys;
 
 /// The buffer group's number; there is one group.
@@ -34,6 +30,8 @@ pub(super) struct BufferPool {
     /// Buffers that the kernel may take, as far as completions have told us.
     free: Cell<u16>,
     leaked: Cell<bool>,
+    /// Whether the driver sleeps while sockets wait for a buffer: whoever gives one back has to wake it.
+    pub(super) awaited: Cell<bool>,
     /// Per buffer: the next one in its socket's queue, and the bytes received.
     links: Vec<Cell<(u16, u32)>>,
 }
@@ -58,6 +56,7 @@ impl BufferPool {
             tail: Cell::new(0),
             free: Cell::new(0),
             leaked: Cell::new(false),
+            awaited: Cell::new(false),
             links: vec![Cell::new((NONE, 0)); count as usize],
         };
         // SAFETY: the mapping is page-aligned, zeroed and holds `count` entries; it stays mapped until the
@@ -149,72 +148,5 @@ impl Drop for BufferPool {
         }
         sys::unmap(self.ring.cast(), self.count as usize * size_of::<BufRingEntry>());
         sys::unmap(self.memory, self.count as usize * self.size as usize);
-    }
-}
-
-/// Bytes received on a socket, in a provided buffer (given back on drop) or on the heap.
-///
-/// Keep it only while parsing. To hold input across a wait, call [`detach`](RecvBuf::detach) first: a
-/// provided buffer that waits for a slow handler is missing for everybody else on the core.
-pub struct RecvBuf {
-    source: Source,
-    start: u32,
-}
-
-enum Source {
-    Provided { core: Rc<Core>, id: u16 },
-    Heap(Vec<u8>),
-}
-
-impl RecvBuf {
-    pub(super) fn provided(core: Rc<Core>, id: u16) -> Self {
-        Self { source: Source::Provided { core, id }, start: 0 }
-    }
-
-    pub(super) fn heap(bytes: Vec<u8>) -> Self {
-        Self { source: Source::Heap(bytes), start: 0 }
-    }
-
-    /// Drops the first `n` bytes.
-    ///
-    /// # Panics
-    /// If there are fewer.
-    pub fn advance(&mut self, n: usize) {
-        assert!(n <= self.len());
-        self.start += n as u32;
-    }
-
-    /// Copies what is left to the heap and gives the provided buffer back.
-    pub fn detach(&mut self) {
-        if let Source::Provided { .. } = self.source {
-            let bytes = self.to_vec();
-            *self = Self::heap(bytes);
-        }
-    }
-}
-
-impl Deref for RecvBuf {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        let all = match &self.source {
-            Source::Provided { core, id } => core.pool.bytes(*id),
-            Source::Heap(bytes) => bytes,
-        };
-        &all[self.start as usize..]
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        if let Source::Provided { core, id } = self {
-            core.pool.give(*id);
-        }
-    }
-}
-
-impl fmt::Debug for RecvBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecvBuf({} bytes)", self.len())
     }
 }

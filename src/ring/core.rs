@@ -10,16 +10,16 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 use super::buffers::BufferPool;
-use super::listener::ListenerSlot;
-use super::op::OpSlot;
+use super::key::{Key, Kind};
 use super::probe::{self, SetupError};
-use super::socket::{SendSlot, SocketSlot};
+use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
 use super::timer::{TICK_MS, Wheel};
 
@@ -77,54 +77,12 @@ pub struct RingStats {
     pub queue_full: u64,
 }
 
-/// Kinds of completions; the low byte of `user_data`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// Nobody waits: close, shutdown, cancel, the park timer.
-    Ignore = 0,
-    Accept = 1,
-    Recv = 2,
-    Send = 3,
-    Op = 4,
-    /// A send of the current batch: posts a completion only when it failed or fell short.
-    Batch = 5,
-    Alarm = 6,
-}
-
-impl Kind {
-    /// Whether exactly one final completion is certain to come, which `in_flight` counts.
-    fn is_counted(data: u64) -> bool {
-        [Kind::Accept, Kind::Recv, Kind::Send, Kind::Op].into_iter().any(|kind| data & 0xff == kind as u64)
-    }
-}
-
-/// Index and generation of a slot, packed with a kind into `user_data`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Key {
-    pub(super) index: u32,
-    pub(super) generation: u32,
-}
-
-impl Key {
-    pub(super) fn user_data(self, kind: Kind) -> u64 {
-        (self.generation as u64) << 40 | (self.index as u64) << 8 | kind as u64
-    }
-
-    pub(super) fn from_user_data(data: u64) -> Self {
-        Self { index: (data >> 8) as u32, generation: (data >> 40) as u32 }
-    }
-
-    /// As a token of the timer wheel; bit 0 tells sockets from operations.
-    pub(super) fn token(self, is_socket: bool) -> u64 {
-        self.user_data(Kind::Ignore) | is_socket as u64
-    }
-}
-
 pub(super) struct Core {
     pub(super) inner: RefCell<Inner>,
     pub(super) pool: BufferPool,
     pub(super) config: RingConfig,
+    /// Whether the driver sleeps in the executor and no turn keeps the time.
+    pub(super) asleep: Cell<bool>,
     /// Read once per turn; requests use these instead of the clock.
     pub(super) now: Cell<Instant>,
     pub(super) unix_seconds: Cell<u64>,
@@ -145,14 +103,20 @@ pub(super) struct Inner {
     /// Whether a task waits for a send of this batch: its success posts no completion, so the turn must not
     /// wait for one.
     pub(super) batch_awaited: bool,
+    /// Tasks that go on after the next turn.
+    pub(super) turn_waiters: Vec<Waker>,
+    /// Whether a send that falls short keeps the close linked behind it from happening, on this kernel.
+    pub(super) short_send_cuts_link: bool,
     /// Whether the driver sleeps in the executor; whoever queues an entry then has to wake it.
     pub(super) parked: bool,
+    /// Polls in flight on descriptors that may be eventfds.
+    pub(super) events_polled: usize,
     /// Sockets whose receive found no buffer, waiting for some to come back.
     pub(super) starved: VecDeque<Key>,
     pub(super) spare_buffers: Vec<Vec<u8>>,
     pub(super) wheel: Wheel,
-    fired: Vec<(u64, u64)>,
-    completions: Vec<cqueue::Entry>,
+    pub(super) fired: Vec<(u64, u64)>,
+    pub(super) completions: Vec<cqueue::Entry>,
     pub(super) tick: u64,
     started: Instant,
     next_generation: u32,
@@ -217,7 +181,10 @@ impl Ring {
             ops: Slab::new(),
             batch: Vec::new(),
             batch_awaited: false,
+            turn_waiters: Vec::new(),
+            short_send_cuts_link: false,
             parked: false,
+            events_polled: 0,
             starved: VecDeque::new(),
             spare_buffers: Vec::new(),
             wheel: Wheel::new(),
@@ -236,10 +203,13 @@ impl Ring {
             stats: RingStats::default(),
         };
         inner.uring.completion().disable_eventfd();
+        inner.short_send_cuts_link =
+            inner.test_link().map_err(|error| SetupError::from_io("the test of linked operations", error))?;
         let core = Core {
             inner: RefCell::new(inner),
             pool,
             config,
+            asleep: Cell::new(false),
             now: Cell::new(now),
             unix_seconds: Cell::new(sys::unix_seconds()),
             stopping: Cell::new(false),
@@ -247,14 +217,30 @@ impl Ring {
         Ok(Self { core: Rc::new(core) })
     }
 
-    /// The time of the current turn; no system call.
+    /// The time of the current turn; a system call only on a parked core that something else woke.
     pub fn now(&self) -> Instant {
-        self.core.now.get()
+        if self.core.asleep.get() { Instant::now() } else { self.core.now.get() }
     }
 
-    /// Seconds since the Unix epoch at the current turn; no system call.
+    /// Waits until the ring has turned once: every other connection had its chance.
+    pub async fn next_turn(&self) {
+        let mut asked = false;
+        std::future::poll_fn(|cx: &mut Context<'_>| {
+            if asked {
+                return Poll::Ready(());
+            }
+            asked = true;
+            let mut inner = self.core.inner.borrow_mut();
+            inner.wake_driver();
+            inner.turn_waiters.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Seconds since the Unix epoch at the current turn, as [`now`](Self::now).
     pub fn unix_seconds(&self) -> u64 {
-        self.core.unix_seconds.get()
+        if self.core.asleep.get() { sys::unix_seconds() } else { self.core.unix_seconds.get() }
     }
 
     /// An empty buffer from the core's pool, for [`Payload`](super::Payload).
@@ -363,12 +349,45 @@ impl Inner {
         }
     }
 
-    /// A task that something other than the ring woke may queue entries while the driver is parked.
-    fn wake_driver(&mut self) {
+    /// A task that something other than the ring woke may queue entries or set timers while the driver is
+    /// parked: then somebody must submit them, and the tick is as old as the last turn.
+    pub(super) fn wake_driver(&mut self) {
         if self.parked {
             self.parked = false;
+            self.read_tick(Instant::now());
             sys::signal_event(self.event.as_raw_fd());
         }
+    }
+
+    /// Tries what a last send relies on: when it falls short, the kernel must not run the close linked behind
+    /// it. The rest is sent to that descriptor.
+    fn test_link(&mut self) -> io::Result<bool> {
+        let (ours, _peer) = std::os::unix::net::UnixStream::pair()?;
+        let ours = OwnedFd::from(ours);
+        let more_than_fits = vec![0u8; 4 << 20];
+        let fd = types::Fd(ours.as_raw_fd());
+        let send = opcode::Send::new(fd, more_than_fits.as_ptr(), more_than_fits.len() as u32)
+            .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK)
+            .user_data(Kind::Batch as u64);
+        let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
+        self.push_linked(&send, &close.user_data(Kind::Ignore as u64));
+        self.enter(0, None);
+        let completions: Vec<_> =
+            self.uring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
+        let fell_short = matches!(completions[..], [(data, sent)] if data == Kind::Batch as u64
+            && sent > 0 && (sent as usize) < more_than_fits.len());
+        let open = sys::is_open(ours.as_raw_fd());
+        if !open {
+            // The kernel closed it: it must not be closed twice.
+            std::mem::forget(ours);
+        }
+        Ok(fell_short && open)
+    }
+
+    pub(super) fn read_tick(&mut self, now: Instant) {
+        self.tick = now.duration_since(self.started).as_millis() as u64 / TICK_MS;
     }
 
     #[cold]
@@ -392,7 +411,7 @@ impl Inner {
     }
 
     /// Sets the alarm, unless it is set.
-    fn arm_alarm(&mut self) {
+    pub(super) fn arm_alarm(&mut self) {
         if !self.alarm_armed {
             self.alarm_armed = true;
             let entry = opcode::Timeout::new(&raw const *self.alarm_timespec).build();
@@ -419,134 +438,5 @@ impl Inner {
     pub(super) fn close(&mut self, fd: RawFd) {
         let entry = opcode::Close::new(types::Fd(fd)).build();
         self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
-    }
-}
-
-impl Core {
-    /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
-    /// kernel waits for something to happen, or for the alarm: a timeout per wait would set the clock's
-    /// hardware twice per request, which a virtual machine pays for dearly.
-    pub(super) fn turn(self: &Rc<Self>, wait: bool) {
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        if wait && !inner.batch_awaited {
-            inner.arm_alarm();
-            inner.enter(1, None);
-        } else {
-            inner.enter(0, None);
-        }
-        self.read_clock(inner);
-        self.collect(inner);
-        if inner.uring.submission().is_empty() {
-            inner.settle_batch();
-        }
-        self.fire_timers(inner);
-        if !inner.starved.is_empty() {
-            inner.feed_starved(&self.pool);
-        }
-    }
-
-    fn read_clock(&self, inner: &mut Inner) {
-        let now = Instant::now();
-        self.now.set(now);
-        self.unix_seconds.set(sys::unix_seconds());
-        inner.tick = now.duration_since(inner.started).as_millis() as u64 / TICK_MS;
-    }
-
-    fn collect(&self, inner: &mut Inner) {
-        let mut completions = std::mem::take(&mut inner.completions);
-        completions.extend(inner.uring.completion());
-        inner.stats.completions += completions.len() as u64;
-        for completion in completions.drain(..) {
-            let data = completion.user_data();
-            let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
-            if Kind::is_counted(data) && !cqueue::more(flags) {
-                inner.in_flight -= 1;
-            }
-            inner.busy |= data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Alarm as u64;
-            match data & 0xff {
-                k if k == Kind::Alarm as u64 => (inner.alarm_armed, inner.alarm_fired) = (false, true),
-                k if k == Kind::Recv as u64 => {
-                    inner.handle_recv(&self.pool, &self.config, key, result, flags)
-                }
-                k if k == Kind::Send as u64 => inner.handle_send(key, result),
-                k if k == Kind::Batch as u64 => inner.handle_batch_failure(key, result),
-                k if k == Kind::Accept as u64 => inner.handle_accept(key, result, flags),
-                k if k == Kind::Op as u64 => inner.handle_op(key, result),
-                _ => {}
-            }
-        }
-        inner.completions = completions;
-    }
-
-    fn fire_timers(&self, inner: &mut Inner) {
-        let mut fired = std::mem::take(&mut inner.fired);
-        inner.wheel.advance(inner.tick, &mut fired);
-        inner.busy |= !fired.is_empty();
-        for (due, token) in fired.drain(..) {
-            let key = Key::from_user_data(token);
-            if token & 1 == 1 {
-                inner.check_deadline(key, due);
-            } else {
-                inner.handle_op(key, 0);
-            }
-        }
-        inner.fired = fired;
-    }
-}
-
-impl Drop for Core {
-    /// Ends every operation and waits for the last completions, so that the kernel holds no memory of ours
-    /// when it is freed. If it does not let go within a second, the memory is leaked instead.
-    fn drop(&mut self) {
-        let inner = self.inner.get_mut();
-        for (_, socket) in inner.sockets.iter() {
-            sys::shutdown(socket.fd, libc::SHUT_RDWR);
-        }
-        let _ = inner.uring.submitter().register_sync_cancel(None, types::CancelBuilder::any());
-        let step = types::Timespec::new().nsec(10_000_000);
-        for _ in 0..100 {
-            inner.enter(0, None);
-            for completion in inner.uring.completion() {
-                if Kind::is_counted(completion.user_data()) && !cqueue::more(completion.flags()) {
-                    inner.in_flight -= 1;
-                }
-            }
-            if inner.in_flight == 0 {
-                break;
-            }
-            inner.enter(1, Some(&step));
-        }
-        for (_, socket) in inner.sockets.iter() {
-            socket.close_now();
-        }
-        for (_, listener) in inner.listeners.iter_mut() {
-            listener.close_queue();
-        }
-        if inner.in_flight > 0 {
-            self.pool.leak();
-            for slot in inner.ops.drain() {
-                std::mem::forget(slot);
-            }
-            for slot in inner.sends.drain() {
-                std::mem::forget(slot);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_survive_user_data() {
-        for key in [Key { index: 0, generation: 0 }, Key { index: u32::MAX, generation: 0xff_ffff }] {
-            for kind in [Kind::Ignore, Kind::Accept, Kind::Recv, Kind::Send, Kind::Op] {
-                let data = key.user_data(kind);
-                assert_eq!(Key::from_user_data(data), key);
-                assert_eq!(data & 0xff, kind as u64);
-            }
-        }
     }
 }

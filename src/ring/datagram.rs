@@ -8,13 +8,14 @@ use std::rc::Rc;
 use io_uring::{opcode, types};
 
 use super::core::{Core, Ring};
-use super::op::{self, Message, OpPayload};
+use super::op;
+use super::slots::{Message, OpPayload};
 use super::sys::{self, RawAddr};
 
 /// A bound datagram socket.
 pub struct Datagram {
     core: Rc<Core>,
-    fd: OwnedFd,
+    fd: Rc<OwnedFd>,
 }
 
 impl Ring {
@@ -27,7 +28,7 @@ impl Ring {
         let fd = sys::socket(family, libc::SOCK_DGRAM)?;
         sys::set_option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         sys::bind(&fd, &RawAddr::inet(addr), None)?;
-        Ok(Datagram { core: self.core.clone(), fd })
+        Ok(Datagram { core: self.core.clone(), fd: Rc::new(fd) })
     }
 }
 
@@ -44,9 +45,12 @@ impl Datagram {
         let mut message = message(buffer, RawAddr::empty());
         message.part.iov_len = message.bytes.capacity();
         let entry = opcode::RecvMsg::new(types::Fd(self.fd.as_raw_fd()), &raw mut message.header).build();
-        let (result, payload) = op::submit(&self.core, entry, OpPayload::Message(message)).await;
+        let (result, payload) =
+            op::submit(&self.core, entry, OpPayload::Message(message, self.fd.clone())).await;
         let received = op::to_result(result)? as usize;
-        let OpPayload::Message(message) = payload else { unreachable!("an operation returns its payload") };
+        let OpPayload::Message(message, _) = payload else {
+            unreachable!("an operation returns its payload")
+        };
         let Message { addr, mut bytes, .. } = *message;
         // SAFETY: the kernel wrote `received` bytes from the start, at most the capacity it was given.
         unsafe { bytes.set_len(received.min(bytes.capacity())) };
@@ -59,9 +63,12 @@ impl Datagram {
         let entry = opcode::SendMsg::new(types::Fd(self.fd.as_raw_fd()), &raw const message.header)
             .flags(libc::MSG_NOSIGNAL as u32)
             .build();
-        let (result, payload) = op::submit(&self.core, entry, OpPayload::Message(message)).await;
+        let (result, payload) =
+            op::submit(&self.core, entry, OpPayload::Message(message, self.fd.clone())).await;
         op::to_result(result)?;
-        let OpPayload::Message(message) = payload else { unreachable!("an operation returns its payload") };
+        let OpPayload::Message(message, _) = payload else {
+            unreachable!("an operation returns its payload")
+        };
         Ok(message.bytes)
     }
 }

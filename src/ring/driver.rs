@@ -11,15 +11,18 @@
 //! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
 //! the first task of a round has run, which happens to a thread that was kept off its CPU meanwhile, it
 //! takes the round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and
-//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the executor go round once without sleeping.
+//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the
+//! executor go round once without sleeping.
 
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
 
-use super::core::{Core, Kind, Ring};
+use super::core::{Core, Inner, Ring};
+use super::key::Kind;
 use super::sys;
 use super::task::{polls, yield_now};
 use super::timer::TICK_MS;
@@ -101,6 +104,9 @@ impl Core {
     }
 
     async fn park(self: &Rc<Self>, event: &PollableFd<Event>) {
+        if self.inner.borrow_mut().renew_event().is_err() {
+            return;
+        }
         self.inner.borrow_mut().uring.completion().enable_eventfd();
         self.arm_park_timer();
         // What completed before the eventfd was on did not signal it.
@@ -110,12 +116,16 @@ impl Core {
             let quiet = !inner.busy && inner.uring.submission().is_empty() && !self.stopping.get();
             inner.stats.parks += u64::from(quiet);
             inner.parked = quiet;
+            self.asleep.set(quiet);
+            self.pool.awaited.set(quiet && !inner.starved.is_empty());
             quiet
         };
         if sleeps {
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
+            self.asleep.set(false);
+            self.pool.awaited.set(false);
             self.inner.borrow_mut().parked = false;
         }
         self.inner.borrow_mut().uring.completion().disable_eventfd();
@@ -138,9 +148,25 @@ impl Core {
     }
 }
 
+impl Inner {
+    /// Registers the ring's eventfd anew when another eventfd is polled. While one eventfd is written the
+    /// kernel must not signal a second one at once, so it defers that to a callback of which a registration
+    /// has one, and newer kernels (seen on 6.18) never make that usable again: a second foreign event
+    /// would leave the core asleep for ever. Two short system calls per park, and only where an event is
+    /// awaited.
+    fn renew_event(&mut self) -> io::Result<()> {
+        if self.events_polled == 0 {
+            return Ok(());
+        }
+        // Fails when the registration before failed: then there is nothing to take back.
+        let _ = self.uring.submitter().unregister_eventfd();
+        self.uring.submitter().register_eventfd(self.event.as_raw_fd())
+    }
+}
+
 /// A descriptor that never makes anybody wait.
-fn always_readable() -> std::io::Result<PollableFd<OwnedFd>> {
+fn always_readable() -> io::Result<PollableFd<OwnedFd>> {
     let event = sys::eventfd(true)?;
     sys::signal_event(event.as_raw_fd());
-    PollableFd::new(event).map_err(std::io::Error::other)
+    PollableFd::new(event).map_err(io::Error::other)
 }

@@ -11,13 +11,14 @@ use std::rc::Rc;
 use io_uring::{opcode, types};
 
 use super::core::{Core, Ring};
-use super::op::{self, OpPayload};
+use super::op;
+use super::slots::OpPayload;
 use super::sys;
 
 /// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH).
 #[derive(Debug)]
 pub struct Root {
-    fd: OwnedFd,
+    fd: Rc<OwnedFd>,
 }
 
 impl Root {
@@ -32,7 +33,7 @@ impl Root {
         unsafe {
             let fd =
                 sys::check(libc::open(path.as_ptr(), libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC))?;
-            Ok(Self { fd: OwnedFd::from_raw_fd(fd) })
+            Ok(Self { fd: Rc::new(OwnedFd::from_raw_fd(fd)) })
         }
     }
 }
@@ -80,7 +81,7 @@ pub enum SendNow {
 /// An open file.
 pub struct File {
     core: Rc<Core>,
-    fd: OwnedFd,
+    fd: Rc<OwnedFd>,
 }
 
 impl Ring {
@@ -97,11 +98,14 @@ impl Ring {
         let how = Box::new(how);
         let entry =
             opcode::OpenAt2::new(types::Fd(root.fd.as_raw_fd()), path.as_ptr(), &raw const *how).build();
-        let (result, _) = op::submit(&self.core, entry, OpPayload::Open(path, how)).await;
+        let (result, _) = op::submit(&self.core, entry, OpPayload::Open(path, how, root.fd.clone())).await;
         let fd = op::to_result(result)?;
         // SAFETY: the completed open made this descriptor for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Ok(File { core: self.core.clone(), fd })
+        // O_NONBLOCK was for FIFOs; on a regular file it would make ring reads fail or block the core where
+        // the file system cannot promise not to wait.
+        sys::set_nonblocking(fd.as_raw_fd(), false)?;
+        Ok(File { core: self.core.clone(), fd: Rc::new(fd) })
     }
 }
 
@@ -112,7 +116,7 @@ impl Ring {
     /// The kernel's, for a descriptor that cannot be polled.
     pub async fn readable(&self, fd: &impl AsRawFd) -> io::Result<()> {
         let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLIN as u32).build();
-        let (result, _) = op::submit(&self.core, entry, OpPayload::None).await;
+        let (result, _) = op::submit(&self.core, entry, OpPayload::Event).await;
         op::to_result(result).map(drop)
     }
 }
@@ -168,7 +172,7 @@ impl File {
         }
     }
 
-    /// Sends up to `len` bytes at `offset` from the page cache to a socket without copying them (sendfile(2)),
+    /// Sends up to `len` bytes at `offset` from the page cache to a socket without a copy (sendfile(2)),
     /// if all of them are there (cachestat(2), Linux 6.5). The socket must be non-blocking
     /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)) and have no send in progress.
     ///
@@ -179,6 +183,10 @@ impl File {
             Some(true) => {}
             Some(false) => return Ok(SendNow::Wait),
             None => return Ok(SendNow::Unsupported),
+        }
+        // Pages that read-ahead is still filling count as cached. It fills them in order: look at the last.
+        if self.read_now(&mut [0], offset + len.saturating_sub(1) as u64)? == ReadNow::Wait {
+            return Ok(SendNow::Wait);
         }
         let mut at = offset as libc::off_t;
         // SAFETY: the offset lives across the call; both descriptors are open.
@@ -201,9 +209,12 @@ impl File {
         let room = buffer.spare_capacity_mut();
         let (address, len) = (room.as_mut_ptr().cast(), room.len().min(u32::MAX as usize) as u32);
         let entry = opcode::Read::new(types::Fd(self.fd.as_raw_fd()), address, len).offset(offset).build();
-        let (result, payload) = op::submit(&self.core, entry, OpPayload::Buffer(buffer)).await;
+        let (result, payload) =
+            op::submit(&self.core, entry, OpPayload::Buffer(buffer, self.fd.clone())).await;
         let read = op::to_result(result)? as usize;
-        let OpPayload::Buffer(mut buffer) = payload else { unreachable!("an operation returns its payload") };
+        let OpPayload::Buffer(mut buffer, _) = payload else {
+            unreachable!("an operation returns its payload")
+        };
         // SAFETY: the kernel wrote `read <= len` bytes into the spare capacity, from its start.
         unsafe { buffer.set_len(buffer.len() + read) };
         Ok(buffer)

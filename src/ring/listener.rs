@@ -6,35 +6,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use io_uring::{cqueue, opcode, types};
 
-use super::core::{Core, Inner, Key, Kind, Ring};
+use super::core::{Core, Inner, Ring};
+use super::key::{Key, Kind};
+use super::slots::ListenerSlot;
 use super::sys::{self, RawAddr};
 
 /// Connections the kernel completes before we accept them. Default of modern kernels; larger values are
 /// cut to net.core.somaxconn.
 const BACKLOG: libc::c_int = 4096;
-
-pub(super) struct ListenerSlot {
-    generation: u32,
-    fd: RawFd,
-    queue: VecDeque<RawFd>,
-    error: Option<i32>,
-    armed: bool,
-    held: bool,
-    waker: Option<Waker>,
-}
-
-impl ListenerSlot {
-    pub(super) fn close_queue(&mut self) {
-        for fd in self.queue.drain(..).chain([self.fd]) {
-            // SAFETY: accepted and not yet handed out, or the listener's own: nobody else closes it.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
-        }
-    }
-}
 
 impl Inner {
     fn listener(&mut self, key: Key) -> Option<&mut ListenerSlot> {

@@ -1,58 +1,20 @@
 //! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns everything
 //! the kernel may touch; dropping the future cancels, and the slot is freed by the completion.
 
-use std::ffi::CString;
 use std::future::Future;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use io_uring::{squeue, types};
+use io_uring::squeue;
 
-use super::core::{Core, Inner, Key, Kind, Ring};
-use super::sys::RawAddr;
+use super::core::{Core, Inner, Ring};
+use super::key::{Key, Kind};
+use super::slots::{OpPayload, OpSlot, State};
 use super::timer;
-
-/// What an operation lends to the kernel.
-#[allow(dead_code, reason = "owned for the kernel, which reads and writes it; we need not")]
-pub(super) enum OpPayload {
-    /// Nothing.
-    None,
-    /// The address, and the descriptor so that it stays open.
-    Connect(Box<RawAddr>, OwnedFd),
-    /// Path and flags of an openat2; its result is a descriptor.
-    Open(CString, Box<types::OpenHow>),
-    /// A buffer read into.
-    Buffer(Vec<u8>),
-    /// A datagram with its header and address.
-    Message(Box<Message>),
-}
-
-/// A datagram's header, address and bytes; boxed, because the header points at its siblings.
-pub(super) struct Message {
-    pub(super) header: libc::msghdr,
-    pub(super) part: libc::iovec,
-    pub(super) addr: RawAddr,
-    pub(super) bytes: Vec<u8>,
-}
-
-enum State {
-    Waiting(Option<Waker>),
-    Done(i32),
-    /// The future is gone; the completion frees the slot.
-    Orphan,
-    /// A sleep: no kernel operation behind it.
-    Sleeping(Option<Waker>),
-}
-
-pub(super) struct OpSlot {
-    generation: u32,
-    state: State,
-    payload: OpPayload,
-}
 
 impl Inner {
     fn op(&mut self, key: Key) -> Option<&mut OpSlot> {
@@ -66,7 +28,12 @@ impl Inner {
     }
 
     pub(super) fn handle_op(&mut self, key: Key, result: i32) {
-        let Some(slot) = self.op(key) else { return };
+        let Some(slot) =
+            self.ops.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+        else {
+            return;
+        };
+        self.events_polled -= usize::from(matches!(slot.payload, OpPayload::Event));
         match std::mem::replace(&mut slot.state, State::Done(result)) {
             State::Waiting(waker) | State::Sleeping(waker) => {
                 if let Some(waker) = waker {
@@ -88,6 +55,7 @@ impl Inner {
 /// `entry` may point into `payload` only where moving `payload` does not move the target (boxes, heap).
 pub(super) fn submit(core: &Rc<Core>, entry: squeue::Entry, payload: OpPayload) -> Op {
     let mut inner = core.inner.borrow_mut();
+    inner.events_polled += usize::from(matches!(payload, OpPayload::Event));
     let key = inner.add_op(State::Waiting(None), payload);
     inner.in_flight += 1;
     inner.push(&entry.user_data(key.user_data(Kind::Op)));
@@ -158,13 +126,15 @@ impl Drop for Op {
 }
 
 impl Ring {
-    /// Waits for `duration`, on the coarse wheel: up to 16 ms longer, never shorter.
+    /// Waits for `duration`, on the coarse wheel: up to 32 ms longer, never shorter.
     pub async fn sleep(&self, duration: Duration) {
         let op = {
             let mut inner = self.core.inner.borrow_mut();
             let key = inner.add_op(State::Sleeping(None), OpPayload::None);
-            // One tick more: the current tick has partly passed.
-            let due = inner.tick + timer::ticks(duration) + 1;
+            // The turn may have begun long ago, or the driver may be parked and has to see the new timer.
+            inner.wake_driver();
+            inner.read_tick(Instant::now());
+            let due = timer::due(inner.tick, duration);
             inner.wheel.insert(due, key.token(false));
             Op { core: self.core.clone(), key, done: false }
         };

@@ -15,17 +15,20 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::buffers::{BufferPool, GROUP, NONE, RecvBuf};
-use super::core::{Core, Inner, Key, Kind, Ring, RingConfig};
-use super::op::{self, OpPayload};
+use super::buffers::{BufferPool, GROUP};
+use super::core::{Core, Inner, Ring, RingConfig};
+use super::key::{Key, Kind};
+use super::op;
 use super::payload::Payload;
+use super::recv_buf::RecvBuf;
+use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot};
 use super::sys::{self, RawAddr};
 use super::timer;
 
@@ -33,165 +36,8 @@ use super::timer;
 /// deadline is storing a number; longer would make short deadlines insert twice.
 const DEADLINE_CHECK: Duration = Duration::from_secs(8);
 
-/// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer that
-/// was stopped would be a flood, and ends the connection.
-const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
-
-/// No send in progress.
-const NO_SEND: u32 = u32::MAX;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RecvState {
-    Idle,
-    /// A plain receive is with the kernel.
-    Once,
-    /// A multishot receive is with the kernel.
-    Multi,
-    /// A cancel was queued; the last completion is still to come.
-    Cancelling,
-}
-
-/// How the incoming side ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RecvEnd {
-    Open,
-    Eof,
-    Failed(i32),
-}
-
-/// One socket's state. 9,000 idle connections are 9,000 of these: keep it small.
-pub(super) struct SocketSlot {
-    pub(super) fd: RawFd,
-    pub(super) generation: u32,
-    /// Queue of received buffers, linked through the pool; `NONE` when empty.
-    rx_first: u16,
-    rx_last: u16,
-    rx_count: u16,
-    rx_state: RecvState,
-    rx_end: RecvEnd,
-    /// Whether a task waits for input.
-    reading: bool,
-    multishot: bool,
-    timed_out: bool,
-    /// Whether the handle still exists.
-    held: bool,
-    /// Whether a close was queued (linked to the last send) or done.
-    closed: bool,
-    tx_error: i32,
-    tx: u32,
-    /// Tick of the deadline, 0 for none; and of its entry in the wheel, 0 for none.
-    deadline: u64,
-    wheel: u64,
-    /// Bytes the kernel has taken so far.
-    sent: u64,
-    heap: Option<Box<Vec<u8>>>,
-    rx_waker: Option<Waker>,
-    tx_waker: Option<Waker>,
-}
-
-/// A send in progress: owns what the kernel reads.
-pub(super) struct SendSlot {
-    socket: Key,
-    generation: u32,
-    payload: Payload,
-    sent: usize,
-    /// Still part of a batch that posts no completion on success.
-    in_batch: bool,
-    /// A close is linked behind it.
-    last: bool,
-    gather: Option<Box<Gather>>,
-}
-
-/// The kernel's description of a gathered send; it must not move while the kernel reads it.
-struct Gather {
-    message: libc::msghdr,
-    parts: [libc::iovec; 2],
-}
-
-impl SocketSlot {
-    fn new(fd: RawFd, generation: u32) -> Self {
-        Self {
-            fd,
-            generation,
-            rx_first: NONE,
-            rx_last: NONE,
-            rx_count: 0,
-            rx_state: RecvState::Idle,
-            rx_end: RecvEnd::Open,
-            reading: false,
-            multishot: false,
-            timed_out: false,
-            held: true,
-            closed: false,
-            tx_error: 0,
-            tx: NO_SEND,
-            deadline: 0,
-            wheel: 0,
-            sent: 0,
-            heap: None,
-            rx_waker: None,
-            tx_waker: None,
-        }
-    }
-
-    pub(super) fn close_now(&self) {
-        if !self.closed {
-            // SAFETY: the slot owns the descriptor and nobody uses it after the ring is gone.
-            drop(unsafe { OwnedFd::from_raw_fd(self.fd) });
-        }
-    }
-
-    fn wake_reader(&mut self) {
-        self.reading = false;
-        if let Some(waker) = &self.rx_waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn wake_writer(&self) {
-        if let Some(waker) = &self.tx_waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Appends a received buffer, or its copy when the pool is scarce and nobody waits for it.
-    fn enqueue(&mut self, pool: &BufferPool, id: u16) -> Enqueued {
-        if self.heap.is_some() || (!self.reading && pool.is_scarce()) {
-            let heap = self.heap.get_or_insert_default();
-            heap.extend_from_slice(pool.bytes(id));
-            pool.give(id);
-            if heap.len() > HEAP_INPUT_BYTES_MAX {
-                self.rx_end = RecvEnd::Failed(libc::ENOBUFS);
-            }
-            return Enqueued::Copied;
-        }
-        if self.rx_count == 0 {
-            self.rx_first = id;
-        } else {
-            pool.set_next(self.rx_last, id);
-        }
-        self.rx_last = id;
-        self.rx_count += 1;
-        Enqueued::Linked
-    }
-
-    /// Takes the oldest input.
-    fn dequeue(&mut self, core: &Rc<Core>) -> Option<RecvBuf> {
-        if self.rx_count > 0 {
-            let id = self.rx_first;
-            self.rx_first = core.pool.link(id).0;
-            self.rx_count -= 1;
-            return Some(RecvBuf::provided(core.clone(), id));
-        }
-        self.heap.take().map(|bytes| RecvBuf::heap(*bytes))
-    }
-}
-
-#[derive(PartialEq, Eq)]
-enum Enqueued {
-    Linked,
-    Copied,
-}
+/// Bytes that one operation sends at the most; the kernel cuts what is longer than 2 GiB less a page.
+const SEND_BYTES_MAX: usize = 1 << 30;
 
 impl Inner {
     fn socket(&mut self, key: Key) -> Option<&mut SocketSlot> {
@@ -283,24 +129,31 @@ impl Inner {
         }
     }
 
-    /// A receive found no buffer: it waits in line until some have come back.
+    /// A receive found no buffer: it waits in line until some have come back. Also when nobody reads, for
+    /// it may have been armed by `watch`; but not for more than what waits to be read already.
     fn starve(&mut self, key: Key) {
         self.stats.buffers_missing += 1;
         let slot = self.socket(key).expect("checked by the caller");
         if !slot.held {
             return self.release(key);
         }
-        if slot.reading {
+        let wanted = slot.reading || (slot.rx_count == 0 && slot.heap.is_none());
+        if wanted && !slot.starved {
+            slot.starved = true;
             self.starved.push_back(key);
         }
     }
 
     /// Arms starved receives, one for each buffer that is free.
     pub(super) fn feed_starved(&mut self, pool: &BufferPool) {
-        for _ in 0..pool.free() {
+        let mut free = pool.free();
+        while free > 0 {
             let Some(key) = self.starved.pop_front() else { break };
-            if self.socket(key).is_some_and(|slot| slot.held && slot.rx_state == RecvState::Idle) {
+            let Some(slot) = self.socket(key) else { continue };
+            slot.starved = false;
+            if slot.held && slot.rx_state == RecvState::Idle {
                 self.arm_recv(key, pool.buffer_bytes());
+                free -= 1;
             }
         }
     }
@@ -314,7 +167,8 @@ impl Inner {
         let flags =
             libc::MSG_NOSIGNAL | if send.in_batch { libc::MSG_DONTWAIT | libc::MSG_WAITALL } else { 0 };
         let entry = if second.is_empty() {
-            opcode::Send::new(fd, first.as_ptr(), first.len() as u32).flags(flags).build()
+            let len = first.len().min(SEND_BYTES_MAX) as u32;
+            opcode::Send::new(fd, first.as_ptr(), len).flags(flags).build()
         } else {
             let part = |part: &[u8]| libc::iovec { iov_base: part.as_ptr() as *mut _, iov_len: part.len() };
             let parts = [part(first), part(second)];
@@ -443,15 +297,15 @@ impl Inner {
             slot.rx_count -= 1;
             pool.give(id);
         }
-        let (receiving, send) = (slot.rx_state != RecvState::Idle, slot.tx);
-        let waits_for_peer = receiving || (send != NO_SEND && !self.sends[send as usize].in_batch);
-        let slot = &self.sockets[key.index as usize];
-        let fd = types::Fd(slot.fd);
-        if waits_for_peer {
-            // Both directions end, after what is queued before: the receive completes with 0, a waiting
-            // send with EPIPE.
-            let entry = opcode::Shutdown::new(fd, libc::SHUT_RDWR).build();
-            self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        let (receiving, send) = (matches!(slot.rx_state, RecvState::Once | RecvState::Multi), slot.tx);
+        // Cancels, not a shutdown: the kernel runs a shutdown later, on a thread that looks the descriptor's
+        // number up then, when it may be another connection's.
+        if receiving {
+            self.cancel(key.user_data(Kind::Recv));
+        }
+        if let Some(waiting) = self.sends.get(send as usize).filter(|waiting| !waiting.in_batch) {
+            let key = Key { index: send, generation: waiting.generation };
+            self.cancel(key.user_data(Kind::Send));
         }
         self.release(key);
     }
@@ -534,6 +388,16 @@ impl Ring {
         Ok(self.adopt(fd))
     }
 
+    /// Fails every socket: whoever waits on one, or only watches it, wakes up to an error.
+    pub fn fail_sockets(&self) {
+        for (_, slot) in self.core.inner.borrow_mut().sockets.iter_mut() {
+            slot.rx_end = RecvEnd::Failed(libc::ECANCELED);
+            slot.tx_error = libc::ECANCELED;
+            slot.wake_reader();
+            slot.wake_writer();
+        }
+    }
+
     /// Wakes every task that waits for input, so that it can look at something else: a drain.
     pub fn wake_readers(&self) {
         for (_, slot) in self.core.inner.borrow().sockets.iter() {
@@ -561,18 +425,26 @@ impl Socket {
     }
 
     /// Asks for multishot receives from now on (a kept-alive connection), or for plain ones.
+    /// Plain ones stop a multishot receive that is armed: what comes then is asked for.
     pub fn set_multishot(&self, multishot: bool) {
-        self.core.inner.borrow_mut().held(self.key).multishot = multishot;
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        slot.multishot = multishot;
+        if !multishot && slot.rx_state == RecvState::Multi {
+            slot.rx_state = RecvState::Cancelling;
+            inner.cancel(self.key.user_data(Kind::Recv));
+        }
     }
 
-    /// Sets the time at which receives and sends fail with `TimedOut`, from this turn on; `None` for never.
-    /// Costs a store: set it per request.
+    /// Sets the time at which receives and sends fail with `TimedOut`, counted from this turn: up to 32 ms
+    /// later, never earlier. `None` for never. Costs a store: set it per request.
     pub fn set_deadline(&self, after: Option<Duration>) {
         let mut inner = self.core.inner.borrow_mut();
+        inner.wake_driver();
         let tick = inner.tick;
         let slot = inner.held(self.key);
         slot.timed_out = false;
-        slot.deadline = after.map_or(0, |after| tick + timer::ticks(after));
+        slot.deadline = after.map_or(0, |after| timer::due(tick, after));
         if slot.deadline != 0 && (slot.wheel == 0 || slot.deadline < slot.wheel) {
             inner.enter_wheel(self.key);
         }
@@ -605,7 +477,11 @@ impl Socket {
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
-        if let Some(buffer) = slot.dequeue(&self.core) {
+        if let Some(buffer) = slot.dequeue(&self.core.pool) {
+            let buffer = match buffer {
+                Input::Provided(id) => RecvBuf::provided(self.core.clone(), id),
+                Input::Copied(bytes) => RecvBuf::heap(bytes),
+            };
             return Poll::Ready(Ok(Some(buffer)));
         }
         match slot.rx_end {
@@ -619,9 +495,8 @@ impl Socket {
         if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             slot.rx_waker = Some(cx.waker().clone());
         }
-        let waits_in_line = slot.reading && slot.rx_state == RecvState::Idle;
         slot.reading = true;
-        if slot.rx_state == RecvState::Idle && !waits_in_line {
+        if slot.rx_state == RecvState::Idle && !slot.starved {
             inner.arm_recv(self.key, self.core.pool.buffer_bytes());
         }
         Poll::Pending
@@ -635,7 +510,7 @@ impl Socket {
         if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             slot.rx_waker = Some(cx.waker().clone());
         }
-        let unarmed = slot.rx_state == RecvState::Idle && !slot.reading && slot.rx_end == RecvEnd::Open;
+        let unarmed = slot.rx_state == RecvState::Idle && !slot.starved && slot.rx_end == RecvEnd::Open;
         if unarmed && slot.rx_count == 0 && slot.heap.is_none() {
             inner.arm_recv(self.key, self.core.pool.buffer_bytes());
         }
@@ -692,8 +567,10 @@ impl Socket {
     /// socket afterwards. Only when all input was read: a close with unread input resets the connection and
     /// may take the response with it. No send may be in progress.
     pub fn start_last_send(&self, payload: Payload) {
-        let receiving = self.core.inner.borrow_mut().held(self.key).rx_state != RecvState::Idle;
-        self.queue_send(payload, !receiving);
+        let mut inner = self.core.inner.borrow_mut();
+        let may_link = inner.short_send_cuts_link && inner.held(self.key).rx_state == RecvState::Idle;
+        drop(inner);
+        self.queue_send(payload, may_link);
     }
 
     /// Sends `payload`; returns when it is queued. No send may be in progress: `poll_flush` was ready. An
@@ -767,6 +644,9 @@ impl Socket {
             }
             let mut inner = self.core.inner.borrow_mut();
             let slot = inner.held(self.key);
+            if slot.tx_error != 0 {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(slot.tx_error)));
+            }
             if slot.timed_out {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -809,15 +689,5 @@ impl Drop for Socket {
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Socket(fd {})", self.fd)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_socket_is_small() {
-        assert!(size_of::<SocketSlot>() <= 128, "{}", size_of::<SocketSlot>());
     }
 }

@@ -186,17 +186,24 @@ pub(super) fn unacknowledged(fd: RawFd) -> u64 {
 }
 
 /// Whether all pages of a part of a file are in the page cache; `None` when the kernel cannot tell
-/// (cachestat(2) came with Linux 6.5).
+/// (cachestat(2) came with Linux 6.5; some kernels want the file to be ours or writable).
 pub(super) fn is_cached(fd: RawFd, offset: u64, len: u64) -> Option<bool> {
     const CACHESTAT: libc::c_long = 451;
-    const PAGE: u64 = 4096;
+    // SAFETY: no memory is passed.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as u64;
     // struct cachestat: nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted.
     let (range, mut pages) = ([offset, len], [0u64; 5]);
     // SAFETY: the kernel reads the range (two u64) and writes the five u64 of struct cachestat; both live
     // across the call.
     let result = unsafe { libc::syscall(CACHESTAT, fd, &raw const range, &raw mut pages, 0) };
-    let wanted = (offset + len).div_ceil(PAGE) - offset / PAGE;
+    let wanted = (offset + len).div_ceil(page) - offset / page;
     (result == 0).then_some(pages[0] >= wanted)
+}
+
+/// Whether the descriptor is open.
+pub(super) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
 /// Sets or clears O_NONBLOCK.

@@ -1,9 +1,10 @@
 //! A coarse timer wheel: tokens that fall due at a tick. It reads no clock and knows nothing of what a
 //! token stands for.
 //!
-//! One wheel serves a whole core. A tick is [`TICK_MS`] long, so a deadline fires up to one tick late and
-//! never early. Connections keep at most one entry each and move their deadline by storing a number; the
-//! entry finds out when it fires (see `socket`).
+//! One wheel serves a whole core. A tick is [`TICK_MS`] long, so a deadline fires up to two ticks late (for
+//! rounding, and for the part of the first tick that had passed) and never early. Connections keep at most
+//! one entry each and move their deadline by storing a number; the entry finds out when it fires (see
+//! `socket`).
 
 use std::time::Duration;
 
@@ -14,9 +15,16 @@ pub(super) const TICK_MS: u64 = 16;
 /// Slots of the wheel: one turn is 16 s, so that the usual deadlines are found within their first turn.
 const SLOTS: u64 = 1024;
 
+/// The tick that ends `duration` or more from any moment of tick `now`: one tick more than the duration has,
+/// because `now` has partly passed.
+pub(super) fn due(now: u64, duration: Duration) -> u64 {
+    now + ticks(duration) + 1
+}
+
 /// Ticks that cover `duration`, rounded up so that nothing fires early; at least one.
 pub(super) fn ticks(duration: Duration) -> u64 {
-    (duration.as_millis() as u64).div_ceil(TICK_MS).max(1)
+    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    us.div_ceil(TICK_MS * 1000).max(1)
 }
 
 /// The wheel. `due` and `now` are ticks since the ring was made.
@@ -130,5 +138,8 @@ mod tests {
     fn durations_round_up() {
         assert_eq!(ticks(Duration::ZERO), 1);
         assert_eq!(ticks(Duration::from_millis(TICK_MS + 1)), 2);
+        assert_eq!(ticks(Duration::from_micros(TICK_MS * 1000 + 1)), 2);
+        assert_eq!(due(7, Duration::from_millis(TICK_MS)), 9);
+        assert!(due(7, Duration::MAX) > 1 << 40);
     }
 }

@@ -1,10 +1,9 @@
 //! Accepting: one task per listener. Over capacity a connection gets a clean 503; out of descriptors the
 //! listener rests instead of spinning.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -28,43 +27,22 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
     Content-Length: 28\r\nRetry-After: 1\r\nConnection: close\r\n\r\nall connections are in use.\n";
 
-/// An open connection: counted for as long as it lives, and dropped when the worker stops, whatever it waits
-/// for.
-struct Open<S> {
-    worker: Rc<Worker<S>>,
-    key: Option<usize>,
-}
-
-impl<S> Open<S> {
-    async fn run(mut self, connection: impl Future<Output = ()>) {
-        let mut connection = pin!(connection);
-        poll_fn(|cx| {
-            let connections = &self.worker.connections;
-            if connections.have_stopped() {
-                return Poll::Ready(());
-            }
-            self.key.get_or_insert_with(|| connections.enter(cx));
-            connection.as_mut().poll(cx)
-        })
-        .await;
-    }
-}
+/// Counts a connection as open for as long as it lives.
+struct Open<S>(Rc<Worker<S>>);
 
 impl<S> Drop for Open<S> {
     fn drop(&mut self) {
-        self.worker.open.set(self.worker.open.get() - 1);
-        if let Some(key) = self.key {
-            self.worker.connections.leave(key);
-        }
+        self.0.open.set(self.0.open.get() - 1);
     }
 }
 
 /// Accepts until the drain begins.
 pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener) {
     loop {
-        let accepted = poll_fn(|cx| match worker.drain.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => listener.poll_accept(cx).map(Some),
+        // Who was accepted before the drain is served: the listener's queue first.
+        let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => worker.drain.poll(cx).map(|()| None),
         });
         match accepted.await {
             None => return,
@@ -82,7 +60,7 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
         return;
     }
     worker.open.set(open);
-    let open_connection = Open { worker: worker.clone(), key: None };
+    let guard = Open(worker.clone());
     let socket = worker.ring.adopt(fd);
     let on_panic = {
         let worker = worker.clone();
@@ -93,11 +71,23 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
     };
     if open > worker.connections_max {
         worker.counters.over_capacity.bump();
-        worker.ring.spawn(open_connection.run(refuse(socket)), on_panic);
+        worker.ring.spawn(
+            async move {
+                let _guard = guard;
+                refuse(socket).await;
+            },
+            on_panic,
+        );
     } else {
         let worker = worker.clone();
         let ring = worker.ring.clone();
-        ring.spawn(open_connection.run(async move { h1::serve(&worker, socket).await }), on_panic);
+        ring.spawn(
+            async move {
+                let guard = guard;
+                h1::serve(&guard.0, socket).await;
+            },
+            on_panic,
+        );
     }
 }
 

@@ -15,9 +15,10 @@ mod h1;
 mod limits;
 mod plan;
 mod shared;
+mod start;
 mod worker;
 
 pub use self::limits::Limits;
 pub use self::plan::Plan;
 pub use self::shared::{Phase, Shared};
-pub use self::worker::{CoreContext, StartError, start};
+pub use self::start::{CoreContext, StartError, start};

@@ -11,6 +11,7 @@ use crate::http::method::Method;
 const SPARE_HEADS_MAX: usize = 1024;
 
 thread_local! {
+    #[allow(clippy::vec_box, reason = "the box is what is lent: a head moves often and is 96 bytes")]
     static SPARE_HEADS: RefCell<Vec<Box<RequestHead>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -123,8 +123,8 @@ impl Response {
     /// With one more field.
     ///
     /// # Errors
-    /// When name or value have bytes that no field may have: nothing can be injected here. Framing fields
-    /// (`Content-Length`, `Transfer-Encoding`, `Connection`) are the server's and are refused too.
+    /// When name or value have bytes that no field may have: nothing can be injected here. The framing fields
+    /// (`Content-Length`, `Transfer-Encoding`) are the server's and are refused too.
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, FieldError> {
         push_field(self.fields.to_mut(), name, value.as_ref())?;
         Ok(self)

@@ -33,8 +33,8 @@ impl fmt::Display for CoreError {
             }
             Self::NotAllowed { cpu, allowed } => write!(
                 f,
-                "--cpus: CPU {cpu} is not available to this process; it may use {allowed:?} (see taskset, the \
-                 container's cpuset)"
+                "--cpus: CPU {cpu} is not available to this process; it may use {allowed:?} (see taskset, \
+                 the container's cpuset)"
             ),
             Self::None => f.write_str("--workers: at least one worker is needed"),
             Self::Unknown => {

@@ -45,8 +45,8 @@ pub struct Server {
     quiet: bool,
 }
 
-/// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy: `Debug`
-/// writes what `Display` does.
+/// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy:
+/// `Debug` writes what `Display` does.
 pub enum RunError {
     /// An address could not be bound.
     Bind(BindError),
@@ -75,8 +75,8 @@ impl fmt::Display for RunError {
             Self::Start(error) => error.fmt(f),
             Self::Descriptors { limit, needed } => write!(
                 f,
-                "the limit on file descriptors is {limit} and this many workers need {needed} before the first \
-                 connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
+                "the limit on file descriptors is {limit} and this many workers need {needed} before the \
+                 first connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
             ),
             Self::System(error) => write!(f, "the system refused a basic resource at start: {error}"),
             Self::WorkerLost(text) => write!(f, "a worker ended unexpectedly: {text}"),
@@ -300,7 +300,8 @@ impl Running {
         }
         if !self.quiet {
             log::line(format_args!(
-                "stopped after {} requests on {} connections ({} refused, {} too slow, {} over capacity, {} panics)",
+                "stopped after {} requests on {} connections ({} refused, {} too slow, {} over capacity, {} \
+                 panics)",
                 totals.requests,
                 totals.accepted,
                 totals.refused,

@@ -63,7 +63,8 @@ fn transfer_codings() {
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+             Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             400,
         ),
         ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
@@ -183,7 +184,8 @@ fn requests_before_a_refused_one_are_answered() {
     let server = serve(lenient(), lab.clone());
     for lengths in [&[100_000][..], &[1], &[7, 20]] {
         let mut client = Client::connect(server.addr);
-        let good = "GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        let good = "GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\n\
+                    POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
         let bad = "GET / HTTP/1.1\r\nHost : a\r\n\r\n";
         let before = lab.calls();
         // The server may hang up before the last bytes.

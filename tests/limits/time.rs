@@ -308,7 +308,7 @@ fn a_handler_may_take_longer_than_any_limit_of_the_client() {
 #[test]
 fn a_body_may_be_made_more_slowly_than_any_limit_of_the_client() {
     let server = serve(Limits { head_timeout: HEAD, ..short_stall() }, Lab::default());
-    let large = vec!["300000"; 10].join(",");
+    let large = ["300000"; 10].join(",");
     let scripts =
         [format!("w1300,{large}"), format!("5,w1300,{large}"), format!("{large},w1300,5"), "w1300".into()];
     let clients = ["1.1\r\nHost: a", "1.1\r\nHost: a\r\nConnection: close", "1.0"];

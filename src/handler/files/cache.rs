@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache as QuickCache, DefaultLifecycle};
 
+use super::facts::Facts;
 use crate::http::conditional::FileTag;
 use crate::ring::Metadata;
 
@@ -34,9 +35,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(facts: super::respond::Facts, body: Bytes, now: Instant) -> Self {
+    pub(super) fn new(facts: Facts, body: Bytes, now: Instant) -> Self {
         let fields = facts.fields().into();
-        let super::respond::Facts { metadata, tag, content_type } = facts;
+        let Facts { metadata, tag, content_type } = facts;
         Self { metadata, tag, content_type, fields, body, checked: Cell::new(now) }
     }
 

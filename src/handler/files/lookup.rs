@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::cache::Entry;
-use super::respond::{self, Facts};
+use super::facts::Facts;
+use super::respond;
 use crate::http::head::RequestHead;
 use crate::http::path::{self, FilePath};
 use crate::http::status::Status;
@@ -18,6 +19,9 @@ use crate::service::{FieldBlock, Request, Response};
 
 /// Files that change while they are read into memory are read again this often, then streamed.
 const READS_MAX: u32 = 2;
+
+/// Files up to this size are read into memory even if they will not be kept there.
+const UNKEPT_BYTES_MAX: u64 = 16 * 1024;
 
 /// Answers a GET or HEAD by looking at the file.
 pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
@@ -44,7 +48,6 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
     let metadata = file.metadata()?;
     if metadata.is_dir {
         if !path.names_directory() {
-            // It may have been a file.
             shared.cache.remove(head.path());
             return Ok(redirect_to_directory(head, path));
         }
@@ -56,7 +59,8 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
         return serve(shared, head, file, metadata, &index).await;
     }
     if path.names_directory() {
-        return Err(no_such_file());
+        shared.cache.remove(head.path());
+        return Ok(not_found());
     }
     serve(shared, head, file, metadata, path.as_bytes()).await
 }
@@ -70,7 +74,8 @@ async fn serve(
     name: &[u8],
 ) -> io::Result<Response> {
     if !metadata.is_file {
-        return Err(no_such_file());
+        shared.cache.remove(head.path());
+        return Ok(not_found());
     }
     let now = shared.ring.now();
     let seconds = shared.ring.unix_seconds();
@@ -80,16 +85,19 @@ async fn serve(
         entry.checked(now);
         return Ok(respond::cached(&entry, head, seconds));
     }
+    let plain = is_plain(head, name);
     let mut metadata = metadata;
     for _ in 0..READS_MAX {
-        if metadata.len > shared.options.cached_file_bytes_max {
+        // What is not kept must not be copied for every client either.
+        let bytes_max = if plain { shared.options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
+        if metadata.len > bytes_max {
             break;
         }
         let body = read_whole(&file, metadata.len).await?;
         let after = file.metadata()?;
         if after == metadata && body.len() as u64 == metadata.len {
             let entry = Rc::new(Entry::new(Facts::new(metadata, name), body, now));
-            if is_plain(head, name) {
+            if plain {
                 shared.cache.insert(head.path(), entry.clone());
             }
             return Ok(respond::cached(&entry, head, seconds));
@@ -142,11 +150,6 @@ fn redirect_to_directory(head: &RequestHead, path: FilePath<'_>) -> Response {
     Response::error(Status::MOVED_PERMANENTLY, "the directory is at this path with a slash behind it")
         .field("Location", &location)
         .unwrap_or_else(|_| not_found())
-}
-
-/// What is there and is no file is as good as nothing, for the client and for the cache.
-fn no_such_file() -> io::Error {
-    io::Error::from_raw_os_error(libc::ENOENT)
 }
 
 pub(super) fn not_found() -> Response {

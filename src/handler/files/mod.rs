@@ -13,6 +13,7 @@
 //! exist but for `.well-known`. A file that changed is noticed within a second.
 
 mod cache;
+mod facts;
 mod lookup;
 mod respond;
 

@@ -12,6 +12,7 @@
 mod respond;
 mod wire;
 
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,13 +20,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use self::respond::{Begun, BrokenOff};
 use self::wire::Wire;
 use super::worker::Worker;
 use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::Socket;
-use crate::service::{PooledHead, Request, RequestBody, Response, Service};
+use crate::service::{Body, PooledHead, Request, RequestBody, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -93,12 +95,12 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             }
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
-                let detail = "the request head did not arrive in time";
-                return refuse(worker, wire, Response::error(Status::REQUEST_TIMEOUT, detail)).await;
+                let detail = &"the request head did not arrive in time";
+                return refuse(worker, wire, RequestContext::UNKNOWN, Status::REQUEST_TIMEOUT, detail);
             }
             Err(NoRequest::Refused(error)) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, Response::error(error.status(), &error.to_string())).await;
+                return refuse(worker, wire, RequestContext::UNKNOWN, error.status(), &error);
             }
         };
         worker.counters.requests.bump();
@@ -108,29 +110,23 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Ok(body) => body,
             Err(error) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, Response::error(error.status(), &error.to_string())).await;
+                return refuse(worker, wire, context, error.status(), &error);
             }
         };
         let Some(response) = answer(worker, wire, Request::new(head, body)).await else { return End::Abort };
+        if matches!(response.body(), Body::Stream(_)) {
+            // It may be made of the request's body, which has to be asked for before the response begins.
+            wire.ask_for_body();
+        }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let became = match respond::write(worker, wire, context, response, wanted).await {
-            Ok(became) => became,
-            Err(broken) => {
-                if broken.error.kind() == io::ErrorKind::TimedOut {
-                    worker.counters.timed_out.bump();
-                    return End::Abort;
-                }
-                // What was written before the body broke off still leaves.
-                if broken.is_until_close {
-                    let _ = wire.push_output().await;
-                    let _ = wire.ready().await;
-                    return End::Abort;
-                }
-                return End::Close;
-            }
-        };
-        if became == Connection::Close {
+        let Begun { connection, rest } = respond::begin(worker, wire, context, response, wanted);
+        if let Some(rest) = rest
+            && let Err(broken) = Box::pin(rest.send(worker, wire)).await
+        {
+            return Box::pin(break_off(worker, wire, broken)).await;
+        }
+        if connection == Connection::Close {
             return End::Close;
         }
         if wire.body_is_open() && Box::pin(wire.discard_body()).await.is_err() {
@@ -211,12 +207,32 @@ fn poll_meanwhile(wire: &Wire, cx: &mut Context<'_>) -> Poll<Option<Response>> {
     Poll::Pending
 }
 
-/// Answers what could not be read as a request, after which nothing more can be.
-async fn refuse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>, response: Response) -> End {
-    match respond::write(worker, wire, RequestContext::UNKNOWN, response, Connection::Close).await {
-        Ok(_) => End::Linger,
-        Err(_) => End::Abort,
+/// After a response that could not be completed.
+async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> End {
+    if broken.error.kind() == io::ErrorKind::TimedOut {
+        worker.counters.timed_out.bump();
+        return End::Abort;
     }
+    // What was written before the body broke off still leaves.
+    if broken.is_until_close {
+        let _ = wire.push_output().await;
+        let _ = wire.ready().await;
+        return End::Abort;
+    }
+    End::Close
+}
+
+/// Answers what cannot be served, after which the rest of the input cannot be read.
+fn refuse<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    request: RequestContext,
+    status: Status,
+    detail: &dyn Display,
+) -> End {
+    let response = Response::error(status, &detail.to_string());
+    respond::begin(worker, wire, request, response, Connection::Close);
+    End::Linger
 }
 
 /// A body that needs nothing from the wire.

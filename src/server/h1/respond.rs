@@ -7,7 +7,6 @@ use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use crate::http::h1::{
     write_head, write_last_chunk,
 };
 use crate::observe::log;
-use crate::ring::{File, Payload, ReadNow, SendNow, yield_now};
+use crate::ring::{File, Payload, ReadNow, SendNow};
 use crate::server::worker::Worker;
 use crate::service::{Body, Response, Service, StreamBody};
 
@@ -32,6 +31,20 @@ const DIRECT_BYTES: usize = 1024 * 1024;
 /// Bytes of a file that are read at once when the disk has to be waited for.
 const COLD_READ_BYTES: usize = 128 * 1024;
 
+/// A response whose head is written, with its body if that is small.
+pub(super) struct Begun {
+    /// What the head says of the connection.
+    pub(super) connection: Connection,
+    /// What has not left with the head.
+    pub(super) rest: Option<Rest>,
+}
+
+/// The body of a response, still to be sent.
+pub(super) struct Rest {
+    body: Body,
+    coding: BodyCoding,
+}
+
 /// A response that could not be written to its end, because the connection failed or its body broke off.
 pub(super) struct BrokenOff {
     pub(super) error: io::Error,
@@ -39,15 +52,14 @@ pub(super) struct BrokenOff {
     pub(super) is_until_close: bool,
 }
 
-/// Writes a response and says what becomes of the connection. When this returns, the body has left or lies
-/// in the output; nothing of it is held elsewhere.
-pub(super) async fn write<S: Service>(
-    worker: &Rc<Worker<S>>,
-    wire: &Rc<Wire>,
+/// Writes a response's head behind the output, and its body if that is small.
+pub(super) fn begin<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
     request: RequestContext,
     mut response: Response,
     wanted: Connection,
-) -> Result<Connection, BrokenOff> {
+) -> Begun {
     let body = response.take_body();
     let length = match &body {
         Body::Empty => BodyLength::None,
@@ -72,18 +84,30 @@ pub(super) async fn write<S: Service>(
         }
         written
     });
-    let sent = match body {
-        _ if written.body == BodyCoding::None => Ok(()),
-        Body::Empty => Ok(()),
-        Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => Ok(()),
-        Body::Bytes(bytes) => wire.ready().await.map(|()| {
-            wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
-        }),
-        Body::File(file, range) => Box::pin(write_file(worker, wire, &file, range)).await,
-        Body::Stream(stream) => Box::pin(write_stream(worker, wire, stream, written.body)).await,
+    let has_left = match &body {
+        _ if written.body == BodyCoding::None => true,
+        Body::Empty => true,
+        Body::Bytes(bytes) => bytes.len() <= COPIED_BYTES_MAX,
+        Body::File(..) | Body::Stream(_) => false,
     };
-    let is_until_close = written.body == BodyCoding::UntilClose;
-    sent.map(|()| written.connection).map_err(|error| BrokenOff { error, is_until_close })
+    let rest = (!has_left).then_some(Rest { body, coding: written.body });
+    Begun { connection: written.connection, rest }
+}
+
+impl Rest {
+    /// Sends the body. When this returns, it has left or lies in the output; nothing of it is held elsewhere.
+    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<(), BrokenOff> {
+        let sent = match self.body {
+            Body::Empty => Ok(()),
+            Body::Bytes(bytes) => wire.ready().await.map(|()| {
+                wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
+            }),
+            Body::File(file, range) => write_file(worker, wire, &file, range).await,
+            Body::Stream(stream) => write_stream(worker, wire, stream, self.coding).await,
+        };
+        let is_until_close = self.coding == BodyCoding::UntilClose;
+        sent.map_err(|error| BrokenOff { error, is_until_close })
+    }
 }
 
 /// Sends a range of a file. Pages in the cache go to the socket without a copy; where the kernel cannot do
@@ -105,14 +129,16 @@ async fn write_file<S: Service>(
         match step {
             Step::Sent(sent) => {
                 range.start += sent as u64;
-                yield_now().await;
+                worker.ring.next_turn().await;
             }
             Step::PeerSlow(sent) => {
                 range.start += sent as u64;
                 writable(wire).await?;
             }
             Step::DiskSlow | Step::Unsupported => {
-                direct.pause(wire)?;
+                // Read-ahead runs from here on, and a page it is filling would block the core: copy what is
+                // there, for that can refuse to wait.
+                direct.give_up(wire)?;
                 let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
                 let mut piece = file.read_at(Vec::with_capacity(room), range.start).await?;
                 if piece.is_empty() {
@@ -125,7 +151,7 @@ async fn write_file<S: Service>(
             }
         }
     }
-    direct.pause(wire)
+    direct.give_up(wire)
 }
 
 /// How far one step of a file got.
@@ -136,25 +162,20 @@ enum Step {
     Unsupported,
 }
 
-/// Sending pages straight from the cache, and the socket's mode that it needs.
+/// Sending pages straight from the cache, for as long as that works. The socket is non-blocking meanwhile.
 struct Direct {
-    supported: bool,
-    nonblocking: bool,
+    works: bool,
 }
 
 impl Direct {
     fn begin(wire: &Wire) -> io::Result<Self> {
         wire.socket().set_nonblocking(true)?;
-        Ok(Self { supported: true, nonblocking: true })
+        Ok(Self { works: true })
     }
 
     fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>) -> io::Result<Step> {
-        if !self.supported {
+        if !self.works {
             return Ok(Step::Unsupported);
-        }
-        if !self.nonblocking {
-            wire.socket().set_nonblocking(true)?;
-            self.nonblocking = true;
         }
         let want = DIRECT_BYTES.min(usize::try_from(range.end - range.start).unwrap_or(DIRECT_BYTES));
         match file.send_now(wire.socket(), range.start, want) {
@@ -164,7 +185,7 @@ impl Direct {
             Ok(SendNow::Sent(sent)) => Ok(Step::PeerSlow(sent)),
             Ok(SendNow::Wait) => Ok(Step::DiskSlow),
             Ok(SendNow::Unsupported) => {
-                self.supported = false;
+                self.give_up(wire)?;
                 Ok(Step::Unsupported)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
@@ -174,12 +195,8 @@ impl Direct {
     }
 
     /// Before anything but a direct call: ring operations on a non-blocking socket fail instead of waiting.
-    fn pause(&mut self, wire: &Wire) -> io::Result<()> {
-        if self.nonblocking {
-            wire.socket().set_nonblocking(false)?;
-            self.nonblocking = false;
-        }
-        Ok(())
+    fn give_up(&mut self, wire: &Wire) -> io::Result<()> {
+        if std::mem::take(&mut self.works) { wire.socket().set_nonblocking(false) } else { Ok(()) }
     }
 }
 
@@ -199,7 +216,7 @@ fn send_copied<S: Service>(
         ReadNow::Bytes(read) => read,
         ReadNow::Wait => return Ok(Step::DiskSlow),
     };
-    // Without MSG_MORE: it would hold back the tail of every piece that the peer has no room for, 200 ms long.
+    // Without MSG_MORE: it would hold back the tail of every piece the peer has no room for, 200 ms long.
     match wire.socket().try_send(&scratch[..read]) {
         Ok(sent) if sent == read => Ok(Step::Sent(sent)),
         Ok(sent) => Ok(Step::PeerSlow(sent)),
@@ -241,7 +258,10 @@ async fn write_stream<S: Service>(
             Ok(Poll::Pending) => match wire.poll_push(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                _ => Poll::Pending,
+                _ => {
+                    wire.watch(cx);
+                    Poll::Pending
+                }
             },
         });
         match piece.await? {

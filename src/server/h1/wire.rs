@@ -195,10 +195,17 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| !body.is_done())
     }
 
+    /// Tells a client that waits for it to send the body. The answer leaves with what comes next.
+    pub(super) fn ask_for_body(&self) {
+        if self.body_is_open() && self.expects_continue.replace(false) {
+            self.write(|output| output.extend_from_slice(CONTINUE));
+        }
+    }
+
     /// Whether the connection can carry another request after this one: not when the body failed, or when
     /// the client waits for a `100 Continue` that it will not get.
     pub(super) fn can_continue(&self) -> bool {
-        !self.body_failed.get() && !(self.expects_continue.get() && self.body_is_open())
+        !self.body_failed.get() && (!self.expects_continue.get() || !self.body_is_open())
     }
 
     /// Reads over what is left of a body, within limits; an error means that it is not worth it.
@@ -321,7 +328,7 @@ impl Wire {
         self.socket.abort();
     }
 
-    /// Sends what is left, ends our direction, and reads over what the client still sends for a while: closing
+    /// Sends what is left, ends our direction, and reads over what the client still sends for a while: a close
     /// at once would reset the connection and could take the response with it (RFC 9112 §9.6).
     pub(super) async fn linger(&self) -> io::Result<()> {
         self.push_output().await?;
@@ -387,18 +394,13 @@ impl Wire {
             if !self.body_is_open() {
                 return Poll::Ready(None);
             }
-            if self.expects_continue.replace(false) {
-                self.write(|output| output.extend_from_slice(CONTINUE));
-            }
+            self.ask_for_body();
             if let Poll::Ready(Err(_)) = self.poll_push(cx) {
                 return Poll::Ready(Some(Err(BodyError::Disconnected)));
             }
             match self.socket.poll_recv(cx) {
                 Poll::Ready(Ok(Some(buffer))) => {
-                    self.end_pull(buffer.len()).map_err(|error| {
-                        self.body_failed.set(true);
-                        error
-                    })?;
+                    self.end_pull(buffer.len())?;
                     *self.input.borrow_mut() = Some(buffer);
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),

@@ -16,10 +16,12 @@ const BODY_LIMITS: BodyLimits = BodyLimits {
     trailer_fields_max: 4,
 };
 
+type Field = (String, Vec<u8>);
+
 /// What one connection said, request by request; the last entry may be an error's text.
 #[derive(PartialEq, Debug, Default)]
 struct Heard {
-    exchanges: Vec<(Vec<(String, Vec<u8>)>, Vec<u8>)>,
+    exchanges: Vec<(Vec<Field>, Vec<u8>)>,
     error: Option<String>,
 }
 

@@ -1,0 +1,77 @@
+//! Received bytes on loan: a provided buffer that goes back to the pool when dropped, or a copy.
+
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::core::Core;
+
+/// Bytes received on a socket, in a provided buffer (given back on drop) or on the heap.
+///
+/// Keep it only while parsing. To hold input across a wait, call [`detach`](RecvBuf::detach) first: a
+/// provided buffer that waits for a slow handler is missing for everybody else on the core.
+pub struct RecvBuf {
+    source: Source,
+    start: u32,
+}
+
+enum Source {
+    Provided { core: Rc<Core>, id: u16 },
+    Heap(Vec<u8>),
+}
+
+impl RecvBuf {
+    pub(super) fn provided(core: Rc<Core>, id: u16) -> Self {
+        Self { source: Source::Provided { core, id }, start: 0 }
+    }
+
+    pub(super) fn heap(bytes: Vec<u8>) -> Self {
+        Self { source: Source::Heap(bytes), start: 0 }
+    }
+
+    /// Drops the first `n` bytes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.len());
+        self.start += n as u32;
+    }
+
+    /// Copies what is left to the heap and gives the provided buffer back.
+    pub fn detach(&mut self) {
+        if let Source::Provided { .. } = self.source {
+            let bytes = self.to_vec();
+            *self = Self::heap(bytes);
+        }
+    }
+}
+
+impl Deref for RecvBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let all = match &self.source {
+            Source::Provided { core, id } => core.pool.bytes(*id),
+            Source::Heap(bytes) => bytes,
+        };
+        &all[self.start as usize..]
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Source::Provided { core, id } = self {
+            core.pool.give(*id);
+            if core.pool.awaited.get() {
+                core.inner.borrow_mut().wake_driver();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RecvBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecvBuf({} bytes)", self.len())
+    }
+}

@@ -1,0 +1,256 @@
+//! What the ring keeps for each socket, send, listener and operation: data, and what can be done with it
+//! alone. A slot owns everything that the kernel may still touch on its behalf.
+
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::Waker;
+
+use io_uring::types;
+
+use super::buffers::{BufferPool, NONE};
+use super::key::Key;
+use super::payload::Payload;
+use super::sys::RawAddr;
+
+/// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer that
+/// was stopped would be a flood, and ends the connection.
+const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// No send in progress.
+pub(super) const NO_SEND: u32 = u32::MAX;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RecvState {
+    Idle,
+    /// A plain receive is with the kernel.
+    Once,
+    /// A multishot receive is with the kernel.
+    Multi,
+    /// A cancel was queued; the last completion is still to come.
+    Cancelling,
+}
+
+/// How the incoming side ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RecvEnd {
+    Open,
+    Eof,
+    Failed(i32),
+}
+
+/// One socket's state. 9,000 idle connections are 9,000 of these: keep it small.
+pub(super) struct SocketSlot {
+    pub(super) fd: RawFd,
+    pub(super) generation: u32,
+    /// Queue of received buffers, linked through the pool; `NONE` when empty.
+    pub(super) rx_first: u16,
+    pub(super) rx_last: u16,
+    pub(super) rx_count: u16,
+    pub(super) rx_state: RecvState,
+    pub(super) rx_end: RecvEnd,
+    /// Whether a task waits for input.
+    pub(super) reading: bool,
+    /// Whether it stands in the line of those that found no buffer.
+    pub(super) starved: bool,
+    pub(super) multishot: bool,
+    pub(super) timed_out: bool,
+    /// Whether the handle still exists.
+    pub(super) held: bool,
+    /// Whether a close was queued (linked to the last send) or done.
+    pub(super) closed: bool,
+    pub(super) tx_error: i32,
+    pub(super) tx: u32,
+    /// Tick of the deadline, 0 for none; and of its entry in the wheel, 0 for none.
+    pub(super) deadline: u64,
+    pub(super) wheel: u64,
+    /// Bytes the kernel has taken so far.
+    pub(super) sent: u64,
+    #[allow(clippy::box_collection, reason = "rarely used, and 16 bytes of every idle connection")]
+    pub(super) heap: Option<Box<Vec<u8>>>,
+    pub(super) rx_waker: Option<Waker>,
+    pub(super) tx_waker: Option<Waker>,
+}
+
+/// A send in progress: owns what the kernel reads.
+pub(super) struct SendSlot {
+    pub(super) socket: Key,
+    pub(super) generation: u32,
+    pub(super) payload: Payload,
+    pub(super) sent: usize,
+    /// Still part of a batch that posts no completion on success.
+    pub(super) in_batch: bool,
+    /// A close is linked behind it.
+    pub(super) last: bool,
+    pub(super) gather: Option<Box<Gather>>,
+}
+
+/// The kernel's description of a gathered send; it must not move while the kernel reads it.
+pub(super) struct Gather {
+    pub(super) message: libc::msghdr,
+    pub(super) parts: [libc::iovec; 2],
+}
+
+impl SocketSlot {
+    pub(super) fn new(fd: RawFd, generation: u32) -> Self {
+        Self {
+            fd,
+            generation,
+            rx_first: NONE,
+            rx_last: NONE,
+            rx_count: 0,
+            rx_state: RecvState::Idle,
+            rx_end: RecvEnd::Open,
+            reading: false,
+            starved: false,
+            multishot: false,
+            timed_out: false,
+            held: true,
+            closed: false,
+            tx_error: 0,
+            tx: NO_SEND,
+            deadline: 0,
+            wheel: 0,
+            sent: 0,
+            heap: None,
+            rx_waker: None,
+            tx_waker: None,
+        }
+    }
+
+    pub(super) fn close_now(&self) {
+        if !self.closed {
+            // SAFETY: the slot owns the descriptor and nobody uses it after the ring is gone.
+            drop(unsafe { OwnedFd::from_raw_fd(self.fd) });
+        }
+    }
+
+    pub(super) fn wake_reader(&mut self) {
+        self.reading = false;
+        if let Some(waker) = &self.rx_waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn wake_writer(&self) {
+        if let Some(waker) = &self.tx_waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Appends a received buffer, or its copy when the pool is scarce and nobody waits for it.
+    pub(super) fn enqueue(&mut self, pool: &BufferPool, id: u16) -> Enqueued {
+        if self.heap.is_some() || (!self.reading && pool.is_scarce()) {
+            let heap = self.heap.get_or_insert_default();
+            heap.extend_from_slice(pool.bytes(id));
+            pool.give(id);
+            if heap.len() > HEAP_INPUT_BYTES_MAX {
+                self.rx_end = RecvEnd::Failed(libc::ENOBUFS);
+            }
+            return Enqueued::Copied;
+        }
+        if self.rx_count == 0 {
+            self.rx_first = id;
+        } else {
+            pool.set_next(self.rx_last, id);
+        }
+        self.rx_last = id;
+        self.rx_count += 1;
+        Enqueued::Linked
+    }
+
+    /// Takes the oldest input.
+    pub(super) fn dequeue(&mut self, pool: &BufferPool) -> Option<Input> {
+        if self.rx_count > 0 {
+            let id = self.rx_first;
+            self.rx_first = pool.link(id).0;
+            self.rx_count -= 1;
+            return Some(Input::Provided(id));
+        }
+        self.heap.take().map(|bytes| Input::Copied(*bytes))
+    }
+}
+
+/// Input that leaves a socket's queue.
+pub(super) enum Input {
+    /// A buffer of the pool.
+    Provided(u16),
+    /// What was copied out of it.
+    Copied(Vec<u8>),
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Enqueued {
+    Linked,
+    Copied,
+}
+
+pub(super) struct ListenerSlot {
+    pub(super) generation: u32,
+    pub(super) fd: RawFd,
+    pub(super) queue: VecDeque<RawFd>,
+    pub(super) error: Option<i32>,
+    pub(super) armed: bool,
+    pub(super) held: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+impl ListenerSlot {
+    pub(super) fn close_queue(&mut self) {
+        for fd in self.queue.drain(..).chain([self.fd]) {
+            // SAFETY: accepted and not yet handed out, or the listener's own: nobody else closes it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+    }
+}
+
+/// What an operation lends to the kernel.
+#[allow(dead_code, reason = "owned for the kernel, which reads and writes it; we need not")]
+pub(super) enum OpPayload {
+    /// Nothing.
+    None,
+    /// Nothing; what is polled may be an eventfd, which `Inner::renew_event` has to know.
+    Event,
+    /// The address, and the descriptor so that it stays open.
+    Connect(Box<RawAddr>, OwnedFd),
+    /// Path and flags of an openat2, and the directory; its result is a descriptor.
+    Open(CString, Box<types::OpenHow>, Rc<OwnedFd>),
+    /// A buffer read into, and the file.
+    Buffer(Vec<u8>, Rc<OwnedFd>),
+    /// A datagram with its header and address, and the socket.
+    Message(Box<Message>, Rc<OwnedFd>),
+}
+
+/// A datagram's header, address and bytes; boxed, because the header points at its siblings.
+pub(super) struct Message {
+    pub(super) header: libc::msghdr,
+    pub(super) part: libc::iovec,
+    pub(super) addr: RawAddr,
+    pub(super) bytes: Vec<u8>,
+}
+
+pub(super) enum State {
+    Waiting(Option<Waker>),
+    Done(i32),
+    /// The future is gone; the completion frees the slot.
+    Orphan,
+    /// A sleep: no kernel operation behind it.
+    Sleeping(Option<Waker>),
+}
+
+pub(super) struct OpSlot {
+    pub(super) generation: u32,
+    pub(super) state: State,
+    pub(super) payload: OpPayload,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_socket_is_small() {
+        assert!(size_of::<SocketSlot>() <= 128, "{}", size_of::<SocketSlot>());
+    }
+}

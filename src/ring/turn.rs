@@ -1,0 +1,139 @@
+//! One turn of the ring: submit, collect, hand each completion to what it belongs to.
+
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use io_uring::cqueue;
+
+use super::buffers::BufferPool;
+use super::core::{Core, Inner, RingConfig, timespec};
+use super::key::{Key, Kind};
+use super::sys;
+
+impl Core {
+    /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
+    /// kernel waits for something to happen, or for the alarm: a timeout per wait would set the clock's
+    /// hardware twice per request, which a virtual machine pays for dearly.
+    pub(super) fn turn(self: &Rc<Self>, wait: bool) {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        let others_wait = inner.batch_awaited || !inner.turn_waiters.is_empty();
+        let can_feed = !inner.starved.is_empty() && self.pool.free() > 0;
+        let want = u32::from(wait && !others_wait && !can_feed);
+        if want > 0 {
+            inner.arm_alarm();
+        }
+        inner.submit_and_collect(&self.pool, &self.config, want);
+        self.read_clock(inner);
+        inner.turn_waiters.drain(..).for_each(Waker::wake);
+        self.fire_timers(inner);
+        if !inner.starved.is_empty() {
+            inner.feed_starved(&self.pool);
+        }
+    }
+
+    fn read_clock(&self, inner: &mut Inner) {
+        let now = Instant::now();
+        self.now.set(now);
+        self.unix_seconds.set(sys::unix_seconds());
+        inner.read_tick(now);
+    }
+
+    fn fire_timers(&self, inner: &mut Inner) {
+        let mut fired = std::mem::take(&mut inner.fired);
+        inner.wheel.advance(inner.tick, &mut fired);
+        inner.busy |= !fired.is_empty();
+        for (due, token) in fired.drain(..) {
+            let key = Key::from_user_data(token);
+            if token & 1 == 1 {
+                inner.check_deadline(key, due);
+            } else {
+                inner.handle_op(key, 0);
+            }
+        }
+        inner.fired = fired;
+    }
+}
+
+impl Inner {
+    /// Submits what is queued, waits for `want` completions, hands out all that came, and settles the batch
+    /// if nothing about it can still be unknown.
+    fn submit_and_collect(&mut self, pool: &BufferPool, config: &RingConfig, want: u32) {
+        self.enter(want, None);
+        // Looked at before completions are handled, which queues more. What the kernel holds back now, for want
+        // of room, cannot be among them: a failure may still be unseen.
+        let all_seen = {
+            let queue = self.uring.submission();
+            queue.is_empty() && !queue.cq_overflow()
+        };
+        self.collect(pool, config);
+        if all_seen {
+            self.settle_batch();
+        }
+    }
+
+    fn collect(&mut self, pool: &BufferPool, config: &RingConfig) {
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.extend(self.uring.completion());
+        self.stats.completions += completions.len() as u64;
+        for completion in completions.drain(..) {
+            let data = completion.user_data();
+            let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
+            if Kind::is_counted(data) && !cqueue::more(flags) {
+                self.in_flight -= 1;
+            }
+            self.busy |= data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Alarm as u64;
+            match data & 0xff {
+                k if k == Kind::Alarm as u64 => (self.alarm_armed, self.alarm_fired) = (false, true),
+                k if k == Kind::Recv as u64 => self.handle_recv(pool, config, key, result, flags),
+                k if k == Kind::Send as u64 => self.handle_send(key, result),
+                k if k == Kind::Batch as u64 => self.handle_batch_failure(key, result),
+                k if k == Kind::Accept as u64 => self.handle_accept(key, result, flags),
+                k if k == Kind::Op as u64 => self.handle_op(key, result),
+                _ => {}
+            }
+        }
+        self.completions = completions;
+    }
+}
+
+impl Drop for Core {
+    /// Waits for the last completions, so that the kernel holds no memory of ours when it is freed. Every
+    /// handle is gone, since handles keep the core, and has asked the kernel to end what was its own; the
+    /// completions close descriptors as they always do. If the kernel does not let go within a second, the
+    /// memory is leaked instead.
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut();
+        let step = timespec(Duration::from_millis(10));
+        for _ in 0..100 {
+            inner.submit_and_collect(&self.pool, &self.config, 0);
+            let queued = !inner.uring.submission().is_empty() || !inner.batch.is_empty();
+            if inner.in_flight == 0 && !queued {
+                break;
+            }
+            if !queued {
+                inner.enter(1, Some(&step));
+            }
+        }
+        // A close linked to a send posts no completion and runs as deferred work, some 20 pieces per enter.
+        for _ in 0..=self.config.submissions / 16 {
+            inner.enter(0, None);
+        }
+        for (_, socket) in inner.sockets.iter() {
+            socket.close_now();
+        }
+        for (_, listener) in inner.listeners.iter_mut() {
+            listener.close_queue();
+        }
+        if inner.in_flight > 0 {
+            self.pool.leak();
+            for slot in inner.ops.drain() {
+                std::mem::forget(slot);
+            }
+            for slot in inner.sends.drain() {
+                std::mem::forget(slot);
+            }
+        }
+    }
+}
