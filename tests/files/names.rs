@@ -156,7 +156,7 @@ fn nothing_outside_the_root() {
         "/sub/../a.txt",
         "/..",
         "/../",
-        "/../root/a.txt",
+        "/../public/a.txt",
         "/./../secret",
         "//../secret",
         "/%2e%2e/secret",
@@ -252,7 +252,7 @@ fn links_lead_anywhere_but_out() {
     link("../secret", "out");
     link("..", "dir-out");
     link("/etc/passwd", "absolute");
-    link("/proc/self/root/etc/passwd", "magic");
+    link("/proc/self/cwd/Cargo.toml", "magic");
     link("loop-b", "loop-a");
     link("loop-a", "loop-b");
     link("nowhere", "dangling");

@@ -19,9 +19,9 @@ impl Site {
     /// An empty root, served.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("root")).unwrap();
+        std::fs::create_dir(dir.path().join("public")).unwrap();
         std::fs::write(dir.path().join("secret"), SECRET).unwrap();
-        let server = Some(serve_files(lenient(), &dir.path().join("root")));
+        let server = Some(serve_files(lenient(), &dir.path().join("public")));
         Self { dir, server }
     }
 
@@ -36,7 +36,7 @@ impl Site {
 
     /// The path of a name below the root.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join("root").join(name)
+        self.dir.path().join("public").join(name)
     }
 
     /// The directory around the root.
