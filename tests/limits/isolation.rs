@@ -76,11 +76,16 @@ fn a_panicking_body_costs_its_connection() {
             assert!(!matches!(outcome, Ok(_) | Err(Broken::TimedOut)), "{script}: {outcome:?}");
         }
         // Where the end of the connection is the end of the body, FIN would make a part look whole.
-        let mut client = Client::connect(addr);
-        client.send("GET /stream/5,~,p HTTP/1.0\r\n\r\n");
-        assert!(matches!(client.try_response_to("GET"), Err(Broken::InBody(_, End::Reset))));
+        for warm in [false, true] {
+            let mut client = Client::connect(addr);
+            if warm {
+                client.is_usable();
+            }
+            client.send("GET /stream/5,~,p HTTP/1.0\r\n\r\n");
+            assert!(matches!(client.try_response_to("GET"), Err(Broken::InBody(_, End::Reset))));
+        }
     });
-    assert_eq!(server.stop().panics, 5);
+    assert_eq!(server.stop().panics, 6);
 }
 
 #[test]

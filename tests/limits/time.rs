@@ -328,12 +328,15 @@ fn a_body_may_be_made_more_slowly_than_any_limit_of_the_client() {
 
 #[test]
 fn a_body_may_be_pulled_later_than_any_limit_of_the_client() {
-    let server = serve(Limits { head_timeout: HEAD, ..short_stall() }, Lab::default());
+    let server = serve(
+        Limits { head_timeout: HEAD, idle_timeout: Duration::from_millis(800), ..short_stall() },
+        Lab::default(),
+    );
     at_once(["hello", "he", ""], |body| {
         let mut client = Client::connect(server.addr);
         for _ in 0..2 {
-            client.send(format!("POST /later/600 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{body}"));
-            thread::sleep(Duration::from_millis(700));
+            client.send(format!("POST /later/1300 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{body}"));
+            thread::sleep(Duration::from_millis(1500));
             client.send(&"hello"[body.len()..]);
             client.response().is(200, "5 bytes").keeps();
             client.is_usable();

@@ -1,0 +1,17 @@
+//! Static files through a socket: which names lead where, what a response says of a file, conditions and
+//! ranges, and files that change while they are served.
+
+mod common;
+
+#[path = "files/changes.rs"]
+mod changes;
+#[path = "files/conditions.rs"]
+mod conditions;
+#[path = "files/contents.rs"]
+mod contents;
+#[path = "files/names.rs"]
+mod names;
+#[path = "files/site.rs"]
+mod site;
+#[path = "files/special.rs"]
+mod special;
