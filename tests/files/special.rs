@@ -61,9 +61,9 @@ fn what_the_server_may_not_read_is_403() {
         return;
     }
     let site = Site::with(&[("a.txt", b"a"), ("closed/b.txt", b"b"), ("index/index.html", b"c")]);
-    fs::set_permissions(site.path("a.txt"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(site.path("closed"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(site.path("index/index.html"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("a.txt"), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(site.path("closed"), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(site.path("index/index.html"), fs::Permissions::from_mode(0o0)).unwrap();
     let mut client: Client = site.connect();
     for target in ["/a.txt", "/closed/b.txt", "/index/"] {
         client.get(target, "").has_status(403).keeps();
@@ -80,7 +80,7 @@ fn a_permission_that_is_lost_is_noticed() {
     let site = Site::with(&[("a.txt", b"a")]);
     let mut client = site.connect();
     client.get("/a.txt", "").is(200, "a");
-    fs::set_permissions(site.path("a.txt"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("a.txt"), fs::Permissions::from_mode(0o0)).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(1));
     client.get("/a.txt", "").has_status(403).keeps();
 }

@@ -174,7 +174,11 @@ fn a_dropped_socket_ends_its_connection() {
 }
 
 /// Puts a ring into the middle of everything.
-async fn get_busy(ring: &Ring, root: &Rc<Root>, round: u64) -> (Vec<glommio::Task<()>>, Vec<Box<dyn std::any::Any>>) {
+async fn get_busy(
+    ring: &Ring,
+    root: &Rc<Root>,
+    round: u64,
+) -> (Vec<glommio::Task<()>>, Vec<Box<dyn std::any::Any>>) {
     let mut tasks = Vec::new();
     let mut others: Vec<Box<dyn std::any::Any>> = Vec::new();
     let mut task = |future: Boxed<'static>| tasks.push(glommio::spawn_local(future));

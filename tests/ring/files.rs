@@ -51,7 +51,9 @@ fn opens_what_is_below_the_root_and_nothing_else() {
             let file = ring.open(&root, path.as_bytes()).await.expect(path);
             assert_eq!(file.metadata().expect("an inode").len, BYTES as u64, "{path}");
         }
-        for path in ["../secret", "inner/../../secret", "/etc/passwd", "/", "out", "absolute", "..", "inner/../.."] {
+        for path in
+            ["../secret", "inner/../../secret", "/etc/passwd", "/", "out", "absolute", "..", "inner/../.."]
+        {
             let error = ring.open(&root, path.as_bytes()).await.map(drop).expect_err(path);
             assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{path}: {error}");
         }
@@ -92,7 +94,8 @@ fn metadata_tells_what_a_file_is() {
         let inner = ring.open(&root, b"inner").await.expect("it exists").metadata().expect("an inode");
         assert!(inner.is_dir && !inner.is_file && inner.inode != is.inode);
         // Replaced by rename: another inode. Written again: another change time.
-        let again = || async { ring.open(&root, b"file").await.expect("it exists").metadata().expect("an inode") };
+        let again =
+            || async { ring.open(&root, b"file").await.expect("it exists").metadata().expect("an inode") };
         std::thread::sleep(Duration::from_millis(10));
         fs::write(&path, "shorter").expect("writable");
         let written = again().await;
@@ -135,7 +138,8 @@ async fn cached(ring: &Ring, root: &Root, file: &File) {
             ReadNow::Bytes(0) => break,
             ReadNow::Bytes(n) => all.extend_from_slice(&buffer[..n]),
             ReadNow::Wait => {
-                let piece = file.read_at(Vec::with_capacity(50_000), all.len() as u64).await.expect("readable");
+                let piece =
+                    file.read_at(Vec::with_capacity(50_000), all.len() as u64).await.expect("readable");
                 assert!(!piece.is_empty());
                 all.extend_from_slice(&piece);
             }

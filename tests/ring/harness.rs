@@ -90,7 +90,9 @@ where
             let _ = executor.join();
             resume_unwind(panic);
         }
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not over after {PATIENCE:?}: something waits for ever"),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            panic!("not over after {PATIENCE:?}: something waits for ever")
+        }
         Err(mpsc::RecvTimeoutError::Disconnected) => panic!("the driver itself panicked"),
     }
 }
@@ -148,7 +150,9 @@ impl Signal {
 
     /// Waits on a thread, and takes the signal.
     pub(crate) fn wait(&self) {
-        fs::File::from(self.0.try_clone().expect("a descriptor")).read_exact(&mut [0; 8]).expect("eight bytes");
+        fs::File::from(self.0.try_clone().expect("a descriptor"))
+            .read_exact(&mut [0; 8])
+            .expect("eight bytes");
     }
 
     /// Waits on a ring; the signal stays raised.

@@ -27,7 +27,9 @@ fn write_until_stopped(stream: &mut TcpStream, bytes: &[u8]) -> usize {
                 sent += n;
                 progress = Instant::now();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             Err(error) => panic!("the flooder was cut off: {error}"),
         }
     }

@@ -142,59 +142,62 @@ fn interrupt_thread(thread: libc::pthread_t) {
 
 #[test]
 fn signals_lose_nothing() {
-    on_ring(RingConfig { alarm_every: Duration::from_millis(5), ..RingConfig::default() }, |ring| async move {
-        let before = ring.usage();
-        catch_interrupts();
-        let over = Arc::new(AtomicBool::new(false));
-        let signaller = peer({
-            let (ring_thread, over) = (this_thread(), over.clone());
-            move || {
-                let mut count = 0u64;
-                while !over.load(Ordering::Relaxed) {
-                    interrupt_thread(ring_thread);
-                    count += 1;
-                    std::thread::sleep(Duration::from_micros(50));
+    on_ring(
+        RingConfig { alarm_every: Duration::from_millis(5), ..RingConfig::default() },
+        |ring| async move {
+            let before = ring.usage();
+            catch_interrupts();
+            let over = Arc::new(AtomicBool::new(false));
+            let signaller = peer({
+                let (ring_thread, over) = (this_thread(), over.clone());
+                move || {
+                    let mut count = 0u64;
+                    while !over.load(Ordering::Relaxed) {
+                        interrupt_thread(ring_thread);
+                        count += 1;
+                        std::thread::sleep(Duration::from_micros(50));
+                    }
+                    count
                 }
-                count
+            });
+            let directory = tempfile::tempdir().expect("a directory");
+            std::fs::write(directory.path().join("file"), pattern(99, 4000)).expect("a file");
+            let root = std::rc::Rc::new(Root::open(directory.path()).expect("a directory"));
+            let mut clients = Vec::new();
+            for seed in 0..3 {
+                let (socket, mut stream) = tcp_pair(&ring, None);
+                spawn(&ring, echo(socket));
+                clients.push(peer(move || {
+                    let mut rng = Rng(seed + 1);
+                    for _ in 0..400 {
+                        let question = pattern(rng.next(), 1 + rng.below(3000) as usize);
+                        let mut answer = vec![0; question.len()];
+                        stream.write_all(&question).expect("the ring reads");
+                        stream.read_exact(&mut answer).expect("the ring answers");
+                        assert!(answer == question);
+                    }
+                }));
             }
-        });
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join("file"), pattern(99, 4000)).expect("a file");
-        let root = std::rc::Rc::new(Root::open(directory.path()).expect("a directory"));
-        let mut clients = Vec::new();
-        for seed in 0..3 {
-            let (socket, mut stream) = tcp_pair(&ring, None);
-            spawn(&ring, echo(socket));
-            clients.push(peer(move || {
-                let mut rng = Rng(seed + 1);
-                for _ in 0..400 {
-                    let question = pattern(rng.next(), 1 + rng.below(3000) as usize);
-                    let mut answer = vec![0; question.len()];
-                    stream.write_all(&question).expect("the ring reads");
-                    stream.read_exact(&mut answer).expect("the ring answers");
-                    assert!(answer == question);
-                }
-            }));
-        }
-        let tasks = (0..50).map(|seed| some_of_everything(ring.clone(), root.clone(), seed)).collect();
-        all(&ring, tasks).await;
-        let (socket, mut stream) = tcp_pair(&ring, Some(32 * 1024));
-        let bytes = pattern(77, 2 << 20);
-        let reader = peer({
-            let bytes = bytes.clone();
-            move || read_all(&mut stream, bytes, 20_000, &mut Rng(3))
-        });
-        socket.send(Payload::Buffer(bytes)).await.expect("the peer reads");
-        socket.flush().await.expect("the peer reads");
-        socket.shutdown_write();
-        reader.join(&ring).await;
-        for client in clients {
-            client.join(&ring).await;
-        }
-        over.store(true, Ordering::Relaxed);
-        // Waits in the ring while it is interrupted, and then on the thread, which no longer interrupts.
-        assert!(signaller.join(&ring).await > 500);
-        drop(socket);
-        usage_back_to(&ring, before).await;
-    });
+            let tasks = (0..50).map(|seed| some_of_everything(ring.clone(), root.clone(), seed)).collect();
+            all(&ring, tasks).await;
+            let (socket, mut stream) = tcp_pair(&ring, Some(32 * 1024));
+            let bytes = pattern(77, 2 << 20);
+            let reader = peer({
+                let bytes = bytes.clone();
+                move || read_all(&mut stream, bytes, 20_000, &mut Rng(3))
+            });
+            socket.send(Payload::Buffer(bytes)).await.expect("the peer reads");
+            socket.flush().await.expect("the peer reads");
+            socket.shutdown_write();
+            reader.join(&ring).await;
+            for client in clients {
+                client.join(&ring).await;
+            }
+            over.store(true, Ordering::Relaxed);
+            // Waits in the ring while it is interrupted, and then on the thread, which no longer interrupts.
+            assert!(signaller.join(&ring).await > 500);
+            drop(socket);
+            usage_back_to(&ring, before).await;
+        },
+    );
 }
