@@ -328,7 +328,7 @@ impl Wire {
         self.socket.abort();
     }
 
-    /// Sends what is left, ends our direction, and reads over what the client still sends for a while: a reset
+    /// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset
     /// at once could take the response with it (RFC 9112 §9.6).
     pub(super) async fn linger(&self) -> io::Result<()> {
         self.push_output().await?;
