@@ -66,16 +66,15 @@ pub enum ReadNow {
     Wait,
 }
 
-/// What [`File::send_now`] did.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SendNow {
-    /// The socket took this many bytes; fewer than asked for when it is full, 0 at the end of the file.
-    Sent(usize),
-    /// Not all of it is in the page cache: use [`File::read_at`].
-    Wait,
-    /// The kernel or the file system cannot tell what is cached, or cannot send from it: use
-    /// [`File::read_now`].
-    Unsupported,
+/// Whether a part of a file can be sent without waiting for the disk; see [`File::in_cache`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InCache {
+    /// All of it is in the page cache.
+    All,
+    /// Some of it has to be read.
+    NotAll,
+    /// The kernel does not tell.
+    Unknown,
 }
 
 /// An open file.
@@ -172,35 +171,38 @@ impl File {
         }
     }
 
-    /// Sends up to `len` bytes at `offset` from the page cache to a socket without a copy (sendfile(2)),
-    /// if all of them are there (cachestat(2), Linux 6.5). The socket must be non-blocking
-    /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)) and have no send in progress.
+    /// Whether `len` bytes at `offset` are in the page cache (cachestat(2), Linux 6.5). True for a moment only:
+    /// pages may leave when memory is short.
     ///
     /// # Errors
-    /// The kernel's; `WouldBlock` when the socket is full.
-    pub fn send_now(&self, socket: &super::Socket, offset: u64, len: usize) -> io::Result<SendNow> {
-        match sys::is_cached(self.fd.as_raw_fd(), offset, len as u64) {
-            Some(true) => {}
-            Some(false) => return Ok(SendNow::Wait),
-            None => return Ok(SendNow::Unsupported),
+    /// The kernel's, for a read of the last byte.
+    pub fn in_cache(&self, offset: u64, len: u64) -> io::Result<InCache> {
+        match sys::is_cached(self.fd.as_raw_fd(), offset, len) {
+            None => Ok(InCache::Unknown),
+            Some(false) => Ok(InCache::NotAll),
+            // Pages that read-ahead is still filling count as cached. It fills them in order: try the last.
+            Some(true) => match self.read_now(&mut [0], offset + len.saturating_sub(1))? {
+                ReadNow::Wait => Ok(InCache::NotAll),
+                ReadNow::Bytes(_) => Ok(InCache::All),
+            },
         }
-        // Pages that read-ahead is still filling count as cached. It fills them in order: look at the last.
-        if self.read_now(&mut [0], offset + len.saturating_sub(1) as u64)? == ReadNow::Wait {
-            return Ok(SendNow::Wait);
-        }
+    }
+
+    /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)): how much it took; 0 at the
+    /// end of the file. Blocks the core for what is not [`in_cache`](Self::in_cache). The socket must be
+    /// non-blocking ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)) and have no send in progress.
+    ///
+    /// # Errors
+    /// The kernel's; `WouldBlock` when the socket is full, `InvalidInput` when the file system cannot do it.
+    pub fn send_cached(&self, socket: &super::Socket, offset: u64, len: usize) -> io::Result<usize> {
         let mut at = offset as libc::off_t;
         // SAFETY: the offset lives across the call; both descriptors are open.
         let sent = unsafe { libc::sendfile(socket.as_raw_fd(), self.fd.as_raw_fd(), &raw mut at, len) };
-        if sent >= 0 {
-            socket.note_sent(sent as u64);
-            return Ok(SendNow::Sent(sent as usize));
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
         }
-        match io::Error::last_os_error() {
-            error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                Ok(SendNow::Unsupported)
-            }
-            error => Err(error),
-        }
+        socket.note_sent(sent as u64);
+        Ok(sent as usize)
     }
 
     /// Reads at `offset` into `buffer` after what it holds, up to its capacity; waits for the disk. The

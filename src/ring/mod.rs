@@ -37,7 +37,7 @@ mod turn;
 
 pub use self::core::{Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
-pub use self::file::{File, Metadata, ReadNow, Root, SendNow};
+pub use self::file::{File, InCache, Metadata, ReadNow, Root};
 pub use self::listener::{Listener, bound_addr, listen, listen_unix};
 pub use self::payload::Payload;
 pub use self::probe::{Feature, KERNEL_MIN, LOCKED_BYTES_MIN, Probe, SetupError, check, kernel_version};

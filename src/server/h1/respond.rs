@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ use crate::http::h1::{
     write_head, write_last_chunk,
 };
 use crate::observe::log;
-use crate::ring::{File, Payload, ReadNow, SendNow};
+use crate::ring::{File, InCache, Payload, ReadNow};
 use crate::server::worker::Worker;
 use crate::service::{Body, Response, Service, StreamBody};
 
@@ -27,6 +28,11 @@ const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of a file that are sent in one step without a copy; between steps others have their turn.
 const DIRECT_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a file that are looked up in the page cache at once, and how long the answer is relied on: looking
+/// costs a walk over the pages, and they do not leave within moments of being seen.
+const SEEN_BYTES: u64 = 4 * 1024 * 1024;
+const SEEN_HOLDS: Duration = Duration::from_millis(100);
 
 /// Bytes of a file that are read at once when the disk has to be waited for.
 const COLD_READ_BYTES: usize = 128 * 1024;
@@ -120,9 +126,9 @@ async fn write_file<S: Service>(
 ) -> io::Result<()> {
     wire.push_output().await?;
     wire.ready().await?;
-    let mut direct = Direct::begin(wire)?;
+    let mut direct = Direct::begin(wire, worker.ring.now())?;
     while !range.is_empty() {
-        let step = match direct.send(wire, file, &range)? {
+        let step = match direct.send(wire, file, &range, worker.ring.now())? {
             Step::Unsupported => send_copied(worker, wire, file, &range)?,
             step => step,
         };
@@ -165,32 +171,48 @@ enum Step {
 /// Sending pages straight from the cache, for as long as that works. The socket is non-blocking meanwhile.
 struct Direct {
     works: bool,
+    /// Up to here the file was seen in the cache, at this time.
+    seen_to: u64,
+    seen_at: Instant,
 }
 
 impl Direct {
-    fn begin(wire: &Wire) -> io::Result<Self> {
+    fn begin(wire: &Wire, now: Instant) -> io::Result<Self> {
         wire.socket().set_nonblocking(true)?;
-        Ok(Self { works: true })
+        Ok(Self { works: true, seen_to: 0, seen_at: now })
     }
 
-    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>) -> io::Result<Step> {
+    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<Step> {
         if !self.works {
             return Ok(Step::Unsupported);
         }
-        let want = DIRECT_BYTES.min(usize::try_from(range.end - range.start).unwrap_or(DIRECT_BYTES));
-        match file.send_now(wire.socket(), range.start, want) {
-            // The file is shorter than when the head was written: the client must see that this is not all.
-            Ok(SendNow::Sent(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(SendNow::Sent(sent)) if sent == want => Ok(Step::Sent(sent)),
-            Ok(SendNow::Sent(sent)) => Ok(Step::PeerSlow(sent)),
-            Ok(SendNow::Wait) => Ok(Step::DiskSlow),
-            Ok(SendNow::Unsupported) => {
-                self.give_up(wire)?;
-                Ok(Step::Unsupported)
+        if range.start >= self.seen_to || now.saturating_duration_since(self.seen_at) > SEEN_HOLDS {
+            let len = SEEN_BYTES.min(range.end - range.start);
+            match file.in_cache(range.start, len)? {
+                InCache::All => (self.seen_to, self.seen_at) = (range.start + len, now),
+                InCache::NotAll => return Ok(Step::DiskSlow),
+                InCache::Unknown => {
+                    self.give_up(wire)?;
+                    return Ok(Step::Unsupported);
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
-            Err(error) => Err(error),
+        }
+        let seen = self.seen_to.min(range.end) - range.start;
+        let want = DIRECT_BYTES.min(usize::try_from(seen).unwrap_or(DIRECT_BYTES));
+        match file.send_cached(wire.socket(), range.start, want) {
+            // The file is shorter than when the head was written: the client must see that this is not all.
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(sent) if sent == want => Ok(Step::Sent(sent)),
+            Ok(sent) => Ok(Step::PeerSlow(sent)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
+                io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
+                    self.give_up(wire)?;
+                    Ok(Step::Unsupported)
+                }
+                _ => Err(error),
+            },
         }
     }
 
