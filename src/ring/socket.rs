@@ -613,7 +613,8 @@ impl Socket {
         Ok(sent as usize)
     }
 
-    /// Makes direct calls on the socket fail instead of wait, for [`File::send_now`](super::File::send_now).
+    /// Makes direct calls on the socket fail instead of wait: for
+    /// [`File::send_cached`](super::File::send_cached).
     /// Switch it off again before anything else is sent: ring operations would fail too.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
-use quoit::ring::{File, ReadNow, Ring, RingConfig, Root, SendNow};
+use quoit::ring::{File, InCache, ReadNow, Ring, RingConfig, Root};
 
 use crate::harness::*;
 
@@ -153,11 +153,13 @@ async fn cached(ring: &Ring, root: &Root, file: &File) {
     socket.set_nonblocking(true).expect("an option");
     let mut sent = 0;
     while sent < BYTES {
-        match file.send_now(&socket, sent as u64, BYTES - sent) {
-            Ok(SendNow::Sent(n)) => sent += n,
-            Ok(SendNow::Wait | SendNow::Unsupported) => {
-                sent += socket.try_send(&pattern(4, BYTES)[sent..]).unwrap_or(0);
-            }
+        let seen = file.in_cache(sent as u64, (BYTES - sent) as u64).expect("readable");
+        let tried = match seen {
+            InCache::All => file.send_cached(&socket, sent as u64, BYTES - sent),
+            InCache::NotAll | InCache::Unknown => socket.try_send(&pattern(4, BYTES)[sent..]),
+        };
+        match tried {
+            Ok(n) => sent += n,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock);
                 socket.writable().await.expect("the peer reads");
