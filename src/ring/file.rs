@@ -171,7 +171,7 @@ impl File {
         }
     }
 
-    /// Whether `len` bytes at `offset` are in the page cache (cachestat(2), Linux 6.5). True for a moment only:
+    /// Whether `len` bytes at `offset` are in the page cache (cachestat(2), Linux 6.5). True for a moment:
     /// pages may leave when memory is short.
     ///
     /// # Errors
@@ -188,9 +188,10 @@ impl File {
         }
     }
 
-    /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)): how much it took; 0 at the
-    /// end of the file. Blocks the core for what is not [`in_cache`](Self::in_cache). The socket must be
-    /// non-blocking ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)) and have no send in progress.
+    /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)): how much it took; 0 at
+    /// the end of the file. Blocks the core for what is not [`in_cache`](Self::in_cache). The socket must have
+    /// no send in progress and be non-blocking
+    /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)).
     ///
     /// # Errors
     /// The kernel's; `WouldBlock` when the socket is full, `InvalidInput` when the file system cannot do it.
