@@ -189,8 +189,8 @@ impl File {
     }
 
     /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)): how much it took; 0 at
-    /// the end of the file. Blocks the core for what is not [`in_cache`](Self::in_cache). The socket must have
-    /// no send in progress and be non-blocking
+    /// the end of the file. Blocks the core for what is not [`in_cache`](Self::in_cache). The socket must
+    /// have no send in progress and be non-blocking
     /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)).
     ///
     /// # Errors

@@ -33,7 +33,7 @@ impl Core {
         }
     }
 
-    fn read_clock(&self, inner: &mut Inner) {
+    pub(super) fn read_clock(&self, inner: &mut Inner) {
         let now = Instant::now();
         self.now.set(now);
         self.unix_seconds.set(sys::unix_seconds());
