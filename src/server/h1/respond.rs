@@ -29,8 +29,8 @@ const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a file that are sent in one step without a copy; between steps others have their turn.
 const DIRECT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of a file that are looked up in the page cache at once, and how long the answer holds. To look costs a
-/// walk over the pages, and they do not leave within moments of being seen.
+/// Bytes of a file that are looked up in the page cache at once, and how long the answer holds. A look
+/// costs a walk over the pages, and they do not leave within moments of being seen.
 const SEEN_BYTES: u64 = 4 * 1024 * 1024;
 const SEEN_HOLDS: Duration = Duration::from_millis(100);
 
