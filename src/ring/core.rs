@@ -146,7 +146,7 @@ const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const REGISTER_RING_FDS: u32 = 20;
 
 /// Pooled output buffers kept per core, and the capacity above which one is not kept.
-const SPARE_BUFFERS_MAX: usize = 256;
+const SPARE_BUFFERS_MAX: usize = 64;
 const SPARE_CAPACITY_MAX: usize = 64 * 1024;
 
 /// One core's ring. Clones share it; it never leaves its thread.

@@ -8,7 +8,7 @@ use crate::http::head::RequestHead;
 use crate::http::method::Method;
 
 /// Heads kept for reuse per core. More than requests in progress on one core would only hold memory.
-const SPARE_HEADS_MAX: usize = 1024;
+const SPARE_HEADS_MAX: usize = 64;
 
 thread_local! {
     #[allow(clippy::vec_box, reason = "the box is what is lent: a head moves often and is 96 bytes")]
