@@ -208,7 +208,7 @@ pub(crate) fn machine_paths(sources: &[Source]) -> Vec<Problem> {
         concat!("index-", "url"),
         concat!("replace-", "with ="),
     ];
-    let public = "registry+https://github.com/rust-lang/crates.io-index";
+    let public = concat!("registry+https://github.com/rust-lang/crates", ".io-index");
     let mut problems = Vec::new();
     for source in sources {
         for (line, text) in source.text.lines().enumerate() {
