@@ -258,8 +258,19 @@ fn pinned(server: &Server) -> Vec<(usize, String)> {
     found
 }
 
+/// A worker's helper thread pins itself a moment after it got its name: asks again until all of a worker's
+/// threads agree, or for two seconds.
 fn pinned_by(args: &[&str]) -> Vec<(usize, String)> {
-    pinned(&Server::start(&[&["--listen", ANY_PORT], args].concat()))
+    let server = Server::start(&[&["--listen", ANY_PORT], args].concat());
+    let began = Instant::now();
+    loop {
+        let found = pinned(&server);
+        let agreed = found.windows(2).all(|pair| pair[0].0 != pair[1].0);
+        if agreed && !found.is_empty() || began.elapsed() > Duration::from_secs(2) {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
