@@ -124,6 +124,8 @@ impl Core {
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
+            // Whatever woke the executor may run other tasks before the next turn reads the clock.
+            self.read_clock(&mut self.inner.borrow_mut());
             self.asleep.set(false);
             self.pool.awaited.set(false);
             self.inner.borrow_mut().parked = false;

@@ -16,7 +16,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// Asks for `Hello, World!` over and over on one kept connection and, in turn, on a new one.
 pub(crate) struct Bystander {
     done: Arc<AtomicBool>,
-    thread: JoinHandle<u32>,
+    thread: JoinHandle<()>,
 }
 
 impl Bystander {
@@ -27,17 +27,18 @@ impl Bystander {
         let mut kept = Client::connect(addr);
         kept.is_usable();
         let thread = thread::spawn(move || {
-            let mut answers = 0;
-            while !until.load(Ordering::Relaxed) {
+            for answers in 0.. {
                 exchange(&mut kept);
                 if answers % 4 == 0 {
                     exchange(&mut Client::connect(addr));
                 }
-                answers += 1;
+                // Looked at here, so that it asks at least once, however short the mischief.
+                if until.load(Ordering::Relaxed) {
+                    break;
+                }
                 thread::sleep(Duration::from_millis(2));
             }
             kept.is_usable();
-            answers
         });
         Self { done, thread }
     }
@@ -46,9 +47,8 @@ impl Bystander {
     #[track_caller]
     pub(crate) fn was_never_disturbed(self) {
         self.done.store(true, Ordering::Relaxed);
-        match self.thread.join() {
-            Ok(answers) => assert!(answers > 0, "it asked"),
-            Err(panic) => std::panic::resume_unwind(panic),
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
         }
     }
 }

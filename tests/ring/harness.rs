@@ -37,8 +37,13 @@ where
     F: FnOnce(Ring) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let _shared = share_machine();
     run(config, body);
+}
+
+/// Keeps those away who want to be alone; for a test that opens descriptors outside of [`on_ring`].
+pub(crate) fn share_machine() -> impl Drop {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As [`on_ring`], while no other test runs.

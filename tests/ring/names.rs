@@ -56,38 +56,16 @@ fn listens_on_internet_addresses() {
             let again = listen(addr).expect("shared with another core");
             drop(again);
             let listener = ring.accept_on(fd);
-            let (client, accepted) = futures_pair(ring.connect(addr), async {
-                // TCP_DEFER_ACCEPT: handed over with the first bytes, or after a second.
-                listener.accept().await
-            })
-            .await;
-            let (client, server) = (client.expect("it listens"), ring.adopt(accepted.expect("a connection")));
+            let client = ring.connect(addr).await.expect("it listens");
+            // TCP_DEFER_ACCEPT: handed over with the first bytes.
+            client.send(Payload::Buffer(b"hello".to_vec())).await.expect("room");
+            let server = ring.adopt(listener.accept().await.expect("a connection"));
             assert_eq!(server.peer_addr(), client.local_addr());
+            assert_eq!(server.recv().await.expect("no error").as_deref(), Some(&b"hello"[..]));
             spawn(&ring, echo(server));
             converse(client).await;
         }
     });
-}
-
-/// Both results, run side by side.
-async fn futures_pair<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
-    let (mut a, mut b) = (Box::pin(a), Box::pin(b));
-    let (mut a_is, mut b_is) = (None, None);
-    std::future::poll_fn(|cx| {
-        if a_is.is_none()
-            && let std::task::Poll::Ready(value) = a.as_mut().poll(cx)
-        {
-            a_is = Some(value);
-        }
-        if b_is.is_none()
-            && let std::task::Poll::Ready(value) = b.as_mut().poll(cx)
-        {
-            b_is = Some(value);
-        }
-        if a_is.is_some() && b_is.is_some() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    (a_is.expect("ready"), b_is.expect("ready"))
 }
 
 #[test]

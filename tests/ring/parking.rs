@@ -21,7 +21,7 @@ fn every_foreign_event_wakes_a_parked_core() {
     on_ring_alone(config, |ring| async move {
         let mut rng = Rng(21);
         let parks = ring.stats().parks;
-        for n in 0..150 {
+        for n in 0..100 {
             let signal = Signal::new();
             let thread = peer({
                 let (signal, pause) = (signal.clone(), pause(&mut rng));
