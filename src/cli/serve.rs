@@ -33,9 +33,9 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
                 log::line(format_args!("{}", explain(&dir, &error)));
                 return ExitCode::FAILURE;
             }
-            server.run(move |core| {
+            server.try_run(move |core| {
                 Files::new(core.ring.clone(), &dir, FilesOptions::default())
-                    .expect("the directory could be opened a moment ago")
+                    .map_err(|error| explain(&dir, &error))
             })
         }
     };

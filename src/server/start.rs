@@ -48,6 +48,8 @@ pub enum StartError {
     Ring(SetupError),
     /// The executor could not be made.
     Executor(String),
+    /// The service could not be built.
+    Service(String),
 }
 
 impl fmt::Display for StartError {
@@ -55,6 +57,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Ring(error) => error.fmt(f),
             Self::Executor(error) => write!(f, "the executor did not start: {error}"),
+            Self::Service(error) => f.write_str(error),
         }
     }
 }
@@ -68,7 +71,7 @@ impl std::error::Error for StartError {}
 pub fn start<S, M>(plan: Plan, shared: Arc<Shared>, make: M) -> Result<ExecutorJoinHandle<Totals>, StartError>
 where
     S: Service,
-    M: FnOnce(&CoreContext) -> S + Send + 'static,
+    M: FnOnce(&CoreContext) -> Result<S, String> + Send + 'static,
 {
     let (started, starting) = mpsc::sync_channel(1);
     let handle = LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
@@ -79,8 +82,13 @@ where
             match Ring::new(plan.ring.clone()) {
                 Ok(ring) => {
                     let context = CoreContext { ring, worker: plan.index };
-                    let service = make(&context);
-                    run(plan, shared, context.ring, service, started).await
+                    match make(&context) {
+                        Ok(service) => run(plan, shared, context.ring, service, started).await,
+                        Err(error) => {
+                            let _ = started.send(Err(StartError::Service(error)));
+                            Totals::default()
+                        }
+                    }
                 }
                 Err(error) => {
                     let _ = started.send(Err(StartError::Ring(error)));

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::peer::Peer;
 use crate::http::h1;
 use crate::http::status::Status;
 
@@ -55,27 +56,62 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Where a request body comes from: the server's side of [`RequestBody`].
-pub trait BodySource {
+/// The connection a request came on: the server's side of [`RequestBody`] and [`Peer`].
+pub trait Downstream {
     /// The next piece of the body of exchange number `exchange`; `None` at its end.
     fn poll_piece(&self, exchange: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+
+    /// The trailers of that body as field lines, once it was read to its end; empty if there are none.
+    fn trailers(&self, exchange: u32) -> Vec<u8>;
+
+    /// Who is at the other end.
+    fn peer(&self) -> Peer;
+}
+
+enum Source {
+    Empty,
+    /// All of it, not yet taken.
+    Whole(Bytes),
+    Downstream(Rc<dyn Downstream>, u32),
+    /// Made by a filter from another body.
+    Stream(Box<dyn StreamBody>),
 }
 
 /// The body of a request.
 pub struct RequestBody {
-    source: Option<(Rc<dyn BodySource>, u32)>,
+    source: Source,
     length: Option<u64>,
 }
 
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
-        Self { source: None, length: Some(0) }
+        Self { source: Source::Empty, length: Some(0) }
     }
 
     /// A body from `source`, `length` bytes long if that is known.
-    pub fn new(source: Rc<dyn BodySource>, exchange: u32, length: Option<u64>) -> Self {
-        Self { source: Some((source, exchange)), length }
+    pub fn new(source: Rc<dyn Downstream>, exchange: u32, length: Option<u64>) -> Self {
+        Self { source: Source::Downstream(source, exchange), length }
+    }
+
+    /// A body that lies in memory.
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        Self { length: Some(bytes.len() as u64), source: Source::Whole(bytes) }
+    }
+
+    /// A body that is pulled from elsewhere, such as another one that a filter decodes.
+    pub fn from_stream(stream: impl StreamBody + 'static) -> Self {
+        Self { length: stream.length(), source: Source::Stream(Box::new(stream)) }
+    }
+
+    /// The trailers, as field lines with their CRLF, once the body was read to its end. They came after
+    /// everything was decided on: merge none into the head (RFC 9110 §6.5.1).
+    pub fn trailers(&mut self) -> Vec<u8> {
+        match &mut self.source {
+            Source::Empty | Source::Whole(_) => Vec::new(),
+            Source::Downstream(source, exchange) => source.trailers(*exchange),
+            Source::Stream(stream) => stream.trailers(),
+        }
     }
 
     /// Its length, when the client said it.
@@ -127,17 +163,32 @@ pub trait StreamBody {
     fn length(&self) -> Option<u64> {
         None
     }
+
+    /// Trailer fields to be sent after the body, as field lines with their CRLF; asked for once, after the
+    /// end. They are sent in chunked bodies alone, where the client can take them.
+    fn trailers(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 impl StreamBody for RequestBody {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match &self.source {
-            None => Poll::Ready(None),
-            Some((source, exchange)) => source.poll_piece(*exchange, cx),
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Whole(_) => match std::mem::replace(&mut self.source, Source::Empty) {
+                Source::Whole(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(bytes))),
+                _ => Poll::Ready(None),
+            },
+            Source::Downstream(source, exchange) => source.poll_piece(*exchange, cx),
+            Source::Stream(stream) => stream.poll_next(cx),
         }
     }
 
     fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    fn trailers(&mut self) -> Vec<u8> {
+        Self::trailers(self)
     }
 }

@@ -1,18 +1,48 @@
-//! What a server answers with: the request, the response, their bodies, and the trait between them.
+//! What a server answers with: requests, responses, and everything between them: the router, extractors,
+//! filters, problems.
 //!
 //! A [`Service`] lives on one core and is called there alone: it and its futures need be neither `Send` nor
 //! `Sync`, and its state needs no lock. How requests arrive and responses leave is the server's business.
+//!
+//! ```text
+//! Request ─► Router: host, path, method ─► filters, in order ─► Handler: extractors ─► your function
+//!                                                                                         │
+//! Response ◄──────────────── filters, in reverse ◄── IntoResponse, Problem ◄──────────────┘
+//! ```
 
+mod answer;
 mod body;
+mod context;
+mod escape;
+pub mod extract;
+mod filter;
+mod handler;
+mod into_response;
+mod limits;
+mod peer;
+mod problem;
 mod request;
 mod response;
+pub mod router;
+mod states;
 
 use std::future::Future;
 
-pub use self::body::{BodyError, BodySource, RequestBody, StreamBody};
-pub(crate) use self::request::PooledHead;
+pub use self::answer::{Answer, LocalFuture};
+pub use self::body::{BodyError, Downstream, RequestBody, StreamBody};
+pub use self::context::Context;
+pub use self::escape::{EscapedHtml, escape_html};
+pub use self::extract::{Extension, FromRequest, State};
+pub use self::filter::{Around, Filter, Next, ProblemRenderer};
+pub use self::handler::Handler;
+pub use self::into_response::{Html, IntoResponse, Json, Redirect};
+pub use self::limits::ExtractLimits;
+pub use self::peer::Peer;
+pub use self::problem::{FieldProblem, Problem};
 pub use self::request::Request;
 pub use self::response::{Body, FieldBlock, Response};
+pub use self::router::{RouteErrors, RouteMistake, Router, Routes};
+pub use self::states::States;
 
 /// Answers requests, on the core it was made for.
 ///
@@ -30,6 +60,15 @@ pub use self::response::{Body, FieldBlock, Response};
 pub trait Service: 'static {
     /// Answers one request. A body that is not read is read over, within limits, or ends the connection.
     fn call(&self, request: Request) -> impl Future<Output = Response>;
+
+    /// Answers a request whose response is at hand, without a future; or gives it back to be called with.
+    /// By default it gives back all.
+    ///
+    /// # Errors
+    /// The request, untouched.
+    fn call_now(&self, request: Request) -> Result<Response, Request> {
+        Err(request)
+    }
 }
 
 impl<F: AsyncFn(Request) -> Response + 'static> Service for F {

@@ -1,75 +1,42 @@
 //! A request as a handler sees it.
 
-use std::cell::RefCell;
 use std::fmt;
 
 use super::body::RequestBody;
+use super::context::Context;
+use super::peer::Peer;
 use crate::http::head::RequestHead;
 use crate::http::method::Method;
 
-/// Heads kept for reuse per core. More than requests in progress on one core would only hold memory.
-const SPARE_HEADS_MAX: usize = 64;
-
-thread_local! {
-    #[allow(clippy::vec_box, reason = "the box is what is lent: a head moves often and is 96 bytes")]
-    static SPARE_HEADS: RefCell<Vec<Box<RequestHead>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A head on loan from the core's pool; it goes back when dropped, its memory kept.
-pub(crate) struct PooledHead(Option<Box<RequestHead>>);
-
-impl PooledHead {
-    pub(crate) fn take() -> Self {
-        Self(Some(SPARE_HEADS.with_borrow_mut(Vec::pop).unwrap_or_default()))
-    }
-}
-
-impl std::ops::Deref for PooledHead {
-    type Target = RequestHead;
-
-    fn deref(&self) -> &RequestHead {
-        self.0.as_ref().expect("held until drop")
-    }
-}
-
-impl std::ops::DerefMut for PooledHead {
-    fn deref_mut(&mut self) -> &mut RequestHead {
-        self.0.as_mut().expect("held until drop")
-    }
-}
-
-impl Drop for PooledHead {
-    fn drop(&mut self) {
-        let Some(head) = self.0.take() else { return };
-        // A thread that ends has no pool any more.
-        let _ = SPARE_HEADS.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_HEADS_MAX {
-                spare.push(head);
-            }
-        });
-    }
-}
-
-/// One request: its head, and its body to be pulled.
+/// One request: its context with the head, and its body to be pulled.
 pub struct Request {
-    head: PooledHead,
+    context: Context,
     body: RequestBody,
 }
 
 impl Request {
-    pub(crate) fn new(head: PooledHead, body: RequestBody) -> Self {
-        Self { head, body }
+    pub(crate) fn new(context: Context, body: RequestBody) -> Self {
+        Self { context, body }
+    }
+
+    /// What is known of the exchange: head, parameters, peer, what filters left.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Method, target, fields.
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        self.context.head()
     }
 
     /// The method; short for `head().method()`.
     pub fn method(&self) -> Method {
-        self.head.method()
+        self.head().method()
+    }
+
+    /// Who sent it; see [`Context::peer`].
+    pub fn peer(&self) -> Peer {
+        self.context.peer()
     }
 
     /// The body, to be pulled.
@@ -77,14 +44,29 @@ impl Request {
         &mut self.body
     }
 
+    /// The body alone, to be moved into a response; what stays has none.
+    pub fn take_body(&mut self) -> RequestBody {
+        std::mem::replace(&mut self.body, RequestBody::empty())
+    }
+
     /// The body alone, to be moved into a response.
     pub fn into_body(self) -> RequestBody {
         self.body
+    }
+
+    /// Context and body apart.
+    pub fn into_parts(self) -> (Context, RequestBody) {
+        (self.context, self.body)
+    }
+
+    /// The same request with another body, for a filter that reads or changes it.
+    pub fn with_body(self, body: RequestBody) -> Self {
+        Self { body, ..self }
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Request({} {})", self.head.method_str(), self.head.target())
+        write!(f, "Request({} {})", self.head().method_str(), self.head().target())
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::body::StreamBody;
+use super::problem::Problem;
 use crate::http::h1::{FieldError, push_field};
 use crate::http::status::Status;
 use crate::ring::File;
@@ -74,12 +75,13 @@ pub struct Response {
     fields: FieldBlock,
     body: Body,
     closes: bool,
+    problem: Option<Box<Problem>>,
 }
 
 impl Response {
     /// A response without fields and body.
     pub fn new(status: Status) -> Self {
-        Self { status, fields: FieldBlock::Static(b""), body: Body::Empty, closes: false }
+        Self { status, fields: FieldBlock::Static(b""), body: Body::Empty, closes: false, problem: None }
     }
 
     /// 200 with plain text. A `&'static str` is not copied.
@@ -130,6 +132,75 @@ impl Response {
         Ok(self)
     }
 
+    /// With a field set: any it has of this name goes. Names are compared without case.
+    ///
+    /// # Errors
+    /// As [`field`](Self::field).
+    pub fn set_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
+        self.remove_field(name);
+        push_field(self.fields.to_mut(), name, value.as_ref())
+    }
+
+    /// Adds a field and keeps those it has, of the same name too.
+    ///
+    /// # Errors
+    /// As [`field`](Self::field).
+    pub fn add_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
+        push_field(self.fields.to_mut(), name, value.as_ref())
+    }
+
+    /// Adds whole field lines, each with its CRLF, whose names and values are known to be valid: made once
+    /// with [`push_field`] and added to every response.
+    pub fn add_lines(&mut self, lines: &[u8]) {
+        self.fields.to_mut().extend_from_slice(lines);
+    }
+
+    /// Removes every field of this name.
+    pub fn remove_field(&mut self, name: &str) {
+        if self.field_value(name).is_none() {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.fields.as_bytes().len());
+        for line in lines_of(self.fields.as_bytes()) {
+            if !has_name(line, name) {
+                kept.extend_from_slice(line);
+            }
+        }
+        self.fields = FieldBlock::Owned(kept);
+    }
+
+    /// The first value of the field with this name.
+    pub fn field_value(&self, name: &str) -> Option<&[u8]> {
+        let line = lines_of(self.fields.as_bytes()).find(|line| has_name(line, name))?;
+        Some(line[name.len() + 1..].trim_ascii())
+    }
+
+    /// With the problem it tells of, for whoever renders problems otherwise.
+    pub(crate) fn with_problem(mut self, problem: Problem) -> Self {
+        self.problem = Some(Box::new(problem));
+        self
+    }
+
+    /// The problem it tells of, if it was made from one.
+    pub fn problem(&self) -> Option<&Problem> {
+        self.problem.as_deref()
+    }
+
+    /// Takes the problem out: it is told as this response says from here on.
+    pub(crate) fn take_problem(&mut self) -> Option<Box<Problem>> {
+        self.problem.take()
+    }
+
+    /// Sets the status.
+    pub fn set_status(&mut self, status: Status) {
+        self.status = status;
+    }
+
+    /// Sets the body, whose length the framing will say.
+    pub fn set_body(&mut self, body: Body) {
+        self.body = body;
+    }
+
     /// Closes the connection after it.
     pub fn closing(mut self) -> Self {
         self.closes = true;
@@ -159,5 +230,39 @@ impl Response {
     /// Takes the body out.
     pub fn take_body(&mut self) -> Body {
         std::mem::replace(&mut self.body, Body::Empty)
+    }
+}
+
+/// The lines of a block, each with its CRLF.
+fn lines_of(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    // No value holds a line feed, so each one ends a line.
+    block.split_inclusive(|&byte| byte == b'\n')
+}
+
+fn has_name(line: &[u8], name: &str) -> bool {
+    line.len() > name.len()
+        && line[name.len()] == b':'
+        && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_set_added_and_removed() {
+        let mut response = Response::text("x");
+        assert_eq!(response.field_value("content-TYPE"), Some(&b"text/plain; charset=utf-8"[..]));
+        assert_eq!(response.field_value("Content"), None);
+        response.add_field("Vary", "Accept").unwrap();
+        response.add_field("Vary", "Origin").unwrap();
+        response.set_field("content-type", "a/b").unwrap();
+        assert_eq!(response.fields(), b"Vary: Accept\r\nVary: Origin\r\ncontent-type: a/b\r\n");
+        response.remove_field("vary");
+        response.remove_field("absent");
+        assert_eq!(response.fields(), b"content-type: a/b\r\n");
+        assert!(response.set_field("A", "b\r\nC: d").is_err());
+        assert!(response.add_field("Content-Length", "1").is_err());
+        assert_eq!(response.fields(), b"content-type: a/b\r\n");
     }
 }

@@ -2,6 +2,7 @@
 
 mod cores;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -144,6 +145,21 @@ impl Server {
         S: Service,
         M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
     {
+        self.try_run(move |core| Ok::<_, Infallible>(make(core)))
+    }
+
+    /// As [`run`](Self::run), with a service that may fail to be built, such as a
+    /// [`Router`](crate::service::Router) whose routes contradict each other. That is told as
+    /// [`StartError::Service`], before anything was served.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn try_run<S, E, M>(self, make: M) -> Result<(), RunError>
+    where
+        S: Service,
+        E: fmt::Display,
+        M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
+    {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
         let cpus = self.check()?;
@@ -171,6 +187,19 @@ impl Server {
         S: Service,
         M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
     {
+        self.try_start(move |core| Ok::<_, Infallible>(make(core)))
+    }
+
+    /// As [`start`](Self::start), with a service that may fail to be built.
+    ///
+    /// # Errors
+    /// As [`try_run`](Self::try_run).
+    pub fn try_start<S, E, M>(self, make: M) -> Result<Running, RunError>
+    where
+        S: Service,
+        E: fmt::Display,
+        M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
+    {
         let cpus = self.check()?;
         self.start_on(cpus, make)
     }
@@ -187,10 +216,11 @@ impl Server {
         Ok(cpus)
     }
 
-    fn start_on<S, M>(self, cpus: Vec<usize>, make: M) -> Result<Running, RunError>
+    fn start_on<S, E, M>(self, cpus: Vec<usize>, make: M) -> Result<Running, RunError>
     where
         S: Service,
-        M: Fn(&CoreContext) -> S + Send + Sync + Clone + 'static,
+        E: fmt::Display,
+        M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
         let mut addresses = self.addresses;
         if addresses.is_empty() {
@@ -212,7 +242,9 @@ impl Server {
                 limits: self.limits.clone(),
                 ring: self.ring.clone(),
             };
-            match server::start(plan, shared.clone(), make.clone()) {
+            let make = make.clone();
+            let make = move |core: &CoreContext| make(core).map_err(|error| error.to_string());
+            match server::start(plan, shared.clone(), make) {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
                     shared.set_phase(Phase::Stop);

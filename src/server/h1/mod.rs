@@ -18,7 +18,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context as TaskContext, Poll};
 
 use self::respond::{Begun, BrokenOff};
 use self::wire::Wire;
@@ -27,7 +27,7 @@ use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, 
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::Socket;
-use crate::service::{Body, PooledHead, Request, RequestBody, Response, Service};
+use crate::service::{Body, Context, Request, RequestBody, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -85,8 +85,8 @@ fn reset(wire: Rc<Wire>) {
 async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
     let mut decoder = RequestDecoder::new();
     loop {
-        let head = match next_head(worker, wire, &mut decoder).await {
-            Ok(head) => head,
+        let context = match next_head(worker, wire, &mut decoder).await {
+            Ok(context) => context,
             Err(NoRequest::Closed) => return End::Close,
             Err(NoRequest::Failed) => return End::Abort,
             Err(NoRequest::Stalled) => {
@@ -104,23 +104,26 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             }
         };
         worker.counters.requests.bump();
-        let context = RequestContext::from(&*head);
-        let keep_alive = head.keep_alive();
-        let body = match wire.begin_body(&head) {
+        let asked = RequestContext::from(context.head());
+        let keep_alive = context.head().keep_alive();
+        context.set_downstream(wire.clone());
+        let body = match wire.begin_body(context.head()) {
             Ok(body) => body,
             Err(error) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, context, error.status(), &error);
+                return refuse(worker, wire, asked, error.status(), &error);
             }
         };
-        let Some(response) = answer(worker, wire, Request::new(head, body)).await else { return End::Abort };
+        let Some(response) = answer(worker, wire, Request::new(context, body)).await else {
+            return End::Abort;
+        };
         if matches!(response.body(), Body::Stream(_)) {
             // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let Begun { connection, rest } = respond::begin(worker, wire, context, response, wanted);
+        let Begun { connection, rest } = respond::begin(worker, wire, asked, response, wanted);
         if let Some(rest) = rest
             && let Err(broken) = Box::pin(rest.send(worker, wire)).await
         {
@@ -141,16 +144,18 @@ async fn next_head<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
     decoder: &mut RequestDecoder,
-) -> Result<PooledHead, NoRequest> {
+) -> Result<Context, NoRequest> {
     let mut in_head = !decoder.is_idle();
     loop {
         if wire.has_input_in_hand() {
-            let mut head = PooledHead::take();
-            match wire.take_head(decoder, &mut head).map_err(NoRequest::Refused)? {
-                HeadProgress::Complete { .. } if wire.output_len() < GATHERED_BYTES_MAX => return Ok(head),
+            let mut context = Context::take();
+            match wire.take_head(decoder, context.head_mut()).map_err(NoRequest::Refused)? {
+                HeadProgress::Complete { .. } if wire.output_len() < GATHERED_BYTES_MAX => {
+                    return Ok(context);
+                }
                 HeadProgress::Complete { .. } => {
                     wire.push_output().await?;
-                    return Ok(head);
+                    return Ok(context);
                 }
                 HeadProgress::Incomplete => {}
             }
@@ -198,7 +203,7 @@ async fn answer<S: Service>(worker: &Worker<S>, wire: &Wire, request: Request) -
 
 /// While a handler waits: earlier responses go out, held input leaves the pool, and a peer that is gone ends
 /// it.
-fn poll_meanwhile(wire: &Wire, cx: &mut Context<'_>) -> Poll<Option<Response>> {
+fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response>> {
     wire.detach_input();
     if wire.is_broken() || matches!(wire.poll_push(cx), Poll::Ready(Err(_))) {
         return Poll::Ready(None);

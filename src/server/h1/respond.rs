@@ -303,7 +303,7 @@ async fn write_stream<S: Service>(
         Some(1..) => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => {
             if coding == BodyCoding::Chunked {
-                wire.write(|output| write_last_chunk(output, b""));
+                wire.write(|output| write_last_chunk(output, &stream.trailers()));
             }
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! One connection's input, output and current request body; the loop, the request's body and the response
 //! share it. Knows how long to wait for a client, and nothing of what is said.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::no_body;
-use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder, RequestError};
+use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder, RequestError, push_field};
 use crate::http::head::{Framing, RequestHead};
 use crate::ring::{Payload, RecvBuf, Socket};
 use crate::server::limits::Limits;
-use crate::service::{BodyError, BodySource, RequestBody};
+use crate::service::{BodyError, Downstream, Peer, RequestBody};
 
 pub(super) struct Wire {
     socket: Socket,
@@ -40,6 +40,8 @@ pub(super) struct Wire {
     acknowledged: Cell<u64>,
     /// Waiting for the body: since when, how long in this window, how much came in it.
     pull: Cell<Pull>,
+    /// Looked up when somebody asks; boxed, for most connections are never asked about.
+    peer: OnceCell<Box<Peer>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -67,6 +69,7 @@ impl Wire {
             watching_send: Cell::new(false),
             acknowledged: Cell::new(0),
             pull: Cell::new(Pull::default()),
+            peer: OnceCell::new(),
         }
     }
 
@@ -431,7 +434,7 @@ impl Wire {
     }
 }
 
-impl BodySource for Wire {
+impl Downstream for Wire {
     fn poll_piece(&self, exchange: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if exchange != self.exchange.get() {
             return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
@@ -444,5 +447,21 @@ impl BodySource for Wire {
             self.body_failed.set(true);
         }
         Poll::Ready(piece)
+    }
+
+    fn trailers(&self, exchange: u32) -> Vec<u8> {
+        let mut lines = Vec::new();
+        let body = self.body.borrow();
+        if let Some(body) = body.as_ref().filter(|body| exchange == self.exchange.get() && body.is_done()) {
+            for (name, value) in body.trailers() {
+                // What came in as a field can go out as one.
+                let _ = push_field(&mut lines, name, value);
+            }
+        }
+        lines
+    }
+
+    fn peer(&self) -> Peer {
+        **self.peer.get_or_init(|| Box::new(self.socket.peer_addr().map_or(Peer::Unix, Peer::Inet)))
     }
 }

@@ -1,0 +1,82 @@
+//! Values of the program rather than of the request: what the router was given, what a filter left.
+
+use std::any::type_name;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::FromRequest;
+use crate::http::status::Status;
+use crate::service::context::Context;
+use crate::service::peer::Peer;
+use crate::service::problem::Problem;
+use crate::service::request::Request;
+use crate::service::states::States;
+
+/// A value given to the router with [`Router::state`](crate::service::Router::state). One per core, so it
+/// needs no lock and may be `!Send`; share between cores what an `Arc` inside it holds.
+///
+/// A handler that asks for a state that no router was given is an error when the router is built.
+#[derive(Debug)]
+pub struct State<T: ?Sized>(Rc<T>);
+
+/// A value that a filter left with [`Context::insert`]; 500 when none did.
+#[derive(Debug)]
+pub struct Extension<T: ?Sized>(Rc<T>);
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Deref for Extension<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: 'static> FromRequest for State<T> {
+    async fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        // Looked for when the router was built.
+        request.context().state().map(Self).ok_or_else(|| Problem::new(Status::INTERNAL_SERVER_ERROR))
+    }
+
+    fn check(states: &States) -> Result<(), String> {
+        if states.has::<T>() {
+            return Ok(());
+        }
+        Err(format!(
+            "it asks for State<{0}>, and no router around it was given one: .state({0} …)",
+            type_name::<T>()
+        ))
+    }
+}
+
+impl<T: 'static> FromRequest for Extension<T> {
+    async fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        request.context().get().map(Self).ok_or_else(|| Problem::new(Status::INTERNAL_SERVER_ERROR))
+    }
+}
+
+/// The exchange itself: head, parameters, what filters left.
+impl FromRequest for Context {
+    async fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        Ok(request.context().clone())
+    }
+}
+
+impl FromRequest for Peer {
+    async fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        Ok(request.peer())
+    }
+}

@@ -1,0 +1,146 @@
+//! Filters: what happens to requests before a handler and to responses after it, in order.
+//!
+//! ```text
+//! request ─► filter 1 ─► filter 2 ─► handler
+//!                                       │
+//! response ◄─ filter 1 ◄─ filter 2 ◄────┘
+//! ```
+//!
+//! A [`Filter`] looks and changes without waiting and costs a call; an [`Around`] may wait (ask a database,
+//! hash a password, time out) and costs a future.
+
+use std::future::Future;
+use std::ops::{ControlFlow, Range};
+use std::rc::Rc;
+
+use super::answer::{Answer, AnyService, Leave, LocalFuture, Way};
+use super::context::Context;
+use super::problem::Problem;
+use super::request::Request;
+use super::response::Response;
+
+/// Looks at every request before its handler and at every response after it.
+///
+/// The responses that the router makes by itself (404, 405, OPTIONS) pass the filters of their scope too. A
+/// response of a filter that ended the descent passes the filters before that one.
+pub trait Filter: 'static {
+    /// Before the handler. `Break` answers at once, and nobody further down hears of the request.
+    fn before(&self, _request: &mut Request) -> ControlFlow<Response> {
+        ControlFlow::Continue(())
+    }
+
+    /// After the handler.
+    fn after(&self, _context: &Context, _response: &mut Response) {}
+}
+
+/// Stands around everything further down, and may wait on both sides.
+///
+/// Closures are such filters:
+///
+/// ```
+/// use quoit::service::{Next, Request, Response, Router};
+///
+/// Router::new().around(async |request: Request, next: Next<'_>| -> Response {
+///     let mut response = next.run(request).await;
+///     let _ = response.add_field("X-Seen", "yes");
+///     response
+/// });
+/// ```
+pub trait Around: 'static {
+    /// Answers the request, with the help of `next` or without.
+    fn call<'a>(&'a self, request: Request, next: Next<'a>) -> impl Future<Output = Response> + 'a;
+}
+
+impl<F> Around for F
+where
+    F: for<'n> AsyncFn(Request, Next<'n>) -> Response + 'static,
+{
+    fn call<'a>(&'a self, request: Request, next: Next<'a>) -> impl Future<Output = Response> + 'a {
+        self(request, next)
+    }
+}
+
+pub(crate) trait AnyAround {
+    fn call<'a>(&'a self, request: Request, next: Next<'a>) -> LocalFuture<'a, Response>;
+}
+
+impl<A: Around> AnyAround for A {
+    fn call<'a>(&'a self, request: Request, next: Next<'a>) -> LocalFuture<'a, Response> {
+        Box::pin(Around::call(self, request, next))
+    }
+}
+
+/// One filter of a chain.
+#[derive(Clone)]
+pub(crate) enum Step {
+    Filter(Rc<dyn Filter>),
+    Around(Rc<dyn AnyAround>),
+}
+
+/// Maps a problem to the response that tells it.
+pub type ProblemRenderer = dyn Fn(&Context, Problem) -> Response;
+
+/// The filters of one route, outermost first.
+#[derive(Clone, Default)]
+pub(crate) struct Chain {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) problems: Option<Rc<ProblemRenderer>>,
+}
+
+impl Chain {
+    /// Sends a request down to `service`.
+    pub(crate) fn run<'a>(&'a self, service: &'a dyn AnyService, request: Request) -> Answer<'a> {
+        Next { chain: self, from: 0, service }.run(request)
+    }
+}
+
+impl Leave for Chain {
+    fn leave(&self, entered: Range<usize>, context: &Context, mut response: Response) -> Response {
+        if let Some(render) = &self.problems
+            && let Some(problem) = response.take_problem()
+        {
+            response = render(context, *problem);
+        }
+        for step in self.steps[entered].iter().rev() {
+            if let Step::Filter(filter) = step {
+                filter.after(context, &mut response);
+            }
+        }
+        response
+    }
+}
+
+/// What stands below an [`Around`]: the rest of the filters, and the handler.
+pub struct Next<'a> {
+    chain: &'a Chain,
+    from: usize,
+    service: &'a dyn AnyService,
+}
+
+impl<'a> Next<'a> {
+    /// Passes the request on.
+    pub fn run(self, mut request: Request) -> Answer<'a> {
+        let Self { chain, from, service } = self;
+        if chain.steps.len() == from && chain.problems.is_none() {
+            return service.answer(request);
+        }
+        let context = request.context().clone();
+        let mut entered = from;
+        let answer = loop {
+            match chain.steps.get(entered) {
+                None => break service.answer(request),
+                Some(Step::Filter(filter)) => {
+                    if let ControlFlow::Break(response) = filter.before(&mut request) {
+                        break Answer::now(response);
+                    }
+                }
+                Some(Step::Around(around)) => {
+                    let next = Next { chain, from: entered + 1, service };
+                    break Answer::boxed(around.call(request, next));
+                }
+            }
+            entered += 1;
+        };
+        answer.by_way_of(Way { chain, entered: from..entered, context })
+    }
+}

@@ -1,0 +1,38 @@
+//! How much of a request body each extractor takes into memory.
+
+/// Limits of the extractors. Every one answers 413 and names itself when it is exceeded; bodies that are
+/// streamed are bounded by the server's `BodyLimits` alone.
+#[derive(Clone, Debug)]
+pub struct ExtractLimits {
+    /// Bytes of a JSON body. Default 1 MiB: more is seldom meant, and costs several times that once parsed.
+    pub json_bytes_max: usize,
+    /// Bytes of a form body. Default 256 KiB: what people type, with room.
+    pub form_bytes_max: usize,
+    /// Pairs of a query or form. Default 256: no form has more fields, and each costs a look-up.
+    pub pairs_max: usize,
+    /// Bytes of a body taken whole as text or bytes. Default 1 MiB.
+    pub whole_bytes_max: usize,
+    /// Bytes of a multipart body in all. Default 64 MiB: some photographs. It is streamed, so this bounds
+    /// what a client may send, not memory.
+    pub multipart_bytes_max: u64,
+    /// Parts of a multipart body. Default 64.
+    pub multipart_parts_max: usize,
+}
+
+impl ExtractLimits {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        json_bytes_max: 1024 * 1024,
+        form_bytes_max: 256 * 1024,
+        pairs_max: 256,
+        whole_bytes_max: 1024 * 1024,
+        multipart_bytes_max: 64 * 1024 * 1024,
+        multipart_parts_max: 64,
+    };
+}
+
+impl Default for ExtractLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

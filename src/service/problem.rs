@@ -1,0 +1,147 @@
+//! Problem documents (RFC 9457): what went wrong, for programs and for people, and never the internals.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::http::status::Status;
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldProblem {
+    /// Where: a JSON pointer (`/items/2/price`), or the name of a parameter or field.
+    #[serde(rename = "pointer")]
+    pub place: String,
+    /// What, in a sentence.
+    pub detail: String,
+}
+
+/// An error for a client: a status, a sentence, and the fields that caused it.
+///
+/// ```
+/// use quoit::http::status::Status;
+/// use quoit::service::Problem;
+///
+/// let problem = Problem::new(Status::UNPROCESSABLE_CONTENT)
+///     .detail("the order cannot be placed")
+///     .field("/items/0/count", "must be at least 1");
+/// assert_eq!(problem.status(), Status::UNPROCESSABLE_CONTENT);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: Status,
+    kind: Cow<'static, str>,
+    title: Cow<'static, str>,
+    detail: Cow<'static, str>,
+    fields: Vec<FieldProblem>,
+    /// Field lines for the response, such as `Allow` or `Retry-After`.
+    lines: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldProblem],
+}
+
+impl Problem {
+    /// A problem of the generic type `about:blank`, whose title is the status' reason.
+    pub fn new(status: Status) -> Self {
+        Self {
+            status,
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(status.reason()),
+            detail: Cow::Borrowed(""),
+            fields: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// With a type of its own, a URI, and the title that goes with it.
+    pub fn kind(mut self, kind: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>) -> Self {
+        self.kind = kind.into();
+        self.title = title.into();
+        self
+    }
+
+    /// With a sentence on this very occurrence. Clients read it: no internals.
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// With a field that is wrong.
+    pub fn field(mut self, place: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.fields.push(FieldProblem { place: place.into(), detail: detail.into() });
+        self
+    }
+
+    /// With a field line for the response. One that no response may have is left out.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let _ = crate::http::h1::push_field(&mut self.lines, name, value.as_bytes());
+        self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Its title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What it says of this occurrence; may be empty.
+    pub fn detail_text(&self) -> &str {
+        &self.detail
+    }
+
+    /// The fields that are wrong.
+    pub fn fields(&self) -> &[FieldProblem] {
+        &self.fields
+    }
+
+    /// The field lines it adds to the response, in wire form.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// The document, as `application/problem+json`.
+    pub fn to_json(&self) -> Vec<u8> {
+        let document = Document {
+            kind: &self.kind,
+            title: &self.title,
+            status: self.status.code(),
+            detail: &self.detail,
+            errors: &self.fields,
+        };
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_says_what_where_and_no_more() {
+        let problem = Problem::new(Status::BAD_REQUEST).field("/a/0", "is \"quoted\"").header("Allow", "GET");
+        let text = String::from_utf8(problem.to_json()).unwrap();
+        let told = r#"{"type":"about:blank","title":"Bad Request","status":400,"#;
+        let errors = r#""errors":[{"pointer":"/a/0","detail":"is \"quoted\""}]}"#;
+        assert_eq!(text, [told, errors].concat());
+        assert_eq!(problem.lines(), b"Allow: GET\r\n");
+    }
+
+    #[test]
+    fn a_header_that_would_split_the_response_is_left_out() {
+        assert_eq!(Problem::new(Status::BAD_REQUEST).header("A", "b\r\nC: d").lines(), b"");
+    }
+}

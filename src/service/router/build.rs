@@ -1,0 +1,245 @@
+//! Routers into routes: prefixes joined, scopes flattened, mistakes collected.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::error::{RouteError, RouteErrors, RouteMistake};
+use super::pattern::{HostPattern, Pattern, PatternError};
+use super::routes::{Entry, Leaf, Made, MethodName, Routes, Site};
+use super::tree::Tree;
+use super::{Place, Route, Router};
+use crate::service::answer::AnyService;
+use crate::service::context::RouteFacts;
+use crate::service::filter::Chain;
+use crate::service::limits::ExtractLimits;
+use crate::service::states::States;
+
+pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
+    let mut builder = Builder { errors: Vec::new() };
+    let mut routes = Routes {
+        sites: Vec::new(),
+        hosts: Default::default(),
+        below: Vec::new(),
+        parameters: RefCell::default(),
+    };
+    let mut root = router;
+    let hosts = std::mem::take(&mut root.hosts);
+    let scope = Scope::default().within(&mut root);
+    routes.sites.push(builder.site(root, scope.clone()));
+    for (host, place, mut router) in hosts {
+        let number = routes.sites.len();
+        let taken = match HostPattern::parse(&host) {
+            Ok(HostPattern::Name(name)) => routes.hosts.insert(name, number).is_some(),
+            Ok(HostPattern::Below(end)) => {
+                let taken = routes.below.iter().any(|(known, _)| *known == end);
+                routes.below.push((end, number));
+                taken
+            }
+            Err(error) => {
+                builder.mistake(host.clone(), place, RouteMistake::Pattern(error));
+                false
+            }
+        };
+        if taken {
+            builder.mistake(host.clone(), place, RouteMistake::Conflict { with: host, place });
+        }
+        let scope = scope.clone().within(&mut router);
+        routes.sites.push(builder.site(router, scope));
+    }
+    routes.below.sort_by_key(|(end, _)| std::cmp::Reverse(end.len()));
+    if builder.errors.is_empty() { Ok(routes) } else { Err(RouteErrors(builder.errors)) }
+}
+
+/// What holds at one place of the tree of routers.
+#[derive(Clone, Default)]
+struct Scope {
+    chain: Chain,
+    states: States,
+    limits: Rc<ExtractLimits>,
+    fallback: Option<Rc<dyn AnyService>>,
+}
+
+impl Scope {
+    /// The scope of a router within this one.
+    fn within(mut self, router: &mut Router) -> Self {
+        self.chain.steps.append(&mut router.steps);
+        self.chain.problems = router.problems.take().or(self.chain.problems);
+        let mut states = std::mem::take(&mut router.states);
+        states.inherit(&self.states);
+        self.states = states;
+        self.limits = router.limits.take().unwrap_or(self.limits);
+        self.fallback = router.fallback.as_ref().map(|route| route.service.clone()).or(self.fallback);
+        self
+    }
+}
+
+struct Builder {
+    errors: Vec<RouteError>,
+}
+
+/// A route that was placed, until its leaf is whole.
+struct Placed {
+    method: Option<MethodName>,
+    pattern: Pattern,
+    place: Place,
+    scope: Rc<Scope>,
+    chain: Rc<Chain>,
+    service: Rc<dyn AnyService>,
+}
+
+/// A site while routers are placed in it.
+struct Placing {
+    tree: Tree,
+    leaves: Vec<Vec<Placed>>,
+    misses: Vec<Entry>,
+}
+
+impl Builder {
+    fn mistake(&mut self, route: String, place: Place, mistake: RouteMistake) {
+        self.errors.push(RouteError { route, place, mistake });
+    }
+
+    fn site(&mut self, router: Router, scope: Scope) -> Site {
+        let mut placing = Placing { tree: Tree::new(), leaves: Vec::new(), misses: Vec::new() };
+        let root = entry(&scope, &Rc::new(scope.chain.clone()), Made::DotSegment);
+        let asterisk = Entry { service: Rc::new(Made::Options("".into())), ..root.clone() };
+        self.place(&mut placing, router, scope, &Pattern::default());
+        let leaves = placing.leaves.into_iter().map(|placed| self.leaf(placed)).collect();
+        Site { tree: placing.tree, leaves, misses: placing.misses, malformed: root, asterisk }
+    }
+
+    fn place(&mut self, site: &mut Placing, router: Router, scope: Scope, prefix: &Pattern) {
+        let chain = Rc::new(scope.chain.clone());
+        if let Some(fallback) = &router.fallback
+            && let Err(text) = (fallback.check)(&scope.states)
+        {
+            self.mistake("(fallback)".to_owned(), fallback.place, RouteMistake::Handler(text));
+        }
+        if site.misses.is_empty() || !prefix.segments.is_empty() {
+            let mut miss = entry(&scope, &chain, Made::NotFound);
+            if let Some(fallback) = &scope.fallback {
+                miss.service = fallback.clone();
+            }
+            site.tree.set_scope(prefix, site.misses.len());
+            site.misses.push(miss);
+        }
+        let scope = Rc::new(scope);
+        for route in router.routes {
+            self.place_route(site, route, &scope, &chain, prefix);
+        }
+        for (text, place, mut inner) in router.nested {
+            match Pattern::parse_prefix(&text).and_then(|below| prefix.join(&below)) {
+                Ok(prefix) => {
+                    let scope = Scope::clone(&scope).within(&mut inner);
+                    self.place(site, inner, scope, &prefix);
+                }
+                Err(error) => self.mistake(text, place, RouteMistake::Pattern(error)),
+            }
+        }
+        for (host, place, _) in router.hosts {
+            self.mistake(host, place, RouteMistake::HostWithinPath);
+        }
+    }
+
+    fn place_route(
+        &mut self,
+        site: &mut Placing,
+        route: Route,
+        scope: &Rc<Scope>,
+        chain: &Rc<Chain>,
+        prefix: &Pattern,
+    ) {
+        let Route { method, pattern, place, check, service } = route;
+        let told = |pattern: &str| described(method.as_ref(), &format!("{}{pattern}", prefix.text));
+        let pattern = match below(prefix, &pattern) {
+            Ok(pattern) => pattern,
+            Err(error) => return self.mistake(told(&pattern), place, RouteMistake::Pattern(error)),
+        };
+        if let Some(MethodName::Token(token)) = &method
+            && !token.bytes().all(|byte| byte.is_ascii_alphabetic())
+        {
+            return self.mistake(described(method.as_ref(), &pattern.text), place, RouteMistake::Method);
+        }
+        if let Err(text) = check(&scope.states) {
+            self.mistake(described(method.as_ref(), &pattern.text), place, RouteMistake::Handler(text));
+        }
+        let leaf = site.tree.leaf_or_insert(&pattern, site.leaves.len());
+        if leaf == site.leaves.len() {
+            site.leaves.push(Vec::new());
+        }
+        if let Some(other) = site.leaves[leaf].iter().find(|other| other.method == method) {
+            let with = described(other.method.as_ref(), &other.pattern.text);
+            let conflict = RouteMistake::Conflict { with, place: other.place };
+            return self.mistake(described(method.as_ref(), &pattern.text), place, conflict);
+        }
+        let (scope, chain) = (scope.clone(), chain.clone());
+        site.leaves[leaf].push(Placed { method, pattern, place, scope, chain, service });
+    }
+
+    fn leaf(&self, placed: Vec<Placed>) -> Leaf {
+        let allow: Box<str> = allow(&placed).into();
+        let mut leaf = Leaf { entries: Vec::new(), any: None, options: None, not_allowed: None };
+        for (index, route) in placed.into_iter().enumerate() {
+            let facts = Rc::new(RouteFacts {
+                pattern: route.pattern.text.into(),
+                names: route.pattern.names,
+                states: Rc::new(route.scope.states.clone()),
+                limits: route.scope.limits.clone(),
+                allow: allow.clone(),
+            });
+            let entry = Entry { facts, chain: route.chain, service: route.service };
+            if index == 0 {
+                leaf.options =
+                    Some(Entry { service: Rc::new(Made::Options(allow.clone())), ..entry.clone() });
+                let refusal = Rc::new(Made::NotAllowed(allow.clone()));
+                leaf.not_allowed = Some(Entry { service: refusal, ..entry.clone() });
+            }
+            match route.method {
+                Some(method) => leaf.entries.push((method, entry)),
+                None => leaf.any = Some(entry),
+            }
+        }
+        leaf
+    }
+}
+
+/// A route's pattern below a prefix, whose own path is `/`.
+fn below(prefix: &Pattern, text: &str) -> Result<Pattern, PatternError> {
+    match Pattern::parse(text)? {
+        pattern if prefix.segments.is_empty() => Ok(pattern),
+        _ if text == "/" => Ok(prefix.clone()),
+        pattern => prefix.join(&pattern),
+    }
+}
+
+fn entry(scope: &Scope, chain: &Rc<Chain>, made: Made) -> Entry {
+    let (states, limits) = (Rc::new(scope.states.clone()), scope.limits.clone());
+    let facts = Rc::new(RouteFacts { states, limits, ..RouteFacts::default() });
+    Entry { facts, chain: chain.clone(), service: Rc::new(made) }
+}
+
+fn described(method: Option<&MethodName>, pattern: &str) -> String {
+    format!("{} {pattern}", method.map_or("(any method)", MethodName::as_str))
+}
+
+/// The methods of a path, for `Allow`; nothing where it takes any.
+fn allow(placed: &[Placed]) -> String {
+    let mut methods: Vec<&str> = Vec::new();
+    for route in placed {
+        match &route.method {
+            Some(method) => methods.push(method.as_str()),
+            None => return String::new(),
+        }
+        if matches!(methods.last(), Some(&"GET")) && !placed.iter().any(is_head) {
+            methods.push("HEAD");
+        }
+    }
+    if !methods.contains(&"OPTIONS") {
+        methods.push("OPTIONS");
+    }
+    methods.join(", ")
+}
+
+fn is_head(route: &Placed) -> bool {
+    route.method == Some(MethodName::Known(crate::http::method::Method::Head))
+}

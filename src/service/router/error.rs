@@ -1,0 +1,85 @@
+//! What can be wrong with routes. Told when they are built, all at once, each mistake with its place.
+
+use std::fmt;
+use std::panic::Location;
+
+use super::pattern::PatternError;
+
+/// Every mistake of a router.
+#[derive(Debug)]
+pub struct RouteErrors(
+    // INVARIANT: never empty.
+    pub(super) Vec<RouteError>,
+);
+
+/// One mistake.
+#[derive(Debug)]
+pub struct RouteError {
+    /// The route: method and pattern.
+    pub route: String,
+    /// Where it was written.
+    pub place: &'static Location<'static>,
+    /// What is wrong.
+    pub mistake: RouteMistake,
+}
+
+/// What is wrong with a route.
+#[derive(Debug)]
+pub enum RouteMistake {
+    /// Its pattern is none.
+    Pattern(PatternError),
+    /// It answers the same requests as another.
+    Conflict {
+        /// That route.
+        with: String,
+        /// Where that was written.
+        place: &'static Location<'static>,
+    },
+    /// Its handler cannot work here, as this says.
+    Handler(String),
+    /// Hosts are told apart before paths: a nested router cannot have any.
+    HostWithinPath,
+    /// The method is no token.
+    Method,
+}
+
+impl RouteErrors {
+    /// The mistakes, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &RouteError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for RouteErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "route {} ({}): ", self.route, self.place)?;
+        match &self.mistake {
+            RouteMistake::Pattern(error) => error.fmt(f),
+            RouteMistake::Conflict { with, place } => {
+                write!(
+                    f,
+                    "it answers the same requests as {with} ({place}); remove one or change its pattern"
+                )
+            }
+            RouteMistake::Handler(text) => f.write_str(text),
+            RouteMistake::HostWithinPath => {
+                f.write_str("a router below a prefix cannot have hosts; give them to the outermost one")
+            }
+            RouteMistake::Method => f.write_str("a method is letters, such as PROPFIND"),
+        }
+    }
+}
+
+impl std::error::Error for RouteErrors {}

@@ -1,0 +1,231 @@
+//! From a request to its handler, by host, path and method.
+//!
+//! ```
+//! use quoit::service::{Context, Router};
+//!
+//! let api = Router::new()
+//!     .get("/users/{id}", async |request: Context| format!("user {:?}", request.raw_parameter("id")))
+//!     .delete("/users/{id}", async || ());
+//! let routes = Router::new()
+//!     .get("/", async || "hello")
+//!     .nest("/api", api)
+//!     .build()
+//!     .expect("no two routes answer the same requests");
+//! ```
+//!
+//! **Patterns.** `{name}` is one segment that is not empty; `{*name}` at the end is all that is left, which
+//! may be nothing; the rest is text, compared after percent-decoding and with case. A slash at the end
+//! counts.
+//!
+//! **Precedence.** From the left, segment by segment: text before `{name}` before `{*name}`; where the better
+//! branch leads nowhere, the next one is tried. The path is decided first, then the method: a path with only
+//! GET answers DELETE with 405, even if a vaguer pattern has a DELETE. Of hosts, a name comes before the
+//! longest `*.ending`, and both before none; a host that has routes of its own has no others.
+//!
+//! **By itself** a path with GET answers HEAD, every path answers OPTIONS, and 404 and 405 are problem
+//! documents. A path with a `.` or `..` segment, in whatever spelling, reaches no pattern with parameters:
+//! 400.
+//!
+//! **Scopes.** What is said of a router (filters, states, limits, fallback, problems) holds for its routes
+//! and its misses, and for the routers within it unless they say otherwise; filters add up, the outer ones
+//! outside. The order of calls on the builder does not matter but for filters among themselves.
+
+mod build;
+mod error;
+mod pattern;
+mod routes;
+mod tree;
+
+use std::panic::Location;
+use std::rc::Rc;
+
+pub use self::error::{RouteError, RouteErrors, RouteMistake};
+pub use self::pattern::PatternError;
+use self::routes::MethodName;
+pub use self::routes::Routes;
+use super::Service;
+use super::answer::AnyService;
+use super::context::Context;
+use super::filter::{AnyAround, Around, Filter, ProblemRenderer, Step};
+use super::handler::{Handler, HandlerService};
+use super::limits::ExtractLimits;
+use super::problem::Problem;
+use super::response::Response;
+use super::states::States;
+
+/// Where a route was written.
+type Place = &'static Location<'static>;
+
+/// Asks whether a handler can work with what its router was given.
+type Check = fn(&States) -> Result<(), String>;
+
+/// Routes to be built; see the [module](self).
+#[derive(Default)]
+pub struct Router {
+    routes: Vec<Route>,
+    nested: Vec<(String, Place, Router)>,
+    hosts: Vec<(String, Place, Router)>,
+    steps: Vec<Step>,
+    states: States,
+    limits: Option<Rc<ExtractLimits>>,
+    problems: Option<Rc<ProblemRenderer>>,
+    fallback: Option<Route>,
+}
+
+struct Route {
+    /// `None` for all methods.
+    method: Option<MethodName>,
+    pattern: String,
+    place: Place,
+    check: Check,
+    service: Rc<dyn AnyService>,
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $token:literal;)+) => {
+        $(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name<A: 'static>(self, pattern: &str, handler: impl Handler<A>) -> Self {
+                self.on($token, pattern, handler)
+            }
+        )+
+    };
+}
+
+impl Router {
+    /// A router without routes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    methods! {
+        /// Answers GET and, without content, HEAD.
+        get "GET";
+        /// Answers HEAD where GET's own answer would cost too much.
+        head "HEAD";
+        /// Answers POST.
+        post "POST";
+        /// Answers PUT.
+        put "PUT";
+        /// Answers PATCH.
+        patch "PATCH";
+        /// Answers DELETE.
+        delete "DELETE";
+        /// Answers OPTIONS in place of the router.
+        options "OPTIONS";
+    }
+
+    /// Answers a method by name, such as `PROPFIND`.
+    #[track_caller]
+    pub fn on<A: 'static>(self, method: &str, pattern: &str, handler: impl Handler<A>) -> Self {
+        self.add(Some(MethodName::new(method)), pattern, handler)
+    }
+
+    /// Answers every method that has no handler of its own at this pattern.
+    #[track_caller]
+    pub fn any<A: 'static>(self, pattern: &str, handler: impl Handler<A>) -> Self {
+        self.add(None, pattern, handler)
+    }
+
+    /// Hands every method at this pattern to a service.
+    #[track_caller]
+    pub fn service(mut self, pattern: &str, service: impl Service) -> Self {
+        self.routes.push(Route::new(None, pattern, Location::caller(), |_| Ok(()), Rc::new(service)));
+        self
+    }
+
+    /// Puts a router below a prefix, `/api` or `/users/{id}`. Its `/` is the prefix itself. An empty prefix
+    /// adds its routes here, with its own filters around them.
+    #[track_caller]
+    pub fn nest(mut self, prefix: &str, router: Router) -> Self {
+        self.nested.push((prefix.to_owned(), Location::caller(), router));
+        self
+    }
+
+    /// Gives a host routes of its own: `example.com`, or `*.example.com` for every name below it.
+    #[track_caller]
+    pub fn host(mut self, host: &str, router: Router) -> Self {
+        self.hosts.push((host.to_owned(), Location::caller(), router));
+        self
+    }
+
+    /// Answers what no route does, in place of 404.
+    #[track_caller]
+    pub fn fallback<A: 'static, H: Handler<A>>(mut self, handler: H) -> Self {
+        let service = Rc::new(HandlerService::new(handler));
+        self.fallback = Some(Route::new(None, "", Location::caller(), H::check, service));
+        self
+    }
+
+    /// Answers what no route does with a service.
+    #[track_caller]
+    pub fn fallback_service(mut self, service: impl Service) -> Self {
+        self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), Rc::new(service)));
+        self
+    }
+
+    /// Adds a filter inside those added before.
+    pub fn filter(mut self, filter: impl Filter) -> Self {
+        self.steps.push(Step::Filter(Rc::new(filter)));
+        self
+    }
+
+    /// Adds a filter that may wait, inside those added before.
+    pub fn around(mut self, around: impl Around) -> Self {
+        let around: Rc<dyn AnyAround> = Rc::new(around);
+        self.steps.push(Step::Around(around));
+        self
+    }
+
+    /// Gives handlers a value to ask for with [`State`](super::State).
+    pub fn state<T: 'static>(mut self, value: T) -> Self {
+        self.states.insert(value);
+        self
+    }
+
+    /// Bounds what extractors take.
+    pub fn limits(mut self, limits: ExtractLimits) -> Self {
+        self.limits = Some(Rc::new(limits));
+        self
+    }
+
+    /// Tells problems otherwise than as `application/problem+json`: those of extractors, of the router, and
+    /// those that handlers return.
+    pub fn problems(mut self, render: impl Fn(&Context, Problem) -> Response + 'static) -> Self {
+        self.problems = Some(Rc::new(render));
+        self
+    }
+
+    /// Checks the routes and makes them servable.
+    ///
+    /// # Errors
+    /// Every mistake at once, each with the place where it was written.
+    pub fn build(self) -> Result<Routes, RouteErrors> {
+        build::build(self)
+    }
+
+    #[track_caller]
+    fn add<A: 'static, H: Handler<A>>(
+        mut self,
+        method: Option<MethodName>,
+        pattern: &str,
+        handler: H,
+    ) -> Self {
+        let service = Rc::new(HandlerService::new(handler));
+        self.routes.push(Route::new(method, pattern, Location::caller(), H::check, service));
+        self
+    }
+}
+
+impl Route {
+    fn new(
+        method: Option<MethodName>,
+        pattern: &str,
+        place: Place,
+        check: Check,
+        service: Rc<dyn AnyService>,
+    ) -> Self {
+        Self { method, pattern: pattern.to_owned(), place, check, service }
+    }
+}

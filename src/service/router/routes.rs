@@ -1,0 +1,204 @@
+//! Routes as they are served: host, then path, then method, then the chain of filters and the handler.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::ops::Range;
+use std::rc::Rc;
+
+use foldhash::fast::RandomState;
+
+use super::tree::{Tree, has_dot_segment};
+use crate::http::head::TargetForm;
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::http::target::split_authority;
+use crate::service::Service;
+use crate::service::answer::{Answer, AnyService};
+use crate::service::context::RouteFacts;
+use crate::service::filter::Chain;
+use crate::service::into_response::IntoResponse;
+use crate::service::problem::Problem;
+use crate::service::request::Request;
+use crate::service::response::Response;
+
+/// A router that was built: a [`Service`].
+pub struct Routes {
+    // INVARIANT: never empty; the first answers for hosts that nobody else does.
+    pub(super) sites: Vec<Site>,
+    pub(super) hosts: HashMap<Box<str>, usize, RandomState>,
+    /// Ends of host names with the dot in front, the longest first.
+    pub(super) below: Vec<(Box<str>, usize)>,
+    pub(super) parameters: RefCell<Vec<Range<u16>>>,
+}
+
+/// The routes of one host.
+pub(super) struct Site {
+    pub(super) tree: Tree,
+    pub(super) leaves: Vec<Leaf>,
+    // INVARIANT: the first is the whole site's.
+    pub(super) misses: Vec<Entry>,
+    /// For what has no path: 400.
+    pub(super) malformed: Entry,
+    /// For `OPTIONS *`.
+    pub(super) asterisk: Entry,
+}
+
+/// What stands at one path.
+pub(super) struct Leaf {
+    pub(super) entries: Vec<(MethodName, Entry)>,
+    /// For methods without an entry: a service of its own, or the answers that follow from the entries.
+    pub(super) any: Option<Entry>,
+    pub(super) options: Option<Entry>,
+    pub(super) not_allowed: Option<Entry>,
+}
+
+/// A method by name, also one that has no variant of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum MethodName {
+    Known(Method),
+    Token(Box<str>),
+}
+
+impl MethodName {
+    pub(super) fn new(token: &str) -> Self {
+        match Method::from_token(token.as_bytes()) {
+            Method::Other => Self::Token(token.into()),
+            known => Self::Known(known),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Known(method) => method.as_str(),
+            Self::Token(token) => token,
+        }
+    }
+}
+
+/// A service with the filters around it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) facts: Rc<RouteFacts>,
+    pub(super) chain: Rc<Chain>,
+    pub(super) service: Rc<dyn AnyService>,
+}
+
+impl Leaf {
+    fn entry(&self, method: Method, token: &str) -> Option<&Entry> {
+        let named = |wanted: Method| {
+            let is_wanted = |name: &MethodName| match name {
+                MethodName::Known(known) => *known == wanted,
+                MethodName::Token(known) => wanted == Method::Other && **known == *token,
+            };
+            self.entries.iter().find(|(name, _)| is_wanted(name)).map(|(_, entry)| entry)
+        };
+        let found = named(method).or_else(|| named(Method::Get).filter(|_| method == Method::Head));
+        found.or(self.any.as_ref()).or(match method {
+            Method::Options => self.options.as_ref(),
+            _ => self.not_allowed.as_ref(),
+        })
+    }
+}
+
+impl Routes {
+    /// Answers a request.
+    pub(crate) fn route(&self, request: Request) -> Answer<'_> {
+        let head = request.head();
+        let site = self.site(head.authority());
+        let mut parameters = self.parameters.borrow_mut();
+        let entry = site.entry(head.method(), head.method_str(), head.form(), head.path(), &mut parameters);
+        request.context().set_route(&entry.facts, &parameters);
+        drop(parameters);
+        entry.chain.run(&*entry.service, request)
+    }
+
+    fn site(&self, authority: &str) -> &Site {
+        let number = if self.hosts.is_empty() && self.below.is_empty() { 0 } else { self.host(authority) };
+        &self.sites[number]
+    }
+
+    fn host(&self, authority: &str) -> usize {
+        let (host, _port) = split_authority(authority);
+        // One dot at the end is the same name (RFC 3986 §3.2.2).
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if let Some(&site) = self.hosts.get(&*host) {
+            return site;
+        }
+        let below = self.below.iter().find(|(end, _)| host.len() > end.len() && host.ends_with(&**end));
+        below.map_or(0, |&(_, site)| site)
+    }
+}
+
+impl Site {
+    fn entry(
+        &self,
+        method: Method,
+        token: &str,
+        form: TargetForm,
+        path: &str,
+        parameters: &mut Vec<Range<u16>>,
+    ) -> &Entry {
+        match form {
+            TargetForm::Origin | TargetForm::Absolute => {}
+            TargetForm::Asterisk => return &self.asterisk,
+            TargetForm::Authority => return &self.misses[0],
+        }
+        let leaf = self.tree.find(path, parameters);
+        if !parameters.is_empty() && has_dot_segment(path) {
+            parameters.clear();
+            return &self.malformed;
+        }
+        leaf.and_then(|leaf| self.leaves[leaf].entry(method, token))
+            .unwrap_or_else(|| &self.misses[self.tree.scope(path).unwrap_or(0)])
+    }
+}
+
+impl Service for Routes {
+    fn call(&self, request: Request) -> impl Future<Output = Response> {
+        self.route(request)
+    }
+}
+
+/// A service that gives one kind of answer at once.
+pub(super) enum Made {
+    /// 204 with the methods.
+    Options(Box<str>),
+    /// 405 with the methods.
+    NotAllowed(Box<str>),
+    /// 404.
+    NotFound,
+    /// 400.
+    DotSegment,
+}
+
+impl Service for Made {
+    async fn call(&self, request: Request) -> Response {
+        self.make(&request)
+    }
+
+    fn call_now(&self, request: Request) -> Result<Response, Request> {
+        Ok(self.make(&request))
+    }
+}
+
+impl Made {
+    fn make(&self, request: &Request) -> Response {
+        match self {
+            Self::Options(allow) if allow.is_empty() => Response::new(Status::NO_CONTENT),
+            Self::Options(allow) => {
+                Response::new(Status::NO_CONTENT).field("Allow", &**allow).expect("methods are tokens")
+            }
+            Self::NotAllowed(allow) => Problem::new(Status::METHOD_NOT_ALLOWED)
+                .detail(format!("{} is not among {allow}", request.head().method_str()))
+                .header("Allow", allow)
+                .into_response(),
+            Self::NotFound => {
+                Problem::new(Status::NOT_FOUND).detail("nothing is at this path").into_response()
+            }
+            Self::DotSegment => Problem::new(Status::BAD_REQUEST)
+                .detail("the path has a . or .. segment; send the path that is meant")
+                .into_response(),
+        }
+    }
+}
