@@ -187,8 +187,5 @@ impl StreamBody for RequestBody {
     fn length(&self) -> Option<u64> {
         self.length
     }
-
-    fn trailers(&mut self) -> Vec<u8> {
-        Self::trailers(self)
-    }
+    // No trailers: what a client says at the end of a request is not for whoever reads the response.
 }
