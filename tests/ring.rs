@@ -6,6 +6,8 @@
 
 #[path = "ring/accept.rs"]
 mod accept;
+#[path = "ring/blocking.rs"]
+mod blocking;
 #[path = "ring/cancel.rs"]
 mod cancel;
 #[path = "ring/churn.rs"]

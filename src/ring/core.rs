@@ -5,7 +5,7 @@
 //! the kernel can send no more completions for it; keys carry a generation all the same, so that a
 //! mistake here would be an ignored completion and not somebody else's data.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -18,6 +18,7 @@ use slab::Slab;
 
 use super::buffers::BufferPool;
 use super::key::{Key, Kind};
+use super::offload::Offload;
 use super::probe::{self, SetupError};
 use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
@@ -41,6 +42,9 @@ pub struct RingConfig {
     /// Period of the ring's alarm: a busy core lets the executor look at its own rings this often, a core
     /// that was idle for one parks in the executor. Default 2 ms: steady traffic never pays for parking.
     pub alarm_every: Duration,
+    /// Threads beside the core for work that blocks. Default 8: enough to keep a disk or a database busy,
+    /// few enough that they do not crowd the cores out.
+    pub blocking_threads_max: usize,
 }
 
 impl Default for RingConfig {
@@ -52,6 +56,7 @@ impl Default for RingConfig {
             buffer_bytes: 16 * 1024,
             held_buffers_max: 4,
             alarm_every: Duration::from_millis(2),
+            blocking_threads_max: 8,
         }
     }
 }
@@ -87,6 +92,8 @@ pub(super) struct Core {
     pub(super) now: Cell<Instant>,
     pub(super) unix_seconds: Cell<u64>,
     pub(super) stopping: Cell<bool>,
+    /// Threads for work that blocks; most cores never need any.
+    pub(super) offload: OnceCell<Rc<Offload>>,
 }
 
 pub(super) struct Inner {
@@ -213,6 +220,7 @@ impl Ring {
             now: Cell::new(now),
             unix_seconds: Cell::new(sys::unix_seconds()),
             stopping: Cell::new(false),
+            offload: OnceCell::new(),
         };
         Ok(Self { core: Rc::new(core) })
     }

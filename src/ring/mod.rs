@@ -9,7 +9,8 @@
 //!  ├─ Socket     receive from provided buffers, owned sends, deadlines, shutdown, linked close
 //!  ├─ Datagram   owned receive and send of messages
 //!  ├─ File       open below a root, metadata, reads that never block the core
-//!  └─ sleep      one coarse timer wheel
+//!  ├─ sleep      one coarse timer wheel
+//!  └─ blocking   threads beside the core, for work that would block it
 //! ```
 //!
 //! Two rules hold it together. *Ownership:* whatever the kernel may still read or write belongs to an
@@ -17,6 +18,7 @@
 //! completion. *Bounds:* a connection holds a bounded number of receive buffers and one send, whatever
 //! its peer does. It knows nothing of HTTP.
 
+mod blocking;
 mod buffers;
 mod core;
 mod datagram;
@@ -24,6 +26,7 @@ mod driver;
 mod file;
 mod key;
 mod listener;
+mod offload;
 mod op;
 mod payload;
 mod probe;

@@ -270,6 +270,22 @@ pub fn clear_event(fd: RawFd) {
     unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
 }
 
+/// Lets the calling thread run wherever the process may: a thread starts with its maker's pinning. The
+/// process' first thread is never pinned, so what it may use is what the process may use. See
+/// sched_setaffinity(2).
+pub(super) fn unpin_thread() {
+    // SAFETY: the set is plain data, large enough by its type, and written by the first call before the
+    // second reads it.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let size = size_of::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(libc::getpid(), size, &raw mut set) == 0 {
+            // Refused, it stays where it is, which is slower and nothing worse.
+            libc::sched_setaffinity(0, size, &raw const set);
+        }
+    }
+}
+
 /// Seconds since the Unix epoch, from the kernel's coarse clock (a few ms late, far cheaper).
 pub(super) fn unix_seconds() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,0 +1,165 @@
+//! Threads beside a core, for work that would block it. They share nothing with the core but two channels
+//! and an eventfd: jobs go out, outcomes come back, nobody waits for a lock.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use slab::Slab;
+
+use super::sys;
+
+type Product = Box<dyn Any + Send>;
+type Work = Box<dyn FnOnce() -> Product + Send>;
+
+/// A core's threads and what they work on.
+pub(super) struct Offload {
+    state: RefCell<State>,
+    /// Readable when an outcome came.
+    pub(super) event: Arc<OwnedFd>,
+}
+
+struct State {
+    threads: Vec<Thread>,
+    threads_max: usize,
+    /// Jobs that no thread has yet. As many as tasks wait for one, and so bounded by the connections.
+    waiting: VecDeque<Job>,
+    tickets: Slab<Ticket>,
+    outcomes: mpsc::Receiver<Outcome>,
+    report: mpsc::Sender<Outcome>,
+}
+
+struct Thread {
+    jobs: mpsc::Sender<Job>,
+    busy: bool,
+}
+
+struct Job {
+    ticket: usize,
+    work: Work,
+}
+
+struct Outcome {
+    thread: usize,
+    ticket: usize,
+    product: thread::Result<Product>,
+}
+
+enum Ticket {
+    Pending(Option<Waker>),
+    Done(thread::Result<Product>),
+    /// Nobody waits any more.
+    Orphan,
+}
+
+impl Offload {
+    pub(super) fn new(threads_max: usize) -> io::Result<Self> {
+        let (report, outcomes) = mpsc::channel();
+        let state = State {
+            threads: Vec::new(),
+            threads_max: threads_max.max(1),
+            waiting: VecDeque::new(),
+            tickets: Slab::new(),
+            outcomes,
+            report,
+        };
+        Ok(Self { state: RefCell::new(state), event: Arc::new(sys::eventfd(true)?) })
+    }
+
+    /// Hands a job to a thread, or queues it. Its ticket.
+    ///
+    /// # Errors
+    /// The system has no thread, and there is none yet.
+    pub(super) fn start(&self, work: Work) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        let idle = state.threads.iter().position(|thread| !thread.busy);
+        let thread = match idle {
+            None if state.threads.len() < state.threads_max => match self.spawn(&mut state) {
+                Ok(thread) => Some(thread),
+                Err(error) if state.threads.is_empty() => return Err(error),
+                Err(_) => None,
+            },
+            idle => idle,
+        };
+        let ticket = state.tickets.insert(Ticket::Pending(None));
+        let job = Job { ticket, work };
+        match thread {
+            Some(thread) => state.threads[thread].take(job),
+            None => state.waiting.push_back(job),
+        }
+        Ok(ticket)
+    }
+
+    fn spawn(&self, state: &mut State) -> io::Result<usize> {
+        let number = state.threads.len();
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (report, event) = (state.report.clone(), self.event.clone());
+        thread::Builder::new().name("quoit-blocking".to_owned()).spawn(move || {
+            // Made by a thread that is pinned: on that CPU it would take the core's time.
+            sys::unpin_thread();
+            for Job { ticket, work } in inbox {
+                let product = catch_unwind(AssertUnwindSafe(work));
+                if report.send(Outcome { thread: number, ticket, product }).is_err() {
+                    return;
+                }
+                sys::signal_event(event.as_raw_fd());
+            }
+        })?;
+        state.threads.push(Thread { jobs, busy: false });
+        Ok(number)
+    }
+
+    /// Takes in what the threads have finished, and gives them what waits.
+    pub(super) fn collect(&self) {
+        sys::clear_event(self.event.as_raw_fd());
+        let mut state = self.state.borrow_mut();
+        while let Ok(Outcome { thread, ticket, product }) = state.outcomes.try_recv() {
+            state.threads[thread].busy = false;
+            if let Some(job) = state.waiting.pop_front() {
+                state.threads[thread].take(job);
+            }
+            match std::mem::replace(&mut state.tickets[ticket], Ticket::Done(product)) {
+                Ticket::Pending(waker) => waker.into_iter().for_each(Waker::wake),
+                Ticket::Done(_) | Ticket::Orphan => drop(state.tickets.remove(ticket)),
+            }
+        }
+    }
+
+    pub(super) fn poll(&self, ticket: usize, cx: &mut Context<'_>) -> Poll<thread::Result<Product>> {
+        let mut state = self.state.borrow_mut();
+        match &mut state.tickets[ticket] {
+            Ticket::Pending(waker) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ticket::Done(_) | Ticket::Orphan => match state.tickets.remove(ticket) {
+                Ticket::Done(product) => Poll::Ready(product),
+                Ticket::Pending(_) | Ticket::Orphan => unreachable!("an orphan has no future"),
+            },
+        }
+    }
+
+    /// Nobody waits for this ticket any more. Work that has begun ends by itself.
+    pub(super) fn forget(&self, ticket: usize) {
+        let mut state = self.state.borrow_mut();
+        let queued = state.waiting.iter().position(|job| job.ticket == ticket);
+        let never_runs = queued.and_then(|at| state.waiting.remove(at)).is_some();
+        match &mut state.tickets[ticket] {
+            pending @ Ticket::Pending(_) if !never_runs => *pending = Ticket::Orphan,
+            _ => drop(state.tickets.remove(ticket)),
+        }
+    }
+}
+
+impl Thread {
+    fn take(&mut self, job: Job) {
+        self.busy = true;
+        self.jobs.send(job).expect("a thread lives as long as its channel");
+    }
+}

@@ -1,0 +1,104 @@
+//! Work off the core: it runs beside it, comes back in whatever order, and may panic or be given up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use quoit::ring::RingConfig;
+
+use crate::harness::*;
+
+#[test]
+fn work_runs_beside_the_core() {
+    on_ring(RingConfig { blocking_threads_max: 4, ..RingConfig::default() }, |ring| async move {
+        let here = std::thread::current().id();
+        assert_ne!(ring.blocking(|| std::thread::current().id()).await, here);
+        // Three wait for the fourth, so that none can have run on another's thread or in turn.
+        let (go, gate) = mpsc::channel::<()>();
+        let held = ring.blocking(move || gate.recv().is_ok());
+        let mut held = Box::pin(held);
+        assert!(poll_once(held.as_mut()).await.is_pending());
+        for n in 0..100 {
+            assert_eq!(ring.blocking(move || n * 2).await, n * 2);
+        }
+        go.send(()).expect("it waits");
+        assert!(held.await);
+    });
+}
+
+#[test]
+fn an_answer_is_not_kept_waiting() {
+    on_ring_alone(RingConfig::default(), |ring| async move {
+        ring.blocking(|| ()).await;
+        let mut fastest = Duration::MAX;
+        for _ in 0..50 {
+            let since = Instant::now();
+            ring.blocking(|| ()).await;
+            fastest = fastest.min(since.elapsed());
+        }
+        // The executor alone would look only when the alarm rings, every 2 ms.
+        assert!(fastest < Duration::from_millis(1), "{fastest:?}");
+    });
+}
+
+#[test]
+fn more_work_than_threads_waits_in_line() {
+    on_ring(RingConfig { blocking_threads_max: 2, ..RingConfig::default() }, |ring| async move {
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs = (0..40).map(|n| {
+            let (running, most) = (running.clone(), most.clone());
+            let work = ring.blocking(move || {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(2));
+                running.fetch_sub(1, Ordering::SeqCst);
+                n
+            });
+            async move { assert_eq!(work.await, n) }
+        });
+        all(&ring, jobs.collect::<Vec<_>>()).await;
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn a_panic_comes_back_and_the_thread_works_on() {
+    on_ring(RingConfig { blocking_threads_max: 1, ..RingConfig::default() }, |ring| async move {
+        let (told, telling) = mpsc::channel();
+        let work = ring.blocking(|| panic!("within"));
+        ring.spawn(work, move |panic| {
+            told.send(*panic.downcast::<&str>().expect("a plain panic")).expect("it is listened to");
+        });
+        assert_eq!(ring.blocking(|| 7).await, 7);
+        until(&ring, "the panic is told", || telling.try_recv() == Ok("within")).await;
+    });
+}
+
+#[test]
+fn work_that_is_given_up_leaves_the_line() {
+    on_ring(RingConfig { blocking_threads_max: 1, ..RingConfig::default() }, |ring| async move {
+        let (go, gate) = mpsc::channel::<()>();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = |ran: &Arc<AtomicUsize>| {
+            let ran = ran.clone();
+            move || {
+                ran.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let mut first = Box::pin(ring.blocking(move || gate.recv().is_ok()));
+        assert!(poll_once(first.as_mut()).await.is_pending());
+        let mut queued: Vec<_> = (0..3).map(|_| Box::pin(ring.blocking(count(&ran)))).collect();
+        for job in &mut queued {
+            assert!(poll_once(job.as_mut()).await.is_pending());
+        }
+        drop(queued.remove(1));
+        // Running, and given up: it ends by itself and nobody is told.
+        drop(first);
+        go.send(()).expect("it runs on");
+        for job in queued {
+            job.await;
+        }
+        ring.blocking(count(&ran)).await;
+        assert_eq!(ran.load(Ordering::SeqCst), 3);
+    });
+}
