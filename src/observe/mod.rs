@@ -1,5 +1,6 @@
-//! What a core counts about itself, and the lines an operator reads.
+//! What a core counts about itself, the log of exchanges, and the lines an operator reads.
 
+pub mod access;
 mod counters;
 pub mod log;
 

@@ -1,0 +1,133 @@
+//! The access log: one line per exchange.
+//!
+//! ```text
+//! core: record ─► line into a buffer ─┐ full, or a moment old         ┌─► file, FIFO, standard output
+//! core: record ─► line into a buffer ─┴──► channel of batches ─► writer thread
+//!                     ▲                                            │
+//!                     └────────────── empty buffers ◄──────────────┘
+//! ```
+//!
+//! A line is formatted on its core, which is cheaper than to copy its parts for somebody else. Per request
+//! nothing crosses cores, nothing is allocated, and nothing is waited for: when the writer is behind, a core
+//! runs out of empty buffers and counts what it does not keep.
+
+mod clock;
+mod core_log;
+mod escape;
+mod format;
+mod output;
+mod record;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+pub use self::core_log::CoreLog;
+use self::core_log::{BUFFERS, Message};
+pub use self::format::Format;
+use self::output::Output;
+pub use self::output::{Destination, OpenError};
+pub use self::record::{CLIENT_GONE, End, Peer, Record};
+use self::writer::{Flags, Writer};
+
+/// Time for the last lines to be written. A disk needs a fraction of it; a FIFO that nobody reads would take
+/// for ever.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
+
+/// Wake-ups that may wait in the channel beside every buffer there is.
+const WAKES_MAX: usize = 8;
+
+/// A log that could be opened, not yet written to.
+#[derive(Debug)]
+pub struct AccessLog {
+    output: Output,
+    format: Format,
+}
+
+impl AccessLog {
+    /// Opens `destination`. Without a `format`: coloured lines for a terminal, JSON for everything else.
+    ///
+    /// # Errors
+    /// The destination, the cause and the remedy.
+    pub fn open(destination: &Destination, format: Option<Format>) -> Result<Self, OpenError> {
+        let output = Output::open(destination)?;
+        let format = match (format, output.is_terminal()) {
+            (Some(Format::Pretty { coloured }), terminal) => {
+                Format::Pretty { coloured: coloured && terminal }
+            }
+            (Some(format), _) => format,
+            // The convention of no-color.org.
+            (None, true) => Format::Pretty { coloured: std::env::var_os("NO_COLOR").is_none() },
+            (None, false) => Format::Json,
+        };
+        Ok(Self { output, format })
+    }
+
+    /// Starts the writer; one [`CoreLog`] for each of `cores`.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub fn start(self, cores: usize) -> io::Result<(LogWriter, Vec<CoreLog>)> {
+        let (out, messages) = mpsc::sync_channel(cores * BUFFERS + WAKES_MAX);
+        let (mut logs, mut returns) = (Vec::with_capacity(cores), Vec::with_capacity(cores));
+        for core in 0..cores {
+            let (give, spares) = mpsc::sync_channel(BUFFERS);
+            for _ in 1..BUFFERS {
+                give.try_send(core_log::buffer()).expect("there is room for all buffers");
+            }
+            returns.push(give);
+            logs.push(CoreLog::new(core, self.format, out.clone(), spares));
+        }
+        let flags = Arc::new(Flags::default());
+        let writer = Writer::new(self.output, self.format, flags.clone());
+        let (ending, ended) = mpsc::sync_channel(0);
+        thread::Builder::new().name("quoit-log".to_owned()).spawn(move || {
+            writer.run(&messages, &returns);
+            drop(ending);
+        })?;
+        Ok((LogWriter { flags, out, ended }, logs))
+    }
+}
+
+/// The hold on the thread that writes.
+pub struct LogWriter {
+    flags: Arc<Flags>,
+    out: SyncSender<Message>,
+    /// Ends when the thread does.
+    ended: Receiver<()>,
+}
+
+impl fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogWriter").field(&self.flags).finish()
+    }
+}
+
+impl LogWriter {
+    /// Opens the file by its name again, before the next line: somebody has renamed it.
+    pub fn reopen(&self) {
+        self.flags.reopen.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Waits until the last lines are written, no longer than three seconds; call it once every core has
+    /// ended. How many lines were written in all.
+    pub fn finish(self) -> u64 {
+        self.flags.finish.store(true, Ordering::Release);
+        self.wake();
+        let _ = self.ended.recv_timeout(FINISH_WITHIN);
+        self.flags.written.load(Ordering::Relaxed)
+    }
+
+    /// When the channel is full the writer has something to do, and looks at its flags after that.
+    fn wake(&self) {
+        let _ = self.out.try_send(Message::Wake);
+    }
+}
