@@ -9,8 +9,12 @@ mod changes;
 mod conditions;
 #[path = "files/contents.rs"]
 mod contents;
+#[path = "files/matrix.rs"]
+mod matrix;
 #[path = "files/names.rs"]
 mod names;
+#[path = "files/siblings.rs"]
+mod siblings;
 #[path = "files/site.rs"]
 mod site;
 #[path = "files/special.rs"]

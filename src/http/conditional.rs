@@ -153,14 +153,18 @@ pub fn if_range(value: &[u8], validators: &Validators<'_>) -> bool {
 /// same times agree; replace files by renaming new ones into place, and keep times when copying.
 #[derive(Clone, Copy)]
 pub struct FileTag {
-    /// INVARIANT: the first `len` bytes are a quote, hexadecimal digits and one hyphen, a quote.
+    /// INVARIANT: the first `len` bytes are a quote, hexadecimal digits, hyphens and at most one suffix of
+    /// letters, a quote.
     bytes: [u8; FileTag::BYTES_MAX],
     len: u8,
 }
 
 impl FileTag {
-    /// Longest tag with its quotes: two numbers of sixteen digits and a hyphen.
-    pub const BYTES_MAX: usize = 35;
+    /// Longest tag with its quotes: two numbers of sixteen digits and a hyphen, and a suffix.
+    pub const BYTES_MAX: usize = 35 + 1 + Self::SUFFIX_BYTES_MAX;
+
+    /// Longest suffix: the extension of a coding.
+    pub const SUFFIX_BYTES_MAX: usize = 4;
 
     /// A tag for a file, from what `statx` says: modification time and size in bytes.
     ///
@@ -176,6 +180,22 @@ impl FileTag {
         len += write_hex(size, &mut bytes[len..]);
         bytes[len] = b'"';
         Self { bytes, len: len as u8 + 1 }
+    }
+
+    /// The same with a suffix: `"17b0a3f5c2d4e680-1f4-br"`. Two codings of one content are two
+    /// representations and must not share a tag (RFC 9110 §8.8.3.3).
+    ///
+    /// # Panics
+    /// When the suffix is longer than [`SUFFIX_BYTES_MAX`](Self::SUFFIX_BYTES_MAX) or not made of letters.
+    pub fn with_suffix(mut self, suffix: &'static str) -> Self {
+        assert!(suffix.len() <= Self::SUFFIX_BYTES_MAX && suffix.bytes().all(|b| b.is_ascii_alphabetic()));
+        let mut len = usize::from(self.len) - 1;
+        for byte in [b"-", suffix.as_bytes(), b"\""].into_iter().flatten() {
+            self.bytes[len] = *byte;
+            len += 1;
+        }
+        self.len = len as u8;
+        self
     }
 
     /// The tag as the ETag field carries it.

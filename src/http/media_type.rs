@@ -27,6 +27,47 @@ pub fn of_extension(extension: &[u8]) -> Option<&'static str> {
     Some(TABLE[found].1)
 }
 
+/// Whether the content of a type is compressed by its own format, so that a coding can only make it longer:
+/// pictures but for vector and plain ones, sound, film, archives, web fonts.
+pub fn is_compressed(media_type: &str) -> bool {
+    const PLAIN: &[&str] = &[
+        "audio/midi",
+        "audio/wav",
+        "audio/x-mpegurl",
+        "image/bmp",
+        "image/svg+xml",
+        "image/tiff",
+        "image/vnd.adobe.photoshop",
+        "image/x-icon",
+        "image/x-portable-bitmap",
+        "image/x-portable-graymap",
+        "image/x-portable-pixmap",
+        "image/x-tga",
+    ];
+    const PACKED: &[&str] = &[
+        "application/epub+zip",
+        "application/gzip",
+        "application/java-archive",
+        "application/ogg",
+        "application/pdf",
+        "application/vnd.rar",
+        "application/x-7z-compressed",
+        "application/x-brotli",
+        "application/x-bzip2",
+        "application/x-compress",
+        "application/x-lzip",
+        "application/x-xz",
+        "application/zip",
+        "application/zstd",
+        "font/woff",
+        "font/woff2",
+    ];
+    let family = ["image/", "audio/", "video/"].iter().any(|family| media_type.starts_with(family));
+    (family && !PLAIN.contains(&media_type))
+        || PACKED.contains(&media_type)
+        || media_type.starts_with("application/vnd.openxmlformats-")
+}
+
 /// What stands behind the last dot of the last segment.
 fn extension(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|byte| *byte == b'/').next()?;
@@ -341,6 +382,17 @@ static TABLE: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_compressed_by_its_format() {
+        for name in ["a.png", "a.JPG", "a.mp4", "a.opus", "a.zip", "a.tar.gz", "a.js.br", "a.woff2", "a.docx"]
+        {
+            assert!(is_compressed(of_path(name.as_bytes())), "{name}");
+        }
+        for name in ["a.svg", "a.ico", "a.html", "a.js", "a.json", "a.wasm", "a.ttf", "a.wav", "a.bmp", "a"] {
+            assert!(!is_compressed(of_path(name.as_bytes())), "{name}");
+        }
+    }
 
     #[test]
     fn the_table_is_sorted_unique_and_lower_case() {

@@ -1,6 +1,8 @@
 //! HTTP without I/O: bytes in, events and bytes out. Nothing in here opens a socket, reads a clock
 //! or knows who calls it.
 
+pub mod accept_encoding;
+pub mod byteranges;
 pub mod conditional;
 pub mod date;
 pub mod h1;

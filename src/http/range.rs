@@ -2,18 +2,31 @@
 //! which it carries. Knows nothing of files, methods or If-Range: ask only for a GET that has passed its
 //! preconditions (see `conditional`).
 //!
-//! One range is answered with its bytes. Several are read but answered with the whole representation, which
-//! RFC 9110 §14.2 always permits; `RangeSpecs` is where `multipart/byteranges` will start from.
+//! One range is answered with its bytes, several with `multipart/byteranges` (see `byteranges`). What would
+//! cost more in parts than whole, or looks like an attempt to make us work, is answered whole, which RFC 9110
+//! §14.2 always permits.
 
+use std::iter;
 use std::ops::Range;
+
+/// Most elements of a set that are answered in parts. Viewers of documents ask for a handful; more than
+/// these is answered whole. Doubling it doubles what one small request can make us read here and there.
+pub const PARTS_MAX: usize = 16;
+
+/// What a part costs beside its bytes: delimiter and two fields, about. Ranges closer than this are sent as
+/// one (§15.3.7.2), and parts that would come to more than the whole are not sent as parts.
+const PART_OVERHEAD: u64 = 100;
 
 /// What a Range field asks of a representation of known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeOutcome {
-    /// Send all of it with 200: the field is absent, malformed, in another unit, or names several ranges.
+    /// Send all of it with 200: the field is absent, malformed, in another unit, or asks for too many parts.
     Whole,
     /// Send these bytes with 206. Never empty, never past the end.
     Partial(Range<u64>),
+    /// Send these parts with 206, in this order: 2 to [`PARTS_MAX`], none empty, past the end, or close to
+    /// another.
+    Several(Vec<Range<u64>>),
     /// Send 416 with the unsatisfied form of Content-Range: no byte is where the range begins.
     Unsatisfiable,
 }
@@ -94,18 +107,78 @@ impl Iterator for RangeSpecs<'_> {
 /// Digits past `u64` saturate: such a position lies behind the end of everything. An empty representation
 /// has no bytes to name: a suffix of it is the whole of it, any other range is unsatisfiable. A field sent
 /// on several lines is not a Range field: treat it as absent.
-pub fn parse_single(value: &[u8], length: u64) -> RangeOutcome {
+pub fn parse(value: &[u8], length: u64) -> RangeOutcome {
     let Some(mut specs) = RangeSpecs::of_bytes(value) else { return RangeOutcome::Whole };
     let Some(Ok(spec)) = specs.next() else { return RangeOutcome::Whole };
-    if specs.next().is_some() {
-        return RangeOutcome::Whole;
+    if let Some(second) = specs.next() {
+        return parse_several(iter::once(Ok(spec)).chain(iter::once(second)).chain(specs), length);
     }
     match spec.resolve(length) {
         Some(range) => RangeOutcome::Partial(range),
-        // §14.1.2: a suffix longer than the representation is all of it, even when that is nothing.
-        None if length == 0 && matches!(spec, RangeSpec::Suffix(1..)) => RangeOutcome::Whole,
+        None if is_suffix_of_nothing(spec, length) => RangeOutcome::Whole,
         None => RangeOutcome::Unsatisfiable,
     }
+}
+
+/// §14.1.2: a suffix longer than the representation is all of it, even when that is nothing.
+fn is_suffix_of_nothing(spec: RangeSpec, length: u64) -> bool {
+    length == 0 && matches!(spec, RangeSpec::Suffix(1..))
+}
+
+/// A set of more than one element. What cannot be satisfied is left out of it (§14.1.2).
+fn parse_several(
+    specs: impl Iterator<Item = Result<RangeSpec, MalformedRange>>,
+    length: u64,
+) -> RangeOutcome {
+    let mut parts: Vec<Range<u64>> = Vec::with_capacity(4);
+    let mut overlaps = 0;
+    for (count, spec) in specs.enumerate() {
+        let Ok(spec) = spec else { return RangeOutcome::Whole };
+        if count == PARTS_MAX || is_suffix_of_nothing(spec, length) {
+            return RangeOutcome::Whole;
+        }
+        if let Some(range) = spec.resolve(length) {
+            overlaps += usize::from(parts.iter().any(|part| gap(part, &range).is_none()));
+            coalesce(&mut parts, range);
+        }
+    }
+    // §14.2: three ranges over the same bytes are nobody's need.
+    if overlaps > 1 {
+        return RangeOutcome::Whole;
+    }
+    match parts.len() {
+        0 => RangeOutcome::Unsatisfiable,
+        1 => RangeOutcome::Partial(parts.swap_remove(0)),
+        count => {
+            let sent: u64 = parts.iter().map(|part| part.end - part.start).sum();
+            let overhead = PART_OVERHEAD * count as u64;
+            if sent.saturating_add(overhead) < length {
+                RangeOutcome::Several(parts)
+            } else {
+                RangeOutcome::Whole
+            }
+        }
+    }
+}
+
+/// Bytes between two ranges; `None` where they overlap.
+fn gap(a: &Range<u64>, b: &Range<u64>) -> Option<u64> {
+    b.start.checked_sub(a.end).or_else(|| a.start.checked_sub(b.end))
+}
+
+/// Adds a range to parts that keep their distance from each other, and goes on to do so: what it comes close
+/// to becomes one with it, at the place of the first.
+fn coalesce(parts: &mut Vec<Range<u64>>, range: Range<u64>) {
+    let mut merged = range;
+    let mut place = parts.len();
+    while let Some(at) =
+        parts.iter().position(|part| gap(part, &merged).is_none_or(|gap| gap < PART_OVERHEAD))
+    {
+        let part = parts.remove(at);
+        merged = merged.start.min(part.start)..merged.end.max(part.end);
+        place = place.min(at);
+    }
+    parts.insert(place.min(parts.len()), merged);
 }
 
 /// Appends the value of Content-Range for a 206: `bytes 0-499/1234`.
@@ -164,7 +237,7 @@ fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
 mod tests {
     use proptest::prelude::*;
 
-    use super::RangeOutcome::{Partial, Unsatisfiable, Whole};
+    use super::RangeOutcome::{Partial, Several, Unsatisfiable, Whole};
     use super::*;
 
     #[test]
@@ -235,16 +308,60 @@ mod tests {
             ("items=0-1", Whole),
             ("seconds=1-2", Whole),
             ("bytes=\u{0660}-1", Whole),
-            // Several ranges: the whole, for now, satisfiable or not.
-            ("bytes=0-0,-1", Whole),
-            ("bytes= 0-999, 4500-5499, -1000", Whole),
-            ("bytes=500-600,601-999", Whole),
-            ("bytes=10000-,20000-", Whole),
+            // Several ranges with a mistake among them.
             ("bytes=0-1,a", Whole),
             ("bytes=0-1,2-1", Whole),
         ] {
-            assert_eq!(parse_single(value.as_bytes(), 10000), outcome, "{value:?}");
+            assert_eq!(parse(value.as_bytes(), 10000), outcome, "{value:?}");
         }
+    }
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "a list of ranges is meant")]
+    fn several_ranges_of_ten_thousand_bytes() {
+        let many = |count: u64| -> String {
+            let specs: Vec<String> = (0..count).map(|n| format!("{}-{}", n * 500, n * 500 + 9)).collect();
+            format!("bytes={}", specs.join(","))
+        };
+        let sixteen = (0..16).map(|n| n * 500..n * 500 + 10).collect();
+        for (value, outcome) in [
+            // The examples of RFC 9110 §14.1.2.
+            ("bytes=0-0,-1", Several(vec![0..1, 9999..10000])),
+            ("bytes= 0-999, 4500-5499, -1000", Several(vec![0..1000, 4500..5500, 9000..10000])),
+            ("bytes=500-600,601-999", Partial(500..1000)),
+            ("bytes=500-700,601-999", Partial(500..1000)),
+            // In the order asked for.
+            ("bytes=5000-5001,0-1", Several(vec![5000..5002, 0..2])),
+            ("bytes=5000-5001,0-1,5050-5060", Several(vec![5000..5061, 0..2])),
+            ("bytes=5000-5001,0-1,5002-5999,2-4999", Partial(0..6000)),
+            // A gap that costs less than a part is sent along.
+            ("bytes=0-0,100-100", Partial(0..101)),
+            ("bytes=0-0,101-101", Several(vec![0..1, 101..102])),
+            ("bytes=101-101,0-0", Several(vec![101..102, 0..1])),
+            // What is not there is left out.
+            ("bytes=10000-,0-1", Partial(0..2)),
+            ("bytes=0-1,-0", Partial(0..2)),
+            ("bytes=10000-,0-1,5000-", Several(vec![0..2, 5000..10000])),
+            ("bytes=10000-,20000-", Unsatisfiable),
+            ("bytes=-0,-0", Unsatisfiable),
+            // More would be sent than there is.
+            ("bytes=0-4899,5000-9999", Whole),
+            ("bytes=0-4798,5000-9999", Several(vec![0..4799, 5000..10000])),
+            // Three over the same bytes.
+            ("bytes=0-,0-", Partial(0..10000)),
+            ("bytes=0-,0-,0-", Whole),
+            ("bytes=0-500,400-900,450-1000", Whole),
+            (&many(16), Several(sixteen)),
+            (&many(17), Whole),
+            (&format!("bytes={}0-1", "10000-,".repeat(16)), Whole),
+        ] {
+            assert_eq!(parse(value.as_bytes(), 10000), outcome, "{value:?}");
+        }
+        assert_eq!(parse(b"bytes=-1,-1", 0), Whole);
+        assert_eq!(parse(b"bytes=0-0,1-1", 0), Unsatisfiable);
+        let edge = Several(vec![0..1, u64::MAX - 1..u64::MAX]);
+        assert_eq!(parse(b"bytes=0-0,-1", u64::MAX), edge);
+        assert_eq!(parse(b"bytes=0-,-18446744073709551615", u64::MAX), Partial(0..u64::MAX));
     }
 
     #[test]
@@ -260,7 +377,7 @@ mod tests {
             ("bytes=18446744073709551615-", u64::MAX, Unsatisfiable),
             ("bytes=-18446744073709551615", u64::MAX, Partial(0..u64::MAX)),
         ] {
-            assert_eq!(parse_single(value.as_bytes(), length), outcome, "{value:?} of {length}");
+            assert_eq!(parse(value.as_bytes(), length), outcome, "{value:?} of {length}");
         }
     }
 
@@ -288,7 +405,7 @@ mod tests {
     fn a_flood_of_commas_asks_for_nothing() {
         let mut value = b"bytes=".to_vec();
         value.resize(1 << 20, b',');
-        assert_eq!(parse_single(&value, 10), Whole);
+        assert_eq!(parse(&value, 10), Whole);
     }
 
     #[test]
@@ -313,9 +430,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_partial_range_lies_within(first in any::<u64>(), last in any::<u64>(), length in any::<u64>()) {
-            let outcome = parse_single(format!("bytes={first}-{last}").as_bytes(), length);
+            let outcome = parse(format!("bytes={first}-{last}").as_bytes(), length);
             match outcome {
-                Whole => prop_assert!(last < first),
+                Whole | Several(_) => prop_assert!(last < first),
                 Partial(range) => {
                     prop_assert_eq!(range.start, first);
                     prop_assert!(range.start < range.end && range.end <= length);
@@ -326,8 +443,34 @@ mod tests {
 
         #[test]
         fn any_set_is_survived(set in "[-0-9, ]{0,40}", length in any::<u64>()) {
-            if let Partial(range) = parse_single(format!("bytes={set}").as_bytes(), length) {
-                prop_assert!(range.start < range.end && range.end <= length);
+            match parse(format!("bytes={set}").as_bytes(), length) {
+                Partial(range) => prop_assert!(range.start < range.end && range.end <= length),
+                Several(parts) => prop_assert!(parts.len() >= 2),
+                Whole | Unsatisfiable => {}
+            }
+        }
+
+        #[test]
+        fn parts_hold_what_was_asked_for_and_keep_their_distance(
+            wanted in prop::collection::vec((0..5000_u64, 0..200_u64), 2..20)
+        ) {
+            let specs: Vec<_> = wanted.iter().map(|(at, n)| format!("{at}-{}", at + n)).collect();
+            let outcome = parse(format!("bytes={}", specs.join(",")).as_bytes(), 4000);
+            let parts = match outcome {
+                Whole | Unsatisfiable => return Ok(()),
+                Partial(range) => vec![range],
+                Several(parts) => parts,
+            };
+            prop_assert!(parts.len() <= PARTS_MAX);
+            for (at, n) in wanted {
+                let end = (at + n + 1).min(4000);
+                prop_assert!(at >= end || parts.iter().any(|part| part.start <= at && end <= part.end));
+            }
+            for (index, part) in parts.iter().enumerate() {
+                prop_assert!(part.start < part.end && part.end <= 4000);
+                for other in &parts[..index] {
+                    prop_assert!(gap(part, other).is_some_and(|gap| gap >= PART_OVERHEAD));
+                }
             }
         }
     }

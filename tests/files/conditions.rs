@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::common::pattern;
+use crate::common::{Broken, Response, pattern};
 use crate::site::Site;
 
 const MODIFIED: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
@@ -167,11 +167,10 @@ fn ranges() {
             "bytes=1-2;3-4",
             "bytes 1-2",
             "bytes=--1",
-            // Several: the whole is always allowed.
-            "bytes=0-1,3-4",
-            "bytes=0-1, -5",
+            // Three times the same, and more than anybody needs.
             "bytes=0-,0-,0-,0-",
-            "bytes=99999999-,0-1",
+            "bytes=0-0,200-200,400-400,600-600,800-800,1000-1000,1200-1200,1400-1400,1600-1600,1800-1800,\
+             2000-2000,2200-2200,2400-2400,2600-2600,2800-2800,3000-3000,3200-3200",
         ] {
             let response = client.get(&target, &format!("Range: {range}\r\n"));
             response.is(200, &content).keeps();
@@ -180,6 +179,94 @@ fn ranges() {
         client.get(&target, "Range: bytes=0-1\r\nRange: bytes=0-1\r\n").is(200, &content);
         client.still_serves();
     }
+}
+
+/// The parts of a `multipart/byteranges` answer: range and content, as strictly as RFC 2046 allows.
+fn parts(response: &Response, length: usize) -> Vec<(std::ops::Range<usize>, Vec<u8>)> {
+    let content_type = response.field("content-type").unwrap();
+    let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let delimiter = format!("\r\n--{boundary}");
+    let mut rest = response.body.strip_prefix(delimiter.as_bytes()).expect("begins with a delimiter");
+    let mut found = Vec::new();
+    while rest != b"--\r\n" {
+        let head_end = rest.windows(4).position(|window| window == b"\r\n\r\n").expect("a part has a head");
+        let head = std::str::from_utf8(&rest[..head_end]).unwrap();
+        let lines: Vec<&str> = head.strip_prefix("\r\n").unwrap().split("\r\n").collect();
+        assert_eq!(lines[0], "Content-Type: application/octet-stream");
+        let range = lines[1].strip_prefix("Content-Range: bytes ").unwrap();
+        let (range, of) = range.split_once('/').unwrap();
+        let (first, last) = range.split_once('-').unwrap();
+        let (first, end): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap() + 1);
+        assert_eq!((of, lines.len()), (length.to_string().as_str(), 2));
+        rest = &rest[head_end + 4..];
+        found.push((first..end, rest[..end - first].to_vec()));
+        rest = rest[end - first..].strip_prefix(delimiter.as_bytes()).expect("a delimiter behind the part");
+    }
+    found
+}
+
+#[test]
+fn several_ranges() {
+    let site = site();
+    for length in LENGTHS {
+        let (target, content) = (format!("/{length}"), pattern(length));
+        let mut client = site.connect();
+        let last = length - 1;
+        for (range, wanted) in [
+            ("bytes=0-1, -5".to_owned(), vec![0..2, length - 5..length]),
+            ("bytes=0-0,-1".into(), vec![0..1, last..length]),
+            (format!("bytes={last}-,0-499,4000-8999"), vec![last..length, 0..500, 4000..9000]),
+            ("bytes=0-99,9000-9001,99999999-".into(), vec![0..100, 9000..9002]),
+            ("bytes=0-99,50-150,9000-9001".into(), vec![0..151, 9000..9002]),
+            (format!("bytes=0-{},{last}-", length / 2), vec![0..length / 2 + 1, last..length]),
+        ] {
+            let response = client.get(&target, &format!("Range: {range}\r\n"));
+            response.has_status(206).keeps();
+            let found = parts(&response, length);
+            assert_eq!(found.iter().map(|(range, _)| range.clone()).collect::<Vec<_>>(), wanted, "{range}");
+            for (range, bytes) in found {
+                assert!(bytes == content[range.clone()], "{range:?}");
+            }
+            assert_eq!(response.field("content-range"), None, "it stands in the parts");
+            assert!(response.field("etag").is_some() && response.field("last-modified").is_some());
+            client.head(&target, &format!("Range: {range}\r\n")).is(200, "");
+        }
+        // One that is left of several is a single one.
+        client.get(&target, "Range: bytes=99999999-,0-1\r\n").is(206, &content[..2]);
+        client.get(&target, "Range: bytes=0-1,3-4\r\n").is(206, &content[..5]);
+        client.get(&target, "Range: bytes=99999999-,-0\r\n").has_status(416);
+        let tag = client.get(&target, "").field("etag").unwrap().to_owned();
+        let response = client.get(&target, &format!("Range: bytes=0-0,-1\r\nIf-Range: {tag}\r\n"));
+        assert_eq!(parts(&response, length).len(), 2);
+        client.get(&target, "Range: bytes=0-0,-1\r\nIf-Range: \"x\"\r\n").is(200, &content);
+        client.still_serves();
+    }
+}
+
+#[test]
+fn parts_of_a_large_file_are_whole_and_wait_for_a_slow_client() {
+    let site = Site::new();
+    let content = pattern(20_000_000);
+    site.write("large", &content);
+    let mut client = site.connect_narrow();
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\nRange: bytes=1-9000000,9500000-19000000\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    site.get("/large").has_status(200);
+    let found = parts(client.response().has_status(206), content.len());
+    assert!(found[0].1 == content[1..9_000_001] && found[1].1 == content[9_500_000..19_000_001]);
+    client.still_serves();
+}
+
+#[test]
+fn a_file_truncated_below_a_part_ends_the_connection() {
+    let site = Site::new();
+    site.write("large", pattern(20_000_000));
+    let mut client = site.connect_narrow();
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\nRange: bytes=1-9000000,9500000-19000000\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    std::fs::File::options().write(true).open(site.path("large")).unwrap().set_len(10).unwrap();
+    assert!(matches!(client.try_response_to("GET"), Err(Broken::InBody(..))));
+    site.get("/large").has_status(200);
 }
 
 #[test]

@@ -1,30 +1,67 @@
-//! What a response says of a file: type, validators, and the lines they make.
+//! What a response says of a file: type, coding, validators, and the lines they make. Asks no file itself.
 
+use crate::http::accept_encoding::Coding;
 use crate::http::conditional::FileTag;
 use crate::http::date::write_imf_fixdate;
 use crate::http::media_type;
 use crate::ring::Metadata;
 
-/// What a response says of a file.
+/// What a response says of one representation of a file.
+#[derive(Clone)]
 pub(super) struct Facts {
-    pub(super) metadata: Metadata,
     pub(super) tag: FileTag,
+    pub(super) len: u64,
+    /// Unix seconds, as Last-Modified says them.
+    pub(super) modified: u64,
     pub(super) content_type: &'static str,
+    pub(super) coding: Coding,
+    /// Whether other requests for the same path are answered with another coding.
+    pub(super) varies: bool,
 }
 
 impl Facts {
-    pub(super) fn new(metadata: Metadata, name: &[u8]) -> Self {
-        let tag = FileTag::new(metadata.modified_s, metadata.modified_ns, metadata.len);
-        Self { metadata, tag, content_type: media_type::of_path(name) }
+    /// Of the file itself, by its name.
+    pub(super) fn original(metadata: &Metadata, name: &[u8], varies: bool) -> Self {
+        Self {
+            tag: FileTag::new(metadata.modified_s, metadata.modified_ns, metadata.len),
+            len: metadata.len,
+            modified: metadata.modified_s.max(0) as u64,
+            content_type: media_type::of_path(name),
+            coding: Coding::Identity,
+            varies,
+        }
+    }
+
+    /// Of a coded form of it that lies beside it: its bytes, and so its validators, are its own.
+    pub(super) fn sibling(metadata: &Metadata, name: &[u8], coding: Coding) -> Self {
+        let facts = Self::original(metadata, name, true);
+        Self { tag: facts.tag.with_suffix(coding.extension()), coding, ..facts }
     }
 
     /// The field lines of a 200.
     pub(super) fn fields(&self) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(192);
+        let mut lines = Vec::with_capacity(256);
         line(&mut lines, "Content-Type", self.content_type.as_bytes());
-        write_validators(&mut lines, &self.tag, &self.metadata);
-        line(&mut lines, "Accept-Ranges", b"bytes");
+        self.write_common(&mut lines);
         lines
+    }
+
+    /// Everything of a 200 but Content-Type.
+    pub(super) fn write_common(&self, lines: &mut Vec<u8>) {
+        if self.coding != Coding::Identity {
+            line(lines, "Content-Encoding", self.coding.token().as_bytes());
+        }
+        self.write_validators(lines);
+        line(lines, "Accept-Ranges", b"bytes");
+    }
+
+    /// What a 304 repeats of the 200 (RFC 9110 §15.4.5).
+    pub(super) fn write_validators(&self, lines: &mut Vec<u8>) {
+        line(lines, "ETag", self.tag.as_bytes());
+        line(lines, "Last-Modified", &write_imf_fixdate(self.modified));
+        if self.varies {
+            line(lines, "Vary", b"Accept-Encoding");
+        }
     }
 }
 
@@ -33,13 +70,4 @@ pub(super) fn line(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         lines.extend_from_slice(part);
     }
-}
-
-pub(super) fn write_validators(lines: &mut Vec<u8>, tag: &FileTag, metadata: &Metadata) {
-    line(lines, "ETag", tag.as_bytes());
-    line(lines, "Last-Modified", &write_imf_fixdate(modified(metadata)));
-}
-
-pub(super) fn modified(metadata: &Metadata) -> u64 {
-    metadata.modified_s.max(0) as u64
 }

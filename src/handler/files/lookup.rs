@@ -3,13 +3,15 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::Shared;
-use super::cache::Entry;
+use super::entry::{Entry, Representation, Sibling};
 use super::facts::Facts;
-use super::respond;
+use super::respond::{self, Content};
+use super::siblings::{self, Found};
 use crate::http::head::RequestHead;
 use crate::http::path::{self, FilePath};
 use crate::http::status::Status;
@@ -23,9 +25,15 @@ const READS_MAX: u32 = 2;
 /// Files up to this size are read into memory even if they will not be kept there.
 const UNKEPT_BYTES_MAX: u64 = 16 * 1024;
 
-/// Answers a GET or HEAD by looking at the file.
-pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
+/// Answers a GET or HEAD by looking at the file. `fresh` is what need not be looked at, for a representation
+/// that is not in memory.
+pub(super) async fn answer(shared: &Rc<Shared>, request: Request, fresh: Option<Rc<Entry>>) -> Response {
     let head = request.head();
+    if let Some(entry) = fresh
+        && let Some(response) = reopen(shared, head, &entry).await
+    {
+        return response;
+    }
     let mut scratch = Vec::new();
     let path = match path::resolve(head.path().as_bytes(), &mut scratch) {
         Ok(path) => path,
@@ -65,7 +73,20 @@ async fn find(shared: &Rc<Shared>, head: &RequestHead, path: FilePath<'_>) -> io
     serve(shared, head, file, metadata, path.as_bytes()).await
 }
 
-/// Answers with a file, from memory if it is small enough to be kept there.
+/// Answers from an entry that is fresh, with a representation that is not in memory. `None` when its file is
+/// not what it was: the rest may have changed too.
+async fn reopen(shared: &Rc<Shared>, head: &RequestHead, entry: &Entry) -> Option<Response> {
+    let representation = entry.choose(head);
+    let coding = representation.facts.coding;
+    let file = shared.ring.open(&shared.root, &siblings::name_of(&entry.name, coding)).await.ok()?;
+    if file.metadata().ok()? != entry.metadata_of(coding) {
+        return None;
+    }
+    let content = Content::File(Rc::new(file));
+    Some(respond::respond(representation, content, head, shared.ring.unix_seconds()))
+}
+
+/// Answers with a file or what lies beside it, and keeps what is known of them.
 async fn serve(
     shared: &Rc<Shared>,
     head: &RequestHead,
@@ -77,35 +98,88 @@ async fn serve(
         shared.cache.remove(head.path());
         return Ok(not_found());
     }
+    let siblings = siblings::find(shared, name, &metadata).await;
     let now = shared.ring.now();
-    let seconds = shared.ring.unix_seconds();
-    if let Some(entry) = shared.cache.stale(head.path())
-        && entry.metadata == metadata
-    {
-        entry.checked(now);
-        return Ok(respond::cached(&entry, head, seconds));
-    }
-    let plain = is_plain(head, name);
-    let mut metadata = metadata;
-    for _ in 0..READS_MAX {
-        // What is not kept must not be copied for every client either.
-        let bytes_max = if plain { shared.options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
-        if metadata.len > bytes_max {
-            break;
+    let known = shared.cache.stale(head.path());
+    let entry = match known.filter(|entry| entry.is(&metadata, siblings.iter().map(|found| found.metadata))) {
+        Some(entry) => {
+            entry.checked(now);
+            entry
         }
-        let body = read_whole(&file, metadata.len).await?;
-        let after = file.metadata()?;
-        if after == metadata && body.len() as u64 == metadata.len {
-            let entry = Rc::new(Entry::new(Facts::new(metadata, name), body, now));
-            if plain {
+        None => {
+            let plain = is_plain(head, name);
+            // What is not kept must not be copied for every client either.
+            let bytes_max = if plain { shared.options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
+            let entry = Rc::new(load(&file, metadata, &siblings, name, bytes_max, now).await?);
+            // A small one that could not be read in peace is read again for the next request.
+            if plain && entry.is_settled(bytes_max) {
                 shared.cache.insert(head.path(), entry.clone());
+            } else {
+                shared.cache.remove(head.path());
             }
-            return Ok(respond::cached(&entry, head, seconds));
+            entry
         }
-        metadata = after;
+    };
+    let representation = entry.choose(head);
+    let seconds = shared.ring.unix_seconds();
+    if let Some(response) = respond::from_memory(representation, head, seconds) {
+        return Ok(response);
     }
-    shared.cache.remove(head.path());
-    Ok(respond::streamed(&Facts::new(metadata, name), Rc::new(file), head, seconds))
+    let coding = representation.facts.coding;
+    let file = siblings.into_iter().find(|found| found.coding == coding).map_or(file, |found| found.file);
+    Ok(respond::respond(representation, Content::File(Rc::new(file)), head, seconds))
+}
+
+/// Reads into memory what is small.
+async fn load(
+    file: &File,
+    mut metadata: Metadata,
+    siblings: &[Found],
+    name: &[u8],
+    bytes_max: u64,
+    now: Instant,
+) -> io::Result<Entry> {
+    let mut body = None;
+    for _ in 0..READS_MAX {
+        match read_unchanged(file, &metadata, bytes_max).await? {
+            Reading::Whole(bytes) => {
+                body = Some(bytes);
+                break;
+            }
+            Reading::TooLarge => break,
+            Reading::Changed(after) => metadata = after,
+        }
+    }
+    let mut coded = Vec::new();
+    for Found { coding, file, metadata } in siblings {
+        let body = match read_unchanged(file, metadata, bytes_max).await {
+            Ok(Reading::Whole(bytes)) => Some(bytes),
+            Ok(Reading::TooLarge) => None,
+            // It is being written, or cannot be read: not for now.
+            Ok(Reading::Changed(_)) | Err(_) => continue,
+        };
+        let representation = Representation::new(Facts::sibling(metadata, name, *coding), body);
+        coded.push(Sibling { metadata: *metadata, representation });
+    }
+    Ok(Entry::new(name, metadata, body, coded, now))
+}
+
+/// What came of reading a file into memory.
+enum Reading {
+    Whole(Bytes),
+    TooLarge,
+    /// It changed meanwhile, into this.
+    Changed(Metadata),
+}
+
+async fn read_unchanged(file: &File, metadata: &Metadata, bytes_max: u64) -> io::Result<Reading> {
+    if metadata.len > bytes_max {
+        return Ok(Reading::TooLarge);
+    }
+    let body = read_whole(file, metadata.len).await?;
+    let after = file.metadata()?;
+    let unchanged = after == *metadata && body.len() as u64 == metadata.len;
+    Ok(if unchanged { Reading::Whole(body) } else { Reading::Changed(after) })
 }
 
 /// Whether the path was sent in its plainest form. Only such paths are kept, so that a client cannot fill

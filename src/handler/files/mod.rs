@@ -1,21 +1,24 @@
-//! Files below a directory: GET and HEAD, index files, redirects to directories, single ranges, validators
-//! and conditions, content types.
+//! Files below a directory: GET and HEAD, index files, redirects to directories, ranges, validators and
+//! conditions, content types, coded forms that lie beside a file.
 //!
 //! ```text
-//! request ─► cache (per core, by path as sent) ── fresh ──► respond
+//! request ─► cache (per core, by path as sent) ── fresh ──► choose a coding ──► respond
 //!               │ missing or due for a look
 //!               ▼
 //!            lookup: path ─► openat2 below the root ─► metadata ─► small: read into the cache
-//!                                                              └─► large: streamed from the file
+//!                            (and .br, .zst, .gz beside it)    └─► large: streamed from the file
 //! ```
 //!
 //! Nothing outside the root is ever served: paths cannot climb, links cannot lead out, hidden files do not
 //! exist but for `.well-known`. A file that changed is noticed within a second.
 
 mod cache;
+mod entry;
 mod facts;
 mod lookup;
+mod multipart;
 mod respond;
+mod siblings;
 
 use std::io;
 use std::path::Path;
@@ -37,6 +40,9 @@ pub struct FilesOptions {
     pub cache_bytes_max: u64,
     /// Larger files are streamed instead. Default 512 KiB: beyond it, reading is no longer what costs.
     pub cached_file_bytes_max: u64,
+    /// Whether `app.js.br`, `app.js.zst` and `app.js.gz` answer for `app.js` to clients that take them.
+    /// Default true: one that is older than the file is ignored, and a hot file costs no look.
+    pub siblings: bool,
 }
 
 impl Default for FilesOptions {
@@ -45,6 +51,7 @@ impl Default for FilesOptions {
             index: "index.html".to_owned(),
             cache_bytes_max: 64 * 1024 * 1024,
             cached_file_bytes_max: 512 * 1024,
+            siblings: true,
         }
     }
 }
@@ -80,10 +87,14 @@ impl Service for Files {
             return method_not_allowed(&request);
         }
         let now = self.shared.ring.now();
-        if let Some(entry) = self.shared.cache.fresh(head.path(), now) {
-            return respond::cached(&entry, head, self.shared.ring.unix_seconds());
+        let fresh = self.shared.cache.fresh(head.path(), now);
+        if let Some(entry) = &fresh
+            && let Some(response) =
+                respond::from_memory(entry.choose(head), head, self.shared.ring.unix_seconds())
+        {
+            return response;
         }
-        Box::pin(lookup::answer(&self.shared, request)).await
+        Box::pin(lookup::answer(&self.shared, request, fresh)).await
     }
 }
 

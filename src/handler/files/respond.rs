@@ -1,16 +1,20 @@
-//! The answer for a file that was found: conditions (RFC 9110 §13), one range (§14), fields.
+//! The answer with one representation of a file: conditions (RFC 9110 §13), ranges (§14), fields.
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::cache::Entry;
-use super::facts::{Facts, line, modified, write_validators};
-use crate::http::conditional::{self, Conditions, FileTag, MethodKind, Precondition, Validators};
+use bytes::Bytes;
+
+use super::entry::Representation;
+use super::facts::{Facts, line};
+use super::multipart::{Multipart, Source, random_boundary};
+use crate::http::accept_encoding::Coding;
+use crate::http::conditional::{self, Conditions, MethodKind, Precondition, Validators};
 use crate::http::head::RequestHead;
 use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;
-use crate::ring::{File, Metadata};
+use crate::ring::File;
 use crate::service::{Body, FieldBlock, Response};
 
 /// The fields of a request that can change the answer, found in one pass.
@@ -77,14 +81,15 @@ impl<'a> Asked<'a> {
 enum Answer {
     Whole,
     Part(Range<u64>),
+    Parts(Vec<Range<u64>>),
     Done(Response),
 }
 
 /// Weighs conditions and range. `unix_seconds` tells whether Last-Modified is old enough to be relied on.
-fn weigh(head: &RequestHead, tag: &FileTag, metadata: &Metadata, unix_seconds: u64) -> Answer {
+fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
     let asked = Asked::of(head);
-    let last_modified = Some(modified(metadata));
-    let validators = Validators { etag: Some(tag.as_etag()), last_modified };
+    let last_modified = Some(facts.modified);
+    let validators = Validators { etag: Some(facts.tag.as_etag()), last_modified };
     if asked.conditional {
         let conditions = Conditions {
             if_match: head.fields_named("if-match"),
@@ -95,8 +100,8 @@ fn weigh(head: &RequestHead, tag: &FileTag, metadata: &Metadata, unix_seconds: u
         match conditional::evaluate(MethodKind::GetOrHead, conditions, &validators) {
             Precondition::Proceed => {}
             Precondition::NotModified => {
-                let mut lines = Vec::with_capacity(96);
-                write_validators(&mut lines, tag, metadata);
+                let mut lines = Vec::with_capacity(128);
+                facts.write_validators(&mut lines);
                 let response = Response::new(Status::NOT_MODIFIED).with_fields(FieldBlock::Owned(lines));
                 return Answer::Done(response);
             }
@@ -121,56 +126,90 @@ fn weigh(head: &RequestHead, tag: &FileTag, metadata: &Metadata, unix_seconds: u
             }
         }
     }
-    match range::parse_single(value, metadata.len) {
+    match range::parse(value, facts.len) {
         RangeOutcome::Whole => Answer::Whole,
         RangeOutcome::Partial(range) => Answer::Part(range),
-        RangeOutcome::Unsatisfiable => {
-            let mut lines = Vec::with_capacity(96);
-            let mut content_range = Vec::new();
-            range::write_content_range_unsatisfied(&mut content_range, metadata.len);
-            line(&mut lines, "Content-Range", &content_range);
-            line(&mut lines, "Content-Type", b"text/plain; charset=utf-8");
-            let detail = "the file does not have that range";
-            let response = Response::error(Status::RANGE_NOT_SATISFIABLE, detail);
-            Answer::Done(response.with_fields(FieldBlock::Owned(lines)))
-        }
+        // Content-Encoding would have to speak of the parts and not of the multipart around them, which no
+        // field can say: clients decode the wrong one of the two.
+        RangeOutcome::Several(_) if facts.coding != Coding::Identity => Answer::Whole,
+        RangeOutcome::Several(parts) => Answer::Parts(parts),
+        RangeOutcome::Unsatisfiable => Answer::Done(unsatisfiable(facts.len)),
     }
 }
 
-fn partial_fields(facts: &Facts, range: &Range<u64>) -> FieldBlock {
-    let mut lines = facts.fields();
-    let mut content_range = Vec::with_capacity(48);
-    range::write_content_range(&mut content_range, range, facts.metadata.len);
+fn unsatisfiable(len: u64) -> Response {
+    let mut lines = Vec::with_capacity(96);
+    let mut content_range = Vec::new();
+    range::write_content_range_unsatisfied(&mut content_range, len);
     line(&mut lines, "Content-Range", &content_range);
-    FieldBlock::Owned(lines)
+    line(&mut lines, "Content-Type", b"text/plain; charset=utf-8");
+    let response = Response::error(Status::RANGE_NOT_SATISFIABLE, "the file does not have that range");
+    response.with_fields(FieldBlock::Owned(lines))
 }
 
-/// Answers from memory.
-pub(super) fn cached(entry: &Entry, head: &RequestHead, unix_seconds: u64) -> Response {
-    match weigh(head, &entry.tag, &entry.metadata, unix_seconds) {
-        Answer::Whole => Response::new(Status::OK)
-            .with_fields(FieldBlock::Shared(entry.fields.clone()))
-            .with_body(Body::Bytes(entry.body.clone())),
-        Answer::Part(range) => {
-            let facts = Facts { metadata: entry.metadata, tag: entry.tag, content_type: entry.content_type };
-            let body = entry.body.slice(range.start as usize..range.end as usize);
-            Response::new(Status::PARTIAL_CONTENT)
-                .with_fields(partial_fields(&facts, &range))
-                .with_body(Body::Bytes(body))
+/// The bytes of a representation: in memory, or in its open file.
+pub(super) enum Content<'a> {
+    Memory(&'a Bytes),
+    File(Rc<File>),
+}
+
+impl Content<'_> {
+    fn body(self, range: Range<u64>) -> Body {
+        match self {
+            Self::Memory(bytes) => Body::Bytes(bytes.slice(range.start as usize..range.end as usize)),
+            Self::File(file) => Body::File(file, range),
         }
+    }
+}
+
+/// Answers from memory; `None` when the representation is not kept there.
+#[inline]
+pub(super) fn from_memory(
+    representation: &Representation,
+    head: &RequestHead,
+    unix_seconds: u64,
+) -> Option<Response> {
+    let body = representation.body.as_ref()?;
+    Some(respond(representation, Content::Memory(body), head, unix_seconds))
+}
+
+/// Answers with a representation.
+pub(super) fn respond(
+    representation: &Representation,
+    content: Content<'_>,
+    head: &RequestHead,
+    unix_seconds: u64,
+) -> Response {
+    let facts = &representation.facts;
+    match weigh(head, facts, unix_seconds) {
+        Answer::Whole => Response::new(Status::OK)
+            .with_fields(FieldBlock::Shared(representation.fields.clone()))
+            .with_body(content.body(0..facts.len)),
+        Answer::Part(range) => {
+            let mut lines = facts.fields();
+            let mut content_range = Vec::with_capacity(48);
+            range::write_content_range(&mut content_range, &range, facts.len);
+            line(&mut lines, "Content-Range", &content_range);
+            Response::new(Status::PARTIAL_CONTENT)
+                .with_fields(FieldBlock::Owned(lines))
+                .with_body(content.body(range))
+        }
+        Answer::Parts(parts) => in_parts(facts, content, &parts),
         Answer::Done(response) => response,
     }
 }
 
-/// Answers from the open file.
-pub(super) fn streamed(facts: &Facts, file: Rc<File>, head: &RequestHead, unix_seconds: u64) -> Response {
-    match weigh(head, &facts.tag, &facts.metadata, unix_seconds) {
-        Answer::Whole => Response::new(Status::OK)
-            .with_fields(FieldBlock::Owned(facts.fields()))
-            .with_body(Body::File(file, 0..facts.metadata.len)),
-        Answer::Part(range) => Response::new(Status::PARTIAL_CONTENT)
-            .with_fields(partial_fields(facts, &range))
-            .with_body(Body::File(file, range)),
-        Answer::Done(response) => response,
-    }
+fn in_parts(facts: &Facts, content: Content<'_>, parts: &[Range<u64>]) -> Response {
+    let boundary = random_boundary();
+    let mut content_type = Vec::with_capacity(64);
+    boundary.write_content_type(&mut content_type);
+    let mut lines = Vec::with_capacity(256);
+    line(&mut lines, "Content-Type", &content_type);
+    facts.write_common(&mut lines);
+    let source = match content {
+        Content::Memory(bytes) => Source::Memory(bytes.clone()),
+        Content::File(file) => Source::File(file),
+    };
+    let body = Multipart::new(&boundary, source, parts, facts);
+    Response::stream(body).with_status(Status::PARTIAL_CONTENT).with_fields(FieldBlock::Owned(lines))
 }

@@ -342,6 +342,18 @@ proptest! {
     }
 }
 
+#[test]
+fn a_suffix_makes_another_tag() {
+    let tag = FileTag::new(1_700_000_000, 0, 0x1f4);
+    let coded = tag.with_suffix("br");
+    assert_eq!(coded.as_bytes(), [&tag.as_bytes()[..tag.as_bytes().len() - 1], b"-br\""].concat());
+    assert!(!coded.as_etag().weak_eq(tag.as_etag()));
+    assert!(ETag::parse(coded.as_bytes()).unwrap().strong_eq(coded.as_etag()));
+    let longest = FileTag::new(i64::MAX, 999_999_999, u64::MAX).with_suffix("zstd");
+    assert!(longest.as_bytes().len() <= FileTag::BYTES_MAX);
+    assert!(longest.as_bytes().ends_with(b"-ffffffffffffffff-zstd\""));
+}
+
 fn get_own(tag: FileTag, line: &[u8]) -> Precondition {
     let validators = Validators { etag: Some(tag.as_etag()), last_modified: None };
     evaluate(GetOrHead, Conditions { if_none_match: vec![line], ..none() }, &validators)

@@ -6,11 +6,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::range::{self, RangeOutcome, RangeSpecs};
+use quoit::http::range::{self, PARTS_MAX, RangeOutcome, RangeSpecs};
 
 fuzz_target!(|input: (u64, &[u8])| {
     let (length, value) = input;
-    match range::parse_single(value, length) {
+    match range::parse(value, length) {
         RangeOutcome::Whole => {}
         RangeOutcome::Unsatisfiable => {
             let mut out = Vec::new();
@@ -24,7 +24,19 @@ fuzz_target!(|input: (u64, &[u8])| {
             range::write_content_range(&mut out, &bytes, length);
             assert_eq!(out, format!("bytes {}-{last}/{length}", bytes.start).into_bytes());
             let plainly = format!("bytes={}-{last}", bytes.start);
-            assert_eq!(range::parse_single(plainly.as_bytes(), length), RangeOutcome::Partial(bytes));
+            assert_eq!(range::parse(plainly.as_bytes(), length), RangeOutcome::Partial(bytes));
+        }
+        RangeOutcome::Several(parts) => {
+            assert!((2..=PARTS_MAX).contains(&parts.len()));
+            let mut sorted = parts.clone();
+            sorted.sort_by_key(|part| part.start);
+            assert!(sorted.iter().all(|part| part.start < part.end && part.end <= length));
+            assert!(sorted.windows(2).all(|pair| pair[0].end < pair[1].start), "parts keep their distance");
+            assert!(parts.iter().map(|part| part.end - part.start).sum::<u64>() < length);
+            let plainly: Vec<_> =
+                parts.iter().map(|part| format!("{}-{}", part.start, part.end - 1)).collect();
+            let plainly = format!("bytes={}", plainly.join(","));
+            assert_eq!(range::parse(plainly.as_bytes(), length), RangeOutcome::Several(parts));
         }
     }
 
