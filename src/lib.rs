@@ -15,6 +15,7 @@ pub mod server;
 pub mod service;
 pub mod supervisor;
 
+pub use server::harness;
 pub use supervisor::{RunError, Running, Server};
 pub mod cli;
 pub mod handler;

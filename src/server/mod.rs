@@ -12,6 +12,7 @@
 
 mod accept;
 mod h1;
+pub mod harness;
 mod limits;
 mod plan;
 mod shared;
