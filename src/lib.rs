@@ -3,9 +3,10 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server → handler → service · net · observe → http · ring
+//! cli → supervisor → server → handler → filter → service · net · observe → http · ring
 //! ```
 
+pub mod filter;
 pub mod http;
 pub mod net;
 pub mod observe;

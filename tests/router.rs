@@ -7,3 +7,5 @@ mod common;
 mod filters;
 #[path = "router/routes.rs"]
 mod routes;
+#[path = "router/standard.rs"]
+mod standard;

@@ -110,10 +110,16 @@ impl AcceptEncoding {
     ///
     /// The greatest weight wins; among equals the order of [`Coding::PREFERRED`], identity last.
     pub fn choose(&self, available: impl Fn(Coding) -> bool) -> Coding {
+        self.best(Coding::PREFERRED.into_iter().filter(|coding| available(*coding)))
+    }
+
+    /// As [`choose`](Self::choose) among these codings; among equals the first of them.
+    pub fn best(&self, codings: impl IntoIterator<Item = Coding>) -> Coding {
         let mut best = (self.weight(Coding::Identity), Coding::Identity);
-        for coding in Coding::PREFERRED.into_iter().rev() {
+        for coding in codings {
             let weight = self.weight(coding);
-            if weight > 0 && weight >= best.0 && available(coding) {
+            let wins = weight > best.0 || (weight == best.0 && best.1 == Coding::Identity);
+            if weight > 0 && wins {
                 best = (weight, coding);
             }
         }

@@ -27,6 +27,35 @@ pub fn of_extension(extension: &[u8]) -> Option<&'static str> {
     Some(TABLE[found].1)
 }
 
+/// Whether a coding makes the content of a type a good deal smaller: text in the widest sense, and the
+/// binary formats that are known to leave it to the protocol.
+pub fn is_compressible(media_type: &str) -> bool {
+    const OTHERS: &[&str] = &[
+        "application/javascript",
+        "application/json",
+        "application/jsonl",
+        "application/graphql",
+        "application/rtf",
+        "application/toml",
+        "application/vnd.ms-fontobject",
+        "application/wasm",
+        "application/x-ndjson",
+        "application/xml",
+        "application/xml-dtd",
+        "application/yaml",
+        "audio/x-mpegurl",
+        "font/otf",
+        "font/ttf",
+        "image/bmp",
+        "image/x-icon",
+    ];
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || OTHERS.contains(&essence)
+}
+
 /// Whether the content of a type is compressed by its own format, so that a coding can only make it longer:
 /// pictures but for vector and plain ones, sound, film, archives, web fonts.
 pub fn is_compressed(media_type: &str) -> bool {
@@ -388,9 +417,23 @@ mod tests {
         for name in ["a.png", "a.JPG", "a.mp4", "a.opus", "a.zip", "a.tar.gz", "a.js.br", "a.woff2", "a.docx"]
         {
             assert!(is_compressed(of_path(name.as_bytes())), "{name}");
+            assert!(!is_compressible(of_path(name.as_bytes())), "{name}");
         }
         for name in ["a.svg", "a.ico", "a.html", "a.js", "a.json", "a.wasm", "a.ttf", "a.wav", "a.bmp", "a"] {
             assert!(!is_compressed(of_path(name.as_bytes())), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_coding_makes_smaller() {
+        for name in
+            ["a.html", "a.css", "a.js", "a.json", "a.xml", "a.svg", "a.wasm", "a.txt", "a.webmanifest"]
+        {
+            assert!(is_compressible(of_path(name.as_bytes())), "{name}");
+            assert!(!is_compressed(of_path(name.as_bytes())), "{name}");
+        }
+        for name in ["a", "a.bin", "a.iso", "a.exe"] {
+            assert!(!is_compressible(of_path(name.as_bytes())), "{name}");
         }
     }
 

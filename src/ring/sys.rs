@@ -270,6 +270,17 @@ pub fn clear_event(fd: RawFd) {
     unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
 }
 
+/// Random bytes from the kernel, good for secrets. See getrandom(2); short requests are never cut or refused
+/// once the system has started.
+pub fn random<const N: usize>() -> [u8; N] {
+    const { assert!(N <= 256, "longer requests may be cut short") };
+    let mut bytes = [0; N];
+    // SAFETY: the kernel writes at most N bytes, which is what there is.
+    let written = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
+    assert_eq!(written, N as isize, "the kernel has random numbers");
+    bytes
+}
+
 /// Lets the calling thread run wherever the process may: a thread starts with its maker's pinning. The
 /// process' first thread is never pinned, so what it may use is what the process may use. See
 /// sched_setaffinity(2).

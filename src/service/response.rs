@@ -175,6 +175,12 @@ impl Response {
         Some(line[name.len() + 1..].trim_ascii())
     }
 
+    /// All values of the fields with this name, in order.
+    pub fn field_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let lines = lines_of(self.fields.as_bytes()).filter(move |line| has_name(line, name));
+        lines.map(move |line| line[name.len() + 1..].trim_ascii())
+    }
+
     /// With the problem it tells of, for whoever renders problems otherwise.
     pub(crate) fn with_problem(mut self, problem: Problem) -> Self {
         self.problem = Some(Box::new(problem));

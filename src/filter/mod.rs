@@ -1,0 +1,16 @@
+//! Filters for [`Router::filter`](crate::service::Router::filter) and
+//! [`Router::around`](crate::service::Router::around): what most servers want said or done about every
+//! request. Each is off until it is added, and each option says its default and its reason.
+
+mod compress;
+mod cors;
+mod request_id;
+mod security;
+mod timeout;
+mod vary;
+
+pub use self::compress::Compress;
+pub use self::cors::Cors;
+pub use self::request_id::{RequestId, RequestIds};
+pub use self::security::{Nonce, SecurityHeaders};
+pub use self::timeout::Timeout;

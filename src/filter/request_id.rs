@@ -1,0 +1,87 @@
+//! A name for every request, for logs on both sides.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::ControlFlow;
+
+use crate::ring::sys;
+use crate::service::{Context, Filter, Request, Response};
+
+/// Longest name taken over from a client: a UUID has 36 characters, trace identifiers up to 55.
+const TAKEN_BYTES_MAX: usize = 64;
+
+/// The name of a request; ask for it with `Extension<RequestId>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(
+    // INVARIANT: visible ASCII without quotes, so that it can stand in fields and logs as it is.
+    Box<str>,
+);
+
+impl RequestId {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Gives every request a [`RequestId`] and says it in `X-Request-Id`.
+#[derive(Debug)]
+pub struct RequestIds {
+    takes_over: bool,
+    /// Random per instance, so that cores and restarts do not meet.
+    prefix: u64,
+    count: Cell<u64>,
+}
+
+impl RequestIds {
+    /// Names of its own making, whatever a client says: 32 hexadecimal digits, unique but not secret.
+    pub fn new() -> Self {
+        Self { takes_over: false, prefix: u64::from_ne_bytes(sys::random()), count: Cell::new(0) }
+    }
+
+    /// Takes over the name that a request brings, if it has at most 64 visible characters: behind a proxy
+    /// that makes them. From the open internet anybody could choose the names in the log.
+    pub fn taking_over(self) -> Self {
+        Self { takes_over: true, ..self }
+    }
+
+    fn brought(&self, request: &Request) -> Option<Box<str>> {
+        let value = request.head().field("x-request-id").filter(|_| self.takes_over)?;
+        let sound = |&byte: &u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        let fits = !value.is_empty() && value.len() <= TAKEN_BYTES_MAX && value.iter().all(sound);
+        fits.then(|| String::from_utf8_lossy(value).into())
+    }
+
+    fn made(&self) -> Box<str> {
+        let count = self.count.get();
+        self.count.set(count.wrapping_add(1));
+        // An odd factor: all counts stay different, and neighbours do not look alike.
+        format!("{:016x}{:016x}", self.prefix, count.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into()
+    }
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Filter for RequestIds {
+    fn before(&self, request: &mut Request) -> ControlFlow<Response> {
+        let id = self.brought(request).unwrap_or_else(|| self.made());
+        request.context().insert(RequestId(id));
+        ControlFlow::Continue(())
+    }
+
+    fn after(&self, context: &Context, response: &mut Response) {
+        if let Some(id) = context.get::<RequestId>() {
+            response.set_field("X-Request-Id", id.as_str()).expect("visible ASCII");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The response fields that browsers need to protect a site's users, behind one switch.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+
+use crate::http::h1::{FieldError, push_field};
+use crate::ring::sys;
+use crate::service::{Context, Filter, Request, Response};
+
+const NAMES: [&str; 4] =
+    ["Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy"];
+
+/// What stands for the nonce in a policy.
+const NONCE: &str = "{nonce}";
+
+/// A number used once: the value of `nonce="…"` on the script and style elements of one page. Ask for it with
+/// `Extension<Nonce>`.
+#[derive(Clone, Debug)]
+pub struct Nonce(
+    // INVARIANT: hexadecimal digits.
+    String,
+);
+
+impl Nonce {
+    /// 32 hexadecimal digits, from the kernel's random numbers.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Adds `Content-Security-Policy`, `X-Content-Type-Options`, `X-Frame-Options` and `Referrer-Policy` to every
+/// response; a field that the handler has set itself is left as it is.
+///
+/// ```
+/// use quoit::filter::SecurityHeaders;
+/// use quoit::service::Router;
+///
+/// Router::new().filter(SecurityHeaders::new());
+/// ```
+#[derive(Clone, Debug)]
+pub struct SecurityHeaders {
+    /// Policy with the place of its nonce, if it has one.
+    policy: Option<Policy>,
+    /// All lines that are the same for every response.
+    lines: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct Policy {
+    before: String,
+    after: String,
+}
+
+impl SecurityHeaders {
+    /// The defaults: everything from this site alone, no frames around it, no plug-ins, no guessing of
+    /// types, and to other sites only the origin as referrer.
+    ///
+    /// The policy is `default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self';
+    /// frame-ancestors 'none'`: inline scripts and styles need [`policy`](Self::policy) with a nonce.
+    pub fn new() -> Self {
+        let policy = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; \
+                      frame-ancestors 'none'";
+        Self::with(policy).expect("the default policy is a valid value")
+    }
+
+    /// The same with a `Content-Security-Policy` of your own. `{nonce}` in it becomes a new [`Nonce`] for
+    /// every request: `script-src 'nonce-{nonce}'`. `X-Frame-Options` is `SAMEORIGIN` unless the policy says
+    /// `frame-ancestors 'none'`.
+    ///
+    /// # Errors
+    /// A byte that no field may have.
+    pub fn with(policy: &str) -> Result<Self, FieldError> {
+        let frames = if policy.contains("frame-ancestors 'none'") { "DENY" } else { "SAMEORIGIN" };
+        let values = [policy, "nosniff", frames, "strict-origin-when-cross-origin"];
+        let mut lines = Vec::new();
+        for (name, value) in NAMES.into_iter().zip(values) {
+            push_field(&mut lines, name, value.as_bytes())?;
+        }
+        let policy = policy.split_once(NONCE).map(|(before, after)| {
+            let first_line = lines.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+            lines.drain(..first_line);
+            Policy { before: before.to_owned(), after: after.to_owned() }
+        });
+        Ok(Self { policy, lines })
+    }
+}
+
+impl Default for SecurityHeaders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Policy {
+    fn filled(&self, nonce: &Nonce) -> String {
+        format!("{}{}{}", self.before, nonce.0, self.after.replace(NONCE, &nonce.0))
+    }
+}
+
+impl Filter for SecurityHeaders {
+    fn before(&self, request: &mut Request) -> ControlFlow<Response> {
+        if self.policy.is_some() {
+            let mut digits = String::with_capacity(32);
+            for byte in sys::random::<16>() {
+                let _ = write!(digits, "{byte:02x}");
+            }
+            request.context().insert(Nonce(digits));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn after(&self, context: &Context, response: &mut Response) {
+        if let Some(policy) = &self.policy
+            && let Some(nonce) = context.get::<Nonce>()
+            && response.field_value(NAMES[0]).is_none()
+        {
+            response.add_field(NAMES[0], policy.filled(&nonce)).expect("checked when it was made");
+        }
+        if NAMES.iter().all(|name| response.field_value(name).is_none()) {
+            return response.add_lines(&self.lines);
+        }
+        for line in self.lines.split_inclusive(|&byte| byte == b'\n') {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            if response.field_value(&String::from_utf8_lossy(name)).is_none() {
+                response.add_lines(line);
+            }
+        }
+    }
+}
