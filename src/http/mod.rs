@@ -4,11 +4,14 @@
 pub mod accept_encoding;
 pub mod byteranges;
 pub mod conditional;
+pub mod content_type;
+pub mod cookie;
 pub mod date;
 pub mod h1;
 pub mod head;
 pub mod media_type;
 pub mod method;
+pub mod multipart;
 pub mod path;
 pub mod range;
 pub mod status;
