@@ -13,6 +13,7 @@ pub mod media_type;
 pub mod method;
 pub mod multipart;
 pub mod path;
+pub mod percent;
 pub mod range;
 pub mod status;
 pub mod target;

@@ -13,6 +13,8 @@
 mod answer;
 mod body;
 mod context;
+#[allow(dead_code, unused_imports, reason = "the extractors are its users")]
+mod decode;
 mod escape;
 pub mod extract;
 mod filter;

@@ -281,7 +281,7 @@ impl Decoder {
             let length = found.held.len();
             (0, Some(Event::Held(found.held)), length, Search::NOTHING)
         } else {
-            let event = (found.data > 0).then(|| Event::Data(0..found.data));
+            let event = (found.data > 0).then_some(Event::Data(0..found.data));
             let complete = Search { matched: self.delimiter().len(), assumed: 0 };
             (found.consumed, event, found.data, found.search.unwrap_or(complete))
         };
@@ -318,7 +318,7 @@ impl Decoder {
         Ok((1, None))
     }
 
-    /// Gathers lines; a line is judged when it is complete, so each byte is looked at a fixed number of times.
+    /// Gathers lines. One is judged when it is complete, so no byte is looked at again and again.
     fn head(&mut self, input: &[u8], bytes: usize) -> Result<(usize, Option<Event>), Misdeed> {
         let line_end = memchr(b'\n', input);
         let taken = line_end.map_or(input.len(), |at| at + 1);

@@ -36,8 +36,7 @@ impl HeadBuilder {
 
     /// Takes one field line with its end. Fields that RFC 7578 §4.8 does not know are passed over.
     pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), Misdeed> {
-        let field = field_line(line).map_err(Misdeed::Field)?;
-        let field = field.ok_or(Misdeed::Field(crate::http::h1::FieldLineError::BareCr))?;
+        let field = field_line(line).map_err(Misdeed::Field)?.expect("the line comes with its end");
         self.fields += 1;
         if self.fields > fields_max {
             return Err(Misdeed::TooManyFields);

@@ -1,6 +1,6 @@
 //! multipart/form-data (RFC 7578, RFC 2046 §5.1) as a machine without I/O: pieces of a body in, heads and
-//! data of its parts out. Holds no data: what it takes from a piece it hands on as a place in that piece, so a
-//! part may have any size, and a piece may end anywhere.
+//! data of its parts out. Holds no data: what it takes from a piece it hands on as a place in that piece, so
+//! a part may have any size, and a piece may end anywhere.
 //!
 //! ```text
 //! body ─► Decoder::handle_bytes ─► Part(head) ─► Data ─► Data ─► PartEnd ─► Part(head) … ─► End
