@@ -16,7 +16,8 @@ pub(crate) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Fault> {
         Category::Data => locate::<T>(text, &error),
         Category::Syntax | Category::Eof | Category::Io => {
             let (line, column) = (error.line(), error.column());
-            let reason = format!("{} in line {line}, column {column}", without_position(&error));
+            let what = without_position(&error);
+            let reason = format!("is malformed in line {line}, column {column}: {what}");
             Fault::new(FaultKind::Malformed, "", reason)
         }
     })
@@ -151,9 +152,12 @@ mod tests {
     #[test]
     fn malformed_text_is_placed_by_line_and_column() {
         for (text, told) in [
-            ("", ": EOF while parsing a value in line 1, column 0"),
-            ("{\n\"customer\" 1}", ": expected `:` in line 2, column 12"),
-            ("{\"customer\":\"a\",\"items\":[]} x", ": trailing characters in line 1, column 29"),
+            ("", ": is malformed in line 1, column 0: EOF while parsing a value"),
+            ("{\n\"customer\" 1}", ": is malformed in line 2, column 12: expected `:`"),
+            (
+                "{\"customer\":\"a\",\"items\":[]} x",
+                ": is malformed in line 1, column 29: trailing characters",
+            ),
         ] {
             assert_eq!(fault(text), (FaultKind::Malformed, told.to_string()), "{text}");
         }
