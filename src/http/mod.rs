@@ -4,12 +4,16 @@
 pub mod accept_encoding;
 pub mod byteranges;
 pub mod conditional;
+pub mod content_type;
+pub mod cookie;
 pub mod date;
 pub mod h1;
 pub mod head;
 pub mod media_type;
 pub mod method;
+pub mod multipart;
 pub mod path;
+pub mod percent;
 pub mod range;
 pub mod status;
 pub mod target;

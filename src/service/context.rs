@@ -123,6 +123,27 @@ impl Context {
         }
     }
 
+    /// Hands all path parameters to `see` at once: names, and values as sent.
+    pub(crate) fn with_parameters<R>(&self, see: impl FnOnce(&[(&str, &str)]) -> R) -> R {
+        let exchange = self.exchange();
+        let path = exchange.head.path();
+        let route = exchange.route.borrow();
+        let names = route.as_ref().map_or(&[][..], |facts| &facts.names);
+        let places = exchange.parameters.borrow();
+        let mut pairs = names.iter().zip(places.iter()).map(|(name, place)| {
+            let value = path.get(usize::from(place.start)..usize::from(place.end));
+            (&**name, value.unwrap_or_default())
+        });
+        // Few routes have more than four; those pay for a list.
+        let mut few = [("", ""); 4];
+        let count = names.len().min(places.len());
+        if count > few.len() {
+            return see(&pairs.collect::<Vec<_>>());
+        }
+        few.iter_mut().for_each(|slot| *slot = pairs.next().unwrap_or_default());
+        see(&few[..count])
+    }
+
     /// Leaves a value for whoever takes part later. A second one of its type takes the first one's place.
     pub fn insert<T: 'static>(&self, value: T) {
         let mut extensions = self.exchange().extensions.borrow_mut();

@@ -99,7 +99,7 @@ impl Leave for Chain {
         if let Some(render) = &self.problems
             && let Some(problem) = response.take_problem()
         {
-            response = render(context, *problem);
+            response = render(context, problem);
         }
         for step in self.steps[entered].iter().rev() {
             if let Step::Filter(filter) = step {

@@ -8,14 +8,17 @@ pub struct ExtractLimits {
     pub json_bytes_max: usize,
     /// Bytes of a form body. Default 256 KiB: what people type, with room.
     pub form_bytes_max: usize,
-    /// Pairs of a query or form. Default 256: no form has more fields, and each costs a look-up.
+    /// Pairs of a query (400 beyond it) or form. Default 256: no form has more fields, and each costs a
+    /// look-up.
     pub pairs_max: usize,
     /// Bytes of a body taken whole as text or bytes. Default 1 MiB.
     pub whole_bytes_max: usize,
     /// Bytes of a multipart body in all. Default 64 MiB: some photographs. It is streamed, so this bounds
     /// what a client may send, not memory.
     pub multipart_bytes_max: u64,
-    /// Parts of a multipart body. Default 64.
+    /// Bytes of one part of it. Default 64 MiB: by default a single file may be all there is.
+    pub multipart_part_bytes_max: u64,
+    /// Parts of a multipart body. Default 64: more than forms have, and each costs its reader some memory.
     pub multipart_parts_max: usize,
 }
 
@@ -27,6 +30,7 @@ impl ExtractLimits {
         pairs_max: 256,
         whole_bytes_max: 1024 * 1024,
         multipart_bytes_max: 64 * 1024 * 1024,
+        multipart_part_bytes_max: 64 * 1024 * 1024,
         multipart_parts_max: 64,
     };
 }

@@ -13,6 +13,7 @@
 mod answer;
 mod body;
 mod context;
+mod decode;
 mod escape;
 pub mod extract;
 mod filter;
@@ -32,7 +33,9 @@ pub use self::answer::{Answer, LocalFuture};
 pub use self::body::{BodyError, Downstream, RequestBody, StreamBody};
 pub use self::context::Context;
 pub use self::escape::{EscapedHtml, escape_html};
-pub use self::extract::{Extension, FromRequest, State};
+pub use self::extract::{
+    Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
+};
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::into_response::{Html, IntoResponse, Json, Redirect};

@@ -29,6 +29,12 @@ pub struct FieldProblem {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// Boxed, for it travels as the error of many a `Result` and seldom happens.
+    facts: Box<Facts>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
     status: Status,
     kind: Cow<'static, str>,
     title: Cow<'static, str>,
@@ -53,74 +59,75 @@ struct Document<'a> {
 impl Problem {
     /// A problem of the generic type `about:blank`, whose title is the status' reason.
     pub fn new(status: Status) -> Self {
-        Self {
+        let facts = Facts {
             status,
             kind: Cow::Borrowed("about:blank"),
             title: Cow::Borrowed(status.reason()),
             detail: Cow::Borrowed(""),
             fields: Vec::new(),
             lines: Vec::new(),
-        }
+        };
+        Self { facts: Box::new(facts) }
     }
 
     /// With a type of its own, a URI, and the title that goes with it.
     pub fn kind(mut self, kind: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>) -> Self {
-        self.kind = kind.into();
-        self.title = title.into();
+        self.facts.kind = kind.into();
+        self.facts.title = title.into();
         self
     }
 
     /// With a sentence on this very occurrence. Clients read it: no internals.
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = detail.into();
+        self.facts.detail = detail.into();
         self
     }
 
     /// With a field that is wrong.
     pub fn field(mut self, place: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.fields.push(FieldProblem { place: place.into(), detail: detail.into() });
+        self.facts.fields.push(FieldProblem { place: place.into(), detail: detail.into() });
         self
     }
 
     /// With a field line for the response. One that no response may have is left out.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        let _ = crate::http::h1::push_field(&mut self.lines, name, value.as_bytes());
+        let _ = crate::http::h1::push_field(&mut self.facts.lines, name, value.as_bytes());
         self
     }
 
     /// Its status.
     pub fn status(&self) -> Status {
-        self.status
+        self.facts.status
     }
 
     /// Its title.
     pub fn title(&self) -> &str {
-        &self.title
+        &self.facts.title
     }
 
     /// What it says of this occurrence; may be empty.
     pub fn detail_text(&self) -> &str {
-        &self.detail
+        &self.facts.detail
     }
 
     /// The fields that are wrong.
     pub fn fields(&self) -> &[FieldProblem] {
-        &self.fields
+        &self.facts.fields
     }
 
     /// The field lines it adds to the response, in wire form.
     pub fn lines(&self) -> &[u8] {
-        &self.lines
+        &self.facts.lines
     }
 
     /// The document, as `application/problem+json`.
     pub fn to_json(&self) -> Vec<u8> {
         let document = Document {
-            kind: &self.kind,
-            title: &self.title,
-            status: self.status.code(),
-            detail: &self.detail,
-            errors: &self.fields,
+            kind: &self.facts.kind,
+            title: &self.facts.title,
+            status: self.facts.status.code(),
+            detail: &self.facts.detail,
+            errors: &self.facts.fields,
         };
         serde_json::to_vec(&document).unwrap_or_default()
     }

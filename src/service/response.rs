@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::body::StreamBody;
 use super::problem::Problem;
+use crate::http::cookie::{CookieError, SetCookie};
 use crate::http::h1::{FieldError, push_field};
 use crate::http::status::Status;
 use crate::ring::File;
@@ -75,7 +76,7 @@ pub struct Response {
     fields: FieldBlock,
     body: Body,
     closes: bool,
-    problem: Option<Box<Problem>>,
+    problem: Option<Problem>,
 }
 
 impl Response {
@@ -132,6 +133,16 @@ impl Response {
         Ok(self)
     }
 
+    /// With a cookie set, besides those it sets already.
+    ///
+    /// # Errors
+    /// When a browser would misread or drop it: see [`CookieError`].
+    pub fn with_cookie(mut self, cookie: &SetCookie<'_>) -> Result<Self, CookieError> {
+        let added = self.add_field("Set-Cookie", cookie.to_value()?);
+        added.expect("what a cookie is made of may stand in a field");
+        Ok(self)
+    }
+
     /// With a field set: any it has of this name goes. Names are compared without case.
     ///
     /// # Errors
@@ -183,17 +194,17 @@ impl Response {
 
     /// With the problem it tells of, for whoever renders problems otherwise.
     pub(crate) fn with_problem(mut self, problem: Problem) -> Self {
-        self.problem = Some(Box::new(problem));
+        self.problem = Some(problem);
         self
     }
 
     /// The problem it tells of, if it was made from one.
     pub fn problem(&self) -> Option<&Problem> {
-        self.problem.as_deref()
+        self.problem.as_ref()
     }
 
     /// Takes the problem out: it is told as this response says from here on.
-    pub(crate) fn take_problem(&mut self) -> Option<Box<Problem>> {
+    pub(crate) fn take_problem(&mut self) -> Option<Problem> {
         self.problem.take()
     }
 

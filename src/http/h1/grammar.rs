@@ -9,13 +9,13 @@ use memchr::memchr2;
 
 /// Whether `byte` may be part of a token (RFC 9110 §5.6.2).
 #[inline]
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(in crate::http) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES[byte as usize]
 }
 
 /// Whether `byte` may stand in a field value: HTAB, SP, VCHAR or obs-text (RFC 9110 §5.5).
 #[inline]
-pub(super) fn is_value_byte(byte: u8) -> bool {
+pub(in crate::http) fn is_value_byte(byte: u8) -> bool {
     byte >= b' ' && byte != 0x7f || byte == b'\t'
 }
 
@@ -33,7 +33,7 @@ static TOKEN_BYTES: [bool; 256] = {
 
 /// `text` without spaces and tabs at its ends (OWS, RFC 9110 §5.6.3), as a range within it.
 #[inline]
-pub(super) fn trimmed(text: &[u8]) -> Range<usize> {
+pub(in crate::http) fn trimmed(text: &[u8]) -> Range<usize> {
     let is_ows = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = text.iter().position(|byte| !is_ows(byte)).unwrap_or(text.len());
     let end = text.iter().rposition(|byte| !is_ows(byte)).map_or(start, |last| last + 1);
@@ -128,19 +128,19 @@ impl fmt::Display for FieldLineError {
 impl Error for FieldLineError {}
 
 /// One field line found at the start of some bytes.
-pub(super) struct FieldLine {
+pub(in crate::http) struct FieldLine {
     /// The name.
-    pub(super) name: Range<usize>,
+    pub(in crate::http) name: Range<usize>,
     /// The value without white space around it.
-    pub(super) value: Range<usize>,
+    pub(in crate::http) value: Range<usize>,
     /// Length of the line with its CRLF.
-    pub(super) length: usize,
+    pub(in crate::http) length: usize,
 }
 
 /// Reads the field line that `bytes` begin with; `None` while it is incomplete and its part at hand is in
 /// order. Bytes are judged in the order received, so a prefix is never refused for another reason than the
 /// whole.
-pub(super) fn field_line(bytes: &[u8]) -> Result<Option<FieldLine>, FieldLineError> {
+pub(in crate::http) fn field_line(bytes: &[u8]) -> Result<Option<FieldLine>, FieldLineError> {
     let (line, end) = first_line(bytes);
     let name_length = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());
     match line.get(name_length) {

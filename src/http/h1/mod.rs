@@ -18,7 +18,7 @@ mod chunked;
 mod encode;
 mod error;
 mod facts;
-mod grammar;
+pub(super) mod grammar;
 mod limits;
 mod request;
 mod scan;

@@ -1,12 +1,37 @@
 //! What a handler asks of a request, by the types of its arguments. Each extractor says how much it takes
 //! and answers what it cannot take with a problem that names the field and the reason.
+//!
+//! | argument | takes | answers otherwise |
+//! |---|---|---|
+//! | [`Path<T>`] | the path's parameters | 400 |
+//! | [`Query<T>`] | the query | 400 |
+//! | [`Json<T>`](super::Json) | a JSON body | 415, 413, 400 no JSON, 422 other JSON |
+//! | [`Form<T>`] | a form's body | 415, 413, 400 no form, 422 other fields |
+//! | [`Multipart`] | a form's body with files, part by part | 415, 413, 400 |
+//! | `String` | a body of text | 415 another charset, 413, 400 no UTF-8 |
+//! | `Bytes`, [`RequestBody`](super::RequestBody) | the body whole, or streamed | 413 |
+//! | [`Request`] | everything, the body streamed | |
+//! | [`Headers`], [`Cookies`], [`Peer`](super::Peer) | what else there is to know | |
+//! | [`Context`](super::Context) | the exchange | |
+//! | [`State<T>`], [`Extension<T>`] | what the program said | 500 |
+//! | `Result<T, Problem>` | any of these, or the problem | |
+//!
+//! Limits are [`ExtractLimits`](super::ExtractLimits). An application has its own extractors by implementing
+//! [`FromRequest`].
 
 mod body;
+mod fields;
+mod multipart;
+mod refusal;
 mod state;
+mod typed;
 
 use std::future::Future;
 
+pub use self::fields::{Cookies, Headers};
+pub use self::multipart::{Multipart, Part};
 pub use self::state::{Extension, State};
+pub use self::typed::{Form, Path, Query};
 use super::problem::Problem;
 use super::request::Request;
 use super::states::States;
@@ -31,5 +56,18 @@ pub trait FromRequest: Sized + 'static {
     /// What is missing, in a sentence.
     fn check(_states: &States) -> Result<(), String> {
         Ok(())
+    }
+}
+
+/// For a handler that answers by itself what cannot be taken.
+impl<T: FromRequest> FromRequest for Result<T, Problem> {
+    const TAKES_BODY: bool = T::TAKES_BODY;
+
+    async fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        Ok(T::from_request(request).await)
+    }
+
+    fn check(states: &States) -> Result<(), String> {
+        T::check(states)
     }
 }

@@ -1,0 +1,387 @@
+//! Where parts begin and end. Sees each byte of the body once and keeps none but those of a part's head: a
+//! delimiter that a piece cuts in two is known by its length alone, for its bytes are known.
+
+use std::ops::Range;
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memrchr};
+
+use super::disposition::{HeadBuilder, PartHead};
+use super::error::{Misdeed, MultipartError};
+use crate::http::h1::FieldLineError;
+
+/// Limits of one body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MultipartLimits {
+    /// Parts. Default 64: more than forms have, and each costs its reader some memory.
+    pub parts_max: usize,
+    /// Bytes of a part's head with its line ends. Default 8 KiB, as much as servers take of a request's.
+    pub head_bytes_max: usize,
+    /// Fields of a part's head. Default 16; three of them mean something.
+    pub fields_max: usize,
+    /// Bytes of a part's data. Default 64 MiB. Data is not held, so this bounds what its reader gets.
+    pub part_bytes_max: u64,
+    /// Bytes before the first delimiter. Default 1 KiB: HTTP has no use for them, mail programs explain
+    /// themselves there.
+    pub preamble_bytes_max: usize,
+    /// Bytes after the last delimiter. Default 1 KiB, as before the first.
+    pub epilogue_bytes_max: usize,
+}
+
+impl MultipartLimits {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        parts_max: 64,
+        head_bytes_max: 8 * 1024,
+        fields_max: 16,
+        part_bytes_max: 64 * 1024 * 1024,
+        preamble_bytes_max: 1024,
+        epilogue_bytes_max: 1024,
+    };
+}
+
+impl Default for MultipartLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What one call found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// All input is taken and nothing came of it yet.
+    NeedsMore,
+    /// A part begins.
+    Part(PartHead),
+    /// Data of the part, at this place in the input.
+    Data(Range<usize>),
+    /// Data of the part that earlier input ended in and that might have been a delimiter: these bytes of
+    /// [`Decoder::delimiter`].
+    Held(Range<usize>),
+    /// The part is complete.
+    PartEnd,
+    /// The body's last part is complete. What follows is passed over, within its limit.
+    End,
+}
+
+/// What one call took from its input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// Bytes taken; what follows goes into the next call.
+    pub consumed: usize,
+    /// What they, and those before, came to.
+    pub event: Event,
+}
+
+/// Spaces and tabs behind a delimiter (transport padding, RFC 2046 §5.1.1): senders must not, readers must.
+const PADDING_BYTES_MAX: usize = 64;
+
+/// One part after another:
+///
+/// ```text
+/// Preamble ─► Behind ─► Padding ─► Head ─► Data ─► PartEnd ─► Behind …
+///                └────► Closing ─► Epilogue
+/// ```
+#[derive(Clone, Debug)]
+enum State {
+    /// Before the first delimiter.
+    Preamble { search: Search, bytes: usize },
+    /// In a part's data.
+    Data { search: Search, bytes: u64 },
+    /// Right behind a delimiter: CRLF, padding or the first hyphen.
+    Behind,
+    /// In the padding; a CR may have been seen.
+    Padding { bytes: usize, cr: bool },
+    /// Behind the first of the last delimiter's two hyphens.
+    Closing,
+    /// In a part's head; the line that is cut is in `line`.
+    Head { bytes: usize },
+    /// After the last delimiter.
+    Epilogue { bytes: usize },
+    /// Beyond repair; every further call says so.
+    Failed(Misdeed),
+}
+
+/// How much of a delimiter the input so far ends in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Search {
+    /// Bytes of the delimiter that match.
+    matched: usize,
+    /// The first of them that are not the input's: the line end before it, which the start of the body and
+    /// the end of a part's head stand for.
+    assumed: usize,
+}
+
+impl Search {
+    /// At the start of a line.
+    const AFTER_LINE: Search = Search { matched: 2, assumed: 2 };
+    const NOTHING: Search = Search { matched: 0, assumed: 0 };
+}
+
+/// Takes a multipart body apart.
+///
+/// ```
+/// use quoit::http::multipart::{Decoder, Event, MultipartLimits};
+///
+/// let body = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nhello\r\n--x--\r\n";
+/// let mut decoder = Decoder::new("x", MultipartLimits::DEFAULT);
+/// let mut rest = &body[..];
+/// let mut text = Vec::new();
+/// while !rest.is_empty() {
+///     let step = decoder.handle_bytes(rest).unwrap();
+///     match step.event {
+///         Event::Part(head) => assert_eq!(head.name, "a"),
+///         Event::Data(range) => text.extend_from_slice(&rest[range]),
+///         Event::Held(range) => text.extend_from_slice(&decoder.delimiter()[range]),
+///         Event::NeedsMore | Event::PartEnd | Event::End => {}
+///     }
+///     rest = &rest[step.consumed..];
+/// }
+/// decoder.finish().unwrap();
+/// assert_eq!(text, b"hello");
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    /// Searches CRLF, two hyphens, the boundary. INVARIANT: no CR but the first byte, so that what a mismatch
+    /// leaves cannot itself begin a delimiter.
+    finder: Finder<'static>,
+    limits: MultipartLimits,
+    state: State,
+    parts: usize,
+    head: HeadBuilder,
+    /// The line of a head that is not complete.
+    line: Vec<u8>,
+    /// Name of the part being read, for errors.
+    name: Option<Box<str>>,
+}
+
+impl Decoder {
+    /// For a body with this boundary, as [`boundary`](super::boundary) finds it.
+    ///
+    /// # Panics
+    /// When the boundary holds a CR.
+    pub fn new(boundary: &str, limits: MultipartLimits) -> Self {
+        assert!(!boundary.contains('\r'), "a boundary is checked before it is used");
+        let delimiter = [b"\r\n--", boundary.as_bytes()].concat();
+        Self {
+            finder: Finder::new(&delimiter).into_owned(),
+            limits,
+            state: State::Preamble { search: Search::AFTER_LINE, bytes: 0 },
+            parts: 0,
+            head: HeadBuilder::default(),
+            line: Vec::new(),
+            name: None,
+        }
+    }
+
+    /// CRLF, two hyphens, the boundary.
+    pub fn delimiter(&self) -> &[u8] {
+        self.finder.needle()
+    }
+
+    /// Takes input until something comes of it. A step may take nothing, but then its event is not
+    /// [`Event::NeedsMore`].
+    ///
+    /// # Errors
+    /// See [`Misdeed`]; after one there is nothing more to read.
+    pub fn handle_bytes(&mut self, input: &[u8]) -> Result<Step, MultipartError> {
+        let mut consumed = 0;
+        loop {
+            let rest = &input[consumed..];
+            let (taken, event) = self.advance(rest).map_err(|misdeed| self.fail(misdeed))?;
+            let event = match event {
+                Some(Event::Data(range)) => Some(Event::Data(range.start + consumed..range.end + consumed)),
+                other => other,
+            };
+            consumed += taken;
+            match event {
+                Some(event) => return Ok(Step { consumed, event }),
+                None if consumed == input.len() => return Ok(Step { consumed, event: Event::NeedsMore }),
+                None => {}
+            }
+        }
+    }
+
+    /// Says whether the body may end here.
+    ///
+    /// # Errors
+    /// [`Misdeed::Truncated`] before its last delimiter, or what was wrong already.
+    pub fn finish(&self) -> Result<(), MultipartError> {
+        match self.state {
+            State::Epilogue { .. } => Ok(()),
+            State::Failed(misdeed) => Err(self.error(misdeed)),
+            _ => Err(self.error(Misdeed::Truncated)),
+        }
+    }
+
+    fn fail(&mut self, misdeed: Misdeed) -> MultipartError {
+        self.state = State::Failed(misdeed);
+        self.error(misdeed)
+    }
+
+    fn error(&self, misdeed: Misdeed) -> MultipartError {
+        let name = self.name.clone().or_else(|| self.head.name().map(Box::from));
+        MultipartError { misdeed, part: self.parts, name }
+    }
+
+    /// One move; takes something, changes the state, or has an event, unless the input is empty.
+    fn advance(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Misdeed> {
+        match self.state {
+            State::Failed(misdeed) => Err(misdeed),
+            State::Data { search, bytes } => self.data(input, search, bytes),
+            _ if input.is_empty() => Ok((0, None)),
+            State::Preamble { search, bytes } => self.preamble(input, search, bytes),
+            State::Behind => self.behind(input[0]),
+            State::Padding { bytes, cr } => self.padding(input[0], bytes, cr),
+            State::Closing if input[0] != b'-' => Err(Misdeed::DelimiterMalformed),
+            State::Closing => {
+                self.state = State::Epilogue { bytes: 0 };
+                Ok((1, Some(Event::End)))
+            }
+            State::Head { bytes } => self.head(input, bytes),
+            State::Epilogue { bytes } => {
+                let bytes = bytes.saturating_add(input.len());
+                self.state = State::Epilogue { bytes };
+                let fits = bytes <= self.limits.epilogue_bytes_max;
+                if fits { Ok((input.len(), None)) } else { Err(Misdeed::EpilogueTooLong) }
+            }
+        }
+    }
+
+    fn preamble(
+        &mut self,
+        input: &[u8],
+        search: Search,
+        bytes: usize,
+    ) -> Result<(usize, Option<Event>), Misdeed> {
+        let found = search_delimiter(&self.finder, search, input);
+        let passed = bytes + found.held.len() + found.data;
+        if passed > self.limits.preamble_bytes_max {
+            return Err(Misdeed::PreambleTooLong);
+        }
+        self.state = match found.search {
+            None => State::Behind,
+            Some(search) => State::Preamble { search, bytes: passed },
+        };
+        Ok((found.consumed, None))
+    }
+
+    fn data(&mut self, input: &[u8], search: Search, bytes: u64) -> Result<(usize, Option<Event>), Misdeed> {
+        if search.matched == self.delimiter().len() {
+            self.state = State::Behind;
+            self.name = None;
+            return Ok((0, Some(Event::PartEnd)));
+        }
+        if input.is_empty() {
+            return Ok((0, None));
+        }
+        let found = search_delimiter(&self.finder, search, input);
+        // Data in front of a delimiter, or of what may become one, is delivered first.
+        let (consumed, event, length, search) = if !found.held.is_empty() {
+            let length = found.held.len();
+            (0, Some(Event::Held(found.held)), length, Search::NOTHING)
+        } else {
+            let event = (found.data > 0).then_some(Event::Data(0..found.data));
+            let complete = Search { matched: self.delimiter().len(), assumed: 0 };
+            (found.consumed, event, found.data, found.search.unwrap_or(complete))
+        };
+        let bytes = bytes + length as u64;
+        if bytes > self.limits.part_bytes_max {
+            return Err(Misdeed::PartTooLarge);
+        }
+        self.state = State::Data { search, bytes };
+        Ok((consumed, event))
+    }
+
+    fn behind(&mut self, byte: u8) -> Result<(usize, Option<Event>), Misdeed> {
+        if byte == b'-' {
+            self.state = State::Closing;
+            return Ok((1, None));
+        }
+        self.state = State::Padding { bytes: 0, cr: false };
+        Ok((0, None))
+    }
+
+    fn padding(&mut self, byte: u8, bytes: usize, cr: bool) -> Result<(usize, Option<Event>), Misdeed> {
+        self.state = match byte {
+            b'\n' if cr => {
+                self.parts += 1;
+                if self.parts > self.limits.parts_max {
+                    return Err(Misdeed::TooManyParts);
+                }
+                State::Head { bytes: 0 }
+            }
+            b'\r' if !cr => State::Padding { bytes, cr: true },
+            b' ' | b'\t' if !cr && bytes < PADDING_BYTES_MAX => State::Padding { bytes: bytes + 1, cr },
+            _ => return Err(Misdeed::DelimiterMalformed),
+        };
+        Ok((1, None))
+    }
+
+    /// Gathers lines. One is judged when it is complete, so no byte is looked at again and again.
+    fn head(&mut self, input: &[u8], bytes: usize) -> Result<(usize, Option<Event>), Misdeed> {
+        let line_end = memchr(b'\n', input);
+        let taken = line_end.map_or(input.len(), |at| at + 1);
+        let bytes = bytes + taken;
+        if bytes > self.limits.head_bytes_max {
+            return Err(Misdeed::HeadTooLong);
+        }
+        self.state = State::Head { bytes };
+        self.line.extend_from_slice(&input[..taken]);
+        if line_end.is_none() {
+            return Ok((taken, None));
+        }
+        match self.line.as_slice() {
+            b"\r\n" => {
+                self.line.clear();
+                let head = std::mem::take(&mut self.head).finish()?;
+                self.name = Some(head.name.as_str().into());
+                self.state = State::Data { search: Search::AFTER_LINE, bytes: 0 };
+                Ok((taken, Some(Event::Part(head))))
+            }
+            b"\n" => Err(Misdeed::Field(FieldLineError::BareLf)),
+            line => {
+                self.head.line(line, self.limits.fields_max)?;
+                self.line.clear();
+                Ok((taken, None))
+            }
+        }
+    }
+}
+
+/// What a search came to.
+struct Found {
+    /// Bytes of the delimiter that earlier input ended in and that turn out to be data. Nothing else counts
+    /// then but for `data`, which may follow.
+    held: Range<usize>,
+    /// Input that is data.
+    data: usize,
+    /// Input that is data, delimiter, or perhaps a delimiter.
+    consumed: usize,
+    /// Where the search goes on; `None` when the delimiter is complete.
+    search: Option<Search>,
+}
+
+fn search_delimiter(finder: &Finder<'_>, search: Search, input: &[u8]) -> Found {
+    let delimiter = finder.needle();
+    let open = &delimiter[search.matched..];
+    let common = open.iter().zip(input).take_while(|(a, b)| a == b).count();
+    let mut held = 0..0;
+    if search.matched > 0 {
+        if common == open.len() {
+            return Found { held, data: 0, consumed: common, search: None };
+        }
+        if common == input.len() {
+            let search = Search { matched: search.matched + common, ..search };
+            return Found { held, data: 0, consumed: common, search: Some(search) };
+        }
+        held = search.assumed..search.matched;
+    }
+    if let Some(at) = finder.find(input) {
+        return Found { held, data: at, consumed: at + delimiter.len(), search: None };
+    }
+    // Only a CR begins a delimiter, so only the last one can begin one that the input cuts.
+    let data = memrchr(b'\r', input).filter(|at| delimiter.starts_with(&input[*at..])).unwrap_or(input.len());
+    let search = Search { matched: input.len() - data, assumed: 0 };
+    Found { held, data, consumed: input.len(), search: Some(search) }
+}
