@@ -55,6 +55,10 @@ pub struct Totals {
     pub timed_out: u64,
     /// Panics.
     pub panics: u64,
+    /// Exchanges that were to be logged; the access log counts them.
+    pub logged: u64,
+    /// Lines of the access log that were not written; known when the writer has ended.
+    pub lines_lost: u64,
 }
 
 impl Counters {
@@ -68,6 +72,8 @@ impl Counters {
             accept_failures: self.accept_failures.count(),
             timed_out: self.timed_out.count(),
             panics: self.panics.count(),
+            logged: 0,
+            lines_lost: 0,
         }
     }
 }
@@ -81,5 +87,7 @@ impl AddAssign for Totals {
         self.accept_failures += other.accept_failures;
         self.timed_out += other.timed_out;
         self.panics += other.panics;
+        self.logged += other.logged;
+        self.lines_lost += other.lines_lost;
     }
 }

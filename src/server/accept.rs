@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::access;
 use super::h1;
 use super::worker::Worker;
+use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::{Listener, Payload, Socket};
 use crate::service::Service;
@@ -26,6 +28,9 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
     Content-Length: 28\r\nRetry-After: 1\r\nConnection: close\r\n\r\nall connections are in use.\n";
+
+/// Bytes of its body.
+const OVER_CAPACITY_BYTES: u64 = 28;
 
 /// Counts a connection as open for as long as it lives.
 struct Open<S>(Rc<Worker<S>>);
@@ -73,8 +78,8 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
         worker.counters.over_capacity.bump();
         worker.ring.spawn(
             async move {
-                let _guard = guard;
-                refuse(socket).await;
+                let guard = guard;
+                refuse(&guard.0, socket).await;
             },
             on_panic,
         );
@@ -93,10 +98,12 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
 
 /// Answers 503, and reads what the client says until it has heard that: closing before would reset the answer
 /// away.
-async fn refuse(socket: Socket) {
+async fn refuse<S>(worker: &Worker<S>, socket: Socket) {
     socket.set_deadline(Some(REFUSAL_TIMEOUT));
     if matches!(socket.recv().await, Ok(Some(_))) {
         socket.start_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
+        let peer = || access::peer_of(&socket);
+        access::refused(worker, peer, Status::SERVICE_UNAVAILABLE, OVER_CAPACITY_BYTES);
         if socket.flush().await.is_ok() {
             socket.shutdown_write();
             while let Ok(Some(_)) = socket.recv().await {}

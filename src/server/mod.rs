@@ -11,6 +11,7 @@
 //! What crosses cores is in `shared`, and nowhere else.
 
 mod accept;
+mod access;
 mod h1;
 pub mod harness;
 mod limits;

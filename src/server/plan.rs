@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::limits::Limits;
+use crate::observe::access::CoreLog;
 use crate::ring::RingConfig;
 
 /// The plan of one worker.
@@ -19,4 +20,6 @@ pub struct Plan {
     pub limits: Limits,
     /// Sizes of its ring.
     pub ring: RingConfig,
+    /// Its end of the access log, if there is one.
+    pub access: Option<CoreLog>,
 }

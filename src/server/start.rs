@@ -11,6 +11,7 @@ use std::time::Duration;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 
 use super::accept;
+use super::access;
 use super::plan::Plan;
 use super::shared::{Phase, Shared};
 use super::worker::{Drain, Worker};
@@ -135,6 +136,7 @@ async fn run<S: Service>(
         service,
         limits: Rc::new(plan.limits),
         counters: Counters::default(),
+        access: plan.access,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         open: Cell::new(0),
         connections_max,
@@ -145,9 +147,17 @@ async fn run<S: Service>(
         ring.spawn(accept::run(worker.clone(), listener), |_| ());
     }
     ring.spawn(follow_phase(worker.clone(), shared, plan.index), |_| ());
+    if worker.access.is_some() {
+        ring.spawn(access::flush(worker.clone()), |_| ());
+    }
     let _ = started.send(Ok(()));
     ring.drive().await;
-    worker.counters.totals()
+    let mut totals = worker.counters.totals();
+    if let Some(log) = &worker.access {
+        log.finish();
+        totals.logged = log.recorded();
+    }
+    totals
 }
 
 /// Follows the supervisor: serve, then drain, then stop.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::limits::Limits;
 use crate::http::date::DateLine;
 use crate::observe::Counters;
+use crate::observe::access::CoreLog;
 use crate::ring::Ring;
 
 /// The state of one worker, shared by its connections.
@@ -15,6 +16,8 @@ pub(super) struct Worker<S> {
     pub(super) service: S,
     pub(super) limits: Rc<Limits>,
     pub(super) counters: Counters,
+    /// The access log, if there is one.
+    pub(super) access: Option<CoreLog>,
     pub(super) date: RefCell<DateLine>,
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) open: Cell<usize>,

@@ -9,11 +9,12 @@ use std::sync::mpsc;
 use std::thread;
 
 use glommio::ExecutorJoinHandle;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
 use crate::net::{Address, BindError, Bound, SocketFile};
+use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
 use crate::ring::{self, RingConfig, sys};
 use crate::server::{self, CoreContext, Limits, Phase, Plan, Shared, StartError};
@@ -43,6 +44,7 @@ pub struct Server {
     cpus: Option<Vec<usize>>,
     limits: Limits,
     ring: RingConfig,
+    access: Option<(Destination, Option<Format>)>,
     quiet: bool,
 }
 
@@ -62,6 +64,8 @@ pub enum RunError {
         /// What this many workers need to serve anybody.
         needed: u64,
     },
+    /// The access log could not be opened.
+    AccessLog(OpenError),
     /// Signals could not be listened to, or descriptors ran out before the start.
     System(std::io::Error),
     /// A worker ended by itself.
@@ -74,6 +78,7 @@ impl fmt::Display for RunError {
             Self::Bind(error) => error.fmt(f),
             Self::Cores(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
+            Self::AccessLog(error) => error.fmt(f),
             Self::Descriptors { limit, needed } => write!(
                 f,
                 "the limit on file descriptors is {limit} and this many workers need {needed} before the \
@@ -129,14 +134,21 @@ impl Server {
         self
     }
 
+    /// Writes a line for each exchange to `destination`. Without a `format`: coloured lines for a terminal,
+    /// JSON for everything else. SIGUSR1, or a rename, has the file opened anew. Default: no log.
+    pub fn access_log(mut self, destination: Destination, format: Option<Format>) -> Self {
+        self.access = Some((destination, format));
+        self
+    }
+
     /// Prints nothing at start and stop.
     pub fn quiet(mut self, quiet: bool) -> Self {
         self.quiet = quiet;
         self
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. `make` builds each
-    /// core's service on that core.
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. SIGUSR1 opens the access
+    /// log anew. `make` builds each core's service on that core.
     ///
     /// # Errors
     /// The cause and its remedy, before anything was served; or that a worker was lost.
@@ -163,14 +175,15 @@ impl Server {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
         let cpus = self.check()?;
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::System)?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(RunError::System)?;
         let running = self.start_on(cpus, make)?;
 
         let (events, inbox) = mpsc::channel();
         let signal_events = events.clone();
         thread::spawn(move || {
-            for _ in signals.forever() {
-                if signal_events.send(Event::Signal).is_err() {
+            for signal in signals.forever() {
+                let event = if signal == SIGUSR1 { Event::Rotate } else { Event::Signal };
+                if signal_events.send(event).is_err() {
                     return;
                 }
             }
@@ -230,6 +243,8 @@ impl Server {
             addresses.iter().map(|address| Bound::new(address, cpus.len())).collect();
         let mut bound = bound.map_err(RunError::Bind)?;
         let shared = Arc::new(Shared::new(cpus.len()).map_err(RunError::System)?);
+        let (log, access) = start_log(self.access, cpus.len())?;
+        let mut access = access.into_iter();
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, &cpu) in cpus.iter().enumerate() {
             let listeners =
@@ -241,6 +256,7 @@ impl Server {
                 listeners,
                 limits: self.limits.clone(),
                 ring: self.ring.clone(),
+                access: access.next(),
             };
             let make = make.clone();
             let make = move |core: &CoreContext| make(core).map_err(|error| error.to_string());
@@ -254,7 +270,7 @@ impl Server {
             }
         }
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
-        Ok(Running { addresses, cpus, shared, workers, quiet: self.quiet, _files: files })
+        Ok(Running { addresses, cpus, shared, workers, log, quiet: self.quiet, _files: files })
     }
 }
 
@@ -264,6 +280,7 @@ pub struct Running {
     cpus: Vec<usize>,
     shared: Arc<Shared>,
     workers: Vec<ExecutorJoinHandle<Totals>>,
+    log: Option<LogWriter>,
     quiet: bool,
     /// Go with us, so that the next start finds a clean place.
     _files: Vec<Option<SocketFile>>,
@@ -271,6 +288,7 @@ pub struct Running {
 
 enum Event {
     Signal,
+    Rotate,
     WorkerEnded(Result<Totals, String>),
 }
 
@@ -278,6 +296,13 @@ impl Running {
     /// Where it listens, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Opens the access log by its name again: somebody has renamed it.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
     }
 
     /// Finishes what is open, within the drain's time, and returns what was counted.
@@ -290,15 +315,16 @@ impl Running {
         for worker in self.workers {
             totals += worker.join().map_err(|error| RunError::WorkerLost(error.to_string()))?;
         }
+        finish_log(self.log, &mut totals);
         Ok(totals)
     }
 
-    fn wait(self, events: &mpsc::Sender<Event>, inbox: &mpsc::Receiver<Event>) -> Result<(), RunError> {
+    fn wait(mut self, events: &mpsc::Sender<Event>, inbox: &mpsc::Receiver<Event>) -> Result<(), RunError> {
         if !self.quiet {
             announce(&self.addresses, &self.cpus);
         }
         let count = self.workers.len();
-        for worker in self.workers {
+        for worker in std::mem::take(&mut self.workers) {
             let events = events.clone();
             thread::spawn(move || {
                 let ended = worker.join().map_err(|error| error.to_string());
@@ -317,6 +343,7 @@ impl Running {
                     self.shared.set_phase(Phase::Drain);
                 }
                 Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
+                Ok(Event::Rotate) => self.reopen_log(),
                 Ok(Event::WorkerEnded(Ok(worker))) => {
                     totals += worker;
                     ended += 1;
@@ -329,6 +356,10 @@ impl Running {
                 }
                 Err(mpsc::RecvError) => break,
             }
+        }
+        finish_log(self.log, &mut totals);
+        if totals.lines_lost > 0 {
+            log::line(format_args!("{} lines of the access log were lost", totals.lines_lost));
         }
         if !self.quiet {
             log::line(format_args!(
@@ -343,6 +374,24 @@ impl Running {
             ));
         }
         lost.map_or(Ok(()), |text| Err(RunError::WorkerLost(text)))
+    }
+}
+
+/// Opens the log and starts its writer: the hold on it, and each worker's end.
+fn start_log(
+    access: Option<(Destination, Option<Format>)>,
+    workers: usize,
+) -> Result<(Option<LogWriter>, Vec<CoreLog>), RunError> {
+    let Some((destination, format)) = access else { return Ok((None, Vec::new())) };
+    let log = AccessLog::open(&destination, format).map_err(RunError::AccessLog)?;
+    let (writer, logs) = log.start(workers).map_err(RunError::System)?;
+    Ok((Some(writer), logs))
+}
+
+/// Waits for the last lines, once every worker has ended, and counts those that were lost.
+fn finish_log(log: Option<LogWriter>, totals: &mut Totals) {
+    if let Some(log) = log {
+        totals.lines_lost = totals.logged.saturating_sub(log.finish());
     }
 }
 

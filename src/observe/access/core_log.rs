@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::format::Format;
@@ -23,6 +23,9 @@ pub(super) const KEPT_BYTES_MAX: usize = 2 * BATCH_BYTES;
 /// Buffers of one core, the one being filled included. More would only delay the moment from which a writer
 /// that is stuck costs lines.
 pub(super) const BUFFERS: usize = 4;
+
+/// Time for the writer to give back a buffer at the very end.
+const FINISH_WITHIN: Duration = Duration::from_secs(1);
 
 /// An empty buffer.
 pub(super) fn buffer() -> Vec<u8> {
@@ -125,6 +128,18 @@ impl CoreLog {
         }
     }
 
+    /// Hands over the last lines, and waits a second for the writer where it must: for a core that serves
+    /// nobody any more.
+    pub fn finish(&self) {
+        let mut lines = self.lines.borrow_mut();
+        if lines.bytes.is_empty() || self.hand_over(&mut lines) {
+            return;
+        }
+        if let Ok(spare) = self.spares.recv_timeout(FINISH_WITHIN) {
+            self.exchange(&mut lines, spare);
+        }
+    }
+
     /// Exchanges that were to be logged so far, lost ones included.
     pub fn recorded(&self) -> u64 {
         self.lines.borrow().recorded
@@ -132,7 +147,10 @@ impl CoreLog {
 
     /// Exchanges the buffer for an empty one; false when there is none.
     fn hand_over(&self, lines: &mut Lines) -> bool {
-        let Ok(spare) = self.spares.try_recv() else { return false };
+        self.spares.try_recv().is_ok_and(|spare| self.exchange(lines, spare))
+    }
+
+    fn exchange(&self, lines: &mut Lines, spare: Vec<u8>) -> bool {
         let batch = Batch {
             core: self.core,
             bytes: std::mem::replace(&mut lines.bytes, spare),

@@ -80,6 +80,16 @@ fn push_text_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// As [`push_text`], outside of quotes: a space would begin the next word.
+pub(super) fn push_word(out: &mut Vec<u8>, bytes: &[u8]) {
+    for (place, word) in bytes.split(|&byte| byte == b' ').enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b"\\x20");
+        }
+        push_text(out, word);
+    }
+}
+
 fn hex(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]

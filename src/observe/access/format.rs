@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::clock::Stamp;
-use super::escape::{push_json, push_text};
+use super::escape::{push_json, push_text, push_word};
 use super::record::{Peer, Record};
 use crate::http::head::{RequestHead, Version};
 
@@ -95,7 +95,8 @@ fn push_object(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
     push_number(out, record.body_bytes);
     out.extend_from_slice(b",\"duration_us\":");
     push_number(out, micros(record));
-    let fields: [(&[u8], _); 3] = [
+    let fields: [(&[u8], _); 4] = [
+        (b",\"user\":\"", record.user),
         (b",\"referer\":\"", field(record, "referer")),
         (b",\"user_agent\":\"", field(record, "user-agent")),
         (b",\"request_id\":\"", record.request_id),
@@ -121,7 +122,12 @@ fn push_member(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 fn push_common(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
     push_peer(out, record.peer);
-    out.extend_from_slice(b" - - [");
+    out.extend_from_slice(b" - ");
+    match record.user {
+        Some(user) => push_word(out, user),
+        None => out.push(b'-'),
+    }
+    out.extend_from_slice(b" [");
     out.extend_from_slice(stamp.common());
     out.extend_from_slice(b"] \"");
     match record.head {
@@ -259,6 +265,7 @@ mod tests {
             status: 200,
             body_bytes: 13,
             duration: Duration::from_nanos(42_999),
+            user: None,
             request_id: None,
             end: End::Complete,
         }
@@ -320,6 +327,9 @@ mod tests {
             line(Format::Combined, &none),
             "- - - [06/Nov/1994:08:49:37 +0000] \"-\" 499 - \"-\" \"-\"\n"
         );
+        let user = Record { user: Some(b"a b\x20\"\n"), ..none };
+        assert!(line(Format::Common, &user).starts_with("- - a\\x20b\\x20\\x22\\x0a ["));
+        assert!(line(Format::Json, &user).contains(r#""user":"a b \"\u000a""#));
         let ip = Record { peer: Peer::Inet("[2001:db8::1]:9".parse().unwrap()), ..none };
         assert!(line(Format::Common, &ip).starts_with("2001:db8::1 - - ["));
     }

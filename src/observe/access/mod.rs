@@ -25,9 +25,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 pub use self::core_log::CoreLog;
 use self::core_log::{BUFFERS, Message};
@@ -40,6 +40,9 @@ use self::writer::{Flags, Writer};
 /// Time for the last lines to be written. A disk needs a fraction of it; a FIFO that nobody reads would take
 /// for ever.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
+
+/// Between looks whether they are; this happens once.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
 
 /// Wake-ups that may wait in the channel beside every buffer there is.
 const WAKES_MAX: usize = 8;
@@ -87,12 +90,9 @@ impl AccessLog {
         }
         let flags = Arc::new(Flags::default());
         let writer = Writer::new(self.output, self.format, flags.clone());
-        let (ending, ended) = mpsc::sync_channel(0);
-        thread::Builder::new().name("quoit-log".to_owned()).spawn(move || {
-            writer.run(&messages, &returns);
-            drop(ending);
-        })?;
-        Ok((LogWriter { flags, out, ended }, logs))
+        let thread = thread::Builder::new().name("quoit-log".to_owned());
+        let thread = thread.spawn(move || writer.run(&messages, &returns))?;
+        Ok((LogWriter { flags, out, thread }, logs))
     }
 }
 
@@ -100,8 +100,7 @@ impl AccessLog {
 pub struct LogWriter {
     flags: Arc<Flags>,
     out: SyncSender<Message>,
-    /// Ends when the thread does.
-    ended: Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 impl fmt::Debug for LogWriter {
@@ -122,7 +121,10 @@ impl LogWriter {
     pub fn finish(self) -> u64 {
         self.flags.finish.store(true, Ordering::Release);
         self.wake();
-        let _ = self.ended.recv_timeout(FINISH_WITHIN);
+        let began = Instant::now();
+        while !self.thread.is_finished() && began.elapsed() < FINISH_WITHIN {
+            thread::sleep(LOOK_AFTER);
+        }
         self.flags.written.load(Ordering::Relaxed)
     }
 

@@ -61,6 +61,8 @@ pub struct Record<'a> {
     pub body_bytes: u64,
     /// From the turn in which the head was complete to the response handed over.
     pub duration: Duration,
+    /// Who the peer was found to be.
+    pub user: Option<&'a [u8]>,
     /// The id that a filter gave the request.
     pub request_id: Option<&'a [u8]>,
     /// How it ended.

@@ -28,6 +28,7 @@ fn log(core: &CoreLog, status: u16) {
         status,
         body_bytes: 1,
         duration: Duration::ZERO,
+        user: None,
         request_id: None,
         end: End::Complete,
     };

@@ -22,12 +22,14 @@ use std::task::{Context as TaskContext, Poll};
 
 use self::respond::{Begun, BrokenOff};
 use self::wire::Wire;
+use super::access::{self, Entry};
 use super::worker::Worker;
 use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
 use crate::http::status::Status;
+use crate::observe::access::End as Ended;
 use crate::observe::log;
 use crate::ring::Socket;
-use crate::service::{Body, Context, Request, RequestBody, Response, Service};
+use crate::service::{Body, Context, Downstream, Request, RequestBody, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -96,37 +98,51 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
                 let detail = &"the request head did not arrive in time";
-                return refuse(worker, wire, RequestContext::UNKNOWN, Status::REQUEST_TIMEOUT, detail);
+                return refuse(worker, wire, None, Status::REQUEST_TIMEOUT, detail);
             }
             Err(NoRequest::Refused(error)) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, RequestContext::UNKNOWN, error.status(), &error);
+                return refuse(worker, wire, None, error.status(), &error);
             }
         };
         worker.counters.requests.bump();
         let asked = RequestContext::from(context.head());
         let keep_alive = context.head().keep_alive();
         context.set_downstream(wire.clone());
+        let entry = Entry::begin(worker, &context);
         let body = match wire.begin_body(context.head()) {
             Ok(body) => body,
             Err(error) => {
                 worker.counters.refused.bump();
-                return refuse(worker, wire, asked, error.status(), &error);
+                return refuse(worker, wire, Some((asked, entry)), error.status(), &error);
             }
         };
         let Some(response) = answer(worker, wire, Request::new(context, body)).await else {
+            if let Some(entry) = entry {
+                entry.end(worker, None, 0, Ended::ClientGone);
+            }
             return End::Abort;
         };
+        let status = response.status();
         if matches!(response.body(), Body::Stream(_)) {
             // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let Begun { connection, rest } = respond::begin(worker, wire, asked, response, wanted);
-        if let Some(rest) = rest
-            && let Err(broken) = Box::pin(rest.send(worker, wire)).await
-        {
+        let Begun { connection, rest, body_bytes } = respond::begin(worker, wire, asked, response, wanted);
+        let sent = match rest {
+            Some(rest) => Box::pin(rest.send(worker, wire)).await,
+            None => Ok(body_bytes),
+        };
+        if let Some(entry) = entry {
+            let (body_bytes, end) = match &sent {
+                Ok(body_bytes) => (*body_bytes, Ended::Complete),
+                Err(broken) => (broken.body_bytes, broken.end()),
+            };
+            entry.end(worker, Some(status), body_bytes, end);
+        }
+        if let Err(broken) = sent {
             return Box::pin(break_off(worker, wire, broken)).await;
         }
         if connection == Connection::Close {
@@ -227,16 +243,23 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOf
     End::Close
 }
 
-/// Answers what cannot be served, after which the rest of the input cannot be read.
+/// Answers what cannot be served, after which the rest of the input cannot be read. Without a `request` its
+/// head is not known.
 fn refuse<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
-    request: RequestContext,
+    request: Option<(RequestContext, Option<Entry>)>,
     status: Status,
     detail: &dyn Display,
 ) -> End {
     let response = Response::error(status, &detail.to_string());
-    respond::begin(worker, wire, request, response, Connection::Close);
+    let asked = request.as_ref().map_or(RequestContext::UNKNOWN, |(asked, _)| *asked);
+    let Begun { body_bytes, .. } = respond::begin(worker, wire, asked, response, Connection::Close);
+    match request {
+        Some((_, Some(entry))) => entry.end(worker, Some(status), body_bytes, Ended::Refused),
+        Some((_, None)) => {}
+        None => access::refused(worker, || Downstream::peer(wire), status, body_bytes),
+    }
     End::Linger
 }
 

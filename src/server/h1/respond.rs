@@ -18,10 +18,11 @@ use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
     write_head, write_last_chunk,
 };
+use crate::observe::access::End;
 use crate::observe::log;
 use crate::ring::{File, InCache, Payload, ReadNow};
 use crate::server::worker::Worker;
-use crate::service::{Body, Response, Service, StreamBody};
+use crate::service::{Body, BodyError, Response, Service, StreamBody};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -43,6 +44,8 @@ pub(super) struct Begun {
     pub(super) connection: Connection,
     /// What has not left with the head.
     pub(super) rest: Option<Rest>,
+    /// Bytes of the body that left with the head.
+    pub(super) body_bytes: u64,
 }
 
 /// The body of a response, still to be sent.
@@ -56,6 +59,24 @@ pub(super) struct BrokenOff {
     pub(super) error: io::Error,
     /// The end of the connection is the end of the body: closed in order, a part would look like the whole.
     pub(super) is_until_close: bool,
+    /// Bytes of the body that went out before.
+    pub(super) body_bytes: u64,
+}
+
+impl BrokenOff {
+    /// Whose doing it was.
+    pub(super) fn end(&self) -> End {
+        use io::ErrorKind as Kind;
+        let of_request = self.error.get_ref().and_then(|error| error.downcast_ref::<BodyError>());
+        match (self.error.kind(), of_request) {
+            (_, Some(BodyError::TimedOut)) | (Kind::TimedOut, _) => End::TooSlow,
+            (_, Some(BodyError::Disconnected)) => End::ClientGone,
+            (Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted | Kind::NotConnected, _) => {
+                End::ClientGone
+            }
+            _ => End::BodyFailed,
+        }
+    }
 }
 
 /// Writes a response's head behind the output, and its body if that is small.
@@ -96,23 +117,35 @@ pub(super) fn begin<S: Service>(
         Body::Bytes(bytes) => bytes.len() <= COPIED_BYTES_MAX,
         Body::File(..) | Body::Stream(_) => false,
     };
+    let body_bytes = match &body {
+        Body::Bytes(bytes) if has_left && written.body != BodyCoding::None => bytes.len() as u64,
+        _ => 0,
+    };
     let rest = (!has_left).then_some(Rest { body, coding: written.body });
-    Begun { connection: written.connection, rest }
+    Begun { connection: written.connection, rest, body_bytes }
 }
 
 impl Rest {
     /// Sends the body. When this returns, it has left or lies in the output; nothing of it is held elsewhere.
-    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<(), BrokenOff> {
+    /// Its bytes, without the framing of chunks.
+    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<u64, BrokenOff> {
+        let mut body_bytes = 0;
         let sent = match self.body {
             Body::Empty => Ok(()),
             Body::Bytes(bytes) => wire.ready().await.map(|()| {
+                body_bytes = bytes.len() as u64;
                 wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
             }),
-            Body::File(file, range) => write_file(worker, wire, &file, range).await,
-            Body::Stream(stream) => write_stream(worker, wire, stream, self.coding).await,
+            Body::File(file, mut range) => {
+                let start = range.start;
+                let sent = write_file(worker, wire, &file, &mut range).await;
+                body_bytes = range.start - start;
+                sent
+            }
+            Body::Stream(stream) => write_stream(worker, wire, stream, self.coding, &mut body_bytes).await,
         };
         let is_until_close = self.coding == BodyCoding::UntilClose;
-        sent.map_err(|error| BrokenOff { error, is_until_close })
+        sent.map(|()| body_bytes).map_err(|error| BrokenOff { error, is_until_close, body_bytes })
     }
 }
 
@@ -122,14 +155,14 @@ async fn write_file<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
     file: &File,
-    mut range: Range<u64>,
+    range: &mut Range<u64>,
 ) -> io::Result<()> {
     wire.push_output().await?;
     wire.ready().await?;
     let mut direct = Direct::begin(wire, worker.ring.now())?;
     while !range.is_empty() {
-        let step = match direct.send(wire, file, &range, worker.ring.now())? {
-            Step::Unsupported => send_copied(worker, wire, file, &range)?,
+        let step = match direct.send(wire, file, range, worker.ring.now())? {
+            Step::Unsupported => send_copied(worker, wire, file, range)?,
             step => step,
         };
         match step {
@@ -264,6 +297,7 @@ async fn write_stream<S: Service>(
     wire: &Wire,
     mut stream: Box<dyn StreamBody>,
     coding: BodyCoding,
+    body_bytes: &mut u64,
 ) -> io::Result<()> {
     let mut owed = match coding {
         BodyCoding::Known(length) => Some(length),
@@ -294,7 +328,9 @@ async fn write_stream<S: Service>(
                     // More than announced would be read as the next response.
                     *owed = owed.checked_sub(piece.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
                 }
+                let len = piece.len() as u64;
                 write_piece(wire, piece, coding).await?;
+                *body_bytes += len;
             }
             Some(Err(error)) => return Err(io::Error::other(error)),
         }

@@ -14,6 +14,7 @@ use super::no_body;
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder, RequestError, push_field};
 use crate::http::head::{Framing, RequestHead};
 use crate::ring::{Payload, RecvBuf, Socket};
+use crate::server::access;
 use crate::server::limits::Limits;
 use crate::service::{BodyError, Downstream, Peer, RequestBody};
 
@@ -462,6 +463,6 @@ impl Downstream for Wire {
     }
 
     fn peer(&self) -> Peer {
-        **self.peer.get_or_init(|| Box::new(self.socket.peer_addr().map_or(Peer::Unix, Peer::Inet)))
+        **self.peer.get_or_init(|| Box::new(access::peer_of(&self.socket)))
     }
 }

@@ -1,0 +1,96 @@
+//! What the access log is told of each exchange. Without a log nothing is noted, and nothing is asked.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::worker::Worker;
+use crate::http::status::Status;
+use crate::observe::access::{self, CLIENT_GONE, End, Record};
+use crate::ring::Socket;
+use crate::service::{Context, Peer, RequestId, User};
+
+/// Lines are handed to the writer at least this often. A person who watches the log does not notice, and five
+/// wake-ups per second are nothing on a core that serves; one that does not has no lines.
+const FLUSH_EVERY: Duration = Duration::from_millis(200);
+
+/// Hands over lines that are a moment old, for as long as the worker lives.
+pub(super) async fn flush<S>(worker: Rc<Worker<S>>) {
+    let Some(log) = &worker.access else { return };
+    loop {
+        poll_fn(|cx| log.poll_lines(cx)).await;
+        worker.ring.sleep(FLUSH_EVERY).await;
+        log.flush();
+    }
+}
+
+/// An exchange that is to be logged when it is over.
+pub(super) struct Entry {
+    context: Context,
+    /// The turn in which the head was complete.
+    since: Instant,
+}
+
+impl Entry {
+    /// Notes a request whose head is complete; `None` without a log.
+    #[inline]
+    pub(super) fn begin<S>(worker: &Worker<S>, context: &Context) -> Option<Self> {
+        worker.access.as_ref()?;
+        // Asked for now, for a connection that was reset knows its peer no more.
+        context.peer();
+        Some(Self { context: context.clone(), since: worker.ring.now() })
+    }
+
+    /// Logs the exchange. Without a `status` the client was gone before there was one.
+    pub(super) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: End) {
+        let Some(log) = &worker.access else { return };
+        let now = Instant::now();
+        let (id, user) = (self.context.get::<RequestId>(), self.context.get::<User>());
+        let record = Record {
+            peer: known(self.context.peer()),
+            head: Some(self.context.head()),
+            status: status.map_or(CLIENT_GONE, Status::code),
+            body_bytes,
+            duration: now.saturating_duration_since(self.since),
+            user: user.as_ref().map(|user| user.0.as_bytes()),
+            request_id: id.as_ref().map(|id| id.0.as_bytes()),
+            end,
+        };
+        log.record(&record, now);
+    }
+}
+
+/// Logs a request that was refused before its head was whole.
+#[cold]
+pub(super) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status: Status, body_bytes: u64) {
+    let Some(log) = &worker.access else { return };
+    let record = Record {
+        peer: known(peer()),
+        head: None,
+        status: status.code(),
+        body_bytes,
+        duration: Duration::ZERO,
+        user: None,
+        request_id: None,
+        end: End::Refused,
+    };
+    log.record(&record, Instant::now());
+}
+
+/// Who is at the other end. A system call or two.
+pub(super) fn peer_of(socket: &Socket) -> Peer {
+    match socket.peer_addr() {
+        Some(addr) => Peer::Inet(addr),
+        // This end still has its address when the other has reset the connection.
+        None if socket.local_addr().is_some() => Peer::Unknown,
+        None => Peer::Unix,
+    }
+}
+
+fn known(peer: Peer) -> access::Peer {
+    match peer {
+        Peer::Inet(addr) => access::Peer::Inet(addr),
+        Peer::Unix => access::Peer::Unix,
+        Peer::Unknown => access::Peer::Unknown,
+    }
+}
