@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::worker::Worker;
+use crate::filter::RequestId;
 use crate::http::status::Status;
 use crate::observe::access::{self, CLIENT_GONE, End, Record};
 use crate::ring::Socket;
-use crate::service::{Context, Peer, RequestId, User};
+use crate::service::{Context, Peer};
 
 /// Lines are handed to the writer at least this often. A person who watches the log does not notice, and five
 /// wake-ups per second are nothing on a core that serves; one that does not has no lines.
@@ -45,15 +46,15 @@ impl Entry {
     pub(super) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: End) {
         let Some(log) = &worker.access else { return };
         let now = Instant::now();
-        let (id, user) = (self.context.get::<RequestId>(), self.context.get::<User>());
+        let id = self.context.get::<RequestId>();
         let record = Record {
             peer: known(self.context.peer()),
             head: Some(self.context.head()),
             status: status.map_or(CLIENT_GONE, Status::code),
             body_bytes,
             duration: now.saturating_duration_since(self.since),
-            user: user.as_ref().map(|user| user.0.as_bytes()),
-            request_id: id.as_ref().map(|id| id.0.as_bytes()),
+            user: None,
+            request_id: id.as_ref().map(|id| id.as_str().as_bytes()),
             end,
         };
         log.record(&record, now);
