@@ -13,6 +13,10 @@ mod contents;
 mod matrix;
 #[path = "files/names.rs"]
 mod names;
+#[path = "files/options.rs"]
+mod options;
+#[path = "files/prepared.rs"]
+mod prepared;
 #[path = "files/siblings.rs"]
 mod siblings;
 #[path = "files/site.rs"]

@@ -33,9 +33,10 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
                 log::line(format_args!("{}", explain(&dir, &error)));
                 return ExitCode::FAILURE;
             }
+            // One for all workers: their clones share what is compressed.
+            let options = FilesOptions::default();
             server.try_run(move |core| {
-                Files::new(core.ring.clone(), &dir, FilesOptions::default())
-                    .map_err(|error| explain(&dir, &error))
+                Files::new(core.ring.clone(), &dir, options.clone()).map_err(|error| explain(&dir, &error))
             })
         }
     };

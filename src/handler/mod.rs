@@ -3,5 +3,5 @@
 mod files;
 mod welcome;
 
-pub use self::files::{Files, FilesOptions};
+pub use self::files::{Assets, CacheRule, Files, FilesOptions, Glob, NoCacheRule};
 pub use self::welcome::welcome;

@@ -1,6 +1,8 @@
 //! The Accept-Encoding field (RFC 9110 §12.5.3): which content coding an answer should have, of those that
 //! are at hand. Knows nothing of how anything is compressed, and of codings only the ones we ever send.
 
+use super::accept::{self, WEIGHT_MAX};
+
 /// The content codings we send (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Coding {
@@ -55,8 +57,6 @@ impl Coding {
 
 /// A weight in thousandths (§12.4.2): 0 is "not acceptable".
 type Weight = u16;
-
-const WEIGHT_MAX: Weight = 1000;
 
 /// What a client says of the codings it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,22 +136,10 @@ fn parse_element(element: &[u8]) -> Option<(&[u8], Weight)> {
     (!token.is_empty() && token.iter().all(|byte| is_token(*byte))).then_some((token, weight))
 }
 
-/// `q=` and a number from 0 to 1 with at most three decimals (§12.4.2).
+/// `q=` and its number.
 fn parse_weight(parameter: &[u8]) -> Option<Weight> {
-    let number = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="))?;
-    let (whole, decimals) = match number {
-        [whole @ (b'0' | b'1')] | [whole @ (b'0' | b'1'), b'.'] => (whole, &b""[..]),
-        [whole @ (b'0' | b'1'), b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
-        _ => return None,
-    };
-    let mut weight = Weight::from(whole - b'0') * WEIGHT_MAX;
-    for (digit, unit) in decimals.iter().zip([100, 10, 1]) {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        weight += Weight::from(digit - b'0') * unit;
-    }
-    (weight <= WEIGHT_MAX).then_some(weight)
+    let [b'q' | b'Q', b'=', number @ ..] = parameter else { return None };
+    accept::parse_weight(number)
 }
 
 /// `tchar` (RFC 9110 §5.6.2).

@@ -182,6 +182,18 @@ impl FileTag {
         Self { bytes, len: len as u8 + 1 }
     }
 
+    /// A tag made of 128 bits that stand for the content, such as a hash of it.
+    pub fn of_content(bits: u128) -> Self {
+        let mut bytes = [b'"'; Self::BYTES_MAX];
+        let mut len = 1;
+        len += write_hex((bits >> 64) as u64, &mut bytes[len..]);
+        bytes[len] = b'-';
+        len += 1;
+        len += write_hex(bits as u64, &mut bytes[len..]);
+        bytes[len] = b'"';
+        Self { bytes, len: len as u8 + 1 }
+    }
+
     /// The same with a suffix: `"17b0a3f5c2d4e680-1f4-br"`. Two codings of one content are two
     /// representations and must not share a tag (RFC 9110 §8.8.3.3).
     ///

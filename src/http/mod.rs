@@ -1,6 +1,7 @@
 //! HTTP without I/O: bytes in, events and bytes out. Nothing in here opens a socket, reads a clock
 //! or knows who calls it.
 
+pub mod accept;
 pub mod accept_encoding;
 pub mod byteranges;
 pub mod conditional;

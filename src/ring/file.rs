@@ -51,6 +51,8 @@ pub struct Metadata {
     pub changed_ns: i128,
     /// Inode number.
     pub inode: u64,
+    /// The device it is a number of.
+    pub device: u64,
     /// Whether it is a regular file.
     pub is_file: bool,
     /// Whether it is a directory.
@@ -146,6 +148,7 @@ impl File {
             modified_ns: raw.stx_mtime.tv_nsec,
             changed_ns: raw.stx_ctime.tv_sec as i128 * 1_000_000_000 + raw.stx_ctime.tv_nsec as i128,
             inode: raw.stx_ino,
+            device: u64::from(raw.stx_dev_major) << 32 | u64::from(raw.stx_dev_minor),
             is_file: kind == libc::S_IFREG,
             is_dir: kind == libc::S_IFDIR,
         })

@@ -18,6 +18,7 @@
 //! completion. *Bounds:* a connection holds a bounded number of receive buffers and one send, whatever
 //! its peer does. It knows nothing of HTTP.
 
+mod background;
 mod blocking;
 mod buffers;
 mod core;
@@ -38,6 +39,7 @@ mod task;
 mod timer;
 mod turn;
 
+pub use self::background::yield_to_workers;
 pub use self::core::{Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
 pub use self::file::{File, InCache, Metadata, ReadNow, Root};

@@ -61,9 +61,15 @@ where
 /// Serves a directory on one worker, with default options.
 #[track_caller]
 pub(crate) fn serve_files(limits: Limits, dir: &Path) -> Hosted {
+    serve_files_with(1, limits, dir, FilesOptions::default())
+}
+
+/// Serves a directory, with these options.
+#[track_caller]
+pub(crate) fn serve_files_with(workers: usize, limits: Limits, dir: &Path, options: FilesOptions) -> Hosted {
     let dir = dir.to_owned();
-    serve_with(1, limits, move |core: &CoreContext| {
-        Files::new(core.ring.clone(), &dir, FilesOptions::default()).expect("the directory opens")
+    serve_with(workers, limits, move |core: &CoreContext| {
+        Files::new(core.ring.clone(), &dir, options.clone()).expect("the directory opens")
     })
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use quoit::handler::FilesOptions;
 use tempfile::TempDir;
 
-use crate::common::{Client, Hosted, Response, lenient, serve_files};
+use crate::common::{Client, Hosted, Response, lenient, serve_files_with};
 
 /// A root directory inside another one, so that there is something outside of it to be kept.
 pub(crate) struct Site {
@@ -18,10 +19,15 @@ pub(crate) const SECRET: &str = "what nobody outside may read";
 impl Site {
     /// An empty root, served.
     pub(crate) fn new() -> Self {
+        Self::with_options(1, FilesOptions::default())
+    }
+
+    /// An empty root, served with these options by as many workers.
+    pub(crate) fn with_options(workers: usize, options: FilesOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("public")).unwrap();
         std::fs::write(dir.path().join("secret"), SECRET).unwrap();
-        let server = Some(serve_files(lenient(), &dir.path().join("public")));
+        let server = Some(serve_files_with(workers, lenient(), &dir.path().join("public"), options));
         Self { dir, server }
     }
 

@@ -41,10 +41,21 @@ impl Cache {
     }
 
     /// The entry for a path as sent, if it need not be looked at again.
+    #[inline]
     pub(super) fn fresh(&self, path: &str, now: Instant) -> Option<Rc<Entry>> {
         let inner = self.inner.borrow();
+        inner.get(path).filter(|entry| entry.is_fresh(now)).cloned()
+    }
+
+    /// The same for one who looks when it is due: whoever asks meanwhile is served.
+    pub(super) fn fresh_or_due(&self, path: &str, now: Instant) -> Option<Rc<Entry>> {
+        let inner = self.inner.borrow();
         let entry = inner.get(path)?;
-        entry.is_fresh(now).then(|| entry.clone())
+        if entry.is_fresh(now) {
+            return Some(entry.clone());
+        }
+        entry.checked.set(now);
+        None
     }
 
     /// The entry, due or not.

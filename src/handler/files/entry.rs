@@ -1,13 +1,15 @@
 //! A file as it is answered: the representations there are of it, with their field lines already written,
 //! and which of them a request gets.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::facts::Facts;
+use super::prepare::{Assets, Outcome, Prepared, Slot};
 use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::head::RequestHead;
 use crate::ring::Metadata;
@@ -47,36 +49,114 @@ pub(super) struct Entry {
     pub(super) metadata: Metadata,
     identity: Representation,
     siblings: Box<[Sibling]>,
-    checked: Cell<Instant>,
+    preparation: RefCell<Preparation>,
+    prepared: OnceCell<Forms>,
+    pub(super) checked: Cell<Instant>,
+}
+
+/// How far the making of coded forms is.
+enum Preparation {
+    /// None are to be made, or they are there.
+    Over,
+    /// Nobody wanted one yet.
+    Unasked,
+    Asked(Slot),
+    /// There was no room; the next look asks again.
+    Declined,
+}
+
+/// Coded forms that were made of the file. Empty where they are not worth it.
+struct Forms {
+    representations: Box<[Representation]>,
+    /// Counts as memory in use for as long as the forms can be served.
+    _held: Arc<Prepared>,
 }
 
 impl Entry {
+    /// `prepares` says whether coded forms may be made of it.
     pub(super) fn new(
         name: &[u8],
         metadata: Metadata,
-        body: Option<Bytes>,
+        identity: Representation,
         siblings: Vec<Sibling>,
         now: Instant,
+        prepares: bool,
     ) -> Self {
-        let identity = Representation::new(Facts::original(&metadata, name, !siblings.is_empty()), body);
-        let checked = Cell::new(now);
-        Self { name: name.into(), metadata, identity, siblings: siblings.into(), checked }
+        let preparation = RefCell::new(if prepares { Preparation::Unasked } else { Preparation::Over });
+        let (prepared, checked) = (OnceCell::new(), Cell::new(now));
+        Self {
+            name: name.into(),
+            metadata,
+            identity,
+            siblings: siblings.into(),
+            preparation,
+            prepared,
+            checked,
+        }
     }
 
-    /// The form that fits the request best.
+    /// The form that fits the request best, of those there are by now.
     #[inline]
-    pub(super) fn choose(&self, head: &RequestHead) -> &Representation {
-        if self.siblings.is_empty() { &self.identity } else { self.negotiate(head) }
+    pub(super) fn choose(&self, head: &RequestHead, assets: &Assets) -> &Representation {
+        if self.identity.facts.varies { self.negotiate(head, assets) } else { &self.identity }
     }
 
-    fn negotiate(&self, head: &RequestHead) -> &Representation {
+    fn negotiate(&self, head: &RequestHead, assets: &Assets) -> &Representation {
         let accepted = AcceptEncoding::parse(head.fields_named("accept-encoding"));
-        let coding = accepted.choose(|coding| self.sibling(coding).is_some());
-        self.sibling(coding).map_or(&self.identity, |sibling| &sibling.representation)
+        // Whoever wants nothing coded asks for nothing to be made.
+        if accepted.choose(|_| true) == Coding::Identity {
+            return &self.identity;
+        }
+        if self.siblings.is_empty() && self.prepared.get().is_none() {
+            self.prepare(head, assets);
+        }
+        let coding = accepted.choose(|coding| self.form(coding).is_some());
+        self.form(coding).unwrap_or(&self.identity)
+    }
+
+    #[cold]
+    fn prepare(&self, head: &RequestHead, assets: &Assets) {
+        let mut preparation = self.preparation.borrow_mut();
+        let outcome = match &*preparation {
+            Preparation::Asked(slot) => slot.get(),
+            // A part of the file is wanted, and would be wanted of the file once more.
+            Preparation::Unasked if head.field("range").is_none() => {
+                if let Some(body) = &self.identity.body {
+                    let slot = assets.ask(&self.metadata, body.clone());
+                    *preparation = slot.map_or(Preparation::Declined, Preparation::Asked);
+                }
+                return;
+            }
+            Preparation::Unasked | Preparation::Declined | Preparation::Over => return,
+        };
+        match outcome {
+            None => {}
+            Some(Outcome::Declined) => *preparation = Preparation::Declined,
+            Some(Outcome::Prepared(prepared)) => {
+                // The cell is empty: it is filled here alone.
+                let _ = self.prepared.set(self.forms(prepared));
+                *preparation = Preparation::Over;
+            }
+        }
+    }
+
+    fn forms(&self, prepared: &Arc<Prepared>) -> Forms {
+        let form = |(coding, body): &(Coding, Bytes)| {
+            let facts = self.identity.facts.prepared(prepared.hash, *coding, body.len() as u64);
+            Representation::new(facts, Some(body.clone()))
+        };
+        Forms { representations: prepared.forms.iter().map(form).collect(), _held: prepared.clone() }
+    }
+
+    /// The form with this coding.
+    fn form(&self, coding: Coding) -> Option<&Representation> {
+        let prepared = self.prepared.get().into_iter().flat_map(|forms| &forms.representations);
+        let siblings = self.siblings.iter().map(|sibling| &sibling.representation);
+        siblings.chain(prepared).find(|form| form.facts.coding == coding)
     }
 
     /// The sibling of this coding.
-    pub(super) fn sibling(&self, coding: Coding) -> Option<&Sibling> {
+    fn sibling(&self, coding: Coding) -> Option<&Sibling> {
         self.siblings.iter().find(|sibling| sibling.representation.facts.coding == coding)
     }
 
@@ -100,20 +180,19 @@ impl Entry {
     /// Notes that the file was found unchanged.
     pub(super) fn checked(&self, now: Instant) {
         self.checked.set(now);
+        let mut preparation = self.preparation.borrow_mut();
+        if matches!(*preparation, Preparation::Declined) {
+            *preparation = Preparation::Unasked;
+        }
     }
 
-    /// Whether it need not be looked at again. When it is due, the asker is told so and looks; whoever asks
-    /// meanwhile is served.
+    /// Whether it need not be looked at again.
     #[inline]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.checked.get()) < CHECK_AFTER {
-            return true;
-        }
-        self.checked.set(now);
-        false
+        now.saturating_duration_since(self.checked.get()) < CHECK_AFTER
     }
 
-    /// Memory it holds, roughly.
+    /// Memory it holds, roughly. What was made of it is counted elsewhere.
     pub(super) fn bytes(&self) -> usize {
         let coded: usize =
             self.siblings.iter().map(|s| size_of::<Sibling>() + s.representation.bytes()).sum();

@@ -1,9 +1,11 @@
 //! What a response says of a file: type, coding, validators, and the lines they make. Asks no file itself.
 
+use std::rc::Rc;
+
+use super::policy::Policy;
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::FileTag;
 use crate::http::date::write_imf_fixdate;
-use crate::http::media_type;
 use crate::ring::Metadata;
 
 /// What a response says of one representation of a file.
@@ -13,35 +15,41 @@ pub(super) struct Facts {
     pub(super) len: u64,
     /// Unix seconds, as Last-Modified says them.
     pub(super) modified: u64,
-    pub(super) content_type: &'static str,
+    pub(super) policy: Rc<Policy>,
     pub(super) coding: Coding,
     /// Whether other requests for the same path are answered with another coding.
     pub(super) varies: bool,
 }
 
 impl Facts {
-    /// Of the file itself, by its name.
-    pub(super) fn original(metadata: &Metadata, name: &[u8], varies: bool) -> Self {
+    /// Of the file itself.
+    pub(super) fn original(metadata: &Metadata, policy: Rc<Policy>, varies: bool) -> Self {
         Self {
             tag: FileTag::new(metadata.modified_s, metadata.modified_ns, metadata.len),
             len: metadata.len,
             modified: metadata.modified_s.max(0) as u64,
-            content_type: media_type::of_path(name),
+            policy,
             coding: Coding::Identity,
             varies,
         }
     }
 
     /// Of a coded form of it that lies beside it: its bytes, and so its validators, are its own.
-    pub(super) fn sibling(metadata: &Metadata, name: &[u8], coding: Coding) -> Self {
-        let facts = Self::original(metadata, name, true);
+    pub(super) fn sibling(metadata: &Metadata, policy: Rc<Policy>, coding: Coding) -> Self {
+        let facts = Self::original(metadata, policy, true);
         Self { tag: facts.tag.with_suffix(coding.extension()), coding, ..facts }
+    }
+
+    /// Of a coded form that was made of it: the hash of the content is its tag.
+    pub(super) fn prepared(&self, hash: u128, coding: Coding, len: u64) -> Self {
+        let tag = FileTag::of_content(hash).with_suffix(coding.extension());
+        Self { tag, len, coding, varies: true, policy: self.policy.clone(), ..*self }
     }
 
     /// The field lines of a 200.
     pub(super) fn fields(&self) -> Vec<u8> {
         let mut lines = Vec::with_capacity(256);
-        line(&mut lines, "Content-Type", self.content_type.as_bytes());
+        line(&mut lines, "Content-Type", self.policy.content_type.as_bytes());
         self.write_common(&mut lines);
         lines
     }
@@ -53,6 +61,9 @@ impl Facts {
         }
         self.write_validators(lines);
         line(lines, "Accept-Ranges", b"bytes");
+        if self.policy.is_attachment {
+            line(lines, "Content-Disposition", b"attachment");
+        }
     }
 
     /// What a 304 repeats of the 200 (RFC 9110 §15.4.5).
@@ -61,6 +72,9 @@ impl Facts {
         line(lines, "Last-Modified", &write_imf_fixdate(self.modified));
         if self.varies {
             line(lines, "Vary", b"Accept-Encoding");
+        }
+        if let Some(value) = &self.policy.cache_control {
+            line(lines, "Cache-Control", value.as_bytes());
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Files below a directory: GET and HEAD, index files, redirects to directories, ranges, validators and
-//! conditions, content types, coded forms that lie beside a file.
+//! conditions, content types, coded forms that lie beside a file or are made of it once.
 //!
 //! ```text
 //! request ─► cache (per core, by path as sent) ── fresh ──► choose a coding ──► respond
@@ -15,8 +15,13 @@
 mod cache;
 mod entry;
 mod facts;
+mod glob;
+mod load;
 mod lookup;
 mod multipart;
+mod options;
+mod policy;
+mod prepare;
 mod respond;
 mod siblings;
 
@@ -25,36 +30,15 @@ use std::path::Path;
 use std::rc::Rc;
 
 use self::cache::Cache;
-use crate::http::head::TargetForm;
+use self::entry::{Entry, Representation};
+pub use self::glob::Glob;
+pub use self::options::{CacheRule, FilesOptions, NoCacheRule};
+pub use self::prepare::Assets;
+use crate::http::head::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::ring::{Ring, Root};
 use crate::service::{FieldBlock, Request, Response, Service};
-
-/// What to serve and how much memory to spend on it.
-#[derive(Clone, Debug)]
-pub struct FilesOptions {
-    /// The file that answers for its directory. Default `index.html`.
-    pub index: String,
-    /// Bytes of files kept in memory per core. Default 64 MiB: the hot part of most sites.
-    pub cache_bytes_max: u64,
-    /// Larger files are streamed instead. Default 512 KiB: beyond it, reading is no longer what costs.
-    pub cached_file_bytes_max: u64,
-    /// Whether `app.js.br`, `app.js.zst` and `app.js.gz` answer for `app.js` to clients that take them.
-    /// Default true: one that is older than the file is ignored, and a hot file costs no look.
-    pub siblings: bool,
-}
-
-impl Default for FilesOptions {
-    fn default() -> Self {
-        Self {
-            index: "index.html".to_owned(),
-            cache_bytes_max: 64 * 1024 * 1024,
-            cached_file_bytes_max: 512 * 1024,
-            siblings: true,
-        }
-    }
-}
 
 /// Serves the files of one directory, on one core.
 pub struct Files {
@@ -68,33 +52,49 @@ pub(super) struct Shared {
     cache: Cache,
 }
 
+impl Shared {
+    #[inline]
+    fn choose<'a>(&self, entry: &'a Entry, head: &RequestHead) -> &'a Representation {
+        entry.choose(head, &self.options.assets)
+    }
+}
+
 impl Files {
     /// Opens `directory`. Blocking: for start-up.
     ///
     /// # Errors
-    /// The kernel's: not found, no directory, no permission.
+    /// The kernel's: not found, no directory, no permission. `InvalidInput` for options that cannot be meant.
     pub fn new(ring: Ring, directory: &Path, options: FilesOptions) -> io::Result<Self> {
+        options.check()?;
         let root = Root::open(directory)?;
         let cache = Cache::new(options.cache_bytes_max);
         Ok(Self { shared: Rc::new(Shared { ring, root, options, cache }) })
     }
 }
 
-impl Service for Files {
-    async fn call(&self, request: Request) -> Response {
+impl Files {
+    /// The answer that can be given from memory, if there is one.
+    #[inline]
+    fn at_hand(&self, request: &Request) -> Option<Response> {
         let head = request.head();
         if !matches!(head.method(), Method::Get | Method::Head) {
-            return method_not_allowed(&request);
+            return Some(method_not_allowed(request));
         }
-        let now = self.shared.ring.now();
-        let fresh = self.shared.cache.fresh(head.path(), now);
-        if let Some(entry) = &fresh
-            && let Some(response) =
-                respond::from_memory(entry.choose(head), head, self.shared.ring.unix_seconds())
-        {
-            return response;
+        let entry = self.shared.cache.fresh(head.path(), self.shared.ring.now())?;
+        respond::from_memory(self.shared.choose(&entry, head), head, self.shared.ring.unix_seconds())
+    }
+}
+
+impl Service for Files {
+    async fn call(&self, request: Request) -> Response {
+        match self.at_hand(&request) {
+            Some(response) => response,
+            None => Box::pin(lookup::answer(&self.shared, request)).await,
         }
-        Box::pin(lookup::answer(&self.shared, request, fresh)).await
+    }
+
+    fn call_now(&self, request: Request) -> Result<Response, Request> {
+        self.at_hand(&request).ok_or(request)
     }
 }
 

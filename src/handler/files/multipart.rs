@@ -45,7 +45,7 @@ impl Multipart {
         let mut text = Vec::with_capacity((parts.len() + 1) * 160);
         let mut ends = Vec::with_capacity(parts.len());
         for part in parts {
-            boundary.write_part_head(&mut text, facts.content_type, part, facts.len);
+            boundary.write_part_head(&mut text, &facts.policy.content_type, part, facts.len);
             ends.push(text.len());
         }
         boundary.write_end(&mut text);
@@ -140,6 +140,8 @@ pub(super) fn random_boundary() -> Boundary {
 mod tests {
     use std::task::Waker;
 
+    use super::super::options::FilesOptions;
+    use super::super::policy::Policy;
     use super::*;
     use crate::http::accept_encoding::Coding;
     use crate::http::conditional::FileTag;
@@ -151,7 +153,7 @@ mod tests {
             tag: FileTag::new(0, 0, 0),
             len: 1000,
             modified: 0,
-            content_type: "text/plain",
+            policy: Policy::of(&FilesOptions { charset: String::new(), ..Default::default() }, b"a.txt"),
             coding: Coding::Identity,
             varies: false,
         };

@@ -77,7 +77,7 @@ mod tests {
 
     fn at(modified_s: i64, modified_ns: u32) -> Metadata {
         let (is_file, is_dir) = (true, false);
-        Metadata { len: 1, modified_s, modified_ns, changed_ns: 0, inode: 1, is_file, is_dir }
+        Metadata { len: 1, modified_s, modified_ns, changed_ns: 0, inode: 1, device: 1, is_file, is_dir }
     }
 
     #[test]

@@ -352,6 +352,9 @@ fn a_suffix_makes_another_tag() {
     let longest = FileTag::new(i64::MAX, 999_999_999, u64::MAX).with_suffix("zstd");
     assert!(longest.as_bytes().len() <= FileTag::BYTES_MAX);
     assert!(longest.as_bytes().ends_with(b"-ffffffffffffffff-zstd\""));
+    let hashed = FileTag::of_content(u128::MAX - 1).with_suffix("zstd");
+    assert_eq!(hashed.as_bytes(), b"\"ffffffffffffffff-fffffffffffffffe-zstd\"");
+    assert_eq!(FileTag::of_content(0xa << 64 | 0xb).as_bytes(), b"\"a-b\"");
 }
 
 fn get_own(tag: FileTag, line: &[u8]) -> Precondition {

@@ -1,0 +1,157 @@
+//! What can be chosen about serving files. Every option has a default that suits most sites.
+
+use std::io;
+use std::str::FromStr;
+
+use super::glob::Glob;
+use super::prepare::Assets;
+use crate::http::h1::push_field;
+
+/// How the files of a directory are served, and how much memory is spent on it.
+///
+/// Make it once and clone it for every core: the clones share what [`assets`](Self::assets) keeps.
+#[derive(Clone, Debug)]
+pub struct FilesOptions {
+    /// Names of the files that answer for their directory; the first that exists does. Default `index.html`.
+    pub index: Vec<String>,
+    /// Bytes of files kept in memory per core. Default 64 MiB: the hot part of most sites.
+    pub cache_bytes_max: u64,
+    /// Larger files are streamed instead. Default 512 KiB: beyond it, reading is no longer what costs.
+    pub cached_file_bytes_max: u64,
+    /// Whether `app.js.br`, `app.js.zst` and `app.js.gz` answer for `app.js` to clients that take them.
+    /// Default true: one that is older than the file is ignored, and a hot file costs no look.
+    pub siblings: bool,
+    /// Where text without siblings is compressed to, once, beside the workers; [`Assets::off`] to serve it
+    /// as it is. Default: on, with 64 MiB for the process. Files of 1 KiB up to
+    /// [`cached_file_bytes_max`](Self::cached_file_bytes_max) take part; larger ones take too long, and are
+    /// better compressed when the site is built.
+    pub assets: Assets,
+    /// Values of `Cache-Control` by name; the first rule that fits decides, before the default. Default: no
+    /// rules.
+    ///
+    /// Without a rule, HTML is `no-cache` (kept, but asked about each time), a file with a hash of its
+    /// content in its name (`app.3f2a9c1b.js`) is `public, max-age=31536000, immutable`, and nothing is said
+    /// of other files, which leaves them to the caches' guess.
+    pub cache_control: Vec<CacheRule>,
+    /// Files to be saved and not shown: `Content-Disposition: attachment`. Default none. A site that serves
+    /// what its users uploaded wants it, for HTML and SVG run scripts in the site's name.
+    pub download: Vec<Glob>,
+    /// The charset that is said of text; empty to say none. Default `utf-8`.
+    pub charset: String,
+    /// Whether a path without a file is answered with the root's index file and 200, if its last segment has
+    /// no dot and the client takes HTML: for applications that route in the browser. Default false.
+    pub spa: bool,
+    /// What paths begin with before the name of a file: `/static` where the directory answers for
+    /// `/static/…`. Compared as sent. Default empty.
+    pub prefix: String,
+}
+
+impl Default for FilesOptions {
+    fn default() -> Self {
+        Self {
+            index: vec!["index.html".to_owned()],
+            cache_bytes_max: 64 * 1024 * 1024,
+            cached_file_bytes_max: 512 * 1024,
+            siblings: true,
+            assets: Assets::default(),
+            cache_control: Vec::new(),
+            download: Vec::new(),
+            charset: "utf-8".to_owned(),
+            spa: false,
+            prefix: String::new(),
+        }
+    }
+}
+
+impl FilesOptions {
+    /// Finds what cannot be meant.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if let Some(name) = self.index.iter().find(|name| name.is_empty() || name.contains(['/', '\0'])) {
+            return wrong(format!("`{name}` is no name of an index file"));
+        }
+        let rooted = self.prefix.starts_with('/') && !self.prefix.ends_with('/');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
+        let is_path = self.prefix.is_empty() || (rooted && self.prefix.bytes().all(plain));
+        if !is_path {
+            return wrong(format!("`{}` is no prefix of paths: /like/this", self.prefix));
+        }
+        if !self.charset.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)) {
+            return wrong(format!("`{}` is no charset", self.charset));
+        }
+        for CacheRule { glob, value } in &self.cache_control {
+            if push_field(&mut Vec::new(), "Cache-Control", value.as_bytes()).is_err() {
+                return wrong(format!("the value of Cache-Control for {glob} cannot be sent: {value:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value of `Cache-Control` for the files whose names fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRule {
+    /// Which files.
+    pub glob: Glob,
+    /// The value; empty to say nothing.
+    pub value: String,
+}
+
+/// A [`CacheRule`] is written `GLOB=VALUE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoCacheRule;
+
+impl std::fmt::Display for NoCacheRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("expected GLOB=VALUE, such as *.css=max-age=3600")
+    }
+}
+
+impl std::error::Error for NoCacheRule {}
+
+impl FromStr for CacheRule {
+    type Err = NoCacheRule;
+
+    /// Splits at the first `=`: patterns have none, values do.
+    fn from_str(rule: &str) -> Result<Self, NoCacheRule> {
+        let (glob, value) = rule.split_once('=').ok_or(NoCacheRule)?;
+        if glob.is_empty() {
+            return Err(NoCacheRule);
+        }
+        Ok(Self { glob: Glob::new(glob), value: value.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_meant_is_found() {
+        let with = |change: fn(&mut FilesOptions)| {
+            let mut options = FilesOptions::default();
+            change(&mut options);
+            options.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(|_| ()), Ok(()));
+        assert_eq!(with(|o| o.prefix = "/static/v1".into()), Ok(()));
+        assert_eq!(with(|o| o.charset.clear()), Ok(()));
+        for prefix in ["static", "/", "/static/", "/a b", "/a%20b", "/a?b", "/a\r\nb"] {
+            let options = FilesOptions { prefix: prefix.into(), ..FilesOptions::default() };
+            assert!(options.check().is_err(), "{prefix:?}");
+        }
+        assert!(with(|o| o.index.push(String::new())).is_err());
+        assert!(with(|o| o.index.push("../secret".into())).is_err());
+        assert!(with(|o| o.charset = "utf-8\r\nX: y".into()).is_err());
+        assert!(with(|o| o.cache_control.push("*=a\r\nX: y".parse().unwrap())).is_err());
+    }
+
+    #[test]
+    fn cache_rules_are_written_with_an_equals_sign() {
+        let rule: CacheRule = "*.css=max-age=3600".parse().unwrap();
+        assert_eq!(rule, CacheRule { glob: Glob::new("*.css"), value: "max-age=3600".into() });
+        assert_eq!("*=".parse::<CacheRule>().unwrap().value, "");
+        assert_eq!("*.css".parse::<CacheRule>(), Err(NoCacheRule));
+        assert_eq!("=x".parse::<CacheRule>(), Err(NoCacheRule));
+    }
+}

@@ -1,0 +1,232 @@
+//! Text that lies on the disk uncompressed is compressed once, beside the workers, and kept for all of them.
+//!
+//! ```text
+//! core ── Job (bytes, slot) ──► bounded queue ──► one thread, nice 19 ── forms ──► slot, read by the core
+//!                                                    └─ store: by file, bounded by bytes
+//! ```
+//!
+//! A core never waits: it puts the job into the queue if there is room, and looks into the slot with the
+//! requests that follow. No lock is shared with it. Meanwhile the file is served as it is.
+
+mod compress;
+mod store;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::{fmt, panic, thread};
+
+use bytes::Bytes;
+
+pub(super) use self::store::Prepared;
+use self::store::{Key, Store};
+use crate::observe::log;
+use crate::ring::{Metadata, yield_to_workers};
+
+/// Smaller files are not compressed: what is saved does not make up for the fields that say so, and the
+/// whole fits one packet or two either way.
+pub(super) const PREPARED_FILE_BYTES_MIN: u64 = 1024;
+
+/// Files that wait to be compressed; what comes while they do is asked for again with a later look. They
+/// hold up to [`FilesOptions::cached_file_bytes_max`](super::FilesOptions) each: 16 MiB by default.
+const QUEUE_MAX: usize = 32;
+
+/// The store of compressed files, shared by every core that has a clone of it.
+///
+/// Dropping the last clone ends its thread, which is started with the first file.
+#[derive(Clone)]
+pub struct Assets {
+    inner: Option<Arc<Inner>>,
+}
+
+struct Inner {
+    bytes_max: u64,
+    /// `None` where no thread could be started.
+    jobs: OnceLock<Option<SyncSender<Job>>>,
+    /// Bytes of everything prepared that is still held by somebody.
+    held: Arc<AtomicU64>,
+}
+
+/// What came of a job.
+pub(super) enum Outcome {
+    Prepared(Arc<Prepared>),
+    /// There was no room. Ask again later.
+    Declined,
+}
+
+/// Where the outcome of a job will be.
+pub(super) type Slot = Arc<OnceLock<Outcome>>;
+
+struct Job {
+    key: Key,
+    body: Bytes,
+    slot: Slot,
+}
+
+impl Assets {
+    /// Default of [`new`](Self::new)'s bound: the compressed text of most sites, several times over.
+    pub const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+    /// Keeps at most `bytes_max` bytes of compressed files, over all cores together.
+    pub fn new(bytes_max: u64) -> Self {
+        let (jobs, held) = (OnceLock::new(), Arc::new(AtomicU64::new(0)));
+        Self { inner: Some(Arc::new(Inner { bytes_max, jobs, held })) }
+    }
+
+    /// Compresses nothing.
+    pub fn off() -> Self {
+        Self { inner: None }
+    }
+
+    /// Whether anything is compressed at all.
+    pub(super) fn is_on(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// Asks for the coded forms of a file. `None` when there is no room in the queue.
+    pub(super) fn ask(&self, metadata: &Metadata, body: Bytes) -> Option<Slot> {
+        let inner = self.inner.as_ref()?;
+        let jobs = inner.jobs.get_or_init(|| start(inner.bytes_max, inner.held.clone())).as_ref()?;
+        let slot = Slot::default();
+        let job = Job { key: Key::of(metadata), body, slot: slot.clone() };
+        jobs.try_send(job).ok().map(|()| slot)
+    }
+}
+
+impl Default for Assets {
+    /// [`new`](Self::new) with [`BYTES_MAX`](Self::BYTES_MAX).
+    fn default() -> Self {
+        Self::new(Self::BYTES_MAX)
+    }
+}
+
+impl fmt::Debug for Assets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.inner {
+            Some(inner) => write!(f, "Assets({} bytes)", inner.bytes_max),
+            None => f.write_str("Assets(off)"),
+        }
+    }
+}
+
+fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<Job>> {
+    let (sender, jobs) = sync_channel(QUEUE_MAX);
+    let thread = thread::Builder::new().name("quoit-assets".into());
+    match thread.spawn(move || work(&jobs, Store::new(bytes_max, held))) {
+        Ok(_) => Some(sender),
+        Err(error) => {
+            log::line(format_args!("files are served uncompressed: no thread to compress them: {error}"));
+            None
+        }
+    }
+}
+
+fn work(jobs: &Receiver<Job>, mut store: Store) {
+    if let Err(error) = yield_to_workers() {
+        log::line(format_args!("files are compressed at the expense of requests: {error}"));
+    }
+    while let Ok(Job { key, body, slot }) = jobs.recv() {
+        // Whoever asked may have forgotten the file: a flood of files that nobody asks for twice ends here.
+        if Arc::strong_count(&slot) == 1 {
+            continue;
+        }
+        let outcome = match store.find(&key) {
+            Some(prepared) => Outcome::Prepared(prepared),
+            None => match panic::catch_unwind(|| compress::forms(&body)) {
+                Ok((hash, forms)) => store.insert(key, hash, forms),
+                Err(_) => store.insert(key, 0, Vec::new()),
+            },
+        };
+        // It was empty: this thread alone fills it, and each once.
+        let _ = slot.set(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn metadata(inode: u64, len: usize) -> Metadata {
+        let (is_file, is_dir) = (true, false);
+        let (modified_s, modified_ns, changed_ns, device) = (0, 0, 0, 0);
+        Metadata { len: len as u64, modified_s, modified_ns, changed_ns, inode, device, is_file, is_dir }
+    }
+
+    fn wait(slot: &Slot) -> Option<Arc<Prepared>> {
+        let began = Instant::now();
+        loop {
+            match slot.get() {
+                Some(Outcome::Prepared(prepared)) => return Some(prepared.clone()),
+                Some(Outcome::Declined) => return None,
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "nobody fills the slot");
+        }
+    }
+
+    #[test]
+    fn two_cores_share_what_one_asked_for() {
+        let assets = Assets::default();
+        let body = Bytes::from("all work and no play ".repeat(100));
+        let first = wait(&assets.ask(&metadata(1, body.len()), body.clone()).unwrap()).unwrap();
+        let second = wait(&assets.clone().ask(&metadata(1, body.len()), body.clone()).unwrap()).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        let other = wait(&assets.ask(&metadata(2, body.len()), body).unwrap()).unwrap();
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert_eq!(first.forms.len(), 3);
+    }
+
+    #[test]
+    fn a_flood_is_bounded_in_queue_and_memory() {
+        let assets = Assets::new(20_000);
+        // Text that does not compress to nothing.
+        let mut state = 1_u64;
+        let mut text = || -> Bytes {
+            let digits = (0..8000).map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                b'0' + (state >> 60) as u8 % 10
+            });
+            digits.collect::<Vec<_>>().into()
+        };
+        let mut slots = Vec::new();
+        let mut refused = 0;
+        for inode in 0..300 {
+            match assets.ask(&metadata(inode, 8000), text()) {
+                Some(slot) => slots.push(slot),
+                None => refused += 1,
+            }
+        }
+        assert!(refused > 0, "the queue has an end");
+        let held: Vec<_> = slots.iter().filter_map(wait).collect();
+        let bytes: usize = held.iter().flat_map(|p| &p.forms).map(|(_, form)| form.len()).sum();
+        assert!(!held.is_empty() && bytes <= 20_000, "{bytes} bytes are held");
+        let inner = assets.inner.as_ref().unwrap();
+        assert!(inner.held.load(Ordering::Relaxed) <= 20_000);
+        // Let go of, they make room for others.
+        drop((held, slots));
+        assert!(wait(&assets.ask(&metadata(1000, 8000), text()).unwrap()).is_some());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_made() {
+        let assets = Assets::default();
+        let body = Bytes::from("x".repeat(400_000));
+        let slot = assets.ask(&metadata(1, body.len()), body.clone()).unwrap();
+        for inode in 2..20 {
+            drop(assets.ask(&metadata(inode, body.len()), body.clone()));
+        }
+        wait(&slot).unwrap();
+        wait(&assets.ask(&metadata(99, body.len()), body).unwrap()).unwrap();
+        let held = assets.inner.as_ref().unwrap().held.load(Ordering::Relaxed);
+        assert!(held < 8000, "two of twenty: {held}");
+    }
+
+    #[test]
+    fn off_is_off() {
+        assert!(!Assets::off().is_on());
+        assert!(Assets::off().ask(&metadata(1, 2000), Bytes::from(vec![b'x'; 2000])).is_none());
+    }
+}

@@ -1,0 +1,97 @@
+//! What has been compressed, by file, bounded by the bytes that anybody still holds of it. Belongs to the one
+//! thread that compresses.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::Outcome;
+use crate::http::accept_encoding::Coding;
+use crate::ring::Metadata;
+
+/// What a prepared file costs beside its forms; it keeps files that are not worth compressing from being
+/// free to remember.
+const ENTRY_BYTES: u64 = 256;
+
+/// One content of one file: a change of any kind changes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    device: u64,
+    inode: u64,
+    changed_ns: i128,
+    modified: (i64, u32),
+    len: u64,
+}
+
+impl Key {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let Metadata { device, inode, changed_ns, modified_s, modified_ns, len, .. } = *metadata;
+        Self { device, inode, changed_ns, modified: (modified_s, modified_ns), len }
+    }
+}
+
+/// The coded forms of one content.
+pub(in super::super) struct Prepared {
+    /// Of the content, for tags.
+    pub(in super::super) hash: u128,
+    /// None where compressing is not worth it.
+    pub(in super::super) forms: Vec<(Coding, Bytes)>,
+    bytes: u64,
+    held: Arc<AtomicU64>,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Store {
+    prepared: HashMap<Key, Arc<Prepared>>,
+    /// In the order in which they came, or were last found in use.
+    order: VecDeque<Key>,
+    bytes_max: u64,
+    held: Arc<AtomicU64>,
+}
+
+impl Store {
+    pub(super) fn new(bytes_max: u64, held: Arc<AtomicU64>) -> Self {
+        Self { prepared: HashMap::new(), order: VecDeque::new(), bytes_max, held }
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Arc<Prepared>> {
+        self.prepared.get(key).cloned()
+    }
+
+    /// Keeps the forms of a content if there is room, or what nobody uses makes room.
+    pub(super) fn insert(&mut self, key: Key, hash: u128, forms: Vec<(Coding, Bytes)>) -> Outcome {
+        let bytes = ENTRY_BYTES + forms.iter().map(|(_, form)| form.len() as u64).sum::<u64>();
+        if !self.make_room(bytes) {
+            return Outcome::Declined;
+        }
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        let prepared = Arc::new(Prepared { hash, forms, bytes, held: self.held.clone() });
+        self.prepared.insert(key, prepared.clone());
+        self.order.push_back(key);
+        Outcome::Prepared(prepared)
+    }
+
+    /// Lets go of the oldest that no core holds until `bytes` fit; whether they do.
+    fn make_room(&mut self, bytes: u64) -> bool {
+        let fits = |held: &AtomicU64| held.load(Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max;
+        for _ in 0..self.order.len() {
+            if fits(&self.held) {
+                return true;
+            }
+            let Some(key) = self.order.pop_front() else { break };
+            if self.prepared.get(&key).is_some_and(|prepared| Arc::strong_count(prepared) > 1) {
+                self.order.push_back(key);
+            } else {
+                self.prepared.remove(&key);
+            }
+        }
+        fits(&self.held)
+    }
+}
