@@ -118,6 +118,8 @@ class Bench:
             case "api" | "api-1" | "api-1000":
                 routes = program.removeprefix("api").removeprefix("-") or API_ROUTES
                 return [str(release / "examples/bench_api"), *ours, "--routes", routes]
+            case "axum-on-quoit":
+                return [str(release / "examples/bench_axum"), *ours, "--routes", API_ROUTES]
             case "floor":
                 return [str(release / "examples/floor"), *listen, "--cpu", str(self.server_cpu)]
             case "axum" | "actix":

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What a client posts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Order {
+pub(crate) struct Order {
     customer: String,
     currency: String,
     express: bool,
@@ -26,7 +26,7 @@ struct Line {
 
 /// What it gets back.
 #[derive(Serialize)]
-pub struct Priced {
+pub(crate) struct Priced {
     id: u64,
     customer: String,
     currency: String,
@@ -47,7 +47,7 @@ struct PricedLine {
 
 impl Order {
     /// The order with its totals, under the number that the path gave it.
-    pub fn priced(self, id: u64) -> Priced {
+    pub(crate) fn priced(self, id: u64) -> Priced {
         let mut total_cents = 0;
         let price = |line: Line| {
             let line_cents = line.price_cents.saturating_mul(line.quantity.into());
