@@ -7,9 +7,8 @@ mod order;
 use clap::Parser;
 use quoit::RunError;
 use quoit::cli::WorkerArgs;
-use quoit::http::status::Status;
-use quoit::service::router::RouteErrors;
-use quoit::service::{Context, Json, Problem, Router, Routes};
+use quoit::service::extract::Path;
+use quoit::service::{Json, RouteErrors, Router, Routes};
 
 use order::{Order, Priced};
 
@@ -41,21 +40,10 @@ fn api(routes: usize) -> Result<Routes, RouteErrors> {
     router.build()
 }
 
-async fn hello(context: Context) -> Result<&'static str, Problem> {
-    match id(&context) {
-        Some(_) => Ok("Hello, World!"),
-        None => Err(no_number()),
-    }
+async fn hello(Path(_id): Path<u64>) -> &'static str {
+    "Hello, World!"
 }
 
-async fn price(context: Context, Json(order): Json<Order>) -> Result<Json<Priced>, Problem> {
-    Ok(Json(order.priced(id(&context).ok_or_else(no_number)?)))
-}
-
-fn id(context: &Context) -> Option<u64> {
-    context.raw_parameter("id")?.parse().ok()
-}
-
-fn no_number() -> Problem {
-    Problem::new(Status::NOT_FOUND).detail("an id is a number")
+async fn price(Path(id): Path<u64>, Json(order): Json<Order>) -> Json<Priced> {
+    Json(order.priced(id))
 }
