@@ -20,3 +20,5 @@ pub use server::harness;
 pub use supervisor::{RunError, Running, Server};
 pub mod cli;
 pub mod handler;
+#[cfg(feature = "tower")]
+pub mod tower;

@@ -5,23 +5,29 @@ Knows a port and a path, nothing of which program answers there.
 
 import http.client
 import json
+import random
 import resource
 import selectors
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benching.rows import FILES, GREETING, PIPELINED, Row
+from benching.rows import FILES, GREETING, PIPELINED, TEXT_FILE, TREE_FOLDER, Row, order, priced
 from benching.servers import TICKS_PER_SECOND, Bench, Server, tool
+
+COMPRESSED_WITHIN_S = 10
 
 # wrk calls these; `done` prints exact numbers where its own report rounds.
 WRK_SCRIPT = """
 local one
-init = function() {init} end
-request = function() return one end
+local another = function() return one end
+init = function()
+{fields}{init}
+end
+request = function() return another() end
 done = function(summary, latency)
     local e = summary.errors
     io.write(string.format(
@@ -36,6 +42,14 @@ WRK_INIT = {
     "keep-alive": "one = wrk.format()",
     "pipelined": f"one = string.rep(wrk.format(), {PIPELINED})",
     "close": "wrk.headers['Connection'] = 'close'; one = wrk.format()",
+    # Both servers are asked for the same files in the same order.
+    "random": """
+    local before, after = wrk.format('GET', '/@'):match('^(.*)@(.*)$')
+    math.randomseed(4711)
+    another = function()
+        local n = math.random(0, {tree_files} - 1)
+        return before .. string.format('%03d/%03d.txt', math.floor(n / {folder}), n % {folder}) .. after
+    end""",
 }
 
 
@@ -69,38 +83,102 @@ class Sample:
         return {**asdict(self), "cpu_us": self.cpu_us, "rate": self.rate}
 
 
+def wrk_script(bench: Bench, row: Row) -> str:
+    init = WRK_INIT[row.way].format(tree_files=bench.tree_files, folder=TREE_FOLDER)
+    fields = "".join(f"    wrk.headers[{lua(name)}] = {lua(value)}\n" for name, value in row.fields)
+    if row.body:
+        fields += f"    wrk.method, wrk.body = 'POST', {lua(row.body.decode())}\n"
+    return WRK_SCRIPT.format(fields=fields, init=init)
+
+
+def lua(text: str) -> str:
+    # Spaces, for `[[` and `]]` would be brackets of another length.
+    return f" [==[{text}]==] "
+
+
 def expected_body(bench: Bench, row: Row) -> bytes:
     name = row.path[1:]
-    return (bench.files / name).read_bytes() if name in FILES else GREETING
+    if row.way == "random":
+        return (bench.tree / name).read_bytes()
+    return (bench.files / name).read_bytes() if name in FILES or name == TEXT_FILE else GREETING
 
 
 def check(bench: Bench, row: Row, server: Server) -> int:
     """Asks once in the row's own way and compares whole answers; gives the bytes of one answer."""
-    want = expected_body(bench, row)
-    count = PIPELINED if row.way == "pipelined" else 1
-    close = "Connection: close\r\n" if row.way == "close" else ""
-    request = f"GET {row.path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{close}\r\n".encode()
     try:
-        return ask_and_compare(server, row, request * count, want) // count
+        if row.way == "random":
+            check_tree(bench, row, server)
+        if row.answer == "decoded":
+            check_decoded(bench, row, server)
+        count = PIPELINED if row.way == "pipelined" else 1
+        return ask_and_compare(server, row, count, expected_body(bench, row)) // count
     except (OSError, http.client.HTTPException) as failure:
         raise Wrong(f"{server.program} does not answer {row.path}: {failure!r}") from failure
 
 
-def ask_and_compare(server: Server, row: Row, requests: bytes, want: bytes) -> int:
-    """Sends all, reads as many answers as there are requests; gives the bytes they took."""
+def check_tree(bench: Bench, row: Row, server: Server) -> None:
+    """Some files from all over the tree, for one that is right says nothing of the others."""
+    choice = random.Random(11)
+    for _ in range(20):
+        number = choice.randrange(bench.tree_files)
+        path = f"/{number // TREE_FOLDER:03}/{number % TREE_FOLDER:03}.txt"
+        ask_and_compare(server, replace(row, path=path), 1, (bench.tree / path[1:]).read_bytes())
+
+
+def check_decoded(bench: Bench, row: Row, server: Server) -> None:
+    """Waits until the answer is compressed, which may be done in the background, and decodes it with curl."""
+    deadline = time.monotonic() + COMPRESSED_WITHIN_S
+    command = [tool("curl"), "--silent", "--compressed", "--dump-header", "-", "--output", "-",
+               *(part for name, value in row.fields for part in ("--header", f"{name}: {value}")),
+               f"http://127.0.0.1:{server.port}{row.path}"]
+    while True:
+        said = subprocess.run(command, capture_output=True, timeout=10, stdin=subprocess.DEVNULL)
+        head, _, body = said.stdout.partition(b"\r\n\r\n")
+        if said.returncode != 0 or not head.startswith(b"HTTP/1.1 200 ") or body != expected_body(bench, row):
+            raise Wrong(f"{server.program} answers {row.path} with something else once decoded")
+        if b"\ncontent-encoding:" in head.lower():
+            return
+        if time.monotonic() > deadline:
+            raise Wrong(f"{server.program} does not compress {row.path} within {COMPRESSED_WITHIN_S} s")
+        time.sleep(0.1)
+
+
+def request_bytes(server: Server, row: Row) -> bytes:
+    fields = [("Host", f"127.0.0.1:{server.port}"), *row.fields]
+    if row.way == "close":
+        fields.append(("Connection", "close"))
+    if row.body:
+        fields.append(("Content-Length", str(len(row.body))))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"{row.method} {row.path} HTTP/1.1\r\n{lines}\r\n".encode() + row.body
+
+
+def ask_and_compare(server: Server, row: Row, count: int, want: bytes) -> int:
+    """Sends that many requests at once and reads all answers; gives the bytes they took."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
-        client.sendall(requests)
+        client.sendall(request_bytes(server, row) * count)
         meter = Meter(client)
-        for _ in range(requests.count(b"\r\n\r\n")):
+        for _ in range(count):
             answer = http.client.HTTPResponse(meter)
             answer.begin()
             body = answer.read()
-            if answer.status != 200 or body != want:
+            if answer.status != 200 or not is_equal(row, answer, body, want):
                 raise Wrong(f"{server.program} answers {row.path} with {answer.status} and {len(body)} bytes, "
-                            f"not 200 and the {len(want)} expected")
+                            f"not 200 and what is expected")
         if row.way == "close":
             expect_end(server, meter.stream)
         return meter.stream.used
+
+
+def is_equal(row: Row, answer: http.client.HTTPResponse, body: bytes, want: bytes) -> bool:
+    match row.answer:
+        case "priced":
+            is_json = answer.getheader("Content-Type", "").startswith("application/json")
+            return is_json and json.loads(body) == priced(order())
+        case "decoded":
+            # `check_decoded` has compared it; here it only must still be compressed.
+            return answer.getheader("Content-Encoding") is not None
+    return body == want
 
 
 def expect_end(server: Server, stream: "MeteredStream") -> None:
@@ -147,8 +225,8 @@ class MeteredStream:
 
 def measure(bench: Bench, row: Row, server: Server, seconds: float, answer_bytes: int) -> Sample:
     """Runs wrk once and divides the server's CPU time by the requests that wrk saw answered."""
-    script = bench.scratch / f"{row.way}.lua"
-    script.write_text(WRK_SCRIPT.format(init=WRK_INIT[row.way]))
+    script = bench.scratch / f"{row.name}.lua"
+    script.write_text(wrk_script(bench, row))
     command = ["taskset", "-c", str(bench.client_cpu), tool("wrk"), "-t1", f"-c{row.connections}",
                f"-d{seconds:g}s", "--timeout", "10s", "--latency", "-s", str(script),
                f"http://127.0.0.1:{server.port}{row.path}"]
@@ -160,7 +238,10 @@ def measure(bench: Bench, row: Row, server: Server, seconds: float, answer_bytes
     wrk = children_seconds() - wrk_before
     if done.returncode != 0:
         raise Wrong(f"wrk: {(done.stderr or done.stdout).strip()[-200:]}")
-    said = json.loads(done.stdout.strip().splitlines()[-1])
+    try:
+        said = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError) as failure:
+        raise Wrong(f"wrk: {done.stderr.strip()[-200:]}") from failure
     if not server.alive():
         raise Wrong(f"{server.program} ended during the run")
     if any(said["errors"].values()):

@@ -28,6 +28,7 @@ class Result:
     ours: list[Sample] = field(default_factory=list)
     peer: list[Sample] = field(default_factory=list)
     idle_kib: dict[str, float] = field(default_factory=dict)
+    resident_kib: dict[str, int] = field(default_factory=dict)
     invalid: str | None = None
     skipped: str | None = None
 
@@ -59,7 +60,7 @@ class Result:
                         "idle_kib_max": row.idle_kib_max},
             "verdict": self.verdict(), "why": self.invalid or self.skipped,
             "cpu_ratio": spread(self.ratios("cpu_us")), "p50_ratio": spread(self.ratios("p50_us")),
-            "idle_kib": self.idle_kib,
+            "idle_kib": self.idle_kib, "resident_kib": self.resident_kib,
             "samples": {"ours": [s.as_json() for s in self.ours], "peer": [s.as_json() for s in self.peer]},
         }
 
@@ -116,6 +117,10 @@ def middle(samples: list[Sample], what: str, decimals: int) -> str:
 def notes(results: list[Result]) -> str:
     lines = [f"- {result.row.name} {result.verdict()}: {why}"
              for result in results if (why := result.invalid or result.skipped)]
+    for result in results:
+        if memory := result.resident_kib:
+            lines.append(f"- {result.row.name}: resident at the end {memory['ours'] / 1024:.1f} MiB, "
+                         f"{result.row.peer} {memory['peer'] / 1024:.1f} MiB.")
     samples = [s for result in results for s in (*result.ours, *result.peer)]
     disturbed = sum(s.foreign > FOREIGN_MAX for s in samples)
     if disturbed:
@@ -138,8 +143,15 @@ def machine() -> dict:
         "memory_mib": int(memory[1]) // 1024 if memory else None,
         "load": os.getloadavg()[0],
         "versions": {name: version(name, flag) for name, flag in
-                     (("nginx", "-v"), ("h2o", "-v"), ("wrk", "-v"))},
+                     (("nginx", "-v"), ("h2o", "-v"), ("wrk", "-v"))} | peer_versions(),
     }
+
+
+def peer_versions() -> dict[str, str | None]:
+    """What benches/peers is locked to."""
+    lock = (Path(__file__).parents[2] / "benches/peers/Cargo.lock").read_text()
+    found = dict(re.findall(r'^name = "(axum|actix-web|tokio)"\nversion = "([^"]+)"', lock, re.MULTILINE))
+    return {name: found.get(name) for name in ("axum", "actix-web", "tokio")}
 
 
 def version(name: str, flag: str) -> str | None:

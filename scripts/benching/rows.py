@@ -3,12 +3,20 @@
 Knows no process and no clock; a row is only a description.
 """
 
+import json
+import random
 from dataclasses import dataclass
 
 IDLE_CONNECTIONS = 9_000
 PIPELINED = 16
 FILES = {"1k.bin": 1 << 10, "100k.bin": 100 << 10, "10m.bin": 10 << 20}
+# A text that compresses as text does; see `text`.
+TEXT_FILE, TEXT_BYTES = "100k.txt", 100 << 10
 GREETING = b"Hello, World!"
+# The tree of the row `million`: this many files in folders of a thousand.
+TREE_FILES, TREE_FOLDER = 1_000_000, 1000
+# The route that the API rows ask for; `bench_api --routes N` has it for every N.
+API_ROUTE, API_ID = "/v1/r117/4711/items", 4711
 
 
 @dataclass(frozen=True)
@@ -21,8 +29,15 @@ class Row:
     peer: str
     path: str = "/hello"
     connections: int = 64
-    # keep-alive: one request at a time; pipelined: 16 in one write; close: a connection per request.
+    # keep-alive: one request at a time; pipelined: 16 in one write; close: a connection per request;
+    # random: one at a time, each for another file of the tree.
     way: str = "keep-alive"
+    # Field lines beyond Host, and a body, with which the request is a POST.
+    fields: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    # What makes answers equal. bytes: the expected bytes; priced: the same JSON value; decoded: compressed,
+    # whatever the coding, and the expected bytes after it.
+    answer: str = "bytes"
     # At most this ratio ours / peer, of CPU per request and of the median latency; None is no target.
     cpu_ratio_max: float | None = None
     p50_ratio_max: float | None = None
@@ -30,11 +45,62 @@ class Row:
     idle: int = 0
     # Not a run of requests: memory per idle connection, in KiB, ours at most this.
     idle_kib_max: float | None = None
+    # Also says how much memory both servers use at the end.
+    states_memory: bool = False
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.body else "GET"
 
     @property
     def counts_bytes(self) -> bool:
         """Whether requests are counted by bytes: a 10 MiB answer is rarely whole when the run ends."""
         return FILES.get(self.path[1:], 0) > 1 << 20
+
+
+def text(size: int, seed: int) -> bytes:
+    """Made-up prose, the same for the same seed: words of uneven length and frequency, in lines."""
+    choice = random.Random(seed)
+    letters = "eeeeeeetttttaaaaooooiiiinnnnsssshhhrrrddllcumwfgypbvk"
+    words = ["".join(choice.choices(letters, k=choice.randint(2, 9))) for _ in range(2000)]
+    made, length = [], 0
+    while length < size:
+        # The square makes few words frequent and most of them rare.
+        line = " ".join(words[int(choice.random() ** 2 * len(words))] for _ in range(12)) + ".\n"
+        made.append(line)
+        length += len(line)
+    return "".join(made).encode()[:size]
+
+
+def order() -> dict:
+    """What the JSON row posts: about 1 KiB of it."""
+    line = {"title": "A quoit of rope, four hundred grams", "quantity": 3, "price_cents": 1299,
+            "tags": ["rope", "outdoor", "ü & <b>"]}
+    return {"customer": "c-0198a7f2-4711", "currency": "EUR", "express": True,
+            "note": "Leave it with the neighbour, please: \"second floor\".",
+            "lines": [{"sku": f"Q-{number:05}", **line} for number in range(6)]}
+
+
+def priced(posted: dict) -> dict:
+    """What every program has to make of it (benches/peers/src/order.rs)."""
+    lines = [{**{name: line[name] for name in ("sku", "title", "quantity", "tags")},
+              "total_cents": line["quantity"] * line["price_cents"]} for line in posted["lines"]]
+    return {**posted, "id": API_ID, "lines": lines,
+            "total_cents": sum(line["total_cents"] for line in lines)}
+
+
+ORDER = json.dumps(order(), ensure_ascii=False).encode()
+JSON_FIELDS = (("Content-Type", "application/json"),)
+
+
+def json_row(peer: str) -> Row:
+    return Row(f"json-api-{peer}", "JSON API: 1 KiB in, 200 routes, 1 KiB out", "api", peer, API_ROUTE,
+               fields=JSON_FIELDS, body=ORDER, answer="priced", cpu_ratio_max=0.88)
+
+
+def dressed_row(name: str, what: str) -> Row:
+    return Row(f"files-dressed-{name.split('.')[0]}", f"{what}, with log, filters and security headers",
+               "serve-dressed", "serve", f"/{name}", cpu_ratio_max=1.05)
 
 
 ROWS = [
@@ -60,6 +126,20 @@ ROWS = [
         idle=IDLE_CONNECTIONS, cpu_ratio_max=1.05),
     Row("idle-1k", f"1 KiB file beside {IDLE_CONNECTIONS:,} idle", "serve", "serve", "/1k.bin",
         idle=IDLE_CONNECTIONS, cpu_ratio_max=1.05),
+    json_row("axum"),
+    json_row("actix"),
+    Row("axum-adapter", "axum Router, 13-byte answer", "axum-on-quoit", "axum", cpu_ratio_max=0.97),
+    Row("axum-adapter-pipelined", "axum Router, 16 pipelined answers", "axum-on-quoit", "axum",
+        way="pipelined", cpu_ratio_max=0.6),
+    Row("routing-1000", "13-byte answer, 1,000 routes against one", "api-1000", "api-1", API_ROUTE,
+        cpu_ratio_max=1.02),
+    dressed_row("1k.bin", "1 KiB file"),
+    dressed_row("100k.bin", "100 KiB file"),
+    dressed_row("10m.bin", "10 MiB file"),
+    Row("compressed", "100 KiB text, compressed", "serve", "nginx-gzip", f"/{TEXT_FILE}",
+        fields=(("Accept-Encoding", "br, zstd, gzip"),), answer="decoded", cpu_ratio_max=0.5),
+    Row("million", "random file of a tree", "serve-tree", "nginx-tree", "/000/000.txt",
+        way="random", states_memory=True),
 ]
 
 

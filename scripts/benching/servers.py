@@ -12,13 +12,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from benching.rows import GREETING
+from benching.rows import GREETING, TREE_FOLDER
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 READY_WITHIN_S = 10
 STOP_WITHIN_S = 5
 # More than the idle rows need; the soft limit is raised to the hard one before anything starts.
 CONNECTIONS_MAX = 16_000
+# Where `scripts/bench` builds benches/peers, and the programs that come from there.
+PEERS_TARGET = "target/peers"
+PEERS = ("axum", "actix")
+API_ROUTES = "200"
 
 NGINX = """
 {user}
@@ -36,6 +40,8 @@ http {{
     keepalive_timeout 3600s;
     open_file_cache max=1000 inactive=600s;
     default_type application/octet-stream;
+    types {{ text/plain txt; }}
+    {more}
     client_body_temp_path {home}/body;
     proxy_temp_path {home}/proxy;
     fastcgi_temp_path {home}/fastcgi;
@@ -44,7 +50,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096{deferred};
         location = /hello {{ default_type text/plain; return 200 "{greeting}"; }}
-        location / {{ root {files}; }}
+        location / {{ root {root}; }}
     }}
 }}
 """
@@ -63,7 +69,7 @@ hosts:
   default:
     paths:
       "/":
-        file.dir: {files}
+        file.dir: {root}
 """
 
 
@@ -72,11 +78,13 @@ class Unavailable(Exception):
 
 
 class Bench:
-    """Where everything lives during one run: the repository, a temporary directory, two CPUs."""
+    """Where everything lives during one run: the repository, a temporary directory, a tree, two CPUs."""
 
     def __init__(self, root: Path, scratch: Path, server_cpu: int, client_cpu: int,
-                 commands: dict[str, str]):
+                 commands: dict[str, str], tree_files: int):
         self.root, self.scratch, self.files = root, scratch, scratch / "files"
+        # Kept between runs, for it takes a minute to make.
+        self.tree, self.tree_files = root / f"target/bench-tree-{tree_files}", tree_files
         self.server_cpu, self.client_cpu = server_cpu, client_cpu
         self.commands = commands
 
@@ -96,27 +104,58 @@ class Bench:
             return [str(self.root / name) if "/" in name else name, *arguments]
         release, listen = self.root / "target/release", ["--listen", f"127.0.0.1:{port}"]
         ours = [*listen, "--workers", "1", "--cpus", str(self.server_cpu)]
+        serve = [str(release / "quoit"), "serve"]
         match program:
             case "hello":
                 return [str(release / "examples/hello"), *ours]
             case "serve":
-                return [str(release / "quoit"), "serve", str(self.files), *ours, "--quiet"]
+                return [*serve, str(self.files), *ours, "--quiet"]
+            case "serve-dressed":
+                return [*serve, str(self.files), *ours, "--quiet",
+                        "--access-log", str(home / "access.log"), "--security-headers"]
+            case "serve-tree":
+                return [*serve, str(self.tree), *ours, "--quiet"]
+            case "api" | "api-1" | "api-1000":
+                routes = program.removeprefix("api").removeprefix("-") or API_ROUTES
+                return [str(release / "examples/bench_api"), *ours, "--routes", routes]
+            case "axum-on-quoit":
+                return [str(release / "examples/bench_axum"), *ours, "--routes", API_ROUTES]
             case "floor":
                 return [str(release / "examples/floor"), *listen, "--cpu", str(self.server_cpu)]
-            case "nginx" | "nginx-deferred":
-                deferred = " deferred" if program == "nginx-deferred" else ""
-                conf = self.write(home, NGINX, port, deferred=deferred, user="user root;")
+            case "axum" | "actix":
+                peer = self.root / PEERS_TARGET / f"release/{program}-peer"
+                return [str(peer), f"127.0.0.1:{port}", API_ROUTES]
+            case "nginx" | "nginx-deferred" | "nginx-gzip" | "nginx-tree":
+                conf = self.write(
+                    home, NGINX, port, user="user root;",
+                    root=self.tree if program == "nginx-tree" else self.files,
+                    deferred=" deferred" if program == "nginx-deferred" else "",
+                    more="gzip on; gzip_types text/plain;" if program == "nginx-gzip" else "")
                 return [tool("nginx"), "-p", str(home), "-e", str(home / "error.log"), "-c", str(conf)]
             case "h2o":
-                return [tool("h2o"), "-m", "worker", "-c", str(self.write(home, H2O, port, user="user: root"))]
+                conf = self.write(home, H2O, port, user="user: root", root=self.files)
+                return [tool("h2o"), "-m", "worker", "-c", str(conf)]
         raise ValueError(program)
 
-    def write(self, home: Path, template: str, port: int, user: str, **more: str) -> Path:
+    def write(self, home: Path, template: str, port: int, user: str, **more: str | Path) -> Path:
         conf = home / "conf"
         conf.write_text(template.format(
             user=user if os.geteuid() == 0 else "", mask=format(1 << self.server_cpu, "b"), home=home,
-            port=port, files=self.files, connections=CONNECTIONS_MAX, greeting=GREETING.decode(), **more))
+            port=port, connections=CONNECTIONS_MAX, greeting=GREETING.decode(), **more))
         return conf
+
+
+def make_tree(tree: Path, files: int) -> None:
+    """Small files in folders of a thousand, each with its number and a length of its own, made once."""
+    complete = tree / "complete"
+    if complete.exists():
+        return
+    for folder in range(0, files, TREE_FOLDER):
+        below = tree / f"{folder // TREE_FOLDER:03}"
+        below.mkdir(parents=True, exist_ok=True)
+        for number in range(folder, min(folder + TREE_FOLDER, files)):
+            (below / f"{number % TREE_FOLDER:03}.txt").write_bytes(b"file %d\n" % number * (1 + number % 60))
+    complete.touch()
 
 
 class Server:

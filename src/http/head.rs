@@ -272,6 +272,12 @@ impl RequestHead {
         self.facts.expects_continue
     }
 
+    /// The head as received: request line and field lines, the empty line included.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Size of the head as received, in bytes.
     pub fn len_bytes(&self) -> usize {
         self.bytes.len()

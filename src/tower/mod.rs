@@ -1,0 +1,197 @@
+//! Runs what exists: any [`tower_service::Service`] of `http` requests, an axum `Router` included, on our
+//! workers (cargo feature `tower`). An application moves over by changing its `main`.
+//!
+//! ```
+//! # use std::convert::Infallible;
+//! # use std::future::{Ready, ready};
+//! # use std::task::{Context, Poll};
+//! # #[derive(Clone)]
+//! # struct App;
+//! # impl tower_service::Service<http::Request<quoit::tower::Body>> for App {
+//! #     type Response = http::Response<String>;
+//! #     type Error = Infallible;
+//! #     type Future = Ready<Result<Self::Response, Infallible>>;
+//! #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+//! #         Poll::Ready(Ok(()))
+//! #     }
+//! #     fn call(&mut self, _: http::Request<quoit::tower::Body>) -> Self::Future {
+//! #         ready(Ok(http::Response::new("hello".to_owned())))
+//! #     }
+//! # }
+//! # let app = App;
+//! use quoit::Server;
+//! use quoit::tower::TowerService;
+//!
+//! // `app` is an axum `Router`, or any other service that is `Clone + Send`.
+//! let server = Server::new();
+//! # if false {
+//! server.run(move |_core| TowerService::new(app.clone())).unwrap();
+//! # }
+//! ```
+//!
+//! # What holds
+//!
+//! - The service is cloned for every request, made ready (`poll_ready`), and called. It and its futures stay
+//!   on their core and need not be `Send`.
+//! - Request bodies are pulled: a piece is asked of the client when the service asks for it. Response bodies
+//!   are pulled as fast as the client takes them. Trailers pass both ways. A size hint that is exact becomes
+//!   `Content-Length`; a `Content-Length` of the service's is kept, and owed exactly.
+//! - A client that goes away drops the service's future. A panic answers 500 and ends that connection alone;
+//!   an error of the service (`Service::Error`) answers 500 and is logged.
+//! - Framing, `Date` and everything that concerns one connection are the server's: such fields of a response
+//!   are not sent, but `Connection: close` is obeyed.
+//!
+//! # What needs a reactor
+//!
+//! The workers are no tokio runtime. What an application does with channels, locks and futures works; what
+//! asks for tokio's reactor panics with "there is no reactor running": `tokio::time`, `tokio::net` (and with
+//! it most database drivers and HTTP clients), `tokio::fs`, `tokio::spawn`, `spawn_blocking`. It does so at
+//! the first use, which is a 500 for that request and a line in the log. Two ways out:
+//!
+//! - Use what the core offers: its ring's timers, its files, and work off the core.
+//! - Keep a runtime on threads of its own, let every poll enter it with [`TowerService::within`], and let its
+//!   wake-ups arrive at once with [`TowerService::woken_from_outside`]:
+//!
+//! ```ignore
+//! let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+//! let handle = runtime.handle().clone();
+//! Server::new().run(move |core| {
+//!     let handle = handle.clone();
+//!     TowerService::new(app.clone())
+//!         .within(move |poll| {
+//!             let _reactor = handle.enter();
+//!             poll()
+//!         })
+//!         .woken_from_outside(&core.ring)
+//! })
+//! ```
+//!
+//! To fail early rather than at a request, call what the application needs once in the closure that makes the
+//! service, on its core: a panic there ends the start (`tokio::runtime::Handle::current()` is such a call).
+//!
+//! Protocol upgrades (WebSockets through hyper) are not there: nothing answers `OnUpgrade`.
+
+mod body;
+mod fields;
+mod outside;
+mod request;
+mod response;
+mod within;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use http::Extensions;
+use http_body::Body as HttpBody;
+
+pub use self::body::Body;
+use self::body::Pumped;
+use self::outside::Outside;
+use self::request::Refused;
+use self::response::{BoxError, failed, respond};
+use self::within::Within;
+use crate::http::status::Status;
+use crate::ring::Ring;
+use crate::service::{Context, Request, Response, Service};
+
+type Extend = dyn Fn(&Context, &mut Extensions);
+
+/// A tower service as a [`Service`] of ours; see the [module](self).
+pub struct TowerService<S> {
+    service: S,
+    extend: Option<Box<Extend>>,
+    within: Within,
+    outside: Outside,
+}
+
+impl<S> TowerService<S> {
+    /// Serves `service`, of which every request gets a clone.
+    pub fn new(service: S) -> Self {
+        Self { service, extend: None, within: Within::default(), outside: Outside::default() }
+    }
+
+    /// Lets `extend` add to the extensions of every request before the service is called. By default they are
+    /// empty, for the first entry costs three allocations. So an axum handler gets the peer's address:
+    ///
+    /// ```ignore
+    /// TowerService::new(app).extensions(|context, extensions| {
+    ///     if let Some(addr) = context.peer().addr() {
+    ///         extensions.insert(axum::extract::ConnectInfo(addr));
+    ///     }
+    /// })
+    /// ```
+    pub fn extensions(mut self, extend: impl Fn(&Context, &mut Extensions) + 'static) -> Self {
+        self.extend = Some(Box::new(extend));
+        self
+    }
+
+    /// Runs every poll of the service's futures and bodies inside `around`, which must call what it is given:
+    /// for applications that expect to find something there, such as the context of tokio's runtime.
+    pub fn within(mut self, around: impl Fn(&mut dyn FnMut()) + 'static) -> Self {
+        self.within = Within::new(around);
+        self
+    }
+
+    /// Lets wake-ups from other threads arrive at once, for one allocation per request. By default a busy
+    /// core sees them up to 2 ms later; wake-ups on the core itself are never late.
+    ///
+    /// # Panics
+    /// When the kernel has no descriptor left for the core's mailbox, which ends the start.
+    pub fn woken_from_outside(mut self, ring: &Ring) -> Self {
+        self.outside = Outside::new(ring).expect("a descriptor for wake-ups from other threads");
+        self
+    }
+
+    /// The request as the service takes it, and what feeds its body.
+    fn take_over(&self, request: Request) -> Result<(http::Request<Body>, Option<body::Pump>), Refused> {
+        let mut parts = request::parts(request.head())?;
+        if let Some(extend) = &self.extend {
+            extend(request.context(), &mut parts.extensions);
+        }
+        let (body, pump) = Body::new(request.into_body());
+        Ok((http::Request::from_parts(parts, body), pump))
+    }
+}
+
+impl<S, B> Service for TowerService<S>
+where
+    S: tower_service::Service<http::Request<Body>, Response = http::Response<B>> + Clone + 'static,
+    S::Error: Into<BoxError>,
+    B: HttpBody + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn call(&self, request: Request) -> Response {
+        let method = request.method();
+        let (request, mut pump) = match self.take_over(request) {
+            Ok(taken) => taken,
+            Err(Refused::Method) => return Response::error(Status::NOT_IMPLEMENTED, "no such method"),
+            Err(Refused::Target) => return Response::error(Status::BAD_REQUEST, "the target is no URI"),
+        };
+        let mut service = self.service.clone();
+        let mut answer = pin!(async move {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        });
+        let mut outside = self.outside.clone();
+        poll_fn(|cx| {
+            outside.enter(cx, |cx| {
+                loop {
+                    match self.within.run(|| answer.as_mut().poll(cx)) {
+                        Poll::Ready(Ok(answer)) => {
+                            let surroundings = (self.within.clone(), self.outside.clone());
+                            return Poll::Ready(respond(answer, pump.take(), method, surroundings, cx));
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(failed(error.into())),
+                        Poll::Pending => {}
+                    }
+                    // The service may wait for its body: then it goes on as soon as there is some.
+                    if pump.as_mut().map_or(Pumped::Wait, |pump| pump.poll(cx)) == Pumped::Wait {
+                        return Poll::Pending;
+                    }
+                }
+            })
+        })
+        .await
+    }
+}

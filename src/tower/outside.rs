@@ -1,0 +1,90 @@
+//! Wake-ups from other threads, delivered at once. A core that is busy waits in its own ring, where the
+//! executor's word of a wake-up from another thread is read with the ring's next alarm, up to 2 ms later. So
+//! such wake-ups go to a mailbox with an event that the ring itself watches. Wake-ups on the core pass
+//! straight through.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::{io, mem};
+
+use crate::observe::log;
+use crate::ring::{Ring, sys};
+
+/// The mailbox of one core.
+struct Post {
+    core: ThreadId,
+    event: OwnedFd,
+    letters: Mutex<Vec<Arc<Letter>>>,
+}
+
+/// Wakes a task of the core, from wherever.
+struct Letter {
+    task: Waker,
+    post: Arc<Post>,
+}
+
+impl Wake for Letter {
+    fn wake(self: Arc<Self>) {
+        if thread::current().id() == self.post.core {
+            return self.task.wake_by_ref();
+        }
+        let post = self.post.clone();
+        let mut letters = post.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.push(self);
+        if letters.len() == 1 {
+            sys::signal_event(post.event.as_raw_fd());
+        }
+    }
+}
+
+/// Wakers that other threads may wake promptly, where that was asked for.
+#[derive(Clone, Default)]
+pub(super) struct Outside {
+    post: Option<Arc<Post>>,
+    /// The waker that was wrapped last, and as what.
+    wrapped: Option<(Waker, Waker)>,
+}
+
+impl Outside {
+    /// Watches a mailbox on this core's ring.
+    ///
+    /// # Errors
+    /// The kernel's, when it has no descriptors.
+    pub(super) fn new(ring: &Ring) -> io::Result<Self> {
+        let event = sys::eventfd(true)?;
+        let post = Arc::new(Post { core: thread::current().id(), event, letters: Mutex::default() });
+        ring.spawn(deliver(ring.clone(), post.clone()), |_| ());
+        Ok(Self { post: Some(post), wrapped: None })
+    }
+
+    /// Runs `poll` with a waker that others may wake.
+    #[inline]
+    pub(super) fn enter<T>(&mut self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let Some(post) = &self.post else { return poll(cx) };
+        if !self.wrapped.as_ref().is_some_and(|(task, _)| task.will_wake(cx.waker())) {
+            let task = cx.waker().clone();
+            let letter = Arc::new(Letter { task: task.clone(), post: post.clone() });
+            self.wrapped = Some((task, letter.into()));
+        }
+        match &self.wrapped {
+            Some((_, waker)) => poll(&mut Context::from_waker(waker)),
+            None => poll(cx),
+        }
+    }
+}
+
+/// Empties the mailbox for as long as the core runs.
+async fn deliver(ring: Ring, post: Arc<Post>) {
+    loop {
+        if let Err(error) = ring.readable(&post.event).await {
+            return log::line(format_args!("wake-ups from other threads will be late: {error}"));
+        }
+        sys::clear_event(post.event.as_raw_fd());
+        let letters = mem::take(&mut *post.letters.lock().unwrap_or_else(PoisonError::into_inner));
+        for letter in letters {
+            letter.task.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What a service answers, as a response of ours. A body that is there at once leaves with the head; any
+//! other is pulled as fast as the client takes it, and the request's body with it, which the response may be
+//! made of.
+
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, Frame};
+
+use super::body::{Pump, Pumped};
+use super::fields;
+use super::outside::Outside;
+use super::within::Within;
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::observe::log;
+use crate::service::{Body, BodyError, FieldBlock, Response, StreamBody};
+
+/// Anything a service or a body may fail with.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a body gives, piece by piece.
+type AnyFrame<B> = Result<Frame<<B as HttpBody>::Data>, <B as HttpBody>::Error>;
+
+/// Room for the fields of most responses.
+const LINES_BYTES: usize = 128;
+
+/// Turns a service's response into ours. `pump` feeds the request's body meanwhile.
+pub(super) fn respond<B>(
+    answer: http::Response<B>,
+    pump: Option<Pump>,
+    method: Method,
+    (within, outside): (Within, Outside),
+    cx: &mut Context<'_>,
+) -> Response
+where
+    B: HttpBody + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = answer.into_parts();
+    let mut lines = Vec::with_capacity(LINES_BYTES);
+    let said = fields::write_lines(&parts.headers, &mut lines);
+    fields::give_map(parts.headers);
+    let status = match Status::new(parts.status.as_u16()) {
+        Some(status) if !status.is_informational() => status,
+        // Interim responses are the server's, and nothing else is spoken here than HTTP.
+        _ => return failed(format!("it answered {}, which is not a final status", parts.status).into()),
+    };
+    let response = Response::new(status).with_fields(FieldBlock::Owned(lines));
+    // What follows a CONNECT that succeeded is not HTTP any more.
+    let closes = said.closes || method == Method::Connect;
+    let response = if closes { response.closing() } else { response };
+    // A hint of zero may be a body that was taken off already.
+    let length = said.length.or_else(|| body.size_hint().exact().filter(|&length| length > 0));
+    if status.forbids_body() {
+        // A 304 may say how long the 200 would be (RFC 9110 §15.4.5).
+        return match length.filter(|&length| length > 0) {
+            Some(length) => response.with_body(Body::Stream(Box::new(Withheld(Some(length))))),
+            None => response,
+        };
+    }
+    if method == Method::Head {
+        return response.with_body(Body::Stream(Box::new(Withheld(length))));
+    }
+    if body.is_end_stream() && length.is_none_or(|length| length == 0) {
+        return response;
+    }
+    let body = Box::pin(body);
+    let mut stream = Stream { body, first: None, pump, length, trailers: Vec::new(), within, outside };
+    // Most bodies are one piece that is there: no stream is needed then.
+    if let Poll::Ready(piece) = stream.poll_piece(cx) {
+        match piece {
+            Some(Ok(bytes)) if stream.is_whole(bytes.len()) => return response.with_body(Body::Bytes(bytes)),
+            None if stream.is_whole(0) => return response,
+            first => stream.first = Some(first),
+        }
+    }
+    response.with_body(Body::Stream(Box::new(stream)))
+}
+
+/// A service that failed, told to the log rather than to the client.
+pub(super) fn failed(error: BoxError) -> Response {
+    log::line(format_args!("a service failed: {error}"));
+    Response::error(Status::INTERNAL_SERVER_ERROR, "the service failed; the server's log has the cause")
+}
+
+/// A response body, and what feeds the request's body meanwhile.
+struct Stream<B> {
+    body: Pin<Box<B>>,
+    /// What was read before the head left.
+    first: Option<Option<Result<Bytes, BodyError>>>,
+    pump: Option<Pump>,
+    length: Option<u64>,
+    /// Field lines.
+    trailers: Vec<u8>,
+    within: Within,
+    outside: Outside,
+}
+
+impl<B> Stream<B>
+where
+    B: HttpBody + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Whether `read` bytes are all there is, in number as announced.
+    fn is_whole(&self, read: usize) -> bool {
+        self.body.is_end_stream()
+            && self.trailers.is_empty()
+            && self.length.is_none_or(|length| length == read as u64)
+    }
+
+    /// The next piece of data; trailers are kept for later.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            match ready!(self.poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => {
+                    let error: BoxError = error.into();
+                    log::line(format_args!("a response body failed: {error}"));
+                    return Poll::Ready(Some(Err(BodyError::Disconnected)));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(mut data) if data.has_remaining() => {
+                        // No copy where the data is `Bytes`.
+                        return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining()))));
+                    }
+                    Ok(_) => {}
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.trailers.extend(fields::trailer_lines(&trailers));
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<AnyFrame<B>>> {
+        loop {
+            let body = self.body.as_mut();
+            if let Poll::Ready(frame) = self.within.run(|| body.poll_frame(cx)) {
+                return Poll::Ready(frame);
+            }
+            let pumped = self.pump.as_mut().map_or(Pumped::Wait, |pump| pump.poll(cx));
+            if pumped == Pumped::Wait {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<B> StreamBody for Stream<B>
+where
+    B: HttpBody + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(first);
+        }
+        let mut outside = mem::take(&mut self.outside);
+        let piece = outside.enter(cx, |cx| self.poll_piece(cx));
+        self.outside = outside;
+        piece
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    fn trailers(&mut self) -> Vec<u8> {
+        mem::take(&mut self.trailers)
+    }
+}
+
+/// The body of an answer to HEAD, or of a 304: never sent, but its length is said where it is known.
+struct Withheld(Option<u64>);
+
+impl StreamBody for Withheld {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        Poll::Ready(None)
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.0
+    }
+}

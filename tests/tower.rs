@@ -1,0 +1,19 @@
+//! tower services and axum applications on our workers, through a socket. The application is the one of the
+//! `axum` example, with a laboratory beside it whose routes misbehave in all the ways an application can.
+
+mod common;
+
+#[path = "../examples/axum/app.rs"]
+mod app;
+#[path = "tower/application.rs"]
+mod application;
+#[path = "tower/bodies.rs"]
+mod bodies;
+#[path = "tower/exchanges.rs"]
+mod exchanges;
+#[path = "tower/lab.rs"]
+mod lab;
+#[path = "tower/services.rs"]
+mod services;
+#[path = "tower/threads.rs"]
+mod threads;
