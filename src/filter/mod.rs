@@ -11,6 +11,6 @@ mod vary;
 
 pub use self::compress::Compress;
 pub use self::cors::Cors;
-pub use self::request_id::RequestIds;
+pub use self::request_id::{RequestId, RequestIds};
 pub use self::security::{Nonce, SecurityHeaders};
 pub use self::timeout::Timeout;

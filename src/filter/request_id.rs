@@ -1,16 +1,36 @@
 //! A name for every request, for logs on both sides.
 
 use std::cell::Cell;
+use std::fmt;
 use std::ops::ControlFlow;
 
 use crate::ring::sys;
-use crate::service::{Context, Filter, Request, RequestId, Response};
+use crate::service::{Context, Filter, Request, Response};
 
 /// Longest name taken over from a client: a UUID has 36 characters, trace identifiers up to 55.
 const TAKEN_BYTES_MAX: usize = 64;
 
-/// Gives every request a [`RequestId`], and says it in `X-Request-Id` and in the access log. Handlers ask for
-/// it with `Extension<RequestId>`.
+/// The name of a request; ask for it with `Extension<RequestId>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(
+    // INVARIANT: visible ASCII without quotes, so that it can stand in fields and logs as it is.
+    Box<str>,
+);
+
+impl RequestId {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Gives every request a [`RequestId`] and says it in `X-Request-Id`.
 #[derive(Debug)]
 pub struct RequestIds {
     takes_over: bool,
@@ -61,7 +81,7 @@ impl Filter for RequestIds {
 
     fn after(&self, context: &Context, response: &mut Response) {
         if let Some(id) = context.get::<RequestId>() {
-            response.set_field("X-Request-Id", id.0.as_bytes()).expect("visible ASCII");
+            response.set_field("X-Request-Id", id.as_str()).expect("visible ASCII");
         }
     }
 }

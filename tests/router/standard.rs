@@ -7,9 +7,9 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit::filter::{Compress, Cors, Nonce, RequestIds, SecurityHeaders, Timeout};
+use quoit::filter::{Compress, Cors, Nonce, RequestId, RequestIds, SecurityHeaders, Timeout};
 use quoit::http::status::Status;
-use quoit::service::{BodyError, Extension, Html, Json, RequestId, Response, Router, StreamBody};
+use quoit::service::{BodyError, Extension, Html, Json, Response, Router, StreamBody};
 
 use crate::common::{Client, Framing, Hosted, Response as Answer, lenient, serve_with};
 
@@ -24,7 +24,7 @@ fn get(client: &mut Client, path: &str, fields: &str) -> Answer {
 #[test]
 fn every_request_has_a_name() {
     async fn show(id: Extension<RequestId>) -> String {
-        id.0.to_string()
+        id.to_string()
     }
     let server = host(|| {
         let taking = Router::new().get("/", show).filter(RequestIds::new().taking_over());
