@@ -26,11 +26,7 @@ pub(super) async fn flush<S>(worker: Rc<Worker<S>>) {
 }
 
 /// An exchange that is to be logged when it is over.
-pub(super) struct Entry {
-    context: Context,
-    /// The turn in which the head was complete.
-    since: Instant,
-}
+pub(super) struct Entry(Context);
 
 impl Entry {
     /// Notes a request whose head is complete; `None` without a log.
@@ -39,20 +35,22 @@ impl Entry {
         worker.access.as_ref()?;
         // Asked for now, for a connection that was reset knows its peer no more.
         context.peer();
-        Some(Self { context: context.clone(), since: worker.ring.now() })
+        context.begin(worker.ring.now());
+        Some(Self(context.clone()))
     }
 
     /// Logs the exchange. Without a `status` the client was gone before there was one.
     pub(super) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: End) {
         let Some(log) = &worker.access else { return };
+        let Self(context) = self;
         let now = Instant::now();
-        let id = self.context.get::<RequestId>();
+        let id = context.get::<RequestId>();
         let record = Record {
-            peer: known(self.context.peer()),
-            head: Some(self.context.head()),
+            peer: known(context.peer()),
+            head: Some(context.head()),
             status: status.map_or(CLIENT_GONE, Status::code),
             body_bytes,
-            duration: now.saturating_duration_since(self.since),
+            duration: context.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             user: None,
             request_id: id.as_ref().map(|id| id.as_str().as_bytes()),
             end,

@@ -70,8 +70,6 @@ pub trait Downstream {
 
 enum Source {
     Empty,
-    /// All of it, not yet taken.
-    Whole(Bytes),
     Downstream(Rc<dyn Downstream>, u32),
     /// Made by a filter from another body.
     Stream(Box<dyn StreamBody>),
@@ -96,7 +94,7 @@ impl RequestBody {
 
     /// A body that lies in memory.
     pub fn from_bytes(bytes: Bytes) -> Self {
-        Self { length: Some(bytes.len() as u64), source: Source::Whole(bytes) }
+        Self::from_stream(Whole(bytes))
     }
 
     /// A body that is pulled from elsewhere, such as another one that a filter decodes.
@@ -108,7 +106,7 @@ impl RequestBody {
     /// everything was decided on: merge none into the head (RFC 9110 §6.5.1).
     pub fn trailers(&mut self) -> Vec<u8> {
         match &mut self.source {
-            Source::Empty | Source::Whole(_) => Vec::new(),
+            Source::Empty => Vec::new(),
             Source::Downstream(source, exchange) => source.trailers(*exchange),
             Source::Stream(stream) => stream.trailers(),
         }
@@ -153,6 +151,21 @@ impl RequestBody {
     }
 }
 
+/// A body in memory, in one piece. Behind a pointer like any stream, for it would be the largest kind of body
+/// otherwise, and every idle connection keeps room for one.
+struct Whole(Bytes);
+
+impl StreamBody for Whole {
+    fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let bytes = std::mem::take(&mut self.0);
+        Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+}
+
 /// A response body that is pulled as fast as the client takes it.
 pub trait StreamBody {
     /// The next piece; `None` at the end; an error ends the connection, for the client must not take what it
@@ -175,10 +188,6 @@ impl StreamBody for RequestBody {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
-            Source::Whole(_) => match std::mem::replace(&mut self.source, Source::Empty) {
-                Source::Whole(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(bytes))),
-                _ => Poll::Ready(None),
-            },
             Source::Downstream(source, exchange) => source.poll_piece(*exchange, cx),
             Source::Stream(stream) => stream.poll_next(cx),
         }

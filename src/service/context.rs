@@ -2,10 +2,11 @@
 //! parameters, who sent it, and what filters leave for handlers. Pooled per core; a clone is a count.
 
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::body::Downstream;
 use super::limits::ExtractLimits;
@@ -42,6 +43,7 @@ struct Exchange {
     /// Places of the parameters' values in the path as sent.
     parameters: RefCell<Vec<Range<u16>>>,
     extensions: RefCell<Vec<Rc<dyn Any>>>,
+    since: Cell<Option<Instant>>,
 }
 
 /// One exchange as filters, handlers and logs see it. Cheap to clone; all clones are the same exchange.
@@ -86,6 +88,16 @@ impl Context {
     /// The method; short for `head().method()`.
     pub fn method(&self) -> Method {
         self.head().method()
+    }
+
+    /// Notes when the exchange began.
+    pub(crate) fn begin(&self, now: Instant) {
+        self.exchange().since.set(Some(now));
+    }
+
+    /// When the exchange began: the turn in which its head was complete. `None` where nobody measures.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.exchange().since.get()
     }
 
     /// Who sent the request. The first question on a connection costs a system call.
@@ -185,6 +197,7 @@ impl Drop for Context {
         exchange.downstream.take();
         *exchange.route.get_mut() = None;
         exchange.parameters.get_mut().clear();
+        exchange.since.set(None);
         // What a filter left may hold anything, another context included: dropped before the pool is touched.
         exchange.extensions.get_mut().clear();
         // A thread that ends has no pool any more.
