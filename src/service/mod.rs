@@ -65,7 +65,7 @@ pub trait Service: 'static {
     fn call(&self, request: Request) -> impl Future<Output = Response>;
 
     /// Answers a request whose response is at hand, without a future; or gives it back to be called with.
-    /// By default it gives back all.
+    /// Whoever calls a service asks this first. By default it gives back all.
     ///
     /// # Errors
     /// The request, untouched.

@@ -77,7 +77,7 @@ impl Files {
     #[inline]
     fn at_hand(&self, request: &Request) -> Option<Response> {
         let head = request.head();
-        if !matches!(head.method(), Method::Get | Method::Head) {
+        if !is_served(request) {
             return Some(method_not_allowed(request));
         }
         let entry = self.shared.cache.fresh(head.path(), self.shared.ring.now())?;
@@ -86,16 +86,24 @@ impl Files {
 }
 
 impl Service for Files {
-    async fn call(&self, request: Request) -> Response {
-        match self.at_hand(&request) {
-            Some(response) => response,
-            None => Box::pin(lookup::answer(&self.shared, request)).await,
-        }
+    /// Looks at the file, whatever is at hand. In a box, so that connections keep no room for it.
+    fn call(&self, request: Request) -> impl Future<Output = Response> {
+        Box::pin(async move {
+            if is_served(&request) {
+                lookup::answer(&self.shared, request).await
+            } else {
+                method_not_allowed(&request)
+            }
+        })
     }
 
     fn call_now(&self, request: Request) -> Result<Response, Request> {
         self.at_hand(&request).ok_or(request)
     }
+}
+
+fn is_served(request: &Request) -> bool {
+    matches!(request.method(), Method::Get | Method::Head)
 }
 
 /// Answers every method but GET and HEAD: OPTIONS is told what there is, the rest that it is not allowed.

@@ -12,11 +12,12 @@
 mod respond;
 mod wire;
 
+use std::any::Any;
 use std::fmt::Display;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
@@ -117,7 +118,14 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
                 return refuse(worker, wire, Some((asked, entry)), error.status(), &error);
             }
         };
-        let Some(response) = answer(worker, wire, Request::new(context, body)).await else {
+        let answered = match call(worker, Request::new(context, body)) {
+            Ok(response) => Some(response),
+            Err(future) => {
+                let mut future = pin!(future);
+                poll_fn(|cx| poll_answer(worker, wire, future.as_mut(), cx)).await
+            }
+        };
+        let Some(response) = answered else {
             if let Some(entry) = entry {
                 entry.end(worker, None, 0, Ended::ClientGone);
             }
@@ -200,21 +208,40 @@ async fn next_head<S: Service>(
     }
 }
 
-/// Calls the service. `None` when the client went away meanwhile; the handler is dropped then.
-async fn answer<S: Service>(worker: &Worker<S>, wire: &Wire, request: Request) -> Option<Response> {
-    // Called within the poll, for a handler may panic before there is a future.
-    let mut call = pin!(async { worker.service.call(request).await });
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+/// Calls the service: its response, or the future of one. A plain function, so that a connection keeps room
+/// for the future alone, and not for the request on its way into it as well.
+fn call<S: Service>(
+    worker: &Worker<S>,
+    request: Request,
+) -> Result<Response, impl Future<Output = Response>> {
+    // Handlers may panic before there is a future.
+    let called = catch_unwind(AssertUnwindSafe(|| match worker.service.call_now(request) {
+        Ok(response) => Ok(response),
+        Err(request) => Err(worker.service.call(request)),
+    }));
+    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
+}
+
+/// Polls the service's future. `None` when the client went away meanwhile; the handler is to be dropped then.
+fn poll_answer<S: Service, F: Future<Output = Response>>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    call: Pin<&mut F>,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Option<Response>> {
+    match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
         Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
         Ok(Poll::Pending) => poll_meanwhile(wire, cx),
-        Err(panic) => {
-            worker.counters.panics.bump();
-            log::line(format_args!("a handler panicked: {}", log::panic_text(&*panic)));
-            let detail = "the handler failed; the server's log has the cause";
-            Poll::Ready(Some(Response::error(Status::INTERNAL_SERVER_ERROR, detail).closing()))
-        }
-    })
-    .await
+        Err(panic) => Poll::Ready(Some(panicked(worker, &*panic))),
+    }
+}
+
+#[cold]
+fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Response {
+    worker.counters.panics.bump();
+    log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
+    let detail = "the handler failed; the server's log has the cause";
+    Response::error(Status::INTERNAL_SERVER_ERROR, detail).closing()
 }
 
 /// While a handler waits: earlier responses go out, held input leaves the pool, and a peer that is gone ends
