@@ -2,15 +2,21 @@
 //! [`Router::around`](crate::service::Router::around): what most servers want said or done about every
 //! request. Each is off until it is added, and each option says its default and its reason.
 
+mod auth;
 mod compress;
 mod cors;
+mod error_pages;
+mod fields;
 mod request_id;
 mod security;
 mod timeout;
 mod vary;
 
+pub use self::auth::{BasicAuth, User, UsersError};
 pub use self::compress::Compress;
 pub use self::cors::Cors;
+pub use self::error_pages::ErrorPages;
+pub use self::fields::Fields;
 pub use self::request_id::{RequestId, RequestIds};
 pub use self::security::{Nonce, SecurityHeaders};
 pub use self::timeout::Timeout;

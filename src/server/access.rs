@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::worker::Worker;
-use crate::filter::RequestId;
+use crate::filter::{RequestId, User};
 use crate::http::status::Status;
 use crate::observe::access::{self, CLIENT_GONE, End, Record};
 use crate::ring::Socket;
@@ -44,14 +44,14 @@ impl Entry {
         let Some(log) = &worker.access else { return };
         let Self(context) = self;
         let now = Instant::now();
-        let id = context.get::<RequestId>();
+        let (id, user) = (context.get::<RequestId>(), context.get::<User>());
         let record = Record {
             peer: known(context.peer()),
             head: Some(context.head()),
             status: status.map_or(CLIENT_GONE, Status::code),
             body_bytes,
             duration: context.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
-            user: None,
+            user: user.as_ref().map(|user| user.name().as_bytes()),
             request_id: id.as_ref().map(|id| id.as_str().as_bytes()),
             end,
         };

@@ -1,0 +1,283 @@
+//! Passwords before anything else: Basic authentication (RFC 7617) from a file that `htpasswd` writes.
+//!
+//! Hashes are slow on purpose, so they are computed on threads beside the core, and what comes out is
+//! believed for a moment. A name that does not exist costs what one does that does. The file is looked at
+//! every second while there are requests; a new version that has a mistake is told about and not taken.
+
+mod hash;
+mod users;
+mod verdicts;
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+
+pub use self::users::UsersError;
+use self::users::{Users, Version};
+use self::verdicts::Verdicts;
+use crate::http::h1::{FieldError, push_field};
+use crate::http::head::RequestHead;
+use crate::http::status::Status;
+use crate::observe::log;
+use crate::ring::Ring;
+use crate::service::{Around, IntoResponse as _, Next, Problem, Request, Response};
+
+/// How often the file is looked at, while there are requests: what the removal of a user may take.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Passwords of one core that wait for their hash. Beyond them the answer is 503: a flood of guesses must not
+/// become a queue of minutes.
+const WAITING_MAX: usize = 64;
+
+/// Bytes of a name and its password together. More is no password, and some hashes take longer for it.
+const CREDENTIALS_BYTES_MAX: usize = 512;
+
+/// As clients send it, with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Who made the request, found out by [`BasicAuth`]; ask for it with `Extension<User>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User(Box<str>);
+
+impl User {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lets through who has a name and a password, and asks everybody else for them: 401.
+///
+/// Passwords cross the network as they are; without TLS before it this protects from nobody who listens.
+#[derive(Debug)]
+pub struct BasicAuth {
+    path: PathBuf,
+    users: RefCell<Arc<Users>>,
+    version: Cell<Version>,
+    looked_at: Cell<Option<Instant>>,
+    /// The version on disk cannot be taken, which was told.
+    failing: Cell<bool>,
+    tells: bool,
+    verdicts: RefCell<Verdicts>,
+    waiting: Cell<usize>,
+    /// The `WWW-Authenticate` line.
+    challenge: Vec<u8>,
+    ring: RingHandle,
+}
+
+/// The ring, which has nothing to show.
+struct RingHandle(Ring);
+
+impl std::fmt::Debug for RingHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
+/// Counts a password that waits for its hash.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a Cell<usize>) -> Option<Self> {
+        let waiting = count.get();
+        (waiting < WAITING_MAX).then(|| {
+            count.set(waiting + 1);
+            Self(count)
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl BasicAuth {
+    /// For the users of a file, read here and now. Entries are `NAME:HASH` with bcrypt (`$2y$`), SHA-512
+    /// crypt (`$6$`) or Argon2id (`$argon2id$`). The realm is `restricted`.
+    ///
+    /// # Errors
+    /// The file and line, the mistake, and the remedy; passwords in plain text, MD5 and SHA-1 are mistakes.
+    pub fn load(ring: &Ring, path: impl Into<PathBuf>) -> Result<Self, UsersError> {
+        let path = path.into();
+        let (users, version) = Users::load(&path)?;
+        let auth = Self {
+            path,
+            users: RefCell::new(Arc::new(users)),
+            version: Cell::new(version),
+            looked_at: Cell::new(None),
+            failing: Cell::new(false),
+            tells: true,
+            verdicts: RefCell::default(),
+            waiting: Cell::new(0),
+            challenge: Vec::new(),
+            ring: RingHandle(ring.clone()),
+        };
+        Ok(auth.realm("restricted").expect("letters alone"))
+    }
+
+    /// With another realm: what clients show when they ask for the password.
+    ///
+    /// # Errors
+    /// A control character.
+    pub fn realm(mut self, realm: &str) -> Result<Self, FieldError> {
+        let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let value = format!("Basic realm=\"{quoted}\", charset=\"UTF-8\"");
+        self.challenge.clear();
+        push_field(&mut self.challenge, "WWW-Authenticate", value.as_bytes())?;
+        Ok(self)
+    }
+
+    /// Does not tell when a new version of the file is not taken: for all cores but one.
+    pub fn silent(self) -> Self {
+        Self { tells: false, ..self }
+    }
+
+    fn refused(&self, detail: &'static str) -> Response {
+        let mut response = Problem::new(Status::UNAUTHORIZED).detail(detail).into_response();
+        response.add_lines(&self.challenge);
+        response
+    }
+
+    /// Reads the file again if it has changed. One request a second waits for the look.
+    async fn refresh(&self) {
+        let now = self.ring.0.now();
+        if self.looked_at.get().is_some_and(|last| now.saturating_duration_since(last) < LOOK_EVERY) {
+            return;
+        }
+        self.looked_at.set(Some(now));
+        let (path, known, failing) = (self.path.clone(), self.version.get(), self.failing.get());
+        let look = move || (failing || Version::now(&path) != Some(known)).then(|| Users::load(&path));
+        match self.ring.0.blocking(look).await {
+            None => {}
+            Some(Ok((users, version))) => {
+                let was_failing = self.failing.replace(false);
+                if self.version.replace(version) != version {
+                    *self.users.borrow_mut() = Arc::new(users);
+                    self.verdicts.borrow_mut().clear();
+                }
+                if self.tells {
+                    let again = if was_failing { " again" } else { "" };
+                    log::line(format_args!("{}: the users were read{again}", self.path.display()));
+                }
+            }
+            Some(Err(error)) => {
+                let is_news = !self.failing.replace(true);
+                if is_news && self.tells {
+                    log::line(format_args!("{error}; the users that were read before stay in force"));
+                }
+            }
+        }
+    }
+
+    /// Whether the password fits; `None` when too many others are waiting to hear that.
+    async fn verify(&self, name: &str, password: Vec<u8>) -> Option<bool> {
+        let key = self.verdicts.borrow().key(name, &password);
+        let known = self.verdicts.borrow().get(&key, self.ring.0.now());
+        if known.is_some() {
+            return known;
+        }
+        let _waiting = Waiting::begin(&self.waiting)?;
+        let users = self.users.borrow().clone();
+        let (name, asked) = (name.to_owned(), users.clone());
+        let fits = self.ring.0.blocking(move || asked.verify(&name, &password)).await;
+        if Arc::ptr_eq(&users, &self.users.borrow()) {
+            self.verdicts.borrow_mut().insert(key, fits, self.ring.0.now());
+        }
+        Some(fits)
+    }
+}
+
+impl Around for BasicAuth {
+    async fn call<'a>(&'a self, request: Request, next: Next<'a>) -> Response {
+        self.refresh().await;
+        let Some((name, password)) = credentials(request.head()) else {
+            return self.refused("this needs a name and a password");
+        };
+        match self.verify(&name, password).await {
+            Some(true) => {
+                request.context().insert(User(name));
+                next.run(request).await
+            }
+            Some(false) => self.refused("name and password do not fit"),
+            None => Problem::new(Status::SERVICE_UNAVAILABLE)
+                .detail("too many passwords are being checked; try again in a moment")
+                .header("Retry-After", "1")
+                .into_response(),
+        }
+    }
+}
+
+/// Name and password of a request that has them, once and whole.
+fn credentials(head: &RequestHead) -> Option<(Box<str>, Vec<u8>)> {
+    let mut fields = head.fields_named("authorization");
+    let (Some(value), None) = (fields.next(), fields.next()) else { return None };
+    let (scheme, encoded) = value.split_at(value.iter().position(|&byte| byte == b' ')?);
+    if !scheme.eq_ignore_ascii_case(b"basic") || encoded.len() > 2 * CREDENTIALS_BYTES_MAX {
+        return None;
+    }
+    let mut decoded = BASE64.decode(encoded.trim_ascii()).ok()?;
+    if decoded.len() > CREDENTIALS_BYTES_MAX || decoded.iter().any(u8::is_ascii_control) {
+        return None;
+    }
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    let password = decoded.split_off(colon + 1);
+    decoded.truncate(colon);
+    Some((String::from_utf8(decoded).ok()?.into_boxed_str(), password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{HeadLimits, RequestDecoder};
+
+    fn said(lines: &str) -> Option<(String, String)> {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let mut head = RequestHead::new();
+        RequestDecoder::new().handle_bytes(text.as_bytes(), &HeadLimits::default(), &mut head).unwrap();
+        let (name, password) = credentials(&head)?;
+        Some((name.into(), String::from_utf8_lossy(&password).into_owned()))
+    }
+
+    #[test]
+    fn credentials_are_read() {
+        for (lines, name, password) in [
+            ("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n", "Aladdin", "open sesame"),
+            ("authorization: basic   QWxhZGRpbjpvcGVuIHNlc2FtZQ\r\n", "Aladdin", "open sesame"),
+            ("Authorization: BASIC dGVzdDoxMjPCow==\r\n", "test", "123£"),
+            ("Authorization: Basic YTpiOmM=\r\n", "a", "b:c"),
+            ("Authorization: Basic Og==\r\n", "", ""),
+        ] {
+            assert_eq!(said(lines), Some((name.into(), password.into())), "{lines}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_whole_or_said_twice_is_nothing() {
+        let long = format!("Authorization: Basic {}\r\n", BASE64.encode("a:".to_owned() + &"x".repeat(600)));
+        for lines in [
+            "",
+            "Authorization: Basic\r\n",
+            "Authorization: Basic !!!!\r\n",
+            "Authorization: Bearer YTpi\r\n",
+            "Authorization: BasicYTpi\r\n",
+            "Authorization: Basic YWI=\r\n",
+            "Authorization: Basic YQo6Yg==\r\n",
+            "Authorization: Basic /zpi\r\n",
+            "Authorization: Basic YTpi\r\nAuthorization: Basic YTpi\r\n",
+            "Authorization: Basic YTpi, Basic YTpi\r\n",
+            &long,
+        ] {
+            assert_eq!(said(lines), None, "{lines}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The file of users, as `htpasswd` writes it: `name:hash` per line. Read whole, or refused with its line.
+
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::hash::{Hash, HashError};
+
+/// Bytes of a file of users. Some ten thousand of them; whoever has more wants a database.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The users of one file.
+#[derive(Debug)]
+pub(super) struct Users {
+    // INVARIANT: never empty, sorted by name.
+    entries: Vec<(Box<str>, Hash)>,
+    /// Chooses whose hash an unknown name is tried on; secret, so that nobody can tell by the time.
+    chooser: RandomState,
+}
+
+/// Why a file of users is not taken.
+#[derive(Debug)]
+pub struct UsersError {
+    path: PathBuf,
+    line: usize,
+    misdeed: Misdeed,
+}
+
+#[derive(Debug)]
+enum Misdeed {
+    Io(io::Error),
+    TooLarge,
+    NotText,
+    Empty,
+    NoColon,
+    NoName,
+    Twice(String),
+    Hash(HashError),
+}
+
+impl fmt::Display for UsersError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if self.line > 0 {
+            write!(f, "{}:", self.line)?;
+        }
+        f.write_str(" ")?;
+        match &self.misdeed {
+            Misdeed::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                f.write_str("there is no such file of users; make one with `htpasswd -cB FILE NAME`")
+            }
+            Misdeed::Io(error) => write!(f, "the file of users cannot be read: {error}"),
+            Misdeed::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
+            Misdeed::NotText => f.write_str("the file of users is not UTF-8 text"),
+            Misdeed::Empty => f.write_str(
+                "there is no user in it, so nobody could log in; add one with `htpasswd -B FILE NAME`",
+            ),
+            Misdeed::NoColon => f.write_str("an entry is NAME:HASH; this line has no colon"),
+            Misdeed::NoName => f.write_str("an entry is NAME:HASH; this line has no name"),
+            Misdeed::Twice(name) => write!(f, "{name} has an entry already; remove one of them"),
+            Misdeed::Hash(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UsersError {}
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The version of the file now; `None` when it cannot be looked at.
+    pub(super) fn now(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
+    }
+}
+
+impl Users {
+    /// Reads a file, and which version of it was read.
+    pub(super) fn load(path: &Path) -> Result<(Self, Version), UsersError> {
+        let error = |misdeed| UsersError { path: path.to_owned(), line: 0, misdeed };
+        // Looked at before it is read: a change in between is found at the next look.
+        let metadata = fs::metadata(path).map_err(|e| error(Misdeed::Io(e)))?;
+        if metadata.len() > FILE_BYTES_MAX {
+            return Err(error(Misdeed::TooLarge));
+        }
+        let bytes = fs::read(path).map_err(|e| error(Misdeed::Io(e)))?;
+        let text = String::from_utf8(bytes).map_err(|_| error(Misdeed::NotText))?;
+        let users = Self::parse(&text).map_err(|(line, misdeed)| UsersError {
+            path: path.to_owned(),
+            line,
+            misdeed,
+        })?;
+        Ok((users, Version::of(&metadata)))
+    }
+
+    fn parse(text: &str) -> Result<Self, (usize, Misdeed)> {
+        let mut entries: Vec<(Box<str>, Hash)> = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, hash) = line.split_once(':').ok_or((number, Misdeed::NoColon))?;
+            if name.is_empty() {
+                return Err((number, Misdeed::NoName));
+            }
+            let hash = Hash::parse(hash).map_err(|error| (number, Misdeed::Hash(error)))?;
+            match entries.binary_search_by(|(known, _)| (**known).cmp(name)) {
+                Ok(_) => return Err((number, Misdeed::Twice(name.to_owned()))),
+                Err(place) => entries.insert(place, (name.into(), hash)),
+            }
+        }
+        if entries.is_empty() {
+            return Err((0, Misdeed::Empty));
+        }
+        Ok(Self { entries, chooser: RandomState::new() })
+    }
+
+    /// Whether the user has this password. An unknown name costs what a known one does: the password is tried
+    /// on the hash of another, always the same one for the same name.
+    pub(super) fn verify(&self, name: &str, password: &[u8]) -> bool {
+        let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name));
+        let place = found.unwrap_or_else(|_| self.chooser.hash_one(name) as usize % self.entries.len());
+        let fits = self.entries[place].1.verify(password);
+        fits && found.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `secret`, at the lowest cost.
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+
+    #[test]
+    fn users_are_found_by_name_and_password() {
+        let users = Users::parse(&format!("# people\n\nzoë:{HASH}\r\nalice:{HASH}\n")).unwrap();
+        for name in ["alice", "zoë"] {
+            assert!(users.verify(name, b"secret") && !users.verify(name, b"wrong"));
+        }
+        // The hash that they are tried on fits, and still they are nobody.
+        for name in ["bob", "", "Alice", "alice:"] {
+            assert!(!users.verify(name, b"secret"));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, line, words) in [
+            (format!("a:{HASH}\n\nb"), 3, "no colon"),
+            (format!(":{HASH}"), 1, "no name"),
+            (format!("a:{HASH}\n#\na:{HASH}"), 3, "a has an entry already"),
+            ("a:secret".to_owned(), 1, "htpasswd -B"),
+            (format!("a:{HASH}\nb:$apr1$x$y"), 2, "MD5"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("users");
+            fs::write(&path, &text).unwrap();
+            let said = Users::load(&path).unwrap_err().to_string();
+            assert!(said.contains(&format!("users:{line}: ")) && said.contains(words), "{text:?}: {said}");
+            assert!(!said.contains("secret"), "a password must not be told: {said}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_users_or_no_file_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        assert!(Users::load(&path).unwrap_err().to_string().contains("htpasswd -cB"));
+        for (bytes, words) in [(&b"# nobody\n"[..], "no user in it"), (b"\xff", "not UTF-8")] {
+            fs::write(&path, bytes).unwrap();
+            let said = Users::load(&path).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        fs::write(&path, format!("a:{HASH}")).unwrap();
+        let (_, version) = Users::load(&path).unwrap();
+        assert_eq!(Version::now(&path), Some(version));
+        fs::write(&path, format!("b:{HASH}")).unwrap();
+        assert_ne!(Version::now(&path), Some(version));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(Version::now(&path), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Error pages of one's own, for people with a browser.
+
+use bytes::Bytes;
+
+use super::vary;
+use crate::http::head::RequestHead;
+use crate::http::status::Status;
+use crate::service::{Body, Context, Filter, Response};
+
+/// Fields that speak of the body that a page replaces.
+const OF_THE_BODY: [&str; 8] = [
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Disposition",
+    "Content-Location",
+    "ETag",
+    "Last-Modified",
+    "Accept-Ranges",
+];
+
+/// Replaces the bodies of error responses by pages, for clients that accept HTML. Status and fields such as
+/// `Allow` stay. A response that is HTML already is left alone, and so is a problem document unless the
+/// client asks for HTML by name: programs that take anything are told in a form that they can read.
+///
+/// Requests that are refused before they reach a filter (malformed, too large, too slow) are answered by the
+/// server in plain text.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorPages {
+    pages: Vec<(Status, Bytes)>,
+}
+
+impl ErrorPages {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a page for this status, which takes the place of one given before. HTML in UTF-8.
+    ///
+    /// # Panics
+    /// If the status is no error.
+    pub fn page(mut self, status: Status, html: impl Into<Bytes>) -> Self {
+        assert!(status.code() >= 400, "{} is no error", status.code());
+        self.pages.retain(|(known, _)| *known != status);
+        self.pages.push((status, html.into()));
+        self
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+}
+
+impl Filter for ErrorPages {
+    fn after(&self, context: &Context, response: &mut Response) {
+        if response.status().code() < 400 {
+            return;
+        }
+        let Some((_, page)) = self.pages.iter().find(|(status, _)| *status == response.status()) else {
+            return;
+        };
+        if response.field_value("Content-Type").is_some_and(is_html) {
+            return;
+        }
+        vary::add(response, "Accept");
+        let wanted = wants_html(context.head());
+        if wanted == Wanted::No || (wanted == Wanted::Anything && response.problem().is_some()) {
+            return;
+        }
+        for name in OF_THE_BODY {
+            response.remove_field(name);
+        }
+        response.add_field("Content-Type", "text/html; charset=utf-8").expect("a valid value");
+        response.set_body(Body::Bytes(page.clone()));
+    }
+}
+
+fn is_html(media_type: &[u8]) -> bool {
+    let name = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml")
+}
+
+/// What a client says of HTML.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    No,
+    /// It takes whatever there is.
+    Anything,
+    ByName,
+}
+
+/// Reads `Accept` (RFC 9110 §12.5.1): the most specific range that fits HTML decides.
+fn wants_html(head: &RequestHead) -> Wanted {
+    let mut best: Option<(u8, bool)> = None;
+    let mut said = false;
+    for range in head.fields_named("accept").flat_map(|value| value.split(|&byte| byte == b',')) {
+        said = true;
+        let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let rank = match parts.next().unwrap_or_default().to_ascii_lowercase().as_slice() {
+            b"text/html" | b"application/xhtml+xml" => 2,
+            b"text/*" => 1,
+            b"*/*" => 0,
+            _ => continue,
+        };
+        // A weight of nothing but zeros says "not this".
+        let refused = parts.any(|part| {
+            let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
+            weight.is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
+        });
+        if best.is_none_or(|(known, accepted)| rank > known || (rank == known && !accepted)) {
+            best = Some((rank, !refused));
+        }
+    }
+    match best {
+        None if said => Wanted::No,
+        None => Wanted::Anything,
+        Some((_, false)) => Wanted::No,
+        Some((2, true)) => Wanted::ByName,
+        Some((_, true)) => Wanted::Anything,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{HeadLimits, RequestDecoder};
+
+    fn wanted(accept: &str) -> Wanted {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
+        let mut head = RequestHead::new();
+        RequestDecoder::new().handle_bytes(text.as_bytes(), &HeadLimits::default(), &mut head).unwrap();
+        wants_html(&head)
+    }
+
+    #[test]
+    fn accept_is_read() {
+        for (accept, expected) in [
+            ("", Wanted::Anything),
+            ("Accept: */*\r\n", Wanted::Anything),
+            ("Accept: text/*;q=0.1\r\n", Wanted::Anything),
+            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", Wanted::ByName),
+            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", Wanted::ByName),
+            ("Accept: application/json\r\nAccept: application/xhtml+xml\r\n", Wanted::ByName),
+            ("Accept: application/json\r\n", Wanted::No),
+            ("Accept: text/html;q=0\r\n", Wanted::No),
+            ("Accept: text/html;q=0.000, */*\r\n", Wanted::No),
+            ("Accept: */*;q=0\r\n", Wanted::No),
+            ("Accept: text/html;level=1;q=0.001\r\n", Wanted::ByName),
+            ("Accept:\r\n", Wanted::No),
+        ] {
+            assert_eq!(wanted(accept), expected, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Fields that every response gets: what an operator says about all of a site.
+
+use crate::http::h1::{FieldError, push_field};
+use crate::service::{Context, Filter, Response};
+
+/// Fields whose lines add up; of every other name there is one, and the last word has who stands outside.
+const LISTS: [&str; 7] =
+    ["Vary", "Link", "Set-Cookie", "Server-Timing", "WWW-Authenticate", "Cache-Status", "Via"];
+
+/// Adds fields to every response. A response's own field of the same name gives way, unless it is one of
+/// those that add up, such as `Vary` and `Set-Cookie`.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    /// Names that give way.
+    names: Vec<Box<str>>,
+    lines: Vec<u8>,
+}
+
+impl Fields {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more field; several of one name are all sent.
+    ///
+    /// # Errors
+    /// A name or value that no field may have; the framing's names, which are the server's.
+    pub fn field(mut self, name: &str, value: &str) -> Result<Self, FieldError> {
+        push_field(&mut self.lines, name, value.as_bytes())?;
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        if !LISTS.iter().any(|known| is(known)) && !self.names.iter().any(|known| is(known)) {
+            self.names.push(name.into());
+        }
+        Ok(self)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+impl Filter for Fields {
+    fn after(&self, _context: &Context, response: &mut Response) {
+        for name in &self.names {
+            response.remove_field(name);
+        }
+        response.add_lines(&self.lines);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::status::Status;
+
+    #[test]
+    fn own_fields_give_way_and_lists_add_up() {
+        let fields = Fields::new()
+            .field("Cache-Control", "no-store")
+            .and_then(|fields| fields.field("X-Twice", "1"))
+            .and_then(|fields| fields.field("x-twice", "2"))
+            .and_then(|fields| fields.field("vary", "Cookie"))
+            .unwrap();
+        let mut response = Response::new(Status::OK);
+        response.add_field("cache-control", "max-age=5").unwrap();
+        response.add_field("Vary", "Accept").unwrap();
+        fields.after(&Context::take(), &mut response);
+        assert_eq!(
+            response.fields(),
+            b"Vary: Accept\r\nCache-Control: no-store\r\nX-Twice: 1\r\nx-twice: 2\r\nvary: Cookie\r\n"
+        );
+    }
+
+    #[test]
+    fn what_would_split_a_response_is_refused() {
+        for (name, value) in
+            [("A", "b\r\nC: d"), ("A B", "c"), ("", "x"), ("Content-Length", "1"), ("A", "\0")]
+        {
+            assert!(Fields::new().field(name, value).is_err(), "{name}: {value}");
+        }
+    }
+}

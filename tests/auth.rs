@@ -1,0 +1,200 @@
+//! Basic authentication before a router: who gets through, what a change of the file does, and what guessing
+//! costs. Files are written as `htpasswd -B` writes them, with hashes at the lowest cost.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use quoit::filter::{BasicAuth, User};
+use quoit::harness::{Call, on_core};
+use quoit::ring::Ring;
+use quoit::service::{Context, Router, Routes};
+use tempfile::TempDir;
+
+/// `secret` at cost 4, a millisecond.
+const CHEAP: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+/// A hash that nothing fits, at cost 9: long enough to be told apart from nothing.
+const DEAR: &str = "$2y$09$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+
+/// A file of users.
+struct File {
+    _dir: TempDir,
+    path: PathBuf,
+}
+
+impl File {
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let file = Self { path: dir.path().join("users"), _dir: dir };
+        file.write(text);
+        file
+    }
+
+    fn write(&self, text: &str) {
+        // As editors do: a new file takes the name.
+        let new = self.path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, &self.path).unwrap();
+    }
+
+    fn routes(&self, ring: &Ring) -> Routes {
+        let auth = BasicAuth::load(ring, &self.path).expect("a sound file").silent();
+        let whoami =
+            async |context: Context| context.get::<User>().map_or("?".into(), |u| u.name().to_owned());
+        Router::new().around(auth).get("/", whoami).build().expect("sound routes")
+    }
+}
+
+fn basic(name: &str, password: &str) -> String {
+    // Base64 of the pair, by the alphabet.
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let pair = format!("{name}:{password}");
+    let mut text = String::from("Basic ");
+    for three in pair.as_bytes().chunks(3) {
+        let bits =
+            three.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
+        for place in 0..=three.len() {
+            text.push(alphabet[(bits >> (18 - 6 * place) & 63) as usize] as char);
+        }
+    }
+    text
+}
+
+async fn ask(routes: &Routes, name: &str, password: &str) -> u16 {
+    Call::get("/").header("Authorization", &basic(name, password)).send(routes).await.status()
+}
+
+#[test]
+fn who_has_the_password_gets_through() {
+    let file = File::new(&format!("alice:{CHEAP}\n"));
+    on_core(async move |core| {
+        let routes = file.routes(&core.ring);
+        for _ in 0..2 {
+            let call = Call::get("/").header("Authorization", &basic("alice", "secret"));
+            let response = call.send(&routes).await;
+            assert_eq!((response.status(), response.text()), (200, "alice"));
+            assert_eq!(ask(&routes, "alice", "Secret").await, 401);
+            assert_eq!(ask(&routes, "bob", "secret").await, 401);
+            assert_eq!(ask(&routes, "", "").await, 401);
+        }
+        for value in ["", "Basic", "Bearer abc", "Basic %%%", "Basic YWxpY2U="] {
+            let response = Call::get("/").header("Authorization", value).send(&routes).await;
+            assert_eq!(response.status(), 401, "{value}");
+        }
+        let response = Call::get("/absent").send(&routes).await;
+        assert_eq!(response.status(), 401, "what is there is nobody's business");
+        let challenge = response.header("WWW-Authenticate");
+        assert_eq!(challenge, Some("Basic realm=\"restricted\", charset=\"UTF-8\""));
+    });
+}
+
+#[test]
+fn realms_are_quoted() {
+    let file = File::new(&format!("alice:{CHEAP}\n"));
+    on_core(async move |core| {
+        let auth = BasicAuth::load(&core.ring, &file.path).unwrap();
+        assert!(auth.realm("a\r\nSet-Cookie: b").is_err());
+        let auth = BasicAuth::load(&core.ring, &file.path).unwrap().realm("the \"inner\" \\ court").unwrap();
+        let routes = Router::new().around(auth).get("/", async || "x").build().unwrap();
+        let response = Call::get("/").send(&routes).await;
+        let challenge = response.header("WWW-Authenticate").unwrap();
+        assert_eq!(challenge, r#"Basic realm="the \"inner\" \\ court", charset="UTF-8""#);
+    });
+}
+
+#[test]
+fn a_name_that_does_not_exist_costs_what_one_does_that_does() {
+    let file = File::new(&format!("alice:{DEAR}\nbob:{DEAR}\n"));
+    on_core(async move |core| {
+        let routes = file.routes(&core.ring);
+        let mut fastest = [Duration::MAX; 2];
+        for round in 0..5 {
+            for (place, name) in ["alice", "mallory"].into_iter().enumerate() {
+                let began = Instant::now();
+                assert_eq!(ask(&routes, name, &format!("guess {round}")).await, 401);
+                fastest[place] = fastest[place].min(began.elapsed());
+            }
+        }
+        let [known, unknown] = fastest;
+        assert!(unknown * 2 > known && known * 2 > unknown, "{known:?} and {unknown:?}");
+    });
+}
+
+#[test]
+fn a_verdict_is_kept_for_a_moment() {
+    let file = File::new(&format!("alice:{}\n", CHEAP));
+    on_core(async move |core| {
+        let routes = file.routes(&core.ring);
+        // The first of each is computed; that takes threads.
+        assert_eq!(ask(&routes, "alice", "secret").await, 200);
+        assert_eq!(ask(&routes, "alice", "wrong").await, 401);
+        let began = Instant::now();
+        for _ in 0..2000 {
+            assert_eq!(ask(&routes, "alice", "secret").await, 200);
+            assert_eq!(ask(&routes, "alice", "wrong").await, 401);
+        }
+        // 4000 hashes would take seconds in release and minutes in this build.
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn changes_of_the_file_are_followed_and_mistakes_are_not() {
+    let file = File::new(&format!("alice:{CHEAP}\n"));
+    on_core(async move |core| {
+        let routes = file.routes(&core.ring);
+        assert_eq!(ask(&routes, "alice", "secret").await, 200);
+        assert_eq!(ask(&routes, "bob", "secret").await, 401);
+        file.write(&format!("bob:{CHEAP}\n"));
+        core.ring.sleep(Duration::from_millis(1100)).await;
+        // Alice was believed a moment ago, and is no more.
+        assert_eq!(ask(&routes, "alice", "secret").await, 401);
+        assert_eq!(ask(&routes, "bob", "secret").await, 200);
+        for mistake in ["bob:secret\n", "", "no colon"] {
+            file.write(mistake);
+            core.ring.sleep(Duration::from_millis(1100)).await;
+            assert_eq!(ask(&routes, "bob", "secret").await, 200, "the old users stay: {mistake}");
+            assert_eq!(ask(&routes, "alice", "secret").await, 401);
+        }
+        fs::remove_file(&file.path).unwrap();
+        core.ring.sleep(Duration::from_millis(1100)).await;
+        assert_eq!(ask(&routes, "bob", "secret").await, 200, "a file that is being replaced is not there");
+        file.write(&format!("alice:{CHEAP}\n"));
+        core.ring.sleep(Duration::from_millis(1100)).await;
+        assert_eq!(ask(&routes, "alice", "secret").await, 200);
+        assert_eq!(ask(&routes, "bob", "secret").await, 401);
+    });
+}
+
+#[test]
+fn a_flood_of_guesses_is_bounded() {
+    let file = File::new(&format!("alice:{CHEAP}\n"));
+    on_core(async move |core| {
+        let routes = Rc::new(file.routes(&core.ring));
+        let counts: Rc<[Cell<u32>; 2]> = Rc::default();
+        let running = Rc::new(Cell::new(200));
+        for guess in 0..200 {
+            let (routes, counts, running) = (routes.clone(), counts.clone(), running.clone());
+            let task = async move {
+                let status = ask(&routes, "alice", &format!("guess {guess}")).await;
+                let kind = match status {
+                    401 => 0,
+                    503 => 1,
+                    other => panic!("{other}"),
+                };
+                counts[kind].set(counts[kind].get() + 1);
+                running.set(running.get() - 1);
+            };
+            core.ring.spawn(task, |_| ());
+        }
+        let began = Instant::now();
+        while running.get() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(30));
+            core.ring.sleep(Duration::from_millis(10)).await;
+        }
+        assert!(counts[0].get() >= 64 && counts[1].get() > 0, "{counts:?}");
+        assert_eq!(ask(&routes, "alice", "secret").await, 200, "and then it is over");
+    });
+}
