@@ -59,7 +59,7 @@ pub(crate) async fn put(
     let published = publish(&app, vec![(name, staged)], replaces, &tracker).await;
     let published = published.map_err(|problem| match problem.status() {
         // Asked for by a condition, so told as one (RFC 9110 §13.1.2).
-        Status::CONFLICT => {
+        Status::CONFLICT if !replaces => {
             Problem::new(Status::PRECONDITION_FAILED).detail(problem.detail_text().to_owned())
         }
         _ => problem,

@@ -1,7 +1,13 @@
 //! Which names a file may be stored by. Knows no directory.
 
+use std::ops::RangeInclusive;
+
 /// Longest name that Linux file systems take.
 const BYTES_MAX: usize = 255;
+
+/// Marks that turn the direction of text: they make `gpj.exe` of `exe.jpg`.
+const TURNS: [RangeInclusive<char>; 3] =
+    ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
 /// A name for a file in one directory: a single component, visible, printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +31,7 @@ impl FileName {
         if name.contains(['/', '\\']) {
             return Err("has a slash in it");
         }
-        // Marks that turn the direction of text make `gpj.exe` of `exe.jpg`.
-        let deceives = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if name.chars().any(|c| c.is_control() || deceives(c)) {
+        if name.chars().any(|c| c.is_control() || TURNS.iter().any(|turns| turns.contains(&c))) {
             return Err("has invisible characters in it");
         }
         Ok(Self(name.to_owned()))

@@ -103,7 +103,7 @@ impl Store {
                     let _ = fs::remove_file(self.dir.join(&stored.name));
                 }
                 return Err(match error.kind() {
-                    io::ErrorKind::AlreadyExists => PublishError::Taken(name),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => PublishError::Taken(name),
                     _ => PublishError::Io(error),
                 });
             }
