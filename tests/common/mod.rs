@@ -11,7 +11,9 @@ mod server;
 pub(crate) use bystander::Bystander;
 pub(crate) use client::{Client, End};
 pub(crate) use response::{Broken, Framing, Response};
-pub(crate) use server::{Binary, Hosted, lenient, serve, serve_files, serve_files_with, serve_with};
+pub(crate) use server::{
+    Binary, Hosted, example_path, lenient, serve, serve_files, serve_files_with, serve_with,
+};
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! Servers to talk to: in this process, on one worker and port 0, stopped when dropped; and the `quoit`
-//! binary as a process of its own, killed by its id when dropped.
+//! binary or an example as a process of its own, killed by its id when dropped.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -104,7 +104,21 @@ impl Drop for Hosted {
     }
 }
 
-/// The `quoit` binary, serving.
+/// Where the example of this name lies, built as this test was: `cargo test --test NAME` builds none.
+#[track_caller]
+pub(crate) fn example_path(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own path");
+    let profile = own.ancestors().nth(2).expect("it lies in target/PROFILE/deps");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--example", name]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success(), "the example {name} builds");
+    profile.join("examples").join(name)
+}
+
+/// A binary of ours as a process of its own, serving.
 pub(crate) struct Binary {
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -115,10 +129,25 @@ impl Binary {
     /// `quoit serve DIR --listen 127.0.0.1:0 --workers 1 ARGS`, once it serves.
     #[track_caller]
     pub(crate) fn serve(dir: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_quoit"))
-            .arg("serve")
-            .arg(dir)
-            .args(["--listen", "127.0.0.1:0", "--workers", "1"])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quoit"));
+        command.arg("serve").arg(dir);
+        Self::start(command, args)
+    }
+
+    /// The example of this name, once it serves.
+    #[track_caller]
+    pub(crate) fn example(name: &str, args: &[&str]) -> Self {
+        Self::start(Command::new(example_path(name)), args)
+    }
+
+    /// `COMMAND --workers 1 --listen 127.0.0.1:0 ARGS`, once it serves.
+    #[track_caller]
+    pub(crate) fn start(mut command: Command, args: &[&str]) -> Self {
+        if !args.contains(&"--workers") {
+            command.args(["--workers", "1"]);
+        }
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
