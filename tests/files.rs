@@ -9,8 +9,14 @@ mod changes;
 mod conditions;
 #[path = "files/contents.rs"]
 mod contents;
+#[path = "files/flags.rs"]
+mod flags;
+#[path = "files/listing.rs"]
+mod listing;
 #[path = "files/matrix.rs"]
 mod matrix;
+#[path = "files/named.rs"]
+mod named;
 #[path = "files/names.rs"]
 mod names;
 #[path = "files/options.rs"]

@@ -3,6 +3,7 @@
 
 mod args;
 mod doctor;
+mod files_args;
 mod serve;
 
 use std::process::ExitCode;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::args::WorkerArgs;
-use crate::handler::{Files, FilesOptions, welcome};
+use super::files_args::FilesArgs;
+use crate::handler::welcome;
 use crate::observe::log;
 use crate::ring::Root;
 
@@ -21,6 +22,9 @@ pub(super) struct ServeArgs {
     /// Print nothing at start and stop
     #[arg(long)]
     quiet: bool,
+
+    #[command(flatten, next_help_heading = "Files")]
+    files: FilesArgs,
 }
 
 pub(super) fn run(args: ServeArgs) -> ExitCode {
@@ -28,16 +32,15 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     let result = match args.dir {
         None => server.run(|_| welcome),
         Some(dir) => {
+            let site = args.files.site(dir);
             // Looked at here, where a mistake can still be told in one line; every worker opens its own.
-            if let Err(error) = Root::open(&dir) {
-                log::line(format_args!("{}", explain(&dir, &error)));
-                return ExitCode::FAILURE;
+            for dir in site.dirs() {
+                if let Err(error) = Root::open(dir) {
+                    log::line(format_args!("{}", explain(dir, &error)));
+                    return ExitCode::FAILURE;
+                }
             }
-            // One for all workers: their clones share what is compressed.
-            let options = FilesOptions::default();
-            server.try_run(move |core| {
-                Files::new(core.ring.clone(), &dir, options.clone()).map_err(|error| explain(&dir, &error))
-            })
+            server.try_run(move |core| site.open(&core.ring).map_err(|(dir, error)| explain(&dir, &error)))
         }
     };
     match result {

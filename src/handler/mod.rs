@@ -1,7 +1,9 @@
 //! Handlers that come with the server. Each answers requests as any service does.
 
 mod files;
+mod mounts;
 mod welcome;
 
-pub use self::files::{Assets, CacheRule, Files, FilesOptions, Glob, NoCacheRule};
+pub use self::files::{Assets, CacheRule, Files, FilesOptions, Glob, NamedFile, NoCacheRule};
+pub use self::mounts::Mounts;
 pub use self::welcome::welcome;

@@ -36,6 +36,10 @@ impl Root {
             Ok(Self { fd: Rc::new(OwnedFd::from_raw_fd(fd)) })
         }
     }
+
+    pub(super) fn try_clone_fd(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
 }
 
 /// What a file is.
@@ -123,6 +127,10 @@ impl Ring {
 }
 
 impl File {
+    pub(super) fn try_clone_fd(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     /// Looks at the inode. The open just loaded it, and AT_STATX_DONT_SYNC keeps network file systems from
     /// asking their server: this does not block.
     pub fn metadata(&self) -> io::Result<Metadata> {

@@ -1,6 +1,7 @@
 //! Reads into memory what is small enough, unless it changes meanwhile. Knows nothing of requests.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -34,7 +35,7 @@ impl Opened<'_> {
     pub(super) async fn load(&self, options: &FilesOptions, now: Instant, keeps: bool) -> io::Result<Entry> {
         // What is not kept must not be copied for every client either.
         let bytes_max = if keeps { options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
-        let policy = Policy::of(options, self.name);
+        let policy = Rc::new(Policy::of(options, self.name));
         let mut metadata = self.metadata;
         let mut body = None;
         for _ in 0..READS_MAX {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::Shared;
 use super::entry::Entry;
+use super::listing;
 use super::load::Opened;
 use super::respond::{self, Content};
 use super::siblings;
@@ -81,7 +82,7 @@ impl Target<'_> {
         let (file, metadata) = self.open(path.as_bytes()).await?;
         if metadata.is_dir {
             if path.names_directory() {
-                return self.index().await;
+                return self.index(file).await;
             }
             shared.cache.remove(head.path());
             let mut location = shared.options.prefix.clone().into_bytes();
@@ -96,8 +97,8 @@ impl Target<'_> {
         self.serve(key, file, metadata, path.as_bytes()).await
     }
 
-    /// Answers for a directory.
-    async fn index(self) -> io::Result<Response> {
+    /// Answers for a directory, with its index file or, where that is allowed, with what is in it.
+    async fn index(self, directory: File) -> io::Result<Response> {
         let mut missing = io::Error::from_raw_os_error(libc::ENOENT);
         for index in &self.shared.options.index {
             let mut name = self.path.as_bytes().to_vec();
@@ -112,7 +113,12 @@ impl Target<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Err(missing)
+        if !self.shared.options.list {
+            return Err(missing);
+        }
+        let Self { shared, head, path, .. } = self;
+        shared.cache.remove(head.path());
+        listing::answer(&shared.ring, &shared.root, directory, path, head, &shared.options.prefix).await
     }
 
     /// For an application that routes in the browser: the root's index answers for what is no file.

@@ -16,9 +16,11 @@ mod cache;
 mod entry;
 mod facts;
 mod glob;
+mod listing;
 mod load;
 mod lookup;
 mod multipart;
+mod named;
 mod options;
 mod policy;
 mod prepare;
@@ -32,6 +34,7 @@ use std::rc::Rc;
 use self::cache::Cache;
 use self::entry::{Entry, Representation};
 pub use self::glob::Glob;
+pub use self::named::NamedFile;
 pub use self::options::{CacheRule, FilesOptions, NoCacheRule};
 pub use self::prepare::Assets;
 use crate::http::head::{RequestHead, TargetForm};
@@ -73,6 +76,11 @@ impl Files {
 }
 
 impl Files {
+    /// What the paths it answers for begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.shared.options.prefix
+    }
+
     /// The answer that can be given from memory, if there is one.
     #[inline]
     fn at_hand(&self, request: &Request) -> Option<Response> {

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -15,7 +14,7 @@ use bytes::Bytes;
 use super::facts::Facts;
 use crate::http::byteranges::Boundary;
 use crate::observe::log;
-use crate::ring::{File, ReadNow};
+use crate::ring::{File, ReadNow, sys};
 use crate::service::{BodyError, StreamBody};
 
 /// Bytes of a file that are read at once: what one slow client can hold.
@@ -131,9 +130,7 @@ impl StreamBody for Multipart {
 
 /// A boundary that nobody outside can foresee, so that no file can be written to contain it.
 pub(super) fn random_boundary() -> Boundary {
-    // The standard library keys these from the kernel's randomness, each differently.
-    let [high, low] = [RandomState::new(), RandomState::new()].map(|state| u128::from(state.hash_one(0_u8)));
-    Boundary::new(high << 64 | low)
+    Boundary::new(u128::from_ne_bytes(sys::random()))
 }
 
 #[cfg(test)]
@@ -149,11 +146,12 @@ mod tests {
     #[test]
     #[allow(clippy::single_range_in_vec_init, reason = "a list of ranges is meant")]
     fn the_length_is_what_is_sent() {
+        let options = FilesOptions { charset: String::new(), ..FilesOptions::default() };
         let facts = Facts {
             tag: FileTag::new(0, 0, 0),
             len: 1000,
             modified: 0,
-            policy: Policy::of(&FilesOptions { charset: String::new(), ..Default::default() }, b"a.txt"),
+            policy: Rc::new(Policy::of(&options, b"a.txt")),
             coding: Coding::Identity,
             varies: false,
         };

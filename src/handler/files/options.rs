@@ -38,6 +38,9 @@ pub struct FilesOptions {
     pub download: Vec<Glob>,
     /// The charset that is said of text; empty to say none. Default `utf-8`.
     pub charset: String,
+    /// Whether a directory without an index file is listed, as a page or, to clients that prefer it, as JSON.
+    /// Default false: names are often what nobody meant to publish. Hidden files are never listed.
+    pub list: bool,
     /// Whether a path without a file is answered with the root's index file and 200, if its last segment has
     /// no dot and the client takes HTML: for applications that route in the browser. Default false.
     pub spa: bool,
@@ -57,6 +60,7 @@ impl Default for FilesOptions {
             cache_control: Vec::new(),
             download: Vec::new(),
             charset: "utf-8".to_owned(),
+            list: false,
             spa: false,
             prefix: String::new(),
         }

@@ -2,7 +2,6 @@
 //! or shown.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 
 use super::options::FilesOptions;
 use crate::http::media_type;
@@ -19,7 +18,7 @@ pub(super) struct Policy {
 
 impl Policy {
     /// Of a file by its name below the root.
-    pub(super) fn of(options: &FilesOptions, name: &[u8]) -> Rc<Self> {
+    pub(super) fn of(options: &FilesOptions, name: &[u8]) -> Self {
         let name = name.strip_prefix(b"./").unwrap_or(name);
         let media_type = media_type::of_path(name);
         let rule = options.cache_control.iter().find(|rule| rule.glob.matches(name));
@@ -28,11 +27,7 @@ impl Policy {
             None => by_default(media_type, name).map(Cow::Borrowed),
         };
         let is_attachment = options.download.iter().any(|glob| glob.matches(name));
-        Rc::new(Self {
-            content_type: with_charset(media_type, &options.charset),
-            cache_control,
-            is_attachment,
-        })
+        Self { content_type: with_charset(media_type, &options.charset), cache_control, is_attachment }
     }
 }
 
