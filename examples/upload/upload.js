@@ -2,12 +2,12 @@
 const form = document.querySelector("form");
 const bar = document.querySelector("progress");
 const told = document.querySelector("[role=status]");
+const button = form.querySelector("button");
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const random = crypto.getRandomValues(new Uint8Array(16));
   const id = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const button = form.querySelector("button");
   button.disabled = true;
   bar.hidden = false;
   bar.value = 0;
@@ -44,7 +44,9 @@ async function follow(id) {
   }
 }
 
+// How it ends is told by the answer to the form, which says why and may overtake the last lines.
 function show({ state, received, expected }) {
+  if (!button.disabled) return;
   if (expected) bar.value = received / expected;
-  told.textContent = state === "receiving" ? `${(received / 1e6).toFixed(1)} MB received` : state;
+  if (state === "receiving") told.textContent = `${(received / 1e6).toFixed(1)} MB received`;
 }
