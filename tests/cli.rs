@@ -1,6 +1,8 @@
 //! The command line as operators meet it: the built program is started, asked, signalled and refused things
 //! for real. What it answers to HTTP in detail is tested elsewhere.
 
+#[path = "cli/flags.rs"]
+mod flags;
 #[path = "cli/server.rs"]
 mod server;
 

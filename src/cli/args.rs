@@ -10,15 +10,16 @@ use crate::supervisor::{CoreError, parse_list};
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
     /// Address to listen on: ADDR:PORT or unix:PATH; may be given several times
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_LISTEN", value_delimiter = ',')]
+    #[arg(default_value = "127.0.0.1:8080")]
     pub listen: Vec<Address>,
 
     /// Number of workers [default: one per CPU this process may use, within the cgroup's quota]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", env = "QUOIT_WORKERS")]
     pub workers: Option<usize>,
 
     /// CPUs to pin workers to, such as 0,2-3 [default: all this process may use]
-    #[arg(long, value_name = "LIST", value_parser = parse_cpus)]
+    #[arg(long, value_name = "LIST", env = "QUOIT_CPUS", value_parser = parse_cpus)]
     pub cpus: Option<CpuList>,
 }
 

@@ -2,14 +2,18 @@
 //! examples borrow [`WorkerArgs`].
 
 mod args;
+mod browser;
 mod doctor;
 mod files_args;
+mod generate;
+mod log_args;
+mod response_args;
 mod serve;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::args::WorkerArgs;
 use crate::observe::log;
@@ -28,6 +32,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Tell what this machine offers and what each missing thing costs.
     Doctor,
+    /// Print completions for a shell.
+    Completions(generate::CompletionsArgs),
+    /// Print a page for man(1), such as: quoit man serve | man -l -
+    Man(generate::ManArgs),
 }
 
 /// Runs the command line of this process; the exit status.
@@ -35,6 +43,8 @@ pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
+        Ok(Cli { command: Command::Completions(args) }) => generate::completions(&args, Cli::command()),
+        Ok(Cli { command: Command::Man(args) }) => generate::man(&args, Cli::command()),
         Err(error) => mistyped(&error),
     }
 }
@@ -67,8 +77,17 @@ mod tests {
 
     #[test]
     fn the_flags_are_well_formed() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_serve_is_a_variable_too() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for arg in serve.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            let expected = format!("QUOIT_{}", arg.get_id().as_str().to_uppercase());
+            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(&*expected), "{arg}");
+        }
     }
 
     #[test]

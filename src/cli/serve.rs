@@ -4,33 +4,61 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use super::args::WorkerArgs;
+use super::browser;
 use super::files_args::FilesArgs;
+use super::log_args::LogArgs;
+use super::response_args::{Dress, ResponseArgs};
 use crate::handler::welcome;
 use crate::observe::log;
 use crate::ring::Root;
+use crate::server::CoreContext;
+use crate::service::Service;
+use crate::{RunError, Server};
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
     /// Directory to serve; without one, a page that tells how to go on
+    #[arg(env = "QUOIT_DIR")]
     dir: Option<PathBuf>,
 
     #[command(flatten)]
     workers: WorkerArgs,
 
     /// Print nothing at start and stop
-    #[arg(long)]
+    #[arg(long, env = "QUOIT_QUIET", value_parser = FalseyValueParser::new())]
     quiet: bool,
+
+    /// Open the default browser once the server is ready
+    #[arg(long, env = "QUOIT_OPEN", value_parser = FalseyValueParser::new())]
+    open: bool,
 
     #[command(flatten, next_help_heading = "Files")]
     files: FilesArgs,
+
+    #[command(flatten, next_help_heading = "Responses")]
+    responses: ResponseArgs,
+
+    #[command(flatten, next_help_heading = "Access log")]
+    log: LogArgs,
 }
 
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let server = args.workers.server().quiet(args.quiet);
+    let dress = match args.responses.load() {
+        Ok(dress) => dress,
+        Err(error) => {
+            log::line(format_args!("{error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut server = args.log.apply(args.workers.server().quiet(args.quiet));
+    if args.open {
+        server = server.on_start(browser::open);
+    }
     let result = match args.dir {
-        None => server.run(|_| welcome),
+        None => run_dressed(server, dress, |_| Ok(welcome)),
         Some(dir) => {
             let site = args.files.site(dir);
             // Looked at here, where a mistake can still be told in one line; every worker opens its own.
@@ -40,7 +68,9 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
                     return ExitCode::FAILURE;
                 }
             }
-            server.try_run(move |core| site.open(&core.ring).map_err(|(dir, error)| explain(&dir, &error)))
+            run_dressed(server, dress, move |core| {
+                site.open(&core.ring).map_err(|(dir, error)| explain(&dir, &error))
+            })
         }
     };
     match result {
@@ -50,6 +80,18 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Serves what `make` makes, with the filters of `dress` around it; without any, as it is.
+fn run_dressed<S, M>(server: Server, dress: Dress, make: M) -> Result<(), RunError>
+where
+    S: Service,
+    M: Fn(&CoreContext) -> Result<S, String> + Clone + Send + Sync + 'static,
+{
+    if dress.is_empty() {
+        return server.try_run(make);
+    }
+    server.try_run(move |core| dress.around(core, make(core)?))
 }
 
 fn explain(dir: &Path, error: &std::io::Error) -> String {

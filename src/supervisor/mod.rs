@@ -46,6 +46,19 @@ pub struct Server {
     ring: RingConfig,
     access: Option<(Destination, Option<Format>)>,
     quiet: bool,
+    on_start: Option<OnStart>,
+}
+
+/// Who is told that a server has started.
+#[derive(Clone)]
+struct OnStart(Arc<Tell>);
+
+type Tell = dyn Fn(&[Address]) + Send + Sync;
+
+impl fmt::Debug for OnStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnStart")
+    }
 }
 
 /// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy:
@@ -147,6 +160,13 @@ impl Server {
         self
     }
 
+    /// Tells `tell` where the server listens, once it does: with the ports that the kernel chose. For
+    /// [`run`](Self::run), which does not return before the end. What takes long belongs on a thread.
+    pub fn on_start(mut self, tell: impl Fn(&[Address]) + Send + Sync + 'static) -> Self {
+        self.on_start = Some(OnStart(Arc::new(tell)));
+        self
+    }
+
     /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. SIGUSR1 opens the access
     /// log anew. `make` builds each core's service on that core.
     ///
@@ -176,6 +196,7 @@ impl Server {
         sys::raise_descriptor_limit();
         let cpus = self.check()?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(RunError::System)?;
+        let on_start = self.on_start.clone();
         let running = self.start_on(cpus, make)?;
 
         let (events, inbox) = mpsc::channel();
@@ -188,6 +209,12 @@ impl Server {
                 }
             }
         });
+        if !running.quiet {
+            announce(&running.addresses, &running.cpus);
+        }
+        if let Some(OnStart(tell)) = on_start {
+            tell(&running.addresses);
+        }
         running.wait(&events, &inbox)
     }
 
@@ -320,9 +347,6 @@ impl Running {
     }
 
     fn wait(mut self, events: &mpsc::Sender<Event>, inbox: &mpsc::Receiver<Event>) -> Result<(), RunError> {
-        if !self.quiet {
-            announce(&self.addresses, &self.cpus);
-        }
         let count = self.workers.len();
         for worker in std::mem::take(&mut self.workers) {
             let events = events.clone();
