@@ -52,7 +52,7 @@ impl Case {
         const TAGS: [Tag; 5] = [Tag::Absent, Tag::Own, Tag::Weak, Tag::Foreign, Tag::Any];
         const DATES: [Date; 3] = [Date::Absent, Date::Own, Date::Before];
         const RANGES: [Asked; 5] = [Nothing, One, Several, Unsatisfiable, Malformed];
-        (0..5 * 5 * 3 * 3 * 4 * 5 * 2 * 2).map(|number: usize| {
+        (0..5 * 5 * 3 * 3 * 5 * 5 * 2 * 2).map(|number: usize| {
             let mut number = number;
             let mut pick = |of: usize| {
                 let picked = number % of;
@@ -64,7 +64,7 @@ impl Case {
                 if_none_match: TAGS[pick(5)],
                 if_modified_since: DATES[pick(3)],
                 if_unmodified_since: DATES[pick(3)],
-                if_range: TAGS[pick(4)],
+                if_range: TAGS[pick(5)],
                 range: RANGES[pick(5)],
                 is_head: pick(2) == 1,
                 is_coded: pick(2) == 1,
@@ -82,6 +82,8 @@ impl Case {
                 Tag::Own => lines += &format!("{name}: {own}\r\n"),
                 Tag::Weak => lines += &format!("{name}: W/{own}\r\n"),
                 Tag::Foreign => lines += &format!("{name}: \"foreign\"\r\n"),
+                // If-Range has no asterisk, but dates: of a file that has forms they say too little.
+                Tag::Any if name == "If-Range" => lines += &format!("{name}: {MODIFIED}\r\n"),
                 Tag::Any => lines += &format!("{name}: *\r\n"),
             }
         }

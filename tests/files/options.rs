@@ -89,8 +89,10 @@ fn an_application_routes_in_the_browser() {
             response.is(200, "the application").keeps();
             assert_eq!(response.field("etag"), root.field("etag"));
             assert_eq!(response.field("cache-control"), Some("no-cache"));
+            assert_eq!(response.field("vary"), Some("Accept"), "programs get a 404");
         }
-        client.get(target, "Accept: application/json\r\n").has_status(404);
+        let refused = client.get(target, "Accept: application/json\r\n");
+        assert_eq!(refused.has_status(404).field("vary"), Some("Accept"));
         client.get(target, "Accept: text/html;q=0, */*\r\n").has_status(404);
         client.head(target, browser).has_status(200);
         let tag = root.field("etag").unwrap();

@@ -1,11 +1,11 @@
 //! Coded forms beside a file: who gets which, and what a response says of it.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::common::{Client, Response, pattern};
+use crate::common::{Broken, Client, Response, pattern};
 use crate::site::Site;
 
 const ORIGINAL: &str = "the file as it is";
@@ -198,4 +198,60 @@ fn index_files_have_forms() {
         client.get("/", "").is(200, "plain");
         client.get("/sub/", "Accept-Encoding: gzip\r\n").is(200, "sub");
     }
+}
+
+#[test]
+fn forms_replaced_while_they_are_asked_for_never_mix() {
+    let site = site();
+    let contents = [pattern(30_000), pattern(40_000), pattern(600_000)];
+    site.write("app.js.br", &contents[0]);
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            for round in 0..60 {
+                site.write("new", &contents[round % 3]);
+                fs::rename(site.path("new"), site.path("app.js.br")).unwrap();
+                if round % 7 == 0 {
+                    fs::remove_file(site.path("app.js.br")).unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(25));
+            }
+        });
+        let mut client = site.connect();
+        while !changing.is_finished() {
+            let response = get(&mut client, "br");
+            if response.field("content-encoding") == Some("br") {
+                assert!(contents.contains(&response.body), "{} bytes of no version", response.body.len());
+            } else {
+                // Another form, or the file itself: never one under the name of another.
+                response.is(200, ORIGINAL);
+            }
+        }
+        client.still_serves();
+    });
+}
+
+#[test]
+fn a_form_truncated_while_it_is_sent_ends_the_connection() {
+    let site = Site::with(&[("app.js", ORIGINAL.as_bytes())]);
+    site.write("app.js.br", pattern(20_000_000));
+    let mut client = site.connect_narrow();
+    client.send("GET /app.js HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    fs::File::options().write(true).open(site.path("app.js.br")).unwrap().set_len(9).unwrap();
+    assert!(matches!(client.try_response_to("GET"), Err(Broken::InBody(..))));
+    get(&mut site.connect(), "br").is(200, &pattern(20_000_000)[..9]);
+}
+
+#[test]
+fn a_form_that_may_not_be_read_is_none() {
+    if rustix::process::geteuid().is_root() {
+        // Root may read everything; there is nothing to show.
+        return;
+    }
+    let site = site();
+    let mut client = site.connect();
+    get(&mut client, "br").is(200, "brotli");
+    fs::set_permissions(site.path("app.js.br"), fs::Permissions::from_mode(0o0)).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    get(&mut client, "br, gzip").is(200, "gzipped");
 }

@@ -72,6 +72,13 @@ struct Forms {
     _held: Arc<Prepared>,
 }
 
+/// Whether a request is for the whole of a form, or for parts of just this form. Forms that are made come
+/// and go, and parts of one and of the file would not fit together: whoever asks for parts without a tag
+/// gets parts of the file, before and after.
+fn continues(head: &RequestHead, form: &Representation) -> bool {
+    head.field("range").is_none() || head.field("if-range") == Some(form.facts.tag.as_bytes())
+}
+
 impl Entry {
     /// `prepares` says whether coded forms may be made of it.
     pub(super) fn new(
@@ -111,7 +118,11 @@ impl Entry {
             self.prepare(head, assets);
         }
         let coding = accepted.choose(|coding| self.form(coding).is_some());
-        self.form(coding).unwrap_or(&self.identity)
+        match self.form(coding) {
+            Some(form) if self.siblings.is_empty() && !continues(head, form) => &self.identity,
+            Some(form) => form,
+            None => &self.identity,
+        }
     }
 
     #[cold]

@@ -45,10 +45,12 @@ pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
         Ok(response) => response,
         Err(error) => {
             shared.cache.remove(head.path());
-            match target.application(&error).await {
-                Some(response) => response,
-                None => failed(&error, path),
+            if !target.may_be_a_route(&error) {
+                return failed(&error, path);
             }
+            let mut response = target.application().await.unwrap_or_else(|| failed(&error, path));
+            response.add_lines(b"Vary: Accept\r\n");
+            response
         }
     }
 }
@@ -121,12 +123,18 @@ impl Target<'_> {
         listing::answer(&shared.ring, &shared.root, directory, path, head, &shared.options.prefix).await
     }
 
-    /// For an application that routes in the browser: the root's index answers for what is no file.
-    async fn application(self, error: &io::Error) -> Option<Response> {
-        let Self { shared, head, path, .. } = self;
-        let has_extension = path.as_bytes().rsplit(|b| *b == b'/').next().is_some_and(|s| s.contains(&b'.'));
-        let applies = shared.options.spa && is_missing(error) && !(has_extension && path.as_bytes() != b".");
-        if !applies || accept::weight_of(head.fields_named("accept"), "text/html") == 0 {
+    /// Whether the path is one that an application in the browser may route: no file, and none was meant.
+    fn may_be_a_route(self, error: &io::Error) -> bool {
+        let path = self.path.as_bytes();
+        let has_extension =
+            path != b"." && path.rsplit(|b| *b == b'/').next().is_some_and(|s| s.contains(&b'.'));
+        self.shared.options.spa && is_missing(error) && !has_extension
+    }
+
+    /// The root's index file, for such a path and a client that takes HTML.
+    async fn application(self) -> Option<Response> {
+        let Self { shared, head, .. } = self;
+        if accept::weight_of(head.fields_named("accept"), "text/html") == 0 {
             return None;
         }
         // The entry is the one of the root itself.

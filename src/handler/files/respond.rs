@@ -119,8 +119,9 @@ fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
         Once::Absent => {}
         Once::Repeated => return Answer::Whole,
         Once::Value(condition) => {
-            // A file of this very second may change again within it: its date says nothing yet.
-            let last_modified = last_modified.filter(|&modified| modified < unix_seconds);
+            // A file of this very second may change again within it: its date says nothing yet. And forms
+            // of one file may share a date; parts of two of them would not fit together.
+            let last_modified = last_modified.filter(|&modified| modified < unix_seconds && !facts.varies);
             if !conditional::if_range(condition, &Validators { last_modified, ..validators }) {
                 return Answer::Whole;
             }

@@ -67,7 +67,8 @@ impl Assets {
     /// Default of [`new`](Self::new)'s bound: the compressed text of most sites, several times over.
     pub const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-    /// Keeps at most `bytes_max` bytes of compressed files, over all cores together.
+    /// Keeps at most `bytes_max` bytes of compressed files, over all cores together. Compressing itself takes
+    /// some ten mebibytes more, one file at a time, and what is being sent stays until it has left.
     pub fn new(bytes_max: u64) -> Self {
         let (jobs, held) = (OnceLock::new(), Arc::new(AtomicU64::new(0)));
         Self { inner: Some(Arc::new(Inner { bytes_max, jobs, held })) }
