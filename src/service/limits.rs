@@ -2,6 +2,9 @@
 
 /// Limits of the extractors. Every one answers 413 and names itself when it is exceeded; bodies that are
 /// streamed are bounded by the server's `BodyLimits` alone.
+///
+/// The server's own limit on bodies (`server::Limits::body`, by default 16 MiB) holds for all of them and
+/// comes first: to take more, raise both.
 #[derive(Clone, Debug)]
 pub struct ExtractLimits {
     /// Bytes of a JSON body. Default 1 MiB: more is seldom meant, and costs several times that once parsed.
