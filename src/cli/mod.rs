@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a directory over HTTP/1.1.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Tell what this machine offers and what each missing thing costs.
     Doctor,
     /// Print completions for a shell.
@@ -41,7 +41,7 @@ enum Command {
 /// Runs the command line of this process; the exit status.
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(Cli { command: Command::Serve(args) }) => serve::run(args),
+        Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
         Ok(Cli { command: Command::Completions(args) }) => generate::completions(&args, Cli::command()),
         Ok(Cli { command: Command::Man(args) }) => generate::man(&args, Cli::command()),
