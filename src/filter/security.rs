@@ -56,7 +56,7 @@ impl SecurityHeaders {
     /// types, and to other sites only the origin as referrer.
     ///
     /// The policy is `default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self';
-    /// frame-ancestors 'none'`: inline scripts and styles need [`policy`](Self::policy) with a nonce.
+    /// frame-ancestors 'none'`: inline scripts and styles need [`with`](Self::with) and a nonce.
     pub fn new() -> Self {
         let policy = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; \
                       frame-ancestors 'none'";
