@@ -2,5 +2,6 @@
 
 mod histogram;
 mod result;
+mod stats;
 
 fn main() {}
