@@ -1,5 +1,5 @@
-//! Wilcoxon's signed-rank distribution, counted exactly, and what Hodges and Lehmann made of it: the centre of
-//! paired differences with an interval that assumes no normal distribution, only that chance shifts a
+//! Wilcoxon's signed-rank distribution, counted exactly, and what Hodges and Lehmann made of it: the centre
+//! of paired differences with an interval that assumes no normal distribution, only that chance shifts a
 //! difference as often up as down by the same amount. Knows nothing of servers.
 //!
 //! The Walsh averages of n differences are the n (n + 1) / 2 means of each pair, each difference with itself
@@ -45,11 +45,6 @@ pub(crate) fn estimate(differences: &[f64], coverage_min: f64) -> Option<Estimat
         coverage: 1.0 - 2.0 * at_most(n, rank - 1),
         rank,
     })
-}
-
-/// The median of the Walsh averages; `None` without differences.
-pub(crate) fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
-    median(&walsh_averages(differences))
 }
 
 /// P(T ≤ `statistic`) for `n` differences without an effect: the share of the 2^n ways to choose among the
@@ -145,6 +140,7 @@ mod tests {
     /// patients before and after a tranquilliser. They find -0.46, and for α = 0.04 the interval from -0.786
     /// to -0.010, which begins with Walsh average 6 of 45.
     #[test]
+    #[allow(clippy::approx_constant)] // a score of 3.14 is no circle
     fn the_depression_scores_of_hollander_and_wolfe() {
         let before = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30];
         let after = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29];
@@ -154,7 +150,6 @@ mod tests {
         assert!((found.low + 0.786).abs() < 1e-9 && (found.high + 0.010).abs() < 1e-9, "{found:?}");
         assert_eq!(found.rank, 6);
         assert!((found.coverage - 0.961).abs() < 0.0005, "{found:?}");
-        assert_eq!(hodges_lehmann(&differences), Some(found.centre));
         // Their statistic, T+ = 5 of differences that fell, has P = 0.0195.
         assert!((at_most(9, 5) - 0.0195).abs() < 0.00005);
     }
@@ -197,7 +192,6 @@ mod tests {
         assert_eq!(estimate(&[1.0; 7], 0.975).map(|e| e.rank), Some(1));
         assert_eq!(estimate(&[1.0; 41], 0.975), None);
         assert_eq!(estimate(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, f64::NAN], 0.5), None);
-        assert_eq!(hodges_lehmann(&[]), None);
     }
 
     #[test]

@@ -1,0 +1,8 @@
+//! What the program can do, one command each. Below them stand the statistics, above them `main` alone.
+
+pub(crate) mod compare;
+mod generator;
+mod process;
+#[cfg(test)]
+mod samples;
+mod words;
