@@ -240,6 +240,11 @@ pub struct Cost {
     pub generator_cpu_s: f64,
     /// The greatest share of the measured phase in which one of its cores was busy, 0 to 1.
     pub generator_busy_max: f64,
+    /// How late the generator itself was with requests of an open loop: from the instant at which one was due
+    /// and a connection stood free for it, to its sending. Not in [`Outcomes::lag`]'s sense, which also
+    /// holds the time in which the server kept every connection busy.
+    #[serde(default)]
+    pub generator_lag: Durations,
     /// The server's, where its process is known.
     pub server: Option<ServerCost>,
 }

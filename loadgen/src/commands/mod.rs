@@ -1,5 +1,8 @@
-//! What the program can do, one command each. Below them stand the statistics, above them `main` alone.
+//! What the program can do, one command each. Below them stand the engine, the reports and the statistics,
+//! above them `main` alone.
 
+pub(crate) mod bench;
+mod bench_args;
 pub(crate) mod compare;
 mod generator;
 mod process;

@@ -1,0 +1,58 @@
+//! `loadgen bench`: makes the load, tells what became of it, and judges it.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+pub(crate) use super::bench_args::BenchArgs;
+use crate::engine;
+use crate::exit::{Exit, Failure};
+use crate::report;
+use crate::result::RunResult;
+
+/// As shells tell of a process that SIGINT ended.
+const ENDED_BY_INTERRUPT: i32 = 130;
+
+/// Runs the command.
+///
+/// # Errors
+/// When nothing was measured.
+pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
+    let plan = args.plan()?;
+    let stop = stop_on_signal()?;
+    let mut result = engine::run(&plan, &stop)?;
+    if let Some(slo) = &args.slo {
+        result.slo = slo.judge(&result.total, result.measured_s);
+    }
+    let mut out = io::stdout().lock();
+    let written = report::terminal::write(&result, &mut out).and_then(|()| out.flush());
+    written.map_err(|error| Failure::Usage(format!("the report cannot be written: {error}")))?;
+    Ok(verdict(&result))
+}
+
+/// The exit code of a result: what cannot be believed first.
+fn verdict(result: &RunResult) -> Exit {
+    if !result.validity.is_valid() {
+        Exit::Invalid
+    } else if result.total.done == 0 {
+        Exit::Target
+    } else if result.slo.iter().any(|demand| !demand.met) {
+        Exit::Regressed
+    } else {
+        Exit::Pass
+    }
+}
+
+/// A flag that the first signal sets, so that the run ends early with a report; the second ends the process.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // In this order: only a second signal finds the flag set.
+        signal_hook::flag::register_conditional_shutdown(signal, ENDED_BY_INTERRUPT, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| Failure::Usage(format!("signals cannot be handled: {error}")))?;
+    }
+    Ok(stop)
+}

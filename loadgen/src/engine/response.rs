@@ -1,0 +1,331 @@
+//! Reading responses (RFC 9112) as they come, in whatever pieces: status, framing and length are kept, content
+//! is counted and forgotten. No sockets, no clock, and nothing is copied but a head that came in pieces.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+
+use super::chunked::Chunked;
+
+/// Bytes of a head at the most. Four times what servers send at their worst.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Fields of a head at the most.
+const FIELDS_MAX: usize = 100;
+
+/// A whole response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) status: u16,
+    /// Whether the connection ends with it.
+    pub(super) closes: bool,
+    /// Bytes of head and content as sent, those of interim responses included.
+    pub(super) bytes: u64,
+}
+
+/// What a server did that is no HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Misdeed {
+    NotHttp,
+    HeadTooLong,
+    UnsoundLength,
+    LengthAndCoding,
+    UnsoundChunk,
+    UnaskedSwitch,
+    ClosedWithin,
+    Unasked,
+}
+
+impl fmt::Display for Misdeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotHttp => "what came is no HTTP/1 response",
+            Self::HeadTooLong => "a response head of more than 64 KiB or 100 fields",
+            Self::UnsoundLength => "a Content-Length that is no number, or several that differ",
+            Self::LengthAndCoding => "a response with Content-Length and Transfer-Encoding",
+            Self::UnsoundChunk => "chunked content that is not framed as RFC 9112 says",
+            Self::UnaskedSwitch => "101 Switching Protocols without having been asked",
+            Self::ClosedWithin => "the connection ended within a response",
+            Self::Unasked => "bytes that no request asked for",
+        })
+    }
+}
+
+/// Reads one connection's responses.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    state: State,
+    /// A head that has not come whole.
+    partial: Vec<u8>,
+    bytes: u64,
+    status: u16,
+    closes: bool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Head,
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+}
+
+/// What a head says of what follows it.
+struct Head {
+    length: usize,
+    status: u16,
+    closes: bool,
+    framing: Framing,
+}
+
+enum Framing {
+    Nothing,
+    Interim,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Reader {
+    /// Whether nothing of a response has come yet.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.state, State::Head) && self.partial.is_empty() && self.bytes == 0
+    }
+
+    /// Takes what came, up to the end of a response at the most: how much it took, and the response if that
+    /// is whole. `is_head`: whether it answers a HEAD, and has no content.
+    pub(super) fn handle_bytes(
+        &mut self,
+        input: &[u8],
+        is_head: bool,
+    ) -> Result<(usize, Option<Answer>), Misdeed> {
+        let mut taken = 0;
+        loop {
+            let rest = &input[taken..];
+            let (used, whole) = match &mut self.state {
+                State::Head => self.handle_head(rest, is_head)?,
+                State::Length(left) => {
+                    let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    *left -= used as u64;
+                    (used, *left == 0)
+                }
+                State::Chunked(chunked) => chunked.handle_bytes(rest).map_err(|()| Misdeed::UnsoundChunk)?,
+                State::UntilClose => (rest.len(), false),
+            };
+            taken += used;
+            self.bytes += used as u64;
+            if whole {
+                return Ok((taken, Some(self.finish())));
+            }
+            if taken == input.len() {
+                return Ok((taken, None));
+            }
+        }
+    }
+
+    /// The connection ended: the response if that was its end.
+    pub(super) fn handle_end(&mut self) -> Result<Option<Answer>, Misdeed> {
+        match self.state {
+            State::UntilClose => Ok(Some(self.finish())),
+            _ if self.is_between() => Ok(None),
+            _ => Err(Misdeed::ClosedWithin),
+        }
+    }
+
+    fn finish(&mut self) -> Answer {
+        self.state = State::Head;
+        Answer { status: self.status, closes: self.closes, bytes: std::mem::take(&mut self.bytes) }
+    }
+
+    /// Reads a head, and says how much of `input` belonged to it and whether the response ends with it.
+    fn handle_head(&mut self, input: &[u8], is_head: bool) -> Result<(usize, bool), Misdeed> {
+        let before = self.partial.len();
+        let head = if before == 0 {
+            parse_head(input, is_head)?
+        } else {
+            self.partial.extend_from_slice(input);
+            parse_head(&self.partial, is_head)?
+        };
+        let Some(head) = head else {
+            if before == 0 {
+                self.partial.extend_from_slice(input);
+            }
+            let fits = self.partial.len() <= HEAD_BYTES_MAX;
+            return if fits { Ok((input.len(), false)) } else { Err(Misdeed::HeadTooLong) };
+        };
+        self.partial.clear();
+        (self.status, self.closes) = (head.status, head.closes);
+        let whole = match head.framing {
+            Framing::Interim => false,
+            Framing::Nothing | Framing::Length(0) => true,
+            Framing::Length(length) => {
+                self.state = State::Length(length);
+                false
+            }
+            Framing::Chunked => {
+                self.state = State::Chunked(Chunked::default());
+                false
+            }
+            Framing::UntilClose => {
+                (self.state, self.closes) = (State::UntilClose, true);
+                false
+            }
+        };
+        Ok((head.length - before, whole))
+    }
+}
+
+fn parse_head(bytes: &[u8], is_head: bool) -> Result<Option<Head>, Misdeed> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        bytes,
+        &mut fields,
+    );
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Misdeed::HeadTooLong),
+        Err(_) => return Err(Misdeed::NotHttp),
+    };
+    let status = response.code.filter(|status| *status >= 100).ok_or(Misdeed::NotHttp)?;
+    let mut closes = response.version == Some(0);
+    let (mut content_length, mut coded, mut chunked) = (None, false, false);
+    for field in response.headers.iter() {
+        match field.name.len() {
+            10 if field.name.eq_ignore_ascii_case("connection") => {
+                closes = has_token(field.value, b"close") || closes && !has_token(field.value, b"keep-alive");
+            }
+            14 if field.name.eq_ignore_ascii_case("content-length") => {
+                let length = decimal(field.value).ok_or(Misdeed::UnsoundLength)?;
+                if content_length.replace(length).is_some_and(|before| before != length) {
+                    return Err(Misdeed::UnsoundLength);
+                }
+            }
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                (coded, chunked) = (true, last_token(field.value).eq_ignore_ascii_case(b"chunked"));
+            }
+            _ => {}
+        }
+    }
+    // RFC 9112, section 6.3, in its order.
+    let framing = match status {
+        101 => return Err(Misdeed::UnaskedSwitch),
+        100..200 => Framing::Interim,
+        _ if is_head || matches!(status, 204 | 304) => Framing::Nothing,
+        _ if coded && content_length.is_some() => return Err(Misdeed::LengthAndCoding),
+        _ if chunked => Framing::Chunked,
+        _ if coded => Framing::UntilClose,
+        _ => content_length.map_or(Framing::UntilClose, Framing::Length),
+    };
+    Ok(Some(Head { length, status, closes, framing }))
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
+}
+
+fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(|token| token.trim_ascii())
+}
+
+fn has_token(value: &[u8], wanted: &[u8]) -> bool {
+    tokens(value).any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+fn last_token(value: &[u8]) -> &[u8] {
+    tokens(value).next_back().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of `wire` when it arrives in these pieces, and of the end behind it.
+    fn read(pieces: &[&[u8]], is_head: bool) -> Result<Vec<Answer>, Misdeed> {
+        let (mut reader, mut answers) = (Reader::default(), Vec::new());
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let (used, answer) = reader.handle_bytes(rest, is_head)?;
+                assert!(used > 0, "it goes on");
+                rest = &rest[used..];
+                answers.extend(answer);
+            }
+        }
+        answers.extend(reader.handle_end()?);
+        Ok(answers)
+    }
+
+    /// The same, whole, byte by byte, and split at every point.
+    fn read_all_ways(wire: &[u8], is_head: bool) -> Result<Vec<Answer>, Misdeed> {
+        let whole = read(&[wire], is_head);
+        let bytes: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(read(&bytes, is_head), whole, "byte by byte: {}", wire.escape_ascii());
+        for at in 1..wire.len() {
+            let split = read(&[&wire[..at], &wire[at..]], is_head);
+            assert_eq!(split, whole, "split at {at}: {}", wire.escape_ascii());
+        }
+        whole
+    }
+
+    fn answer(status: u16, closes: bool, wire: &[u8]) -> Answer {
+        Answer { status, closes, bytes: wire.len() as u64 }
+    }
+
+    #[test]
+    fn each_framing_is_read() {
+        let wires: [(&[u8], u16, bool); 8] = [
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, false),
+            (b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nConnection: x, Close\r\n\r\n", 404, true),
+            (b"HTTP/1.1 204 No Content\r\n\r\n", 204, false),
+            (b"HTTP/1.1 304 x\r\nContent-Length: 99\r\n\r\n", 304, false),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n", 200, false),
+            (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, true),
+            (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, true),
+            (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\nx", 200, false),
+        ];
+        for (wire, status, closes) in wires {
+            assert_eq!(read_all_ways(wire, false), Ok(vec![answer(status, closes, wire)]));
+        }
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(read_all_ways(head, true), Ok(vec![answer(200, false, head)]));
+        let interim = b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(read_all_ways(interim, false), Ok(vec![answer(200, false, interim)]));
+    }
+
+    #[test]
+    fn pipelined_answers_are_told_apart() {
+        let wire = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n\
+                     Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 204 x\r\n\r\n";
+        let statuses: Vec<u16> = read_all_ways(wire, false).unwrap().iter().map(|a| a.status).collect();
+        assert_eq!(statuses, [200, 200, 204]);
+    }
+
+    #[test]
+    fn misdeeds_are_named() {
+        let wires: [(&[u8], Misdeed); 9] = [
+            (b"SSH-2.0-x\r\n", Misdeed::NotHttp),
+            (b"HTTP/1.1 099 x\r\n\r\n", Misdeed::NotHttp),
+            (b"HTTP/1.1 101 x\r\n\r\n", Misdeed::UnaskedSwitch),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", Misdeed::UnsoundLength),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", Misdeed::UnsoundLength),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Misdeed::LengthAndCoding,
+            ),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Misdeed::UnsoundChunk),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", Misdeed::ClosedWithin),
+            (b"HTTP/1.1 20", Misdeed::ClosedWithin),
+        ];
+        for (wire, misdeed) in wires {
+            assert_eq!(read_all_ways(wire, false), Err(misdeed), "{}", wire.escape_ascii());
+        }
+        let mut long = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
+        long.resize(HEAD_BYTES_MAX + 1, b'a');
+        assert_eq!(read(&[&long], false), Err(Misdeed::HeadTooLong));
+    }
+}

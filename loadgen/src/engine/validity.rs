@@ -1,0 +1,102 @@
+//! Whether a run's figures may be believed: the generator judges itself.
+
+use crate::result::{Mode, RunResult, Validity};
+
+/// Share of its time above which a core of an open loop is not trusted to have kept it.
+const BUSY_MAX: f64 = 0.90;
+
+/// The generator's own lateness at p99, as a share of the reported p99.
+const LAG_SHARE_MAX: f64 = 0.10;
+
+/// Lateness below which none of it matters: what the clock's reading and one turn of the ring take.
+const LAG_HARMLESS_NS: u64 = 20_000;
+
+/// Share of a plan that must have been sent, unless the target held it up.
+const SENT_SHARE_MIN: f64 = 0.99;
+
+/// Judges what was found. `unsent`: arrivals that were overdue at the end although connections were free.
+pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
+    let mut validity = Validity::default();
+    let total = &result.total;
+    let outcomes = total.done + total.errors + total.timeouts + total.dropped;
+    if !total.is_accounted_for() {
+        validity.reasons.push(format!(
+            "{} arrivals were planned and {outcomes} outcomes counted: this is a mistake of loadgen's",
+            total.planned
+        ));
+    }
+    if total.planned == 0 {
+        validity.reasons.push("nothing was planned within the measured phase; measure longer".to_owned());
+    }
+    if result.plan.mode == Mode::Closed {
+        return validity;
+    }
+    let busy = result.cost.generator_busy_max;
+    if busy > BUSY_MAX {
+        validity.reasons.push(format!(
+            "a core of the generator was busy {:.0} % of the time (at most {:.0} % is trusted); give it more cores \
+             with -t or --cpus, or lower -R",
+            busy * 100.0,
+            BUSY_MAX * 100.0
+        ));
+    }
+    let late = result.cost.generator_lag.quantile(0.99);
+    if let (Some(late), Some(response)) = (late, total.response.quantile(0.99))
+        && late > LAG_HARMLESS_NS
+        && late as f64 > LAG_SHARE_MAX * response as f64
+    {
+        validity.reasons.push(format!(
+            "the generator itself was {:.0} µs late at p99, more than a tenth of the reported {:.0} µs; give it \
+             a core of its own with --cpus",
+            late as f64 / 1e3,
+            response as f64 / 1e3
+        ));
+    }
+    if unsent as f64 > (1.0 - SENT_SHARE_MIN) * total.planned as f64 {
+        validity.reasons.push(format!(
+            "{unsent} of {} arrivals were not sent although connections were free; lower -R or add cores",
+            total.planned
+        ));
+    }
+    if total.dropped > 0 {
+        validity.warnings.push(format!(
+            "{} arrivals were never sent: the target held every connection; it cannot serve this rate",
+            total.dropped
+        ));
+    }
+    validity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::sample_result;
+
+    #[test]
+    fn a_sound_run_is_valid() {
+        let validity = judge(&sample_result(), 0);
+        assert!(validity.is_valid() && validity.warnings.is_empty(), "{validity:?}");
+    }
+
+    #[test]
+    fn each_doubt_is_named() {
+        let broken = |change: &dyn Fn(&mut RunResult), unsent: u64| {
+            let mut result = sample_result();
+            change(&mut result);
+            judge(&result, unsent).reasons
+        };
+        let one = |reasons: Vec<String>, word: &str| {
+            assert!(reasons.len() == 1 && reasons[0].contains(word), "{reasons:?}");
+        };
+        one(broken(&|result| result.total.done -= 1, 0), "outcomes");
+        one(broken(&|result| result.cost.generator_busy_max = 0.91, 0), "busy");
+        one(broken(&|_| (), 11), "free");
+        let late = |result: &mut RunResult| (0..100).for_each(|_| result.cost.generator_lag.record(150_000));
+        one(broken(&late, 0), "late");
+        let closed = |result: &mut RunResult| {
+            result.plan.mode = Mode::Closed;
+            result.cost.generator_busy_max = 1.0;
+        };
+        assert!(broken(&closed, 0).is_empty(), "a closed loop may use its cores up");
+    }
+}

@@ -1,0 +1,201 @@
+//! One core's part of a run: its thread, executor and ring; connecting, starting together with the others,
+//! keeping the time, ending.
+
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use quoit::ring::{Ring, RingConfig};
+
+use super::alarm::Alarm;
+use super::core::Core;
+use super::record::{Phases, Record};
+use super::shared::Shared;
+use super::{h1, pacer};
+use crate::histogram::Durations;
+use crate::plan::schedule::nanoseconds;
+use crate::plan::{Pace, Plan};
+use crate::result::{Interval, Outcomes};
+
+/// glommio's preemption timer, which the ring's driver replaces (see `quoit::ring`).
+const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
+
+/// Registered buffers of glommio's own, which nothing here uses: the least it takes.
+const EXECUTOR_IO_BYTES: usize = 64 * 1024;
+
+/// How often a core looks whether the run was broken off.
+const LOOK_EVERY_NS: u64 = 100_000_000;
+
+/// What is in flight when a run is broken off has this long to end.
+const GRACE_NS: u64 = 1_000_000_000;
+
+/// What a core tells while it runs.
+pub(super) enum News {
+    /// Its connections stand, or were refused.
+    Ready { connected: usize, refusal: Option<String> },
+    /// An interval is over.
+    Interval(Box<Interval>),
+    /// It is at its end, whatever that was.
+    Ended,
+}
+
+/// Tells of the end, also when a panic is it. The channel's own end does not: what the executor still holds
+/// when it ends, it forgets.
+struct Ending(mpsc::Sender<News>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.send(News::Ended);
+    }
+}
+
+/// What a core found.
+pub(super) struct Findings {
+    pub(super) endpoints: Vec<Outcomes>,
+    pub(super) intervals: Vec<Interval>,
+    pub(super) pacing: Durations,
+    pub(super) connect: Durations,
+    pub(super) opened: u64,
+    pub(super) lost: u64,
+    pub(super) done_each: Vec<u64>,
+    pub(super) busy: f64,
+    pub(super) busy_each: Vec<f64>,
+    pub(super) last_end_ns: u64,
+    /// Arrivals that were overdue at the end although a connection was free.
+    pub(super) overdue: u64,
+}
+
+/// Starts core `index` on its thread.
+pub(super) fn start(
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    index: usize,
+    news: mpsc::Sender<News>,
+) -> Result<ExecutorJoinHandle<Result<Findings, String>>, String> {
+    LocalExecutorBuilder::new(Placement::Fixed(plan.cpus[index]))
+        .name(&format!("loadgen-{index}"))
+        .preempt_timer(PREEMPT_EVERY)
+        .io_memory(EXECUTOR_IO_BYTES)
+        .spawn(move || async move {
+            let _ending = Ending(news.clone());
+            let ring = Ring::new(RingConfig::default()).map_err(|error| error.to_string())?;
+            let alarms = (Alarm::new(), Alarm::new());
+            let (Ok(first), Ok(second)) = alarms else { return Err("the kernel gives no timer".to_owned()) };
+            Ok(run(plan, shared, index, ring, news, [first, second]).await)
+        })
+        .map_err(|error| format!("the executor did not start: {error}"))
+}
+
+async fn run(
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    index: usize,
+    ring: Ring,
+    news: mpsc::Sender<News>,
+    [pacing, keeping]: [Alarm; 2],
+) -> Findings {
+    let seats = crate::plan::schedule::share(plan.connections as u64, index, plan.cpus.len()) as usize;
+    let is_open = plan.pace != Pace::Closed;
+    let phases = Phases::new(plan.warmup, plan.duration);
+    let record = Record::new(phases, is_open, plan.mix.specs().len(), seats);
+    let core = Core::new(ring.clone(), plan, shared, index, record);
+    for seat in 0..seats {
+        let left = core.clone();
+        ring.spawn(h1::run(core.clone(), seat), move |_| left.leave());
+    }
+    ring.spawn(keep(core.clone(), news, pacing, keeping), |_| ());
+    ring.drive().await;
+    let now_ns = core.now_ns();
+    let mut cpu = core.cpu.borrow_mut();
+    // A run that a number of requests ends has no border of an interval at its end.
+    if core.shared.end_ns() > now_ns {
+        cpu.sample(now_ns);
+    }
+    let mut record = core.record.borrow_mut();
+    Findings {
+        endpoints: record.take_outcomes(),
+        intervals: std::mem::take(&mut record.intervals),
+        pacing: std::mem::take(&mut record.pacing),
+        connect: std::mem::take(&mut record.connect),
+        opened: record.opened,
+        lost: record.lost,
+        done_each: std::mem::take(&mut record.done_each),
+        busy: cpu.busy_share(),
+        busy_each: std::mem::take(&mut cpu.busy),
+        last_end_ns: record.last_end_ns,
+        overdue: core.gate.overdue.get(),
+    }
+}
+
+/// Starts the core when all are ready, reads its CPU clock at each interval's end, and ends it.
+async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, pacing: Alarm, alarm: Alarm) {
+    while core.gate.settled.get() < core.seats.len() {
+        core.ring.sleep(Duration::from_millis(1)).await;
+    }
+    let (connected, refusal) = (core.gate.connected.get(), core.gate.refusal.take());
+    let _ = news.send(News::Ready { connected, refusal });
+    let origin = loop {
+        if core.shared.is_broken_off() {
+            return core.close();
+        }
+        match core.shared.origin() {
+            Some(origin) => break origin,
+            None => core.ring.sleep(Duration::from_millis(1)).await,
+        }
+    };
+    core.set_origin(origin);
+    wait_until(&core, &alarm, origin.saturating_duration_since(core.ring.now())).await;
+    core.gate.started.set(true);
+    core.wake_all();
+    if core.plan.pace != Pace::Closed {
+        core.ring.spawn(pacer::run(core.clone(), pacing), |_| ());
+    }
+    keep_time(&core, &news, &alarm).await;
+}
+
+async fn keep_time(core: &Core, news: &mpsc::Sender<News>, alarm: &Alarm) {
+    let phases = core.record.borrow().phases();
+    let mut border_ns = phases.from_ns;
+    loop {
+        let now_ns = core.now_ns();
+        let end_ns = core.shared.end_ns();
+        if now_ns >= border_ns && border_ns <= end_ns {
+            core.cpu.borrow_mut().sample(now_ns);
+            tell(core, news, border_ns);
+            if border_ns == end_ns {
+                core.gate.overdue.set(core.overdue());
+            }
+            let next_ns = border_ns.saturating_add(phases.step_ns);
+            border_ns = if border_ns < end_ns { next_ns.min(end_ns) } else { u64::MAX };
+            continue;
+        }
+        if core.shared.is_broken_off() {
+            core.cut(end_ns);
+            if now_ns >= end_ns.saturating_add(GRACE_NS) {
+                core.close();
+                core.ring.fail_sockets();
+                return;
+            }
+        } else if now_ns >= end_ns.saturating_add(nanoseconds(core.plan.timeout)) {
+            return core.close();
+        }
+        let sleep_ns = border_ns.saturating_sub(now_ns).clamp(1, LOOK_EVERY_NS);
+        wait_until(core, alarm, Duration::from_nanos(sleep_ns)).await;
+    }
+}
+
+async fn wait_until(core: &Core, alarm: &Alarm, duration: Duration) {
+    if !duration.is_zero() && alarm.wait(&core.ring, duration).await.is_err() {
+        core.ring.sleep(duration).await;
+    }
+}
+
+/// Tells of the interval that ended at `border_ns`.
+fn tell(core: &Core, news: &mpsc::Sender<News>, border_ns: u64) {
+    let record = core.record.borrow();
+    if core.plan.progress && border_ns > record.phases().from_ns {
+        let ended = record.intervals.get(record.phases().interval(border_ns - 1));
+        let _ = news.send(News::Interval(Box::new(ended.cloned().unwrap_or_default())));
+    }
+}

@@ -1,0 +1,119 @@
+//! What is to be done, checked: a plan cannot be wrong, only fail. Knows no sockets and no clock.
+
+pub(crate) mod expect;
+pub(crate) mod random;
+pub(crate) mod request;
+pub(crate) mod schedule;
+pub(crate) mod target;
+pub(crate) mod template;
+pub(crate) mod units;
+
+use std::time::Duration;
+
+use quoit::net::Address;
+
+use self::expect::Expect;
+use self::request::Mix;
+use self::schedule::Timetable;
+use crate::result::{Arrival, Mode, PlanFacts};
+
+/// A run to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Targets as written.
+    pub urls: Vec<String>,
+    /// Where they are.
+    pub address: Address,
+    /// What decides when a request is sent.
+    pub pace: Pace,
+    /// Connections; at least one for each core.
+    pub connections: usize,
+    /// Cores that make the load.
+    pub cpus: Vec<usize>,
+    /// Length of the measured phase; `None` when `requests` ends it.
+    pub duration: Option<Duration>,
+    /// Requests of the measured phase at the most.
+    pub requests: Option<u64>,
+    /// Before the measured phase.
+    pub warmup: Duration,
+    /// In which an open loop's rate rises, at the start of the warm-up.
+    pub ramp: Duration,
+    /// From the sending of a request to the whole response.
+    pub timeout: Duration,
+    /// For a connection to stand.
+    pub connect_timeout: Duration,
+    /// Requests in flight per connection.
+    pub pipeline: usize,
+    /// Whether every request has a connection of its own.
+    pub new_connections: bool,
+    /// Connections closed and opened again per second, in millionths.
+    pub churn_millionths: u64,
+    /// What is asked.
+    pub mix: Mix,
+    /// Which answers are as expected.
+    pub expect: Expect,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The server's process, to be watched.
+    pub server_pid: Option<u32>,
+    /// The command line that runs it again.
+    pub command: Vec<String>,
+    /// Whether the rate and so on are shown while it runs.
+    pub progress: bool,
+}
+
+/// What decides when a request is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pace {
+    /// The response before it.
+    Closed,
+    /// A schedule.
+    Open {
+        /// Requests per second, in millionths.
+        rate_millionths: u64,
+        /// How they are spaced.
+        arrival: Arrival,
+    },
+}
+
+impl Plan {
+    /// The schedule of an open loop.
+    pub(crate) fn timetable(&self) -> Option<Timetable> {
+        let Pace::Open { rate_millionths, arrival } = self.pace else { return None };
+        Some(Timetable {
+            rate_millionths,
+            arrival,
+            ramp: self.ramp,
+            warmup: self.warmup,
+            duration: self.duration,
+            requests: self.requests,
+            seed: self.seed,
+        })
+    }
+
+    /// The plan as results tell it.
+    pub(crate) fn facts(&self) -> PlanFacts {
+        let (mode, rate, arrival) = match self.pace {
+            Pace::Closed => (Mode::Closed, None, None),
+            Pace::Open { rate_millionths, arrival } => {
+                (Mode::Open, Some(rate_millionths as f64 / 1e6), Some(arrival))
+            }
+        };
+        PlanFacts {
+            urls: self.urls.clone(),
+            mode,
+            rate,
+            arrival,
+            connections: self.connections as u32,
+            cpus: self.cpus.clone(),
+            duration_s: self.duration.map(|duration| duration.as_secs_f64()),
+            requests: self.requests,
+            warmup_s: self.warmup.as_secs_f64(),
+            ramp_s: self.ramp.as_secs_f64(),
+            pipeline: self.pipeline as u32,
+            new_connections: self.new_connections,
+            seed: self.seed,
+            protocol: "http/1.1".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What is asked: requests with their weights, written once as HTTP/1.1 (RFC 9112) and checked while that is
+//! done. Knows nothing of connections.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::random::Random;
+use super::template::{Filling, Template};
+
+/// Bytes of a line of a mix file, and of a body, at the most: a slip of the hand should not fill the memory.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// A request as somebody wrote it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Draft {
+    /// How often, compared with the others.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// The method; GET, or POST with a body, when nothing is said.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// The request target in origin form.
+    pub path: String,
+    /// Fields beside those for all.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The content.
+    #[serde(default)]
+    pub body: Option<String>,
+}
+
+impl Draft {
+    /// A request for a path, and nothing else said.
+    pub(crate) fn of(path: &str) -> Self {
+        Self { weight: 1, method: None, path: path.to_owned(), headers: BTreeMap::new(), body: None }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What all requests have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Common {
+    /// The `Host` field, unless the fields have one.
+    pub authority: String,
+    /// Fields of all.
+    pub fields: Vec<(String, String)>,
+    /// The content of all that have none.
+    pub body: Option<Vec<u8>>,
+    /// The method of all that have none.
+    pub method: Option<String>,
+    /// Whether `{{…}}` are places.
+    pub template: bool,
+    /// Whether the connection is to be closed afterwards.
+    pub close: bool,
+}
+
+/// A request, ready to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestSpec {
+    /// Its name in reports: `GET /users`.
+    pub name: String,
+    /// How often, compared with the others.
+    pub weight: u32,
+    /// Whether the response has no content (RFC 9110, section 9.3.2).
+    pub is_head: bool,
+    /// All of it, where nothing is to be filled.
+    pub fixed: Option<Vec<u8>>,
+    /// Up to the fields, without `Content-Length`, for those to be filled.
+    head: Template,
+    body: Template,
+    has_body: bool,
+}
+
+/// Requests with their weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Mix {
+    specs: Vec<RequestSpec>,
+    weights: u64,
+}
+
+impl Mix {
+    /// A mix of requests.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn new(specs: Vec<RequestSpec>) -> Result<Self, String> {
+        let weights = specs.iter().map(|spec| u64::from(spec.weight)).sum();
+        if weights == 0 {
+            Err("no request with a weight above 0".to_owned())
+        } else {
+            Ok(Self { specs, weights })
+        }
+    }
+
+    /// The requests, by number.
+    pub(crate) fn specs(&self) -> &[RequestSpec] {
+        &self.specs
+    }
+
+    /// Draws the number of one.
+    #[inline]
+    pub(crate) fn draw(&self, random: &mut Random) -> u32 {
+        if self.specs.len() == 1 {
+            return 0;
+        }
+        let mut point = random.below(self.weights);
+        for (index, spec) in self.specs.iter().enumerate() {
+            match point.checked_sub(u64::from(spec.weight)) {
+                Some(rest) => point = rest,
+                None => return index as u32,
+            }
+        }
+        unreachable!("a number below the sum of all weights lies within one of them")
+    }
+}
+
+/// Reads a file of requests: one per line, as JSON.
+///
+/// # Errors
+/// A sentence that names the line.
+pub(crate) fn parse_mix(text: &str) -> Result<Vec<Draft>, String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let drafts: Result<Vec<Draft>, String> = lines
+        .map(|(number, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                format!(
+                    "line {}: {error}; write {{\"weight\":3,\"method\":\"GET\",\"path\":\"/x\",\"headers\":{{}},\
+                     \"body\":\"\"}}",
+                    number + 1
+                )
+            })
+        })
+        .collect();
+    drafts.and_then(|drafts| if drafts.is_empty() { Err("no request in it".to_owned()) } else { Ok(drafts) })
+}
+
+impl RequestSpec {
+    /// Checks and writes a request.
+    ///
+    /// # Errors
+    /// A sentence with cause and remedy.
+    pub(crate) fn new(draft: &Draft, common: &Common) -> Result<Self, String> {
+        let body = draft.body.as_ref().map(|body| body.clone().into_bytes()).or_else(|| common.body.clone());
+        let method = draft.method.as_ref().or(common.method.as_ref());
+        let method = method.map_or(if body.is_some() { "POST" } else { "GET" }, |method| method.as_str());
+        check_method(method)?;
+        check_target(&draft.path, common.template)?;
+        let mut fields = common.fields.clone();
+        for (name, value) in &draft.headers {
+            fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            fields.push((name.clone(), value.clone()));
+        }
+        let mut lines = field_lines(&fields, common)?;
+        if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
+            return Err("a body of more than 1 GiB; send a smaller one".to_owned());
+        }
+        let read =
+            |text: &[u8]| if common.template { Template::parse(text) } else { Ok(Template::literal(text)) };
+        let mut head = Template::literal(format!("{method} ").as_bytes());
+        head.append(read(draft.path.as_bytes())?);
+        lines.insert_str(0, " HTTP/1.1\r\n");
+        head.push_text(lines.as_bytes());
+        let has_body = body.is_some() || matches!(method, "POST" | "PUT" | "PATCH");
+        let mut spec = Self {
+            name: format!("{method} {}", draft.path),
+            weight: draft.weight,
+            is_head: method == "HEAD",
+            fixed: None,
+            head,
+            body: read(&body.unwrap_or_default())?,
+            has_body,
+        };
+        if spec.head.constant().is_some() && spec.body.constant().is_some() {
+            let (mut fixed, mut unused) = (Vec::new(), Vec::new());
+            spec.render(&mut Filling::new(0, 0, 1), &mut unused, &mut fixed);
+            spec.fixed = Some(fixed);
+        }
+        Ok(spec)
+    }
+
+    /// Writes the request with its places filled; `scratch` is for the body.
+    pub(crate) fn render(&self, filling: &mut Filling, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        use std::io::Write as _;
+        self.head.render(filling, out);
+        if !self.has_body {
+            out.extend_from_slice(b"\r\n");
+            return;
+        }
+        scratch.clear();
+        self.body.render(filling, scratch);
+        write!(out, "Content-Length: {}\r\n\r\n", scratch.len()).expect("writing to memory does not fail");
+        out.extend_from_slice(scratch);
+    }
+}
+
+fn field_lines(fields: &[(String, String)], common: &Common) -> Result<String, String> {
+    let mut lines = String::new();
+    let has = |name: &str| fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    if !has("host") {
+        lines.push_str(&format!("Host: {}\r\n", common.authority));
+    }
+    if common.close && !has("connection") {
+        lines.push_str("Connection: close\r\n");
+    }
+    for (name, value) in fields {
+        check_field(name, value)?;
+        lines.push_str(&format!("{name}: {value}\r\n"));
+    }
+    Ok(lines)
+}
+
+/// Reads `Name: value`.
+///
+/// # Errors
+/// A sentence with the remedy.
+pub(crate) fn parse_field(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once(':').ok_or_else(|| format!("`{text}` is no field; write 'Name: value'"))?;
+    let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
+    check_field(&name, &value)?;
+    Ok((name, value))
+}
+
+/// RFC 9110, section 5: names are tokens, values have no line ends; RFC 9112, section 6.2: one length.
+fn check_field(name: &str, value: &str) -> Result<(), String> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("`{name}` is no field name; write 'Name: value'"));
+    }
+    if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        return Err(format!("the value of `{name}` has a line end or NUL in it; leave it out"));
+    }
+    let framing = ["content-length", "transfer-encoding"];
+    if framing.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        return Err(format!("`{name}` is written by loadgen, from the body; leave it out"));
+    }
+    Ok(())
+}
+
+fn check_method(method: &str) -> Result<(), String> {
+    if method == "CONNECT" {
+        return Err("CONNECT makes a tunnel, which is no load; use another method".to_owned());
+    }
+    let is_sound = !method.is_empty() && method.bytes().all(is_token);
+    if is_sound { Ok(()) } else { Err(format!("`{method}` is no method; write GET, POST, PUT …")) }
+}
+
+fn check_target(path: &str, template: bool) -> Result<(), String> {
+    let is_sound = path.starts_with('/')
+        && path.bytes().all(|byte| (0x21..0x7f).contains(&byte) || (template && byte == b' '));
+    if is_sound {
+        return Ok(());
+    }
+    Err(format!("`{path}` is no path; begin with / and write spaces and other bytes as %XX"))
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(path: &str) -> Draft {
+        Draft::of(path)
+    }
+
+    fn common() -> Common {
+        Common { authority: "h:1".to_owned(), ..Common::default() }
+    }
+
+    fn text(spec: &RequestSpec) -> String {
+        String::from_utf8(spec.fixed.clone().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn requests_are_written() {
+        let get = RequestSpec::new(&draft("/a?b"), &common()).unwrap();
+        assert_eq!(text(&get), "GET /a?b HTTP/1.1\r\nHost: h:1\r\n\r\n");
+        let post = Draft { body: Some("hi".to_owned()), ..draft("/") };
+        let fields = vec![("host".to_owned(), "x".to_owned()), ("A".to_owned(), "b".to_owned())];
+        let post = RequestSpec::new(&post, &Common { fields, close: true, ..common() }).unwrap();
+        assert_eq!(
+            text(&post),
+            "POST / HTTP/1.1\r\nConnection: close\r\nhost: x\r\nA: b\r\nContent-Length: 2\r\n\r\nhi"
+        );
+        assert_eq!(post.name, "POST /");
+    }
+
+    #[test]
+    fn templates_are_filled_and_their_length_is_told() {
+        let draft = Draft { body: Some("n={{seq}}".to_owned()), ..draft("/{{rand 5 5}}") };
+        let spec = RequestSpec::new(&draft, &Common { template: true, ..common() }).unwrap();
+        assert!(spec.fixed.is_none());
+        let (mut filling, mut out) = (Filling::new(1, 10, 11), Vec::new());
+        spec.render(&mut filling, &mut Vec::new(), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "POST /5 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 4\r\n\r\nn=10");
+    }
+
+    #[test]
+    fn a_mix_is_drawn_by_weight() {
+        let drafts = parse_mix("{\"path\":\"/a\",\"weight\":3}\n\n{\"path\":\"/b\"}\n").unwrap();
+        let specs = drafts.iter().map(|draft| RequestSpec::new(draft, &common()).unwrap()).collect();
+        let mix = Mix::new(specs).unwrap();
+        let mut random = Random::new(3, 0);
+        let first = (0..10_000).filter(|_| mix.draw(&mut random) == 0).count();
+        assert!((7_300..7_700).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(parse_mix("{\"path\":\"/\"}\n{\"pth\":1}").unwrap_err().starts_with("line 2:"));
+        assert!(parse_mix("\n").is_err());
+        for path in ["", "a", "/a b", "/ü", "/a\r\nX: y"] {
+            assert!(RequestSpec::new(&draft(path), &common()).is_err(), "{path}");
+        }
+        for field in ["x", ": y", "a b: c", "A: b\r\nC: d", "Content-Length: 5"] {
+            assert!(parse_field(field).is_err(), "{field}");
+        }
+        for method in ["", "G T", "CONNECT"] {
+            let draft = Draft { method: Some(method.to_owned()), ..draft("/") };
+            assert!(RequestSpec::new(&draft, &common()).is_err(), "{method}");
+        }
+    }
+}

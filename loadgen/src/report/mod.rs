@@ -1,0 +1,3 @@
+//! What people and programs are told of a result.
+
+pub(crate) mod terminal;
