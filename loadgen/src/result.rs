@@ -255,7 +255,8 @@ pub(crate) struct ConnectionFacts {
     pub(crate) lost: u64,
     /// Time to connect.
     pub(crate) connect: Durations,
-    /// Requests done on each connection, in ascending order: how fair the server was. At most 10,000 are kept.
+    /// Requests done on each connection, in ascending order: how fair the server was. At most 10,000 are
+    /// kept.
     pub(crate) done_each: Vec<u64>,
 }
 

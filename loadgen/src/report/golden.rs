@@ -1,5 +1,5 @@
-//! Pages as they were agreed, in tests/golden. `GOLDEN=write cargo test` writes them anew: read the difference
-//! before it is committed. Not shipped.
+//! Pages as they were agreed, in tests/golden. `GOLDEN=write cargo test` writes them anew: read the
+//! difference before it is committed. Not shipped.
 
 use std::{env, fs, path::Path};
 

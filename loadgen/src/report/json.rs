@@ -1,5 +1,5 @@
-//! Results as JSON, as `schema/run-1.json` describes it: written, and read with the cause and the remedy where
-//! a file is something else.
+//! Results as JSON, as `schema/run-1.json` describes it: written, and read with the cause and the remedy
+//! where a file is something else.
 
 use serde::Deserialize;
 
@@ -22,7 +22,8 @@ pub(crate) fn read(text: &str) -> Result<RunResult, String> {
     let head: Head = serde_json::from_str(text).map_err(no_result)?;
     if head.schema != SCHEMA {
         return Err(format!(
-            "its schema is {:?}, and loadgen {} reads {SCHEMA:?}: use the loadgen that wrote it, or measure again",
+            "its schema is {:?}, and loadgen {} reads {SCHEMA:?}: use the loadgen that wrote it, or measure \
+             again",
             head.schema,
             env!("CARGO_PKG_VERSION"),
         ));

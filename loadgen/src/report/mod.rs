@@ -7,6 +7,7 @@ mod csv;
 mod figures;
 mod hgrm;
 mod hlog;
+mod html;
 pub(crate) mod json;
 mod md;
 pub(crate) mod outputs;

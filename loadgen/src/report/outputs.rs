@@ -6,12 +6,18 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::{csv, hgrm, hlog, json, md};
+use super::{csv, hgrm, hlog, html, json, md};
 use crate::result::RunResult;
 
 /// The kinds of files, as `-o` names them.
-const KINDS: [(&str, Kind); 5] =
-    [("json", json::text), ("hlog", hlog::text), ("hgrm", hgrm::text), ("csv", csv::text), ("md", md::text)];
+const KINDS: [(&str, Kind); 6] = [
+    ("json", json::text),
+    ("hlog", hlog::text),
+    ("hgrm", hgrm::text),
+    ("csv", csv::text),
+    ("md", md::text),
+    ("html", html::text),
+];
 
 type Kind = fn(&RunResult) -> String;
 
@@ -27,8 +33,8 @@ enum Target {
     File(PathBuf),
 }
 
-/// Reads `json=F,hlog=F,hgrm=F,csv=F,md=F,html=F`, where `-` is standard output, and tries whether the files can
-/// be written, without changing any.
+/// Reads `json=F,hlog=F,hgrm=F,csv=F,md=F,html=F`, where `-` is standard output, and tries whether the files
+/// can be written, without changing any.
 pub(crate) fn parse(text: &str) -> Result<Outputs, String> {
     let mut outputs = Outputs::default();
     for part in text.split(',') {

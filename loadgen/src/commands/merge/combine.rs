@@ -136,7 +136,8 @@ fn plan(a: &RunResult, b: &RunResult, how: How) -> PlanFacts {
     plan
 }
 
-/// Steps that began alike, counted from the start of their own runs, become one; their order stays that of time.
+/// Steps that began alike, counted from the start of their own runs, become one; their order stays that of
+/// time.
 fn intervals_at_once(sum: &mut Vec<Interval>, others: &[Interval]) {
     let key = |interval: &Interval| (interval.start_s * 1e3).round() as i64;
     for other in others {

@@ -47,7 +47,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         (true, _) => How::AtOnce,
         (_, true) => How::InTurn,
         _ => combine::how(&runs).ok_or(
-            "some of these runs overlap in time and others do not: say --at-once or --in-turn, or merge in steps",
+            "some of these runs overlap in time and others do not: say --at-once or --in-turn, or merge \
+             in steps",
         )?,
     };
     runs.sort_by_key(|run| run.started_unix_ms);
