@@ -1,22 +1,31 @@
 //! Histograms of durations: recorded per core, merged by addition, stored in the format that HdrHistogram's
 //! own readers know (V2, deflated, base64). Knows nothing of requests.
 
+use std::fmt;
+
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer as SerdeDeserializer, Serialize, Serializer as SerdeSerializer};
 
 /// Longest duration that is told apart: an hour. Longer ones count as an hour.
-pub const LONGEST_NS: u64 = 3_600_000_000_000;
+pub(crate) const LONGEST_NS: u64 = 3_600_000_000_000;
 
 /// Decimal digits that are kept: within 0.1 %.
-pub const DIGITS: u8 = 3;
+pub(crate) const DIGITS: u8 = 3;
 
 /// Samples above a quantile without which it is not told: with fewer, one more run would move it at will.
-pub const SAMPLES_BEHIND_QUANTILE: u64 = 10;
+pub(crate) const SAMPLES_BEHIND_QUANTILE: u64 = 10;
 
 /// Durations in nanoseconds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Durations(hdrhistogram::Histogram<u64>);
+#[derive(Clone, PartialEq)]
+pub(crate) struct Durations(hdrhistogram::Histogram<u64>);
+
+/// Without its thousands of counts.
+impl fmt::Debug for Durations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Durations({} up to {} ns)", self.0.len(), self.0.max())
+    }
+}
 
 impl Default for Durations {
     fn default() -> Self {
@@ -28,64 +37,95 @@ impl Default for Durations {
 impl Durations {
     /// Counts one duration.
     #[inline]
-    pub fn record(&mut self, nanoseconds: u64) {
+    pub(crate) fn record(&mut self, nanoseconds: u64) {
         self.0.saturating_record(nanoseconds.max(1));
     }
 
     /// Adds all of another's.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
     /// Samples.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
 
     /// The duration, in nanoseconds, that this share (0 to 1) of samples does not exceed; `None` where fewer
     /// than [`SAMPLES_BEHIND_QUANTILE`] samples lie beyond it.
-    pub fn quantile(&self, share: f64) -> Option<u64> {
+    pub(crate) fn quantile(&self, share: f64) -> Option<u64> {
         let beyond = (1.0 - share) * self.0.len() as f64;
         (beyond >= SAMPLES_BEHIND_QUANTILE as f64 - 1e-6).then(|| self.0.value_at_quantile(share))
     }
 
     /// The longest duration; `None` without samples.
-    pub fn max(&self) -> Option<u64> {
+    pub(crate) fn max(&self) -> Option<u64> {
         (!self.0.is_empty()).then(|| self.0.max())
     }
 
     /// The shortest duration; `None` without samples.
-    pub fn min(&self) -> Option<u64> {
+    pub(crate) fn min(&self) -> Option<u64> {
         (!self.0.is_empty()).then(|| self.0.min())
     }
 
     /// The mean in nanoseconds; `None` without samples.
-    pub fn mean(&self) -> Option<f64> {
+    pub(crate) fn mean(&self) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.mean())
     }
 
     /// The histogram itself, for what iterates over it.
-    pub fn inner(&self) -> &hdrhistogram::Histogram<u64> {
+    pub(crate) fn inner(&self) -> &hdrhistogram::Histogram<u64> {
         &self.0
     }
 
     /// As HdrHistogram's readers take it: V2, deflated, base64.
-    pub fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new().serialize(&self.0, &mut bytes).expect("writing to memory does not fail");
         base64(&bytes)
     }
 }
 
+/// In a file: the histogram, and beside it the figures that most readers want without unpacking it.
+#[derive(Serialize)]
+struct Written {
+    count: u64,
+    min_ns: Option<u64>,
+    mean_ns: Option<f64>,
+    p50_ns: Option<u64>,
+    p90_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    p999_ns: Option<u64>,
+    max_ns: Option<u64>,
+    histogram: String,
+}
+
+/// Read back: the histogram alone. The figures beside it follow from it, so they are not believed.
+#[derive(Deserialize)]
+struct Read {
+    histogram: String,
+}
+
 impl Serialize for Durations {
     fn serialize<S: SerdeSerializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.encode())
+        let written = Written {
+            count: self.count(),
+            min_ns: self.min(),
+            mean_ns: self.mean(),
+            p50_ns: self.quantile(0.5),
+            p90_ns: self.quantile(0.9),
+            p99_ns: self.quantile(0.99),
+            p999_ns: self.quantile(0.999),
+            max_ns: self.max(),
+            histogram: self.encode(),
+        };
+        written.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Durations {
     fn deserialize<D: SerdeDeserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let Read { histogram: text } = Read::deserialize(deserializer)?;
         let bytes = unbase64(&text).ok_or_else(|| D::Error::custom("a histogram that is no base64"))?;
         let read: hdrhistogram::Histogram<u64> = Deserializer::new()
             .deserialize(&mut bytes.as_slice())
@@ -136,11 +176,14 @@ mod tests {
             durations.record(value);
         }
         let text = serde_json::to_string(&durations).unwrap();
+        assert!(text.starts_with(r#"{"count":6,"min_ns":1,"mean_ns":"#), "{text}");
+        assert!(text.contains(r#""p50_ns":null,"#), "too few samples: {text}");
         let read: Durations = serde_json::from_str(&text).unwrap();
         assert_eq!(read, durations);
         assert_eq!((read.count(), read.min()), (6, Some(1)));
-        assert!(serde_json::from_str::<Durations>("\"!\"").is_err());
-        assert!(serde_json::from_str::<Durations>("\"AAAA\"").is_err());
+        assert!(serde_json::from_str::<Durations>(r#"{"histogram":"!"}"#).is_err());
+        assert!(serde_json::from_str::<Durations>(r#"{"histogram":"AAAA"}"#).is_err());
+        assert!(serde_json::from_str::<Durations>(r#"{"count":6}"#).is_err());
     }
 
     #[test]

@@ -7,11 +7,9 @@
 mod commands;
 mod engine;
 mod exit;
-#[allow(unreachable_pub, reason = "the seam of all parts, written as a library would be")]
 mod histogram;
 mod plan;
 mod report;
-#[allow(unreachable_pub, reason = "the seam of all parts, written as a library would be")]
 mod result;
 mod stats;
 
@@ -19,11 +17,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, compare};
+use commands::{bench, compare, merge, report as render};
+use exit::{Exit, Failure};
 
-/// An honest load generator for HTTP servers, and comparisons that a CI job can trust.
+/// An honest load generator for HTTP servers, and comparisons that a CI job can trust
 #[derive(Parser)]
-#[command(version)]
+#[command(version, about, arg_required_else_help = true)]
 struct Flags {
     #[command(subcommand)]
     command: Command,
@@ -35,12 +34,17 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Tell whether a new build is slower: blocks of both, judged with exact intervals
     Compare(Box<compare::CompareArgs>),
+    Merge(merge::Args),
+    Report(render::Args),
 }
 
 fn main() -> ExitCode {
+    let passed = |()| Exit::Pass;
     let ended = match Flags::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Merge(args) => merge::run(&args).map(passed).map_err(Failure::Usage),
+        Command::Report(args) => render::run(&args).map(passed).map_err(Failure::Usage),
     };
     match ended {
         Ok(exit) => exit.into(),

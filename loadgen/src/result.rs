@@ -8,82 +8,105 @@ use serde::{Deserialize, Serialize};
 use crate::histogram::Durations;
 
 /// Name and version of the schema.
-pub const SCHEMA: &str = "quoit-loadgen/1";
+pub(crate) const SCHEMA: &str = "quoit-loadgen/1";
 
 /// One run, or several that were merged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RunResult {
+pub(crate) struct RunResult {
     /// [`SCHEMA`].
-    pub schema: String,
+    pub(crate) schema: String,
     /// The version of the program that measured.
-    pub version: String,
+    pub(crate) version: String,
     /// When the measured phase began, in milliseconds since the Unix epoch.
-    pub started_unix_ms: u64,
+    pub(crate) started_unix_ms: u64,
     /// The command line that runs it again.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// What was to be done.
-    pub plan: PlanFacts,
+    pub(crate) plan: PlanFacts,
     /// The machine that made the load.
-    pub host: HostFacts,
+    pub(crate) host: HostFacts,
     /// Whether the figures may be believed.
-    pub validity: Validity,
+    pub(crate) validity: Validity,
     /// Length of the measured phase in seconds, as it came out.
-    pub measured_s: f64,
+    pub(crate) measured_s: f64,
     /// Everything of the measured phase together.
-    pub total: Outcomes,
+    pub(crate) total: Outcomes,
     /// The same by endpoint, where there are several: by its name, such as `GET /users`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub endpoints: BTreeMap<String, Outcomes>,
+    pub(crate) endpoints: BTreeMap<String, Outcomes>,
     /// The measured phase in steps, usually of a second.
-    pub intervals: Vec<Interval>,
+    pub(crate) intervals: Vec<Interval>,
     /// Connections.
-    pub connections: ConnectionFacts,
+    pub(crate) connections: ConnectionFacts,
     /// What it cost on both sides.
-    pub cost: Cost,
+    pub(crate) cost: Cost,
     /// What was demanded, and whether it was met.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub slo: Vec<SloVerdict>,
+    pub(crate) slo: Vec<SloVerdict>,
+    /// The runs that were merged into this one; none in a run as it was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) merged: Vec<MergedRun>,
+}
+
+/// A run that became part of another result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MergedRun {
+    /// When its measured phase began, in milliseconds since the Unix epoch.
+    pub(crate) started_unix_ms: u64,
+    /// Length of its measured phase in seconds.
+    pub(crate) measured_s: f64,
+    /// Requests per second that it planned; `None` in a closed loop.
+    pub(crate) rate: Option<f64>,
+    /// Its connections.
+    pub(crate) connections: u32,
+    /// The command line that runs it again.
+    pub(crate) command: Vec<String>,
+    /// The machine that made its load.
+    pub(crate) host: HostFacts,
+    /// Whether its figures may be believed.
+    pub(crate) valid: bool,
 }
 
 /// What was to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlanFacts {
+pub(crate) struct PlanFacts {
     /// Targets as written.
-    pub urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
     /// Closed or open loop.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Requests per second that were planned; `None` in a closed loop.
-    pub rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// How arrivals are spaced; `None` in a closed loop.
-    pub arrival: Option<Arrival>,
+    pub(crate) arrival: Option<Arrival>,
     /// Connections.
-    pub connections: u32,
+    pub(crate) connections: u32,
     /// Cores that made the load.
-    pub cpus: Vec<usize>,
+    pub(crate) cpus: Vec<usize>,
     /// Planned seconds of the measured phase; `None` where the number of requests ends it.
-    pub duration_s: Option<f64>,
+    pub(crate) duration_s: Option<f64>,
     /// Planned requests; `None` where time ends it.
-    pub requests: Option<u64>,
+    pub(crate) requests: Option<u64>,
     /// Seconds before the measured phase.
-    pub warmup_s: f64,
+    pub(crate) warmup_s: f64,
     /// Seconds in which the rate rises to its height, at the start of the warm-up.
-    pub ramp_s: f64,
+    pub(crate) ramp_s: f64,
     /// Requests in flight per connection.
-    pub pipeline: u32,
+    pub(crate) pipeline: u32,
     /// Whether every request has a connection of its own.
-    pub new_connections: bool,
+    pub(crate) new_connections: bool,
     /// Seed of everything random.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Application protocol: `http/1.1`.
-    pub protocol: String,
+    pub(crate) protocol: String,
 }
 
 /// What decides when a request is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub(crate) enum Mode {
     /// The response before it: a slow server is asked less. Service time only.
     Closed,
     /// A schedule: a slow server is asked as often, and what waits is counted.
@@ -93,7 +116,7 @@ pub enum Mode {
 /// How planned arrivals are spaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// Evenly.
     Fixed,
     /// As independent clients come.
@@ -103,30 +126,30 @@ pub enum Arrival {
 /// The machine that made the load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HostFacts {
+pub(crate) struct HostFacts {
     /// Kernel release.
-    pub kernel: String,
+    pub(crate) kernel: String,
     /// Name of the processor.
-    pub processor: String,
+    pub(crate) processor: String,
     /// Processors of the machine.
-    pub processors: u32,
+    pub(crate) processors: u32,
     /// Bytes of memory.
-    pub memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
 }
 
 /// Whether the figures may be believed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Validity {
+pub(crate) struct Validity {
     /// Why not, each in a sentence. Empty: valid.
-    pub reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
     /// What a reader should know, though the figures hold.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Validity {
     /// Whether the figures may be believed.
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.reasons.is_empty()
     }
 }
@@ -134,147 +157,152 @@ impl Validity {
 /// What became of requests. `planned == done + errors + timeouts + dropped`, or the run is invalid.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outcomes {
+pub(crate) struct Outcomes {
     /// Arrivals of the schedule within the measured phase; in a closed loop, requests begun in it.
-    pub planned: u64,
+    pub(crate) planned: u64,
     /// Requests that left.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Answered as expected.
-    pub done: u64,
+    pub(crate) done: u64,
     /// Failed; by kind in `errors_by_kind`.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// Not answered in time.
-    pub timeouts: u64,
+    pub(crate) timeouts: u64,
     /// Planned and never sent, because the run ended before.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// Errors by kind: `dns`, `connect`, `tls`, `write`, `read`, `reset`, `protocol`, `validation`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub errors_by_kind: BTreeMap<String, u64>,
+    pub(crate) errors_by_kind: BTreeMap<String, u64>,
     /// Answers by status code, expected or not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub statuses: BTreeMap<u16, u64>,
+    pub(crate) statuses: BTreeMap<u16, u64>,
     /// Bytes received: heads and bodies.
-    pub received_bytes: u64,
+    pub(crate) received_bytes: u64,
     /// Bytes sent.
-    pub sent_bytes: u64,
+    pub(crate) sent_bytes: u64,
     /// From the planned instant to the whole response; timeouts count with the time that had passed. In a
     /// closed loop the same as `service`.
-    pub response: Durations,
+    pub(crate) response: Durations,
     /// From the instant of sending to the whole response.
-    pub service: Durations,
+    pub(crate) service: Durations,
     /// From the planned instant to that of sending. Empty in a closed loop.
-    pub lag: Durations,
+    pub(crate) lag: Durations,
 }
 
 impl Outcomes {
-    /// Adds all of another's.
-    pub fn add(&mut self, other: &Self) {
-        self.planned += other.planned;
-        self.sent += other.sent;
-        self.done += other.done;
-        self.errors += other.errors;
-        self.timeouts += other.timeouts;
-        self.dropped += other.dropped;
+    /// Adds all of another's. Counts stop at the greatest number: files may hold anything.
+    pub(crate) fn add(&mut self, other: &Self) {
+        fn add(sum: &mut u64, count: u64) {
+            *sum = sum.saturating_add(count);
+        }
+        add(&mut self.planned, other.planned);
+        add(&mut self.sent, other.sent);
+        add(&mut self.done, other.done);
+        add(&mut self.errors, other.errors);
+        add(&mut self.timeouts, other.timeouts);
+        add(&mut self.dropped, other.dropped);
         for (kind, count) in &other.errors_by_kind {
-            *self.errors_by_kind.entry(kind.clone()).or_default() += count;
+            add(self.errors_by_kind.entry(kind.clone()).or_default(), *count);
         }
         for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
+            add(self.statuses.entry(*status).or_default(), *count);
         }
-        self.received_bytes += other.received_bytes;
-        self.sent_bytes += other.sent_bytes;
+        add(&mut self.received_bytes, other.received_bytes);
+        add(&mut self.sent_bytes, other.sent_bytes);
         self.response.add(&other.response);
         self.service.add(&other.service);
         self.lag.add(&other.lag);
     }
 
     /// Whether every planned arrival has exactly one outcome.
-    pub fn is_accounted_for(&self) -> bool {
-        self.planned == self.done + self.errors + self.timeouts + self.dropped
+    pub(crate) fn is_accounted_for(&self) -> bool {
+        let outcomes = [self.done, self.errors, self.timeouts, self.dropped];
+        u128::from(self.planned) == outcomes.into_iter().map(u128::from).sum()
     }
 }
 
 /// One step of the measured phase.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Interval {
+pub(crate) struct Interval {
     /// Its start, in seconds from the start of the measured phase.
-    pub start_s: f64,
+    pub(crate) start_s: f64,
     /// Its length in seconds.
-    pub length_s: f64,
+    pub(crate) length_s: f64,
     /// Arrivals planned in it.
-    pub planned: u64,
+    pub(crate) planned: u64,
     /// Requests that left in it.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Answers that came in it.
-    pub done: u64,
+    pub(crate) done: u64,
     /// Errors and timeouts in it.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Response times of what ended in it.
-    pub response: Durations,
+    pub(crate) response: Durations,
     /// Share of its time in which the busiest core of the generator was busy, 0 to 1.
-    pub busy: f64,
+    pub(crate) busy: f64,
     /// CPU seconds of the server in it, where its process is known.
-    pub server_cpu_s: Option<f64>,
+    pub(crate) server_cpu_s: Option<f64>,
 }
 
 /// Connections of the measured phase.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ConnectionFacts {
+pub(crate) struct ConnectionFacts {
     /// Opened, warm-up included.
-    pub opened: u64,
+    pub(crate) opened: u64,
     /// Closed by the server or lost.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Time to connect.
-    pub connect: Durations,
-    /// Requests done on each connection, in ascending order: how fair the server was. At most 10,000 are kept.
-    pub done_each: Vec<u64>,
+    pub(crate) connect: Durations,
+    /// Requests done on each connection, in ascending order: how fair the server was. At most 10,000 are
+    /// kept.
+    pub(crate) done_each: Vec<u64>,
 }
 
 /// What it cost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// CPU seconds of the generator in the measured phase.
-    pub generator_cpu_s: f64,
+    pub(crate) generator_cpu_s: f64,
     /// The greatest share of the measured phase in which one of its cores was busy, 0 to 1.
-    pub generator_busy_max: f64,
+    pub(crate) generator_busy_max: f64,
     /// How late the generator itself was with requests of an open loop: from the instant at which one was due
-    /// and a connection stood free for it, to its sending. Not in [`Outcomes::lag`]'s sense, which also
-    /// holds the time in which the server kept every connection busy.
-    #[serde(default)]
-    pub generator_lag: Durations,
+    /// and a connection stood free for it, to its sending. Unlike [`Outcomes::lag`] it holds no time in which
+    /// the server kept every connection busy. `None` in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) generator_lag: Option<Durations>,
     /// The server's, where its process is known.
-    pub server: Option<ServerCost>,
+    pub(crate) server: Option<ServerCost>,
 }
 
 /// What it cost the server, from /proc.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ServerCost {
+pub(crate) struct ServerCost {
     /// Its process.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// CPU seconds in user mode, children and threads included.
-    pub user_s: f64,
+    pub(crate) user_s: f64,
     /// CPU seconds in the kernel.
-    pub system_s: f64,
+    pub(crate) system_s: f64,
     /// Voluntary and involuntary context switches.
-    pub switches: u64,
+    pub(crate) switches: u64,
     /// System calls, where the kernel counts them (`/proc/PID/io` does for reads and writes).
-    pub read_write_calls: Option<u64>,
+    pub(crate) read_write_calls: Option<u64>,
     /// Bytes of memory resident at the end.
-    pub resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
 }
 
 /// Whether a demand was met.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SloVerdict {
+pub(crate) struct SloVerdict {
     /// As written: `p99<5ms`.
-    pub demand: String,
+    pub(crate) demand: String,
     /// What was found, as text with its unit; `None` where there were too few samples.
-    pub found: Option<String>,
+    pub(crate) found: Option<String>,
     /// Whether it was met. Too few samples do not meet it.
-    pub met: bool,
+    pub(crate) met: bool,
 }

@@ -9,7 +9,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 pub(crate) use super::bench_args::BenchArgs;
 use crate::engine;
 use crate::exit::{Exit, Failure};
-use crate::report;
+use crate::report::outputs::Outputs;
+use crate::report::terminal;
 use crate::result::RunResult;
 
 /// As shells tell of a process that SIGINT ended.
@@ -26,9 +27,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
     if let Some(slo) = &args.slo {
         result.slo = slo.judge(&result.total, result.measured_s);
     }
-    let mut out = io::stdout().lock();
-    let written = report::terminal::write(&result, &mut out).and_then(|()| out.flush());
-    written.map_err(|error| Failure::Usage(format!("the report cannot be written: {error}")))?;
+    if let Some(outputs) = &args.output {
+        outputs.write(&result).map_err(Failure::Usage)?;
+    }
+    if !args.output.as_ref().is_some_and(Outputs::take_stdout) {
+        let mut out = io::stdout().lock();
+        // A reader that has seen enough is no error.
+        let _ = terminal::write(&result, &mut out).and_then(|()| out.flush());
+    }
     Ok(verdict(&result))
 }
 

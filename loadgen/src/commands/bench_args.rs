@@ -13,6 +13,7 @@ use crate::plan::expect::Expect;
 use crate::plan::request::{Common, Draft, Mix, RequestSpec, parse_field, parse_mix};
 use crate::plan::target::{self, TargetError, Url};
 use crate::plan::{Pace, Plan, units};
+use crate::report::outputs::{self, Outputs};
 use crate::result::Arrival;
 use crate::stats::slo::Slo;
 
@@ -108,6 +109,9 @@ pub(crate) struct BenchArgs {
     /// Demands, such as 'p99<5ms,err<0.1%'; exit 1 when one is not met
     #[arg(long, value_name = "DEMANDS", value_parser = Slo::from_str)]
     pub(super) slo: Option<Slo>,
+    /// Write reports: json, hlog, hgrm, csv, md and html, as KIND=FILE,…; `-` is standard output
+    #[arg(short, long, value_name = "KIND=FILE", value_parser = outputs::parse)]
+    pub(super) output: Option<Outputs>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,

@@ -5,7 +5,9 @@ pub(crate) mod bench;
 mod bench_args;
 pub(crate) mod compare;
 mod generator;
+pub(crate) mod merge;
 mod process;
+pub(crate) mod report;
 #[cfg(test)]
 mod samples;
 mod words;

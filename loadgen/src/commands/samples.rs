@@ -38,5 +38,6 @@ pub(crate) fn run() -> RunResult {
         connections: ConnectionFacts::default(),
         cost: Cost::default(),
         slo: Vec::new(),
+        merged: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::record::Phases;
 use super::shared::Shared;
 use super::{Findings, Seen, host, validity};
-use crate::plan::Plan;
+use crate::plan::{Pace, Plan};
 use crate::result::{ConnectionFacts, Cost, Interval, Outcomes, RunResult, SCHEMA, Validity};
 
 /// Connections whose share is kept; more would only make files large.
@@ -42,6 +42,7 @@ pub(super) fn result(
         connections: ConnectionFacts::default(),
         cost,
         slo: Vec::new(),
+        merged: Vec::new(),
     };
     for found in &findings {
         add(&mut result, plan, found);
@@ -77,7 +78,9 @@ fn add(result: &mut RunResult, plan: &Plan, found: &Findings) {
     for (interval, &busy) in result.intervals.iter_mut().zip(&found.busy_each) {
         interval.busy = interval.busy.max(busy);
     }
-    result.cost.generator_lag.add(&found.pacing);
+    if plan.pace != Pace::Closed {
+        result.cost.generator_lag.get_or_insert_default().add(&found.pacing);
+    }
     result.connections.opened += found.opened;
     result.connections.lost += found.lost;
     result.connections.connect.add(&found.connect);

@@ -12,7 +12,7 @@ pub(crate) fn sample_result() -> RunResult {
         total.response.record(n * 1000);
         total.service.record(n * 1000);
         total.lag.record(5_000);
-        cost.generator_lag.record(5_000);
+        cost.generator_lag.get_or_insert_default().record(5_000);
     }
     RunResult {
         schema: SCHEMA.to_owned(),
@@ -44,5 +44,6 @@ pub(crate) fn sample_result() -> RunResult {
         connections: ConnectionFacts::default(),
         cost,
         slo: Vec::new(),
+        merged: Vec::new(),
     }
 }

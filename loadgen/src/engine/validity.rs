@@ -40,7 +40,7 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
             BUSY_MAX * 100.0
         ));
     }
-    let late = result.cost.generator_lag.quantile(0.99);
+    let late = result.cost.generator_lag.as_ref().and_then(|lag| lag.quantile(0.99));
     if let (Some(late), Some(response)) = (late, total.response.quantile(0.99))
         && late > LAG_HARMLESS_NS
         && late as f64 > LAG_SHARE_MAX * response as f64
@@ -91,7 +91,9 @@ mod tests {
         one(broken(&|result| result.total.done -= 1, 0), "outcomes");
         one(broken(&|result| result.cost.generator_busy_max = 0.91, 0), "busy");
         one(broken(&|_| (), 11), "free");
-        let late = |result: &mut RunResult| (0..100).for_each(|_| result.cost.generator_lag.record(150_000));
+        let late = |result: &mut RunResult| {
+            (0..100).for_each(|_| result.cost.generator_lag.as_mut().unwrap().record(150_000))
+        };
         one(broken(&late, 0), "late");
         let closed = |result: &mut RunResult| {
             result.plan.mode = Mode::Closed;

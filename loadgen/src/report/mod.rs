@@ -1,3 +1,20 @@
-//! What people and programs are told of a result.
+//! What a run found, told: on a terminal, and in files for programs, pull requests and browsers.
+//!
+//! `figures` writes numbers, `summary` says what matters and in which order, `terminal`, `md` and `html` lay
+//! it out; `json`, `hlog`, `hgrm` and `csv` write data; `outputs` is `-o`. Nothing here measures.
 
+mod csv;
+mod figures;
+mod hgrm;
+mod hlog;
+mod html;
+pub(crate) mod json;
+mod md;
+pub(crate) mod outputs;
+mod summary;
 pub(crate) mod terminal;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod golden;
