@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, compare, merge, report as render};
+use commands::{bench, compare, merge, report as render, selftest};
 use exit::{Exit, Failure};
 
 /// An honest load generator for HTTP servers, and comparisons that a CI job can trust
@@ -36,6 +36,7 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     Merge(merge::Args),
     Report(render::Args),
+    Selftest(selftest::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args).map(passed).map_err(Failure::Usage),
         Command::Report(args) => render::run(&args).map(passed).map_err(Failure::Usage),
+        Command::Selftest(args) => selftest::run(&args),
     };
     match ended {
         Ok(exit) => exit.into(),

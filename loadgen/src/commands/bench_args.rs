@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use quoit::net::Address;
 
 use crate::exit::Failure;
@@ -147,6 +147,17 @@ fn cpu_list(text: &str) -> Result<CpuList, String> {
 }
 
 impl BenchArgs {
+    /// These words as flags.
+    ///
+    /// # Errors
+    /// What clap makes of them.
+    pub(crate) fn of(words: &[&str]) -> Result<Self, Failure> {
+        let command = Self::augment_args(clap::Command::new("bench").no_binary_name(true));
+        let matches = command.try_get_matches_from(words);
+        let read = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        read.map_err(|error| Failure::Usage(error.to_string()))
+    }
+
     /// The plan of these flags.
     ///
     /// # Errors

@@ -10,4 +10,5 @@ mod process;
 pub(crate) mod report;
 #[cfg(test)]
 mod samples;
+pub(crate) mod selftest;
 mod words;

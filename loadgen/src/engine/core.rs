@@ -17,7 +17,7 @@ use super::record::{Flight, Record};
 use super::shared::Shared;
 use crate::plan::Plan;
 use crate::plan::random::Random;
-use crate::plan::schedule::{Schedule, share};
+use crate::plan::schedule::{Due, Schedule, share};
 use crate::plan::template::Filling;
 
 /// Nanoseconds in which a million of a rate in millionths is one event.
@@ -161,6 +161,11 @@ impl Core {
         flight
     }
 
+    /// The next arrival, unless the run was broken off before it.
+    fn ahead(&self, schedule: &Schedule) -> Option<Due> {
+        schedule.peek().filter(|due| due.at_ns < self.shared.end_ns())
+    }
+
     /// Work for a seat that has room since `free_since_ns`.
     pub(super) fn next_work(&self, seat: usize, free_since_ns: u64) -> Next {
         if let Some(flight) = self.seats[seat].mail.take() {
@@ -180,7 +185,7 @@ impl Core {
                 *left -= u64::from(measured);
                 Next::Now(self.begin(now_ns, now_ns, measured))
             }
-            Work::Open(schedule) => match schedule.peek() {
+            Work::Open(schedule) => match self.ahead(schedule) {
                 None => Next::Over,
                 Some(due) if due.at_ns > now_ns => Next::Wait,
                 Some(due) => {
@@ -227,7 +232,7 @@ impl Core {
         let Work::Open(schedule) = &mut *work else { return Paced::Over };
         let now_ns = self.now_ns();
         loop {
-            let Some(due) = schedule.peek() else { return Paced::Over };
+            let Some(due) = self.ahead(schedule) else { return Paced::Over };
             if due.at_ns > now_ns {
                 return Paced::Until(due.at_ns);
             }
@@ -292,7 +297,7 @@ impl Core {
     pub(super) fn is_over(&self) -> bool {
         let exhausted = match &*self.work.borrow() {
             Work::Closed { left } => *left == 0 || self.now_ns() >= self.shared.end_ns(),
-            Work::Open(schedule) => schedule.peek().is_none(),
+            Work::Open(schedule) => self.ahead(schedule).is_none(),
         };
         self.gate.closed.get() || exhausted
     }
