@@ -61,7 +61,7 @@ pub(crate) struct BenchArgs {
     /// The body, or @FILE
     #[arg(short, long, value_name = "BODY|@FILE")]
     body: Option<String>,
-    /// A mix of requests: a line of JSON each, {"weight":3,"method":"POST","path":"/x","headers":{},"body":""}
+    /// A mix of requests, one per line: {"weight":3,"method":"POST","path":"/x","headers":{},"body":""}
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Fills {{seq}}, {{rand 1 100}} and {{uuid}} in paths and bodies

@@ -109,7 +109,8 @@ fn check_descriptors(plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Usage(format!(
-        "{} connections need {needed} descriptors and this process may have {limit}; raise `ulimit -n` or lower -c",
+        "{} connections need {needed} descriptors and this process may have {limit}; raise `ulimit -n` \
+         or lower -c",
         plan.connections
     )))
 }

@@ -1,5 +1,6 @@
-//! Reading responses (RFC 9112) as they come, in whatever pieces: status, framing and length are kept, content
-//! is counted and forgotten. No sockets, no clock, and nothing is copied but a head that came in pieces.
+//! Reading responses (RFC 9112) as they come, in whatever pieces: status, framing and length are kept,
+//! content is counted and forgotten. No sockets, no clock, and nothing is copied but a head that came in
+//! pieces.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -283,7 +284,12 @@ mod tests {
             (b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nConnection: x, Close\r\n\r\n", 404, true),
             (b"HTTP/1.1 204 No Content\r\n\r\n", 204, false),
             (b"HTTP/1.1 304 x\r\nContent-Length: 99\r\n\r\n", 304, false),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n", 200, false),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;a=b\r\n\
+              hello\r\n0\r\nT: x\r\n\r\n",
+                200,
+                false,
+            ),
             (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, true),
             (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, true),
             (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\nx", 200, false),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Answers that are no HTTP, without a single one that is, after which a core calls the target no HTTP server.
+/// Answers that are no HTTP, without a single one that is, after which the target is no HTTP server.
 const GARBAGE_MAX: u64 = 16;
 
 /// Shared by the cores of a run and the thread that started them.

@@ -34,8 +34,8 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
     let busy = result.cost.generator_busy_max;
     if busy > BUSY_MAX {
         validity.reasons.push(format!(
-            "a core of the generator was busy {:.0} % of the time (at most {:.0} % is trusted); give it more cores \
-             with -t or --cpus, or lower -R",
+            "a core of the generator was busy {:.0} % of the time (at most {:.0} % is trusted); give it more \
+             cores with -t or --cpus, or lower -R",
             busy * 100.0,
             BUSY_MAX * 100.0
         ));
@@ -46,8 +46,8 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
         && late as f64 > LAG_SHARE_MAX * response as f64
     {
         validity.reasons.push(format!(
-            "the generator itself was {:.0} µs late at p99, more than a tenth of the reported {:.0} µs; give it \
-             a core of its own with --cpus",
+            "the generator itself was {:.0} µs late at p99, more than a tenth of the reported {:.0} µs; \
+             give it a core of its own with --cpus",
             late as f64 / 1e3,
             response as f64 / 1e3
         ));

@@ -129,8 +129,8 @@ pub(crate) fn parse_mix(text: &str) -> Result<Vec<Draft>, String> {
         .map(|(number, line)| {
             serde_json::from_str(line).map_err(|error| {
                 format!(
-                    "line {}: {error}; write {{\"weight\":3,\"method\":\"GET\",\"path\":\"/x\",\"headers\":{{}},\
-                     \"body\":\"\"}}",
+                    "line {}: {error}; write {{\"weight\":3,\"method\":\"GET\",\"path\":\"/x\",\
+                     \"headers\":{{}},\"body\":\"\"}}",
                     number + 1
                 )
             })

@@ -3,7 +3,8 @@
 //!
 //! Evenly spaced arrivals are computed by remainders, so that the millionth is exact: arrival `k` of a steady
 //! rate is due at `floor(k × 10⁹ / rate)` after the ramp. Core `i` of `n` has every arrival with
-//! `k ≡ i (mod n)`, so the cores together have each one once. Poisson arrivals are drawn per core, at its share of the rate.
+//! `k ≡ i (mod n)`, so the cores together have each one once. Poisson arrivals are drawn per core, at its
+//! share of the rate.
 
 use std::time::Duration;
 

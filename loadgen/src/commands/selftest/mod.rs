@@ -46,8 +46,8 @@ enum Expected {
 use Expected::{Count, Response, Service};
 
 /// Fixed arrivals make all of this arithmetic. Of 2500 arrivals in 5 s, the 500 within the freeze wait for
-/// what is left of it: from a second down to nothing, evenly. So p80 is where the waiting begins, and p90 half
-/// a second. Each of them, once sent, is served within the rest of the freeze at most.
+/// what is left of it: from a second down to nothing, evenly. So p80 is where the waiting begins, and p90
+/// half a second. Each of them, once sent, is served within the rest of the freeze at most.
 const TRIALS: [Trial; 5] = [
     Trial {
         name: "a 1 s freeze in a steady 1 ms service",
