@@ -2,7 +2,8 @@
 //! several times. Runs nothing: who calls hands in what a run at a rate comes to.
 //!
 //! A single crossing is luck. The edge is approached from below, as load grows in the morning, and from
-//! above, as a server recovers from too much; where the two disagree, an overload costs more than its own time.
+//! above, as a server recovers from too much;
+//! where the two disagree, an overload costs more than its own time.
 
 use serde::{Deserialize, Serialize};
 
