@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, compare, merge, report as render, selftest};
+use commands::{bench, capacity, compare, merge, report as render, selftest};
 use exit::{Exit, Failure};
 
 /// An honest load generator for HTTP servers, and comparisons that a CI job can trust
@@ -32,6 +32,8 @@ struct Flags {
 enum Command {
     /// Make load and measure what becomes of it: closed loop, or open with -R
     Bench(Box<bench::BenchArgs>),
+    /// Find the highest rate at which a running server meets its demands
+    Capacity(Box<capacity::CapacityArgs>),
     /// Tell whether a new build is slower: blocks of both, judged with exact intervals
     Compare(Box<compare::CompareArgs>),
     Merge(merge::Args),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let passed = |()| Exit::Pass;
     let ended = match Flags::parse().command {
         Command::Bench(args) => bench::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args).map(passed).map_err(Failure::Usage),
         Command::Report(args) => render::run(&args).map(passed).map_err(Failure::Usage),

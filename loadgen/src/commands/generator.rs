@@ -100,7 +100,7 @@ impl Generator {
         flag("--warmup", millis(order.warmup));
         flag("--seed", order.seed.to_string());
         if let Some(rate) = order.rate {
-            flag("-R", format!("{rate}"));
+            flag("-R", format!("{rate:.3}"));
         }
         if let Some(cpus) = &self.cpus {
             flag("--cpus", cpus.clone());

@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 mod bench_args;
+pub(crate) mod capacity;
 pub(crate) mod compare;
 mod generator;
 pub(crate) mod merge;

@@ -15,10 +15,10 @@ use quoit::ring::Ring;
 use super::cpu::Cpu;
 use super::record::{Flight, Record};
 use super::shared::Shared;
-use crate::plan::Plan;
 use crate::plan::random::Random;
 use crate::plan::schedule::{Due, Schedule, share};
 use crate::plan::template::Filling;
+use crate::plan::{Pace, Plan};
 
 /// Nanoseconds in which a million of a rate in millionths is one event.
 const SECOND: u128 = 1_000_000_000 * 1_000_000;
@@ -148,6 +148,10 @@ impl Core {
     /// Nanoseconds from the origin to the ring's turn: when what it brought was there.
     pub(super) fn turn_ns(&self) -> u64 {
         self.ring.now().saturating_duration_since(self.origin.get()).as_nanos() as u64
+    }
+
+    pub(super) fn is_closed_loop(&self) -> bool {
+        self.plan.pace == Pace::Closed
     }
 
     fn flight(&self, planned_ns: u64, ready_ns: u64, measured: bool) -> Flight {

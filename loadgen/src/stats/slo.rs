@@ -101,6 +101,11 @@ impl fmt::Display for Slo {
 }
 
 impl Slo {
+    /// Whether it says how many requests may fail.
+    pub(crate) fn speaks_of_errors(&self) -> bool {
+        self.demands.iter().any(|demand| demand.figure == Figure::Failed)
+    }
+
     /// A verdict on each demand, in the order written. Rates are done requests over `measured_s`.
     pub(crate) fn judge(&self, total: &Outcomes, measured_s: f64) -> Vec<SloVerdict> {
         self.demands.iter().map(|demand| demand.judge(total, measured_s)).collect()

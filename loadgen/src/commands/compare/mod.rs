@@ -1,5 +1,5 @@
-//! `loadgen compare`: is head slower than base? Its flags, and its way from them to an exit code. How arms are
-//! measured, blocks judged and reports written stands in the files beside it.
+//! `loadgen compare`: is head slower than base? Its flags, and its way from them to an exit code. How arms
+//! are measured, blocks judged and reports written stands in the files beside it.
 
 mod arms;
 mod blocks;
@@ -30,7 +30,8 @@ use crate::stats::change::{BLOCKS_MAX, BLOCKS_MIN};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareArgs {
     /// Two results of `bench -o json=FILE`: base, then head
-    #[arg(num_args = 2, value_names = ["BASE.json", "HEAD.json"], conflicts_with_all = ["base_cmd", "scenario"])]
+    #[arg(num_args = 2, value_names = ["BASE.json", "HEAD.json"])]
+    #[arg(conflicts_with_all = ["base_cmd", "scenario"])]
     stored: Vec<PathBuf>,
     /// With stored runs: exit with 1 when head is worse than allowed, with 3 when a run is invalid
     #[arg(long, requires = "stored")]

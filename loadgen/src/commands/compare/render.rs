@@ -102,8 +102,8 @@ fn footer(comparison: &Comparison) -> String {
             "\nA block is four runs (base, head, head, base, or the reverse), each of a fresh process; the \
              change is the Hodges–Lehmann estimate over blocks, its interval is the exact signed-rank one \
              ({:.1} % or more). *Regressed*: all of the interval is worse than allowed; *pass*: none of it; \
-             *inconclusive*: neither. *Would be seen*: the change that such a comparison calls regressed four \
-             times in five.",
+             *inconclusive*: neither. *Would be seen*: the change that such a comparison calls regressed \
+             four times in five.",
             coverage * 100.0
         );
     }

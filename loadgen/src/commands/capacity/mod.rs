@@ -1,0 +1,341 @@
+//! `loadgen capacity`: the highest rate at which a server that runs already meets its demands. Its flags, its
+//! runs and its report; the search itself stands beside it.
+
+mod search;
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use self::search::{Edges, Probe, Search};
+use super::generator::{Generator, Order};
+use super::process::Interrupt;
+use crate::exit::{Exit, Failure};
+use crate::result::RunResult;
+use crate::stats::slo::Slo;
+
+/// Name and version of the report's schema.
+const SCHEMA: &str = "quoit-loadgen-capacity/1";
+
+/// Share of requests that may fail where the demands do not speak of errors: a server that refuses quickly
+/// meets any demand on time.
+const FAILED_MAX: f64 = 0.001;
+
+/// Find the highest rate at which a running server meets its demands.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CapacityArgs {
+    /// Targets, as `bench` takes them
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
+    /// What is demanded: p99<5ms,err<0.1%
+    #[arg(long, value_name = "EXPR")]
+    slo: Slo,
+    /// Exit with 1 when the capacity is below this rate per second
+    #[arg(long, value_name = "RATE")]
+    at_least: Option<f64>,
+    /// Rate to begin with [default: half of what a closed loop reaches]
+    #[arg(long, value_name = "RATE")]
+    start: Option<f64>,
+    /// Step between rates, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    precision: f64,
+    /// Walks to the edge from each side
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeats: usize,
+    /// Seconds of each run
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    seconds: f64,
+    /// Seconds of load before each
+    #[arg(long, value_name = "S", default_value_t = 0.5)]
+    warmup: f64,
+    /// Seed of arrivals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// CPUs of the generator [default: as bench]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<String>,
+    /// Write all of it to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<std::path::PathBuf>,
+    /// Measures in place of this program's own `bench`
+    #[arg(long, value_name = "CMD", hide = true)]
+    bench_cmd: Option<String>,
+    /// Further flags of `bench`, such as -c 64
+    #[arg(last = true, value_name = "BENCH FLAGS")]
+    bench: Vec<String>,
+}
+
+/// What was found, as JSON has it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report {
+    /// [`SCHEMA`].
+    schema: String,
+    /// The version of the program that measured.
+    version: String,
+    /// The command line.
+    command: Vec<String>,
+    /// What was demanded.
+    slo: String,
+    /// Requests per second; `None` when no rate met it.
+    capacity: Option<f64>,
+    /// The edges.
+    edges: Edges,
+    /// Every run, in its order.
+    runs: Vec<Run>,
+    /// What ended it before its end.
+    failure: Option<String>,
+}
+
+/// One run of the search.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    /// Requests per second.
+    rate: f64,
+    /// `met`, `missed` or `spoiled`.
+    verdict: String,
+    /// What was found, by demand.
+    found: Vec<(String, Option<String>)>,
+}
+
+/// Searches, prints, writes what was asked for.
+pub(crate) fn run(args: &CapacityArgs) -> Result<Exit, Failure> {
+    check(args)?;
+    let interrupt = Interrupt::listen()?;
+    let generator = Generator::new(args.bench_cmd.as_deref(), args.cpus.clone(), interrupt)?;
+    let mut runs = Vec::new();
+    let found = search(args, &generator, &mut runs);
+    progress("");
+    let (edges, failure) = match found {
+        Ok(edges) => (edges, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let report = Report {
+        schema: SCHEMA.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        command: std::env::args().collect(),
+        slo: args.slo.to_string(),
+        capacity: edges.as_ref().and_then(Edges::capacity),
+        edges: edges.unwrap_or_default(),
+        runs,
+        failure: failure.as_ref().map(Failure::to_string),
+    };
+    // A closed pipe must not turn a verdict into another.
+    let _ = std::io::stdout().write_all(show(&report).as_bytes());
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report).expect("it has no maps with odd keys") + "\n";
+        std::fs::write(path, text)
+            .map_err(|error| Failure::Usage(format!("{} cannot be written: {error}", path.display())))?;
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(verdict(&report, args.at_least)),
+    }
+}
+
+fn check(args: &CapacityArgs) -> Result<(), Failure> {
+    let wrong = |what: String| Err(Failure::Usage(what));
+    if !(0.1..=50.0).contains(&args.precision) {
+        return wrong(format!("--precision {}: give percents from 0.1 to 50", args.precision));
+    }
+    if !(1..=100).contains(&args.repeats) {
+        return wrong(format!("--repeats {}: give 1 to 100", args.repeats));
+    }
+    if !(0.001..=3600.0).contains(&args.seconds) || !(0.0..=3600.0).contains(&args.warmup) {
+        return wrong("--seconds and --warmup: give up to 3600, and --seconds above 0".to_string());
+    }
+    for rate in [args.start, args.at_least].into_iter().flatten() {
+        if !rate.is_finite() || rate <= 0.0 {
+            return wrong(format!("a rate of {rate}: give one above 0"));
+        }
+    }
+    Ok(())
+}
+
+fn search(args: &CapacityArgs, generator: &Generator, runs: &mut Vec<Run>) -> Result<Option<Edges>, Failure> {
+    let arguments = [args.bench.as_slice(), args.urls.as_slice()].concat();
+    let mut seed = args.seed;
+    let mut measure = |rate: Option<f64>| {
+        // Each run has arrivals of its own: a rate must not owe its luck to one of them.
+        seed = seed.wrapping_add(1);
+        generator.run(&Order {
+            arguments: &arguments,
+            rate,
+            measured: Duration::from_secs_f64(args.seconds),
+            warmup: Duration::from_secs_f64(args.warmup),
+            seed,
+            server_pid: None,
+        })
+    };
+    let start = match args.start {
+        Some(rate) => rate,
+        None => {
+            progress("closed loop");
+            half_of_closed(&measure(None)?)?
+        }
+    };
+    let search = Search { start, precision: args.precision / 100.0, repeats: args.repeats };
+    search.run(|rate| {
+        // Whole requests per second where that is fine enough, for the eye.
+        let rate = if rate >= 1000.0 { rate.round() } else { rate };
+        progress(&format!("run {}: {rate:.1}/s", runs.len() + 1));
+        let result = measure(Some(rate))?;
+        let probe = judge(&args.slo, &result);
+        runs.push(told(rate, &probe, &args.slo, &result));
+        Ok(probe)
+    })
+}
+
+/// Where a closed loop gets no answers, no rate will.
+fn half_of_closed(result: &RunResult) -> Result<f64, Failure> {
+    if result.total.done == 0 || result.measured_s <= 0.0 {
+        let kinds: Vec<String> =
+            result.total.errors_by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        return Err(Failure::Target(format!("no request was answered as expected ({})", kinds.join(", "))));
+    }
+    Ok(result.total.done as f64 / result.measured_s / 2.0)
+}
+
+fn judge(slo: &Slo, result: &RunResult) -> Probe {
+    let total = &result.total;
+    let failed = total.errors + total.timeouts + total.dropped;
+    let too_many = !slo.speaks_of_errors() && failed as f64 > FAILED_MAX * total.planned as f64;
+    let missed = slo.judge(total, result.measured_s).iter().any(|verdict| !verdict.met);
+    if !result.validity.is_valid() {
+        Probe::Spoiled(result.validity.reasons.join("; "))
+    } else if too_many || missed {
+        Probe::Missed
+    } else {
+        Probe::Met
+    }
+}
+
+fn told(rate: f64, probe: &Probe, slo: &Slo, result: &RunResult) -> Run {
+    let verdict = match probe {
+        Probe::Met => "met",
+        Probe::Missed => "missed",
+        Probe::Spoiled(_) => "spoiled",
+    };
+    let verdicts = slo.judge(&result.total, result.measured_s);
+    let found = verdicts.into_iter().map(|verdict| (verdict.demand, verdict.found)).collect();
+    Run { rate, verdict: verdict.to_string(), found }
+}
+
+fn verdict(report: &Report, at_least: Option<f64>) -> Exit {
+    match report.capacity {
+        None => Exit::Regressed,
+        Some(capacity) if at_least.is_none_or(|rate| capacity >= rate) && at_least.is_some() => Exit::Pass,
+        // The target may be able to do more than was seen.
+        Some(_) if report.edges.spoiled.is_some() => Exit::Invalid,
+        Some(_) if at_least.is_some() => Exit::Regressed,
+        Some(_) => Exit::Pass,
+    }
+}
+
+fn show(report: &Report) -> String {
+    let edges = &report.edges;
+    let mut text = String::new();
+    let mut line = |what: String| text.push_str(&(what + "\n"));
+    match (&report.failure, report.capacity) {
+        (Some(failure), _) => line(format!("Not measured: {failure}")),
+        (None, None) => line(format!("No rate meets {}.", report.slo)),
+        (None, Some(capacity)) if edges.spoiled.is_some() => {
+            let reason = edges.spoiled.as_deref().unwrap_or_default();
+            line(format!("INVALID: at least {capacity:.0}/s, then the generator gave out: {reason}"));
+        }
+        (None, Some(capacity)) => line(format!("Capacity: {capacity:.0}/s with {}", report.slo)),
+    }
+    for (name, rates) in [("from below", &edges.from_below), ("from above", &edges.from_above)] {
+        if !rates.is_empty() {
+            let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}/s")).collect();
+            line(format!("  {name}: {}", rates.join(", ")));
+        }
+    }
+    if let (Some(spread), Some(hysteresis)) = (edges.spread(), edges.hysteresis()) {
+        let (spread, hysteresis) = (spread * 100.0, hysteresis * 100.0);
+        line(format!("  spread {spread:.1} %; after an overload {hysteresis:.1} % less is met than before"));
+    }
+    line(format!("  {} runs", report.runs.len()));
+    text
+}
+
+/// One line that is written over, on terminals alone.
+fn progress(text: &str) {
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        // Who cannot be told of progress loses nothing.
+        let _ = write!(terminal, "\r\x1b[K{text}");
+        let _ = terminal.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    fn report(below: &[f64], above: &[f64], spoiled: Option<&str>) -> Report {
+        let edges = Edges {
+            from_below: below.to_vec(),
+            from_above: above.to_vec(),
+            spoiled: spoiled.map(str::to_string),
+        };
+        Report {
+            schema: SCHEMA.to_string(),
+            version: "0".to_string(),
+            command: Vec::new(),
+            slo: "p99<5ms".to_string(),
+            capacity: edges.capacity(),
+            edges,
+            runs: Vec::new(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn a_capacity_is_told_with_its_doubts() {
+        let sound = report(&[1000.0, 1100.0, 1050.0], &[950.0, 900.0, 1000.0], None);
+        let text = show(&sound);
+        for part in ["Capacity: 950/s with p99<5ms", "1100/s", "spread 21.1 %", "9.5 % less"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let spoiled = show(&report(&[1000.0], &[], Some("busy")));
+        assert!(spoiled.starts_with("INVALID: at least 1000/s") && spoiled.contains("busy"), "{spoiled}");
+        assert!(show(&report(&[], &[], None)).starts_with("No rate meets"));
+    }
+
+    #[test]
+    fn verdicts_follow_from_what_is_asked() {
+        let sound = || report(&[1000.0], &[1000.0], None);
+        let spoiled = || report(&[1000.0], &[1000.0], Some("busy"));
+        for (report, at_least, exit) in [
+            (sound(), None, Exit::Pass),
+            (sound(), Some(999.0), Exit::Pass),
+            (sound(), Some(1001.0), Exit::Regressed),
+            (spoiled(), None, Exit::Invalid),
+            (spoiled(), Some(999.0), Exit::Pass),
+            (spoiled(), Some(1001.0), Exit::Invalid),
+            (report(&[], &[], None), None, Exit::Regressed),
+        ] {
+            assert_eq!(verdict(&report, at_least), exit, "{at_least:?} of {:?}", report.edges);
+        }
+    }
+
+    #[test]
+    fn quick_failures_meet_no_demand() {
+        let slo: Slo = "p50<5ms".parse().unwrap();
+        let mut result = samples::run();
+        (0..1000).for_each(|_| result.total.response.record(1000));
+        (result.total.planned, result.total.done) = (1000, 1000);
+        assert_eq!(judge(&slo, &result), Probe::Met);
+        (result.total.done, result.total.errors) = (990, 10);
+        assert_eq!(judge(&slo, &result), Probe::Missed);
+        assert_eq!(judge(&"p50<5ms,err<2%".parse().unwrap(), &result), Probe::Met);
+        result.validity.reasons.push("busy".to_string());
+        assert_eq!(judge(&slo, &result), Probe::Spoiled("busy".to_string()));
+        assert!(half_of_closed(&samples::run()).is_err());
+    }
+}

@@ -1,0 +1,293 @@
+//! The search for the highest rate that is still met: bracket, halve, then walk to the edge from both sides
+//! several times. Runs nothing: who calls hands in what a run at a rate comes to.
+//!
+//! A single crossing is luck. The edge is approached from below, as load grows in the morning, and from
+//! above, as a server recovers from too much;
+//! where the two disagree, an overload costs more than its own time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+
+/// Growth while looking for a rate that is missed, and for one that is met.
+const STRIDE: f64 = 1.5;
+
+/// Strides before a search gives up: from 1 to over a hundred million requests per second.
+const STRIDES_MAX: usize = 48;
+
+/// Steps between the place where a walk starts and the edge as it is known; noise may have it further off,
+/// then the walk starts again from that much further.
+const RUN_UP: i32 = 2;
+
+/// Restarts of a walk, each twice as far away, until the edge is taken to have moved for good.
+const RESTARTS_MAX: i32 = 5;
+
+/// What a run at some rate came to.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Probe {
+    /// All demands were met.
+    Met,
+    /// One was not.
+    Missed,
+    /// The generator spoiled it, for this reason: the rate is too high for it, or the machine is not quiet.
+    Spoiled(String),
+}
+
+/// What the search found.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edges {
+    /// The highest rate met while it grew, once for each repeat.
+    pub(crate) from_below: Vec<f64>,
+    /// The first rate met while it fell.
+    pub(crate) from_above: Vec<f64>,
+    /// Why a run just above an edge said nothing: the target may be able to do more.
+    pub(crate) spoiled: Option<String>,
+}
+
+/// How fine, and how often.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Search {
+    /// A rate to begin with, per second.
+    pub(crate) start: f64,
+    /// Steps between rates as a share of the rate.
+    pub(crate) precision: f64,
+    /// Walks from each side.
+    pub(crate) repeats: usize,
+}
+
+impl Search {
+    /// Searches; `None` when no rate down to one per second is met.
+    pub(crate) fn run(
+        self,
+        mut probe: impl FnMut(f64) -> Result<Probe, Failure>,
+    ) -> Result<Option<Edges>, Failure> {
+        let mut edges = Edges::default();
+        let Some((mut low, mut high)) = self.bracket(&mut edges, &mut probe)? else { return Ok(None) };
+        while high / low > 1.0 + self.precision {
+            let middle = (low * high).sqrt();
+            match edges.is_met(probe(middle)?) {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        // What spoiled a run on the way counts only if it also does at the edge.
+        edges.spoiled = None;
+        for _ in 0..self.repeats {
+            let below = self.climb(low, &mut edges, &mut probe)?;
+            edges.from_below.extend(below);
+            let above = self.descend(high, &mut edges, &mut probe)?;
+            edges.from_above.extend(above);
+        }
+        Ok(Some(edges))
+    }
+
+    /// A rate that is met and a higher one that is not.
+    fn bracket(
+        self,
+        edges: &mut Edges,
+        probe: &mut impl FnMut(f64) -> Result<Probe, Failure>,
+    ) -> Result<Option<(f64, f64)>, Failure> {
+        let mut rate = self.start.max(1.0);
+        let first = edges.is_met(probe(rate)?);
+        for _ in 0..STRIDES_MAX {
+            let next = if first { rate * STRIDE } else { (rate / STRIDE).max(1.0) };
+            if next == rate {
+                return match edges.spoiled.take() {
+                    Some(reason) => Err(Failure::Invalid(format!("even at {rate}/s: {reason}"))),
+                    None => Ok(None),
+                };
+            }
+            match (first, edges.is_met(probe(next)?)) {
+                (true, false) => return Ok(Some((rate, next))),
+                (false, true) => return Ok(Some((next, rate))),
+                _ => rate = next,
+            }
+        }
+        Err(Failure::Invalid(format!("every rate up to {rate:.0}/s is met: does the target do anything?")))
+    }
+
+    /// Upwards from below the edge to the last rate that is met.
+    fn climb(
+        self,
+        edge: f64,
+        edges: &mut Edges,
+        probe: &mut impl FnMut(f64) -> Result<Probe, Failure>,
+    ) -> Result<Option<f64>, Failure> {
+        let step = 1.0 + self.precision;
+        for restart in 0..RESTARTS_MAX {
+            let mut rate = edge / step.powi(RUN_UP << restart);
+            let mut met = None;
+            while edges.is_met(probe(rate)?) {
+                met = Some(rate);
+                rate *= step;
+                if rate > edge * step.powi(RUN_UP << RESTARTS_MAX) {
+                    break;
+                }
+            }
+            if met.is_some() {
+                return Ok(met);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Downwards from above the edge to the first rate that is met.
+    fn descend(
+        self,
+        edge: f64,
+        edges: &mut Edges,
+        probe: &mut impl FnMut(f64) -> Result<Probe, Failure>,
+    ) -> Result<Option<f64>, Failure> {
+        let step = 1.0 + self.precision;
+        for restart in 0..RESTARTS_MAX {
+            let start = edge * step.powi(RUN_UP << restart);
+            let mut rate = start;
+            while !edges.is_met(probe(rate)?) {
+                rate /= step;
+                if rate < (edge / step.powi(RUN_UP << RESTARTS_MAX)).max(1.0) {
+                    return Ok(None);
+                }
+            }
+            if rate < start {
+                return Ok(Some(rate));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Edges {
+    /// A spoiled run is no proof that a rate is met; its reason is kept while it is the last word.
+    fn is_met(&mut self, probe: Probe) -> bool {
+        match &probe {
+            Probe::Met => return true,
+            Probe::Missed => self.spoiled = None,
+            Probe::Spoiled(reason) => self.spoiled = Some(reason.clone()),
+        }
+        false
+    }
+
+    /// What the target can be relied on for: the lower of the two sides' medians.
+    pub(crate) fn capacity(&self) -> Option<f64> {
+        let sides = [median(&self.from_below), median(&self.from_above)];
+        sides.into_iter().flatten().reduce(f64::min)
+    }
+
+    /// Greatest edge minus least, as a share of the capacity.
+    pub(crate) fn spread(&self) -> Option<f64> {
+        let all = || self.from_below.iter().chain(&self.from_above).copied();
+        let (least, greatest) = (all().reduce(f64::min)?, all().reduce(f64::max)?);
+        Some((greatest - least) / self.capacity()?)
+    }
+
+    /// By how much less is met after an overload than before it, as a share; negative where it is more.
+    pub(crate) fn hysteresis(&self) -> Option<f64> {
+        Some(1.0 - median(&self.from_above)? / median(&self.from_below)?)
+    }
+}
+
+/// The lower of the two in the middle where there are two.
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(start: f64) -> Search {
+        Search { start, precision: 0.05, repeats: 3 }
+    }
+
+    /// A server that meets its demands below a rate.
+    fn simple(capacity: f64) -> impl FnMut(f64) -> Result<Probe, Failure> {
+        move |rate| Ok(if rate < capacity { Probe::Met } else { Probe::Missed })
+    }
+
+    #[test]
+    fn the_edge_is_found_from_wherever_it_starts() {
+        for capacity in [1.5, 37.0, 9_999.0, 2e6] {
+            for start in [1.0, 1000.0, 5e5] {
+                let edges = search(start).run(simple(capacity)).unwrap().unwrap();
+                let found = edges.capacity().unwrap();
+                assert!(found < capacity && found > capacity / 1.11, "{found} for {capacity} from {start}");
+                assert_eq!((edges.from_below.len(), edges.from_above.len()), (3, 3));
+                assert!(edges.hysteresis().unwrap().abs() < 0.1 && edges.spread().unwrap() < 0.1);
+                assert_eq!(edges.spoiled, None);
+            }
+        }
+    }
+
+    #[test]
+    fn noise_at_the_edge_is_spread() {
+        let mut state = 1u64;
+        let edges = search(500.0).run(|rate| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let noise = (state >> 40) as f64 / (1u64 << 24) as f64 - 0.5;
+            simple(10_000.0 * (1.0 + 0.3 * noise))(rate)
+        });
+        let edges = edges.unwrap().unwrap();
+        let (found, spread) = (edges.capacity().unwrap(), edges.spread().unwrap());
+        assert!((8_000.0..12_000.0).contains(&found), "{edges:?}");
+        assert!((0.01..0.4).contains(&spread), "{edges:?}");
+    }
+
+    #[test]
+    fn a_server_that_does_not_recover_shows_hysteresis() {
+        // Once overloaded it holds 30 % less, until a run at half its capacity lets it drain.
+        let mut hurt = false;
+        let edges = search(1000.0).run(|rate| {
+            if rate < 6_800.0 {
+                hurt = false;
+            }
+            let met = rate < if hurt { 7_000.0 } else { 10_000.0 };
+            hurt |= !met;
+            Ok(if met { Probe::Met } else { Probe::Missed })
+        });
+        let edges = edges.unwrap().unwrap();
+        assert!(edges.hysteresis().unwrap() > 0.2, "{edges:?}");
+        assert!(edges.capacity().unwrap() < 7_000.0, "the lower side counts: {edges:?}");
+    }
+
+    #[test]
+    fn what_meets_nothing_or_everything_is_told() {
+        assert_eq!(search(1000.0).run(|_| Ok(Probe::Missed)), Ok(None));
+        let spoiled = search(1000.0).run(|_| Ok(Probe::Spoiled("busy".to_string()))).unwrap_err();
+        assert_eq!(spoiled, Failure::Invalid("even at 1/s: busy".to_string()));
+        let endless = search(1000.0).run(|_| Ok(Probe::Met)).unwrap_err();
+        assert!(matches!(endless, Failure::Invalid(_)), "{endless}");
+        let failed = search(1.0).run(|_| Err(Failure::Interrupted)).unwrap_err();
+        assert_eq!(failed, Failure::Interrupted);
+    }
+
+    #[test]
+    fn a_generator_that_gives_out_first_is_told() {
+        let edges = search(1000.0)
+            .run(|rate| Ok(if rate < 5_000.0 { Probe::Met } else { Probe::Spoiled("busy".to_string()) }));
+        let edges = edges.unwrap().unwrap();
+        assert_eq!(edges.spoiled.as_deref(), Some("busy"));
+        // On the way it may: what counts is the edge.
+        let mut first = true;
+        let edges = search(20_000.0).run(|rate| match std::mem::take(&mut first) {
+            true => Ok(Probe::Spoiled("busy".to_string())),
+            false => simple(5_000.0)(rate),
+        });
+        assert_eq!(edges.unwrap().unwrap().spoiled, None);
+    }
+
+    #[test]
+    fn an_edge_that_moved_is_found_again() {
+        // It gets slower for good after twenty runs.
+        let mut runs = 0;
+        let edges = search(1000.0).run(|rate| {
+            runs += 1;
+            simple(if runs < 20 { 10_000.0 } else { 8_000.0 })(rate)
+        });
+        let edges = edges.unwrap().unwrap();
+        assert!(edges.spread().unwrap() > 0.15, "{edges:?}");
+        assert!(edges.from_below.len() + edges.from_above.len() > 4, "{edges:?}");
+    }
+}
