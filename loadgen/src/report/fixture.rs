@@ -68,9 +68,9 @@ pub(crate) fn open_loop_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
     RunResult {
         connections: ConnectionFacts { opened: 16, lost: 0, connect, done_each },
         cost: Cost {
-            generator_lag: None,
             generator_cpu_s: 0.33 * length_s as f64,
             generator_busy_max: 0.35,
+            generator_lag: Some(total.lag.clone()),
             server: Some(ServerCost {
                 pid: 4711,
                 user_s: 0.19 * length_s as f64,
@@ -123,6 +123,7 @@ pub(crate) fn closed_loop() -> RunResult {
     (result.plan.rate, result.plan.arrival) = (None, None);
     result.total.response = result.total.service.clone();
     result.total.lag = Durations::default();
+    result.cost.generator_lag = None;
     result.slo.clear();
     result.cost.server = None;
     result.intervals.iter_mut().for_each(|interval| interval.server_cpu_s = None);

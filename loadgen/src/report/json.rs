@@ -72,8 +72,11 @@ mod tests {
     fn names_agree(root: &serde_json::Value, at: &serde_json::Value, value: &serde_json::Value, place: &str) {
         let at = match at["$ref"].as_str() {
             Some(name) => root.pointer(&name[1..]).expect("a definition"),
-            None => at["anyOf"].get(1).unwrap_or(at),
+            None => at,
         };
+        if let Some(unless_null) = at["anyOf"].get(1).filter(|_| !value.is_null()) {
+            return names_agree(root, unless_null, value, place);
+        }
         if let (Some(values), items) = (value.as_array(), &at["items"]) {
             values.iter().for_each(|value| names_agree(root, items, value, place));
         }

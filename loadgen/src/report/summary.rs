@@ -3,7 +3,7 @@
 //! knows nothing of where they stand on a page.
 
 use super::figures::{
-    NONE, bytes, command_line, count, duration_or_none, rate, seconds, share, three_digits,
+    NONE, bytes, command_line, count, duration, duration_or_none, rate, seconds, share, three_digits,
 };
 use crate::histogram::Durations;
 use crate::result::{Arrival, Mode, Outcomes, RunResult};
@@ -266,7 +266,10 @@ fn generator_cpu(result: &RunResult) -> String {
 }
 
 fn generator(result: &RunResult) -> String {
-    format!("CPU per request, busiest core {}", share(result.cost.generator_busy_max, 1.0))
+    let busiest = share(result.cost.generator_busy_max, 1.0);
+    let late = result.cost.generator_lag.as_ref().and_then(|lag| lag.quantile(0.99));
+    let late = late.map_or_else(String::new, |ns| format!(", itself late by {} at p99", duration(ns)));
+    format!("CPU per request, busiest core {busiest}{late}")
 }
 
 fn server_cpu(result: &RunResult) -> String {

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::result::{
-    ConnectionFacts, Cost, Interval, MergedRun, Mode, PlanFacts, RunResult, ServerCost, SloVerdict, Validity,
+    ConnectionFacts, Cost, Interval, MergedRun, Mode, Outcomes, PlanFacts, RunResult, ServerCost, SloVerdict,
+    Validity,
 };
+use crate::stats::slo::Slo;
 
 /// How the runs lay in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +90,7 @@ pub(super) fn merge(a: &RunResult, b: &RunResult, how: How) -> RunResult {
     }
     sum.connections = connections(&a.connections, &b.connections);
     sum.cost = cost(&a.cost, &b.cost, how);
-    sum.slo = slo(&a.slo, &b.slo);
+    sum.slo = slo(a, b, &sum.total, sum.measured_s);
     sum.validity = validity(a, b, how);
     sum.merged = parts(a);
     sum.merged.append(&mut parts(b));
@@ -182,6 +184,9 @@ fn connections(a: &ConnectionFacts, b: &ConnectionFacts) -> ConnectionFacts {
 fn cost(a: &Cost, b: &Cost, how: How) -> Cost {
     let mut sum = a.clone();
     sum.generator_cpu_s += b.generator_cpu_s;
+    if let Some(lag) = &b.generator_lag {
+        sum.generator_lag.get_or_insert_default().add(lag);
+    }
     sum.generator_busy_max = a.generator_busy_max.max(b.generator_busy_max);
     sum.server = match (how, &a.server, &b.server) {
         (How::InTurn, Some(a), Some(b)) => Some(server_in_turn(a, b)),
@@ -207,15 +212,16 @@ fn server_in_turn(a: &ServerCost, b: &ServerCost) -> ServerCost {
     }
 }
 
-/// A demand that each part met, the whole meets: no quantile of the whole lies beyond those of all parts. One
-/// that a part missed counts as missed. A demand that only some runs made is left out, which [`notes`] tells.
-fn slo(a: &[SloVerdict], b: &[SloVerdict]) -> Vec<SloVerdict> {
+/// The demands that both runs made, judged anew on what they found together; one that cannot be read any more
+/// is met if both met it. A demand that only one made is left out, which [`notes`] tells.
+fn slo(a: &RunResult, b: &RunResult, total: &Outcomes, measured_s: f64) -> Vec<SloVerdict> {
     let both = |verdict: &SloVerdict| {
-        let other = b.iter().find(|other| other.demand == verdict.demand)?;
-        let found = verdict.found.as_ref().zip(other.found.as_ref()).map(|(a, b)| format!("{a}, {b}"));
-        Some(SloVerdict { found, met: verdict.met && other.met, demand: verdict.demand.clone() })
+        let other = b.slo.iter().find(|other| other.demand == verdict.demand)?;
+        let anew = verdict.demand.parse::<Slo>().ok().and_then(|slo| slo.judge(total, measured_s).pop());
+        let met = verdict.met && other.met;
+        Some(anew.unwrap_or_else(|| SloVerdict { found: None, met, demand: verdict.demand.clone() }))
     };
-    a.iter().filter_map(both).collect()
+    a.slo.iter().filter_map(both).collect()
 }
 
 /// What was invalid stays invalid, and why; what differs, though it can be added, becomes a warning.
