@@ -186,6 +186,11 @@ impl Response {
         Some(line[name.len() + 1..].trim_ascii())
     }
 
+    /// Whether it has a field with one of these names.
+    pub fn has_any_field(&self, names: &[&str]) -> bool {
+        lines_of(self.fields.as_bytes()).any(|line| names.iter().any(|name| has_name(line, name)))
+    }
+
     /// All values of the fields with this name, in order.
     pub fn field_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let lines = lines_of(self.fields.as_bytes()).filter(move |line| has_name(line, name));
@@ -252,8 +257,13 @@ impl Response {
 
 /// The lines of a block, each with its CRLF.
 fn lines_of(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
     // No value holds a line feed, so each one ends a line.
-    block.split_inclusive(|&byte| byte == b'\n')
+    memchr::memchr_iter(b'\n', block).map(move |end| {
+        let line = &block[start..=end];
+        start = end + 1;
+        line
+    })
 }
 
 fn has_name(line: &[u8], name: &str) -> bool {
