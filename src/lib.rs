@@ -5,8 +5,11 @@
 //! ```text
 //! cli → supervisor → server → handler → filter → service · net · observe → http · ring
 //! ```
+//!
+//! The [`guide`] leads from the first answer to a server in production.
 
 pub mod filter;
+pub mod guide;
 pub mod http;
 pub mod net;
 pub mod observe;
