@@ -163,7 +163,11 @@ impl Response {
     /// Adds whole field lines, each with its CRLF, whose names and values are known to be valid: made once
     /// with [`push_field`] and added to every response.
     pub fn add_lines(&mut self, lines: &[u8]) {
-        self.fields.to_mut().extend_from_slice(lines);
+        if let FieldBlock::Owned(known) = &mut self.fields {
+            return known.extend_from_slice(lines);
+        }
+        // One allocation for both, for this is the usual way of a filter with a hot file.
+        self.fields = FieldBlock::Owned([self.fields.as_bytes(), lines].concat());
     }
 
     /// Removes every field of this name.
