@@ -25,3 +25,8 @@ pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]
 pub mod tower;
+
+/// The README's program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
