@@ -5,8 +5,11 @@
 //! ```text
 //! cli → supervisor → server → handler → filter → service · net · observe → http · ring
 //! ```
+//!
+//! The [`guide`] leads from the first answer to a server in production.
 
 pub mod filter;
+pub mod guide;
 pub mod http;
 pub mod net;
 pub mod observe;
@@ -22,3 +25,8 @@ pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]
 pub mod tower;
+
+/// The README's program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

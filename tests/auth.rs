@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use quoit::filter::{BasicAuth, User};
 use quoit::harness::{Call, on_core};
 use quoit::ring::Ring;
-use quoit::service::{Context, Router, Routes};
+use quoit::service::{Context, Request, Response, Router, Routes};
 use tempfile::TempDir;
 
 /// `secret` at cost 4, a millisecond.
@@ -87,6 +87,33 @@ fn who_has_the_password_gets_through() {
         assert_eq!(response.status(), 401, "what is there is nobody's business");
         let challenge = response.header("WWW-Authenticate");
         assert_eq!(challenge, Some("Basic realm=\"restricted\", charset=\"UTF-8\""));
+    });
+}
+
+#[test]
+fn no_request_gets_past() {
+    let file = File::new(&format!("alice:{CHEAP}\n"));
+    on_core(async move |core| {
+        let auth = BasicAuth::load(&core.ring, &file.path).unwrap();
+        let everything = async |_request: Request| Response::text("secret");
+        let routes = Router::new().around(auth).fallback_service(everything).get("/a/{b}", async || "secret");
+        let routes = routes.build().unwrap();
+        for (method, target) in [
+            ("OPTIONS", "*"),
+            ("OPTIONS", "/"),
+            ("OPTIONS", "/a/b"),
+            ("HEAD", "/"),
+            ("BREW", "/"),
+            ("POST", "/a/b"),
+            ("GET", "/a/../b"),
+            ("GET", "/%2e%2e/"),
+            ("GET", "http://localhost/a/b"),
+            ("CONNECT", "localhost:80"),
+        ] {
+            let response = Call::new(method, target).send(&routes).await;
+            assert_eq!(response.status(), 401, "{method} {target}");
+            assert!(!response.text().contains("secret"), "{method} {target}");
+        }
     });
 }
 

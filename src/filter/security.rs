@@ -116,7 +116,7 @@ impl Filter for SecurityHeaders {
         {
             response.add_field(NAMES[0], policy.filled(&nonce)).expect("checked when it was made");
         }
-        if NAMES.iter().all(|name| response.field_value(name).is_none()) {
+        if !response.has_any_field(&NAMES) {
             return response.add_lines(&self.lines);
         }
         for line in self.lines.split_inclusive(|&byte| byte == b'\n') {

@@ -30,8 +30,8 @@ impl Mounts {
 }
 
 impl Service for Mounts {
-    async fn call(&self, request: Request) -> Response {
-        self.of(&request).call(request).await
+    fn call(&self, request: Request) -> impl Future<Output = Response> {
+        self.of(&request).call(request)
     }
 
     fn call_now(&self, request: Request) -> Result<Response, Request> {

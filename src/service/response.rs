@@ -163,7 +163,11 @@ impl Response {
     /// Adds whole field lines, each with its CRLF, whose names and values are known to be valid: made once
     /// with [`push_field`] and added to every response.
     pub fn add_lines(&mut self, lines: &[u8]) {
-        self.fields.to_mut().extend_from_slice(lines);
+        if let FieldBlock::Owned(known) = &mut self.fields {
+            return known.extend_from_slice(lines);
+        }
+        // One allocation for both, for this is the usual way of a filter with a hot file.
+        self.fields = FieldBlock::Owned([self.fields.as_bytes(), lines].concat());
     }
 
     /// Removes every field of this name.
@@ -184,6 +188,11 @@ impl Response {
     pub fn field_value(&self, name: &str) -> Option<&[u8]> {
         let line = lines_of(self.fields.as_bytes()).find(|line| has_name(line, name))?;
         Some(line[name.len() + 1..].trim_ascii())
+    }
+
+    /// Whether it has a field with one of these names.
+    pub fn has_any_field(&self, names: &[&str]) -> bool {
+        lines_of(self.fields.as_bytes()).any(|line| names.iter().any(|name| has_name(line, name)))
     }
 
     /// All values of the fields with this name, in order.
@@ -252,8 +261,13 @@ impl Response {
 
 /// The lines of a block, each with its CRLF.
 fn lines_of(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
     // No value holds a line feed, so each one ends a line.
-    block.split_inclusive(|&byte| byte == b'\n')
+    memchr::memchr_iter(b'\n', block).map(move |end| {
+        let line = &block[start..=end];
+        start = end + 1;
+        line
+    })
 }
 
 fn has_name(line: &[u8], name: &str) -> bool {

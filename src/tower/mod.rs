@@ -48,7 +48,7 @@
 //! it most database drivers and HTTP clients), `tokio::fs`, `tokio::spawn`, `spawn_blocking`. It does so at
 //! the first use, which is a 500 for that request and a line in the log. Two ways out:
 //!
-//! - Use what the core offers: its ring's timers, its files, and work off the core.
+//! - Use what needs no reactor: a channel's answer from a thread of your own is awaited as anywhere.
 //! - Keep a runtime on threads of its own, let every poll enter it with [`TowerService::within`], and let its
 //!   wake-ups arrive at once with [`TowerService::woken_from_outside`]:
 //!
@@ -66,10 +66,20 @@
 //! })
 //! ```
 //!
-//! To fail early rather than at a request, call what the application needs once in the closure that makes the
-//! service, on its core: a panic there ends the start (`tokio::runtime::Handle::current()` is such a call).
+//! To fail early rather than at a request, look for the reactor where the service is made, and let the start
+//! fail with what is missing ([`Server::try_run`](crate::Server::try_run)):
 //!
-//! Protocol upgrades (WebSockets through hyper) are not there: nothing answers `OnUpgrade`.
+//! ```ignore
+//! Server::new().try_run(move |_core| {
+//!     tokio::runtime::Handle::try_current().map(|_| TowerService::new(app.clone()))
+//! })
+//! ```
+//!
+//! # What does not work
+//!
+//! - Protocol upgrades (WebSockets through hyper): nothing answers `OnUpgrade`.
+//! - What axum demands of handlers it demands here too: their futures must be `Send`, so that what belongs to
+//!   a core, such as its ring's timers, is for services that ask for less.
 
 mod body;
 mod fields;
@@ -86,7 +96,7 @@ use http::Extensions;
 use http_body::Body as HttpBody;
 
 pub use self::body::Body;
-use self::body::Pumped;
+use self::body::{Pump, Pumped};
 use self::outside::Outside;
 use self::request::Refused;
 use self::response::{BoxError, failed, respond};
@@ -144,13 +154,15 @@ impl<S> TowerService<S> {
     }
 
     /// The request as the service takes it, and what feeds its body.
-    fn take_over(&self, request: Request) -> Result<(http::Request<Body>, Option<body::Pump>), Refused> {
-        let mut parts = request::parts(request.head())?;
+    fn take_over(&self, request: Request) -> Result<(http::Request<Body>, Option<Pump>), Refused> {
+        let (context, body) = request.into_parts();
+        let (body, pump) = Body::new(body);
+        let mut taken = http::Request::new(body);
+        request::fill(&mut taken, context.head())?;
         if let Some(extend) = &self.extend {
-            extend(request.context(), &mut parts.extensions);
+            extend(&context, taken.extensions_mut());
         }
-        let (body, pump) = Body::new(request.into_body());
-        Ok((http::Request::from_parts(parts, body), pump))
+        Ok((taken, pump))
     }
 }
 
@@ -163,17 +175,17 @@ where
 {
     async fn call(&self, request: Request) -> Response {
         let method = request.method();
+        let (mut service, mut outside) = (self.service.clone(), self.outside.clone());
+        let ready = poll_fn(|cx| outside.enter(cx, |cx| self.within.run(|| service.poll_ready(cx)))).await;
+        if let Err(error) = ready {
+            return failed(error.into());
+        }
         let (request, mut pump) = match self.take_over(request) {
             Ok(taken) => taken,
             Err(Refused::Method) => return Response::error(Status::NOT_IMPLEMENTED, "no such method"),
             Err(Refused::Target) => return Response::error(Status::BAD_REQUEST, "the target is no URI"),
         };
-        let mut service = self.service.clone();
-        let mut answer = pin!(async move {
-            poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
-        });
-        let mut outside = self.outside.clone();
+        let mut answer = pin!(self.within.run(|| service.call(request)));
         poll_fn(|cx| {
             outside.enter(cx, |cx| {
                 loop {

@@ -4,6 +4,7 @@
 //! straight through.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, ThreadId};
@@ -23,12 +24,17 @@ struct Post {
 struct Letter {
     task: Waker,
     post: Arc<Post>,
+    /// Lies in the mailbox, or is about to: waking again adds nothing, so that no thread can fill it.
+    posted: AtomicBool,
 }
 
 impl Wake for Letter {
     fn wake(self: Arc<Self>) {
         if thread::current().id() == self.post.core {
             return self.task.wake_by_ref();
+        }
+        if self.posted.swap(true, Ordering::AcqRel) {
+            return;
         }
         let post = self.post.clone();
         let mut letters = post.letters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +71,8 @@ impl Outside {
         let Some(post) = &self.post else { return poll(cx) };
         if !self.wrapped.as_ref().is_some_and(|(task, _)| task.will_wake(cx.waker())) {
             let task = cx.waker().clone();
-            let letter = Arc::new(Letter { task: task.clone(), post: post.clone() });
+            let letter =
+                Arc::new(Letter { task: task.clone(), post: post.clone(), posted: AtomicBool::new(false) });
             self.wrapped = Some((task, letter.into()));
         }
         match &self.wrapped {
@@ -84,6 +91,9 @@ async fn deliver(ring: Ring, post: Arc<Post>) {
         sys::clear_event(post.event.as_raw_fd());
         let letters = mem::take(&mut *post.letters.lock().unwrap_or_else(PoisonError::into_inner));
         for letter in letters {
+            // Before the task runs, so that what happens from here on is told again; a swap, so that the task
+            // sees all that happened before a wake-up that found the letter posted.
+            letter.posted.swap(false, Ordering::AcqRel);
             letter.task.wake_by_ref();
         }
     }

@@ -1,11 +1,21 @@
-//! A request's head as `http::request::Parts`. One copy of the head, which target and values share.
+//! A request's head into an `http::Request`. One copy of the head, which target and values share.
 
-use bytes::Bytes;
-use http::{Method, Uri, Version, request};
+use std::cell::RefCell;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Uri, Version};
 
 use super::fields;
 use crate::http::head::{RequestHead, Version as HeadVersion};
 use crate::http::method::Method as HeadMethod;
+
+/// Copies of heads are cut from blocks of this size, which spares two allocations per request. A value that
+/// is kept holds its block, so blocks are small.
+const BLOCK_BYTES: usize = 4096;
+
+thread_local! {
+    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
 
 /// Why a head cannot be given to the service: what `http` refuses and we do not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,18 +24,28 @@ pub(super) enum Refused {
     Target,
 }
 
-/// The parts of a request, without extensions.
-pub(super) fn parts(head: &RequestHead) -> Result<request::Parts, Refused> {
-    let bytes = Bytes::copy_from_slice(head.as_bytes());
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.method = method(head)?;
-    parts.uri = uri(head, &bytes)?;
-    parts.version = match head.version() {
+/// Fills in everything but the body and the extensions.
+pub(super) fn fill<B>(request: &mut Request<B>, head: &RequestHead) -> Result<(), Refused> {
+    let bytes = copy(head.as_bytes());
+    *request.method_mut() = method(head)?;
+    *request.uri_mut() = uri(head, &bytes)?;
+    *request.version_mut() = match head.version() {
         HeadVersion::Http10 => Version::HTTP_10,
         HeadVersion::Http11 => Version::HTTP_11,
     };
-    parts.headers = fields::from_head(head, &bytes);
-    Ok(parts)
+    *request.headers_mut() = fields::from_head(head, &bytes);
+    Ok(())
+}
+
+fn copy(head: &[u8]) -> Bytes {
+    BLOCK.with_borrow_mut(|block| {
+        if block.capacity() < head.len() {
+            // Takes the block as a whole again if no piece of it is held any more.
+            block.reserve(BLOCK_BYTES.max(head.len()));
+        }
+        block.extend_from_slice(head);
+        block.split().freeze()
+    })
 }
 
 fn method(head: &RequestHead) -> Result<Method, Refused> {
@@ -54,6 +74,12 @@ fn uri(head: &RequestHead, bytes: &Bytes) -> Result<Uri, Refused> {
 mod tests {
     use super::*;
     use crate::http::h1::{HeadLimits, HeadProgress, RequestDecoder};
+
+    fn parts(head: &RequestHead) -> Result<http::request::Parts, Refused> {
+        let mut request = Request::new(());
+        fill(&mut request, head)?;
+        Ok(request.into_parts().0)
+    }
 
     fn parsed(text: &str) -> RequestHead {
         let mut head = RequestHead::new();
@@ -89,5 +115,16 @@ mod tests {
         assert_eq!(absolute.version, Version::HTTP_10);
         let authority = parts(&parsed("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n")).unwrap();
         assert_eq!(authority.uri.authority().unwrap().as_str(), "h:443");
+    }
+
+    #[test]
+    fn copies_are_independent_and_blocks_are_used_again() {
+        let kept = copy(b"kept");
+        let long = copy(&[b'x'; 3 * BLOCK_BYTES]);
+        for round in 0..1000 {
+            assert_eq!(copy(format!("head {round}").as_bytes()), format!("head {round}"));
+        }
+        assert_eq!((&kept[..], long.len()), (&b"kept"[..], 3 * BLOCK_BYTES));
+        BLOCK.with_borrow(|block| assert!(block.capacity() <= 3 * BLOCK_BYTES));
     }
 }

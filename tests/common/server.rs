@@ -114,6 +114,10 @@ pub(crate) fn example_path(name: &str) -> PathBuf {
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
+    // With the features of this test, or everything would be built twice.
+    if cfg!(feature = "tower") {
+        cargo.arg("--all-features");
+    }
     assert!(cargo.status().expect("cargo runs").success(), "the example {name} builds");
     profile.join("examples").join(name)
 }

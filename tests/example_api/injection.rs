@@ -7,14 +7,10 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, FORM, JSON, encoded, json_of, tells_no_internals, titled};
 use crate::common::Response;
-use crate::payloads::{SQL, XSS, one_line};
+use crate::payloads;
 
 /// The notes that should be there, by id.
 type Expected = BTreeMap<i64, Value>;
-
-fn all_payloads() -> impl Iterator<Item = &'static str> {
-    SQL.iter().chain(XSS).copied()
-}
 
 fn note_id(note: &Value) -> i64 {
     note["id"].as_i64().unwrap()
@@ -55,8 +51,8 @@ fn bystanders(api: &Api) -> Expected {
 fn as_values_it_is_text() {
     let api = Api::start();
     let mut expected = bystanders(&api);
-    for payload in all_payloads() {
-        let line = if one_line(payload) { payload } else { "t" };
+    for payload in payloads::all() {
+        let line = if payloads::is_line(payload) { payload } else { "t" };
         // In, by JSON; `make` compares what comes back.
         let note = api.make(json!({"title": line, "text": payload, "tag": line}));
         let id = note_id(&note);
@@ -81,11 +77,11 @@ fn as_values_it_is_text() {
 fn in_queries_it_finds_itself() {
     let api = Api::start();
     let mut expected = bystanders(&api);
-    for payload in all_payloads().filter(|payload| one_line(payload)) {
+    for payload in payloads::lines() {
         let note = api.make(json!({"title": "t", "text": payload, "tag": payload}));
         expected.insert(note_id(&note), note);
     }
-    for payload in all_payloads().filter(|payload| one_line(payload)) {
+    for payload in payloads::lines() {
         let ids = |target: String| -> Vec<i64> {
             let reply = api.get(&target);
             assert_eq!(reply.status, 200, "{target}: {}", reply.text());
@@ -120,7 +116,7 @@ fn elsewhere_it_is_refused() {
     let api = Api::start();
     let expected = bystanders(&api);
     let some_id = *expected.keys().next().unwrap();
-    for payload in all_payloads() {
+    for payload in payloads::all() {
         // The path.
         for method in ["GET", "DELETE", "PUT"] {
             for path in
@@ -151,7 +147,7 @@ fn in_fields_it_is_nothing() {
     let (&id, note) = expected.iter().next().unwrap();
     let path = format!("/notes/{id}");
     // A field cannot carry line ends; the server refuses them before the example sees any.
-    for payload in all_payloads().filter(|payload| one_line(payload)) {
+    for payload in payloads::lines() {
         for name in ["X-Request-Id", "User-Agent", "Referer", "Cookie", "Accept", "Accept-Encoding", "Origin"]
         {
             assert_eq!(json_of(&api.send("GET", &path, &[(name, payload)], "")), *note, "{name}: {payload}");

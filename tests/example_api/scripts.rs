@@ -6,11 +6,7 @@ use serde_json::json;
 use crate::client::{Api, JSON, encoded, is_problem, json_of};
 use crate::common::Response;
 use crate::html::{Piece, attribute_of, parse, skeleton, text_of};
-use crate::payloads::{SQL, XSS, one_line};
-
-fn all_payloads() -> impl Iterator<Item = &'static str> {
-    XSS.iter().chain(SQL).copied()
-}
+use crate::payloads;
 
 /// The page, which must be HTML under a strict policy.
 #[track_caller]
@@ -36,8 +32,8 @@ fn stored_text_is_shown_as_text() {
     let plain = api.make(json!({"title": "a", "text": "b", "tag": "c", "link": "https://e.example/"}));
     let page = |id: i64| page_of(&api.get(&format!("/?limit=1&after={}", id + 1)), 200);
     let made_by_template = skeleton(&page(plain["id"].as_i64().unwrap()));
-    for payload in all_payloads() {
-        let line = if one_line(payload) { payload } else { "t" };
+    for payload in payloads::all() {
+        let line = if payloads::is_line(payload) { payload } else { "t" };
         // What of it an address can hold.
         let address: String = payload.chars().filter(char::is_ascii_graphic).collect();
         let link = format!("https://e.example/{address}");
@@ -60,7 +56,7 @@ fn stored_text_is_shown_as_text() {
 fn what_a_query_says_is_shown_as_text() {
     let api = Api::start();
     let empty = skeleton(&page_of(&api.get("/?q=nothing"), 200));
-    for payload in all_payloads().filter(|payload| one_line(payload)) {
+    for payload in payloads::lines() {
         let page = page_of(&api.get(&format!("/?q={}", encoded(payload))), 200);
         assert_eq!(skeleton(&page), empty, "{payload}");
         assert_eq!(attribute_of(&page, "input", None, "value"), Some(payload));
@@ -71,7 +67,7 @@ fn what_a_query_says_is_shown_as_text() {
         page_of(&api.get(&format!("/?tag={}&limit=1", encoded(payload))), 200)
     };
     let plain = skeleton(&tagged("plain"));
-    for payload in all_payloads().filter(|payload| one_line(payload)) {
+    for payload in payloads::lines() {
         let page = tagged(payload);
         assert_eq!(skeleton(&page), plain, "{payload}");
         let older = page.iter().rev().find_map(|piece| match piece {
@@ -88,7 +84,7 @@ fn what_a_form_gets_wrong_is_shown_as_text() {
     let api = Api::start();
     let plain = skeleton(&page_of(&api.form(&[("title", "t"), ("plain", "x")]), 422));
     let shown = |page: &[Piece]| text_of(page, "p", Some("wrong")).expect("it says what is wrong").to_owned();
-    for payload in all_payloads() {
+    for payload in payloads::all() {
         let name = page_of(&api.form(&[("title", "t"), (payload, "x")]), 422);
         assert_eq!(skeleton(&name), plain, "{payload}");
         let start: String = payload.chars().take(20).collect();
@@ -108,7 +104,7 @@ fn links_that_run_are_refused() {
     let api = Api::start();
     let wrong =
         ["http:", "https://", "https:///x", "http://\"><b>", "https://e.example/a b", " https://e.example/"];
-    for link in all_payloads().chain(wrong) {
+    for link in payloads::all().chain(wrong) {
         let body = json!({"title": "t", "link": link}).to_string();
         is_problem(&api.post(&body), 422, &["/link"]);
     }
@@ -122,7 +118,7 @@ fn what_is_no_page_is_never_taken_for_one() {
     let note = api.get(&format!("/notes/{id}"));
     assert_eq!(note.field("content-type"), Some("application/json"));
     assert_eq!(json_of(&note)["title"], "<script>alert(1)</script>");
-    for payload in all_payloads() {
+    for payload in payloads::all() {
         let accept = ("Accept", "text/html");
         for reply in [
             api.get(&format!("/{}", encoded(payload))),

@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["supervisor"],
     &["cli"],
-    &["lib", "main"],
+    &["lib", "main", "guide"],
 ];
 
 /// Where every request passes: a lock here stops a core. What crosses cores is in `server/shared.rs`. Not

@@ -94,9 +94,11 @@ pub(super) fn render(
 
 fn render_note(page: &mut String, note: &Note) {
     let Note { id, title, text, tag, link, pinned, changed, .. } = note;
-    let pin = if *pinned { "\u{1f4cc} " } else { "" };
-    let (title, text, changed) = (escape_html(title), escape_html(text), escape_html(changed));
-    let _ = write!(page, "<li><h2>{pin}{title}</h2>\n<p class=\"text\">{text}</p>\n<div class=\"meta\">");
+    let (title, text) = (escape_html(title), escape_html(text));
+    let _ = write!(page, "<li><h2>{title}</h2>\n<p class=\"text\">{text}</p>\n<div class=\"meta\">");
+    if *pinned {
+        page.push_str("<strong>Pinned</strong>");
+    }
     if let Some(tag) = tag {
         let target = utf8_percent_encode(tag, NON_ALPHANUMERIC);
         let _ = write!(page, r#"<a class="tag" href="/?tag={target}">#{}</a>"#, escape_html(tag));
@@ -106,11 +108,13 @@ fn render_note(page: &mut String, note: &Note) {
         let _ =
             write!(page, r#"<a class="link" rel="nofollow noopener" href="{0}">{0}</a>"#, escape_html(link));
     }
-    let etag = note.etag();
+    // 2026-11-22T19:00:55Z, as people write it.
+    let shown = changed.replace('T', " ").replace('Z', " UTC");
+    let (changed, shown, etag) = (escape_html(changed), escape_html(&shown), note.etag());
     let etag = escape_html(&etag);
     let _ = writeln!(
         page,
-        r#"<time datetime="{changed}">{changed}</time>
+        r#"<time datetime="{changed}">{shown}</time>
 <button data-note="{id}" data-etag="{etag}">Delete</button></div></li>"#
     );
 }

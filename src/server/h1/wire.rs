@@ -25,8 +25,8 @@ pub(super) struct Wire {
     input: RefCell<Option<RecvBuf>>,
     /// Written and not yet sent. Without capacity while there is nothing.
     output: RefCell<Vec<u8>>,
-    /// The decoder of the current request's body, until its end.
-    body: RefCell<Option<Box<BodyDecoder>>>,
+    /// The current request's body, if it has one; boxed, for an idle connection has none.
+    body: RefCell<Option<Box<IncomingBody>>>,
     /// Number of the current exchange; a body of an earlier one reads nothing.
     exchange: Cell<u32>,
     /// The client waits for `100 Continue` before it sends the body.
@@ -39,10 +39,14 @@ pub(super) struct Wire {
     /// A send is being watched for progress, and what the peer had acknowledged at the last look.
     watching_send: Cell<bool>,
     acknowledged: Cell<u64>,
-    /// Waiting for the body: since when, how long in this window, how much came in it.
-    pull: Cell<Pull>,
     /// Looked up when somebody asks; boxed, for most connections are never asked about.
     peer: OnceCell<Box<Peer>>,
+}
+
+struct IncomingBody {
+    decoder: BodyDecoder,
+    /// Waiting for the body: since when, how long in this window, how much came in it.
+    pull: Pull,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -69,7 +73,6 @@ impl Wire {
             idle: Cell::new(false),
             watching_send: Cell::new(false),
             acknowledged: Cell::new(0),
-            pull: Cell::new(Pull::default()),
             peer: OnceCell::new(),
         }
     }
@@ -188,15 +191,14 @@ impl Wire {
             // The rest is pulled piece by piece: TCP holds back what nobody asked for.
             self.socket.set_multishot(false);
         }
-        *self.body.borrow_mut() = Some(Box::new(decoder));
+        *self.body.borrow_mut() = Some(Box::new(IncomingBody { decoder, pull: Pull::default() }));
         self.expects_continue.set(head.expects_continue());
-        self.pull.set(Pull::default());
         Ok(RequestBody::new(self.clone(), self.exchange.get(), length))
     }
 
     /// Whether the current request's body has not been read to its end.
     pub(super) fn body_is_open(&self) -> bool {
-        self.body.borrow().as_ref().is_some_and(|body| !body.is_done())
+        self.body.borrow().as_ref().is_some_and(|body| !body.decoder.is_done())
     }
 
     /// Tells a client that waits for it to send the body. The answer leaves with what comes next.
@@ -349,25 +351,29 @@ impl Wire {
 
     /// Notes the end of a wait for the body; an error when the client has been too slow for too long.
     fn end_pull(&self, bytes: usize) -> Result<(), BodyError> {
-        let mut pull = self.pull.get();
+        let mut body = self.body.borrow_mut();
+        let Some(IncomingBody { pull, .. }) = body.as_deref_mut() else { return Ok(()) };
         pull.bytes += bytes as u64;
         if let Some(since) = pull.since.take() {
             pull.waited += self.socket.ring().now().saturating_duration_since(since);
             if pull.waited >= self.limits.stall_timeout {
                 let too_slow = pull.bytes < self.limits.rate_min * pull.waited.as_secs();
-                pull = Pull::default();
-                self.pull.set(pull);
+                *pull = Pull::default();
                 return if too_slow { Err(BodyError::TimedOut) } else { Ok(()) };
             }
         }
-        self.pull.set(pull);
         Ok(())
+    }
+
+    /// Whether a wait for the body has begun.
+    fn is_pulling(&self) -> bool {
+        self.body.borrow().as_ref().is_some_and(|body| body.pull.since.is_some())
     }
 
     /// The next piece of the body that lies in the input in hand.
     fn decode_piece(&self) -> Option<Result<Bytes, BodyError>> {
         let mut body = self.body.borrow_mut();
-        let decoder = body.as_mut()?;
+        let decoder = &mut body.as_mut()?.decoder;
         let mut input = self.input.borrow_mut();
         while let Some(buffer) = input.as_mut() {
             if decoder.is_done() {
@@ -410,7 +416,7 @@ impl Wire {
                 Poll::Ready(Ok(None)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
                 Poll::Ready(Err(error)) => {
                     let timed_out = error.kind() == io::ErrorKind::TimedOut;
-                    if timed_out && self.pull.get().since.is_none() {
+                    if timed_out && !self.is_pulling() {
                         // A deadline of something else: this wait begins only now.
                         self.begin_pull();
                         continue;
@@ -419,7 +425,7 @@ impl Wire {
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Pending => {
-                    if self.pull.get().since.is_none() {
+                    if !self.is_pulling() {
                         self.begin_pull();
                     }
                     return Poll::Pending;
@@ -429,8 +435,9 @@ impl Wire {
     }
 
     fn begin_pull(&self) {
-        let since = Some(self.socket.ring().now());
-        self.pull.set(Pull { since, ..self.pull.get() });
+        if let Some(body) = self.body.borrow_mut().as_deref_mut() {
+            body.pull.since = Some(self.socket.ring().now());
+        }
         self.socket.set_deadline(Some(self.limits.stall_timeout));
     }
 }
@@ -453,8 +460,9 @@ impl Downstream for Wire {
     fn trailers(&self, exchange: u32) -> Vec<u8> {
         let mut lines = Vec::new();
         let body = self.body.borrow();
-        if let Some(body) = body.as_ref().filter(|body| exchange == self.exchange.get() && body.is_done()) {
-            for (name, value) in body.trailers() {
+        let decoder = body.as_ref().map(|body| &body.decoder);
+        if let Some(decoder) = decoder.filter(|body| exchange == self.exchange.get() && body.is_done()) {
+            for (name, value) in decoder.trailers() {
                 // What came in as a field can go out as one.
                 let _ = push_field(&mut lines, name, value);
             }
