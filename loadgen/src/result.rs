@@ -20,7 +20,7 @@ pub(crate) struct RunResult {
     pub(crate) version: String,
     /// When the measured phase began, in milliseconds since the Unix epoch.
     pub(crate) started_unix_ms: u64,
-    /// The command line that runs it again.
+    /// The command line that runs it again; values of secret fields are `***`.
     pub(crate) command: Vec<String>,
     /// What was to be done.
     pub(crate) plan: PlanFacts,
@@ -61,7 +61,7 @@ pub(crate) struct MergedRun {
     pub(crate) rate: Option<f64>,
     /// Its connections.
     pub(crate) connections: u32,
-    /// The command line that runs it again.
+    /// The command line that runs it again; values of secret fields are `***`.
     pub(crate) command: Vec<String>,
     /// The machine that made its load.
     pub(crate) host: HostFacts,

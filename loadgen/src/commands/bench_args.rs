@@ -11,6 +11,7 @@ use quoit::net::Address;
 use crate::exit::Failure;
 use crate::plan::expect::Expect;
 use crate::plan::request::{Common, Draft, Mix, RequestSpec, parse_field, parse_mix};
+use crate::plan::secrets;
 use crate::plan::target::{self, TargetError, Url};
 use crate::plan::{Pace, Plan, units};
 use crate::report::outputs::{self, Outputs};
@@ -192,7 +193,7 @@ impl BenchArgs {
             expect: self.expect.clone().unwrap_or_default(),
             seed: self.seed,
             server_pid: self.server_pid,
-            command: std::env::args().collect(),
+            command: secrets::hidden(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             progress: std::io::stderr().is_terminal(),
         })
     }

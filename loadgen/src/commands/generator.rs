@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::process::{Interrupt, Process, Scratch};
 use super::words;
 use crate::exit::{Exit, Failure};
+use crate::plan::secrets;
 use crate::result::RunResult;
 
 /// Beyond its planned length: time to connect, to wait for late answers and to write.
@@ -86,7 +87,7 @@ impl Generator {
             (Some(code), _) if code == Exit::Invalid as i32 => {
                 Err(Failure::Invalid(told("the run is invalid".to_string())))
             }
-            (Some(_), _) => Err(Failure::Usage(told(format!("`{}`", words::join(&words))))),
+            (Some(_), _) => Err(Failure::Usage(told(format!("`{}`", words::join(&secrets::hidden(words)))))),
             (None, _) => Err(Failure::Invalid(told("the generator died of a signal".to_string()))),
         }
     }

@@ -4,6 +4,7 @@ pub(crate) mod expect;
 pub(crate) mod random;
 pub(crate) mod request;
 pub(crate) mod schedule;
+pub(crate) mod secrets;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod units;
@@ -56,7 +57,7 @@ pub(crate) struct Plan {
     pub seed: u64,
     /// The server's process, to be watched.
     pub server_pid: Option<u32>,
-    /// The command line that runs it again.
+    /// The command line that runs it again, without secrets.
     pub command: Vec<String>,
     /// Whether the rate and so on are shown while it runs.
     pub progress: bool,
