@@ -1,5 +1,5 @@
-//! Command lines as reports may show them: without the values of fields that are known to hold secrets. Bodies,
-//! queries and files are not looked into.
+//! Command lines as reports may show them: without the values of fields that are known to hold secrets.
+//! Bodies, queries and files are not looked into.
 
 use super::request::parse_field;
 
