@@ -35,7 +35,7 @@ done=${rate:-$((1000000000 / cost))}
 used=$((done * cost))
 server=$(printf '{"pid": %d, "user_s": %d.%09d, "system_s": 0, "switches": 0, "read_write_calls": null,
     "resident_bytes": 1}' "$pid" $((used / 1000000000)) $((used % 1000000000)))
-none=HISTFAAAACJ4nJNpmSzMwMDAyAABzFCakYGB2c1gxwIG+w9QEQBSpgRM
+none='{"histogram": "HISTFAAAACJ4nJNpmSzMwMDAyAABzFCakYGB2c1gxwIG+w9QEQBSpgRM"}'
 cat >"$file" <<JSON
 {
   "schema": "quoit-loadgen/1", "version": "0", "started_unix_ms": 0, "command": [],
@@ -47,10 +47,10 @@ cat >"$file" <<JSON
   "measured_s": 1,
   "total": {"planned": $((done + errors)), "sent": $done, "done": $done, "errors": $errors, "timeouts": 0,
     "dropped": 0, "errors_by_kind": {"reset": $errors}, "received_bytes": 0, "sent_bytes": 0,
-    "response": "HISTFAAAACZ4nJNpmSzMwMDAwgABzFCakYGB2c1gxwIG+w8Qgc0ZD4QAZc8GXA==",
-    "service": "$none", "lag": "$none"},
+    "response": {"histogram": "HISTFAAAACZ4nJNpmSzMwMDAwgABzFCakYGB2c1gxwIG+w8Qgc0ZD4QAZc8GXA=="},
+    "service": $none, "lag": $none},
   "intervals": [],
-  "connections": {"opened": 0, "lost": 0, "connect": "$none", "done_each": []},
+  "connections": {"opened": 0, "lost": 0, "connect": $none, "done_each": []},
   "cost": {"generator_cpu_s": 0, "generator_busy_max": 0, "server": $server}
 }
 JSON
