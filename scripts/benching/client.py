@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from benching.rows import FILES, GREETING, PIPELINED, TEXT_FILE, TREE_FOLDER, Row, order, priced
+from benching.rows import FILES, GREETING, MIX, PIPELINED, TEXT_FILE, TREE_FOLDER, Row, order, priced
 from benching.servers import Bench, Server, tool
 
 COMPRESSED_WITHIN_S = 10
@@ -36,6 +36,9 @@ def check(bench: Bench, row: Row, server: Server) -> int:
     try:
         if row.way == "random":
             check_tree(bench, row, server)
+        for _, path in MIX if row.way == "mixed" else ():
+            part = replace(row, path=path)
+            ask_and_compare(server, part, 1, expected_body(bench, part))
         if row.answer == "decoded":
             check_decoded(bench, row, server)
         count = PIPELINED if row.way == "pipelined" else 1
@@ -91,8 +94,8 @@ def ask_and_compare(server: Server, row: Row, count: int, want: bytes) -> int:
             answer.begin()
             body = answer.read()
             if answer.status != 200 or not is_equal(row, answer, body, want):
-                raise Wrong(f"{server.program} answers {row.path} with {answer.status} and {len(body)} bytes, "
-                            f"not 200 and what is expected")
+                raise Wrong(f"{server.program} answers {row.path} with {answer.status} and {len(body)} bytes"
+                            f", not 200 and what is expected")
         if row.way == "close":
             expect_end(server, meter.stream)
         return meter.stream.used

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benching.client import Wrong
-from benching.rows import PIPELINED, TREE_FOLDER, Row
+from benching.rows import MIX, PIPELINED, TREE_FOLDER, Row
 from benching.servers import Bench, Server, tool
 
 LOADGEN, WRK = "loadgen", "wrk"
@@ -42,6 +42,13 @@ WRK_INIT = {
     "keep-alive": "one = wrk.format()",
     "pipelined": f"one = string.rep(wrk.format(), {PIPELINED})",
     "close": "wrk.headers['Connection'] = 'close'; one = wrk.format()",
+    "mixed": """
+    local drawn = {{}}
+    for _, part in ipairs({{{mix}}}) do
+        for _ = 1, part[1] do table.insert(drawn, wrk.format('GET', part[2])) end
+    end
+    math.randomseed(4711)
+    another = function() return drawn[math.random(#drawn)] end""",
     # Both servers are asked for the same files in the same order.
     "random": """
     local before, after = wrk.format('GET', '/@'):match('^(.*)@(.*)$')
@@ -110,29 +117,31 @@ def loadgen_flags(bench: Bench, row: Row) -> list[str]:
             flags += ["--pipeline", str(PIPELINED)]
         case "close":
             flags += ["--new-conn"]
-        case "random":
+        case "mixed" | "random":
             # Its seed is always the same: both servers are asked for the same files in the same order.
             mix = bench.scratch / f"{row.name}.jsonl"
-            mix.write_text(tree_mix(bench.tree_files))
+            parts = MIX if row.way == "mixed" else tree_mix(bench.tree_files)
+            lines = [json.dumps({"weight": weight, "path": path}) for weight, path in parts]
+            mix.write_text("\n".join(lines) + "\n")
             flags += ["--template", "-i", str(mix)]
     return flags
 
 
-def tree_mix(files: int) -> str:
-    """Requests whose templates together hit each file of a tree equally often, for loadgen's `-i`.
+def tree_mix(files: int) -> list[tuple[int, str]]:
+    """Weights and path templates that together hit each file of a tree equally often.
 
     A number below `files` agrees with it up to some digit and is smaller there: one line for each such place,
     weighed by how many numbers it stands for. 250,000 is `0…`, `1…`, and `2` with a digit below 5.
     """
-    lines, end = [], f"{files:0{TREE_DIGITS + 1}}"
+    parts, end = [], f"{files:0{TREE_DIGITS + 1}}"
     for place, digit in enumerate(map(int, end)):
         if digit > 0:
             free = TREE_DIGITS - place
             digits = [*end[:place], f"{{{{rand 0 {digit - 1}}}}}", *["{{rand 0 9}}"] * free]
             # What stands before the six is the nought of numbers below a million.
             folder, name = "".join(digits[1:4]), "".join(digits[4:])
-            lines.append(json.dumps({"weight": digit * 10**free, "path": f"/{folder}/{name}.txt"}))
-    return "\n".join(lines) + "\n"
+            parts.append((digit * 10**free, f"/{folder}/{name}.txt"))
+    return parts
 
 
 def run_wrk(bench: Bench, row: Row, server: Server, seconds: float, answer_bytes: int) -> Told:
@@ -155,7 +164,8 @@ def run_wrk(bench: Bench, row: Row, server: Server, seconds: float, answer_bytes
 
 
 def wrk_script(bench: Bench, row: Row) -> str:
-    init = WRK_INIT[row.way].format(tree_files=bench.tree_files, folder=TREE_FOLDER)
+    mix = ", ".join(f"{{{weight}, {lua(path)}}}" for weight, path in MIX)
+    init = WRK_INIT[row.way].format(tree_files=bench.tree_files, folder=TREE_FOLDER, mix=mix)
     fields = "".join(f"    wrk.headers[{lua(name)}] = {lua(value)}\n" for name, value in row.fields)
     if row.body:
         fields += f"    wrk.method, wrk.body = 'POST', {lua(row.body.decode())}\n"
@@ -168,8 +178,8 @@ def lua(text: str) -> str:
 
 
 def url(row: Row, server: Server) -> str:
-    # The paths of a random row are in its script or mix, and loadgen wants none beside those.
-    return f"http://127.0.0.1:{server.port}{'/' if row.way == 'random' else row.path}"
+    # The paths of these rows are in their script or mix, and loadgen wants none beside those.
+    return f"http://127.0.0.1:{server.port}{'/' if row.way in ('mixed', 'random') else row.path}"
 
 
 def start(bench: Bench, seconds: float, command: list[str]) -> subprocess.CompletedProcess:

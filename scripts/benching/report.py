@@ -161,7 +161,8 @@ def notes(results: list[Result]) -> str:
         for side, sample in result.check.items():
             deviation = result.deviation(side, "cpu_us")
             if deviation is not None and abs(deviation) > DEVIATION_MAX:
-                lines.append(f"- {result.row.name}: by wrk a request costs {getattr(result.row, side)} "
+                program = getattr(result.row, side)
+                lines.append(f"- {result.row.name}: by wrk a request costs {program} ({side}) "
                              f"{sample.cpu_us:.2f} µs, {deviation:+.0%} against what loadgen found.")
     samples = [s for result in results for s in (*result.ours, *result.peer, *result.check.values())]
     disturbed = sum(s.foreign > FOREIGN_MAX for s in samples)
