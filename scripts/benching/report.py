@@ -18,8 +18,8 @@ from benching.servers import Unavailable, tool
 
 # Above this share of both CPUs spent on other work, a sample is noise rather than measurement.
 FOREIGN_MAX = 0.05
-# Above this share of difference in CPU per request between the two generators, a note says so. One run of
-# a second or three on a quiet machine is within half of it.
+# Above this share of difference in CPU per request between the two generators, a note says so: twice the
+# share of other work that already makes a sample doubtful.
 DEVIATION_MAX = 0.10
 
 
