@@ -1,4 +1,4 @@
-"""The client's side: checks answers, runs wrk for one sample, holds idle connections.
+"""The client's side but for the load: checks answers, holds idle connections.
 
 Knows a port and a path, nothing of which program answers there.
 """
@@ -6,94 +6,22 @@ Knows a port and a path, nothing of which program answers there.
 import http.client
 import json
 import random
-import resource
 import selectors
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from benching.rows import FILES, GREETING, PIPELINED, TEXT_FILE, TREE_FOLDER, Row, order, priced
-from benching.servers import TICKS_PER_SECOND, Bench, Server, tool
+from benching.rows import FILES, GREETING, MIX, PIPELINED, TEXT_FILE, TREE_FOLDER, Row, order, priced
+from benching.servers import Bench, Server, tool
 
 COMPRESSED_WITHIN_S = 10
-
-# wrk calls these; `done` prints exact numbers where its own report rounds.
-WRK_SCRIPT = """
-local one
-local another = function() return one end
-init = function()
-{fields}{init}
-end
-request = function() return another() end
-done = function(summary, latency)
-    local e = summary.errors
-    io.write(string.format(
-        '\\n{{"requests":%d,"bytes":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,' ..
-        '"errors":{{"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}}}}\\n',
-        summary.requests, summary.bytes, summary.duration / 1e6,
-        latency:percentile(50), latency:percentile(99),
-        e.connect, e.read, e.write, e.timeout, e.status))
-end
-"""
-WRK_INIT = {
-    "keep-alive": "one = wrk.format()",
-    "pipelined": f"one = string.rep(wrk.format(), {PIPELINED})",
-    "close": "wrk.headers['Connection'] = 'close'; one = wrk.format()",
-    # Both servers are asked for the same files in the same order.
-    "random": """
-    local before, after = wrk.format('GET', '/@'):match('^(.*)@(.*)$')
-    math.randomseed(4711)
-    another = function()
-        local n = math.random(0, {tree_files} - 1)
-        return before .. string.format('%03d/%03d.txt', math.floor(n / {folder}), n % {folder}) .. after
-    end""",
-}
 
 
 class Wrong(Exception):
     """An answer that is not the one asked for; the row is invalid, with this as its reason."""
-
-
-@dataclass
-class Sample:
-    """One run of wrk against one server."""
-
-    requests: float
-    seconds: float
-    user_us: float
-    system_us: float
-    # None where wrk cannot tell: it corrects latencies by the mean rate, which mangles pipelined ones.
-    p50_us: float | None
-    p99_us: float | None
-    # Share of both CPUs' time that went to neither the server nor wrk: other work on this machine.
-    foreign: float
-
-    @property
-    def cpu_us(self) -> float:
-        return self.user_us + self.system_us
-
-    @property
-    def rate(self) -> float:
-        return self.requests / self.seconds
-
-    def as_json(self) -> dict:
-        return {**asdict(self), "cpu_us": self.cpu_us, "rate": self.rate}
-
-
-def wrk_script(bench: Bench, row: Row) -> str:
-    init = WRK_INIT[row.way].format(tree_files=bench.tree_files, folder=TREE_FOLDER)
-    fields = "".join(f"    wrk.headers[{lua(name)}] = {lua(value)}\n" for name, value in row.fields)
-    if row.body:
-        fields += f"    wrk.method, wrk.body = 'POST', {lua(row.body.decode())}\n"
-    return WRK_SCRIPT.format(fields=fields, init=init)
-
-
-def lua(text: str) -> str:
-    # Spaces, for `[[` and `]]` would be brackets of another length.
-    return f" [==[{text}]==] "
 
 
 def expected_body(bench: Bench, row: Row) -> bytes:
@@ -108,6 +36,9 @@ def check(bench: Bench, row: Row, server: Server) -> int:
     try:
         if row.way == "random":
             check_tree(bench, row, server)
+        for _, path in MIX if row.way == "mixed" else ():
+            part = replace(row, path=path)
+            ask_and_compare(server, part, 1, expected_body(bench, part))
         if row.answer == "decoded":
             check_decoded(bench, row, server)
         count = PIPELINED if row.way == "pipelined" else 1
@@ -163,8 +94,8 @@ def ask_and_compare(server: Server, row: Row, count: int, want: bytes) -> int:
             answer.begin()
             body = answer.read()
             if answer.status != 200 or not is_equal(row, answer, body, want):
-                raise Wrong(f"{server.program} answers {row.path} with {answer.status} and {len(body)} bytes, "
-                            f"not 200 and what is expected")
+                raise Wrong(f"{server.program} answers {row.path} with {answer.status} and {len(body)} bytes"
+                            f", not 200 and what is expected")
         if row.way == "close":
             expect_end(server, meter.stream)
         return meter.stream.used
@@ -221,55 +152,6 @@ class MeteredStream:
 
     def close(self) -> None:
         pass
-
-
-def measure(bench: Bench, row: Row, server: Server, seconds: float, answer_bytes: int) -> Sample:
-    """Runs wrk once and divides the server's CPU time by the requests that wrk saw answered."""
-    script = bench.scratch / f"{row.name}.lua"
-    script.write_text(wrk_script(bench, row))
-    command = ["taskset", "-c", str(bench.client_cpu), tool("wrk"), "-t1", f"-c{row.connections}",
-               f"-d{seconds:g}s", "--timeout", "10s", "--latency", "-s", str(script),
-               f"http://127.0.0.1:{server.port}{row.path}"]
-    cpus, wrk_before, before = busy_seconds(bench), children_seconds(), server.cpu()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60,
-                          stdin=subprocess.DEVNULL)
-    user, system = server.cpu().since(before)
-    busy = busy_seconds(bench) - cpus
-    wrk = children_seconds() - wrk_before
-    if done.returncode != 0:
-        raise Wrong(f"wrk: {(done.stderr or done.stdout).strip()[-200:]}")
-    try:
-        said = json.loads(done.stdout.strip().splitlines()[-1])
-    except (IndexError, ValueError) as failure:
-        raise Wrong(f"wrk: {done.stderr.strip()[-200:]}") from failure
-    if not server.alive():
-        raise Wrong(f"{server.program} ended during the run")
-    if any(said["errors"].values()):
-        failed = ", ".join(f"{count} {kind}" for kind, count in said["errors"].items() if count)
-        raise Wrong(f"wrk against {server.program} reports errors: {failed}")
-    requests = said["bytes"] / answer_bytes if row.counts_bytes else said["requests"]
-    if requests < 1:
-        raise Wrong(f"{server.program} completed no request in {seconds:g} s")
-    return Sample(
-        requests, said["seconds"], user * 1e6 / requests, system * 1e6 / requests,
-        *((said["p50_us"], said["p99_us"]) if row.way != "pipelined" else (None, None)),
-        max(0.0, (busy - user - system - wrk) / (2 * said["seconds"])))
-
-
-def busy_seconds(bench: Bench) -> float:
-    """Time that the two CPUs were not idle, steal by the hypervisor included."""
-    ticks = 0
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *fields = line.split()
-        if name in (f"cpu{bench.server_cpu}", f"cpu{bench.client_cpu}"):
-            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
-            ticks += user + nice + system + irq + softirq + steal
-    return ticks / TICKS_PER_SECOND
-
-
-def children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 class IdleConnections:

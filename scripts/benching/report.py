@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benching.client import Sample
+from benching.measuring import Sample
 from benching.rows import Row
 from benching.servers import Unavailable, tool
 
 # Above this share of both CPUs spent on other work, a sample is noise rather than measurement.
 FOREIGN_MAX = 0.05
+# Above this share of difference in CPU per request between the two generators, a note says so: twice the
+# share of other work that already makes a sample doubtful.
+DEVIATION_MAX = 0.10
 
 
 @dataclass
@@ -27,6 +30,9 @@ class Result:
     row: Row
     ours: list[Sample] = field(default_factory=list)
     peer: list[Sample] = field(default_factory=list)
+    # One run of wrk against each server, beside the samples of loadgen, and why there is none.
+    check: dict[str, Sample] = field(default_factory=dict)
+    unchecked: str | None = None
     idle_kib: dict[str, float] = field(default_factory=dict)
     resident_kib: dict[str, int] = field(default_factory=dict)
     invalid: str | None = None
@@ -36,6 +42,19 @@ class Result:
         """ours / peer of one figure, by neighbouring runs: what disturbed one disturbed the other."""
         return [getattr(ours, what) / getattr(peer, what)
                 for ours, peer in zip(self.ours, self.peer) if getattr(peer, what)]
+
+    def deviation(self, side: str, what: str) -> float | None:
+        """By which share the check's figure is above (below: negative) the median of the samples."""
+        values = [getattr(sample, what) for sample in getattr(self, side)]
+        if side not in self.check or not values or not statistics.median(values):
+            return None
+        return getattr(self.check[side], what) / statistics.median(values) - 1
+
+    def check_ratio(self) -> float | None:
+        """ours / peer of CPU per request, as the check saw it."""
+        if self.check.keys() < {"ours", "peer"} or not self.check["peer"].cpu_us:
+            return None
+        return self.check["ours"].cpu_us / self.check["peer"].cpu_us
 
     def verdict(self) -> str:
         if self.skipped:
@@ -61,6 +80,10 @@ class Result:
             "verdict": self.verdict(), "why": self.invalid or self.skipped,
             "cpu_ratio": spread(self.ratios("cpu_us")), "p50_ratio": spread(self.ratios("p50_us")),
             "idle_kib": self.idle_kib, "resident_kib": self.resident_kib,
+            "check": {side: {**sample.as_json(), "deviation": {what: self.deviation(side, what)
+                                                               for what in ("cpu_us", "rate")}}
+                      for side, sample in self.check.items()},
+            "check_cpu_ratio": self.check_ratio(), "unchecked": self.unchecked,
             "samples": {"ours": [s.as_json() for s in self.ours], "peer": [s.as_json() for s in self.peer]},
         }
 
@@ -72,8 +95,9 @@ def spread(values: list[float]) -> dict | None:
 
 
 def ratio_table(results: list[Result]) -> str:
-    lines = ["| work | ours | against | CPU per request, ratio (spread) | p50, ratio | target | verdict |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| work | ours | against | CPU per request, ratio (spread) | by wrk | p50, ratio | target "
+             "| verdict |",
+             "|---|---|---|---|---|---|---|---|"]
     for result in results:
         row, cpu, p50 = result.row, spread(result.ratios("cpu_us")), spread(result.ratios("p50_us"))
         against = row.peer + (" without them" if row.idle and not result.idle_kib else "")
@@ -81,8 +105,9 @@ def ratio_table(results: list[Result]) -> str:
         if result.idle_kib:
             figure = " against ".join(f"{kib:.2f} KiB" for kib in result.idle_kib.values())
         latency = f"{p50['median']:.2f}" if p50 else "–"
-        lines.append(f"| {row.work} | {row.ours} | {against} | {figure} | {latency} | {target(row)} "
-                     f"| {result.verdict()} |")
+        checked = f"{ratio:.2f}" if (ratio := result.check_ratio()) else "–"
+        lines.append(f"| {row.work} | {row.ours} | {against} | {figure} | {checked} | {latency} "
+                     f"| {target(row)} | {result.verdict()} |")
     return "\n".join(lines)
 
 
@@ -96,15 +121,18 @@ def target(row: Row) -> str:
 
 
 def figure_table(results: list[Result]) -> str:
-    lines = ["| row | program | CPU µs per request | user | system | requests/s | p50 µs | p99 µs |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| row | program | CPU µs per request | user | system | requests/s | p50 µs | p99 µs "
+             "| generator µs | wrk: CPU µs | wrk: requests/s |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
     for result in results:
         row = result.row
         beside = {"ours": f" + {row.idle:,} idle" if row.idle else "", "peer": ""}
         for side, program, samples in (("ours", row.ours, result.ours), ("peer", row.peer, result.peer)):
             if samples:
                 figures = [middle(samples, what, decimals) for what, decimals in (
-                    ("cpu_us", 2), ("user_us", 2), ("system_us", 2), ("rate", 0), ("p50_us", 0), ("p99_us", 0))]
+                    ("cpu_us", 2), ("user_us", 2), ("system_us", 2), ("rate", 0), ("p50_us", 0),
+                    ("p99_us", 0), ("generator_us", 2))]
+                figures += [check_figure(result, side, "cpu_us", 2), check_figure(result, side, "rate", 0)]
                 lines.append(f"| {row.name} | {program}{beside[side]} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
@@ -114,6 +142,13 @@ def middle(samples: list[Sample], what: str, decimals: int) -> str:
     return f"{statistics.median(values):,.{decimals}f}" if values else "–"
 
 
+def check_figure(result: Result, side: str, what: str, decimals: int) -> str:
+    deviation = result.deviation(side, what)
+    if deviation is None:
+        return "–"
+    return f"{getattr(result.check[side], what):,.{decimals}f} ({deviation:+.0%})"
+
+
 def notes(results: list[Result]) -> str:
     lines = [f"- {result.row.name} {result.verdict()}: {why}"
              for result in results if (why := result.invalid or result.skipped)]
@@ -121,7 +156,15 @@ def notes(results: list[Result]) -> str:
         if memory := result.resident_kib:
             lines.append(f"- {result.row.name}: resident at the end {memory['ours'] / 1024:.1f} MiB, "
                          f"{result.row.peer} {memory['peer'] / 1024:.1f} MiB.")
-    samples = [s for result in results for s in (*result.ours, *result.peer)]
+        if result.unchecked:
+            lines.append(f"- {result.row.name}: not checked with wrk: {result.unchecked}")
+        for side, sample in result.check.items():
+            deviation = result.deviation(side, "cpu_us")
+            if deviation is not None and abs(deviation) > DEVIATION_MAX:
+                program = getattr(result.row, side)
+                lines.append(f"- {result.row.name}: by wrk a request costs {program} ({side}) "
+                             f"{sample.cpu_us:.2f} µs, {deviation:+.0%} against what loadgen found.")
+    samples = [s for result in results for s in (*result.ours, *result.peer, *result.check.values())]
     disturbed = sum(s.foreign > FOREIGN_MAX for s in samples)
     if disturbed:
         worst = max(s.foreign for s in samples)
@@ -130,7 +173,7 @@ def notes(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> dict:
+def machine(loadgen: list[str]) -> dict:
     """What a reader needs to judge the figures."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
@@ -142,8 +185,9 @@ def machine() -> dict:
         "cores": os.cpu_count(),
         "memory_mib": int(memory[1]) // 1024 if memory else None,
         "load": os.getloadavg()[0],
-        "versions": {name: version(name, flag) for name, flag in
-                     (("nginx", "-v"), ("h2o", "-v"), ("wrk", "-v"))} | peer_versions(),
+        "versions": {name: version(command, flag) for name, command, flag in
+                     (("nginx", ["nginx"], "-v"), ("h2o", ["h2o"], "-v"), ("wrk", ["wrk"], "-v"),
+                      ("loadgen", loadgen, "--version"))} | peer_versions(),
     }
 
 
@@ -154,9 +198,13 @@ def peer_versions() -> dict[str, str | None]:
     return {name: found.get(name) for name in ("axum", "actix-web", "tokio")}
 
 
-def version(name: str, flag: str) -> str | None:
+def version(command: list[str], flag: str) -> str | None:
+    if not command:
+        return None
     try:
-        said = subprocess.run([tool(name), flag], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        name, *arguments = command
+        said = subprocess.run([tool(name), *arguments, flag], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL)
     except Unavailable:
         return None
     found = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)

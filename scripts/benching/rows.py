@@ -15,6 +15,8 @@ TEXT_FILE, TEXT_BYTES = "100k.txt", 100 << 10
 GREETING = b"Hello, World!"
 # The tree of the row `million`: this many files in folders of a thousand.
 TREE_FILES, TREE_FOLDER = 1_000_000, 1000
+# What the row `mixed` asks for, and how often of ten.
+MIX = ((8, "/1k.bin"), (1, "/100k.bin"), (1, f"/{TEXT_FILE}"))
 # The route that the API rows ask for; `bench_api --routes N` has it for every N.
 API_ROUTE, API_ID = "/v1/r117/4711/items", 4711
 
@@ -30,7 +32,7 @@ class Row:
     path: str = "/hello"
     connections: int = 64
     # keep-alive: one request at a time; pipelined: 16 in one write; close: a connection per request;
-    # random: one at a time, each for another file of the tree.
+    # random: one at a time, each for another file of the tree; mixed: one at a time, drawn from MIX.
     way: str = "keep-alive"
     # Field lines beyond Host, and a body, with which the request is a POST.
     fields: tuple[tuple[str, str], ...] = ()
@@ -138,6 +140,7 @@ ROWS = [
     dressed_row("10m.bin", "10 MiB file"),
     Row("compressed", "100 KiB text, compressed", "serve", "nginx-gzip", f"/{TEXT_FILE}",
         fields=(("Accept-Encoding", "br, zstd, gzip"),), answer="decoded", cpu_ratio_max=0.5),
+    Row("mixed", "eight files of 1 KiB to two of 100 KiB", "serve", "nginx", MIX[0][1], way="mixed"),
     Row("million", "random file of a tree", "serve-tree", "nginx-tree", "/000/000.txt",
         way="random", states_memory=True),
 ]

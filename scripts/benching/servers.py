@@ -99,9 +99,7 @@ class Bench:
 
     def command(self, program: str, port: int, home: Path) -> list[str]:
         if program in self.commands:
-            given = self.commands[program].format(port=port, cpu=self.server_cpu, dir=self.files)
-            name, *arguments = shlex.split(given)
-            return [str(self.root / name) if "/" in name else name, *arguments]
+            return self.given(program, port=port, cpu=self.server_cpu, dir=self.files)
         release, listen = self.root / "target/release", ["--listen", f"127.0.0.1:{port}"]
         ours = [*listen, "--workers", "1", "--cpus", str(self.server_cpu)]
         serve = [str(release / "quoit"), "serve"]
@@ -136,6 +134,19 @@ class Bench:
                 conf = self.write(home, H2O, port, user="user: root", root=self.files)
                 return [tool("h2o"), "-m", "worker", "-c", str(conf)]
         raise ValueError(program)
+
+    def loadgen(self) -> list[str]:
+        """How the load generator is called, but for its arguments."""
+        command = self.given("loadgen") if "loadgen" in self.commands else [
+            str(self.root / "target/release/loadgen")]
+        if shutil.which(command[0]) is None:
+            raise Unavailable(f"{command[0]} is not there; cargo build --release --package loadgen makes it")
+        return command
+
+    def given(self, program: str, **places: str | int | Path) -> list[str]:
+        """The command of `--program`; a path in it is meant from the repository's root."""
+        name, *arguments = shlex.split(self.commands[program].format(**places))
+        return [str(self.root / name) if "/" in name else name, *arguments]
 
     def write(self, home: Path, template: str, port: int, user: str, **more: str | Path) -> Path:
         conf = home / "conf"
