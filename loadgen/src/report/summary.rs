@@ -54,7 +54,7 @@ pub(crate) struct Times {
     pub(crate) figures: [String; QUANTILES.len() + 1],
 }
 
-/// One endpoint's line: its durations are those of [`Summary::main_times`].
+/// One endpoint's line: its durations are those of the main times above it.
 pub(crate) struct Endpoint {
     pub(crate) name: String,
     pub(crate) done: String,
