@@ -177,7 +177,8 @@ impl Stream {
                 Ok(Some(data)) => return Poll::Ready(Ok(Some(data))),
                 Ok(None) => {}
                 Err(error) => {
-                    // The alert leaves if it can.
+                    // The alert leaves if it can, at the latest with a flush.
+                    tls.borrow_mut().flushes = true;
                     let _ = self.poll_pending(tls, cx);
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
                 }
@@ -252,9 +253,7 @@ impl Stream {
         };
         let is_whole = from + taken == payload.len();
         if is_whole {
-            if let Payload::Buffer(buffer) | Payload::Gather(buffer, _) = payload {
-                ring.give_buffer(buffer);
-            }
+            ring.give(payload);
         } else {
             tls.unsent = Some((payload, from + taken));
         }

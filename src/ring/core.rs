@@ -19,7 +19,7 @@ use slab::Slab;
 use super::buffers::BufferPool;
 use super::key::{Key, Kind};
 use super::offload::Offload;
-use super::payload::{Block, Spare};
+use super::payload::{Block, Payload, Spare};
 use super::probe::{self, SetupError};
 use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
@@ -276,6 +276,13 @@ impl Ring {
         block.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice())
     }
 
+    /// Gives back the pooled part of a payload that was not sent.
+    pub fn give(&self, payload: Payload) {
+        if let Some(spare) = payload.into_spare() {
+            self.core.inner.borrow_mut().keep_spare(spare);
+        }
+    }
+
     /// Counters since the start.
     pub fn stats(&self) -> RingStats {
         self.core.inner.borrow().stats
@@ -455,7 +462,9 @@ impl Inner {
     pub(super) fn keep_spare(&mut self, spare: Spare) {
         match spare {
             Spare::Buffer(buffer) => self.keep_buffer(buffer),
-            Spare::Block(block) if self.spare_blocks.len() < SPARE_BLOCKS_MAX => self.spare_blocks.push(block),
+            Spare::Block(block) if self.spare_blocks.len() < SPARE_BLOCKS_MAX => {
+                self.spare_blocks.push(block)
+            }
             Spare::Block(_) => {}
         }
     }

@@ -89,7 +89,7 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
         ring.spawn(
             async move {
                 let guard = guard;
-                h1::serve(&guard.0, socket).await;
+                h1::serve(&guard.0, socket.into()).await;
             },
             on_panic,
         );

@@ -206,7 +206,9 @@ impl<C: Half> Handshake<C> {
                 Step::Failed(error) => return Err(self.fail(error).await),
                 Step::Receive => {
                     self.send().await?;
-                    let Some(received) = self.socket.recv().await? else { return Err(HandshakeError::Closed) };
+                    let Some(received) = self.socket.recv().await? else {
+                        return Err(HandshakeError::Closed);
+                    };
                     let is_first = C::IS_SERVER && self.input.is_empty();
                     if is_first && self.is_untouched() && looks_like_http(&received) {
                         return Err(HandshakeError::PlainHttp(self.socket));

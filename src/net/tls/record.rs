@@ -5,9 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use aws_lc_rs::aead::{
-    AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
-};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use rustls::{CipherSuiteCommon, ConnectionTrafficSecrets, SupportedCipherSuite};
 
 /// Types of content (RFC 8446 §5.1).

@@ -238,8 +238,7 @@ impl Session {
 
     fn update_keys(&mut self, asked: bool) -> Result<(), RecordError> {
         let (sequence, secrets) = self.role.next_receiving().map_err(|_| RecordError::Malformed)?;
-        self.receiving =
-            Protection::new(sequence, &secrets, self.suite).ok_or(RecordError::KeyExhausted)?;
+        self.receiving = Protection::new(sequence, &secrets, self.suite).ok_or(RecordError::KeyExhausted)?;
         if asked { self.renew_sending() } else { Ok(()) }
     }
 
