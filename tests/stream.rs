@@ -1,5 +1,5 @@
-//! TLS streams on the ring against rustls' own, buffered connections over blocking sockets: every cipher of both
-//! versions, both roles, records cut anywhere, key updates, alerts, and streams that are cut or forged.
+//! TLS streams on the ring against rustls' own, buffered connections over blocking sockets: every cipher of
+//! both versions, both roles, records cut anywhere, key updates, alerts, and streams that are cut or forged.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -277,7 +277,7 @@ fn records_may_come_in_pieces_of_any_size() {
         client.flush().unwrap();
         assert_eq!(server.join().unwrap().unwrap(), data.len());
         drop(client);
-        relays.map(|relay| relay.join().unwrap());
+        relays.into_iter().for_each(|relay| relay.join().unwrap());
     }
 }
 

@@ -1,4 +1,5 @@
-//! Addresses to listen on, listening sockets with errors that name the remedy, and connected streams, plain or TLS.
+//! Addresses to listen on, listening sockets with errors that name the remedy, and connected streams, plain
+//! or TLS.
 
 mod address;
 mod listener;

@@ -1,6 +1,6 @@
-//! A connected byte stream, plain or TLS: what protocols talk to. With TLS, input is decrypted in the buffer it
-//! came in, and output encrypted from where it lies into a block that leaves in one send. A plain stream adds a
-//! branch to each call of its socket and nothing else.
+//! A connected byte stream, plain or TLS: what protocols talk to. With TLS, input is decrypted in the buffer
+//! it came in, and output encrypted from where it lies into a block that leaves in one send. A plain stream
+//! adds a branch to each call of its socket and nothing else.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -16,10 +16,12 @@ use rustls::{ClientConfig, ServerConfig};
 use super::tls::{self, Established, HandshakeError, Session, TlsInfo};
 use crate::ring::{Payload, RecvBuf, Ring, Socket};
 
-/// Payloads up to this size are sealed into a pooled buffer, which is cleared first; larger ones into a block.
+/// Payloads up to this size are sealed into a pooled buffer, which is cleared first; larger ones into a
+/// block.
 const SMALL_BYTES_MAX: usize = 3 * 1024;
 
-/// A connected stream. Dropping it closes it, without a word to the peer: [`close_write`](Stream::close_write).
+/// A connected stream. Dropping it closes it without a word to the peer; [`close_write`](Stream::close_write)
+/// says it.
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,

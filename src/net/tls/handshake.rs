@@ -1,4 +1,5 @@
-//! TLS handshakes on a ring's socket, by rustls, until both ends have their keys; what comes after is `session`'s.
+//! TLS handshakes on a ring's socket, by rustls, until both ends have their keys; what comes after is
+//! `session`'s.
 
 use std::fmt;
 use std::io;

@@ -16,7 +16,8 @@ pub struct TlsInfo {
 }
 
 impl TlsInfo {
-    /// The name that the client asked for (SNI), in lower case; `None` if it asked for none, as for an address.
+    /// The name that the client asked for (SNI), in lower case; `None` if it asked for none, as for an
+    /// address.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }

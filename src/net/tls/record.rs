@@ -1,6 +1,7 @@
-//! Protection of TLS records after the handshake (RFC 8446 §5, RFC 5246 §6.2.3): one direction's key, nonce and
-//! sequence number. Records are opened where they lie and sealed from where the data lies to where it leaves
-//! from, so that neither costs a copy. Knows nothing of handshakes, which are rustls', and of what records say.
+//! Protection of TLS records after the handshake (RFC 8446 §5, RFC 5246 §6.2.3): one direction's key, nonce
+//! and sequence number. Records are opened where they lie and sealed from where the data lies to where it
+//! leaves from, so that neither costs a copy. Knows nothing of handshakes, which are rustls', and of what
+//! records say.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! A TLS connection after its handshake: records in, data out, and the reverse; alerts, key updates and session
-//! tickets on the way. No sockets: `net::stream` moves the bytes.
+//! A TLS connection after its handshake: records in, data out, and the reverse; alerts, key updates and
+//! session tickets on the way. No sockets: `net::stream` moves the bytes.
 //!
 //! rustls does the handshake and keeps the key schedule. The records are protected here, because rustls' own
 //! record layer allocates and copies each record twice.
@@ -275,8 +275,8 @@ impl Session {
         length
     }
 
-    /// Fills `out` with the replies and with records of what `payload` has from byte `from` on, as far as there
-    /// is room: bytes written, and bytes of the payload that are in them.
+    /// Fills `out` with the replies and with records of what `payload` has from byte `from` on, as far as
+    /// there is room: bytes written, and bytes of the payload that are in them.
     ///
     /// # Errors
     /// [`RecordError::KeyExhausted`] on a connection of TLS 1.2 that has carried as much as it may.
