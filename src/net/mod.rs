@@ -2,6 +2,7 @@
 
 mod address;
 mod listener;
+pub mod tls;
 
 pub use self::address::{Address, AddressError};
 pub use self::listener::{BindError, Bound, SocketFile};

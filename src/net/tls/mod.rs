@@ -1,0 +1,23 @@
+//! TLS: certificates and what listeners present with them.
+
+mod certificate;
+mod challenges;
+mod client_auth;
+mod config;
+mod error;
+mod facts;
+mod files;
+mod self_signed;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tickets;
+
+pub use self::certificate::CertificateFiles;
+pub use self::challenges::{ACME_TLS_ALPN, Challenges, HTTP_CHALLENGE_PREFIX};
+pub use self::client_auth::{ClientAuth, ClientCertificate, ClientTrust};
+pub use self::config::{Reloaded, TlsOptions, TlsServer, TlsVersion};
+pub use self::error::{TlsError, TlsProblem, TlsWarning};
+pub use self::facts::{AlternativeName, CertificateFacts, date};
+pub use self::files::FileVersion;
+pub use self::self_signed::is_name;
