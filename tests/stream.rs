@@ -93,7 +93,7 @@ fn bytes(count: usize) -> Vec<u8> {
 async fn accept(ring: &Ring, socket: TcpStream, pair: &Pair) -> Result<Stream, HandshakeError> {
     let socket = ring.adopt(socket.into());
     socket.set_deadline(Some(PATIENCE));
-    Stream::accept(socket, pair.server.clone()).await
+    Stream::accept_with(socket, pair.server.clone()).await
 }
 
 /// Sends back what comes, until the end; what ended it.
@@ -424,7 +424,7 @@ fn handshakes_that_fail_say_why() {
     let silent = on_core(async move |core| {
         let socket = core.ring.adopt(ours.into());
         socket.set_deadline(Some(Duration::from_millis(50)));
-        matches!(Stream::accept(socket, pair(any_13()).server).await, Err(HandshakeError::TimedOut))
+        matches!(Stream::accept_with(socket, pair(any_13()).server).await, Err(HandshakeError::TimedOut))
     });
     assert!(silent);
     drop(theirs);

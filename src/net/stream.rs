@@ -13,7 +13,8 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::tls::{self, Established, HandshakeError, Session, TlsInfo};
+use super::tls::{self, Established, HandshakeError, Session, TlsInfo, TlsServer};
+use crate::http::target::split_authority;
 use crate::ring::{Payload, RecvBuf, Ring, Socket};
 
 /// Payloads up to this size are sealed into a pooled buffer, which is cleared first; larger ones into a
@@ -35,6 +36,8 @@ struct Tls {
     early: Option<RecvBuf>,
     /// What was given to be sent and does not fit the send in progress: from which byte on.
     unsent: Option<(Payload, usize)>,
+    /// What the client was presented; the client's half has none.
+    server: Option<Arc<TlsServer>>,
     /// The send that takes all that is left is the last.
     closes: bool,
     /// Records without data wait that are part of what was given to be sent.
@@ -42,6 +45,14 @@ struct Tls {
 }
 
 impl Tls {
+    fn serves(&self, authority: &str) -> bool {
+        let Some(name) = self.session.info().server_name() else { return true };
+        let host = split_authority(authority).0;
+        host.eq_ignore_ascii_case(name)
+            || host.strip_suffix('.').is_some_and(|host| host.eq_ignore_ascii_case(name))
+            || self.server.as_ref().is_none_or(|server| server.agree(name, host))
+    }
+
     fn has_unsent(&self) -> bool {
         self.unsent.is_some() || self.flushes && self.session.has_replies()
     }
@@ -62,18 +73,38 @@ impl From<Socket> for Stream {
 impl From<Established> for Stream {
     fn from(established: Established) -> Self {
         let Established { socket, session, early } = established;
-        let tls = Tls { session, early, unsent: None, closes: false, flushes: false };
+        let tls = Tls { session, early, unsent: None, server: None, closes: false, flushes: false };
         Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 }
 
 impl Stream {
-    /// The server's half of a TLS handshake, within the socket's deadline.
+    /// The server's half of a TLS handshake, within the socket's deadline, presenting what `server` has now.
     ///
     /// # Errors
     /// See [`HandshakeError`].
-    pub async fn accept(socket: Socket, config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
+    pub async fn accept(socket: Socket, server: Arc<TlsServer>) -> Result<Self, HandshakeError> {
+        let stream = Self::accept_with(socket, server.config()).await?;
+        if let Some(tls) = &stream.tls {
+            tls.borrow_mut().server = Some(server);
+        }
+        Ok(stream)
+    }
+
+    /// As [`accept`](Self::accept), with a configuration of the caller's making, which must allow the keys to
+    /// be taken over (`enable_secret_extraction`).
+    ///
+    /// # Errors
+    /// See [`HandshakeError`].
+    pub async fn accept_with(socket: Socket, config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
         tls::accept(socket, config).await.map(Self::from)
+    }
+
+    /// Whether a request for this host (and port) may come on this connection: always on a plain one; with TLS
+    /// if the client named no host at its start, the same, or one that the same certificate is good for.
+    #[inline]
+    pub fn serves(&self, authority: &str) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.borrow().serves(authority))
     }
 
     /// The client's half, within the socket's deadline; `name` is what the server's certificate must be for.

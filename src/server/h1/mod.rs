@@ -117,6 +117,11 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
         let keep_alive = context.head().keep_alive();
         context.set_downstream(wire.clone());
         let entry = Entry::begin(worker, &context);
+        if !wire.stream().serves(context.head().authority()) {
+            worker.counters.refused.bump();
+            let detail = &"this connection was made for another host; open one for this host";
+            return refuse(worker, wire, Some((asked, entry)), Status::MISDIRECTED_REQUEST, detail);
+        }
         let body = match wire.begin_body(context.head()) {
             Ok(body) => body,
             Err(error) => {

@@ -14,6 +14,7 @@ use super::no_body;
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder, RequestError, push_field};
 use crate::http::head::{Framing, RequestHead};
 use crate::net::Stream;
+use crate::net::tls::TlsInfo;
 use crate::ring::{Payload, RecvBuf};
 use crate::server::access;
 use crate::server::limits::Limits;
@@ -472,6 +473,10 @@ impl Downstream for Wire {
             }
         }
         lines
+    }
+
+    fn tls(&self) -> Option<Rc<TlsInfo>> {
+        self.stream.tls()
     }
 
     fn peer(&self) -> Peer {
