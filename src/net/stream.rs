@@ -100,8 +100,8 @@ impl Stream {
         tls::accept(socket, config).await.map(Self::from)
     }
 
-    /// Whether a request for this host (and port) may come on this connection: always on a plain one; with TLS
-    /// if the client named no host at its start, the same, or one that the same certificate is good for.
+    /// Whether a request for this host (and port) may come on this connection: always on a plain one; with
+    /// TLS if the client named no host at its start, the same, or one that the same certificate is good for.
     #[inline]
     pub fn serves(&self, authority: &str) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.borrow().serves(authority))

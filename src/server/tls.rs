@@ -1,4 +1,5 @@
-//! TLS handshakes of a worker's connections: how many at once, for how long, and what becomes of those that fail.
+//! TLS handshakes of a worker's connections: how many at once, for how long, and what becomes of those that
+//! fail.
 
 use std::sync::Arc;
 

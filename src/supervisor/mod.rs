@@ -124,8 +124,8 @@ impl Server {
         self
     }
 
-    /// Listens on this address too, and speaks TLS there: HTTP/2 or HTTP/1.1, as clients ask. The same `tls` may
-    /// serve several addresses.
+    /// Listens on this address too, and speaks TLS there: HTTP/2 or HTTP/1.1, as clients ask. The same `tls`
+    /// may serve several addresses.
     pub fn listen_tls(mut self, address: Address, tls: Arc<TlsServer>) -> Self {
         self.addresses.push((address, Some(tls)));
         self
