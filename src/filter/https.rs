@@ -57,8 +57,8 @@ impl Filter for HttpsRedirect {
 }
 
 /// Has browsers remember that this host speaks HTTPS alone (RFC 6797): `Strict-Transport-Security` on
-/// responses over TLS, and only while all certificates come from an authority: with another one, visitors would
-/// be locked out with no way around it.
+/// responses over TLS, and only while all certificates come from an authority: with another one, visitors
+/// would be locked out with no way around it.
 #[derive(Clone, Debug)]
 pub struct Hsts {
     tls: Arc<TlsServer>,
