@@ -261,7 +261,9 @@ fn show(report: &Report) -> String {
 fn after_overload(hysteresis: f64) -> String {
     match hysteresis * 100.0 {
         less if less >= 0.05 => format!("{less:.1} % less is met than before"),
-        more if more <= -0.05 => format!("{:.1} % more is met than before: the edge is no sharper than that", -more),
+        more if more <= -0.05 => {
+            format!("{:.1} % more is met than before: the edge is no sharper than that", -more)
+        }
         _ => "as much is met as before".to_string(),
     }
 }
