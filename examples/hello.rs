@@ -1,5 +1,5 @@
-//! The smallest server: `hello [--listen ADDR:PORT] [--workers N] [--cpus LIST] [--work NANOSECONDS]` answers
-//! every request with 200 and thirteen bytes.
+//! The smallest server: `hello [--listen ADDR:PORT] [--workers N] [--cpus LIST] [--tls-cert FILE --tls-key FILE]
+//! [--work NANOSECONDS]` answers every request with 200 and thirteen bytes.
 
 use std::time::{Duration, Instant};
 
