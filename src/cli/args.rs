@@ -41,7 +41,7 @@ impl WorkerArgs {
     }
 
     /// A server with these settings that speaks TLS on all its addresses, if it has what to present.
-    pub(super) fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
+    pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
         let mut server = Server::new();
         for address in &self.listen {
             server = match tls {

@@ -57,6 +57,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let scheme = if https.tls().is_some() { "https" } else { "http" };
     let server = https.apply(args.workers.server_with(https.tls()));
     let mut server = args.log.apply(server.quiet(args.quiet));
     let dress = match args.responses.load(https) {
@@ -67,7 +68,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         }
     };
     if args.open {
-        server = server.on_start(browser::open);
+        server = server.on_start(move |addresses| browser::open(scheme, addresses));
     }
     let result = match args.dir {
         None => run_dressed(server, dress, |_| Ok(welcome)),
