@@ -16,6 +16,7 @@ use super::cpu::Cpu;
 use super::record::{Flight, Record};
 use super::response::Known;
 use super::shared::Shared;
+use super::tls::TlsClient;
 use crate::plan::random::Random;
 use crate::plan::schedule::{Due, Schedule, share};
 use crate::plan::template::Filling;
@@ -43,6 +44,8 @@ pub(super) struct Core {
     pub(super) plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
     pub(super) index: usize,
+    /// `None` without TLS.
+    pub(super) tls: Option<TlsClient>,
     /// The run's origin; before it is known, some instant.
     origin: Cell<Instant>,
     stamp: Cell<Stamp>,
@@ -122,6 +125,7 @@ impl Core {
         plan: Arc<Plan>,
         shared: Arc<Shared>,
         index: usize,
+        tls: Option<TlsClient>,
         record: Record,
     ) -> Rc<Self> {
         let cores = plan.cpus.len();
@@ -138,6 +142,7 @@ impl Core {
         Rc::new(Self {
             ring,
             index,
+            tls,
             origin: Cell::new(some),
             stamp: Cell::new(Stamp { turn: some, now_ns: 0, used: STAMPED_MAX }),
             record: RefCell::new(record),

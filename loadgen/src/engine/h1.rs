@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use quoit::net::Stream;
 use quoit::ring::{Payload, RecvBuf};
 
 use super::core::{Core, Next};
 use super::record::{Fault, Flight};
 use super::response::{Misdeed, Reader};
-use super::transport::Stream;
+use super::transport::{self, Refusal};
 
 /// Pause of a closed loop after a connection was refused: without it the loop would measure refusals.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -72,7 +73,7 @@ impl Connection {
         }
         match self.connect().await {
             Ok(()) => core.gate.connected.set(core.gate.connected.get() + 1),
-            Err(error) => *core.gate.refusal.borrow_mut() = Some(error.to_string()),
+            Err(refusal) => *core.gate.refusal.borrow_mut() = Some(refusal.to_string()),
         }
         core.gate.settled.set(core.gate.settled.get() + 1);
         poll_fn(|cx| {
@@ -128,28 +129,23 @@ impl Connection {
         false
     }
 
-    async fn connect(&mut self) -> io::Result<()> {
-        let plan = &self.core.plan;
-        let before = self.core.now_ns();
-        let stream = Stream::connect(&self.core.ring, &plan.address, plan.connect_timeout).await?;
-        let mut record = self.core.record.borrow_mut();
-        record.connect.record(self.core.now_ns() - before);
-        record.opened += 1;
-        drop(record);
+    async fn connect(&mut self) -> Result<(), Refusal> {
+        self.stream = Some(transport::open(&self.core).await?);
         self.reader = Reader::default();
         self.closing = false;
-        self.stream = Some(stream);
         Ok(())
     }
 
     /// Connects for what waits to be sent, which fails if that does.
     async fn reconnect(&mut self) -> bool {
-        if self.connect().await.is_ok() {
-            let now_ns = self.core.now_ns();
-            self.flights.iter_mut().for_each(|flight| flight.ready_ns = now_ns);
-            return true;
+        match self.connect().await {
+            Ok(()) => {
+                let now_ns = self.core.now_ns();
+                self.flights.iter_mut().for_each(|flight| flight.ready_ns = now_ns);
+                return true;
+            }
+            Err(refusal) => self.fail_all(refusal.fault),
         }
-        self.fail_all(Fault::Connect);
         if self.core.is_closed_loop() {
             self.core.ring.sleep(PAUSE).await;
         }
@@ -295,7 +291,7 @@ impl Connection {
 
     fn drop_stream(&mut self) {
         if self.stream.take().is_some() {
-            self.core.record.borrow_mut().lost += 1;
+            self.core.record.borrow_mut().connections.lost += 1;
         }
         self.closing = false;
     }

@@ -5,7 +5,7 @@
 //! run ─ worker per core: connect, start together, keep the time
 //!        ├─ pacer        open loop: wakes precisely, hands out what is due
 //!        ├─ h1           a task per connection: send, read, account   (other protocols: beside it)
-//!        │   └─ transport  the byte stream below it                   (TLS: in it)
+//!        │   └─ transport  the byte stream below it, TLS in it
 //!        └─ record       every planned request ends here once
 //! ```
 
@@ -22,6 +22,7 @@ mod progress;
 mod record;
 mod response;
 mod shared;
+mod tls;
 mod transport;
 mod validity;
 mod worker;
@@ -236,7 +237,7 @@ fn await_readiness(
         return Ok(());
     }
     let why = refusal.unwrap_or_default();
-    let remedy = format!("{}: no connection: {why}; is the server running there?", plan.address);
+    let remedy = format!("{}: no connection: {why}", plan.address);
     Err(give_up(shared, Failure::Target(remedy)))
 }
 
