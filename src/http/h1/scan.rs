@@ -10,7 +10,7 @@ use crate::http::target::{self, Extent};
 
 /// Longest method read. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
 /// inventions, and the length in a byte.
-pub(super) const METHOD_BYTES_MAX: usize = 32;
+pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
 
 /// What a scan without misdeed has seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
