@@ -233,13 +233,14 @@ impl RequestHead {
         self.text(self.authority)
     }
 
-    /// `http` or `https` when the target is in absolute-form, and in HTTP/2, where every request says it. What
-    /// the client wrote, not what the connection is.
+    /// `http` or `https` when the target is in absolute-form, and in HTTP/2, where every request says it.
+    /// What the client wrote, not what the connection is.
     pub fn scheme(&self) -> Option<&str> {
         self.scheme.map(Scheme::as_str)
     }
 
-    /// The first value of the field with this name (ASCII case-insensitive), without surrounding white space.
+    /// The first value of the field with this name (ASCII case-insensitive), without surrounding white
+    /// space.
     #[inline]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().find(name)
@@ -312,8 +313,8 @@ impl RequestHead {
         self.target = within(&(0..end));
     }
 
-    /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields, facts
-    /// and the end follow.
+    /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
+    /// facts and the end follow.
     pub(super) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();

@@ -19,8 +19,8 @@ pub(super) struct Gathered<'a> {
     keep_alive: bool,
 }
 
-/// What the fields of one head say of the content, as far as they have been read: the part that HTTP/2 has in
-/// common.
+/// What the fields of one head say of the content, as far as they have been read: the part that HTTP/2 has
+/// in common.
 #[derive(Clone, Copy, Default)]
 pub(in crate::http) struct ContentFacts {
     length: Option<u64>,
@@ -111,7 +111,8 @@ impl<'a> Gathered<'a> {
             return Err(RequestError::ConnectWithBody);
         }
         // An HTTP/1.0 client cannot wait for an interim response, so its expectations are void.
-        let expectation = if version == Version::Http11 { self.content.expectation } else { Expectation::None };
+        let expectation =
+            if version == Version::Http11 { self.content.expectation } else { Expectation::None };
         if expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
@@ -148,8 +149,8 @@ impl ContentFacts {
         Ok(())
     }
 
-    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body. The length may be
-    /// announced only for a body that comes: that is the caller's to see to.
+    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body. The length
+    /// may be announced only for a body that comes: that is the caller's to see to.
     pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<Facts, RequestError> {
         let framing = match self.length {
             Some(length) => Framing::Length(length),

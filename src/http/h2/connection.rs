@@ -1,13 +1,13 @@
-//! A server's end of one HTTP/2 connection (RFC 9113): what is open, what was agreed, and how it ends. Reading
-//! is in `receive`, writing in `send`; there is no socket and no clock in any of them.
+//! A server's end of one HTTP/2 connection (RFC 9113): what is open, what was agreed, and how it ends.
+//! Reading is in `receive`, writing in `send`; there is no socket and no clock in any of them.
 //!
-//! The caller passes what it received to [`handle_bytes`](Connection::handle_bytes), which gives one event at a
-//! time, and a buffer that answers are appended to: acknowledgements, credit, refusals. It must send that
-//! buffer, in order, and should take no more input while it cannot. Responses are appended to the same buffer:
-//! a head, data as far as [`sendable`](Connection::sendable) says, trailers.
+//! The caller passes what it received to [`handle_bytes`](Connection::handle_bytes), which gives one event
+//! at a time, and a buffer that answers are appended to: acknowledgements, credit, refusals. It must send
+//! that buffer, in order, and should take no more input while it cannot. Responses are appended to the same
+//! buffer: a head, data as far as [`sendable`](Connection::sendable) says, trailers.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::{ConnectionError, ErrorCode, StreamError};
 use super::floods::Floods;
@@ -59,8 +59,8 @@ pub enum Event {
         /// Why.
         error: RequestError,
     },
-    /// Data of a request's body, whose bytes have to be given back with [`Connection::consume`]. `ends`: it is
-    /// the last of it.
+    /// Data of a request's body, whose bytes have to be given back with [`Connection::consume`]. `ends`: it
+    /// is the last of it.
     Data {
         /// Its stream.
         stream: StreamKey,
@@ -222,8 +222,8 @@ impl Connection {
         outgoing.map_or(Priority::DEFAULT, |outgoing| outgoing.priority)
     }
 
-    /// Whether the client owes us the rest of something short: its preface, a frame that is not DATA, a field
-    /// block. It should hurry then.
+    /// Whether the client owes us the rest of something short: its preface, a frame that is not DATA, a
+    /// field block. It should hurry then.
     pub fn is_within_frame(&self) -> bool {
         !self.reader.is_between_frames() || self.block.is_some() || !self.settings_seen
     }
@@ -250,8 +250,8 @@ impl Connection {
 
     // ---- leaving ----
 
-    /// Says that no new streams should come, without turning those away that are on their way: the final word
-    /// follows when the client has answered a PING, or with [`leave`](Connection::leave).
+    /// Says that no new streams should come, without turning those away that are on their way: the final
+    /// word follows when the client has answered a PING, or with [`leave`](Connection::leave).
     pub fn announce_leave(&mut self, out: &mut Vec<u8>) {
         if self.leaving == Leaving::No {
             self.leaving = Leaving::Announced;
@@ -297,18 +297,19 @@ impl Connection {
     }
 
     /// Resets streams whose response has been out for so long, while the request still is not whole.
-    pub fn reset_lingering(&mut self, now: Instant, patience: Duration, out: &mut Vec<u8>) {
+    pub fn reset_lingering(&mut self, now: Duration, patience: Duration, out: &mut Vec<u8>) {
         let mut over = Vec::new();
         for (place, stream) in self.streams.iter_mut() {
             let State::HalfClosedLocal { since, .. } = stream.state else { continue };
-            if now.saturating_duration_since(since) >= patience {
+            if now.saturating_sub(since) >= patience {
                 over.push(StreamKey { place, id: stream.id });
             }
         }
         over.into_iter().for_each(|key| self.reset(key, ErrorCode::NO_ERROR, out));
     }
 
-    /// Gives credit for data that was handed out and is gone: read, or thrown away. The stream may be closed.
+    /// Gives credit for data that was handed out and is gone: read, or thrown away. The stream may be
+    /// closed.
     pub fn consume(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
         self.consume_for_connection(bytes, out);
         let Some(known) = self.get_mut(stream) else { return };

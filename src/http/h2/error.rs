@@ -1,12 +1,12 @@
-//! What can go wrong on an HTTP/2 connection, each misdeed by its name, and the code that RFC 9113 answers it
-//! with. A connection error ends everything, a stream error one exchange; who writes the frames that say so
-//! is unknown here.
+//! What can go wrong on an HTTP/2 connection, each misdeed by its name, and the code that RFC 9113 answers
+//! it with. A connection error ends everything, a stream error one exchange; who writes the frames that say
+//! so is unknown here.
 
 use std::error::Error;
 use std::fmt;
 
-use super::frame::Kind;
 use super::hpack::HpackError;
+use super::kind::Kind;
 
 /// An error code (RFC 9113 §7). Codes without a name here are allowed, and mean what their sender says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,10 @@ pub struct ErrorCode(pub u32);
 macro_rules! codes {
     ($($constant:ident $code:literal;)+) => {
         impl ErrorCode {
-            $(#[doc = concat!("`", stringify!($constant), "`.")] pub const $constant: ErrorCode = ErrorCode($code);)+
+            $(
+                #[doc = concat!("`", stringify!($constant), "`.")]
+                pub const $constant: ErrorCode = ErrorCode($code);
+            )+
 
             /// The registered name; empty for others.
             pub fn name(self) -> &'static str {
@@ -128,7 +131,8 @@ pub enum ConnectionError {
     MaxFrameSizeOutOfRange,
     /// WINDOW_UPDATE by zero for the connection (§6.9).
     IncrementZero,
-    /// A window above 2^31 - 1: the connection's by WINDOW_UPDATE, or a stream's by SETTINGS (§6.9.1, §6.9.2).
+    /// A window above 2^31 - 1: the connection's by WINDOW_UPDATE, or a stream's by SETTINGS (§6.9.1,
+    /// §6.9.2).
     WindowOverflow,
     /// More data than the connection's window allowed (§6.9).
     DataBeyondWindow,
@@ -191,7 +195,9 @@ impl fmt::Display for ConnectionError {
             Self::MaxFrameSizeOutOfRange => "SETTINGS_MAX_FRAME_SIZE is not within 16384 and 16777215",
             Self::IncrementZero => "WINDOW_UPDATE by zero",
             Self::WindowOverflow => "a window grew above 2147483647",
-            Self::DataBeyondWindow => "more data than the connection's window allowed; wait for WINDOW_UPDATE",
+            Self::DataBeyondWindow => {
+                "more data than the connection's window allowed; wait for WINDOW_UPDATE"
+            }
             Self::PriorityUpdateMalformed => "PRIORITY_UPDATE for no request of a client, or without text",
             Self::Flood(nuisance) => match nuisance {
                 Nuisance::Resets => "too many streams reset, or opened beyond the limit",

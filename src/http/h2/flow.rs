@@ -98,8 +98,8 @@ impl RecvWindow {
         debug_assert!(self.owed + self.left <= self.full);
     }
 
-    /// The increment to announce, once it is half of the window: often enough that a peer which is read never
-    /// waits, seldom enough to cost nothing.
+    /// The increment to announce, once it is half of the window: often enough that a peer which is read
+    /// never waits, seldom enough to cost nothing.
     #[inline]
     pub fn announce(&mut self) -> Option<u32> {
         if self.owed == 0 || self.owed < self.full / 2 {

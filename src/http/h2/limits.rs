@@ -1,5 +1,5 @@
-//! What one HTTP/2 connection may cost: streams, windows, field blocks and nuisances, each with its default and
-//! the reason. Plain numbers; the machine holds to them, configuration sets them.
+//! What one HTTP/2 connection may cost: streams, windows, field blocks and nuisances, each with its default
+//! and the reason. Plain numbers; the machine holds to them, configuration sets them.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ pub struct H2Limits {
     /// Size of a request's field list as RFC 9113 §6.5.2 counts it: names, values and 32 bytes a field;
     /// announced, and beyond it 431. Default 16,384, as HTTP/1's heads.
     pub list_bytes_max: u16,
-    /// Bytes of one field block as sent. Beyond `list_bytes_max` it still has to be decoded, for the tables of
-    /// both ends must agree; beyond this the connection ends with ENHANCE_YOUR_CALM. Default 32,768.
+    /// Bytes of one field block as sent. Beyond `list_bytes_max` it still has to be decoded, for the tables
+    /// of both ends must agree; beyond this the connection ends with ENHANCE_YOUR_CALM. Default 32,768.
     pub block_bytes_max: u32,
     /// CONTINUATION frames of one field block. Default 8: blocks that need more than one are rare, and a
     /// frame of nothing costs as much as a full one.
     pub continuations_max: u32,
-    /// The window of each stream for request bodies, and so what one unread body holds in memory at the most.
-    /// Default 256 KiB: 20 Mbit/s over 100 ms. At least 65,535 while a client does not know it yet.
+    /// The window of each stream for request bodies, and so what one unread body holds in memory at the
+    /// most. Default 256 KiB: 20 Mbit/s over 100 ms. At least 65,535 while a client does not know it yet.
     pub stream_window: u32,
     /// The connection's window, and so what all unread bodies of one connection hold. Default 1 MiB: 80
     /// Mbit/s over 100 ms. At least 65,535, for no setting can make it smaller.
@@ -34,13 +34,13 @@ pub struct H2Limits {
     pub window_timeout: Duration,
 }
 
-/// How many frames of each kind a connection has in hand. Every response pays one reset back and four frames of
-/// each other kind, every DATA frame sent or read pays four, and every second the tenth part.
+/// How many frames of each kind a connection has in hand. Every response pays one reset back and four frames
+/// of each other kind, every DATA frame sent or read pays four, and every second the tenth part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budgets {
     /// Streams reset by the client, or refused for being too many. Default 200: a browser that closes a page
-    /// cancels 100 at once. Without it, requests that are reset at once cost us a handler each, and the client
-    /// nothing (CVE-2023-44487).
+    /// cancels 100 at once. Without it, requests that are reset at once cost us a handler each, and the
+    /// client nothing (CVE-2023-44487).
     pub resets: u32,
     /// SETTINGS. Default 32: one at the start is usual, and each has to be answered.
     pub settings: u32,

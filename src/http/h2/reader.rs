@@ -1,6 +1,6 @@
-//! Frames out of a byte stream (RFC 9113 §4.1), however it is split. A frame is handed out whole, and in place
-//! when it lies whole in the input; DATA is handed out as it comes. Judges lengths, padding and whether a frame
-//! needs a stream; knows neither streams nor roles.
+//! Frames out of a byte stream (RFC 9113 §4.1), however it is split. A frame is handed out whole, and in
+//! place when it lies whole in the input; DATA is handed out as it comes. Judges lengths, padding and
+//! whether a frame needs a stream; knows neither streams nor roles.
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ pub enum Piece {
     Frame(FrameHeader, Payload),
     /// The header of a DATA frame; its parts come next, at least one.
     DataHeader(FrameHeader),
-    /// A part of the DATA frame: where data lies in the input (perhaps nothing), how many bytes of padding were
-    /// passed over, its own length byte included, and whether the frame ends here.
+    /// A part of the DATA frame: where data lies in the input (perhaps nothing), how many bytes of padding
+    /// were passed over, its own length byte included, and whether the frame ends here.
     Data {
         /// Within the input.
         data: Range<usize>,
@@ -179,7 +179,9 @@ mod tests {
     use super::*;
 
     /// What a reader says of these pieces: frames, and DATA put together again.
-    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<(FrameHeader, Vec<u8>)>, ConnectionError> {
+    fn read<'a>(
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Vec<(FrameHeader, Vec<u8>)>, ConnectionError> {
         let mut reader = FrameReader::new(64);
         let mut frames = Vec::new();
         let mut data = (FrameHeader::parse(&[0; 9]), Vec::new());

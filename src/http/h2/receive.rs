@@ -1,8 +1,8 @@
-//! The reading half of a connection: frames into events, and every misdeed that RFC 9113 names into the error it
-//! asks for.
+//! The reading half of a connection: frames into events, and every misdeed that RFC 9113 names into the
+//! error it asks for.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::connection::{Connection, DataFrame, Event, LEAVE_PING, Leaving, OpenBlock, Step, StreamKey};
 use super::error::{ConnectionError, ErrorCode, Nuisance, StreamError};
@@ -21,9 +21,9 @@ use crate::http::head::RequestHead;
 type Handled = Result<Option<Event>, ConnectionError>;
 
 impl Connection {
-    /// Takes what was received, up to the first event. Answers that the protocol asks for are appended to `out`.
-    /// `head` is filled when the event is [`Event::Head`], and means nothing otherwise. `now` is compared with
-    /// the `now` of other calls, and with nothing else.
+    /// Takes what was received, up to the first event. Answers that the protocol asks for are appended to
+    /// `out`. `head` is filled when the event is [`Event::Head`], and means nothing otherwise. `now` is a time
+    /// since any moment, the same one for all calls.
     ///
     /// # Errors
     /// A misdeed that ends the connection: call [`fail`](Connection::fail), send, close.
@@ -33,7 +33,7 @@ impl Connection {
         input: &[u8],
         out: &mut Vec<u8>,
         head: &mut RequestHead,
-        now: Instant,
+        now: Duration,
     ) -> Result<Step, ConnectionError> {
         let mut at = if self.is_new() { self.handle_preface(input)? } else { 0 };
         if self.is_new() {
@@ -110,7 +110,7 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
         head: &mut RequestHead,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         match header.kind {
             Kind::Headers => self.handle_headers(header, payload, out, head, now),
@@ -139,7 +139,7 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
         head: &mut RequestHead,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         let parts = frame::headers_parts(header, payload)?;
         let block = OpenBlock {
@@ -163,7 +163,7 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
         head: &mut RequestHead,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         let Some(block) = &mut self.block else { return Err(ConnectionError::ContinuationUnexpected) };
         block.bytes.extend_from_slice(payload);
@@ -176,7 +176,8 @@ impl Connection {
         }
     }
 
-    /// A whole field block. Whatever becomes of it, it has to be decoded: the tables of both ends must agree.
+    /// A whole field block. Whatever becomes of it, it has to be decoded: the tables of both ends must
+    /// agree.
     #[inline]
     fn handle_block(
         &mut self,
@@ -184,7 +185,7 @@ impl Connection {
         bytes: &[u8],
         out: &mut Vec<u8>,
         head: &mut RequestHead,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         let id = block.stream;
         if id.is_multiple_of(2) {
@@ -220,7 +221,7 @@ impl Connection {
         bytes: &[u8],
         out: &mut Vec<u8>,
         head: &mut RequestHead,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         let id = block.stream;
         if matches!(self.leaving, Leaving::Final(_)) {
@@ -240,9 +241,7 @@ impl Connection {
                 let stream = self.open(id, block.ends, length, priority);
                 Ok(Some(Event::Head { stream, ends: block.ends }))
             }
-            Err(Verdict::Malformed(misdeed)) => {
-                self.refuse(id, StreamError::Malformed(misdeed), out, now)
-            }
+            Err(Verdict::Malformed(misdeed)) => self.refuse(id, StreamError::Malformed(misdeed), out, now),
             Err(Verdict::Refused(error)) => {
                 let stream = self.open(id, block.ends, None, Priority::DEFAULT);
                 Ok(Some(Event::Refused { stream, error }))
@@ -287,7 +286,7 @@ impl Connection {
         block: &OpenBlock,
         bytes: &[u8],
         out: &mut Vec<u8>,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         let mut parser = TrailerParser::new(&self.body_limits);
         let list_bytes_max = u32::from(self.limits.list_bytes_max);
@@ -318,7 +317,7 @@ impl Connection {
 
     // ---- data ----
 
-    fn begin_data(&mut self, header: &FrameHeader, out: &mut Vec<u8>, now: Instant) -> Handled {
+    fn begin_data(&mut self, header: &FrameHeader, out: &mut Vec<u8>, now: Duration) -> Handled {
         let (id, length) = (header.stream, header.length);
         self.recv.receive(length).map_err(|_| ConnectionError::DataBeyondWindow)?;
         self.data = DataFrame { stream: None, ends: header.has(flag::END_STREAM), carried: false };
@@ -338,7 +337,11 @@ impl Connection {
             return Ok(None);
         };
         let received = match self.get_mut(stream).and_then(Stream::incoming) {
-            Some(incoming) => incoming.receive(length),
+            Some(incoming) => incoming.receive(length).and_then(|()| {
+                // Before its data is handed out, where the length is known without its padding's.
+                let is_known = !header.has(flag::PADDED);
+                if is_known { incoming.check(length, header.has(flag::END_STREAM)) } else { Ok(()) }
+            }),
             None => Err(StreamError::AfterEnd),
         };
         if let Err(error) = received {
@@ -355,7 +358,7 @@ impl Connection {
         padding: u32,
         is_last: bool,
         out: &mut Vec<u8>,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         let length = data.len() as u32;
         let frame = self.data;
@@ -386,7 +389,11 @@ impl Connection {
             self.consume_for_connection(length + padding, out);
             if ends {
                 self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
-            } else if self.get_mut(stream).and_then(Stream::incoming).is_some_and(|rest| rest.exceeds_window()) {
+            } else if self
+                .get_mut(stream)
+                .and_then(Stream::incoming)
+                .is_some_and(|rest| rest.exceeds_window())
+            {
                 self.reset(stream, ErrorCode::NO_ERROR, out);
             }
             return Ok(None);
@@ -408,13 +415,7 @@ impl Connection {
     // ---- everything else ----
 
     #[inline]
-    fn handle_window_update(
-        &mut self,
-        id: u32,
-        payload: &[u8],
-        out: &mut Vec<u8>,
-        now: Instant,
-    ) -> Handled {
+    fn handle_window_update(&mut self, id: u32, payload: &[u8], out: &mut Vec<u8>, now: Duration) -> Handled {
         self.floods.spend(Nuisance::WindowUpdates, now)?;
         let increment = frame::first_u32(payload) & MAX_31_BITS;
         if id == 0 {
@@ -440,7 +441,7 @@ impl Connection {
         }
     }
 
-    fn handle_reset(&mut self, id: u32, now: Instant) -> Handled {
+    fn handle_reset(&mut self, id: u32, now: Duration) -> Handled {
         let Some(stream) = self.stream(id) else {
             self.check_not_idle(id, Kind::RstStream)?;
             if self.streams.closed(id) == Closed::Ended {
@@ -466,7 +467,7 @@ impl Connection {
         header: &FrameHeader,
         payload: &[u8],
         out: &mut Vec<u8>,
-        now: Instant,
+        now: Duration,
     ) -> Result<(), ConnectionError> {
         if header.has(flag::ACK) {
             self.settings_known = true;
@@ -496,7 +497,7 @@ impl Connection {
         header: &FrameHeader,
         payload: &[u8],
         out: &mut Vec<u8>,
-        now: Instant,
+        now: Duration,
     ) -> Result<(), ConnectionError> {
         let Some(payload) = payload.first_chunk::<8>() else { return Ok(()) };
         if header.has(flag::ACK) {
@@ -516,7 +517,7 @@ impl Connection {
         header: &FrameHeader,
         payload: &[u8],
         out: &mut Vec<u8>,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         self.floods.spend(Nuisance::Priorities, now)?;
         let error = if payload.len() != PRIORITY_BYTES {
@@ -538,7 +539,7 @@ impl Connection {
     }
 
     #[cold]
-    fn handle_priority_update(&mut self, payload: &[u8], now: Instant) -> Result<(), ConnectionError> {
+    fn handle_priority_update(&mut self, payload: &[u8], now: Duration) -> Result<(), ConnectionError> {
         self.floods.spend(Nuisance::Priorities, now)?;
         let id = frame::first_u32(payload) & MAX_31_BITS;
         let value = &payload[payload.len().min(4)..];
@@ -560,7 +561,7 @@ impl Connection {
         stream: StreamKey,
         error: StreamError,
         out: &mut Vec<u8>,
-        now: Instant,
+        now: Duration,
     ) -> Handled {
         self.floods.spend(Nuisance::Resets, now)?;
         self.reset(stream, error.code(), out);
@@ -569,7 +570,7 @@ impl Connection {
 
     /// Resets a stream that has no place here.
     #[cold]
-    fn refuse(&mut self, id: u32, error: StreamError, out: &mut Vec<u8>, now: Instant) -> Handled {
+    fn refuse(&mut self, id: u32, error: StreamError, out: &mut Vec<u8>, now: Duration) -> Handled {
         self.floods.spend(Nuisance::Resets, now)?;
         self.streams.remember(id, Closed::ResetByUs);
         frame::write_reset(out, id, error.code());
@@ -577,5 +578,6 @@ impl Connection {
     }
 }
 
-/// Longest list whose rendering as an HTTP/1 head still has 16-bit places, request line and separators included.
+/// Longest list whose rendering as an HTTP/1 head still has 16-bit places, request line and separators
+/// included.
 const HEAD_BYTES_MAX: u32 = u16::MAX as u32 - 64;

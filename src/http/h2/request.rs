@@ -1,7 +1,7 @@
 //! The fields of a request into a [`RequestHead`] (RFC 9113 §8.2, §8.3), strictly: what is malformed gets no
-//! answer, and what HTTP/1.1 refuses with a status is refused with the same one. Methods, targets, authorities
-//! and lengths are judged by the code that judges HTTP/1's. Knows single fields in their order, and neither
-//! frames nor streams.
+//! answer, and what HTTP/1.1 refuses with a status is refused with the same one. Methods, targets,
+//! authorities and lengths are judged by the code that judges HTTP/1's. Knows single fields in their order,
+//! and neither frames nor streams.
 
 use std::ops::{ControlFlow, Range};
 

@@ -1,6 +1,6 @@
 //! The writing half of a connection: responses into frames, as far as the client's windows allow.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use super::connection::{Connection, StreamKey};
 use super::error::ErrorCode;
@@ -39,7 +39,7 @@ impl Connection {
         stream: StreamKey,
         head: &SendHead<'_>,
         end: End,
-        now: Instant,
+        now: Duration,
         out: &mut Vec<u8>,
     ) {
         if !self.is_open(stream) {
@@ -64,7 +64,7 @@ impl Connection {
     }
 
     /// Appends trailers, which end our side of the stream. Lines as in a head.
-    pub fn send_trailers(&mut self, stream: StreamKey, lines: &[u8], now: Instant, out: &mut Vec<u8>) {
+    pub fn send_trailers(&mut self, stream: StreamKey, lines: &[u8], now: Duration, out: &mut Vec<u8>) {
         if !self.is_open(stream) {
             return;
         }
@@ -103,15 +103,16 @@ impl Connection {
         outgoing.is_some_and(|outgoing| outgoing.window.available() == 0)
     }
 
-    /// Appends the header of a DATA frame. Exactly `length` bytes of data must be appended next; no more than
-    /// [`sendable`](Connection::sendable) said. False, and nothing is appended, when the stream is closed.
+    /// Appends the header of a DATA frame. Exactly `length` bytes of data must be appended next; no more
+    /// than [`sendable`](Connection::sendable) said. False, and nothing is appended, when the stream is
+    /// closed.
     #[inline]
     pub fn begin_data_frame(
         &mut self,
         stream: StreamKey,
         length: usize,
         end: End,
-        now: Instant,
+        now: Duration,
         out: &mut Vec<u8>,
     ) -> bool {
         let length = length as u32;
@@ -139,14 +140,14 @@ impl Connection {
         }
     }
 
-    fn end_stream(&mut self, stream: StreamKey, end: End, now: Instant, out: &mut Vec<u8>) {
+    fn end_stream(&mut self, stream: StreamKey, end: End, now: Duration, out: &mut Vec<u8>) {
         if end == End::Yes {
             self.half_close(stream, now);
             self.stop_request(stream, out);
         }
     }
 
-    fn half_close(&mut self, stream: StreamKey, now: Instant) {
+    fn half_close(&mut self, stream: StreamKey, now: Duration) {
         self.streams.change(stream.place, Closed::Ended, |known| known.ended_locally(now));
     }
 }

@@ -1,5 +1,5 @@
-//! Settings (RFC 9113 §6.5): what the peer said of itself, and which values are misdeeds. When a setting takes
-//! effect on streams is the connection's business.
+//! Settings (RFC 9113 §6.5): what the peer said of itself, and which values are misdeeds. When a setting
+//! takes effect on streams is the connection's business.
 
 use super::error::ConnectionError;
 use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS, settings_of};

@@ -1,5 +1,5 @@
-//! One stream's state (RFC 9113 §5.1), from a server's side: what may still come, what may still be sent. Counts
-//! and remembers; what happens next is the connection's to decide.
+//! One stream's state (RFC 9113 §5.1), from a server's side: what may still come, what may still be sent.
+//! Counts and remembers; what happens next is the connection's to decide.
 //!
 //! ```text
 //!                      HEADERS
@@ -13,7 +13,7 @@
 //!   HalfClosedLocal ─ client's END ──► forgotten ◄── RST_STREAM from anywhere
 //! ```
 
-use std::time::Instant;
+use std::time::Duration;
 
 use super::error::StreamError;
 use super::flow::{RecvWindow, SendWindow};
@@ -35,6 +35,15 @@ impl Incoming {
     /// Counts a DATA frame, padding included, against the window.
     pub(super) fn receive(&mut self, bytes: u32) -> Result<(), StreamError> {
         self.window.receive(bytes).map_err(|_| StreamError::DataBeyondWindow)
+    }
+
+    /// Whether `content-length` has room for so much data, or is exhausted by it where the body `ends`.
+    pub(super) fn check(&self, bytes: u32, ends: bool) -> Result<(), StreamError> {
+        let bytes = u64::from(bytes);
+        match self.length_left {
+            Some(left) if left < bytes || ends && left > bytes => Err(StreamError::LengthMismatch),
+            _ => Ok(()),
+        }
     }
 
     /// Counts data against `content-length`.
@@ -77,7 +86,7 @@ pub(super) enum State {
     HalfClosedLocal {
         incoming: Incoming,
         /// When the response was out.
-        since: Instant,
+        since: Duration,
     },
 }
 
@@ -121,7 +130,7 @@ impl Stream {
     }
 
     /// After our END_STREAM; `None` when that was the end of the stream.
-    pub(super) fn ended_locally(self, now: Instant) -> Option<Stream> {
+    pub(super) fn ended_locally(self, now: Duration) -> Option<Stream> {
         match self.state {
             State::Open(incoming, _) => {
                 Some(Stream { state: State::HalfClosedLocal { incoming, since: now }, ..self })

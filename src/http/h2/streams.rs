@@ -1,9 +1,9 @@
 //! The streams of a connection that are not closed, by number and by place; and a short memory of those that
 //! are. Knows who is where, and nothing of what a stream does.
 //!
-//! A small open-addressed table finds a number's place: a client counts upwards in twos, so the numbers spread
-//! over it by themselves. One that skips numbers to make them collide searches as long as a list would take,
-//! and lists of this length are short.
+//! A small open-addressed table finds a number's place: a client counts upwards in twos, so the numbers
+//! spread over it by themselves. One that skips numbers to make them collide searches as long as a list
+//! would take, and lists of this length are short.
 
 use super::stream::Stream;
 
@@ -20,12 +20,12 @@ pub(super) enum Closed {
     Forgotten,
 }
 
-/// Closed streams that are remembered, by how they ended. A mistaken client is told exactly what it did wrong
-/// this long afterwards; later the answer is still right, but says less.
+/// Closed streams that are remembered, by how they ended. A mistaken client is told exactly what it did
+/// wrong this long afterwards; later the answer is still right, but says less.
 const REMEMBERED: usize = 16;
 
-/// Streams that we reset and remember. As many as are open at the most by default: when all are reset at once,
-/// what is on its way for them is no misdeed.
+/// Streams that we reset and remember. As many as are open at the most by default: when all are reset at
+/// once, what is on its way for them is no misdeed.
 const RESETS_REMEMBERED: usize = 128;
 
 /// Ids have 31 bits; the highest one tells that the client reset the stream.
@@ -37,8 +37,8 @@ pub(super) struct Streams {
     // INVARIANT: `free` has the empty places of `places`, each once.
     places: Vec<Option<Stream>>,
     free: Vec<u32>,
-    // INVARIANT: a power of two, at least twice as long as there are streams, or empty. A slot has a place plus
-    // one; a search ends at the first slot that has 0.
+    // INVARIANT: a power of two, at least twice as long as there are streams, or empty. A slot has a place
+    // plus one; a search ends at the first slot that has 0.
     index: Vec<u32>,
     closed: [u32; REMEMBERED],
     closed_next: u8,
@@ -92,7 +92,12 @@ impl Streams {
     }
 
     /// Changes a stream into what `change` makes of it; `None` takes it out, and remembers how it ended.
-    pub(super) fn change(&mut self, place: u32, closed: Closed, change: impl FnOnce(Stream) -> Option<Stream>) {
+    pub(super) fn change(
+        &mut self,
+        place: u32,
+        closed: Closed,
+        change: impl FnOnce(Stream) -> Option<Stream>,
+    ) {
         let Some(slot) = self.places.get_mut(place as usize) else { return };
         let Some(stream) = slot.take() else { return };
         let id = stream.id;
