@@ -34,9 +34,9 @@ pub enum RequestError {
     VersionMalformed,
     /// A well-formed version that is neither 1.0 nor 1.1.
     VersionUnsupported,
-    /// What HTTP/2 begins with stands where a request should (RFC 9113 §3.4). At the start of a connection it
-    /// is no error: go on with HTTP/2, from [`RequestDecoder::take_partial`](super::RequestDecoder::take_partial)
-    /// and this input.
+    /// What HTTP/2 begins with stands where a request should (RFC 9113 §3.4). At the start of a connection
+    /// it is no error: go on with HTTP/2, from
+    /// [`RequestDecoder::take_partial`](super::RequestDecoder::take_partial) and this input.
     Http2Preface,
     /// The request line exceeds `request_line_bytes_max`.
     RequestLineTooLong,
@@ -74,8 +74,8 @@ pub enum RequestError {
     ConnectWithBody,
     /// An expectation other than `100-continue`.
     ExpectationUnknown,
-    /// The tokenizer refused what the strict scan would have let pass. The two agree on every input known, so
-    /// this stands for doubt, and doubt is refused.
+    /// The tokenizer refused what the strict scan would have let pass. The two agree on every input known,
+    /// so this stands for doubt, and doubt is refused.
     Disagreement,
 }
 

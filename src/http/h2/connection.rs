@@ -155,6 +155,8 @@ pub struct Connection {
     pub(super) floods: Floods,
     pub(super) leaving: Leaving,
     pub(super) peer_leaves: bool,
+    /// A priority was changed since somebody asked.
+    pub(super) reprioritized: bool,
 }
 
 impl Connection {
@@ -181,6 +183,7 @@ impl Connection {
             floods: Floods::new(limits.budgets),
             leaving: Leaving::No,
             peer_leaves: false,
+            reprioritized: false,
         }
     }
 
@@ -220,6 +223,11 @@ impl Connection {
     pub fn priority(&self, stream: StreamKey) -> Priority {
         let outgoing = self.get(stream).and_then(|known| known.outgoing());
         outgoing.map_or(Priority::DEFAULT, |outgoing| outgoing.priority)
+    }
+
+    /// Whether the client changed a priority since this was last asked.
+    pub fn take_reprioritized(&mut self) -> bool {
+        std::mem::take(&mut self.reprioritized)
     }
 
     /// Whether the client owes us the rest of something short: its preface, a frame that is not DATA, a

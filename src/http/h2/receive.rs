@@ -22,8 +22,8 @@ type Handled = Result<Option<Event>, ConnectionError>;
 
 impl Connection {
     /// Takes what was received, up to the first event. Answers that the protocol asks for are appended to
-    /// `out`. `head` is filled when the event is [`Event::Head`], and means nothing otherwise. `now` is a time
-    /// since any moment, the same one for all calls.
+    /// `out`. `head` is filled when the event is [`Event::Head`], and means nothing otherwise. `now` is a
+    /// time since any moment, the same one for all calls.
     ///
     /// # Errors
     /// A misdeed that ends the connection: call [`fail`](Connection::fail), send, close.
@@ -549,6 +549,7 @@ impl Connection {
         let stream = self.stream(id).and_then(|stream| self.get_mut(stream));
         if let Some(outgoing) = stream.and_then(Stream::outgoing_mut) {
             outgoing.priority = Priority::parse(value);
+            self.reprioritized = true;
         }
         Ok(())
     }

@@ -115,18 +115,32 @@ impl Connection {
         now: Duration,
         out: &mut Vec<u8>,
     ) -> bool {
+        let Some(header) = self.data_frame(stream, length, end, now) else { return false };
+        out.extend_from_slice(&header);
+        true
+    }
+
+    /// As [`begin_data_frame`](Connection::begin_data_frame), for data that lies behind the place of its
+    /// header already.
+    #[inline]
+    pub fn data_frame(
+        &mut self,
+        stream: StreamKey,
+        length: usize,
+        end: End,
+        now: Duration,
+    ) -> Option<[u8; HEADER_BYTES]> {
         let length = length as u32;
-        let Some(outgoing) = self.get_mut(stream).and_then(Stream::outgoing_mut) else { return false };
+        let outgoing = self.get_mut(stream).and_then(Stream::outgoing_mut)?;
         outgoing.window.take(length);
         self.send.take(length);
         self.floods.worked();
         let flags = if end == End::Yes { flag::END_STREAM } else { 0 };
-        FrameHeader { length, kind: Kind::Data, flags, stream: stream.id }.write(out);
         // What may follow the data is RST_STREAM, and that must not stand between header and data.
         if end == End::Yes {
             self.half_close(stream, now);
         }
-        true
+        Some(FrameHeader { length, kind: Kind::Data, flags, stream: stream.id }.bytes())
     }
 
     /// Asks a client to end a request that it is still sending, though its response is out, when more is
