@@ -255,6 +255,8 @@ impl BenchArgs {
 
     fn mix(&self, urls: &[Url]) -> Result<Mix, Failure> {
         let common = Common {
+            protocol: self.tls.protocol(&urls[0])?,
+            scheme: if urls[0].is_tls { "https" } else { "http" },
             authority: urls[0].authority.clone(),
             fields: self.headers.clone(),
             body: self.body.as_deref().map(read_body).transpose()?,

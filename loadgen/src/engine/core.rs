@@ -55,6 +55,8 @@ pub(super) struct Core {
     random: RefCell<Random>,
     /// Requests that need no filling.
     pub(super) fixed: Vec<Option<Bytes>>,
+    /// Bodies of requests of HTTP/2 that need no filling.
+    pub(super) bodies: Vec<Bytes>,
     /// Heads of the last answers, by request.
     pub(super) known: RefCell<Vec<Known>>,
     pub(super) filling: RefCell<(Filling, Vec<u8>)>,
@@ -136,6 +138,7 @@ impl Core {
         };
         let specs = plan.mix.specs();
         let fixed = specs.iter().map(|spec| spec.fixed.as_deref().map(lasting)).collect();
+        let bodies = specs.iter().map(|spec| lasting(&spec.fixed_body)).collect();
         let known = RefCell::new(specs.iter().map(|_| Known::default()).collect());
         let gate = Gate { live: Cell::new(seats), ..Gate::default() };
         let some = Instant::now();
@@ -150,6 +153,7 @@ impl Core {
             work: RefCell::new(work),
             random: RefCell::new(Random::new(plan.seed, 0x313c_0000 + index as u64)),
             fixed,
+            bodies,
             known,
             filling: RefCell::new((Filling::new(plan.seed, index, cores), Vec::new())),
             seats: (0..seats).map(|_| Seat::default()).collect(),

@@ -4,17 +4,22 @@
 //! ```text
 //! run ─ worker per core: connect, start together, keep the time
 //!        ├─ pacer        open loop: wakes precisely, hands out what is due
-//!        ├─ h1           a task per connection: send, read, account   (other protocols: beside it)
+//!        ├─ connection   a task per connection: send, wait, account
+//!        │   ├─ h1, h2     what is said on it
 //!        │   └─ transport  the byte stream below it, TLS in it
 //!        └─ record       every planned request ends here once
 //! ```
 
 mod alarm;
 mod chunked;
+mod connection;
 mod core;
 mod cpu;
 mod h1;
+mod h2;
+mod h2_answer;
 mod host;
+mod link;
 mod merge;
 mod pacer;
 mod process;
@@ -83,7 +88,8 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<RunResult, Failure> 
     if let Some(what) = shared.not_http() {
         let target = &plan.address;
         return Err(Failure::Target(format!(
-            "{target} does not speak HTTP/1: {what}; check port and scheme"
+            "{target} does not speak {}: {what}; check port, scheme and --proto",
+            plan.facts().protocol
         )));
     }
     Ok(merge::result(&plan, &shared, phases, watched, findings))

@@ -1,6 +1,7 @@
 //! One core's part of a run: its thread, executor and ring; connecting, starting together with the others,
 //! keeping the time, ending.
 
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -10,12 +11,15 @@ use quoit::ring::{Ring, RingConfig};
 
 use super::alarm::Alarm;
 use super::core::Core;
+use super::h1::Pipeline;
+use super::h2::Multiplex;
 use super::record::{Phases, Record};
 use super::shared::Shared;
 use super::tls::TlsClient;
-use super::{h1, pacer};
+use super::{connection, pacer};
 use crate::histogram::Durations;
 use crate::plan::schedule::{nanoseconds, share};
+use crate::plan::tls::Protocol;
 use crate::plan::{Pace, Plan};
 use crate::result::{ConnectionFacts, Interval, Outcomes};
 
@@ -96,7 +100,11 @@ async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm
     let ring = core.ring.clone();
     for seat in 0..core.seats.len() {
         let left = core.clone();
-        ring.spawn(h1::run(core.clone(), seat), move |_| left.leave());
+        let left = move |_: Box<dyn Any + Send>| left.leave();
+        match core.plan.protocol {
+            Protocol::H1 => ring.spawn(connection::run::<Pipeline>(core.clone(), seat), left),
+            Protocol::H2 => ring.spawn(connection::run::<Multiplex>(core.clone(), seat), left),
+        }
     }
     ring.spawn(keep(core.clone(), news, pacing, keeping), |_| ());
     ring.drive().await;

@@ -27,9 +27,10 @@ pub(crate) enum Trust {
 }
 
 /// Which HTTP is spoken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Protocol {
     /// HTTP/1.1 (RFC 9112).
+    #[default]
     H1,
     /// HTTP/2 (RFC 9113): by ALPN over TLS, by prior knowledge without.
     H2,
