@@ -72,7 +72,7 @@ fn judge_lag(result: &RunResult, allowed: Duration, validity: &mut Validity) {
     );
     if u128::from(late) > allowed.as_nanos() {
         validity.reasons.push(format!(
-            "{what}; give it a core of its own with --cpus, or say with --lag-allowed what this machine takes \
+            "{what}; give it a core with --cpus, or say with --lag-allowed what this machine takes \
              anyway"
         ));
     } else {
