@@ -102,14 +102,11 @@ impl<'a, S: Service> Session<'a, S> {
         self.input = input;
         // No longer than the preface, of which it is the beginning.
         let mut head = Context::take();
-        let inner = &mut *self.wire.inner.borrow_mut();
-        match inner.machine.handle_bytes(early, &mut inner.output, head.head_mut(), Duration::ZERO) {
-            Ok(_) => None,
-            Err(error) => {
-                inner.machine.fail(error, &mut inner.output);
-                Some(Ending::Close)
-            }
-        }
+        let taken = {
+            let inner = &mut *self.wire.inner.borrow_mut();
+            inner.machine.handle_bytes(early, &mut inner.output, head.head_mut(), Duration::ZERO)
+        };
+        taken.err().map(|error| self.fail(error))
     }
 
     pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ending> {
@@ -150,13 +147,6 @@ impl<'a, S: Service> Session<'a, S> {
             };
             if is_over {
                 return Poll::Ready(Ending::Close);
-            }
-            let is_called = self.hub.as_ref().is_some_and(|hub| hub.rest());
-            if let Some(hub) = &self.hub {
-                hub.begin();
-            }
-            if is_called {
-                continue;
             }
             if self.is_eof || waits {
                 // What is not taken holds the client back; the send that is in progress wakes us.
@@ -271,7 +261,7 @@ impl<'a, S: Service> Session<'a, S> {
                 }
             }
             Event::Trailers { stream, lines } => self.wire.inner.borrow_mut().end_body(stream, lines),
-            Event::Refused { stream, error } => self.refuse_head(stream, error, cx),
+            Event::Refused { stream, error } => self.refuse_head(stream, error),
             Event::Malformed(_) => self.worker.counters.refused.bump(),
             Event::Reset { stream, error } => {
                 if error.is_some() {
@@ -308,7 +298,7 @@ impl<'a, S: Service> Session<'a, S> {
         let entry = Entry::begin(worker, &context);
         if !self.wire.stream.serves(context.head().authority()) {
             let detail = "this connection was made for another host; open one for this host";
-            return self.refuse(stream, method, entry, Status::MISDIRECTED_REQUEST, detail, cx);
+            return self.refuse(stream, method, entry, Status::MISDIRECTED_REQUEST, detail);
         }
         let length = match context.head().framing() {
             Framing::None => Some(0),
@@ -321,14 +311,14 @@ impl<'a, S: Service> Session<'a, S> {
             let max = self.wire.limits.body.body_bytes_max;
             if length.is_some_and(|length| max.is_some_and(|max| length > max)) {
                 let error = FramingError::TooLarge;
-                return self.refuse(stream, method, entry, error.status(), &error.to_string(), cx);
+                return self.refuse(stream, method, entry, error.status(), &error.to_string());
             }
             let expects_continue = context.head().expects_continue();
             self.wire.inner.borrow_mut().begin_body(stream, expects_continue);
             RequestBody::new(self.wire.clone(), stream.id(), length)
         };
         match call(worker, Request::new(context, body)) {
-            Ok(response) => self.respond(stream, method, entry, response, cx),
+            Ok(response) => self.respond(stream, method, entry, response),
             Err(future) => self.wait(stream, method, entry, Box::pin(future), cx),
         }
     }
@@ -348,7 +338,7 @@ impl<'a, S: Service> Session<'a, S> {
             Poll::Ready(response) => {
                 let entry = exchange.entry.take();
                 drop(exchange);
-                self.respond(stream, method, entry, response, cx);
+                self.respond(stream, method, entry, response);
             }
             Poll::Pending => {
                 self.called.push(stream.place());
@@ -405,7 +395,7 @@ impl<'a, S: Service> Session<'a, S> {
                 Poll::Ready(response) => {
                     self.called.swap_remove(at);
                     let Exchange { stream, method, entry, .. } = *exchange;
-                    self.respond(stream, method, entry, response, cx);
+                    self.respond(stream, method, entry, response);
                 }
             }
         }
@@ -415,14 +405,7 @@ impl<'a, S: Service> Session<'a, S> {
 
     /// Writes a response's head, and its body as far as it goes at once.
     #[inline]
-    fn respond(
-        &mut self,
-        stream: StreamKey,
-        method: Method,
-        entry: Option<Entry>,
-        mut response: Response,
-        cx: &mut TaskContext<'_>,
-    ) {
+    fn respond(&mut self, stream: StreamKey, method: Method, entry: Option<Entry>, mut response: Response) {
         if response.status().is_informational() {
             response = Response::error(Status::INTERNAL_SERVER_ERROR, "the handler gave no final response");
         }
@@ -451,7 +434,12 @@ impl<'a, S: Service> Session<'a, S> {
         let now = self.wire.now();
         let clock = self.wire.clock(now);
         let (sent, priority) = {
-            let Inner { machine, output, .. } = &mut *self.wire.inner.borrow_mut();
+            let inner = &mut *self.wire.inner.borrow_mut();
+            if matches!(body, Body::Stream(_)) {
+                // It may be made of the request's body, which has to be asked for before the response begins.
+                inner.ask_for_body(stream, clock);
+            }
+            let Inner { machine, output, .. } = inner;
             if output.capacity() == 0 {
                 *output = self.worker.ring.take_buffer();
             }
@@ -483,7 +471,7 @@ impl<'a, S: Service> Session<'a, S> {
             (sent, machine.priority(stream))
         };
         if let Some(sent) = sent {
-            self.wire.inner.borrow_mut().drop_body(stream);
+            self.finish(stream);
             if let Some(entry) = entry {
                 entry.end(self.worker, Some(status), sent, Ended::Complete);
             }
@@ -502,7 +490,6 @@ impl<'a, S: Service> Session<'a, S> {
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
-        let _ = cx;
     }
 
     fn rank(&self, place: usize) -> (u8, bool) {
@@ -524,22 +511,21 @@ impl<'a, S: Service> Session<'a, S> {
         entry: Option<Entry>,
         status: Status,
         detail: &str,
-        cx: &mut TaskContext<'_>,
     ) {
         self.worker.counters.refused.bump();
-        self.respond(stream, method, entry, Response::error(status, detail), cx);
+        self.respond(stream, method, entry, Response::error(status, detail));
     }
 
     /// Answers a request whose head could not be read.
     #[cold]
-    fn refuse_head(&mut self, stream: StreamKey, error: RequestError, cx: &mut TaskContext<'_>) {
+    fn refuse_head(&mut self, stream: StreamKey, error: RequestError) {
         let response = Response::error(error.status(), &error.to_string());
         let bytes = match response.body() {
             Body::Bytes(bytes) => bytes.len() as u64,
             _ => 0,
         };
         self.worker.counters.refused.bump();
-        self.respond(stream, Method::Get, None, response, cx);
+        self.respond(stream, Method::Get, None, response);
         let peer = || Downstream::peer(&*self.wire);
         access::refused(self.worker, peer, error.status(), bytes);
     }
@@ -551,6 +537,9 @@ impl<'a, S: Service> Session<'a, S> {
         loop {
             self.write_bodies(cx);
             if self.wire.inner.borrow().output.is_empty() {
+                if self.send_since.is_some() && !self.wire.stream.is_sending() {
+                    self.send_since = None;
+                }
                 return Ok(());
             }
             match self.wire.stream.poll_flush(cx) {
@@ -564,6 +553,7 @@ impl<'a, S: Service> Session<'a, S> {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(())) => {
                     self.send_since = None;
+                    self.idle_since = self.wire.now();
                     let output = std::mem::take(&mut self.wire.inner.borrow_mut().output);
                     self.wire.stream.start_send(Payload::Buffer(output));
                 }
@@ -630,18 +620,31 @@ impl<'a, S: Service> Session<'a, S> {
                 }
                 Step::Done => {
                     self.sending.remove(at);
-                    self.wire.inner.borrow_mut().drop_body(exchange.stream);
+                    self.finish(exchange.stream);
                     exchange.end(self.worker, Ended::Complete);
                 }
                 Step::Failed(error) => {
                     self.sending.remove(at);
-                    let inner = &mut *self.wire.inner.borrow_mut();
-                    inner.drop_body(exchange.stream);
-                    inner.machine.reset(exchange.stream, ErrorCode::INTERNAL_ERROR, &mut inner.output);
+                    self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
                     exchange.end(self.worker, access::end_of(&error));
                 }
             }
         }
+    }
+
+    /// After a response that is out. What still comes of the request is read over for a while.
+    fn finish(&mut self, stream: StreamKey) {
+        let is_lingering = self.wire.inner.borrow_mut().finish(stream);
+        if is_lingering {
+            self.wire.look_within(self.wire.limits.linger_timeout);
+        }
+    }
+
+    /// Ends a stream whose response cannot be completed.
+    fn reset(&mut self, stream: StreamKey, code: ErrorCode) {
+        let inner = &mut *self.wire.inner.borrow_mut();
+        inner.drop_body(stream);
+        inner.machine.reset(stream, code, &mut inner.output);
     }
 
     fn step(&mut self, exchange: &mut Exchange<'a>, cx: &TaskContext<'_>) -> Step {
@@ -682,7 +685,7 @@ impl<'a, S: Service> Session<'a, S> {
         let now = self.wire.now();
         let limits = self.wire.limits.clone();
         let left = |since: Instant, time: Duration| time.saturating_sub(now.saturating_duration_since(since));
-        let mut next = limits.idle_timeout.max(limits.stall_timeout);
+        let mut next = limits.idle_timeout.min(limits.stall_timeout);
         if let Some(since) = self.frame_since {
             let left = left(since, limits.head_timeout);
             if left.is_zero() {
@@ -701,7 +704,8 @@ impl<'a, S: Service> Session<'a, S> {
                 }
                 (self.acknowledged, self.send_since) = (acknowledged, Some(now));
             }
-            next = next.min(limits.stall_timeout);
+        } else {
+            self.send_since = None;
         }
         if let Some(ending) = self.look_at_windows(now, &mut next) {
             return Some(ending);
@@ -764,11 +768,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
         for stream in stalled {
             self.worker.counters.timed_out.bump();
-            {
-                let inner = &mut *self.wire.inner.borrow_mut();
-                inner.drop_body(stream);
-                inner.machine.reset(stream, ErrorCode::ENHANCE_YOUR_CALM, &mut inner.output);
-            }
+            self.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
             self.give_up(stream, Ended::TooSlow);
         }
         None

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::incoming::{Incoming, State};
-use crate::http::h2::{Connection, End, SendHead, StreamKey};
+use crate::http::h2::{Connection, End, ErrorCode, SendHead, StreamKey};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
@@ -86,6 +86,17 @@ impl Inner {
         let Some(mut body) = self.bodies[stream.place()].take() else { return };
         self.machine.discard(body.unread.len() as u32, &mut self.output);
         body.wake();
+    }
+
+    /// The response is out, and nobody reads the request on. True when the client has not ended it.
+    pub(super) fn finish(&mut self, stream: StreamKey) -> bool {
+        let waits = self.body(stream).is_some_and(|body| body.expects_continue);
+        self.drop_body(stream);
+        if waits {
+            // It holds the body back, and need not send it any more.
+            self.machine.reset(stream, ErrorCode::NO_ERROR, &mut self.output);
+        }
+        self.machine.stream(stream.id()).is_some()
     }
 
     /// No body will be continued: the client has closed its side.
