@@ -143,8 +143,8 @@ impl Block<'_> {
         }
     }
 
-    /// One field, of a name and a value as they may stand in a line. Names may have any case; fields about the
-    /// connection are left out, secrets are never indexed, as in lines.
+    /// One field, of a name and a value as they may stand in a line. Names may have any case; fields about
+    /// the connection are left out, secrets are never indexed, as in lines.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
         let known = known(name);
         match (known.treatment, indexing) {
