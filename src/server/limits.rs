@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::h1::{BodyLimits, HeadLimits};
+use crate::http::h2::H2Limits;
 
 /// The limits of a server. `Default` is meant for the open internet.
 #[derive(Clone, Debug)]
@@ -11,9 +12,18 @@ pub struct Limits {
     pub head: HeadLimits,
     /// Bounds on request bodies: 16 MiB of data, and on chunk extensions and trailers.
     pub body: BodyLimits,
+    /// Bounds on each HTTP/2 connection besides: 100 streams, lists of 16 KiB, windows, budgets for frames
+    /// that cost their sender nothing.
+    pub h2: H2Limits,
     /// A whole head must arrive within this time of its first byte (or of the connection's start).
     /// Default 10 s: a head is one packet or two, so whoever takes longer is broken or means harm.
     pub head_timeout: Duration,
+    /// A TLS handshake must be over within this time of the connection's start. Default 10 s: it is two
+    /// round trips of a few packets.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes in progress per worker; connections beyond them are closed. Default 1024: one holds
+    /// some 30 KiB and up to a millisecond of the core, and a worker completes thousands in a second.
+    pub handshakes_max: usize,
     /// A kept-alive connection may be silent this long between requests. Default 60 s: longer than browsers
     /// pause between clicks, shorter than most middleboxes forget.
     pub idle_timeout: Duration,
@@ -40,7 +50,10 @@ impl Default for Limits {
         Self {
             head: HeadLimits::DEFAULT,
             body: BodyLimits::DEFAULT,
+            h2: H2Limits::DEFAULT,
             head_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            handshakes_max: 1024,
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(30),
             rate_min: 240,
