@@ -123,3 +123,13 @@ fn mistakes_end_the_start_with_the_remedy() {
     );
     refused(serve(&["--tls-self-signed=a..b"]), &["a..b"]);
 }
+
+#[test]
+fn what_is_presented_can_be_looked_at_without_a_certificate_of_ones_own() {
+    let lab = Lab::new();
+    let server = lab.serve(&["--tls-client-ca", &lab.at("ca.pem")]);
+    let place = server.addr().to_string();
+    let shown = quoit(&["cert", "show", &place, "--name", "localhost"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("names  localhost, 127.0.0.1\n") && shown.contains("issuer  CN=Test Authority\n"));
+}
