@@ -123,3 +123,43 @@ fn mistakes_end_the_start_with_the_remedy() {
     );
     refused(serve(&["--tls-self-signed=a..b"]), &["a..b"]);
 }
+
+#[test]
+fn what_is_presented_can_be_looked_at_without_a_certificate_of_ones_own() {
+    let lab = Lab::new();
+    let server = lab.serve(&["--tls-client-ca", &lab.at("ca.pem")]);
+    let place = server.addr().to_string();
+    let shown = quoit(&["cert", "show", &place, "--name", "localhost"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("names  localhost, 127.0.0.1\n") && shown.contains("issuer  CN=Test Authority\n"));
+}
+
+/// Keys as openssl writes them: PKCS #1, SEC 1 behind its parameters, PKCS #8.
+#[test]
+fn keys_of_every_kind_and_form_are_presented() {
+    let lab = Lab::new();
+    let openssl = |args: &str| {
+        let output =
+            Command::new("openssl").args(args.split(' ')).current_dir(lab.path("")).output().unwrap();
+        assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for (key, first, kind) in [
+        ("genrsa -traditional -out k.key 3072", "RSA PRIVATE KEY", "RSA 3072"),
+        ("ecparam -genkey -name prime256v1 -out k.key", "EC PARAMETERS", "ECDSA P-256"),
+        ("ecparam -genkey -noout -name secp384r1 -out k.key", "EC PRIVATE KEY", "ECDSA P-384"),
+        ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out k.key", "PRIVATE KEY", "ECDSA P-521"),
+        ("genpkey -algorithm ed25519 -out k.key", "PRIVATE KEY", "Ed25519"),
+    ] {
+        openssl(key);
+        let text = std::fs::read_to_string(lab.path("k.key")).unwrap();
+        assert!(text.starts_with(&format!("-----BEGIN {first}-----")), "{key}: {first}");
+        lab.write("k.key", &text);
+        openssl(
+            "req -x509 -new -key k.key -out k.pem -days 9 -subj /CN=k -addext subjectAltName=DNS:localhost",
+        );
+        let server = lab.serve_with(&["--tls-cert", &lab.at("k.pem"), "--tls-key", &lab.at("k.key")]);
+        assert!(server.said()[0].contains(&format!("localhost ({kind}, expires ")), "{:?}", server.said());
+        assert_eq!(subject(&lab.s_client(&server, &[])), "CN = k");
+        assert_eq!(fine(lab.curl(&["--http1.1", "-k", &url(&server, "/")])), b"<title>here</title>");
+    }
+}
