@@ -1,5 +1,5 @@
-//! `loadgen bench` over HTTP/2, against a server that says what each test tells it to, frame by frame, and against
-//! nginx where that is installed.
+//! `loadgen bench` over HTTP/2, against a server that says what each test tells it to, frame by frame, and
+//! against nginx where that is installed.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! `loadgen bench` over TLS, against servers of rustls' own and blocking sockets, which share no code with the
-//! engine's streams.
+//! `loadgen bench` over TLS, against servers of rustls' own and blocking sockets, which share no code with
+//! the engine's streams.
 
 mod support;
 

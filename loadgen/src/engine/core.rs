@@ -25,9 +25,9 @@ use crate::plan::{Pace, Plan};
 /// Nanoseconds in which a million of a rate in millionths is one event.
 const SECOND: u128 = 1_000_000_000 * 1_000_000;
 
-/// Requests of a closed loop that share one reading of the clock. What one turn brought is answered within a few
-/// hundred nanoseconds each, and all of it leaves together when the turn ends; reading the clock for each would
-/// be a twentieth of all that a request costs on a virtual machine.
+/// Requests of a closed loop that share one reading of the clock. What one turn brought is answered within
+/// a few hundred nanoseconds each, and all of it leaves together when the turn ends; reading the clock for
+/// each would be a twentieth of all that a request costs on a virtual machine.
 const STAMPED_MAX: u32 = 8;
 
 /// A reading of the clock, in the turn in which it was made.

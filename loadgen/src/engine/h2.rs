@@ -1,6 +1,6 @@
-//! HTTP/2 (RFC 9113) on one connection, the client's end: requests are streams, answers come in any order. Frames and
-//! field blocks are read and written by `quoit::http::h2`, which is held against other implementations;
-//! which stream stands where, and what it is booked as, is decided here.
+//! HTTP/2 (RFC 9113) on one connection, the client's end: requests are streams, answers come in any order.
+//! Frames and field blocks are read and written by `quoit::http::h2`, which is held against other
+//! implementations; which stream stands where, and what it is booked as, is decided here.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! What came of an answer in HTTP/2 (RFC 9113, section 8.1): its status and how much of its content. Knows no frames
-//! and no streams.
+//! What came of an answer in HTTP/2 (RFC 9113, section 8.1): its status and how much of its content. Knows
+//! no frames and no streams.
 
 use std::ops::ControlFlow;
 

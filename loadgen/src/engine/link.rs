@@ -1,5 +1,5 @@
-//! What every protocol's connection has in common towards the core: its seat, where freed requests are booked, and
-//! whether the connection is to end. Knows no bytes.
+//! What every protocol's connection has in common towards the core: its seat, where freed requests are
+//! booked, and whether the connection is to end. Knows no bytes.
 
 use std::rc::Rc;
 

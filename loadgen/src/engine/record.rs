@@ -83,7 +83,8 @@ impl Phases {
         (self.measured_ns(at_ns) / self.step_ns) as usize
     }
 
-    /// An instant, from the start of the measured phase; what comes after the end belongs to the last interval.
+    /// An instant, from the start of the measured phase; what comes after the end belongs to the last
+    /// interval.
     fn measured_ns(&self, at_ns: u64) -> u64 {
         at_ns.min(self.end_ns - 1).saturating_sub(self.from_ns)
     }
@@ -101,7 +102,8 @@ pub(super) struct Record {
     is_open: bool,
     endpoints: Vec<Endpoint>,
     pub(super) intervals: Vec<Interval>,
-    /// The interval looked up last and its start: the next look-up nearly always ends there, without dividing.
+    /// The interval looked up last and its start: the next look-up nearly always ends there, without
+    /// dividing.
     latest: (usize, u64),
     /// How late the generator itself was.
     pub(super) pacing: Durations,

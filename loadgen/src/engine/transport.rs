@@ -1,5 +1,5 @@
-//! The way to the server: TCP or a Unix socket, and TLS over it where the plan says so. What speaks over a stream
-//! does not see what it is made of.
+//! The way to the server: TCP or a Unix socket, and TLS over it where the plan says so. What speaks over a
+//! stream does not see what it is made of.
 
 use std::fmt;
 use std::future::poll_fn;

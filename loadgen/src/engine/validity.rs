@@ -12,8 +12,8 @@ const LAG_SHARE_MAX: f64 = 0.10;
 const LAG_HARMLESS_NS: u64 = 20_000;
 
 /// Lateness that no program escapes and that is told rather than refused: on a virtual machine the kernel's
-/// timer tick was seen to take 40 to 60 µs, 250 times a second, so that at 20,000 arrivals per second it hits more
-/// than one in a hundred.
+/// timer tick was seen to take 40 to 60 µs, 250 times a second, so that at 20,000 arrivals per second it
+/// hits more than one in a hundred.
 const LAG_UNAVOIDABLE_NS: u64 = 60_000;
 
 /// Share of a plan that must have been sent, unless the target held it up.

@@ -222,7 +222,8 @@ impl RequestSpec {
         out.extend_from_slice(scratch);
     }
 
-    /// Writes the field lines of HTTP/2, pseudo-fields first, and the body beside them, with their places filled.
+    /// Writes the field lines of HTTP/2, pseudo-fields first, and the body beside them, with their places
+    /// filled.
     pub(crate) fn render_lines(&self, filling: &mut Filling, body: &mut Vec<u8>, lines: &mut Vec<u8>) {
         use std::io::Write as _;
         self.head.render(filling, lines);

@@ -5,13 +5,13 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// Runs `loadgen bench` with these arguments.
-pub fn bench(arguments: &[&str]) -> Output {
+pub(crate) fn bench(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.arg("bench").args(arguments).output().expect("loadgen starts")
 }
 
 /// Runs with a JSON result, which must be accounted for: exit code and result.
-pub fn measure(url: &str, arguments: &str) -> (i32, Value) {
+pub(crate) fn measure(url: &str, arguments: &str) -> (i32, Value) {
     let mut all: Vec<&str> = vec![url, "-o", "json=-"];
     all.extend(arguments.split_whitespace());
     let output = bench(&all);
@@ -25,7 +25,8 @@ pub fn measure(url: &str, arguments: &str) -> (i32, Value) {
 }
 
 /// Exit code and what was said on standard error, of a run that measured nothing.
-pub fn refusal(url: &str, arguments: &str) -> (i32, String) {
+#[allow(dead_code, reason = "not every test that runs loadgen expects to be refused")]
+pub(crate) fn refusal(url: &str, arguments: &str) -> (i32, String) {
     let mut all: Vec<&str> = vec![url];
     all.extend(arguments.split_whitespace());
     let output = bench(&all);
@@ -35,6 +36,6 @@ pub fn refusal(url: &str, arguments: &str) -> (i32, String) {
 }
 
 /// A count in a result.
-pub fn number(value: &Value, name: &str) -> u64 {
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or_else(|| panic!("no {name} in {value}"))
 }

@@ -234,8 +234,8 @@ fn validity(a: &RunResult, b: &RunResult, how: How) -> Validity {
     sum
 }
 
-/// Adds sentences. Runs that were spoiled alike say the same with other figures: the first is kept, and in how
-/// many runs it was so.
+/// Adds sentences. Runs that were spoiled alike say the same with other figures: the first is kept, and in
+/// how many runs it was so.
 fn collapse(sentences: &mut Vec<String>, more: &[String]) {
     for sentence in more {
         match sentences.iter_mut().find(|known| shape(known) == shape(sentence)) {
