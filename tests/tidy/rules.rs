@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["service", "net", "observe"],
     &["filter", "upstream"],
     &["handler", "l4", "tower"],
-    &["server"],
+    &["server", "acme"],
     &["config"],
     &["supervisor"],
     &["cli"],
