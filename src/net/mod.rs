@@ -1,7 +1,11 @@
-//! Addresses to listen on, and listening sockets with errors that name the remedy.
+//! Addresses to listen on, listening sockets with errors that name the remedy, and connected streams, plain
+//! or TLS.
 
 mod address;
 mod listener;
+mod stream;
+pub mod tls;
 
 pub use self::address::{Address, AddressError};
 pub use self::listener::{BindError, Bound, SocketFile};
+pub use self::stream::Stream;

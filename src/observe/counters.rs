@@ -36,6 +36,8 @@ pub struct Counters {
     pub timed_out: Counter,
     /// Handlers and connections that panicked.
     pub panics: Counter,
+    /// TLS handshakes that failed, for whatever reason.
+    pub handshakes_failed: Counter,
 }
 
 /// A copy of the counters, to be sent across threads and added up.
@@ -55,6 +57,8 @@ pub struct Totals {
     pub timed_out: u64,
     /// Panics.
     pub panics: u64,
+    /// Failed TLS handshakes.
+    pub handshakes_failed: u64,
     /// Exchanges that were to be logged; the access log counts them.
     pub logged: u64,
     /// Lines of the access log that were not written; known when the writer has ended.
@@ -72,6 +76,7 @@ impl Counters {
             accept_failures: self.accept_failures.count(),
             timed_out: self.timed_out.count(),
             panics: self.panics.count(),
+            handshakes_failed: self.handshakes_failed.count(),
             logged: 0,
             lines_lost: 0,
         }
@@ -87,6 +92,7 @@ impl AddAssign for Totals {
         self.accept_failures += other.accept_failures;
         self.timed_out += other.timed_out;
         self.panics += other.panics;
+        self.handshakes_failed += other.handshakes_failed;
         self.logged += other.logged;
         self.lines_lost += other.lines_lost;
     }

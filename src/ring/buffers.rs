@@ -141,6 +141,32 @@ impl BufferPool {
     }
 }
 
+impl BufferPool {
+    /// The received bytes of buffer `id`, to be changed in place.
+    ///
+    /// # Safety
+    /// `id` must be ours, and nobody else may look at it while the slice lives.
+    #[allow(clippy::mut_from_ref)] // the pool hands out disjoint buffers; the caller holds this one
+    pub(super) unsafe fn bytes_mut(&self, id: u16) -> &mut [u8] {
+        let (_, len) = self.link(id);
+        debug_assert!(len <= self.size);
+        // SAFETY: as in `bytes`; that nobody else has it is the caller's promise.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.memory.as_ptr().add(id as usize * self.size as usize),
+                len as usize,
+            )
+        }
+    }
+
+    /// Shortens what is kept of buffer `id`, which must be ours, to its first `len` bytes.
+    pub(super) fn set_len(&self, id: u16, len: u32) {
+        let (next, old) = self.link(id);
+        debug_assert!(len <= old);
+        self.links[id as usize].set((next, len));
+    }
+}
+
 impl Drop for BufferPool {
     fn drop(&mut self) {
         if self.leaked.get() {

@@ -19,6 +19,7 @@ use slab::Slab;
 use super::buffers::BufferPool;
 use super::key::{Key, Kind};
 use super::offload::Offload;
+use super::payload::{Block, Payload, Spare};
 use super::probe::{self, SetupError};
 use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
@@ -121,6 +122,7 @@ pub(super) struct Inner {
     /// Sockets whose receive found no buffer, waiting for some to come back.
     pub(super) starved: VecDeque<Key>,
     pub(super) spare_buffers: Vec<Vec<u8>>,
+    spare_blocks: Vec<Block>,
     pub(super) wheel: Wheel,
     pub(super) fired: Vec<(u64, u64)>,
     pub(super) completions: Vec<cqueue::Entry>,
@@ -155,6 +157,12 @@ const REGISTER_RING_FDS: u32 = 20;
 /// Pooled output buffers kept per core, and the capacity above which one is not kept.
 const SPARE_BUFFERS_MAX: usize = 64;
 const SPARE_CAPACITY_MAX: usize = 64 * 1024;
+
+/// Bytes of a block: seven full TLS records, so that a file of 100 KiB leaves in one send.
+pub const BLOCK_BYTES: usize = 7 * (16 * 1024 + 64) + 1024;
+
+/// Blocks kept per core.
+const SPARE_BLOCKS_MAX: usize = 8;
 
 /// One core's ring. Clones share it; it never leaves its thread.
 #[derive(Clone)]
@@ -194,6 +202,7 @@ impl Ring {
             events_polled: 0,
             starved: VecDeque::new(),
             spare_buffers: Vec::new(),
+            spare_blocks: Vec::new(),
             wheel: Wheel::new(),
             fired: Vec::new(),
             completions: Vec::new(),
@@ -259,6 +268,19 @@ impl Ring {
     /// Gives back a buffer that was not sent.
     pub fn give_buffer(&self, buffer: Vec<u8>) {
         self.core.inner.borrow_mut().keep_buffer(buffer);
+    }
+
+    /// A block of [`BLOCK_BYTES`] from the core's pool.
+    pub fn take_block(&self) -> Block {
+        let block = self.core.inner.borrow_mut().spare_blocks.pop();
+        block.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice())
+    }
+
+    /// Gives back the pooled part of a payload that was not sent.
+    pub fn give(&self, payload: Payload) {
+        if let Some(spare) = payload.into_spare() {
+            self.core.inner.borrow_mut().keep_spare(spare);
+        }
     }
 
     /// Counters since the start.
@@ -433,6 +455,17 @@ impl Inner {
         {
             buffer.clear();
             self.spare_buffers.push(buffer);
+        }
+    }
+
+    /// Keeps the pooled part of what was sent.
+    pub(super) fn keep_spare(&mut self, spare: Spare) {
+        match spare {
+            Spare::Buffer(buffer) => self.keep_buffer(buffer),
+            Spare::Block(block) if self.spare_blocks.len() < SPARE_BLOCKS_MAX => {
+                self.spare_blocks.push(block)
+            }
+            Spare::Block(_) => {}
         }
     }
 

@@ -41,12 +41,12 @@ mod timer;
 mod turn;
 
 pub use self::background::yield_to_workers;
-pub use self::core::{Ring, RingConfig, RingStats};
+pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
 pub use self::directory::{Directory, DirectoryEntry};
 pub use self::file::{File, InCache, Metadata, ReadNow, Root};
 pub use self::listener::{Listener, bound_addr, listen, listen_unix};
-pub use self::payload::Payload;
+pub use self::payload::{Block, Payload};
 pub use self::probe::{Feature, KERNEL_MIN, LOCKED_BYTES_MIN, Probe, SetupError, check, kernel_version};
 pub use self::recv_buf::RecvBuf;
 pub use self::socket::Socket;

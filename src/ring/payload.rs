@@ -11,6 +11,19 @@ pub enum Payload {
     Shared(Bytes),
     /// A head from the pool and a shared body, gathered by the kernel in one operation.
     Gather(Vec<u8>, Bytes),
+    /// The first so many bytes of a block, from [`Ring::take_block`](super::Ring::take_block); it goes back
+    /// there.
+    Block(Block, usize),
+}
+
+/// A large buffer whose bytes are all initialised, so that it can be written anywhere without being cleared
+/// first. Memory that was never written to is not resident.
+pub type Block = Box<[u8]>;
+
+/// The pooled part of a payload that was sent.
+pub(super) enum Spare {
+    Buffer(Vec<u8>),
+    Block(Block),
 }
 
 impl Payload {
@@ -20,6 +33,7 @@ impl Payload {
             Payload::Buffer(head) => head.len(),
             Payload::Shared(body) => body.len(),
             Payload::Gather(head, body) => head.len() + body.len(),
+            Payload::Block(_, len) => *len,
         }
     }
 
@@ -29,19 +43,21 @@ impl Payload {
     }
 
     /// What is left after `sent` bytes, as one or two slices; the second is empty when one holds it all.
-    pub(super) fn rest(&self, sent: usize) -> (&[u8], &[u8]) {
+    pub fn rest(&self, sent: usize) -> (&[u8], &[u8]) {
         match self {
             Payload::Buffer(head) => (&head[sent..], &[]),
             Payload::Shared(body) => (&body[sent..], &[]),
             Payload::Gather(head, body) if sent < head.len() => (&head[sent..], body),
             Payload::Gather(head, body) => (&body[sent - head.len()..], &[]),
+            Payload::Block(block, len) => (&block[sent..*len], &[]),
         }
     }
 
-    /// The pooled buffer in it, to be used again.
-    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+    /// The pooled part of it, to be used again.
+    pub(super) fn into_spare(self) -> Option<Spare> {
         match self {
-            Payload::Buffer(head) | Payload::Gather(head, _) => Some(head),
+            Payload::Buffer(head) | Payload::Gather(head, _) => Some(Spare::Buffer(head)),
+            Payload::Block(block, _) => Some(Spare::Block(block)),
             Payload::Shared(_) => None,
         }
     }
@@ -54,9 +70,12 @@ mod tests {
     #[test]
     fn the_rest_is_exact_at_every_cut() {
         let gather = Payload::Gather(b"head".to_vec(), Bytes::from_static(b"body"));
-        for sent in 0..=gather.len() {
-            let (first, second) = gather.rest(sent);
-            assert_eq!([first, second].concat(), b"headbody"[sent..]);
+        let block = Payload::Block(Box::from(*b"headbody and what is not sent"), 8);
+        for payload in [gather, block] {
+            for sent in 0..=8 {
+                let (first, second) = payload.rest(sent);
+                assert_eq!([first, second].concat(), b"headbody"[sent..]);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Received bytes on loan: a provided buffer that goes back to the pool when dropped, or a copy.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::core::Core;
@@ -25,7 +25,8 @@ impl RecvBuf {
         Self { source: Source::Provided { core, id }, start: 0 }
     }
 
-    pub(super) fn heap(bytes: Vec<u8>) -> Self {
+    /// Bytes that did not come in a provided buffer.
+    pub fn heap(bytes: Vec<u8>) -> Self {
         Self { source: Source::Heap(bytes), start: 0 }
     }
 
@@ -36,6 +37,18 @@ impl RecvBuf {
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.len());
         self.start += n as u32;
+    }
+
+    /// Keeps the first `n` bytes and forgets the rest.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn truncate(&mut self, n: usize) {
+        assert!(n <= self.len());
+        match &mut self.source {
+            Source::Provided { core, id } => core.pool.set_len(*id, self.start + n as u32),
+            Source::Heap(bytes) => bytes.truncate(self.start as usize + n),
+        }
     }
 
     /// Copies what is left to the heap and gives the provided buffer back.
@@ -56,6 +69,21 @@ impl Deref for RecvBuf {
             Source::Heap(bytes) => bytes,
         };
         &all[self.start as usize..]
+    }
+}
+
+/// For whoever decrypts in place.
+impl DerefMut for RecvBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let all = match &mut self.source {
+            Source::Provided { core, id } => {
+                // SAFETY: the buffer is ours until it is given back, which only the drop of its one handle
+                // does; the handle is borrowed mutably for as long as the slice lives.
+                unsafe { core.pool.bytes_mut(*id) }
+            }
+            Source::Heap(bytes) => bytes,
+        };
+        &mut all[self.start as usize..]
     }
 }
 

@@ -236,8 +236,8 @@ impl Inner {
 
     fn finish_send(&mut self, key: Key, error: i32) {
         let send = self.sends.remove(key.index as usize);
-        if let Some(buffer) = send.payload.into_buffer() {
-            self.keep_buffer(buffer);
+        if let Some(spare) = send.payload.into_spare() {
+            self.keep_spare(spare);
         }
         let slot = &mut self.sockets[send.socket.index as usize];
         slot.tx = NO_SEND;

@@ -5,13 +5,17 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::access;
 use super::h1;
+use super::tls;
 use super::worker::Worker;
 use crate::http::status::Status;
+use crate::net::Stream;
+use crate::net::tls::TlsServer;
 use crate::observe::log;
 use crate::ring::{Listener, Payload, Socket};
 use crate::service::Service;
@@ -42,7 +46,7 @@ impl<S> Drop for Open<S> {
 }
 
 /// Accepts until the drain begins.
-pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener) {
+pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener, tls: Option<Arc<TlsServer>>) {
     loop {
         // Who was accepted before the drain is served: the listener's queue first.
         let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
@@ -51,13 +55,13 @@ pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener) {
         });
         match accepted.await {
             None => return,
-            Some(Ok(fd)) => admit(&worker, fd),
+            Some(Ok(fd)) => admit(&worker, fd, tls.as_ref()),
             Some(Err(error)) => recover(&worker, &error).await,
         }
     }
 }
 
-fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
+fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsServer>>) {
     worker.counters.accepted.bump();
     let open = worker.open.get() + 1;
     if open > worker.connections_max + REFUSALS_MAX {
@@ -76,20 +80,32 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd) {
     };
     if open > worker.connections_max {
         worker.counters.over_capacity.bump();
+        let is_tls = tls.is_some();
         worker.ring.spawn(
             async move {
                 let guard = guard;
-                refuse(&guard.0, socket).await;
+                // There is no plain answer to a client that begins with TLS.
+                if !is_tls {
+                    refuse(&guard.0, socket).await;
+                }
             },
             on_panic,
         );
     } else {
-        let worker = worker.clone();
         let ring = worker.ring.clone();
+        let tls = tls.cloned();
         ring.spawn(
             async move {
                 let guard = guard;
-                h1::serve(&guard.0, socket).await;
+                let worker = &guard.0;
+                // The handshake's memory is given back before the first request.
+                let stream = match tls {
+                    None => Some(Stream::from(socket)),
+                    Some(tls) => Box::pin(tls::handshake(worker, socket, tls)).await,
+                };
+                if let Some(stream) = stream {
+                    h1::serve(worker, stream).await;
+                }
             },
             on_panic,
         );

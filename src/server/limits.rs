@@ -14,6 +14,12 @@ pub struct Limits {
     /// A whole head must arrive within this time of its first byte (or of the connection's start).
     /// Default 10 s: a head is one packet or two, so whoever takes longer is broken or means harm.
     pub head_timeout: Duration,
+    /// A TLS handshake must be over within this time of the connection's start. Default 10 s: it is two
+    /// round trips of a few packets.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes in progress per worker; connections beyond them are closed. Default 1024: one holds
+    /// some 30 KiB and up to a millisecond of the core, and a worker completes thousands in a second.
+    pub handshakes_max: usize,
     /// A kept-alive connection may be silent this long between requests. Default 60 s: longer than browsers
     /// pause between clicks, shorter than most middleboxes forget.
     pub idle_timeout: Duration,
@@ -41,6 +47,8 @@ impl Default for Limits {
             head: HeadLimits::DEFAULT,
             body: BodyLimits::DEFAULT,
             head_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            handshakes_max: 1024,
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(30),
             rate_min: 240,

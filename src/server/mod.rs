@@ -3,6 +3,7 @@
 //! ```text
 //! supervisor ── Plan ──► worker (one per core)
 //!                          ├─ accept    listeners, capacity, running out of descriptors
+//!                          ├─ tls       handshakes
 //!                          └─ h1        one task per connection
 //!                               ├─ wire      input, output and request body of one connection
 //!                               └─ respond   heads and bodies onto the wire
@@ -18,9 +19,10 @@ mod limits;
 mod plan;
 mod shared;
 mod start;
+mod tls;
 mod worker;
 
 pub use self::limits::Limits;
-pub use self::plan::Plan;
+pub use self::plan::{ListeningSocket, Plan};
 pub use self::shared::{Phase, Shared};
 pub use self::start::{CoreContext, StartError, start};

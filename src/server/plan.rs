@@ -1,10 +1,20 @@
 //! What to serve and where, decided before any worker starts and never changed.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::limits::Limits;
+use crate::net::tls::TlsServer;
 use crate::observe::access::CoreLog;
 use crate::ring::RingConfig;
+
+/// A listening socket, and what is spoken on it.
+pub struct ListeningSocket {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// What clients are presented; plain HTTP without.
+    pub tls: Option<Arc<TlsServer>>,
+}
 
 /// The plan of one worker.
 pub struct Plan {
@@ -15,7 +25,7 @@ pub struct Plan {
     /// The CPU it is pinned to.
     pub cpu: usize,
     /// Its listening sockets.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<ListeningSocket>,
     /// The limits.
     pub limits: Limits,
     /// Sizes of its ring.

@@ -12,7 +12,7 @@ use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement}
 
 use super::accept;
 use super::access;
-use super::plan::Plan;
+use super::plan::{ListeningSocket, Plan};
 use super::shared::{Phase, Shared};
 use super::worker::{Drain, Worker};
 use crate::http::date::DateLine;
@@ -140,11 +140,12 @@ async fn run<S: Service>(
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         open: Cell::new(0),
         connections_max,
+        handshakes: Cell::new(0),
         drain: Drain::default(),
     });
-    for socket in plan.listeners {
+    for ListeningSocket { socket, tls } in plan.listeners {
         let listener = ring.accept_on(socket);
-        ring.spawn(accept::run(worker.clone(), listener), |_| ());
+        ring.spawn(accept::run(worker.clone(), listener, tls), |_| ());
     }
     ring.spawn(follow_phase(worker.clone(), shared, plan.index), |_| ());
     if worker.access.is_some() {

@@ -22,6 +22,8 @@ pub(super) struct Worker<S> {
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) open: Cell<usize>,
     pub(super) connections_max: usize,
+    /// TLS handshakes in progress.
+    pub(super) handshakes: Cell<usize>,
     pub(super) drain: Drain,
 }
 

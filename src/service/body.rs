@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::peer::Peer;
 use crate::http::h1;
 use crate::http::status::Status;
+use crate::net::tls::TlsInfo;
 
 /// Why a request body cannot be read to its end.
 #[derive(Debug)]
@@ -66,6 +67,9 @@ pub trait Downstream {
 
     /// Who is at the other end.
     fn peer(&self) -> Peer;
+
+    /// What the TLS handshake agreed on; `None` on a plain connection.
+    fn tls(&self) -> Option<Rc<TlsInfo>>;
 }
 
 enum Source {

@@ -14,6 +14,7 @@ use super::peer::Peer;
 use super::states::States;
 use crate::http::head::RequestHead;
 use crate::http::method::Method;
+use crate::net::tls::TlsInfo;
 
 /// Contexts kept for reuse per core. More than requests in progress on one core would only hold memory.
 const SPARE_CONTEXTS_MAX: usize = 64;
@@ -103,6 +104,12 @@ impl Context {
     /// Who sent the request. The first question on a connection costs a system call.
     pub fn peer(&self) -> Peer {
         self.exchange().downstream.get().map_or(Peer::Unknown, |downstream| downstream.peer())
+    }
+
+    /// What the TLS handshake of the connection agreed on: names, version, the client's certificate. `None` on
+    /// a plain connection, and once the connection is gone.
+    pub fn tls(&self) -> Option<Rc<TlsInfo>> {
+        self.exchange().downstream.get().and_then(|downstream| downstream.tls())
     }
 
     /// The pattern of the route that answers, such as `/users/{id}`; empty when none does.

@@ -13,11 +13,12 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
+use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
 use crate::ring::{self, RingConfig, sys};
-use crate::server::{self, CoreContext, Limits, Phase, Plan, Shared, StartError};
+use crate::server::{self, CoreContext, Limits, ListeningSocket, Phase, Plan, Shared, StartError};
 use crate::service::Service;
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
@@ -39,7 +40,7 @@ const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Server {
-    addresses: Vec<Address>,
+    addresses: Vec<(Address, Option<Arc<TlsServer>>)>,
     workers: Option<usize>,
     cpus: Option<Vec<usize>>,
     limits: Limits,
@@ -119,7 +120,14 @@ impl Server {
 
     /// Listens on this address too. Without any, 127.0.0.1:8080.
     pub fn listen(mut self, address: Address) -> Self {
-        self.addresses.push(address);
+        self.addresses.push((address, None));
+        self
+    }
+
+    /// Listens on this address too, and speaks TLS there: HTTP/2 or HTTP/1.1, as clients ask. The same `tls`
+    /// may serve several addresses.
+    pub fn listen_tls(mut self, address: Address, tls: Arc<TlsServer>) -> Self {
+        self.addresses.push((address, Some(tls)));
         self
     }
 
@@ -210,7 +218,7 @@ impl Server {
             }
         });
         if !running.quiet {
-            announce(&running.addresses, &running.cpus);
+            announce(&running.urls(), &running.cpus);
         }
         if let Some(OnStart(tell)) = on_start {
             tell(&running.addresses);
@@ -264,18 +272,22 @@ impl Server {
     {
         let mut addresses = self.addresses;
         if addresses.is_empty() {
-            addresses.push(Address::Inet(([127, 0, 0, 1], 8080).into()));
+            addresses.push((Address::Inet(([127, 0, 0, 1], 8080).into()), None));
         }
         let bound: Result<Vec<_>, _> =
-            addresses.iter().map(|address| Bound::new(address, cpus.len())).collect();
+            addresses.iter().map(|(address, _)| Bound::new(address, cpus.len())).collect();
         let mut bound = bound.map_err(RunError::Bind)?;
+        let tls: Vec<_> = addresses.into_iter().map(|(_, tls)| tls).collect();
         let shared = Arc::new(Shared::new(cpus.len()).map_err(RunError::System)?);
         let (log, access) = start_log(self.access, cpus.len())?;
         let mut access = access.into_iter();
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, &cpu) in cpus.iter().enumerate() {
-            let listeners =
-                bound.iter_mut().map(|bound| bound.sockets.pop().expect("one socket per worker")).collect();
+            let listening = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| ListeningSocket {
+                socket: bound.sockets.pop().expect("one socket per worker"),
+                tls: tls.clone(),
+            };
+            let listeners = bound.iter_mut().zip(&tls).map(listening).collect();
             let plan = Plan {
                 index,
                 workers: cpus.len(),
@@ -297,13 +309,15 @@ impl Server {
             }
         }
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
-        Ok(Running { addresses, cpus, shared, workers, log, quiet: self.quiet, _files: files })
+        Ok(Running { addresses, tls, cpus, shared, workers, log, quiet: self.quiet, _files: files })
     }
 }
 
 /// A server that runs.
 pub struct Running {
     addresses: Vec<Address>,
+    /// What each address presents.
+    tls: Vec<Option<Arc<TlsServer>>>,
     cpus: Vec<usize>,
     shared: Arc<Shared>,
     workers: Vec<ExecutorJoinHandle<Totals>>,
@@ -323,6 +337,15 @@ impl Running {
     /// Where it listens, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The addresses as clients write them: `https://127.0.0.1:8443`, `unix:/run/quoit.sock`.
+    pub fn urls(&self) -> Vec<String> {
+        let scheme = |(address, tls): (&Address, &Option<_>)| match (address, tls) {
+            (Address::Inet(addr), Some(_)) => format!("https://{addr}"),
+            (address, _) => address.to_string(),
+        };
+        self.addresses.iter().zip(&self.tls).map(scheme).collect()
     }
 
     /// Opens the access log by its name again: somebody has renamed it.
@@ -419,10 +442,9 @@ fn finish_log(log: Option<LogWriter>, totals: &mut Totals) {
     }
 }
 
-fn announce(addresses: &[Address], cpus: &[usize]) {
-    let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+fn announce(urls: &[String], cpus: &[usize]) {
     let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
     let plural = if cpus.len() == 1 { "" } else { "s" };
-    log::line(format_args!("serving on {}", list.join(", ")));
+    log::line(format_args!("serving on {}", urls.join(", ")));
     log::line(format_args!("{} worker{plural} on CPU {}; stop with Ctrl-C", cpus.len(), cpus.join(", ")));
 }

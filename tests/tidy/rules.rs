@@ -8,7 +8,8 @@ use crate::source::Source;
 /// Layers by floor. A folder uses folders on lower floors only, and itself.
 const FLOORS: &[&[&str]] = &[
     &["http", "ring"],
-    &["service", "net", "observe"],
+    &["net", "observe"],
+    &["service"],
     &["filter", "upstream"],
     &["handler", "l4", "tower"],
     &["server", "acme"],

@@ -27,9 +27,9 @@ use super::access::{self, Entry};
 use super::worker::Worker;
 use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
 use crate::http::status::Status;
+use crate::net::Stream;
 use crate::observe::access::End as Ended;
 use crate::observe::log;
-use crate::ring::Socket;
 use crate::service::{Body, Context, Downstream, Request, RequestBody, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
@@ -54,6 +54,8 @@ enum NoRequest {
     /// The client does not take the responses to earlier requests.
     Stalled,
     Refused(RequestError),
+    /// What came are no records of this TLS connection; the peer was told by an alert.
+    Garbled,
     Failed,
 }
 
@@ -64,8 +66,8 @@ impl From<io::Error> for NoRequest {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, socket: Socket) {
-    let wire = Rc::new(Wire::new(socket, worker.limits.clone()));
+pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, stream: Stream) {
+    let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
     let end = converse(worker, &wire).await;
     let result = match end {
         End::Close if !wire.has_unread() => wire.finish().await,
@@ -92,6 +94,10 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             Ok(context) => context,
             Err(NoRequest::Closed) => return End::Close,
             Err(NoRequest::Failed) => return End::Abort,
+            Err(NoRequest::Garbled) => {
+                worker.counters.refused.bump();
+                return End::Close;
+            }
             Err(NoRequest::Stalled) => {
                 worker.counters.timed_out.bump();
                 return End::Abort;
@@ -111,6 +117,11 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
         let keep_alive = context.head().keep_alive();
         context.set_downstream(wire.clone());
         let entry = Entry::begin(worker, &context);
+        if !wire.stream().serves(context.head().authority()) {
+            worker.counters.refused.bump();
+            let detail = &"this connection was made for another host; open one for this host";
+            return refuse(worker, wire, Some((asked, entry)), Status::MISDIRECTED_REQUEST, detail);
+        }
         let body = match wire.begin_body(context.head()) {
             Ok(body) => body,
             Err(error) => {
@@ -200,8 +211,9 @@ async fn next_head<S: Service>(
         match received.await {
             Ok(true) => {}
             Ok(false) => return Err(NoRequest::Closed),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(NoRequest::Garbled),
             Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(NoRequest::Failed),
-            Err(_) if wire.socket().is_sending() => return Err(NoRequest::Stalled),
+            Err(_) if wire.stream().is_sending() => return Err(NoRequest::Stalled),
             Err(_) if decoder.is_idle() => return Err(NoRequest::Closed),
             Err(_) => return Err(NoRequest::HeadTimedOut),
         }

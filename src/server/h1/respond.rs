@@ -35,6 +35,9 @@ const DIRECT_BYTES: usize = 1024 * 1024;
 const SEEN_BYTES: u64 = 4 * 1024 * 1024;
 const SEEN_HOLDS: Duration = Duration::from_millis(100);
 
+/// Bytes of a file that are sealed at once with TLS: whole records that fill a block.
+const SEALED_BYTES: usize = 7 * 16 * 1024;
+
 /// Bytes of a file that are read at once when the disk has to be waited for.
 const COLD_READ_BYTES: usize = 128 * 1024;
 
@@ -134,7 +137,7 @@ impl Rest {
             Body::Empty => Ok(()),
             Body::Bytes(bytes) => wire.ready().await.map(|()| {
                 body_bytes = bytes.len() as u64;
-                wire.socket().start_send(Payload::Gather(wire.take_output(), bytes));
+                wire.stream().start_send(Payload::Gather(wire.take_output(), bytes));
             }),
             Body::File(file, mut range) => {
                 let start = range.start;
@@ -159,6 +162,9 @@ async fn write_file<S: Service>(
 ) -> io::Result<()> {
     wire.push_output().await?;
     wire.ready().await?;
+    if !wire.stream().is_plain() {
+        return write_file_sealed(worker, wire, file, range).await;
+    }
     let mut direct = Direct::begin(wire, worker.ring.now())?;
     while !range.is_empty() {
         let step = match direct.send(wire, file, range, worker.ring.now())? {
@@ -178,19 +184,51 @@ async fn write_file<S: Service>(
                 // Read-ahead runs from here on, and a page it is filling would block the core: copy what is
                 // there, for that can refuse to wait.
                 direct.give_up(wire)?;
-                let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
-                let mut piece = file.read_at(Vec::with_capacity(room), range.start).await?;
-                if piece.is_empty() {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                piece.truncate(room);
-                range.start += piece.len() as u64;
-                wire.socket().start_send(Payload::Shared(Bytes::from(piece)));
-                wire.ready().await?;
+                write_cold(wire, file, range).await?;
             }
         }
     }
     direct.give_up(wire)
+}
+
+/// As [`write_file`], where the bytes cannot go out as they are: a block at a time.
+async fn write_file_sealed<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    file: &File,
+    range: &mut Range<u64>,
+) -> io::Result<()> {
+    while !range.is_empty() {
+        let mut block = worker.ring.take_block();
+        let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let want = SEALED_BYTES.min(left);
+        match file.read_now(&mut block[..want], range.start)? {
+            ReadNow::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            ReadNow::Bytes(read) => {
+                range.start += read as u64;
+                wire.stream().start_send(Payload::Block(block, read));
+                wire.ready().await?;
+            }
+            ReadNow::Wait => {
+                worker.ring.give(Payload::Block(block, 0));
+                write_cold(wire, file, range).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends a piece that has to be read from the disk.
+async fn write_cold(wire: &Wire, file: &File, range: &mut Range<u64>) -> io::Result<()> {
+    let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
+    let mut piece = file.read_at(Vec::with_capacity(room), range.start).await?;
+    if piece.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    piece.truncate(room);
+    range.start += piece.len() as u64;
+    wire.stream().start_send(Payload::Shared(Bytes::from(piece)));
+    wire.ready().await
 }
 
 /// How far one step of a file got.
@@ -211,7 +249,7 @@ struct Direct {
 
 impl Direct {
     fn begin(wire: &Wire, now: Instant) -> io::Result<Self> {
-        wire.socket().set_nonblocking(true)?;
+        wire.stream().socket().set_nonblocking(true)?;
         Ok(Self { works: true, seen_to: 0, seen_at: now })
     }
 
@@ -232,7 +270,7 @@ impl Direct {
         }
         let seen = self.seen_to.min(range.end) - range.start;
         let want = DIRECT_BYTES.min(usize::try_from(seen).unwrap_or(DIRECT_BYTES));
-        match file.send_cached(wire.socket(), range.start, want) {
+        match file.send_cached(wire.stream().socket(), range.start, want) {
             // The file is shorter than when the head was written: the client must see that this is not all.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(sent) if sent == want => Ok(Step::Sent(sent)),
@@ -251,7 +289,7 @@ impl Direct {
 
     /// Before anything but a direct call: ring operations on a non-blocking socket fail instead of waiting.
     fn give_up(&mut self, wire: &Wire) -> io::Result<()> {
-        if std::mem::take(&mut self.works) { wire.socket().set_nonblocking(false) } else { Ok(()) }
+        if std::mem::take(&mut self.works) { wire.stream().socket().set_nonblocking(false) } else { Ok(()) }
     }
 }
 
@@ -272,7 +310,7 @@ fn send_copied<S: Service>(
         ReadNow::Wait => return Ok(Step::DiskSlow),
     };
     // Without MSG_MORE: it would hold back the tail of every piece the peer has no room for, 200 ms long.
-    match wire.socket().try_send(&scratch[..read]) {
+    match wire.stream().socket().try_send(&scratch[..read]) {
         Ok(sent) if sent == read => Ok(Step::Sent(sent)),
         Ok(sent) => Ok(Step::PeerSlow(sent)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
@@ -283,9 +321,9 @@ fn send_copied<S: Service>(
 
 /// Waits until the peer takes more, for as long as it moves.
 async fn writable(wire: &Wire) -> io::Result<()> {
-    wire.socket().set_deadline(Some(wire.stall_timeout()));
+    wire.stream().set_deadline(Some(wire.stall_timeout()));
     loop {
-        match wire.socket().writable().await {
+        match wire.stream().socket().writable().await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => wire.check_progress()?,
             result => return result,
         }
@@ -358,7 +396,7 @@ async fn write_piece(wire: &Wire, piece: Bytes, coding: BodyCoding) -> io::Resul
     });
     if piece.len() > COPIED_BYTES_MAX {
         wire.ready().await?;
-        wire.socket().start_send(Payload::Gather(wire.take_output(), piece));
+        wire.stream().start_send(Payload::Gather(wire.take_output(), piece));
     }
     if chunked {
         wire.write(|output| output.extend_from_slice(CHUNK_END));

@@ -13,13 +13,15 @@ use bytes::Bytes;
 use super::no_body;
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder, RequestError, push_field};
 use crate::http::head::{Framing, RequestHead};
-use crate::ring::{Payload, RecvBuf, Socket};
+use crate::net::Stream;
+use crate::net::tls::TlsInfo;
+use crate::ring::{Payload, RecvBuf};
 use crate::server::access;
 use crate::server::limits::Limits;
 use crate::service::{BodyError, Downstream, Peer, RequestBody};
 
 pub(super) struct Wire {
-    socket: Socket,
+    stream: Stream,
     limits: Rc<Limits>,
     /// Received and not yet consumed; never empty.
     input: RefCell<Option<RecvBuf>>,
@@ -57,11 +59,11 @@ struct Pull {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket, limits: Rc<Limits>) -> Self {
-        socket.set_deadline(Some(limits.head_timeout));
-        let now = socket.ring().now();
+    pub(super) fn new(stream: Stream, limits: Rc<Limits>) -> Self {
+        stream.set_deadline(Some(limits.head_timeout));
+        let now = stream.ring().now();
         Self {
-            socket,
+            stream,
             limits,
             input: RefCell::new(None),
             output: RefCell::new(Vec::new()),
@@ -77,8 +79,8 @@ impl Wire {
         }
     }
 
-    pub(super) fn socket(&self) -> &Socket {
-        &self.socket
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     // ---- input ----
@@ -89,7 +91,7 @@ impl Wire {
 
     /// Whether the client sent something that nobody read.
     pub(super) fn has_unread(&self) -> bool {
-        self.has_input_in_hand() || self.socket.has_input() || self.body_is_open() || self.body_failed.get()
+        self.has_input_in_hand() || self.stream.has_input() || self.body_is_open() || self.body_failed.get()
     }
 
     /// Continues a head with the input in hand.
@@ -110,20 +112,23 @@ impl Wire {
 
     /// From here the whole head must arrive within its time.
     pub(super) fn expect_head(&self) {
-        self.socket.set_deadline(Some(self.limits.head_timeout));
+        self.stream.set_deadline(Some(self.limits.head_timeout));
     }
 
     /// Waits for input: true when there is some, false at the end of the stream. Between requests (`idle`) a
     /// response that is still leaving is not idleness, as long as it moves.
     pub(super) fn poll_input(&self, idle: bool, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
-            match ready!(self.socket.poll_recv(cx)) {
+            match ready!(self.stream.poll_recv(cx)) {
                 Ok(Some(buffer)) => {
                     self.idle.set(false);
                     *self.input.borrow_mut() = Some(buffer);
                     return Poll::Ready(Ok(true));
                 }
                 Ok(None) => return Poll::Ready(Ok(false)),
+                // TLS without its close_notify. Between messages nothing can have been cut off but a request,
+                // and a head that is not whole is no request.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(false)),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && idle && self.idle.get() => {
                     self.check_idle()?;
                 }
@@ -135,23 +140,23 @@ impl Wire {
     /// Between requests the deadline is a stall's, so that a response that does not leave is found in time.
     fn begin_idle(&self) {
         self.idle.set(true);
-        self.idle_since.set(self.socket.ring().now());
-        self.socket.set_deadline(Some(self.limits.stall_timeout.min(self.limits.idle_timeout)));
+        self.idle_since.set(self.stream.ring().now());
+        self.stream.set_deadline(Some(self.limits.stall_timeout.min(self.limits.idle_timeout)));
     }
 
     fn check_idle(&self) -> io::Result<()> {
-        if self.socket.is_sending() {
+        if self.stream.is_sending() {
             self.check_progress()?;
-            self.idle_since.set(self.socket.ring().now());
+            self.idle_since.set(self.stream.ring().now());
             return Ok(());
         }
-        let idle = self.socket.ring().now().saturating_duration_since(self.idle_since.get());
+        let idle = self.stream.ring().now().saturating_duration_since(self.idle_since.get());
         // A tick of slack: the wheel is coarse.
         let left = self.limits.idle_timeout.saturating_sub(idle);
         if left < Duration::from_millis(20) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.socket.set_deadline(Some(left.min(self.limits.stall_timeout)));
+        self.stream.set_deadline(Some(left.min(self.limits.stall_timeout)));
         Ok(())
     }
 
@@ -163,11 +168,11 @@ impl Wire {
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.socket.is_broken()
+        self.stream.is_broken()
     }
 
     pub(super) fn watch(&self, cx: &mut Context<'_>) {
-        self.socket.watch(cx);
+        self.stream.watch(cx);
     }
 
     // ---- exchanges ----
@@ -189,7 +194,7 @@ impl Wire {
         let in_hand = self.input.borrow().as_ref().map_or(0, |buffer| buffer.len() as u64);
         if length.is_none_or(|length| length > in_hand) {
             // The rest is pulled piece by piece: TCP holds back what nobody asked for.
-            self.socket.set_multishot(false);
+            self.stream.set_multishot(false);
         }
         *self.body.borrow_mut() = Some(Box::new(IncomingBody { decoder, pull: Pull::default() }));
         self.expects_continue.set(head.expects_continue());
@@ -234,7 +239,7 @@ impl Wire {
     pub(super) fn end_exchange(&self) {
         if self.body.borrow_mut().take().is_some() || self.exchange.get() == 0 {
             // Kept alive, so multishot receives pay from here on.
-            self.socket.set_multishot(true);
+            self.stream.set_multishot(true);
         }
         self.exchange.set(self.exchange.get().wrapping_add(1));
         self.expects_continue.set(false);
@@ -251,7 +256,7 @@ impl Wire {
     pub(super) fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut output = self.output.borrow_mut();
         if output.capacity() == 0 {
-            *output = self.socket.ring().take_buffer();
+            *output = self.stream.ring().take_buffer();
         }
         write(&mut output)
     }
@@ -263,13 +268,13 @@ impl Wire {
     /// Ready when no send is in progress. A send that takes long is watched: it must move.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            match self.socket.poll_flush(cx) {
+            match self.stream.poll_flush(cx) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if self.watching_send.replace(true) {
                         self.check_progress()?;
                     } else {
                         // The deadline of something else ran out; this wait begins only now.
-                        self.socket.set_deadline(Some(self.limits.stall_timeout));
+                        self.stream.set_deadline(Some(self.limits.stall_timeout));
                     }
                 }
                 Poll::Ready(result) => {
@@ -278,7 +283,7 @@ impl Wire {
                 }
                 Poll::Pending => {
                     if !self.watching_send.replace(true) {
-                        self.socket.set_deadline(Some(self.limits.stall_timeout));
+                        self.stream.set_deadline(Some(self.limits.stall_timeout));
                     }
                     return Poll::Pending;
                 }
@@ -288,12 +293,12 @@ impl Wire {
 
     /// At the end of a stall window: did the peer take enough since the last look?
     pub(super) fn check_progress(&self) -> io::Result<()> {
-        let acknowledged = self.socket.acknowledged();
+        let acknowledged = self.stream.acknowledged();
         let moved = acknowledged - self.acknowledged.replace(acknowledged).min(acknowledged);
         if moved < self.limits.rate_min * self.limits.stall_timeout.as_secs().max(1) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.socket.set_deadline(Some(self.limits.stall_timeout));
+        self.stream.set_deadline(Some(self.limits.stall_timeout));
         Ok(())
     }
 
@@ -311,7 +316,7 @@ impl Wire {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_ready(cx))?;
-        self.socket.start_send(Payload::Buffer(self.output.take()));
+        self.stream.start_send(Payload::Buffer(self.output.take()));
         Poll::Ready(Ok(()))
     }
 
@@ -322,8 +327,8 @@ impl Wire {
     /// Sends what is left and closes.
     pub(super) async fn finish(&self) -> io::Result<()> {
         self.ready().await?;
-        if self.output_len() > 0 {
-            self.socket.start_last_send(Payload::Buffer(self.output.take()));
+        if self.output_len() > 0 || !self.stream.is_plain() {
+            self.stream.start_last_send(Payload::Buffer(self.output.take()));
             self.ready().await?;
         }
         Ok(())
@@ -331,7 +336,7 @@ impl Wire {
 
     /// Ends the connection with a reset: what the peer did not take is dropped, here and in the kernel.
     pub(super) fn reset(self) {
-        self.socket.abort();
+        self.stream.abort();
     }
 
     /// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset
@@ -339,11 +344,11 @@ impl Wire {
     pub(super) async fn linger(&self) -> io::Result<()> {
         self.push_output().await?;
         self.ready().await?;
-        self.socket.shutdown_write();
+        self.stream.close_write().await?;
         self.input.borrow_mut().take();
-        self.socket.set_multishot(false);
-        self.socket.set_deadline(Some(self.limits.linger_timeout));
-        while let Ok(Some(_)) = self.socket.recv().await {}
+        self.stream.set_multishot(false);
+        self.stream.set_deadline(Some(self.limits.linger_timeout));
+        while let Ok(Some(_)) = self.stream.recv().await {}
         Ok(())
     }
 
@@ -355,7 +360,7 @@ impl Wire {
         let Some(IncomingBody { pull, .. }) = body.as_deref_mut() else { return Ok(()) };
         pull.bytes += bytes as u64;
         if let Some(since) = pull.since.take() {
-            pull.waited += self.socket.ring().now().saturating_duration_since(since);
+            pull.waited += self.stream.ring().now().saturating_duration_since(since);
             if pull.waited >= self.limits.stall_timeout {
                 let too_slow = pull.bytes < self.limits.rate_min * pull.waited.as_secs();
                 *pull = Pull::default();
@@ -408,7 +413,7 @@ impl Wire {
             if let Poll::Ready(Err(_)) = self.poll_push(cx) {
                 return Poll::Ready(Some(Err(BodyError::Disconnected)));
             }
-            match self.socket.poll_recv(cx) {
+            match self.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(buffer))) => {
                     self.end_pull(buffer.len())?;
                     *self.input.borrow_mut() = Some(buffer);
@@ -436,9 +441,9 @@ impl Wire {
 
     fn begin_pull(&self) {
         if let Some(body) = self.body.borrow_mut().as_deref_mut() {
-            body.pull.since = Some(self.socket.ring().now());
+            body.pull.since = Some(self.stream.ring().now());
         }
-        self.socket.set_deadline(Some(self.limits.stall_timeout));
+        self.stream.set_deadline(Some(self.limits.stall_timeout));
     }
 }
 
@@ -470,7 +475,11 @@ impl Downstream for Wire {
         lines
     }
 
+    fn tls(&self) -> Option<Rc<TlsInfo>> {
+        self.stream.tls()
+    }
+
     fn peer(&self) -> Peer {
-        **self.peer.get_or_init(|| Box::new(access::peer_of(&self.socket)))
+        **self.peer.get_or_init(|| Box::new(access::peer_of(self.stream.socket())))
     }
 }

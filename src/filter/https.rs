@@ -1,0 +1,112 @@
+//! From HTTP to HTTPS: a redirect for those who come without TLS, and the promise that browsers remember.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http::status::Status;
+use crate::http::target::split_authority;
+use crate::net::tls::TlsServer;
+use crate::service::{Context, Filter, Request, Response};
+
+/// The port that an `https` URL needs not name.
+const HTTPS_PORT: u16 = 443;
+
+/// Redirects every request that came without TLS to the same URL with `https` (308, so that methods and
+/// bodies survive). Those with TLS pass. What must be answered without TLS, such as challenges of ACME, stands
+/// outside of this filter.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpsRedirect {
+    port: u16,
+}
+
+impl HttpsRedirect {
+    /// To this port, as clients reach it.
+    pub fn to_port(port: u16) -> Self {
+        Self { port }
+    }
+
+    fn location(&self, host: &str, request: &Request) -> String {
+        let head = request.head();
+        let query = head.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = if head.path().starts_with('/') { head.path() } else { "/" };
+        match self.port {
+            HTTPS_PORT => format!("https://{host}{path}{query}"),
+            port => format!("https://{host}:{port}{path}{query}"),
+        }
+    }
+}
+
+impl Filter for HttpsRedirect {
+    fn before(&self, request: &mut Request) -> ControlFlow<Response> {
+        if request.context().tls().is_some() {
+            return ControlFlow::Continue(());
+        }
+        let host = split_authority(request.head().authority()).0;
+        if host.is_empty() {
+            let detail = "the request names no host to be redirected to; use HTTP/1.1, or https";
+            return ControlFlow::Break(Response::error(Status::BAD_REQUEST, detail));
+        }
+        let location = self.location(host, request);
+        let mut response = Response::new(Status::PERMANENT_REDIRECT);
+        match response.add_field("Location", location) {
+            Ok(()) => ControlFlow::Break(response),
+            Err(error) => ControlFlow::Break(Response::error(Status::BAD_REQUEST, &error.to_string())),
+        }
+    }
+}
+
+/// Has browsers remember that this host speaks HTTPS alone (RFC 6797): `Strict-Transport-Security` on
+/// responses over TLS, and only while all certificates come from an authority: with another one, visitors would
+/// be locked out with no way around it.
+#[derive(Clone, Debug)]
+pub struct Hsts {
+    tls: Arc<TlsServer>,
+    line: Vec<u8>,
+}
+
+impl Hsts {
+    /// The name of the field.
+    const NAME: &str = "Strict-Transport-Security";
+
+    /// For this long after each visit. Subdomains are not included, for they may be others' business.
+    pub fn new(tls: Arc<TlsServer>, max_age: Duration) -> Self {
+        Self { tls, line: format!("{}: max-age={}\r\n", Self::NAME, max_age.as_secs()).into_bytes() }
+    }
+}
+
+impl Filter for Hsts {
+    fn before(&self, _request: &mut Request) -> ControlFlow<Response> {
+        ControlFlow::Continue(())
+    }
+
+    fn after(&self, context: &Context, response: &mut Response) {
+        if context.tls().is_some() && response.field_value(Self::NAME).is_none() && self.tls.is_real() {
+            response.add_lines(&self.line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::{Call, on_core};
+    use crate::service::Router;
+
+    #[test]
+    fn who_comes_without_tls_is_sent_to_the_same_url_with_it() {
+        on_core(async |_core| {
+            for (port, host, target, location) in [
+                (443, "example.com", "/a%20b?c=d", "https://example.com/a%20b?c=d"),
+                (8443, "example.com:8080", "/", "https://example.com:8443/"),
+                (443, "[::1]:80", "/x", "https://[::1]/x"),
+            ] {
+                let routes = Router::new().filter(HttpsRedirect::to_port(port)).get("/", async || "inside");
+                let routes = routes.build().unwrap();
+                let response = Call::new("POST", target).header("Host", host).send(&routes).await;
+                assert_eq!(response.status(), 308);
+                assert_eq!(response.header("Location"), Some(location));
+            }
+        });
+    }
+}

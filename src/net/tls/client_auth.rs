@@ -1,0 +1,176 @@
+//! Certificates of clients (mutual TLS): whether they are asked for, what they are checked with, and what a
+//! handler is told of them. Which request needs one is not decided here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
+
+use super::certificate::{load_chain, not_pem};
+use super::error::{Concern, Misdeed, TlsProblem, TlsWarning};
+use super::facts::{AlternativeName, CertificateFacts, days, time};
+use super::files::{self, CRL_BYTES_MAX};
+
+/// Whether clients are asked for a certificate. Default: they are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Clients are asked and may have none; one that does not hold ends the handshake.
+    Optional(ClientTrust),
+    /// No handshake without a certificate that holds.
+    Required(ClientTrust),
+}
+
+/// What clients' certificates are checked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTrust {
+    /// PEM: the authorities whose certificates are accepted.
+    pub authorities: PathBuf,
+    /// PEM: revocation lists. With any, every certificate of a client's chain must be covered by one, so a
+    /// forgotten list is noticed; a list past its time is used and warned of.
+    pub crls: Vec<PathBuf>,
+}
+
+impl ClientAuth {
+    /// What to check with, if anybody is asked.
+    pub(super) fn trust(&self) -> Option<&ClientTrust> {
+        match self {
+            Self::Off => None,
+            Self::Optional(trust) | Self::Required(trust) => Some(trust),
+        }
+    }
+}
+
+/// The rules about clients, as read from the files.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    /// A hash of all that was read: tickets are bound to it.
+    pub(super) binding: [u8; 32],
+    pub(super) warnings: Vec<TlsWarning>,
+}
+
+impl Verifier {
+    /// Reads and checks authorities and revocation lists; everything that is wrong with them.
+    pub(super) fn load(
+        auth: &ClientAuth,
+        provider: &Arc<CryptoProvider>,
+        now: SystemTime,
+    ) -> Result<Self, Vec<TlsProblem>> {
+        let Some(trust) = auth.trust() else {
+            let verifier = WebPkiClientVerifier::no_client_auth();
+            return Ok(Self { verifier, binding: [0; 32], warnings: Vec::new() });
+        };
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        let mut hash = Context::new(&SHA256);
+        hash.update(if matches!(auth, ClientAuth::Required(_)) { b"required" } else { b"optional" });
+        let mut roots = RootCertStore::empty();
+        if let Err(problem) = load_authorities(&trust.authorities, &mut roots, &mut hash) {
+            problems.push(problem);
+        }
+        let mut crls = Vec::new();
+        for path in &trust.crls {
+            match load_crls(path, now, &mut hash) {
+                Ok((lists, expired)) => {
+                    crls.extend(lists);
+                    warnings.extend(expired);
+                }
+                Err(misdeed) => problems.push(TlsProblem::new(path, misdeed)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).with_crls(crls);
+        let builder = match auth {
+            ClientAuth::Required(_) => builder,
+            ClientAuth::Off | ClientAuth::Optional(_) => builder.allow_unauthenticated(),
+        };
+        let verifier = builder.build().map_err(|error| {
+            let path = trust.crls.first().unwrap_or(&trust.authorities);
+            vec![TlsProblem::new(path, Misdeed::CrlRefused(error.to_string()))]
+        })?;
+        let binding = hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        Ok(Self { verifier, binding, warnings })
+    }
+}
+
+fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) -> Result<(), TlsProblem> {
+    for (place, authority) in (1..).zip(load_chain(path)?) {
+        hash.update(&authority);
+        roots.add(authority).map_err(|error| {
+            TlsProblem::new(path, Misdeed::AuthorityRefused { place, why: error.to_string() })
+        })?;
+    }
+    Ok(())
+}
+
+type Lists = (Vec<CertificateRevocationListDer<'static>>, Vec<TlsWarning>);
+
+/// The lists of a file, and a warning for each that is past its time.
+fn load_crls(path: &Path, now: SystemTime, hash: &mut Context) -> Result<Lists, Misdeed> {
+    let (text, _) = files::read(path, CRL_BYTES_MAX)?;
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+    let lists = lists.map_err(|error| not_pem(&error))?;
+    if lists.is_empty() {
+        return Err(Misdeed::NoCrl);
+    }
+    let mut warnings = Vec::new();
+    for list in &lists {
+        hash.update(list);
+        let (_, list) = CertificateRevocationList::from_der(list)
+            .map_err(|error| Misdeed::CrlRefused(error.to_string()))?;
+        let late = list.next_update().map_or(0, |due| days(time(due.timestamp()), now));
+        if late > 0 {
+            let concern = Concern::CrlExpired { days: late };
+            warnings.push(TlsWarning { file: path.to_owned(), concern });
+        }
+    }
+    Ok((lists, warnings))
+}
+
+/// The certificate that a client has shown and proved to own; it was checked before anybody sees this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Its distinguished name (RFC 4514), such as `CN=alice,O=Example`. Special characters are escaped, so
+    /// compare it whole and do not search in it.
+    pub subject: String,
+    /// Its issuer's.
+    pub issuer: String,
+    /// Its serial number in hexadecimal digits; unique for one issuer.
+    pub serial: String,
+    /// Its subject alternative names.
+    pub names: Vec<AlternativeName>,
+    /// SHA-256 of the certificate in hexadecimal digits, as `openssl x509 -fingerprint -sha256` says without
+    /// colons.
+    pub fingerprint: String,
+    /// When it expires. Sessions are resumed for up to 12 hours without a new look at the certificate.
+    pub not_after: SystemTime,
+}
+
+impl ClientCertificate {
+    /// The first of a chain, read; `None` without any. It cannot be malformed once a handshake took it.
+    pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let facts = CertificateFacts::read(chain.first()?).ok()?;
+        Some(Self {
+            subject: facts.subject,
+            issuer: facts.issuer,
+            serial: facts.serial,
+            names: facts.names,
+            fingerprint: facts.fingerprint,
+            not_after: facts.not_after,
+        })
+    }
+}

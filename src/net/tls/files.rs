@@ -1,0 +1,119 @@
+//! PEM files: read within a bound, with the permissions of keys, and what tells one version from another.
+//! Knows nothing of what is inside.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::error::Misdeed;
+
+/// Bytes of a chain or a key: a thousand certificates. A larger file is another file.
+pub(super) const PEM_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// Bytes of a revocation list; those of the largest public authorities have some tens of megabytes.
+pub(super) const CRL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+const OTHERS_MAY_WRITE: u32 = 0o022;
+pub(super) const ALL_MAY_READ: u32 = 0o004;
+
+/// What tells one version of a file from another; `None` while it cannot be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileVersion(Option<Seen>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl FileVersion {
+    /// What is there now, links followed: a link that points elsewhere is another version.
+    pub(super) fn now(path: &Path) -> Self {
+        Self(std::fs::metadata(path).ok().map(|metadata| Seen {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }))
+    }
+}
+
+/// Reads a plain file of at most `bytes_max`.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, Metadata), Misdeed> {
+    // Looked at before it is opened: opening a FIFO would wait for its writer.
+    if !std::fs::metadata(path).map_err(misdeed)?.is_file() {
+        return Err(Misdeed::NotAFile);
+    }
+    let file = File::open(path).map_err(misdeed)?;
+    let metadata = file.metadata().map_err(misdeed)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(misdeed)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Misdeed::TooLarge(bytes_max));
+    }
+    Ok((bytes, metadata))
+}
+
+/// The permissions of a file with a private key, unless others could write it.
+pub(super) fn key_mode(metadata: &Metadata) -> Result<u32, Misdeed> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS_MAY_WRITE != 0 { Err(Misdeed::Writable(mode)) } else { Ok(mode) }
+}
+
+fn misdeed(error: io::Error) -> Misdeed {
+    match error.kind() {
+        io::ErrorKind::NotFound => Misdeed::Missing,
+        io::ErrorKind::PermissionDenied => Misdeed::NoPermission,
+        _ => Misdeed::Unreadable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_version_changes_with_content_and_with_the_target_of_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two, link] = ["one", "two", "link"].map(|name| dir.path().join(name));
+        fs::write(&one, "1").unwrap();
+        fs::write(&two, "1").unwrap();
+        symlink(&one, &link).unwrap();
+        let before = FileVersion::now(&link);
+        assert_eq!(FileVersion::now(&link), before);
+        fs::remove_file(&link).unwrap();
+        let gone = FileVersion::now(&link);
+        assert_ne!(gone, before);
+        symlink(&two, &link).unwrap();
+        assert_ne!(FileVersion::now(&link), before);
+        fs::write(&two, "longer").unwrap();
+        assert_ne!(FileVersion::now(&link), FileVersion::now(&one));
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(matches!(read(&fifo, 10), Err(Misdeed::NotAFile)), "it would wait for ever");
+        assert!(matches!(read(dir.path(), 10), Err(Misdeed::NotAFile)));
+        assert!(matches!(read(&dir.path().join("none"), 10), Err(Misdeed::Missing)));
+        let file = dir.path().join("file");
+        fs::write(&file, "12345678901").unwrap();
+        assert!(matches!(read(&file, 10), Err(Misdeed::TooLarge(10))));
+        assert_eq!(read(&file, 11).unwrap().0, b"12345678901");
+    }
+}

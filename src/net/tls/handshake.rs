@@ -1,0 +1,340 @@
+//! TLS handshakes on a ring's socket, by rustls, until both ends have their keys; what comes after is
+//! `session`'s.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::ServerName;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerConnectionData, UnbufferedServerConnection};
+use rustls::sign::CertifiedKey;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+
+use super::info::{TlsInfo, is_resumed};
+use super::session::{Role, Session};
+use crate::ring::{Payload, RecvBuf, Socket};
+
+/// Bytes of a handshake that may have come before it makes sense: the longest flight of a client has a
+/// certificate chain in it. rustls bounds single messages; this bounds what lies here.
+const INPUT_BYTES_MAX: usize = 128 * 1024;
+
+/// A connection whose handshake is over.
+pub(in crate::net) struct Established {
+    pub(in crate::net) socket: Socket,
+    pub(in crate::net) session: Session,
+    /// Data that came with the end of the handshake.
+    pub(in crate::net) early: Option<RecvBuf>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum HandshakeError {
+    /// It took longer than the socket's deadline.
+    TimedOut,
+    /// The peer closed the connection, or nothing can reach it.
+    Closed,
+    /// The client speaks HTTP without TLS: answer it in kind.
+    PlainHttp(Socket),
+    /// The handshake failed; the peer was told by an alert if that was possible.
+    Failed(Error),
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("the TLS handshake took too long"),
+            Self::Closed => f.write_str("the connection ended within the TLS handshake"),
+            Self::PlainHttp(_) => f.write_str("the client speaks HTTP without TLS"),
+            Self::Failed(error) => write!(f, "the TLS handshake failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for HandshakeError {}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut { Self::TimedOut } else { Self::Closed }
+    }
+}
+
+impl From<Error> for HandshakeError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The server's half on `socket`, within the socket's deadline.
+///
+/// # Errors
+/// See [`HandshakeError`].
+pub(in crate::net) async fn accept(
+    socket: Socket,
+    config: Arc<ServerConfig>,
+) -> Result<Established, HandshakeError> {
+    let mut config = (*config).clone();
+    let resolver = Arc::new(Listening { resolver: config.cert_resolver, name: OnceLock::new() });
+    config.cert_resolver = resolver.clone();
+    let connection = UnbufferedServerConnection::new(Arc::new(config))?;
+    Handshake::new(socket, ServerHalf { connection, resolver }).run().await
+}
+
+/// Hears the name that a client asks for: rustls' unbuffered connection does not tell, but its resolver is
+/// asked in every handshake, resumed ones included.
+#[derive(Debug)]
+struct Listening {
+    resolver: Arc<dyn ResolvesServerCert>,
+    name: OnceLock<Box<str>>,
+}
+
+impl ResolvesServerCert for Listening {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = hello.server_name() {
+            let _ = self.name.set(name.to_ascii_lowercase().into());
+        }
+        self.resolver.resolve(hello)
+    }
+}
+
+struct ServerHalf {
+    connection: UnbufferedServerConnection,
+    resolver: Arc<Listening>,
+}
+
+/// The client's half.
+///
+/// # Errors
+/// See [`HandshakeError`].
+pub(in crate::net) async fn connect(
+    socket: Socket,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Established, HandshakeError> {
+    let connection = UnbufferedClientConnection::new(config, name)?;
+    Handshake::new(socket, connection).run().await
+}
+
+/// What the two connections of rustls have in common and no trait of its own says.
+trait Half {
+    type Data;
+    const IS_SERVER: bool;
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn common(&self) -> &CommonState;
+    fn server_name(&self) -> Option<&str>;
+    fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error>;
+}
+
+impl Half for ServerHalf {
+    type Data = ServerConnectionData;
+    const IS_SERVER: bool = true;
+
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.connection.process_tls_records(input)
+    }
+
+    fn common(&self) -> &CommonState {
+        &self.connection
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        self.resolver.name.get().map(|name| &**name)
+    }
+
+    fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
+        let (secrets, kernel) = self.connection.dangerous_into_kernel_connection()?;
+        let suite = kernel.negotiated_cipher_suite();
+        Session::new(&secrets, suite, Role::Server(kernel), replies, info).ok_or_else(unknown_cipher)
+    }
+}
+
+impl Half for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+    const IS_SERVER: bool = false;
+
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(input)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
+        let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
+        let suite = kernel.negotiated_cipher_suite();
+        Session::new(&secrets, suite, Role::Client(kernel), replies, info).ok_or_else(unknown_cipher)
+    }
+}
+
+fn unknown_cipher() -> Error {
+    Error::General("the cipher has no record layer here".to_owned())
+}
+
+/// What to do after a look at the input.
+enum Step {
+    Again,
+    Receive,
+    Done,
+    Failed(Error),
+}
+
+struct Handshake<C> {
+    socket: Socket,
+    connection: C,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Data that came behind the last message of the handshake.
+    early: Vec<u8>,
+}
+
+impl<C: Half> Handshake<C> {
+    fn new(socket: Socket, connection: C) -> Self {
+        let (input, output) = (socket.ring().take_buffer(), socket.ring().take_buffer());
+        Self { socket, connection, input, output, early: Vec::new() }
+    }
+
+    async fn run(mut self) -> Result<Established, HandshakeError> {
+        loop {
+            match self.step() {
+                Step::Again => {}
+                Step::Done => return self.finish().await,
+                Step::Failed(error) => return Err(self.fail(error).await),
+                Step::Receive => {
+                    self.send().await?;
+                    let Some(received) = self.socket.recv().await? else {
+                        return Err(HandshakeError::Closed);
+                    };
+                    let is_first = C::IS_SERVER && self.input.is_empty();
+                    if is_first && self.is_untouched() && looks_like_http(&received) {
+                        return Err(HandshakeError::PlainHttp(self.socket));
+                    }
+                    if self.input.len() + received.len() > INPUT_BYTES_MAX {
+                        return Err(HandshakeError::Closed);
+                    }
+                    self.input.extend_from_slice(&received);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing was said yet.
+    fn is_untouched(&self) -> bool {
+        self.connection.common().protocol_version().is_none()
+    }
+
+    fn step(&mut self) -> Step {
+        let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut self.input);
+        let step = match state {
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                encode(&mut data, &mut self.output);
+                Step::Again
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                // What lies in the output leaves before anything else is waited for.
+                data.done();
+                Step::Again
+            }
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    Some(Ok(record)) => self.early.extend_from_slice(record.payload),
+                    Some(Err(error)) => break Step::Failed(error),
+                    None => break Step::Again,
+                }
+            },
+            Ok(ConnectionState::BlockedHandshake) => Step::Receive,
+            Ok(ConnectionState::WriteTraffic(_)) => Step::Done,
+            // Early data is off, and a peer that closes within its handshake is gone.
+            Ok(_) => Step::Failed(Error::HandshakeNotComplete),
+            Err(error) => Step::Failed(error),
+        };
+        self.input.drain(..discard);
+        step
+    }
+
+    async fn send(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() {
+            let next = self.socket.ring().take_buffer();
+            let output = std::mem::replace(&mut self.output, next);
+            self.socket.send(Payload::Buffer(output)).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Established, HandshakeError> {
+        let common = self.connection.common();
+        let version = common.protocol_version().ok_or(Error::HandshakeNotComplete)?;
+        let cipher = common.negotiated_cipher_suite().ok_or(Error::HandshakeNotComplete)?.suite();
+        let info = TlsInfo {
+            server_name: self.connection.server_name().map(Into::into),
+            protocol: common.alpn_protocol().map(Into::into),
+            version,
+            cipher,
+            resumed: is_resumed(common.handshake_kind()),
+            peer_certificates: common
+                .peer_certificates()
+                .unwrap_or_default()
+                .iter()
+                .map(|certificate| certificate.clone().into_owned())
+                .collect(),
+        };
+        // Tickets of TLS 1.3 may leave with the first response; in 1.2 the client waits for the end, and a
+        // client's last flight is what its server waits for.
+        let waits = !C::IS_SERVER || version != rustls::ProtocolVersion::TLSv1_3;
+        if waits {
+            self.send().await?;
+        }
+        let replies = if waits { Vec::new() } else { std::mem::take(&mut self.output) };
+        let mut session = self.connection.finish(replies, info)?;
+        let early = (!self.early.is_empty()).then(|| RecvBuf::heap(self.early));
+        if !self.input.is_empty() {
+            session.keep_partial(&self.input);
+        }
+        let ring = self.socket.ring();
+        ring.give_buffer(self.input);
+        ring.give_buffer(self.output);
+        Ok(Established { socket: self.socket, session, early })
+    }
+
+    /// Sends the alert that rustls has for the peer, and closes.
+    async fn fail(mut self, error: Error) -> HandshakeError {
+        while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
+            self.connection.process(&mut [])
+        {
+            encode(&mut data, &mut self.output);
+        }
+        if !self.output.is_empty() && self.socket.flush().await.is_ok() {
+            self.socket.start_send(Payload::Buffer(self.output));
+            if self.socket.flush().await.is_ok() {
+                self.socket.shutdown_write();
+                // What lies unread would turn the close into a reset, and the alert would be lost.
+                let _ = self.socket.recv().await;
+            }
+        }
+        HandshakeError::Failed(error)
+    }
+}
+
+/// Appends a message to the output.
+fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, output: &mut Vec<u8>) {
+    let start = output.len();
+    let mut room = 1024;
+    loop {
+        output.resize(start + room, 0);
+        match data.encode(&mut output[start..]) {
+            Ok(written) => return output.truncate(start + written),
+            Err(EncodeError::InsufficientSize(size)) => room = size.required_size,
+            Err(EncodeError::AlreadyEncoded) => return output.truncate(start),
+        }
+    }
+}
+
+/// A TLS record begins with 22, the first byte of no method.
+fn looks_like_http(input: &[u8]) -> bool {
+    input.first().is_some_and(u8::is_ascii_uppercase)
+}

@@ -1,0 +1,65 @@
+//! What a TLS handshake agreed on, for handlers and logs.
+
+use std::fmt;
+
+use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
+
+/// What the handshake of a connection agreed on.
+pub struct TlsInfo {
+    pub(super) server_name: Option<Box<str>>,
+    pub(super) protocol: Option<Box<[u8]>>,
+    pub(super) version: ProtocolVersion,
+    pub(super) cipher: CipherSuite,
+    pub(super) resumed: bool,
+    pub(super) peer_certificates: Box<[CertificateDer<'static>]>,
+}
+
+impl TlsInfo {
+    /// The name that the client asked for (SNI), in lower case; `None` if it asked for none, as for an
+    /// address.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// The protocol that both agreed on by ALPN, such as `h2`.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.protocol.as_deref()
+    }
+
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub fn version(&self) -> &'static str {
+        if self.version == ProtocolVersion::TLSv1_3 { "TLSv1.3" } else { "TLSv1.2" }
+    }
+
+    /// The cipher suite.
+    pub fn cipher(&self) -> CipherSuite {
+        self.cipher
+    }
+
+    /// Whether the handshake went on from an earlier one.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The peer's certificate chain, its own first; empty if it showed none.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        &self.peer_certificates
+    }
+}
+
+impl fmt::Debug for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsInfo")
+            .field("server_name", &self.server_name)
+            .field("version", &self.version())
+            .field("cipher", &self.cipher)
+            .field("resumed", &self.resumed)
+            .field("certificates", &self.peer_certificates.len())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn is_resumed(kind: Option<HandshakeKind>) -> bool {
+    kind == Some(HandshakeKind::Resumed)
+}

@@ -1,0 +1,261 @@
+//! Protection of TLS records after the handshake (RFC 8446 §5, RFC 5246 §6.2.3): one direction's key, nonce
+//! and sequence number. Records are opened where they lie and sealed from where the data lies to where it
+//! leaves from, so that neither costs a copy. Knows nothing of handshakes, which are rustls', and of what
+//! records say.
+
+use std::fmt;
+use std::ops::Range;
+
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use rustls::{CipherSuiteCommon, ConnectionTrafficSecrets, SupportedCipherSuite};
+
+/// Types of content (RFC 8446 §5.1).
+pub(super) const ALERT: u8 = 21;
+pub(super) const HANDSHAKE: u8 = 22;
+pub(super) const APPLICATION_DATA: u8 = 23;
+
+/// Bytes of a record's header: type, version, length.
+pub(super) const HEADER_BYTES: usize = 5;
+
+/// Data in one record at the most (RFC 8446 §5.1).
+pub(super) const PLAIN_BYTES_MAX: usize = 16 * 1024;
+
+/// What a record may have beyond its data: the header, an explicit nonce (1.2) or the type (1.3), the tag.
+pub(super) const OVERHEAD_BYTES_MAX: usize = HEADER_BYTES + 8 + 1 + TAG_BYTES;
+
+/// Longest fragment accepted: §5.2 allows 256 bytes of padding and tag; 1.2 allowed 2048, which no AEAD uses.
+const FRAGMENT_BYTES_MAX: usize = PLAIN_BYTES_MAX + 256;
+
+const TAG_BYTES: usize = 16;
+const EXPLICIT_NONCE_BYTES: usize = 8;
+const LEGACY_VERSION: [u8; 2] = [3, 3];
+
+/// How nonces and additional data are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    /// Nonce from the sequence number; the type is encrypted behind the data.
+    Tls13,
+    /// Half of the nonce travels with the record (RFC 5288 §3).
+    Gcm12,
+    /// Nonce from the sequence number, as in 1.3 (RFC 7905 §2).
+    ChaCha12,
+}
+
+/// What is wrong with a record, or with what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordError {
+    /// It is longer than the protocol allows.
+    TooLong,
+    /// It was changed on its way, or protected with another key.
+    Forged,
+    /// Its type has no place here, or it lacks one.
+    UnexpectedType(u8),
+    /// A handshake message that has no place after the handshake.
+    UnexpectedMessage(u8),
+    /// An alert or handshake message that cannot be read.
+    Malformed,
+    /// The peer gave up; the alert's number (RFC 8446 §6.2).
+    PeerGaveUp(u8),
+    /// More records without data, one after the other, than anybody needs.
+    TooManyWithoutData,
+    /// As many records as the key may protect, and the version cannot change it.
+    KeyExhausted,
+}
+
+impl RecordError {
+    /// The alert that tells the peer (RFC 8446 §6.2); none for one that has said its own.
+    pub(super) fn alert(self) -> Option<u8> {
+        match self {
+            Self::TooLong => Some(22),
+            Self::Forged => Some(20),
+            Self::UnexpectedType(_) | Self::UnexpectedMessage(_) | Self::TooManyWithoutData => Some(10),
+            Self::Malformed => Some(50),
+            Self::KeyExhausted => Some(80),
+            Self::PeerGaveUp(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("a TLS record is longer than the protocol allows"),
+            Self::Forged => f.write_str("a TLS record was changed on its way"),
+            Self::UnexpectedType(kind) => write!(f, "a TLS record of type {kind} has no place here"),
+            Self::UnexpectedMessage(kind) => write!(f, "TLS message {kind} has no place after the handshake"),
+            Self::Malformed => f.write_str("a TLS alert or message cannot be read"),
+            Self::PeerGaveUp(alert) => write!(f, "the peer ended the connection with TLS alert {alert}"),
+            Self::TooManyWithoutData => f.write_str("too many TLS records without data"),
+            Self::KeyExhausted => f.write_str("the TLS key has protected as many records as it may"),
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+/// One direction of a connection.
+pub(super) struct Protection {
+    key: LessSafeKey,
+    iv: [u8; 12],
+    sequence: u64,
+    scheme: Scheme,
+    /// Records that the key may protect (RFC 8446 §5.5).
+    records_max: u64,
+}
+
+impl Protection {
+    /// From what the handshake agreed on, at the sequence number it has reached.
+    ///
+    /// # Errors
+    /// `None` for a cipher this does not know.
+    pub(super) fn new(
+        sequence: u64,
+        secrets: &ConnectionTrafficSecrets,
+        suite: SupportedCipherSuite,
+    ) -> Option<Self> {
+        let is_13 = suite.tls13().is_some();
+        let gcm = if is_13 { Scheme::Tls13 } else { Scheme::Gcm12 };
+        let (algorithm, key, iv, scheme) = match secrets {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv, gcm),
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv, gcm),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
+                (&CHACHA20_POLY1305, key, iv, if is_13 { Scheme::Tls13 } else { Scheme::ChaCha12 })
+            }
+            _ => return None,
+        };
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, key.as_ref()).ok()?);
+        let iv = iv.as_ref().try_into().ok()?;
+        Some(Self { key, iv, sequence, scheme, records_max: common(suite).confidentiality_limit })
+    }
+
+    /// Whether the key has to be changed before many more records.
+    #[inline]
+    pub(super) fn is_worn(&self) -> bool {
+        self.sequence >= self.records_max
+    }
+
+    /// Whether the version can change keys.
+    pub(super) fn is_13(&self) -> bool {
+        self.scheme == Scheme::Tls13
+    }
+
+    #[inline]
+    fn next_nonce(&mut self) -> ([u8; 12], u64) {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let mut nonce = self.iv;
+        for (byte, number) in nonce[4..].iter_mut().zip(sequence.to_be_bytes()) {
+            *byte ^= number;
+        }
+        (nonce, sequence)
+    }
+
+    /// Writes one record to the front of `out`: its length. `out` must have room for `plain` and
+    /// [`OVERHEAD_BYTES_MAX`].
+    ///
+    /// # Panics
+    /// If it has not, or `plain` is longer than [`PLAIN_BYTES_MAX`].
+    pub(super) fn seal(&mut self, kind: u8, plain: &[u8], out: &mut [u8]) -> usize {
+        assert!(plain.len() <= PLAIN_BYTES_MAX);
+        let (nonce, sequence) = self.next_nonce();
+        let (inner_type, explicit): (&[u8], &[u8]) = match self.scheme {
+            Scheme::Tls13 => (&[kind], &[]),
+            Scheme::Gcm12 => (&[], &nonce[4..]),
+            Scheme::ChaCha12 => (&[], &[]),
+        };
+        let fragment = explicit.len() + plain.len() + inner_type.len() + TAG_BYTES;
+        let outer = if self.scheme == Scheme::Tls13 { APPLICATION_DATA } else { kind };
+        let header = header(outer, fragment);
+        let (record, _) = out.split_at_mut(HEADER_BYTES + fragment);
+        record[..HEADER_BYTES].copy_from_slice(&header);
+        let (front, rest) = record[HEADER_BYTES..].split_at_mut(explicit.len());
+        front.copy_from_slice(explicit);
+        let (data, behind) = rest.split_at_mut(plain.len());
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let sealed = if self.scheme == Scheme::Tls13 {
+            self.key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, data, inner_type, behind)
+        } else {
+            let aad = Aad::from(additional_data_12(sequence, kind, plain.len()));
+            self.key.seal_out_of_place_scatter(nonce, aad, plain, data, inner_type, behind)
+        };
+        sealed.expect("the lengths are right, and a record is far below the cipher's limit");
+        record.len()
+    }
+
+    /// Opens one whole record in place: its type, and where in it the data lies.
+    pub(super) fn open(&mut self, record: &mut [u8]) -> Result<(u8, Range<usize>), RecordError> {
+        let outer = record[0];
+        let header: [u8; HEADER_BYTES] = record[..HEADER_BYTES].try_into().expect("a whole record");
+        let (nonce, sequence) = self.next_nonce();
+        match self.scheme {
+            Scheme::Tls13 => {
+                if outer != APPLICATION_DATA {
+                    return Err(RecordError::UnexpectedType(outer));
+                }
+                let nonce = Nonce::assume_unique_for_key(nonce);
+                let fragment = &mut record[HEADER_BYTES..];
+                let opened = self.key.open_in_place(nonce, Aad::from(header), fragment);
+                let plain = opened.map_err(|_| RecordError::Forged)?;
+                // Data, type, padding of zeros (§5.2).
+                let end = plain.iter().rposition(|&byte| byte != 0).ok_or(RecordError::UnexpectedType(0))?;
+                if end > PLAIN_BYTES_MAX {
+                    return Err(RecordError::TooLong);
+                }
+                Ok((plain[end], HEADER_BYTES..HEADER_BYTES + end))
+            }
+            Scheme::Gcm12 | Scheme::ChaCha12 => {
+                let explicit = if self.scheme == Scheme::Gcm12 { EXPLICIT_NONCE_BYTES } else { 0 };
+                let start = HEADER_BYTES + explicit;
+                let length = (record.len() - HEADER_BYTES)
+                    .checked_sub(explicit + TAG_BYTES)
+                    .ok_or(RecordError::Forged)?;
+                if length > PLAIN_BYTES_MAX {
+                    return Err(RecordError::TooLong);
+                }
+                let mut full = nonce;
+                if explicit > 0 {
+                    full[..4].copy_from_slice(&self.iv[..4]);
+                    full[4..].copy_from_slice(&record[HEADER_BYTES..start]);
+                }
+                let aad = Aad::from(additional_data_12(sequence, outer, length));
+                let nonce = Nonce::assume_unique_for_key(full);
+                let opened = self.key.open_in_place(nonce, aad, &mut record[start..]);
+                opened.map_err(|_| RecordError::Forged)?;
+                Ok((outer, start..start + length))
+            }
+        }
+    }
+}
+
+fn common(suite: SupportedCipherSuite) -> &'static CipherSuiteCommon {
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => &suite.common,
+        SupportedCipherSuite::Tls13(suite) => &suite.common,
+    }
+}
+
+/// The length of the record that `input` begins with, its header included; `None` before that is known.
+#[inline]
+pub(super) fn record_length(input: &[u8]) -> Result<Option<usize>, RecordError> {
+    let &[_, _, _, high, low, ..] = input else { return Ok(None) };
+    let fragment = usize::from(u16::from_be_bytes([high, low]));
+    if fragment > FRAGMENT_BYTES_MAX {
+        return Err(RecordError::TooLong);
+    }
+    Ok(Some(HEADER_BYTES + fragment))
+}
+
+#[inline]
+fn header(kind: u8, fragment: usize) -> [u8; HEADER_BYTES] {
+    let [high, low] = (fragment as u16).to_be_bytes();
+    [kind, LEGACY_VERSION[0], LEGACY_VERSION[1], high, low]
+}
+
+/// RFC 5246 §6.2.3.3.
+#[inline]
+fn additional_data_12(sequence: u64, kind: u8, length: usize) -> [u8; 13] {
+    let mut data = [0; 13];
+    data[..8].copy_from_slice(&sequence.to_be_bytes());
+    data[8..].copy_from_slice(&header(kind, length));
+    data
+}

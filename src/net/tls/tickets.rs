@@ -1,0 +1,186 @@
+//! Session tickets (RFC 8446 §4.6.1, RFC 5077): stateless, so that every core resumes what another began, and
+//! sealed with keys that are thrown away.
+//!
+//! A key seals for six hours and opens for six more. Whoever stole one could read recorded sessions that were
+//! resumed in that time, which is why keys live in memory alone and are never written down.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{error::Unspecified, rand};
+use rustls::server::ProducesTickets;
+
+/// How long a key seals tickets. Nonces are random: at 100,000 tickets a second two of them would meet with a
+/// chance of one in 30 billion within this time.
+pub(super) const SEALING: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How long a ticket can be used at least, told to the client: as long as its key opens after it has sealed.
+const LIFETIME: Duration = SEALING;
+
+/// Bytes that tell which key has sealed a ticket.
+const NAME_BYTES: usize = 8;
+const TAG_BYTES: usize = 16;
+
+/// Keys of a server's tickets, shared by its cores and kept when certificates are replaced.
+pub(super) struct TicketKeys {
+    pair: ArcSwap<Pair>,
+}
+
+/// Seals and opens, for one set of rules about clients' certificates.
+#[derive(Debug)]
+pub(super) struct Ticketer {
+    keys: Arc<TicketKeys>,
+    /// Authenticated with every ticket: what clients' certificates are checked with. Once that changes, a
+    /// client has to show its certificate again.
+    binding: [u8; 32],
+}
+
+struct Pair {
+    current: Key,
+    previous: Option<Key>,
+    /// When the current key has to become the previous one.
+    ends: Instant,
+}
+
+#[derive(Clone)]
+struct Key {
+    name: [u8; NAME_BYTES],
+    key: Arc<RandomizedNonceKey>,
+}
+
+impl Key {
+    fn new() -> Result<Self, Unspecified> {
+        let mut bytes = [0; 32];
+        let mut name = [0; NAME_BYTES];
+        rand::fill(&mut bytes)?;
+        rand::fill(&mut name)?;
+        Ok(Self { name, key: Arc::new(RandomizedNonceKey::new(&AES_256_GCM, &bytes)?) })
+    }
+}
+
+impl TicketKeys {
+    pub(super) fn new(now: Instant) -> Result<Self, Unspecified> {
+        let pair = Pair { current: Key::new()?, previous: None, ends: now + SEALING };
+        Ok(Self { pair: ArcSwap::from_pointee(pair) })
+    }
+
+    /// The keys for `now`; when it is time, whoever comes first exchanges them.
+    fn at(&self, now: Instant) -> Option<arc_swap::Guard<Arc<Pair>>> {
+        let pair = self.pair.load();
+        if now < pair.ends {
+            return Some(pair);
+        }
+        // After a long silence the current key is as old as the previous one should be at most.
+        let previous = (now < pair.ends + SEALING).then(|| pair.current.clone());
+        let next = Pair { current: Key::new().ok()?, previous, ends: now + SEALING };
+        self.pair.compare_and_swap(&pair, Arc::new(next));
+        Some(self.pair.load())
+    }
+
+    /// Layout: name, nonce, sealed bytes, tag.
+    fn seal(&self, now: Instant, binding: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        let pair = self.at(now)?;
+        let mut ticket = Vec::with_capacity(NAME_BYTES + NONCE_LEN + plain.len() + TAG_BYTES);
+        ticket.extend_from_slice(&pair.current.name);
+        ticket.extend_from_slice(&[0; NONCE_LEN]);
+        ticket.extend_from_slice(plain);
+        let sealed = &mut ticket[NAME_BYTES + NONCE_LEN..];
+        let (nonce, tag) = pair.current.key.seal_in_place_separate_tag(Aad::from(binding), sealed).ok()?;
+        ticket[NAME_BYTES..NAME_BYTES + NONCE_LEN].copy_from_slice(nonce.as_ref());
+        ticket.extend_from_slice(tag.as_ref());
+        Some(ticket)
+    }
+
+    fn open(&self, now: Instant, binding: &[u8], ticket: &[u8]) -> Option<Vec<u8>> {
+        let (name, rest) = ticket.split_first_chunk::<NAME_BYTES>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        let pair = self.at(now)?;
+        let key = [Some(&pair.current), pair.previous.as_ref()];
+        let key = key.into_iter().flatten().find(|key| key.name == *name)?;
+        let mut plain = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let length = key.key.open_in_place(nonce, Aad::from(binding), &mut plain).ok()?.len();
+        plain.truncate(length);
+        Some(plain)
+    }
+}
+
+impl Ticketer {
+    pub(super) fn new(keys: Arc<TicketKeys>, binding: [u8; 32]) -> Self {
+        Self { keys, binding }
+    }
+}
+
+impl ProducesTickets for Ticketer {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        LIFETIME.as_secs() as u32
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.keys.seal(Instant::now(), &self.binding, plain)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.keys.open(Instant::now(), &self.binding, ticket)
+    }
+}
+
+/// Keys are not for logs.
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketKeys").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_ticket_opens_for_as_long_as_it_says_and_no_longer_than_twice_that() {
+        let start = Instant::now();
+        let keys = TicketKeys::new(start).unwrap();
+        let first = keys.seal(start, b"", b"session").unwrap();
+        let last = keys.seal(start + SEALING - SECOND, b"", b"session").unwrap();
+        assert_ne!(first, last, "a nonce of its own");
+        for passed in [Duration::ZERO, SEALING, 2 * SEALING - 2 * SECOND] {
+            assert_eq!(keys.open(start + passed, b"", &last).as_deref(), Some(&b"session"[..]), "{passed:?}");
+        }
+        // The exchange that the last look brought about is six hours later over.
+        assert_eq!(keys.open(start + 2 * SEALING + SECOND, b"", &first), None);
+        assert_eq!(keys.open(start + 2 * SEALING + SECOND, b"", &last), None);
+    }
+
+    #[test]
+    fn after_a_long_silence_no_old_key_opens() {
+        let start = Instant::now();
+        let keys = TicketKeys::new(start).unwrap();
+        let ticket = keys.seal(start, b"", b"session").unwrap();
+        assert_eq!(keys.open(start + 2 * SEALING, b"", &ticket), None);
+    }
+
+    #[test]
+    fn nothing_else_opens() {
+        let now = Instant::now();
+        let keys = TicketKeys::new(now).unwrap();
+        let ticket = keys.seal(now, b"one", b"session").unwrap();
+        assert_eq!(keys.open(now, b"other", &ticket), None, "another binding");
+        assert_eq!(TicketKeys::new(now).unwrap().open(now, b"one", &ticket), None, "another server's");
+        for at in 0..ticket.len() {
+            let mut changed = ticket.clone();
+            changed[at] ^= 1;
+            assert_eq!(keys.open(now, b"one", &changed), None, "bit in byte {at}");
+            assert_eq!(keys.open(now, b"one", &ticket[..at]), None, "cut at {at}");
+        }
+        assert!(keys.open(now, b"one", &ticket).is_some());
+    }
+}

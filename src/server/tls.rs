@@ -1,0 +1,84 @@
+//! TLS handshakes of a worker's connections: how many at once, for how long, and what becomes of those that
+//! fail.
+
+use std::sync::Arc;
+
+use super::access;
+use super::worker::Worker;
+use crate::http::status::Status;
+use crate::net::Stream;
+use crate::net::tls::{HandshakeError, TlsServer};
+use crate::ring::{Payload, Socket};
+
+/// For clients that speak HTTP to a port that speaks TLS, most of them people.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
+    Content-Length: 53\r\nConnection: close\r\n\r\nthis port speaks TLS: write https:// in the address.\n";
+
+/// Bytes of its body.
+const PLAIN_HTTP_BYTES: u64 = 53;
+
+/// A handshake counts for as long as it lasts.
+struct InProgress<'a, S>(&'a Worker<S>);
+
+impl<'a, S> InProgress<'a, S> {
+    fn begin(worker: &'a Worker<S>) -> Option<Self> {
+        let handshakes = worker.handshakes.get() + 1;
+        if handshakes > worker.limits.handshakes_max {
+            return None;
+        }
+        worker.handshakes.set(handshakes);
+        Some(Self(worker))
+    }
+}
+
+impl<S> Drop for InProgress<'_, S> {
+    fn drop(&mut self) {
+        self.0.handshakes.set(self.0.handshakes.get() - 1);
+    }
+}
+
+/// The connection's stream, once both ends have their keys; `None` if it came to nothing.
+pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<TlsServer>) -> Option<Stream> {
+    let Some(_in_progress) = InProgress::begin(worker) else {
+        worker.counters.over_capacity.bump();
+        return None;
+    };
+    socket.set_deadline(Some(worker.limits.handshake_timeout));
+    match Stream::accept(socket, tls).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            worker.counters.handshakes_failed.bump();
+            match error {
+                HandshakeError::PlainHttp(socket) => tell_plain(worker, socket).await,
+                HandshakeError::TimedOut => worker.counters.timed_out.bump(),
+                HandshakeError::Closed | HandshakeError::Failed(_) => {}
+            }
+            None
+        }
+    }
+}
+
+/// Answers in kind, and reads on until the client has heard it.
+async fn tell_plain<S>(worker: &Worker<S>, socket: Socket) {
+    socket.set_deadline(Some(worker.limits.linger_timeout));
+    socket.start_send(Payload::Buffer(PLAIN_HTTP.to_vec()));
+    let peer = || access::peer_of(&socket);
+    access::refused(worker, peer, Status::BAD_REQUEST, PLAIN_HTTP_BYTES);
+    if socket.flush().await.is_ok() {
+        socket.shutdown_write();
+        while let Ok(Some(_)) = socket.recv().await {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_says_its_own_length() {
+        let text = std::str::from_utf8(PLAIN_HTTP).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        assert_eq!(body.len() as u64, PLAIN_HTTP_BYTES);
+    }
+}
