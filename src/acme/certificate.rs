@@ -50,7 +50,7 @@ impl std::error::Error for CertificateError {}
 ///
 /// # Panics
 /// The system has no random numbers.
-pub fn new_key() -> KeyPair {
+pub(super) fn new_key() -> KeyPair {
     KeyPair::generate().expect("the system has random numbers")
 }
 
@@ -58,7 +58,7 @@ pub fn new_key() -> KeyPair {
 ///
 /// # Errors
 /// A name that no certificate can hold.
-pub fn request(names: &[String], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
+pub(super) fn request(names: &[String], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
     let malformed = |error: rcgen::Error| CertificateError::Malformed(error.to_string());
     let mut params = CertificateParams::new(names).map_err(malformed)?;
     params.distinguished_name = DistinguishedName::new();
@@ -69,7 +69,7 @@ pub fn request(names: &[String], key: &KeyPair) -> Result<Vec<u8>, CertificateEr
 ///
 /// # Errors
 /// A name that no certificate can hold.
-pub fn answer(name: &str, key_authorization: &str) -> Result<(Vec<u8>, KeyPair), CertificateError> {
+pub(super) fn answer(name: &str, key_authorization: &str) -> Result<(Vec<u8>, KeyPair), CertificateError> {
     let malformed = |error: rcgen::Error| CertificateError::Malformed(error.to_string());
     let mut params = CertificateParams::new([name.to_owned()]).map_err(malformed)?;
     let proof = digest(&SHA256, key_authorization.as_bytes());
@@ -81,7 +81,7 @@ pub fn answer(name: &str, key_authorization: &str) -> Result<(Vec<u8>, KeyPair),
 
 /// What the renewals need to know of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub(super) struct Facts {
     /// Its DNS names, in lower case.
     pub names: BTreeSet<String>,
     /// From when on it is valid.
@@ -96,7 +96,7 @@ pub struct Facts {
 ///
 /// # Errors
 /// It is malformed, of another key, or out of order.
-pub fn read(chain: &[u8], key: &KeyPair) -> Result<Facts, CertificateError> {
+pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<Facts, CertificateError> {
     let malformed = |error: &dyn fmt::Display| CertificateError::Malformed(error.to_string());
     let ders: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let ders = ders.map_err(|error| malformed(&error))?;
@@ -117,7 +117,7 @@ pub fn read(chain: &[u8], key: &KeyPair) -> Result<Facts, CertificateError> {
 ///
 /// # Errors
 /// See [`CertificateError`].
-pub fn check(
+pub(super) fn check(
     chain: &[u8],
     key: &KeyPair,
     names: &[String],

@@ -23,7 +23,7 @@ const PASSING_MAX: u32 = 2;
 const PASSING_PAUSE: Duration = Duration::from_secs(1);
 
 /// A conversation with a CA.
-pub struct Client {
+pub(super) struct Client {
     transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
     directory: Directory,
@@ -32,7 +32,7 @@ pub struct Client {
 
 /// Who asks: a key and the account it has.
 #[derive(Clone, Copy, Debug)]
-pub struct Account<'a> {
+pub(super) struct Account<'a> {
     /// Its key.
     pub key: &'a AccountKey,
     /// Its URL.
@@ -41,7 +41,7 @@ pub struct Account<'a> {
 
 /// A reply with what it says about when to ask again.
 #[derive(Debug)]
-pub struct Told<T> {
+pub(super) struct Told<T> {
     /// The object.
     pub object: T,
     /// `Retry-After`.
@@ -53,7 +53,7 @@ impl Client {
     ///
     /// # Errors
     /// There is none there.
-    pub fn connect(
+    pub(super) fn connect(
         transport: Box<dyn Transport>,
         clock: Arc<dyn Clock>,
         directory_url: &str,
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// What the CA offers.
-    pub fn directory(&self) -> &Directory {
+    pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
 
@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     /// The CA wants it bound, or refuses.
-    pub fn account(
+    pub(super) fn account(
         &mut self,
         key: &AccountKey,
         contact: Option<&str>,
@@ -105,7 +105,7 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub fn new_order(
+    pub(super) fn new_order(
         &mut self,
         account: Account<'_>,
         names: &[String],
@@ -125,7 +125,7 @@ impl Client {
     ///
     /// # Errors
     /// There is none.
-    pub fn order(&mut self, account: Account<'_>, url: &str) -> Result<Told<Order>, AcmeError> {
+    pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Told<Order>, AcmeError> {
         let reply = self.post_as("order", account, url, "")?;
         self.told("order", &reply)
     }
@@ -134,7 +134,7 @@ impl Client {
     ///
     /// # Errors
     /// There is none.
-    pub fn authorization(
+    pub(super) fn authorization(
         &mut self,
         account: Account<'_>,
         url: &str,
@@ -147,7 +147,7 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub fn answered(&mut self, account: Account<'_>, challenge_url: &str) -> Result<(), AcmeError> {
+    pub(super) fn answered(&mut self, account: Account<'_>, challenge_url: &str) -> Result<(), AcmeError> {
         self.post_as("challenge", account, challenge_url, "{}").map(drop)
     }
 
@@ -155,7 +155,7 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub fn finalize(&mut self, account: Account<'_>, order: &Order, csr: &str) -> Result<(), AcmeError> {
+    pub(super) fn finalize(&mut self, account: Account<'_>, order: &Order, csr: &str) -> Result<(), AcmeError> {
         let payload = json!({"csr": csr}).to_string();
         self.post_as("request for the certificate", account, &order.finalize, &payload).map(drop)
     }
@@ -164,7 +164,7 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub fn certificate(&mut self, account: Account<'_>, url: &str) -> Result<String, AcmeError> {
+    pub(super) fn certificate(&mut self, account: Account<'_>, url: &str) -> Result<String, AcmeError> {
         let what = "certificate";
         let reply = self.post_as(what, account, url, "")?;
         String::from_utf8(reply.body).map_err(|error| AcmeError::Malformed { what, why: error.to_string() })
@@ -174,7 +174,7 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub fn renewal_info(&mut self, id: &str) -> Result<Option<Told<RenewalInfo>>, AcmeError> {
+    pub(super) fn renewal_info(&mut self, id: &str) -> Result<Option<Told<RenewalInfo>>, AcmeError> {
         let Some(base) = &self.directory.renewal_info else { return Ok(None) };
         let url = format!("{}/{id}", base.trim_end_matches('/'));
         let reply = self.get("renewal information", &url)?;

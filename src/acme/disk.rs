@@ -7,11 +7,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How the name of a file that is not done yet ends. What ends so at a start is left by a crash.
-pub const UNFINISHED: &str = ".unfinished";
+pub(super) const UNFINISHED: &str = ".unfinished";
 
 /// What happens to the disk, in order. Each may be the last thing that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// A file is created, empty.
     Create,
     /// It is written.
@@ -28,7 +28,7 @@ pub enum Step {
 
 /// The way to the disk.
 #[derive(Debug, Default)]
-pub struct Disk {
+pub(super) struct Disk {
     #[cfg(test)]
     pub(super) crash: std::sync::Arc<tests::Crash>,
 }
@@ -38,7 +38,7 @@ impl Disk {
     ///
     /// # Errors
     /// The disk's.
-    pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let unfinished = with_ending(path, UNFINISHED);
         self.before(Step::Create)?;
         remove_if_there(&unfinished)?;
@@ -60,7 +60,7 @@ impl Disk {
     ///
     /// # Errors
     /// The disk's.
-    pub fn remove(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
         self.before(Step::Remove)?;
         remove_if_there(path)?;
         self.sync_directory_of(path)
@@ -70,7 +70,7 @@ impl Disk {
     ///
     /// # Errors
     /// The disk's.
-    pub fn set_aside(&self, path: &Path, ending: &str) -> io::Result<PathBuf> {
+    pub(super) fn set_aside(&self, path: &Path, ending: &str) -> io::Result<PathBuf> {
         let aside = with_ending(path, ending);
         self.before(Step::Rename)?;
         fs::rename(path, &aside)?;
@@ -99,7 +99,7 @@ impl Disk {
 ///
 /// # Errors
 /// The disk's.
-pub fn make_directory(path: &Path) -> io::Result<()> {
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
@@ -107,7 +107,7 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The disk's.
-pub fn tidy(directory: &Path) -> io::Result<()> {
+pub(super) fn tidy(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
@@ -121,7 +121,7 @@ pub fn tidy(directory: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The disk's.
-pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -10,13 +10,13 @@ use super::pace::{Clock, Stopped};
 
 /// Longest run of the command. It returns once the record can be seen by others, which takes some providers
 /// minutes.
-pub const HOOK_TIME_MAX: Duration = Duration::from_secs(600);
+pub(super) const HOOK_TIME_MAX: Duration = Duration::from_secs(600);
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What the command is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Write the record, and return when it can be seen.
     Present,
     /// Remove it.
@@ -34,7 +34,7 @@ impl Action {
 
 /// A TXT record that proves a name (RFC 8555 §8.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// The name to prove, without `*.`.
     pub domain: String,
     /// Where the record belongs: `_acme-challenge.` and the name.
@@ -83,7 +83,7 @@ impl std::error::Error for HookError {}
 ///
 /// # Errors
 /// See [`HookError`].
-pub fn run(
+pub(super) fn run(
     command: &str,
     action: Action,
     record: &Record,

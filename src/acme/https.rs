@@ -21,7 +21,7 @@ use crate::http::head::Framing;
 
 /// One exchange, from connecting to the last byte. CAs sign within seconds and answer `processing` otherwise;
 /// the rest is for slow lines.
-pub const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(30);
+pub(super) const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a socket may keep us from seeing that the server ends.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(200);
@@ -32,7 +32,7 @@ const FIELDS_MAX: usize = 64;
 
 /// The transport for a CA's directory.
 #[derive(Clone)]
-pub struct HttpsClient<C> {
+pub(super) struct HttpsClient<C> {
     config: Arc<ClientConfig>,
     clock: C,
 }
@@ -76,7 +76,7 @@ impl<C: Clock> HttpsClient<C> {
     ///
     /// # Errors
     /// There are none.
-    pub fn new(root: Option<&Path>, clock: C) -> Result<Self, RootsError> {
+    pub(super) fn new(root: Option<&Path>, clock: C) -> Result<Self, RootsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -12,12 +12,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 /// As JOSE writes bytes (RFC 7515 §2).
-pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The key of an account: ECDSA on P-256 (ES256), which every CA takes.
-pub struct AccountKey {
+pub(super) struct AccountKey {
     pair: EcdsaKeyPair,
     pkcs8: Vec<u8>,
 }
@@ -34,7 +34,7 @@ pub struct NoKey;
 
 /// Who signs (RFC 8555 §6.2): the key itself before there is an account, its URL afterwards.
 #[derive(Clone, Copy, Debug)]
-pub enum Signer<'a> {
+pub(super) enum Signer<'a> {
     /// `jwk`.
     Key,
     /// `kid`.
@@ -46,7 +46,7 @@ impl AccountKey {
     ///
     /// # Panics
     /// The system has no random numbers.
-    pub fn generate() -> Self {
+    pub(super) fn generate() -> Self {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .expect("the system has random numbers");
         Self::from_pkcs8(pkcs8.as_ref()).expect("it was made for this algorithm")
@@ -56,13 +56,13 @@ impl AccountKey {
     ///
     /// # Errors
     /// It is none on P-256.
-    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, NoKey> {
+    pub(super) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, NoKey> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| NoKey)?;
         Ok(Self { pair, pkcs8: pkcs8.to_vec() })
     }
 
     /// The key to be kept: secret.
-    pub fn pkcs8(&self) -> &[u8] {
+    pub(super) fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 
@@ -74,17 +74,17 @@ impl AccountKey {
     }
 
     /// RFC 7638.
-    pub fn thumbprint(&self) -> String {
+    pub(super) fn thumbprint(&self) -> String {
         base64url(digest(&SHA256, self.jwk().as_bytes()))
     }
 
     /// What proves that this account may have a certificate (RFC 8555 §8.1).
-    pub fn authorize(&self, token: &str) -> String {
+    pub(super) fn authorize(&self, token: &str) -> String {
         format!("{token}.{}", self.thumbprint())
     }
 
     /// The body of a request to `url`; an empty `payload` reads (RFC 8555 §6.3).
-    pub fn sign(&self, signer: Signer<'_>, nonce: &str, url: &str, payload: &str) -> String {
+    pub(super) fn sign(&self, signer: Signer<'_>, nonce: &str, url: &str, payload: &str) -> String {
         let mut protected = json!({"alg": "ES256", "nonce": nonce, "url": url});
         match signer {
             Signer::Key => protected["jwk"] = self.jwk_value(),
@@ -102,7 +102,7 @@ impl AccountKey {
     }
 
     /// The CA's word that this key may use an account it knows from elsewhere (RFC 8555 §7.3.4).
-    pub fn bind(&self, binding: &Binding, new_account_url: &str) -> Value {
+    pub(super) fn bind(&self, binding: &Binding, new_account_url: &str) -> Value {
         let protected = json!({"alg": "HS256", "kid": binding.key_id, "url": new_account_url});
         let key = hmac::Key::new(hmac::HMAC_SHA256, &binding.key);
         envelope(&protected, &self.jwk(), |input| hmac::sign(&key, input).as_ref().to_vec())

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// Where to ask for what (RFC 8555 §7.1.1).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Directory {
+pub(super) struct Directory {
     /// For nonces.
     pub new_nonce: String,
     /// For an account.
@@ -25,7 +25,7 @@ pub struct Directory {
 /// What a CA says of itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Meta {
+pub(super) struct Meta {
     /// URL of the terms that its users accept.
     #[serde(default)]
     pub terms_of_service: Option<String>,
@@ -36,7 +36,7 @@ pub struct Meta {
 
 /// An order (RFC 8555 §7.1.3).
 #[derive(Clone, Debug, Deserialize)]
-pub struct Order {
+pub(super) struct Order {
     /// How far it is.
     pub status: OrderStatus,
     /// URLs of what must be proved.
@@ -58,7 +58,7 @@ pub struct Order {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OrderStatus {
+pub(super) enum OrderStatus {
     /// Authorizations are missing.
     Pending,
     /// The request for the certificate is missing.
@@ -73,7 +73,7 @@ pub enum OrderStatus {
 
 /// What must be proved of one name (RFC 8555 §7.1.4).
 #[derive(Clone, Debug, Deserialize)]
-pub struct Authorization {
+pub(super) struct Authorization {
     /// The name, without the wildcard's `*.`.
     pub identifier: Identifier,
     /// How far it is.
@@ -85,7 +85,7 @@ pub struct Authorization {
 
 /// A name.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Identifier {
+pub(super) struct Identifier {
     /// In ASCII.
     pub value: String,
 }
@@ -93,7 +93,7 @@ pub struct Identifier {
 /// How far an authorization is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AuthorizationStatus {
+pub(super) enum AuthorizationStatus {
     /// A challenge must be answered.
     Pending,
     /// Proved.
@@ -110,7 +110,7 @@ pub enum AuthorizationStatus {
 
 /// One way to prove it (RFC 8555 §7.1.5).
 #[derive(Clone, Debug, Deserialize)]
-pub struct Challenge {
+pub(super) struct Challenge {
     /// Such as `http-01`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -127,14 +127,14 @@ pub struct Challenge {
 /// When a certificate should be renewed (RFC 9773 §4.2).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RenewalInfo {
+pub(super) struct RenewalInfo {
     /// At some moment in it.
     pub suggested_window: Window,
 }
 
 /// From when to when, as RFC 3339 writes it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Window {
+pub(super) struct Window {
     /// The first moment.
     pub start: String,
     /// The last one.

@@ -27,7 +27,7 @@ const LOOK_LAST: Duration = Duration::from_secs(10);
 const LOOK_ASKED_MAX: Duration = Duration::from_secs(60);
 
 /// What an order needs.
-pub struct Means<'a> {
+pub(super) struct Means<'a> {
     /// The conversation.
     pub client: &'a mut Client,
     /// Who orders.
@@ -47,7 +47,7 @@ impl Means<'_> {
     ///
     /// # Errors
     /// What went wrong. An order that may still succeed is kept and taken up by the next attempt.
-    pub fn obtain(
+    pub(super) fn obtain(
         &mut self,
         names: &[String],
         replaces: Option<&str>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Stopped;
 
 /// What the renewals know of time. Tests pass one that jumps.
-pub trait Clock: Send + Sync {
+pub(super) trait Clock: Send + Sync {
     /// The time of day.
     fn now(&self) -> SystemTime;
 
@@ -25,7 +25,7 @@ pub trait Clock: Send + Sync {
 
 /// The system's clock, with the switch that ends its sleepers.
 #[derive(Clone, Debug, Default)]
-pub struct SystemClock {
+pub(super) struct SystemClock {
     switch: Arc<Switch>,
 }
 
@@ -37,7 +37,7 @@ struct Switch {
 
 impl SystemClock {
     /// Ends every sleep, present and future.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         *self.switch.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.switch.changed.notify_all();
     }

@@ -55,7 +55,7 @@ pub trait Front: Send + Sync {
 }
 
 /// Something that the CA can find until this goes.
-pub struct Proof<'a> {
+pub(super) struct Proof<'a> {
     front: &'a dyn Front,
     clock: &'a dyn Clock,
     place: Place<'a>,
@@ -71,7 +71,7 @@ enum Place<'a> {
 ///
 /// # Errors
 /// The command for DNS records failed, or the name is none.
-pub fn present<'a>(
+pub(super) fn present<'a>(
     method: &'a Method,
     name: &str,
     token: &str,

@@ -27,7 +27,7 @@ const ADVICE_EVERY_MIN: Duration = Duration::from_secs(60);
 const ADVICE_EVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is kept fresh, and how.
-pub struct Keeper {
+pub(super) struct Keeper {
     /// URL of the CA's directory.
     pub directory: String,
     /// Where the CA may write to.
@@ -68,7 +68,7 @@ impl Job {
 
 impl Keeper {
     /// Keeps these certificates until the clock is stopped.
-    pub fn run(self, certificates: Vec<Names>) {
+    pub(super) fn run(self, certificates: Vec<Names>) {
         let mut jobs: Vec<Job> = certificates.into_iter().map(|names| self.look(names)).collect();
         while let Some(job) = jobs.iter_mut().min_by_key(|job| job.next()) {
             let wait = job.next().duration_since(self.clock.now()).unwrap_or_default();

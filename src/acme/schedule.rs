@@ -14,14 +14,14 @@ const SPREAD: u32 = 30;
 const LEFT_MIN: u32 = 6;
 
 /// A moment in the lifetime of a certificate at which to renew it; `chance` in 0..1 places it.
-pub fn renewal(not_before: SystemTime, not_after: SystemTime, chance: f64) -> SystemTime {
+pub(super) fn renewal(not_before: SystemTime, not_after: SystemTime, chance: f64) -> SystemTime {
     let lifetime = not_after.duration_since(not_before).unwrap_or_default();
     let spread = (lifetime / SPREAD).mul_f64(chance.clamp(0.0, 1.0));
     not_after - lifetime / LEFT - spread
 }
 
 /// The same, where the CA suggests a window (RFC 9773 §4.2: any moment in it, chosen at random).
-pub fn suggested(
+pub(super) fn suggested(
     not_before: SystemTime,
     not_after: SystemTime,
     window: (SystemTime, SystemTime),
@@ -67,7 +67,7 @@ impl Backoff {
 const ASKED_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What `Retry-After` says (RFC 9110 §10.2.3), in seconds or as a date.
-pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -77,7 +77,7 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// A moment as RFC 3339 writes it; fractions of seconds are dropped.
-pub fn rfc3339(text: &str) -> Option<SystemTime> {
+pub(super) fn rfc3339(text: &str) -> Option<SystemTime> {
     let text = text.as_bytes();
     let number = |at: std::ops::Range<usize>| -> Option<u64> {
         let digits = text.get(at).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;

@@ -96,7 +96,7 @@ impl std::error::Error for StateError {}
 
 /// A state directory that is ours while this lives.
 #[derive(Debug)]
-pub struct State {
+pub(super) struct State {
     directory: PathBuf,
     disk: Disk,
     /// Unlocked when it is closed.
@@ -105,7 +105,7 @@ pub struct State {
 
 /// An account as stored.
 #[derive(Debug)]
-pub struct Account {
+pub(super) struct Account {
     /// Its key.
     pub key: AccountKey,
     /// Its URL, unless the CA was not asked yet.
@@ -122,7 +122,7 @@ struct AccountFile {
 
 /// An order on its way.
 #[derive(Debug)]
-pub struct Pending {
+pub(super) struct Pending {
     /// The order's URL.
     pub order: String,
     /// The key of its certificate.
@@ -141,7 +141,7 @@ struct PendingFile {
 
 /// What is there of a certificate.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Stored {
+pub(super) enum Stored {
     /// Nothing.
     None,
     /// A certificate, perhaps of other names or over; it can be presented.
@@ -152,7 +152,7 @@ pub enum Stored {
 
 /// A damaged certificate that was moved out of the way.
 #[derive(Debug)]
-pub struct Aside {
+pub(super) struct Aside {
     path: PathBuf,
     now: PathBuf,
     why: CertificateError,
@@ -176,7 +176,7 @@ impl State {
     ///
     /// # Errors
     /// See [`StateError`].
-    pub fn open(root: &Path, directory_url: &str) -> Result<Self, StateError> {
+    pub(super) fn open(root: &Path, directory_url: &str) -> Result<Self, StateError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |error| StateError::Disk { path, error }
@@ -198,7 +198,7 @@ impl State {
     ///
     /// # Errors
     /// Its file is damaged, or cannot be read.
-    pub fn account(&self) -> Result<Option<Account>, StateError> {
+    pub(super) fn account(&self) -> Result<Option<Account>, StateError> {
         let path = self.directory.join("account.json");
         let Some(bytes) = self.read(&path)? else { return Ok(None) };
         let damaged =
@@ -213,13 +213,13 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn save_account(&self, account: &Account) -> Result<(), StateError> {
+    pub(super) fn save_account(&self, account: &Account) -> Result<(), StateError> {
         let file = AccountFile { key: STANDARD.encode(account.key.pkcs8()), url: account.url.clone() };
         self.write(&self.directory.join("account.json"), &json(&file))
     }
 
     /// Where the certificate named after `name` is: its key and chain.
-    pub fn certificate_file(&self, name: &str) -> PathBuf {
+    pub(super) fn certificate_file(&self, name: &str) -> PathBuf {
         self.file(name, "pem")
     }
 
@@ -227,7 +227,7 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn certificate(&self, name: &str) -> Result<Stored, StateError> {
+    pub(super) fn certificate(&self, name: &str) -> Result<Stored, StateError> {
         let Some(bytes) = self.read(&self.certificate_file(name))? else { return Ok(Stored::None) };
         let found = std::str::from_utf8(&bytes)
             .map_err(|error| CertificateError::Malformed(error.to_string()))
@@ -243,7 +243,7 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn save_certificate(&self, name: &str, key: &KeyPair, chain: &str) -> Result<(), StateError> {
+    pub(super) fn save_certificate(&self, name: &str, key: &KeyPair, chain: &str) -> Result<(), StateError> {
         let both = key.serialize_pem() + chain;
         self.write(&self.certificate_file(name), both.as_bytes())?;
         self.forget_order(name)
@@ -254,7 +254,7 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn set_damaged_aside<'a>(
+    pub(super) fn set_damaged_aside<'a>(
         &self,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Aside>, StateError> {
@@ -274,7 +274,7 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn pending(&self, names: &[String], account: &AccountKey) -> Result<Option<Pending>, StateError> {
+    pub(super) fn pending(&self, names: &[String], account: &AccountKey) -> Result<Option<Pending>, StateError> {
         let Some(bytes) = self.read(&self.order_file(names))? else { return Ok(None) };
         let Ok(file) = serde_json::from_slice::<PendingFile>(&bytes) else { return Ok(None) };
         let Ok(key) = KeyPair::from_pem(&file.key) else { return Ok(None) };
@@ -286,7 +286,7 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn save_pending(
+    pub(super) fn save_pending(
         &self,
         names: &[String],
         pending: &Pending,
@@ -305,7 +305,7 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub fn forget_order(&self, name: &str) -> Result<(), StateError> {
+    pub(super) fn forget_order(&self, name: &str) -> Result<(), StateError> {
         let path = self.file(name, "order.json");
         self.disk.remove(&path).map_err(|error| StateError::Disk { path, error })
     }

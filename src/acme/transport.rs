@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The methods that ACME uses (RFC 8555 §6.2, §7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(super) enum Method {
     /// Reads the directory and renewal information.
     Get,
     /// Asks for a nonce.
@@ -18,7 +18,7 @@ pub enum Method {
 
 impl Method {
     /// As it stands in a request line.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Head => "HEAD",
@@ -29,7 +29,7 @@ impl Method {
 
 /// A request; its body, if any, is a JWS.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     /// The method.
     pub method: Method,
     /// An `https` URL.
@@ -40,7 +40,7 @@ pub struct Request<'a> {
 
 /// A reply, whole.
 #[derive(Clone, Debug, Default)]
-pub struct Reply {
+pub(super) struct Reply {
     /// The status code.
     pub status: u16,
     /// Field lines in the order of arrival; look them up by [`field`](Self::field).
@@ -50,23 +50,23 @@ pub struct Reply {
 }
 
 /// Longest body of a reply. Chains are a few KiB; doubling it only lets a mad server hold more memory.
-pub const REPLY_BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const REPLY_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 impl Reply {
     /// The first field of this name.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
     /// Whether the status is 2xx.
-    pub fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
 
 /// Sends requests, one after the other.
-pub trait Transport: Send {
+pub(super) trait Transport: Send {
     /// Sends one request and waits for the whole reply.
     ///
     /// # Errors
