@@ -155,7 +155,12 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub(super) fn finalize(&mut self, account: Account<'_>, order: &Order, csr: &str) -> Result<(), AcmeError> {
+    pub(super) fn finalize(
+        &mut self,
+        account: Account<'_>,
+        order: &Order,
+        csr: &str,
+    ) -> Result<(), AcmeError> {
         let payload = json!({"csr": csr}).to_string();
         self.post_as("request for the certificate", account, &order.finalize, &payload).map(drop)
     }

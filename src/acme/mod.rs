@@ -15,6 +15,7 @@ mod certificate;
 mod client;
 mod disk;
 mod error;
+mod front;
 mod hook;
 mod https;
 mod jws;

@@ -76,8 +76,8 @@ impl Keeper {
             if slept == Err(Stopped) || self.clock.is_stopped() {
                 return;
             }
-            if self.clock.now() >= job.next() {
-                self.attend(job);
+            if self.clock.now() >= job.next() && self.attend(job) == Err(Stopped) {
+                return;
             }
         }
     }
@@ -88,6 +88,9 @@ impl Keeper {
         let mut job = Job { names, facts: None, failures: 0, renew_at: now, ask_at: None };
         match self.state.certificate(job.names.first()) {
             Ok(Stored::Found(facts)) => {
+                if let Err(error) = self.state.forget_finished_order(job.names.first()) {
+                    say(&job.names, &error.to_string());
+                }
                 let missing = job.names.as_slice().iter().any(|name| !facts.names.contains(name));
                 self.plan(&mut job, facts);
                 if missing {
@@ -121,22 +124,23 @@ impl Keeper {
         say(&job.names, &format!("{what}; valid until {until}, renewal planned for {renewal}"));
     }
 
-    fn attend(&self, job: &mut Job) {
+    fn attend(&self, job: &mut Job) -> Result<(), Stopped> {
         let now = self.clock.now();
         if job.ask_at.is_some_and(|ask_at| ask_at <= now) {
             self.ask(job);
         }
         if job.renew_at > now {
-            return;
+            return Ok(());
         }
         match self.obtain(job) {
             Ok(facts) => {
                 self.plan(job, facts);
                 self.publish(job);
             }
-            Err(error) if error.is_stopped() => {}
+            Err(error) if error.is_stopped() => return Err(Stopped),
             Err(error) => self.put_off(job, &error),
         }
+        Ok(())
     }
 
     fn publish(&self, job: &Job) {

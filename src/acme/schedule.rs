@@ -13,6 +13,10 @@ const SPREAD: u32 = 30;
 /// However late the CA would like it (RFC 9773), this part of the lifetime stays for failures.
 const LEFT_MIN: u32 = 6;
 
+/// However early the CA would like it, a certificate reaches this part of its lifetime: a CA whose window lies
+/// in the past for ever would otherwise be asked for certificates without end.
+const AGE_MIN: u32 = 90;
+
 /// A moment in the lifetime of a certificate at which to renew it; `chance` in 0..1 places it.
 pub(super) fn renewal(not_before: SystemTime, not_after: SystemTime, chance: f64) -> SystemTime {
     let lifetime = not_after.duration_since(not_before).unwrap_or_default();
@@ -29,7 +33,8 @@ pub(super) fn suggested(
 ) -> SystemTime {
     let lifetime = not_after.duration_since(not_before).unwrap_or_default();
     let length = window.1.duration_since(window.0).unwrap_or_default();
-    (window.0 + length.mul_f64(chance.clamp(0.0, 1.0))).min(not_after - lifetime / LEFT_MIN)
+    let wanted = window.0 + length.mul_f64(chance.clamp(0.0, 1.0));
+    wanted.max(not_before + lifetime / AGE_MIN).min(not_after - lifetime / LEFT_MIN)
 }
 
 /// How long to wait after failures.
@@ -141,6 +146,7 @@ mod tests {
     fn the_ca_may_suggest_a_window_within_reason() {
         assert_eq!(suggested(at(0), at(90), (at(30), at(40)), 0.5), at(35));
         assert_eq!(suggested(at(0), at(90), (at(89), at(90)), 0.5), at(75));
+        assert_eq!(suggested(at(10), at(100), (at(0), at(1)), 0.5), at(11), "not at once for ever");
         assert_eq!(suggested(at(0), at(90), (at(40), at(30)), 0.5), at(40), "a window that is none");
     }
 

@@ -274,7 +274,11 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub(super) fn pending(&self, names: &[String], account: &AccountKey) -> Result<Option<Pending>, StateError> {
+    pub(super) fn pending(
+        &self,
+        names: &[String],
+        account: &AccountKey,
+    ) -> Result<Option<Pending>, StateError> {
         let Some(bytes) = self.read(&self.order_file(names))? else { return Ok(None) };
         let Ok(file) = serde_json::from_slice::<PendingFile>(&bytes) else { return Ok(None) };
         let Ok(key) = KeyPair::from_pem(&file.key) else { return Ok(None) };
@@ -310,6 +314,20 @@ impl State {
         self.disk.remove(&path).map_err(|error| StateError::Disk { path, error })
     }
 
+    /// Forgets the order that led to the certificate named after `name`: a crash came in between.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn forget_finished_order(&self, name: &str) -> Result<(), StateError> {
+        let Some(order) = self.read(&self.file(name, "order.json"))? else { return Ok(()) };
+        let Some(certificate) = self.read(&self.certificate_file(name))? else { return Ok(()) };
+        let key = serde_json::from_slice::<PendingFile>(&order).map(|file| file.key.into_bytes());
+        if key.is_ok_and(|key| certificate.starts_with(&key)) {
+            return self.forget_order(name);
+        }
+        Ok(())
+    }
+
     fn order_file(&self, names: &[String]) -> PathBuf {
         self.file(names.first().map_or("", |name| name), "order.json")
     }
@@ -328,7 +346,7 @@ impl State {
     }
 
     #[cfg(test)]
-    pub(super) fn crash(&self) -> &disk::tests::Crash {
+    pub(super) fn crash(&self) -> &std::sync::Arc<disk::tests::Crash> {
         &self.disk.crash
     }
 }
