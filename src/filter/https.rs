@@ -13,8 +13,8 @@ use crate::service::{Context, Filter, Request, Response};
 const HTTPS_PORT: u16 = 443;
 
 /// Redirects every request that came without TLS to the same URL with `https` (308, so that methods and
-/// bodies survive). Those with TLS pass. What must be answered without TLS, such as challenges of ACME, stands
-/// outside of this filter.
+/// bodies survive). Those with TLS pass. What must be answered without TLS, such as challenges of ACME,
+/// stands outside of this filter.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpsRedirect {
     port: u16,
@@ -57,8 +57,8 @@ impl Filter for HttpsRedirect {
 }
 
 /// Has browsers remember that this host speaks HTTPS alone (RFC 6797): `Strict-Transport-Security` on
-/// responses over TLS, and only while all certificates come from an authority: with another one, visitors would
-/// be locked out with no way around it.
+/// responses over TLS, and only while all certificates come from an authority: with another one, visitors
+/// would be locked out with no way around it.
 #[derive(Clone, Debug)]
 pub struct Hsts {
     tls: Arc<TlsServer>,

@@ -106,8 +106,8 @@ impl Context {
         self.exchange().downstream.get().map_or(Peer::Unknown, |downstream| downstream.peer())
     }
 
-    /// What the TLS handshake of the connection agreed on: names, version, the client's certificate. `None` on
-    /// a plain connection, and once the connection is gone.
+    /// What the TLS handshake of the connection agreed on: names, version, the client's certificate. `None`
+    /// on a plain connection, and once the connection is gone.
     pub fn tls(&self) -> Option<Rc<TlsInfo>> {
         self.exchange().downstream.get().and_then(|downstream| downstream.tls())
     }

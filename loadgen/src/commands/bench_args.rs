@@ -92,7 +92,7 @@ pub(crate) struct BenchArgs {
     /// Raises the rate from nothing within this time, at the start of the warm-up
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = units::duration)]
     ramp: Option<Duration>,
-    /// From sending a request to the end of its response
+    /// From sending a request to the end of its response; noticed up to 32 ms later
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     timeout: Duration,
     /// For a connection to stand

@@ -162,7 +162,7 @@ impl Connection {
         stream.flush().await?;
         let core = &*self.core;
         let first = self.flights.len() - self.unsent;
-        // A closed loop read the clock when it took the request; once more would be a tenth of what it costs.
+        // A closed loop looked at the clock when it took the request.
         let now_ns = if core.is_closed_loop() { self.flights[first].ready_ns } else { core.now_ns() };
         let mut record = core.record.borrow_mut();
         let fixed = &core.fixed[self.flights[first].endpoint as usize];
@@ -215,8 +215,10 @@ impl Connection {
             let Some(flight) = self.flights.front().filter(|flight| flight.sent_ns.is_some()) else {
                 return self.handle_misdeed(Misdeed::Unasked);
             };
-            let is_head = core.plan.mix.specs()[flight.endpoint as usize].is_head;
-            match self.reader.handle_bytes(input, is_head) {
+            let endpoint = flight.endpoint as usize;
+            let is_head = core.plan.mix.specs()[endpoint].is_head;
+            let read = self.reader.handle_bytes(input, is_head, &mut core.known.borrow_mut()[endpoint]);
+            match read {
                 Ok((used, None)) => input = &input[used..],
                 Ok((used, Some(answer))) => {
                     input = &input[used..];

@@ -14,6 +14,9 @@ const INTERVALS_MAX: u64 = 300;
 /// Statuses that are told apart; httparse takes three digits.
 const STATUSES: usize = 1000;
 
+/// No interval's start: three centuries behind every instant of a run.
+const NO_START: u64 = 1 << 63;
+
 /// Why a request failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
@@ -72,9 +75,14 @@ impl Phases {
         Self { from_ns, end_ns, step_ns }
     }
 
-    /// The interval of an instant; what comes after the end belongs to the last.
+    /// The interval of an instant.
     pub(super) fn interval(&self, at_ns: u64) -> usize {
-        (at_ns.min(self.end_ns - 1).saturating_sub(self.from_ns) / self.step_ns) as usize
+        (self.measured_ns(at_ns) / self.step_ns) as usize
+    }
+
+    /// An instant, from the start of the measured phase; what comes after the end belongs to the last interval.
+    fn measured_ns(&self, at_ns: u64) -> u64 {
+        at_ns.min(self.end_ns - 1).saturating_sub(self.from_ns)
     }
 }
 
@@ -90,6 +98,8 @@ pub(super) struct Record {
     is_open: bool,
     endpoints: Vec<Endpoint>,
     pub(super) intervals: Vec<Interval>,
+    /// The interval looked up last and its start: the next look-up nearly always ends there, without dividing.
+    latest: (usize, u64),
     /// How late the generator itself was.
     pub(super) pacing: Durations,
     pub(super) connect: Durations,
@@ -113,6 +123,7 @@ impl Record {
             is_open,
             endpoints: (0..endpoints).map(|_| endpoint()).collect(),
             intervals: Vec::new(),
+            latest: (0, NO_START),
             pacing: Durations::default(),
             connect: Durations::default(),
             opened: 0,
@@ -126,12 +137,22 @@ impl Record {
         self.phases
     }
 
+    #[inline]
     fn interval(&mut self, at_ns: u64) -> &mut Interval {
-        let index = self.phases.interval(at_ns);
+        let measured_ns = self.phases.measured_ns(at_ns);
+        if measured_ns.wrapping_sub(self.latest.1) >= self.phases.step_ns {
+            self.look_up(measured_ns);
+        }
+        &mut self.intervals[self.latest.0]
+    }
+
+    #[cold]
+    fn look_up(&mut self, measured_ns: u64) {
+        let index = (measured_ns / self.phases.step_ns) as usize;
+        self.latest = (index, index as u64 * self.phases.step_ns);
         if index >= self.intervals.len() {
             self.intervals.resize_with(index + 1, Interval::default);
         }
-        &mut self.intervals[index]
     }
 
     /// A request was taken from the plan.

@@ -1,9 +1,10 @@
 //! Reading responses (RFC 9112) as they come, in whatever pieces: status, framing and length are kept,
 //! content is counted and forgotten. No sockets, no clock, and nothing is copied but a head that came in
-//! pieces.
+//! pieces, and one head per kind of request, by which the next is known.
 
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::chunked::Chunked;
 
@@ -12,6 +13,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Fields of a head at the most.
 const FIELDS_MAX: usize = 100;
+
+/// Bytes of a head that is remembered; what is longer dwarfs the cost of reading it.
+const KNOWN_BYTES_MAX: usize = 2048;
 
 /// A whole response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +76,19 @@ enum State {
     UntilClose,
 }
 
+/// The last head that answered some request. A server answers the same request with the same head but for its
+/// date, and what is the same says the same: it need not be read again. Comparing costs a tenth of reading.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Empty: none.
+    bytes: Vec<u8>,
+    /// Where the value of Date stands in it; empty when it has none.
+    date: Range<usize>,
+    head: Head,
+}
+
 /// What a head says of what follows it.
+#[derive(Clone, Copy, Debug, Default)]
 struct Head {
     length: usize,
     status: u16,
@@ -80,12 +96,43 @@ struct Head {
     framing: Framing,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
 enum Framing {
+    #[default]
     Nothing,
     Interim,
     Length(u64),
     Chunked,
     UntilClose,
+}
+
+impl Known {
+    /// The same head at the start of `input`. Any visible text may stand for the date: what it says is not
+    /// asked here.
+    #[inline]
+    fn find(&self, input: &[u8]) -> Option<Head> {
+        let (from, to) = (self.date.start, self.date.end);
+        let found = input.get(..self.bytes.len()).filter(|found| !found.is_empty())?;
+        let is_same = found[..from] == self.bytes[..from]
+            && found[to..] == self.bytes[to..]
+            // To the end in any case: so it is a few vector instructions.
+            && found[from..to].iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+        is_same.then_some(self.head)
+    }
+
+    /// Remembers a head, whose fields were found in these bytes.
+    fn learn(&mut self, bytes: &[u8], head: Head, date: Option<&[u8]>) {
+        if head.length > KNOWN_BYTES_MAX || matches!(head.framing, Framing::Interim) {
+            return;
+        }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&bytes[..head.length]);
+        self.date = date.map_or(0..0, |date| {
+            let from = date.as_ptr().addr() - bytes.as_ptr().addr();
+            from..from + date.len()
+        });
+        self.head = head;
+    }
 }
 
 impl Reader {
@@ -95,17 +142,19 @@ impl Reader {
     }
 
     /// Takes what came, up to the end of a response at the most: how much it took, and the response if that
-    /// is whole. `is_head`: whether it answers a HEAD, and has no content.
+    /// is whole. `is_head`: whether it answers a HEAD, and has no content. `known`: of the request that it
+    /// answers.
     pub(super) fn handle_bytes(
         &mut self,
         input: &[u8],
         is_head: bool,
+        known: &mut Known,
     ) -> Result<(usize, Option<Answer>), Misdeed> {
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
             let (used, whole) = match &mut self.state {
-                State::Head => self.handle_head(rest, is_head)?,
+                State::Head => self.handle_head(rest, is_head, known)?,
                 State::Length(left) => {
                     let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= used as u64;
@@ -140,13 +189,20 @@ impl Reader {
     }
 
     /// Reads a head, and says how much of `input` belonged to it and whether the response ends with it.
-    fn handle_head(&mut self, input: &[u8], is_head: bool) -> Result<(usize, bool), Misdeed> {
+    fn handle_head(
+        &mut self,
+        input: &[u8],
+        is_head: bool,
+        known: &mut Known,
+    ) -> Result<(usize, bool), Misdeed> {
         let before = self.partial.len();
-        let head = if before == 0 {
-            parse_head(input, is_head)?
-        } else {
+        let head = if before > 0 {
             self.partial.extend_from_slice(input);
-            parse_head(&self.partial, is_head)?
+            parse_head(&self.partial, is_head, known)?
+        } else if let Some(head) = known.find(input) {
+            Some(head)
+        } else {
+            parse_head(input, is_head, known)?
         };
         let Some(head) = head else {
             if before == 0 {
@@ -177,7 +233,7 @@ impl Reader {
     }
 }
 
-fn parse_head(bytes: &[u8], is_head: bool) -> Result<Option<Head>, Misdeed> {
+fn parse_head(bytes: &[u8], is_head: bool, known: &mut Known) -> Result<Option<Head>, Misdeed> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -193,9 +249,10 @@ fn parse_head(bytes: &[u8], is_head: bool) -> Result<Option<Head>, Misdeed> {
     };
     let status = response.code.filter(|status| *status >= 100).ok_or(Misdeed::NotHttp)?;
     let mut closes = response.version == Some(0);
-    let (mut content_length, mut coded, mut chunked) = (None, false, false);
+    let (mut content_length, mut coded, mut chunked, mut date) = (None, false, false, None);
     for field in response.headers.iter() {
         match field.name.len() {
+            4 if field.name.eq_ignore_ascii_case("date") => date = Some(field.value),
             10 if field.name.eq_ignore_ascii_case("connection") => {
                 closes = has_token(field.value, b"close") || closes && !has_token(field.value, b"keep-alive");
             }
@@ -221,7 +278,9 @@ fn parse_head(bytes: &[u8], is_head: bool) -> Result<Option<Head>, Misdeed> {
         _ if coded => Framing::UntilClose,
         _ => content_length.map_or(Framing::UntilClose, Framing::Length),
     };
-    Ok(Some(Head { length, status, closes, framing }))
+    let head = Head { length, status, closes, framing };
+    known.learn(bytes, head, date);
+    Ok(Some(head))
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {
@@ -247,11 +306,11 @@ mod tests {
 
     /// What comes of `wire` when it arrives in these pieces, and of the end behind it.
     fn read(pieces: &[&[u8]], is_head: bool) -> Result<Vec<Answer>, Misdeed> {
-        let (mut reader, mut answers) = (Reader::default(), Vec::new());
+        let (mut reader, mut known, mut answers) = (Reader::default(), Known::default(), Vec::new());
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                let (used, answer) = reader.handle_bytes(rest, is_head)?;
+                let (used, answer) = reader.handle_bytes(rest, is_head, &mut known)?;
                 assert!(used > 0, "it goes on");
                 rest = &rest[used..];
                 answers.extend(answer);
@@ -309,6 +368,32 @@ mod tests {
                      Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 204 x\r\n\r\n";
         let statuses: Vec<u16> = read_all_ways(wire, false).unwrap().iter().map(|a| a.status).collect();
         assert_eq!(statuses, [200, 200, 204]);
+    }
+
+    #[test]
+    fn a_known_head_is_the_same_but_for_its_date() {
+        let answer = |date: &str, length| {
+            format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {length}\r\n\r\n12345").into_bytes()
+        };
+        let (mut reader, mut known) = (Reader::default(), Known::default());
+        let first = answer("Sun, 06 Nov 1994 08:49:37 GMT", 5);
+        let read = reader.handle_bytes(&first, false, &mut known);
+        assert!(matches!(read, Ok((_, Some(_)))));
+        for (next, is_known) in [
+            (answer("Sun, 06 Nov 1994 08:49:38 GMT", 5), true),
+            (answer("Sun, 06 Nov 1994 08:49:38 GMT", 4), false),
+            (answer("Sun, 06 Nov 1994 08:49:38 UTC\t", 5), false),
+            // Of the same length, and another field where the date ends.
+            (answer("Sun, 06 Nov 1994\r\nX: 9:37 GMT", 5), false),
+            (first[..first.len() - 6].to_vec(), false),
+        ] {
+            assert_eq!(known.find(&next).is_some(), is_known, "{}", next.escape_ascii());
+        }
+        // What differs is read, and known from then on.
+        let other = answer("Mon, 07 Nov 1994 08:49:37 GMT", 4);
+        let (used, read) = reader.handle_bytes(&other, false, &mut known).unwrap();
+        assert_eq!((used, read.unwrap().bytes), (other.len() - 1, other.len() as u64 - 1));
+        assert!(known.find(&other).is_some() && known.find(&first).is_none());
     }
 
     #[test]

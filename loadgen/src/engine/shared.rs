@@ -55,9 +55,11 @@ impl Shared {
         self.broken_off.load(Ordering::Acquire)
     }
 
-    /// A response came.
+    /// A response came. Written once: each response reads it, and cores share its cache line.
     pub(super) fn note_answer(&self) {
-        self.answered.store(true, Ordering::Relaxed);
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Something came that is no response.

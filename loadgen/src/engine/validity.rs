@@ -11,6 +11,11 @@ const LAG_SHARE_MAX: f64 = 0.10;
 /// Lateness below which none of it matters: what the clock's reading and one turn of the ring take.
 const LAG_HARMLESS_NS: u64 = 20_000;
 
+/// Lateness that no program escapes and that is told rather than refused: on a virtual machine the kernel's
+/// timer tick was seen to take 40 to 60 µs, 250 times a second, so that at 20,000 arrivals per second it hits more
+/// than one in a hundred.
+const LAG_UNAVOIDABLE_NS: u64 = 60_000;
+
 /// Share of a plan that must have been sent, unless the target held it up.
 const SENT_SHARE_MIN: f64 = 0.99;
 
@@ -40,18 +45,7 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
             BUSY_MAX * 100.0
         ));
     }
-    let late = result.cost.generator_lag.as_ref().and_then(|lag| lag.quantile(0.99));
-    if let (Some(late), Some(response)) = (late, total.response.quantile(0.99))
-        && late > LAG_HARMLESS_NS
-        && late as f64 > LAG_SHARE_MAX * response as f64
-    {
-        validity.reasons.push(format!(
-            "the generator itself was {:.0} µs late at p99, more than a tenth of the reported {:.0} µs; \
-             give it a core of its own with --cpus",
-            late as f64 / 1e3,
-            response as f64 / 1e3
-        ));
-    }
+    judge_lag(result, &mut validity);
     if unsent as f64 > (1.0 - SENT_SHARE_MIN) * total.planned as f64 {
         validity.reasons.push(format!(
             "{unsent} of {} arrivals were not sent although connections were free; lower -R or add cores",
@@ -65,6 +59,26 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
         ));
     }
     validity
+}
+
+fn judge_lag(result: &RunResult, validity: &mut Validity) {
+    let late = result.cost.generator_lag.as_ref().and_then(|lag| lag.quantile(0.99));
+    let (Some(late), Some(response)) = (late, result.total.response.quantile(0.99)) else { return };
+    if late <= LAG_HARMLESS_NS || late as f64 <= LAG_SHARE_MAX * response as f64 {
+        return;
+    }
+    let what = format!(
+        "the generator itself was {:.0} µs late at p99, more than a tenth of the reported {:.0} µs",
+        late as f64 / 1e3,
+        response as f64 / 1e3
+    );
+    if late > LAG_UNAVOIDABLE_NS {
+        validity.reasons.push(format!("{what}; give it a core of its own with --cpus"));
+    } else {
+        validity.warnings.push(format!(
+            "{what}: what a timer tick of this machine may take; read p99 and beyond as that much too high"
+        ));
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +109,12 @@ mod tests {
             (0..100).for_each(|_| result.cost.generator_lag.as_mut().unwrap().record(150_000))
         };
         one(broken(&late, 0), "late");
+        let mut ticked = sample_result();
+        ticked.total.response = Default::default();
+        (1..=1000).for_each(|n| ticked.total.response.record(n * 200));
+        (0..100).for_each(|_| ticked.cost.generator_lag.as_mut().unwrap().record(50_000));
+        let validity = judge(&ticked, 0);
+        assert!(validity.is_valid() && validity.warnings[0].contains("50 µs late"), "{validity:?}");
         let closed = |result: &mut RunResult| {
             result.plan.mode = Mode::Closed;
             result.cost.generator_busy_max = 1.0;

@@ -47,6 +47,14 @@ pub(crate) fn rate_millionths(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is no rate per second above 0; write 0.5, 1000 or 20k"))
 }
 
+/// Reads a rate per second, as [`rate_millionths`] does.
+///
+/// # Errors
+/// A sentence with the remedy.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    rate_millionths(text).map(|millionths| millionths as f64 / 1e6)
+}
+
 /// A decimal with a unit, times the unit, without rounding on the way; `None` for anything else, and for
 /// what does not come out whole.
 fn scaled(text: &str, units: impl Iterator<Item = (&'static str, u64)>, bare: u64) -> Option<u64> {
@@ -97,5 +105,7 @@ mod tests {
         assert_eq!(rate_millionths("0.5"), Ok(500_000));
         assert_eq!(rate_millionths("20k"), Ok(20_000_000_000));
         assert!(rate_millionths("0").is_err());
+        assert_eq!((rate("2k"), rate("0.5")), (Ok(2000.0), Ok(0.5)));
+        assert!(rate("-1").unwrap_err().contains("20k"));
     }
 }

@@ -1,6 +1,7 @@
 //! TLS handshakes on a ring's socket, by rustls, until both ends have their keys; what comes after is
 //! `session`'s.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -276,6 +277,7 @@ impl<C: Half> Handshake<C> {
             version,
             cipher,
             resumed: is_resumed(common.handshake_kind()),
+            client: OnceCell::new(),
             peer_certificates: common
                 .peer_certificates()
                 .unwrap_or_default()

@@ -13,6 +13,7 @@ use self::search::{Edges, Probe, Search};
 use super::generator::{Generator, Order};
 use super::process::Interrupt;
 use crate::exit::{Exit, Failure};
+use crate::plan::units;
 use crate::result::RunResult;
 use crate::stats::slo::Slo;
 
@@ -32,11 +33,11 @@ pub(crate) struct CapacityArgs {
     /// What is demanded: p99<5ms,err<0.1%
     #[arg(long, value_name = "EXPR")]
     slo: Slo,
-    /// Exit with 1 when the capacity is below this rate per second
-    #[arg(long, value_name = "RATE")]
+    /// Exit with 1 when the capacity is below this rate per second, such as 2k
+    #[arg(long, value_name = "RATE", value_parser = units::rate)]
     at_least: Option<f64>,
     /// Rate to begin with [default: half of what a closed loop reaches]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = units::rate)]
     start: Option<f64>,
     /// Step between rates, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
@@ -147,11 +148,6 @@ fn check(args: &CapacityArgs) -> Result<(), Failure> {
     if !(0.001..=3600.0).contains(&args.seconds) || !(0.0..=3600.0).contains(&args.warmup) {
         return wrong("--seconds and --warmup: give up to 3600, and --seconds above 0".to_string());
     }
-    for rate in [args.start, args.at_least].into_iter().flatten() {
-        if !rate.is_finite() || rate <= 0.0 {
-            return wrong(format!("a rate of {rate}: give one above 0"));
-        }
-    }
     Ok(())
 }
 
@@ -255,11 +251,21 @@ fn show(report: &Report) -> String {
         }
     }
     if let (Some(spread), Some(hysteresis)) = (edges.spread(), edges.hysteresis()) {
-        let (spread, hysteresis) = (spread * 100.0, hysteresis * 100.0);
-        line(format!("  spread {spread:.1} %; after an overload {hysteresis:.1} % less is met than before"));
+        line(format!("  spread {:.1} %; after an overload {}", spread * 100.0, after_overload(hysteresis)));
     }
     line(format!("  {} runs", report.runs.len()));
     text
+}
+
+/// What an overload leaves, from the share by which less is met after it.
+fn after_overload(hysteresis: f64) -> String {
+    match hysteresis * 100.0 {
+        less if less >= 0.05 => format!("{less:.1} % less is met than before"),
+        more if more <= -0.05 => {
+            format!("{:.1} % more is met than before: the edge is no sharper than that", -more)
+        }
+        _ => "as much is met as before".to_string(),
+    }
 }
 
 /// One line that is written over, on terminals alone.
@@ -302,6 +308,9 @@ mod tests {
         for part in ["Capacity: 950/s with p99<5ms", "1100/s", "spread 21.1 %", "9.5 % less"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        let more = show(&report(&[1000.0], &[1107.0], None));
+        assert!(more.contains("10.7 % more is met") && !more.contains("-10.7"), "{more}");
+        assert!(show(&report(&[1000.0], &[1000.0], None)).contains("as much is met as before"));
         let spoiled = show(&report(&[1000.0], &[], Some("busy")));
         assert!(spoiled.starts_with("INVALID: at least 1000/s") && spoiled.contains("busy"), "{spoiled}");
         assert!(show(&report(&[], &[], None)).starts_with("No rate meets"));

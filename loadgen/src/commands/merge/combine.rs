@@ -227,17 +227,41 @@ fn slo(a: &RunResult, b: &RunResult, total: &Outcomes, measured_s: f64) -> Vec<S
 /// What was invalid stays invalid, and why; what differs, though it can be added, becomes a warning.
 fn validity(a: &RunResult, b: &RunResult, how: How) -> Validity {
     let mut sum = a.validity.clone();
-    let add = |sentences: &mut Vec<String>, more: Vec<String>| {
-        for sentence in more {
-            if !sentences.contains(&sentence) {
-                sentences.push(sentence);
-            }
+    collapse(&mut sum.reasons, &b.validity.reasons);
+    collapse(&mut sum.warnings, &b.validity.warnings);
+    for note in notes(a, b, how) {
+        if !sum.warnings.iter().any(|known| counted(known).0 == note) {
+            sum.warnings.push(note);
         }
-    };
-    add(&mut sum.reasons, b.validity.reasons.clone());
-    add(&mut sum.warnings, b.validity.warnings.clone());
-    add(&mut sum.warnings, notes(a, b, how));
+    }
     sum
+}
+
+/// Adds sentences. Runs that were spoiled alike say the same with other figures: the first is kept, and in how
+/// many runs it was so.
+fn collapse(sentences: &mut Vec<String>, more: &[String]) {
+    for sentence in more {
+        match sentences.iter_mut().find(|known| shape(known) == shape(sentence)) {
+            Some(known) => {
+                let (text, runs) = counted(known);
+                let runs = runs + counted(sentence).1;
+                *known = format!("{text} (alike in {runs} runs)");
+            }
+            None => sentences.push(sentence.clone()),
+        }
+    }
+}
+
+/// A sentence of [`collapse`] and how many runs say so.
+fn counted(sentence: &str) -> (&str, u64) {
+    let parts = sentence.strip_suffix(" runs)").and_then(|rest| rest.rsplit_once(" (alike in "));
+    let found = parts.and_then(|(text, runs)| Some((text, runs.parse().ok()?)));
+    found.unwrap_or((sentence, 1))
+}
+
+/// A sentence without its figures.
+fn shape(sentence: &str) -> String {
+    counted(sentence).0.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 fn notes(a: &RunResult, b: &RunResult, how: How) -> Vec<String> {

@@ -48,13 +48,27 @@ fn runs_in_turn_add_their_times() {
 }
 
 #[test]
+fn runs_that_were_spoiled_alike_say_so_once() {
+    let late = |second, us: u32| {
+        let mut run = begun_at(second, second);
+        run.validity.reasons = vec![format!("late by {us} µs at p99"), "a core was busy 9 %".to_string()];
+        run
+    };
+    let (a, b, c) = (late(0, 23), late(60, 37), late(120, 5));
+    let left = merge(&merge(&a, &b, How::InTurn), &c, How::InTurn).validity.reasons;
+    assert_eq!(left, ["late by 23 µs at p99 (alike in 3 runs)", "a core was busy 9 % (alike in 3 runs)"]);
+    let four = merge(&merge(&a, &b, How::InTurn), &merge(&b, &c, How::InTurn), How::InTurn);
+    assert_eq!(four.validity.reasons[0], "late by 23 µs at p99 (alike in 4 runs)");
+}
+
+#[test]
 fn one_invalid_run_spoils_the_whole() {
     let (a, mut b) = (begun_at(0, 1), begun_at(60, 2));
     b.validity.reasons.push("a core was busy".to_string());
     for sum in [merge(&a, &b, How::InTurn), merge(&b, &a, How::InTurn)] {
         assert!(!sum.validity.is_valid());
     }
-    assert_eq!(merge(&b, &b, How::InTurn).validity.reasons.len(), 1);
+    assert_eq!(merge(&b, &b, How::InTurn).validity.reasons, ["a core was busy (alike in 2 runs)"]);
     let valid: Vec<bool> = merge(&a, &b, How::InTurn).merged.iter().map(|run| run.valid).collect();
     assert_eq!(valid, [true, false]);
 }
