@@ -71,20 +71,24 @@ impl fmt::Display for RootsError {
 
 impl std::error::Error for RootsError {}
 
-impl<C: Clock> HttpsClient<C> {
-    /// A client that trusts the certificates in `root` alone, or this machine's.
+/// Whom to trust, and how to speak.
+#[derive(Clone)]
+pub(super) struct Roots(Arc<ClientConfig>);
+
+impl Roots {
+    /// Trusts the certificates in `file` alone, or this machine's.
     ///
     /// # Errors
     /// There are none.
-    pub(super) fn new(root: Option<&Path>, clock: C) -> Result<Self, RootsError> {
+    pub(super) fn load(file: Option<&Path>) -> Result<Self, RootsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for TLS 1.2 and 1.3")
-            .with_root_certificates(roots(root)?)
+            .with_root_certificates(roots(file)?)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), clock })
+        Ok(Self(Arc::new(config)))
     }
 }
 
@@ -101,6 +105,13 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
         store.add(certificate).map_err(|error| malformed(error.to_string()))?;
     }
     if store.is_empty() { Err(malformed("it holds no certificate".into())) } else { Ok(store) }
+}
+
+impl<C> HttpsClient<C> {
+    /// A client that sees by this clock when the server ends.
+    pub(super) fn new(Roots(config): &Roots, clock: C) -> Self {
+        Self { config: config.clone(), clock }
+    }
 }
 
 impl<C: Clock> Transport for HttpsClient<C> {

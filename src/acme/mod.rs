@@ -39,11 +39,11 @@ use std::thread;
 use std::time::Duration;
 
 pub use self::error::AcmeError;
-use self::https::HttpsClient;
 pub use self::https::RootsError;
+use self::https::{HttpsClient, Roots};
 pub use self::jws::Binding;
 pub use self::names::{Names, NamesError};
-use self::pace::{Clock as _, SystemClock};
+use self::pace::SystemClock;
 pub use self::proof::{Front, Method};
 use self::renewal::Keeper;
 pub use self::schedule::Backoff;
@@ -104,8 +104,6 @@ pub enum AcmeStartError {
     State(StateError),
     /// No CA can be trusted with the directory.
     Roots(RootsError),
-    /// There is no thread to be had.
-    Thread(io::Error),
 }
 
 impl fmt::Display for AcmeStartError {
@@ -114,19 +112,18 @@ impl fmt::Display for AcmeStartError {
             Self::Options(why) => f.write_str(why),
             Self::State(error) => error.fmt(f),
             Self::Roots(error) => error.fmt(f),
-            Self::Thread(error) => write!(f, "no thread for renewals: {error}; raise the limit on tasks"),
         }
     }
 }
 
 impl std::error::Error for AcmeStartError {}
 
-/// Renewals that are ready to begin: the state directory is ours.
+/// Renewals that are ready to begin: the state directory is ours as long as a copy of this lives.
+#[derive(Clone)]
 pub struct Acme {
-    options: AcmeOptions,
-    state: State,
-    clock: SystemClock,
-    client: HttpsClient<SystemClock>,
+    options: Arc<AcmeOptions>,
+    state: Arc<State>,
+    roots: Roots,
 }
 
 impl fmt::Debug for Acme {
@@ -142,15 +139,13 @@ impl Acme {
     /// See [`AcmeStartError`].
     pub fn open(options: AcmeOptions) -> Result<Self, AcmeStartError> {
         check(&options).map_err(AcmeStartError::Options)?;
-        let clock = SystemClock::default();
-        let client = HttpsClient::new(options.ca_root.as_deref(), clock.clone());
-        let client = client.map_err(AcmeStartError::Roots)?;
+        let roots = Roots::load(options.ca_root.as_deref()).map_err(AcmeStartError::Roots)?;
         let state = State::open(&options.state, &options.directory).map_err(AcmeStartError::State)?;
         let aside = state.set_damaged_aside(options.certificates.iter().map(Names::first));
         for aside in aside.map_err(AcmeStartError::State)? {
             log::line(format_args!("acme: {aside}"));
         }
-        Ok(Self { options, state, clock, client })
+        Ok(Self { options: Arc::new(options), state: Arc::new(state), roots })
     }
 
     /// The file of each certificate, with its key; it may not be there yet. What listeners have to load.
@@ -164,31 +159,31 @@ impl Acme {
         &self.options.method
     }
 
-    /// Begins: from now on certificates are got and renewed, and `front` is told.
+    /// Begins, on a thread of its own: from now on certificates are got and renewed, and `front` is told.
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn start(self, front: Arc<dyn Front>) -> Result<Renewals, AcmeStartError> {
-        let Self { options, state, clock, client } = self;
+    pub fn start(&self, front: Arc<dyn Front>) -> io::Result<Renewals> {
+        let clock = SystemClock::default();
+        let client = HttpsClient::new(&self.roots, clock.clone());
+        let options = &self.options;
         let keeper = Keeper {
-            directory: options.directory,
-            contact: options.contact,
-            binding: options.binding,
-            method: options.method,
+            directory: options.directory.clone(),
+            contact: options.contact.clone(),
+            binding: options.binding.clone(),
+            method: options.method.clone(),
             backoff: options.backoff,
-            state,
+            state: self.state.clone(),
             front,
             clock: Arc::new(clock.clone()),
             transport: Box::new(move || Box::new(client.clone())),
         };
         let (ended, end) = mpsc::channel();
-        let certificates = options.certificates;
-        let keep = move || {
+        let certificates = options.certificates.clone();
+        thread::Builder::new().name("quoit-acme".into()).spawn(move || {
             keeper.run(certificates);
             let _ = ended.send(());
-        };
-        let thread = thread::Builder::new().name("quoit-acme".into()).spawn(keep);
-        thread.map_err(AcmeStartError::Thread)?;
+        })?;
         Ok(Renewals { clock, end })
     }
 }
@@ -230,8 +225,8 @@ impl Drop for Renewals {
 }
 
 impl Renewals {
-    /// Whether they have been told to end.
-    pub fn is_stopped(&self) -> bool {
-        self.clock.is_stopped()
+    /// Has them end, and does not wait for it.
+    pub fn stop(&self) {
+        self.clock.stop();
     }
 }

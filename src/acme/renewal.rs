@@ -39,7 +39,7 @@ pub(super) struct Keeper {
     /// How failures are spaced.
     pub backoff: Backoff,
     /// Where things are kept.
-    pub state: State,
+    pub state: Arc<State>,
     /// Where certificates are presented.
     pub front: Arc<dyn Front>,
     /// Time.

@@ -170,7 +170,7 @@ impl Lab {
             binding: self.binding.clone(),
             method: self.method.clone(),
             backoff: Backoff::default(),
-            state,
+            state: Arc::new(state),
             front: self.listeners.clone(),
             clock: self.clock.clone(),
             transport: Box::new(move || Box::new(wire())),

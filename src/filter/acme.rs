@@ -30,10 +30,7 @@ impl Filter for AcmeChallenges {
         };
         let reads = matches!(head.method(), Method::Get | Method::Head);
         match self.challenges.key_authorization(token).filter(|_| reads) {
-            Some(answer) => {
-                let response = Response::bytes("application/octet-stream", answer.as_bytes().to_vec());
-                ControlFlow::Break(response)
-            }
+            Some(answer) => ControlFlow::Break(Response::text(answer.as_bytes().to_vec())),
             None => ControlFlow::Continue(()),
         }
     }
