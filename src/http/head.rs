@@ -18,6 +18,8 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2.
+    Http2,
 }
 
 /// How the body after a head is delimited (RFC 9112 §6.3).
@@ -28,7 +30,7 @@ pub enum Framing {
     None,
     /// That many bytes, as `Content-Length` said; zero included.
     Length(u64),
-    /// Chunks.
+    /// By what comes: chunks, and in HTTP/2 the end of the stream.
     Chunked,
 }
 
@@ -143,7 +145,7 @@ fn ascii(bytes: &[u8]) -> &str {
 #[derive(Clone, Default)]
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
-    /// not.
+    /// not. Of HTTP/2 as HTTP/1 would have sent them.
     bytes: Vec<u8>,
     // INVARIANT: every span lies within `bytes`.
     fields: Vec<FieldSpan>,
@@ -231,13 +233,14 @@ impl RequestHead {
         self.text(self.authority)
     }
 
-    /// `http` or `https` when the target is in absolute-form. What the client wrote, not what the connection
-    /// is.
+    /// `http` or `https` when the target is in absolute-form, and in HTTP/2, where every request says it.
+    /// What the client wrote, not what the connection is.
     pub fn scheme(&self) -> Option<&str> {
         self.scheme.map(Scheme::as_str)
     }
 
-    /// The first value of the field with this name (ASCII case-insensitive), without surrounding white space.
+    /// The first value of the field with this name (ASCII case-insensitive), without surrounding white
+    /// space.
     #[inline]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().find(name)
@@ -308,6 +311,41 @@ impl RequestHead {
         self.authority = within(&parts.authority);
         let end = parts.query.as_ref().map_or(parts.path.end, |query| query.end);
         self.target = within(&(0..end));
+    }
+
+    /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
+    /// facts and the end follow.
+    pub(super) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        bytes.extend_from_slice(token);
+        bytes.push(b' ');
+        bytes.extend_from_slice(target);
+        self.fill(&[], method, token.len(), parts);
+        bytes.extend_from_slice(b" HTTP/2\r\n");
+        self.bytes = bytes;
+        self.fields.clear();
+    }
+
+    /// Appends a field to a head that was begun; where its value lies.
+    #[inline]
+    pub(super) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        let value_start = start + name.len() + 2;
+        let value = Span::new(value_start..value_start + value.len());
+        self.fields.push(FieldSpan { name: Span::new(start..start + name.len()), value });
+        value
+    }
+
+    /// Ends a head that was begun.
+    pub(super) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
+        self.bytes.extend_from_slice(b"\r\n");
+        self.scheme = scheme;
+        self.finish(Version::Http2, host, facts);
     }
 
     /// Fills the table.

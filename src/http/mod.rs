@@ -9,6 +9,7 @@ pub mod content_type;
 pub mod cookie;
 pub mod date;
 pub mod h1;
+pub mod h2;
 pub mod head;
 pub mod media_type;
 pub mod method;

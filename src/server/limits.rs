@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::h1::{BodyLimits, HeadLimits};
+use crate::http::h2::H2Limits;
 
 /// The limits of a server. `Default` is meant for the open internet.
 #[derive(Clone, Debug)]
@@ -11,6 +12,9 @@ pub struct Limits {
     pub head: HeadLimits,
     /// Bounds on request bodies: 16 MiB of data, and on chunk extensions and trailers.
     pub body: BodyLimits,
+    /// Bounds on each HTTP/2 connection besides: 100 streams, lists of 16 KiB, windows, budgets for frames
+    /// that cost their sender nothing.
+    pub h2: H2Limits,
     /// A whole head must arrive within this time of its first byte (or of the connection's start).
     /// Default 10 s: a head is one packet or two, so whoever takes longer is broken or means harm.
     pub head_timeout: Duration,
@@ -46,6 +50,7 @@ impl Default for Limits {
         Self {
             head: HeadLimits::DEFAULT,
             body: BodyLimits::DEFAULT,
+            h2: H2Limits::DEFAULT,
             head_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             handshakes_max: 1024,

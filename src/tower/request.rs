@@ -32,6 +32,7 @@ pub(super) fn fill<B>(request: &mut Request<B>, head: &RequestHead) -> Result<()
     *request.version_mut() = match head.version() {
         HeadVersion::Http10 => Version::HTTP_10,
         HeadVersion::Http11 => Version::HTTP_11,
+        HeadVersion::Http2 => Version::HTTP_2,
     };
     *request.headers_mut() = fields::from_head(head, &bytes);
     Ok(())

@@ -281,7 +281,7 @@ impl Trailers {
 
 /// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever
 /// took one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
-fn is_forbidden_trailer(name: &[u8]) -> bool {
+pub(in crate::http) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: &[&str] = &[
         "authorization",
         "cache-control",

@@ -130,7 +130,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>, request: RequestCo
     match (connection, request.version) {
         (Connection::Close, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
         (Connection::KeepAlive, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
-        (Connection::KeepAlive, Version::Http11) => out.extend_from_slice(b"\r\n"),
+        (Connection::KeepAlive, Version::Http11 | Version::Http2) => out.extend_from_slice(b"\r\n"),
     }
     Written { body, connection }
 }

@@ -34,6 +34,10 @@ pub enum RequestError {
     VersionMalformed,
     /// A well-formed version that is neither 1.0 nor 1.1.
     VersionUnsupported,
+    /// What HTTP/2 begins with stands where a request should (RFC 9113 §3.4). At the start of a connection
+    /// it is no error: go on with HTTP/2, from
+    /// [`RequestDecoder::take_partial`](super::RequestDecoder::take_partial) and this input.
+    Http2Preface,
     /// The request line exceeds `request_line_bytes_max`.
     RequestLineTooLong,
     /// The head exceeds `head_bytes_max`.
@@ -70,8 +74,8 @@ pub enum RequestError {
     ConnectWithBody,
     /// An expectation other than `100-continue`.
     ExpectationUnknown,
-    /// The tokenizer refused what the strict scan would have let pass. The two agree on every input known, so
-    /// this stands for doubt, and doubt is refused.
+    /// The tokenizer refused what the strict scan would have let pass. The two agree on every input known,
+    /// so this stands for doubt, and doubt is refused.
     Disagreement,
 }
 
@@ -80,7 +84,9 @@ impl RequestError {
     pub fn status(self) -> Status {
         match self {
             RequestError::MethodTooLong | RequestError::CodingUnsupported => Status::NOT_IMPLEMENTED,
-            RequestError::VersionUnsupported => Status::HTTP_VERSION_NOT_SUPPORTED,
+            RequestError::VersionUnsupported | RequestError::Http2Preface => {
+                Status::HTTP_VERSION_NOT_SUPPORTED
+            }
             RequestError::RequestLineTooLong => Status::URI_TOO_LONG,
             RequestError::HeadTooLong | RequestError::TooManyFields => {
                 Status::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -103,6 +109,7 @@ impl RequestError {
                 "the request line must end with HTTP/1.1 after one single space"
             }
             RequestError::VersionUnsupported => "this port speaks HTTP/1.1 and HTTP/1.0; use one of them",
+            RequestError::Http2Preface => "HTTP/2 begins with its preface, at the start of a connection only",
             RequestError::RequestLineTooLong => "the request line is too long; shorten the target",
             RequestError::HeadTooLong => {
                 "the request head is too long; send fewer or smaller fields or cookies"

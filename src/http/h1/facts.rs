@@ -13,10 +13,17 @@ use crate::http::target::is_authority;
 pub(super) struct Gathered<'a> {
     /// The value of `Host`.
     pub(super) host: Option<&'a [u8]>,
-    length: Option<u64>,
+    content: ContentFacts,
     is_chunked: bool,
     close: bool,
     keep_alive: bool,
+}
+
+/// What the fields of one head say of the content, as far as they have been read: the part that HTTP/2 has
+/// in common.
+#[derive(Clone, Copy, Default)]
+pub(in crate::http) struct ContentFacts {
+    length: Option<u64>,
     expectation: Expectation,
 }
 
@@ -36,14 +43,14 @@ impl<'a> Gathered<'a> {
         match name.len() {
             4 if is_named(name, b"host") => self.handle_host(value),
             6 if is_named(name, b"expect") => {
-                self.handle_expect(value);
+                self.content.handle_expect(value);
                 Ok(())
             }
             10 if is_named(name, b"connection") => {
                 self.handle_connection(value);
                 Ok(())
             }
-            14 if is_named(name, b"content-length") => self.handle_length(value),
+            14 if is_named(name, b"content-length") => self.content.handle_length(value),
             17 if is_named(name, b"transfer-encoding") => self.handle_coding(value),
             _ => Ok(()),
         }
@@ -76,28 +83,6 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    fn handle_expect(&mut self, value: &[u8]) {
-        let is_continue = value.eq_ignore_ascii_case(b"100-continue");
-        self.expectation = match self.expectation {
-            Expectation::None | Expectation::Continue if is_continue => Expectation::Continue,
-            _ => Expectation::Unknown,
-        };
-    }
-
-    fn handle_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
-        if self.length.is_some() {
-            return Err(RequestError::LengthRepeated);
-        }
-        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            return Err(RequestError::LengthMalformed);
-        }
-        let length = value
-            .iter()
-            .try_fold(0u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
-        self.length = Some(length.ok_or(RequestError::LengthOverflow)?);
-        Ok(())
-    }
-
     fn handle_coding(&mut self, value: &[u8]) -> Result<(), RequestError> {
         if self.is_chunked {
             return Err(RequestError::CodingRepeated);
@@ -115,7 +100,7 @@ impl<'a> Gathered<'a> {
         if self.host.is_none() && version == Version::Http11 {
             return Err(RequestError::HostMissing);
         }
-        let framing = match (self.length, self.is_chunked) {
+        let framing = match (self.content.length, self.is_chunked) {
             (None, false) => Framing::None,
             (Some(length), false) => Framing::Length(length),
             (Some(_), true) => return Err(RequestError::LengthAndChunked),
@@ -126,7 +111,8 @@ impl<'a> Gathered<'a> {
             return Err(RequestError::ConnectWithBody);
         }
         // An HTTP/1.0 client cannot wait for an interim response, so its expectations are void.
-        let expectation = if version == Version::Http11 { self.expectation } else { Expectation::None };
+        let expectation =
+            if version == Version::Http11 { self.content.expectation } else { Expectation::None };
         if expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
@@ -135,6 +121,59 @@ impl<'a> Gathered<'a> {
             keep_alive: !self.close && (version == Version::Http11 || self.keep_alive),
             expects_continue: expectation == Expectation::Continue && !framing.is_empty(),
         })
+    }
+}
+
+impl ContentFacts {
+    /// Reads `Expect`.
+    pub(in crate::http) fn handle_expect(&mut self, value: &[u8]) {
+        let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+        self.expectation = match self.expectation {
+            Expectation::None | Expectation::Continue if is_continue => Expectation::Continue,
+            _ => Expectation::Unknown,
+        };
+    }
+
+    /// Reads `Content-Length`.
+    pub(in crate::http) fn handle_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        if self.length.is_some() {
+            return Err(RequestError::LengthRepeated);
+        }
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err(RequestError::LengthMalformed);
+        }
+        let length = value
+            .iter()
+            .try_fold(0u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
+        self.length = Some(length.ok_or(RequestError::LengthOverflow)?);
+        Ok(())
+    }
+
+    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body. The length
+    /// may be announced only for a body that comes: that is the caller's to see to.
+    pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<Facts, RequestError> {
+        let framing = match self.length {
+            Some(length) => Framing::Length(length),
+            // What follows the head of a CONNECT is no body, but what goes through the tunnel.
+            None if ends || method == Method::Connect => Framing::None,
+            None => Framing::Chunked,
+        };
+        if method == Method::Connect && !framing.is_empty() {
+            return Err(RequestError::ConnectWithBody);
+        }
+        if self.expectation == Expectation::Unknown {
+            return Err(RequestError::ExpectationUnknown);
+        }
+        Ok(Facts {
+            framing,
+            keep_alive: true,
+            expects_continue: self.expectation == Expectation::Continue && !ends,
+        })
+    }
+
+    /// What `Content-Length` said.
+    pub(in crate::http) fn length(&self) -> Option<u64> {
+        self.length
     }
 }
 

@@ -14,14 +14,14 @@
 
 mod body;
 mod body_error;
-mod chunked;
+pub(super) mod chunked;
 mod encode;
 mod error;
-mod facts;
+pub(super) mod facts;
 pub(super) mod grammar;
 mod limits;
 mod request;
-mod scan;
+pub(super) mod scan;
 #[cfg(test)]
 mod tests;
 

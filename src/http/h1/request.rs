@@ -33,8 +33,8 @@ pub enum HeadProgress {
 
 /// Finds request heads in what one connection receives.
 ///
-/// Holds no memory unless a head straddles reads. After an error it has forgotten everything; the
-/// connection is to be answered and closed.
+/// Holds no memory unless a head straddles reads. After an error it has forgotten everything (but see
+/// [`RequestError::Http2Preface`]); the connection is to be answered and closed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
     // INVARIANT: begins where a request begins (its ignored empty line included), holds no whole head, and at
@@ -52,6 +52,12 @@ impl RequestDecoder {
     /// may stand before a request counts as nothing.
     pub fn is_idle(&self) -> bool {
         matches!(self.partial.as_slice(), [] | [b'\r'] | [b'\r', b'\n'])
+    }
+
+    /// What was received of a head before the last input: after [`RequestError::Http2Preface`], it belongs
+    /// before that input.
+    pub fn take_partial(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.partial)
     }
 
     /// Takes what was received. Pass the same limits during one head.
@@ -96,13 +102,20 @@ impl RequestDecoder {
         if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
             return Ok(HeadProgress::Incomplete);
         }
-        let gathered = std::mem::take(&mut self.partial);
-        match decode(&gathered, limits, head)? {
+        let mut gathered = std::mem::take(&mut self.partial);
+        match decode(&gathered, limits, head) {
             // What was gathered before held no whole head, so the end lies in this input.
-            Some(consumed) => Ok(HeadProgress::Complete { consumed: consumed.saturating_sub(before) }),
-            None => {
+            Ok(Some(consumed)) => Ok(HeadProgress::Complete { consumed: consumed.saturating_sub(before) }),
+            Ok(None) => {
                 self.partial = gathered;
                 Ok(HeadProgress::Incomplete)
+            }
+            Err(error) => {
+                if error == RequestError::Http2Preface {
+                    gathered.truncate(before);
+                    self.partial = gathered;
+                }
+                Err(error)
             }
         }
     }

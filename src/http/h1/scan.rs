@@ -10,7 +10,10 @@ use crate::http::target::{self, Extent};
 
 /// Longest method read. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
 /// inventions, and the length in a byte.
-pub(super) const METHOD_BYTES_MAX: usize = 32;
+pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
+
+/// The first line of what HTTP/2 begins with. The rest of the preface is HTTP/2's to judge.
+const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// What a scan without misdeed has seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +30,12 @@ pub(super) enum Seen {
 /// the same request is refused for the same reason; the fuzz target holds this.
 #[cold]
 pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Seen, RequestError> {
+    if bytes.starts_with(HTTP2_PREFACE_LINE) {
+        return Err(RequestError::Http2Preface);
+    }
+    if HTTP2_PREFACE_LINE.starts_with(bytes) {
+        return Ok(Seen::Part);
+    }
     let head = match bytes {
         [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(RequestError::EmptyLines),
         [b'\r', b'\n', head @ ..] => head,

@@ -87,6 +87,7 @@ fn push_object(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
         out.extend_from_slice(match head.version() {
             Version::Http10 => b"\",\"protocol\":\"HTTP/1.0",
             Version::Http11 => b"\",\"protocol\":\"HTTP/1.1",
+            Version::Http2 => b"\",\"protocol\":\"HTTP/2.0",
         });
     }
     out.extend_from_slice(b"\",\"status\":");
@@ -138,6 +139,7 @@ fn push_common(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
             out.extend_from_slice(match head.version() {
                 Version::Http10 => b" HTTP/1.0",
                 Version::Http11 => b" HTTP/1.1",
+                Version::Http2 => b" HTTP/2.0",
             });
         }
         None => out.push(b'-'),

@@ -182,7 +182,9 @@ fn refused_request_lines() {
         (b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", Error::BareCr),
         (b"GET / HTTP/1.1\0\r\nHost: a\r\n\r\n", Error::VersionMalformed),
         // Versions.
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::VersionUnsupported),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::Http2Preface),
+        (b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::VersionUnsupported),
+        (b"PRI * HTTP/2.1\r\n\r\n", Error::VersionUnsupported),
         (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Error::VersionUnsupported),
         (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", Error::VersionUnsupported),
         (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", Error::VersionUnsupported),

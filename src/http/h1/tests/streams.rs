@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::heads::summary;
 use super::ways;
-use crate::http::h1::{BodyDecoder, BodyLimits, HeadLimits, HeadProgress, RequestDecoder};
+use crate::http::h1::{BodyDecoder, BodyLimits, HeadLimits, HeadProgress, RequestDecoder, RequestError};
 use crate::http::head::RequestHead;
 
 /// Reads requests until the bytes end, as a server would: one line per request, or the error that ends it.
@@ -126,5 +126,27 @@ proptest! {
         cuts.sort_unstable();
         let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &PIPELINE[pair[0]..pair[1]]).collect();
         prop_assert_eq!(converse(&pieces), TOLD);
+    }
+}
+
+#[test]
+fn a_preface_of_http_2_is_given_back_whole() {
+    let wire = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for step in 1..=wire.len() {
+        let mut decoder = RequestDecoder::new();
+        let mut head = RequestHead::new();
+        let mut read = 0;
+        for piece in wire.chunks(step) {
+            match decoder.handle_bytes(piece, &HeadLimits::DEFAULT, &mut head) {
+                Ok(progress) => assert_eq!(progress, HeadProgress::Incomplete),
+                Err(error) => {
+                    assert_eq!(error, RequestError::Http2Preface);
+                    assert_eq!(decoder.take_partial(), wire[..read], "in steps of {step}");
+                    break;
+                }
+            }
+            read += piece.len();
+        }
+        assert!(read < wire.len(), "in steps of {step}");
     }
 }

@@ -1,0 +1,150 @@
+//! Flow-control windows (RFC 9113 §5.2, §6.9), one direction each. They count; what is sent, kept or refused
+//! for it is decided elsewhere.
+
+use super::frame::MAX_31_BITS;
+
+/// A window grew beyond 2^31 - 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overflow;
+
+/// What the peer lets us send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SendWindow {
+    // INVARIANT: at most 2^31 - 1. Below zero when the peer shrank its initial window (§6.9.2).
+    left: i32,
+}
+
+impl SendWindow {
+    /// A window of `bytes`, at most 2^31 - 1.
+    pub fn new(bytes: u32) -> SendWindow {
+        SendWindow { left: bytes.min(MAX_31_BITS) as i32 }
+    }
+
+    /// Bytes that may be sent now.
+    #[inline]
+    pub fn available(self) -> u32 {
+        self.left.max(0) as u32
+    }
+
+    /// Counts bytes that are sent: at most what is available.
+    #[inline]
+    pub fn take(&mut self, bytes: u32) {
+        debug_assert!(bytes <= self.available());
+        self.left -= bytes as i32;
+    }
+
+    /// WINDOW_UPDATE.
+    ///
+    /// # Errors
+    /// [`Overflow`]; the window is as before then.
+    pub fn widen(&mut self, bytes: u32) -> Result<(), Overflow> {
+        self.shift(i64::from(bytes))
+    }
+
+    /// A change of the peer's initial window.
+    ///
+    /// # Errors
+    /// As [`widen`](SendWindow::widen).
+    pub fn shift(&mut self, by: i64) -> Result<(), Overflow> {
+        let left = i64::from(self.left) + by;
+        // From 2^31 - 1 to 0 and what was sent besides: no lower than -(2^31 - 1).
+        self.left = i32::try_from(left).map_err(|_| Overflow)?;
+        Ok(())
+    }
+}
+
+/// More data than the window had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exceeded;
+
+/// What we let the peer send. Credit is given back as data is consumed, and announced in large steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecvWindow {
+    /// What the peer may still send.
+    left: u32,
+    /// Consumed, and not announced yet.
+    owed: u32,
+    /// What the window is when nothing is on its way, and everything was consumed.
+    full: u32,
+}
+
+impl RecvWindow {
+    /// A window of `bytes`, at most 2^31 - 1.
+    pub fn new(bytes: u32) -> RecvWindow {
+        let full = bytes.min(MAX_31_BITS);
+        RecvWindow { left: full, owed: 0, full }
+    }
+
+    /// What the peer may still send.
+    #[inline]
+    pub fn left(self) -> u32 {
+        self.left
+    }
+
+    /// Counts what was received, padding included.
+    ///
+    /// # Errors
+    /// [`Exceeded`].
+    #[inline]
+    pub fn receive(&mut self, bytes: u32) -> Result<(), Exceeded> {
+        self.left = self.left.checked_sub(bytes).ok_or(Exceeded)?;
+        Ok(())
+    }
+
+    /// Gives credit for bytes that were received and are gone.
+    #[inline]
+    pub fn consume(&mut self, bytes: u32) {
+        self.owed += bytes;
+        debug_assert!(self.owed + self.left <= self.full);
+    }
+
+    /// The increment to announce, once it is half of the window: often enough that a peer which is read
+    /// never waits, seldom enough to cost nothing.
+    #[inline]
+    pub fn announce(&mut self) -> Option<u32> {
+        if self.owed == 0 || self.owed < self.full / 2 {
+            return None;
+        }
+        let increment = std::mem::take(&mut self.owed);
+        self.left += increment;
+        Some(increment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sending_windows_shrink_below_zero_and_never_overflow() {
+        let mut window = SendWindow::new(10);
+        window.take(10);
+        assert_eq!(window.shift(-5), Ok(()));
+        assert_eq!(window.available(), 0);
+        assert_eq!(window.widen(6), Ok(()));
+        assert_eq!(window.available(), 1);
+        assert_eq!(window.widen(MAX_31_BITS), Err(Overflow));
+        assert_eq!(window.available(), 1, "as before");
+        assert_eq!(window.widen(MAX_31_BITS - 1), Ok(()));
+        assert_eq!(window.available(), MAX_31_BITS);
+        window.take(MAX_31_BITS);
+        assert_eq!(window.shift(-i64::from(MAX_31_BITS)), Ok(()));
+        assert_eq!((window.available(), window.widen(MAX_31_BITS)), (0, Ok(())));
+    }
+
+    #[test]
+    fn credit_is_announced_by_halves() {
+        let mut window = RecvWindow::new(100);
+        assert_eq!(window.receive(101), Err(Exceeded));
+        assert_eq!(window.receive(100), Ok(()));
+        window.consume(49);
+        assert_eq!((window.announce(), window.left()), (None, 0));
+        window.consume(1);
+        assert_eq!((window.announce(), window.left()), (Some(50), 50));
+        assert_eq!(window.announce(), None);
+        let mut least = RecvWindow::new(1);
+        assert_eq!((least.announce(), least.receive(1)), (None, Ok(())));
+        least.consume(1);
+        assert_eq!(least.announce(), Some(1));
+    }
+}

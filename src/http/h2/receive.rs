@@ -1,0 +1,584 @@
+//! The reading half of a connection: frames into events, and every misdeed that RFC 9113 names into the
+//! error it asks for.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::connection::{Connection, DataFrame, Event, LEAVE_PING, Leaving, OpenBlock, Step, StreamKey};
+use super::error::{ConnectionError, ErrorCode, Nuisance, StreamError};
+use super::flow::{RecvWindow, SendWindow};
+use super::frame::{self, FrameHeader, Kind, MAX_31_BITS, PREFACE, PRIORITY_BYTES, flag};
+use super::hpack::{Field, ListEnd};
+use super::priority::Priority;
+use super::reader::Piece;
+use super::request::{HeadParser, Parsed, TrailerParser, TrailerVerdict, Verdict};
+use super::settings::WINDOW_DEFAULT;
+use super::stream::{Incoming, Outgoing, State, Stream};
+use super::streams::Closed;
+use crate::http::h1::{BodyError, RequestError};
+use crate::http::head::RequestHead;
+
+type Handled = Result<Option<Event>, ConnectionError>;
+
+impl Connection {
+    /// Takes what was received, up to the first event. Answers that the protocol asks for are appended to
+    /// `out`. `head` is filled when the event is [`Event::Head`], and means nothing otherwise. `now` is a
+    /// time since any moment, the same one for all calls.
+    ///
+    /// # Errors
+    /// A misdeed that ends the connection: call [`fail`](Connection::fail), send, close.
+    #[inline]
+    pub fn handle_bytes(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Result<Step, ConnectionError> {
+        let mut at = if self.is_new() { self.handle_preface(input)? } else { 0 };
+        if self.is_new() {
+            return Ok(Step { consumed: at, event: None });
+        }
+        loop {
+            let start = at;
+            let (taken, piece) = self.reader.read(&input[at..])?;
+            at += taken;
+            let event = match piece {
+                Piece::Incomplete => return Ok(Step { consumed: at, event: None }),
+                Piece::Header(header) => {
+                    self.check_order(&header)?;
+                    None
+                }
+                Piece::Frame(header, payload) => {
+                    self.handle_frame(&header, payload.bytes(&input[start..]), out, head, now)?
+                }
+                Piece::DataHeader(header) => {
+                    self.check_order(&header)?;
+                    self.begin_data(&header, out, now)?
+                }
+                Piece::Data { data, padding, is_last } => {
+                    let data = start + data.start..start + data.end;
+                    self.handle_data(data, padding, is_last, out, now)?
+                }
+            };
+            if event.is_some() {
+                return Ok(Step { consumed: at, event });
+            }
+        }
+    }
+
+    fn handle_preface(&mut self, input: &[u8]) -> Result<usize, ConnectionError> {
+        let rest = &PREFACE[usize::from(self.preface)..];
+        let taken = rest.len().min(input.len());
+        if rest[..taken] != input[..taken] {
+            return Err(ConnectionError::PrefaceMalformed);
+        }
+        self.preface += taken as u8;
+        Ok(taken)
+    }
+
+    /// Whether a frame of this kind may come now, before its payload is looked at.
+    #[inline]
+    fn check_order(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
+        if let Some(block) = &mut self.block {
+            if header.kind != Kind::Continuation || header.stream != block.stream {
+                return Err(ConnectionError::BlockInterrupted(header.kind));
+            }
+            block.continuations += 1;
+            let bytes = block.bytes.len() + header.length as usize;
+            if block.continuations > self.limits.continuations_max
+                || bytes > self.limits.block_bytes_max as usize
+            {
+                return Err(ConnectionError::BlockTooLong);
+            }
+            return Ok(());
+        }
+        if !self.settings_seen && (header.kind != Kind::Settings || header.has(flag::ACK)) {
+            return Err(ConnectionError::SettingsMissing);
+        }
+        match header.kind {
+            Kind::Continuation => Err(ConnectionError::ContinuationUnexpected),
+            Kind::PushPromise => Err(ConnectionError::PushPromise),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn handle_frame(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Handled {
+        match header.kind {
+            Kind::Headers => self.handle_headers(header, payload, out, head, now),
+            Kind::Continuation => self.handle_continuation(header, payload, out, head, now),
+            Kind::WindowUpdate => self.handle_window_update(header.stream, payload, out, now),
+            Kind::RstStream => self.handle_reset(header.stream, now),
+            Kind::Settings => self.handle_settings(header, payload, out, now).map(|()| None),
+            Kind::Ping => self.handle_ping(header, payload, out, now).map(|()| None),
+            Kind::Priority => self.handle_priority(header, payload, out, now),
+            Kind::PriorityUpdate => self.handle_priority_update(payload, now).map(|()| None),
+            Kind::Goaway => {
+                self.peer_leaves = true;
+                Ok(None)
+            }
+            // Kept away by the reader and by `check_order`.
+            Kind::Data | Kind::PushPromise => Ok(None),
+            Kind::Unknown(_) => self.floods.spend(Nuisance::UnknownFrames, now).map(|()| None),
+        }
+    }
+
+    // ---- field blocks ----
+
+    fn handle_headers(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Handled {
+        let parts = frame::headers_parts(header, payload)?;
+        let block = OpenBlock {
+            stream: header.stream,
+            ends: header.has(flag::END_STREAM),
+            depends_on_itself: parts.depends_on == Some(header.stream),
+            bytes: Vec::new(),
+            continuations: 0,
+        };
+        let fragment = &payload[parts.fragment];
+        if header.has(flag::END_HEADERS) {
+            return self.handle_block(&block, fragment, out, head, now);
+        }
+        self.block = Some(Box::new(OpenBlock { bytes: fragment.to_vec(), ..block }));
+        Ok(None)
+    }
+
+    fn handle_continuation(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Handled {
+        let Some(block) = &mut self.block else { return Err(ConnectionError::ContinuationUnexpected) };
+        block.bytes.extend_from_slice(payload);
+        if !header.has(flag::END_HEADERS) {
+            return Ok(None);
+        }
+        match self.block.take() {
+            Some(block) => self.handle_block(&block, &block.bytes, out, head, now),
+            None => Ok(None),
+        }
+    }
+
+    /// A whole field block. Whatever becomes of it, it has to be decoded: the tables of both ends must
+    /// agree.
+    #[inline]
+    fn handle_block(
+        &mut self,
+        block: &OpenBlock,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Handled {
+        let id = block.stream;
+        if id.is_multiple_of(2) {
+            return Err(ConnectionError::StreamEven);
+        }
+        if id > self.highest {
+            self.highest = id;
+            return self.handle_request(block, bytes, out, head, now);
+        }
+        if let Some(stream) = self.stream(id) {
+            return self.handle_trailers(stream, block, bytes, out, now);
+        }
+        match self.streams.closed(id) {
+            Closed::Ended => Err(ConnectionError::StreamClosed(Kind::Headers)),
+            Closed::Forgotten => Err(ConnectionError::StreamNotIncreasing),
+            Closed::ResetByUs => self.pass_over(bytes),
+            Closed::ResetByPeer => {
+                self.pass_over(bytes)?;
+                self.refuse(id, StreamError::AfterEnd, out, now).map(|_| None)
+            }
+        }
+    }
+
+    /// Decodes a block that nobody wants to see.
+    fn pass_over(&mut self, bytes: &[u8]) -> Handled {
+        self.decoder.decode(bytes, u32::MAX, |_| ControlFlow::Break(()))?;
+        Ok(None)
+    }
+
+    fn handle_request(
+        &mut self,
+        block: &OpenBlock,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Handled {
+        let id = block.stream;
+        if matches!(self.leaving, Leaving::Final(_)) {
+            self.streams.remember(id, Closed::ResetByUs);
+            return self.pass_over(bytes);
+        }
+        if self.streams.len() >= self.limits.streams_max as usize {
+            self.pass_over(bytes)?;
+            return self.refuse(id, StreamError::TooManyStreams, out, now);
+        }
+        if block.depends_on_itself {
+            self.pass_over(bytes)?;
+            return self.refuse(id, StreamError::DependsOnItself, out, now);
+        }
+        match self.parse_head(block, bytes, head)? {
+            Ok(Parsed { length, priority }) => {
+                let stream = self.open(id, block.ends, length, priority);
+                Ok(Some(Event::Head { stream, ends: block.ends }))
+            }
+            Err(Verdict::Malformed(misdeed)) => self.refuse(id, StreamError::Malformed(misdeed), out, now),
+            Err(Verdict::Refused(error)) => {
+                let stream = self.open(id, block.ends, None, Priority::DEFAULT);
+                Ok(Some(Event::Refused { stream, error }))
+            }
+        }
+    }
+
+    fn parse_head(
+        &mut self,
+        block: &OpenBlock,
+        bytes: &[u8],
+        head: &mut RequestHead,
+    ) -> Result<Result<Parsed, Verdict>, ConnectionError> {
+        let mut parser = HeadParser::new(head, &mut self.scratch, &self.head_limits);
+        let list_bytes_max = u32::from(self.limits.list_bytes_max).min(HEAD_BYTES_MAX);
+        let end =
+            self.decoder.decode(bytes, list_bytes_max, |field: Field<'_>| parser.handle_field(field))?;
+        Ok(match end {
+            ListEnd::Whole => parser.finish(block.ends),
+            ListEnd::TooLarge => Err(Verdict::Refused(RequestError::HeadTooLong)),
+            ListEnd::Broken(verdict) => Err(verdict),
+        })
+    }
+
+    fn open(&mut self, id: u32, ends: bool, length: Option<u64>, priority: Priority) -> StreamKey {
+        let outgoing = Outgoing { window: SendWindow::new(self.peer.initial_window), priority };
+        let state = if ends {
+            State::HalfClosedRemote(outgoing)
+        } else {
+            let window = self.limits.stream_window;
+            // A client that does not know our settings yet may fill the default window.
+            let window = if self.settings_known { window } else { window.max(WINDOW_DEFAULT) };
+            State::Open(Incoming::new(RecvWindow::new(window), length), outgoing)
+        };
+        StreamKey { place: self.streams.insert(Stream { id, state }), id }
+    }
+
+    /// A block on an open stream.
+    fn handle_trailers(
+        &mut self,
+        stream: StreamKey,
+        block: &OpenBlock,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Handled {
+        let mut parser = TrailerParser::new(&self.body_limits);
+        let list_bytes_max = u32::from(self.limits.list_bytes_max);
+        let end = self.decoder.decode(bytes, list_bytes_max, |field| parser.handle_field(field))?;
+        let lines = match end {
+            ListEnd::Whole => Ok(parser.finish()),
+            ListEnd::TooLarge => Err(BodyError::TrailersTooLong),
+            ListEnd::Broken(TrailerVerdict::Refused(error)) => Err(error),
+            ListEnd::Broken(TrailerVerdict::Malformed) => {
+                return self.stream_error(stream, StreamError::TrailersMalformed, out, now);
+            }
+        };
+        let Some(known) = self.get_mut(stream) else { return Ok(None) };
+        let error = match &known.state {
+            State::HalfClosedRemote(_) => Some(StreamError::AfterEnd),
+            _ if block.depends_on_itself => Some(StreamError::DependsOnItself),
+            _ if !block.ends => Some(StreamError::TrailersNotLast),
+            State::HalfClosedLocal { .. } => None,
+            State::Open(incoming, _) => incoming.end().err(),
+        };
+        if let Some(error) = error {
+            return self.stream_error(stream, error, out, now);
+        }
+        let is_read = matches!(known.state, State::Open(..));
+        self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
+        Ok(is_read.then_some(Event::Trailers { stream, lines }))
+    }
+
+    // ---- data ----
+
+    fn begin_data(&mut self, header: &FrameHeader, out: &mut Vec<u8>, now: Duration) -> Handled {
+        let (id, length) = (header.stream, header.length);
+        self.recv.receive(length).map_err(|_| ConnectionError::DataBeyondWindow)?;
+        self.data = DataFrame { stream: None, ends: header.has(flag::END_STREAM), carried: false };
+        let Some(stream) = self.stream(id) else {
+            if id > self.highest || id.is_multiple_of(2) {
+                return Err(ConnectionError::StreamIdle(Kind::Data));
+            }
+            match self.streams.closed(id) {
+                Closed::Ended => return Err(ConnectionError::StreamClosed(Kind::Data)),
+                Closed::ResetByUs => {}
+                Closed::ResetByPeer => {
+                    self.floods.spend(Nuisance::IdleData, now)?;
+                    self.refuse(id, StreamError::AfterEnd, out, now)?;
+                }
+                Closed::Forgotten => self.floods.spend(Nuisance::IdleData, now)?,
+            }
+            return Ok(None);
+        };
+        let received = match self.get_mut(stream).and_then(Stream::incoming) {
+            Some(incoming) => incoming.receive(length).and_then(|()| {
+                // Before its data is handed out, where the length is known without its padding's.
+                let is_known = !header.has(flag::PADDED);
+                if is_known { incoming.check(length, header.has(flag::END_STREAM)) } else { Ok(()) }
+            }),
+            None => Err(StreamError::AfterEnd),
+        };
+        if let Err(error) = received {
+            return self.stream_error(stream, error, out, now);
+        }
+        self.data.stream = Some(stream);
+        Ok(None)
+    }
+
+    /// A part of the DATA frame that was begun. Its stream may have ended since then.
+    fn handle_data(
+        &mut self,
+        data: std::ops::Range<usize>,
+        padding: u32,
+        is_last: bool,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Handled {
+        let length = data.len() as u32;
+        let frame = self.data;
+        self.data.carried |= length > 0;
+        if is_last && !self.data.carried && !frame.ends {
+            self.floods.spend(Nuisance::IdleData, now)?;
+        }
+        let ends = is_last && frame.ends;
+        let open = frame.stream.and_then(|stream| Some((stream, self.get_mut(stream)?)));
+        let Some((stream, known)) = open else {
+            self.consume_for_connection(length + padding, out);
+            return Ok(None);
+        };
+        let is_read = matches!(known.state, State::Open(..));
+        let counted = match known.incoming() {
+            Some(incoming) => {
+                let counted = incoming.count(length);
+                if ends { counted.and_then(|()| incoming.end()) } else { counted }
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = counted {
+            self.consume_for_connection(length + padding, out);
+            return self.stream_error(stream, error, out, now);
+        }
+        if !is_read {
+            // The response is out: what still comes is read over, until its window is used up.
+            self.consume_for_connection(length + padding, out);
+            if ends {
+                self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
+            } else if self
+                .get_mut(stream)
+                .and_then(Stream::incoming)
+                .is_some_and(|rest| rest.exceeds_window())
+            {
+                self.reset(stream, ErrorCode::NO_ERROR, out);
+            }
+            return Ok(None);
+        }
+        if padding > 0 {
+            self.consume(stream, padding, out);
+        }
+        if ends {
+            self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
+        }
+        if length > 0 {
+            self.floods.worked();
+        } else if !ends {
+            return Ok(None);
+        }
+        Ok(Some(Event::Data { stream, data, ends }))
+    }
+
+    // ---- everything else ----
+
+    #[inline]
+    fn handle_window_update(&mut self, id: u32, payload: &[u8], out: &mut Vec<u8>, now: Duration) -> Handled {
+        self.floods.spend(Nuisance::WindowUpdates, now)?;
+        let increment = frame::first_u32(payload) & MAX_31_BITS;
+        if id == 0 {
+            if increment == 0 {
+                return Err(ConnectionError::IncrementZero);
+            }
+            self.send.widen(increment).map_err(|_| ConnectionError::WindowOverflow)?;
+            return Ok(None);
+        }
+        let Some(stream) = self.stream(id) else {
+            return self.check_not_idle(id, Kind::WindowUpdate).map(|()| None);
+        };
+        if increment == 0 {
+            return self.stream_error(stream, StreamError::IncrementZero, out, now);
+        }
+        let widened = match self.get_mut(stream).and_then(Stream::outgoing_mut) {
+            Some(outgoing) => outgoing.window.widen(increment),
+            None => Ok(()),
+        };
+        match widened {
+            Ok(()) => Ok(None),
+            Err(_) => self.stream_error(stream, StreamError::WindowOverflow, out, now),
+        }
+    }
+
+    fn handle_reset(&mut self, id: u32, now: Duration) -> Handled {
+        let Some(stream) = self.stream(id) else {
+            self.check_not_idle(id, Kind::RstStream)?;
+            if self.streams.closed(id) == Closed::Ended {
+                self.floods.answered_in_vain();
+            }
+            return self.floods.spend(Nuisance::Resets, now).map(|()| None);
+        };
+        self.streams.change(stream.place, Closed::ResetByPeer, |_| None);
+        self.floods.spend(Nuisance::Resets, now)?;
+        Ok(Some(Event::Reset { stream, error: None }))
+    }
+
+    fn check_not_idle(&self, id: u32, kind: Kind) -> Result<(), ConnectionError> {
+        if id > self.highest || id.is_multiple_of(2) {
+            return Err(ConnectionError::StreamIdle(kind));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn handle_settings(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<(), ConnectionError> {
+        if header.has(flag::ACK) {
+            self.settings_known = true;
+            return Ok(());
+        }
+        self.settings_seen = true;
+        self.floods.spend(Nuisance::Settings, now)?;
+        let before = self.peer;
+        self.peer.apply(payload)?;
+        let by = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
+        if by != 0 {
+            for (_, stream) in self.streams.iter_mut() {
+                if let Some(outgoing) = stream.outgoing_mut() {
+                    outgoing.window.shift(by).map_err(|_| ConnectionError::WindowOverflow)?;
+                }
+            }
+        }
+        if self.peer.table_bytes != before.table_bytes {
+            self.encoder.set_table_bytes_max(self.peer.table_bytes);
+        }
+        frame::write_settings_ack(out);
+        Ok(())
+    }
+
+    fn handle_ping(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<(), ConnectionError> {
+        let Some(payload) = payload.first_chunk::<8>() else { return Ok(()) };
+        if header.has(flag::ACK) {
+            if self.leaving == Leaving::Announced && *payload == LEAVE_PING {
+                self.leave(out);
+            }
+            return Ok(());
+        }
+        self.floods.spend(Nuisance::Pings, now)?;
+        frame::write_ping(out, flag::ACK, payload);
+        Ok(())
+    }
+
+    #[cold]
+    fn handle_priority(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Handled {
+        self.floods.spend(Nuisance::Priorities, now)?;
+        let error = if payload.len() != PRIORITY_BYTES {
+            StreamError::PriorityLength
+        } else if frame::first_u32(payload) & MAX_31_BITS == header.stream {
+            StreamError::DependsOnItself
+        } else {
+            return Ok(None);
+        };
+        match self.stream(header.stream) {
+            Some(stream) => self.stream_error(stream, error, out, now),
+            // A stream that nobody opened cannot be reset.
+            None if header.stream > self.highest && error == StreamError::PriorityLength => {
+                Err(ConnectionError::FrameLength(Kind::Priority))
+            }
+            None if header.stream > self.highest => Err(ConnectionError::StreamIdle(Kind::Priority)),
+            None => self.refuse(header.stream, error, out, now).map(|_| None),
+        }
+    }
+
+    #[cold]
+    fn handle_priority_update(&mut self, payload: &[u8], now: Duration) -> Result<(), ConnectionError> {
+        self.floods.spend(Nuisance::Priorities, now)?;
+        let id = frame::first_u32(payload) & MAX_31_BITS;
+        let value = &payload[payload.len().min(4)..];
+        if id.is_multiple_of(2) || !value.is_ascii() {
+            return Err(ConnectionError::PriorityUpdateMalformed);
+        }
+        let stream = self.stream(id).and_then(|stream| self.get_mut(stream));
+        if let Some(outgoing) = stream.and_then(Stream::outgoing_mut) {
+            outgoing.priority = Priority::parse(value);
+            self.reprioritized = true;
+        }
+        Ok(())
+    }
+
+    // ---- stream errors ----
+
+    /// Resets an open stream for a misdeed. Being made to reset costs the client as much as resetting.
+    fn stream_error(
+        &mut self,
+        stream: StreamKey,
+        error: StreamError,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Handled {
+        self.floods.spend(Nuisance::Resets, now)?;
+        self.reset(stream, error.code(), out);
+        Ok(Some(Event::Reset { stream, error: Some(error) }))
+    }
+
+    /// Resets a stream that has no place here.
+    #[cold]
+    fn refuse(&mut self, id: u32, error: StreamError, out: &mut Vec<u8>, now: Duration) -> Handled {
+        self.floods.spend(Nuisance::Resets, now)?;
+        self.streams.remember(id, Closed::ResetByUs);
+        frame::write_reset(out, id, error.code());
+        Ok(Some(Event::Malformed(error)))
+    }
+}
+
+/// Longest list whose rendering as an HTTP/1 head still has 16-bit places, request line and separators
+/// included.
+const HEAD_BYTES_MAX: u32 = u16::MAX as u32 - 64;

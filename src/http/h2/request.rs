@@ -1,0 +1,354 @@
+//! The fields of a request into a [`RequestHead`] (RFC 9113 §8.2, §8.3), strictly: what is malformed gets no
+//! answer, and what HTTP/1.1 refuses with a status is refused with the same one. Methods, targets,
+//! authorities and lengths are judged by the code that judges HTTP/1's. Knows single fields in their order,
+//! and neither frames nor streams.
+
+use std::ops::{ControlFlow, Range};
+
+use super::error::HeadMisdeed;
+use super::hpack::Field;
+use super::priority::Priority;
+use crate::http::h1::chunked::is_forbidden_trailer;
+use crate::http::h1::facts::ContentFacts;
+use crate::http::h1::grammar::{is_token_byte, is_value_byte};
+use crate::http::h1::scan::METHOD_BYTES_MAX;
+use crate::http::h1::{BodyError, BodyLimits, HeadLimits, RequestError};
+use crate::http::head::{RequestHead, Span};
+use crate::http::method::Method;
+use crate::http::target::{self, Scheme, TargetError, TargetForm, is_authority};
+
+/// Memory for pseudo-fields and cookies that is kept between heads.
+const SCRATCH_BYTES_KEPT: usize = 1024;
+
+/// Why a head is not served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// It gets no answer.
+    Malformed(HeadMisdeed),
+    /// It is answered with a status.
+    Refused(RequestError),
+}
+
+impl From<HeadMisdeed> for Verdict {
+    fn from(misdeed: HeadMisdeed) -> Verdict {
+        Verdict::Malformed(misdeed)
+    }
+}
+
+impl From<RequestError> for Verdict {
+    fn from(error: RequestError) -> Verdict {
+        Verdict::Refused(error)
+    }
+}
+
+impl From<TargetError> for Verdict {
+    fn from(error: TargetError) -> Verdict {
+        Verdict::Refused(RequestError::Target(error))
+    }
+}
+
+/// Pseudo-fields until all of them are there, and the crumbs of cookies; reused from head to head.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    bytes: Vec<u8>,
+    cookie: Vec<u8>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        for part in [&mut self.bytes, &mut self.cookie] {
+            part.clear();
+            part.shrink_to(SCRATCH_BYTES_KEPT);
+        }
+    }
+}
+
+/// A head being read.
+pub(super) struct HeadParser<'a> {
+    head: &'a mut RequestHead,
+    scratch: &'a mut Scratch,
+    limits: &'a HeadLimits,
+    // Ranges within the scratch.
+    method: Option<Range<usize>>,
+    scheme: Option<Range<usize>>,
+    authority: Option<Range<usize>>,
+    path: Option<Range<usize>>,
+    /// The request line is written: no pseudo-field may follow.
+    begun: bool,
+    known_scheme: Option<Scheme>,
+    host: Option<Span>,
+    fields: u32,
+    content: ContentFacts,
+    priority: Priority,
+}
+
+/// What is known of a request beside its head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Parsed {
+    /// `content-length`.
+    pub(super) length: Option<u64>,
+    pub(super) priority: Priority,
+}
+
+impl<'a> HeadParser<'a> {
+    pub(super) fn new(
+        head: &'a mut RequestHead,
+        scratch: &'a mut Scratch,
+        limits: &'a HeadLimits,
+    ) -> HeadParser<'a> {
+        scratch.clear();
+        HeadParser {
+            head,
+            scratch,
+            limits,
+            method: None,
+            scheme: None,
+            authority: None,
+            path: None,
+            begun: false,
+            known_scheme: None,
+            host: None,
+            fields: 0,
+            content: ContentFacts::default(),
+            priority: Priority::DEFAULT,
+        }
+    }
+
+    /// Reads one field.
+    #[inline]
+    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<Verdict> {
+        let handled = match field.name.first() {
+            Some(b':') => self.handle_pseudo(field.name, field.value),
+            _ => self.handle_regular(field),
+        };
+        match handled {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(verdict) => ControlFlow::Break(verdict),
+        }
+    }
+
+    fn handle_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Verdict> {
+        if self.begun {
+            return Err(HeadMisdeed::PseudoLate.into());
+        }
+        let slot = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b":path" => &mut self.path,
+            _ => return Err(HeadMisdeed::PseudoUnknown.into()),
+        };
+        if slot.is_some() {
+            return Err(HeadMisdeed::PseudoRepeated.into());
+        }
+        let start = self.scratch.bytes.len();
+        self.scratch.bytes.extend_from_slice(value);
+        *slot = Some(start..start + value.len());
+        Ok(())
+    }
+
+    #[inline]
+    fn handle_regular(&mut self, field: Field<'_>) -> Result<(), Verdict> {
+        if !self.begun {
+            self.begin()?;
+        }
+        let Field { name, value, .. } = field;
+        // A name from the static table is well-formed.
+        if field.name_index == 0 && !is_name(name) {
+            return Err(HeadMisdeed::NameCharacter.into());
+        }
+        if !is_value(value) {
+            return Err(HeadMisdeed::ValueCharacter.into());
+        }
+        self.fields += 1;
+        if self.fields > u32::from(self.limits.fields_max) {
+            return Err(RequestError::TooManyFields.into());
+        }
+        match (name.len(), name) {
+            (2, b"te") if !value.eq_ignore_ascii_case(b"trailers") => {
+                return Err(HeadMisdeed::TeValue.into());
+            }
+            (4, b"host") => return self.handle_host(value),
+            (6, b"cookie") => {
+                self.handle_cookie(value);
+                return Ok(());
+            }
+            (6, b"expect") => self.content.handle_expect(value),
+            (8, b"priority") => self.priority = Priority::parse(value),
+            (14, b"content-length") => self.content.handle_length(value)?,
+            (7 | 10 | 16 | 17, _) if is_of_connection(name) => {
+                return Err(HeadMisdeed::ConnectionField.into());
+            }
+            _ => {}
+        }
+        self.head.push_field(name, value);
+        Ok(())
+    }
+
+    /// `host` beside `:authority` may only repeat it (RFC 9113 §8.3.1); alone it takes its place.
+    fn handle_host(&mut self, value: &[u8]) -> Result<(), Verdict> {
+        if let Some(authority) = self.authority.clone() {
+            let same = self.scratch.bytes[authority].eq_ignore_ascii_case(value);
+            return if same { Ok(()) } else { Err(HeadMisdeed::HostDiffers.into()) };
+        }
+        if self.host.is_some() {
+            return Err(RequestError::HostRepeated.into());
+        }
+        if !is_authority(value) {
+            return Err(RequestError::HostMalformed.into());
+        }
+        self.host = Some(self.head.push_field(b"host", value));
+        Ok(())
+    }
+
+    /// Crumbs may be anywhere; they are one field for everybody above (RFC 9113 §8.2.3).
+    fn handle_cookie(&mut self, value: &[u8]) {
+        let cookie = &mut self.scratch.cookie;
+        if !cookie.is_empty() {
+            cookie.extend_from_slice(b"; ");
+        }
+        cookie.extend_from_slice(value);
+    }
+
+    /// Judges the pseudo-fields, and writes the request line.
+    fn begin(&mut self) -> Result<(), Verdict> {
+        self.begun = true;
+        let text = |range: &Option<Range<usize>>| range.clone().map(|range| &self.scratch.bytes[range]);
+        let token = text(&self.method).filter(|token| !token.is_empty()).ok_or(HeadMisdeed::PseudoMissing)?;
+        let method = Method::from_token(token);
+        if method == Method::Other {
+            check_method(token)?;
+        }
+        let authority = text(&self.authority);
+        let target = if method == Method::Connect {
+            if self.scheme.is_some() || self.path.is_some() {
+                return Err(HeadMisdeed::PseudoWithConnect.into());
+            }
+            authority.ok_or(HeadMisdeed::AuthorityMissing)?
+        } else {
+            let scheme = text(&self.scheme).ok_or(HeadMisdeed::PseudoMissing)?;
+            self.known_scheme = Some(match scheme {
+                b"https" => Scheme::Https,
+                b"http" => Scheme::Http,
+                _ if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
+                _ if scheme.eq_ignore_ascii_case(b"http") => Scheme::Http,
+                _ => return Err(TargetError::Scheme.into()),
+            });
+            text(&self.path).filter(|path| !path.is_empty()).ok_or(HeadMisdeed::PseudoMissing)?
+        };
+        let line_bytes = token.len() + target.len() + "  HTTP/2".len();
+        if line_bytes > usize::from(self.limits.request_line_bytes_max) {
+            return Err(RequestError::RequestLineTooLong.into());
+        }
+        let parts = target::parse(method, target)?;
+        if parts.form == TargetForm::Absolute {
+            return Err(TargetError::Form.into());
+        }
+        self.head.begin(method, token, target, &parts);
+        if let Some(authority) = authority {
+            if !is_authority(authority) {
+                return Err(RequestError::HostMalformed.into());
+            }
+            self.host = Some(self.head.push_field(b"host", authority));
+        }
+        Ok(())
+    }
+
+    /// After the last field. `ends`: no body follows.
+    pub(super) fn finish(mut self, ends: bool) -> Result<Parsed, Verdict> {
+        if !self.begun {
+            self.begin()?;
+        }
+        if self.host.is_none() {
+            return Err(HeadMisdeed::AuthorityMissing.into());
+        }
+        if !self.scratch.cookie.is_empty() {
+            self.head.push_field(b"cookie", &self.scratch.cookie);
+        }
+        let length = self.content.length();
+        if ends && length.is_some_and(|length| length > 0) {
+            return Err(HeadMisdeed::LengthWithoutBody.into());
+        }
+        let facts = self.content.finish_stream(self.head.method(), ends)?;
+        self.head.end(self.known_scheme, self.host, facts);
+        Ok(Parsed { length, priority: self.priority })
+    }
+}
+
+/// Trailers as field lines, as they are read.
+pub(super) struct TrailerParser<'a> {
+    limits: &'a BodyLimits,
+    lines: Vec<u8>,
+    fields: u32,
+}
+
+/// Why trailers are not handed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TrailerVerdict {
+    /// They make the request malformed.
+    Malformed,
+    /// Whoever reads the body is told.
+    Refused(BodyError),
+}
+
+impl<'a> TrailerParser<'a> {
+    pub(super) fn new(limits: &'a BodyLimits) -> TrailerParser<'a> {
+        TrailerParser { limits, lines: Vec::new(), fields: 0 }
+    }
+
+    /// Reads one field.
+    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<TrailerVerdict> {
+        let Field { name, value, .. } = field;
+        if !is_name(name) || !is_value(value) || is_of_connection(name) {
+            return ControlFlow::Break(TrailerVerdict::Malformed);
+        }
+        self.fields += 1;
+        let length = self.lines.len() + name.len() + value.len() + ": \r\n".len();
+        let refused = if is_forbidden_trailer(name) {
+            Some(BodyError::TrailerForbidden)
+        } else if self.fields > u32::from(self.limits.trailer_fields_max) {
+            Some(BodyError::TooManyTrailers)
+        } else {
+            (length > usize::from(self.limits.trailer_bytes_max)).then_some(BodyError::TrailersTooLong)
+        };
+        if let Some(error) = refused {
+            return ControlFlow::Break(TrailerVerdict::Refused(error));
+        }
+        for part in [name, b": ", value, b"\r\n"] {
+            self.lines.extend_from_slice(part);
+        }
+        ControlFlow::Continue(())
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.lines
+    }
+}
+
+#[cold]
+fn check_method(token: &[u8]) -> Result<(), RequestError> {
+    if let Some(&byte) = token.iter().find(|&&byte| !is_token_byte(byte)) {
+        return Err(RequestError::MethodCharacter(byte));
+    }
+    if token.len() > METHOD_BYTES_MAX { Err(RequestError::MethodTooLong) } else { Ok(()) }
+}
+
+/// Whether a field may have this name: a token without upper case (RFC 9113 §8.2.1).
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte) && !byte.is_ascii_uppercase())
+}
+
+/// Whether a field may have this value: no control characters, no white space at its ends (RFC 9113 §8.2.1).
+/// Without an early way out, which lets the compiler look at many bytes at once.
+#[inline]
+fn is_value(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    value.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
+        && !is_space(value.first())
+        && !is_space(value.last())
+}
+
+/// Fields about an HTTP/1 connection (RFC 9113 §8.2.2).
+fn is_of_connection(name: &[u8]) -> bool {
+    matches!(name, b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade")
+}

@@ -1,0 +1,46 @@
+//! Saying goodbye, and what one side still does for the other then.
+
+use super::*;
+
+#[test]
+fn a_server_leaves_in_two_steps() {
+    let mut lab = Lab::new(H2Limits::DEFAULT);
+    lab.take(&Wire::new().headers(1, End::Yes, GET).bytes);
+    lab.said();
+    lab.machine.announce_leave(&mut lab.out);
+    lab.machine.announce_leave(&mut lab.out);
+    assert_eq!(lab.said(), ["GOAWAY 2147483647 NO_ERROR", "PING goodbye."]);
+    // On its way when we said so: served.
+    lab.take(&Wire::default().headers(3, End::Yes, GET).bytes);
+    assert_eq!(lab.heard.len(), 2);
+    lab.take(&Wire::default().frame(Kind::Ping, flag::ACK, 0, b"whatever").bytes);
+    assert_eq!(lab.said().len(), 0);
+    lab.take(&Wire::default().frame(Kind::Ping, flag::ACK, 0, b"goodbye.").bytes);
+    assert_eq!(lab.said(), ["GOAWAY 3 NO_ERROR"]);
+    // After the last one: passed over, with what follows.
+    let late = Wire::default().headers(5, End::No, POST).data(5, End::Yes, "abc");
+    lab.take(&late.bytes);
+    assert_eq!((lab.heard.len(), lab.said().len(), lab.failed), (2, 0, false));
+    assert!(!lab.machine.is_over());
+    lab.respond(1, Status::OK, "", End::Yes);
+    lab.respond(3, Status::OK, "", End::Yes);
+    assert!(lab.machine.is_over());
+}
+
+#[test]
+fn a_client_that_leaves_gets_its_answers() {
+    let mut lab = Lab::new(H2Limits::DEFAULT);
+    let wire = Wire::new().headers(1, End::Yes, GET);
+    lab.take(&wire.frame(Kind::Goaway, 0, 0, [0; 8]).bytes);
+    assert!(!lab.machine.is_over());
+    lab.respond(1, Status::OK, "", End::Yes);
+    assert!(lab.machine.is_over());
+}
+
+#[test]
+fn a_misdeed_names_the_last_stream_and_itself() {
+    let mut lab = Lab::new(H2Limits::DEFAULT);
+    lab.take(&Wire::new().headers(7, End::Yes, GET).window(0, 0).bytes);
+    assert!(lab.out.ends_with(b"WINDOW_UPDATE by zero"));
+    assert_eq!(lab.said()[1], "GOAWAY 7 PROTOCOL_ERROR");
+}
