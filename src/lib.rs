@@ -8,6 +8,7 @@
 //!
 //! The [`guide`] leads from the first answer to a server in production.
 
+pub mod acme;
 pub mod filter;
 pub mod guide;
 pub mod http;
