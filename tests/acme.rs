@@ -201,11 +201,12 @@ fn the_end_does_not_wait_for_an_authority_that_says_nothing() {
 fn what_does_not_fit_together_is_told_at_the_start() {
     let lab = Lab::new();
     let (ca, _) = start_ca(&lab);
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["--acme-domain", "*.a.example"], "can only be proved by DNS: --acme-challenge dns-01"),
         (&["--acme-domain", "a.example", "--acme-domain", "a.example,b.example"], "two certificates begin"),
         (&["--acme-domain", "a.example", "--acme-challenge", "http-01"], "add --redirect-from"),
         (&["--acme-domain", "a.example", "--acme-email", "nobody"], "expected an address such as"),
+        (&["--acme-domain", "a.example", "--tls-client-ca", "ca.pem"], "the CA has no client certificate"),
     ];
     for (args, words) in cases {
         let mut process = lab.serve(&ca, args);

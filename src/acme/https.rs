@@ -144,20 +144,21 @@ fn head(request: &Request<'_>, url: &Url<'_>) -> String {
 
 fn connect(url: &Url<'_>, until: Instant) -> Result<TcpStream, TransportError> {
     let resolve = |error| TransportError::Resolve { host: url.host.to_owned(), error };
-    let addresses = (url.host.trim_matches(['[', ']']), url.port).to_socket_addrs().map_err(resolve)?;
+    let refused = |error| TransportError::Connect { authority: url.authority.to_owned(), error };
+    let addresses = (url.host, url.port).to_socket_addrs().map_err(resolve)?;
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in addresses {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&address, left.min(EXCHANGE_TIME_MAX / 3)) {
             Ok(socket) => {
                 let set = socket.set_read_timeout(Some(LOOK_UP_EVERY));
-                set.and(socket.set_write_timeout(Some(LOOK_UP_EVERY))).map_err(resolve)?;
+                set.and(socket.set_write_timeout(Some(LOOK_UP_EVERY))).map_err(refused)?;
                 return Ok(socket);
             }
             Err(error) => last = error,
         }
     }
-    Err(TransportError::Connect { authority: url.authority.to_owned(), error: last })
+    Err(refused(last))
 }
 
 /// A connection with its deadline.
@@ -311,6 +312,7 @@ fn framing(reply: &Reply) -> Result<Option<Framing>, &'static str> {
 #[derive(Debug, PartialEq, Eq)]
 struct Url<'a> {
     authority: &'a str,
+    /// An address of IPv6 without its brackets.
     host: &'a str,
     port: u16,
     path: &'a str,
@@ -340,7 +342,8 @@ impl<'a> Url<'a> {
         if host.is_empty() || host.contains('@') {
             return Err(wrong("it needs a host, and no user before it"));
         }
-        Ok(Self { authority, host, port, path })
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        Ok(Self { authority, host: address.unwrap_or(host), port, path })
     }
 }
 
@@ -354,7 +357,7 @@ mod tests {
         assert_eq!((url.authority, url.host, url.port), ("ca.example", "ca.example", 443));
         assert_eq!(url.path, "/acme/dir?x=1");
         let url = Url::parse("https://[::1]:14000").unwrap();
-        assert_eq!((url.authority, url.host, url.port, url.path), ("[::1]:14000", "[::1]", 14000, "/"));
+        assert_eq!((url.authority, url.host, url.port, url.path), ("[::1]:14000", "::1", 14000, "/"));
         for wrong in [
             "http://ca.example/",
             "https:///dir",
