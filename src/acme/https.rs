@@ -35,6 +35,8 @@ const FIELDS_MAX: usize = 64;
 pub(super) struct HttpsClient<C> {
     config: Arc<ClientConfig>,
     clock: C,
+    /// For each exchange.
+    time_max: Duration,
 }
 
 /// Why no CA can be trusted with a directory.
@@ -110,20 +112,27 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
 impl<C> HttpsClient<C> {
     /// A client that sees by this clock when the server ends.
     pub(super) fn new(Roots(config): &Roots, clock: C) -> Self {
-        Self { config: config.clone(), clock }
+        Self { config: config.clone(), clock, time_max: EXCHANGE_TIME_MAX }
     }
 }
 
 impl<C: Clock> Transport for HttpsClient<C> {
     fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
         let url = Url::parse(request.url)?;
-        let until = Instant::now() + EXCHANGE_TIME_MAX;
+        let until = Instant::now() + self.time_max;
         let socket = connect(&url, until)?;
         let tls = |error| TransportError::Tls { authority: url.authority.to_owned(), error };
         let name = ServerName::try_from(url.host.to_owned())
             .map_err(|_| TransportError::Url { url: request.url.to_owned(), why: "its host is no name" })?;
         let connection = ClientConnection::new(self.config.clone(), name).map_err(tls)?;
-        let mut line = Line { authority: url.authority, connection, socket, until, clock: &self.clock };
+        let mut line = Line {
+            authority: url.authority,
+            connection,
+            socket,
+            until,
+            limit: self.time_max,
+            clock: &self.clock,
+        };
         line.write(head(request, &url).as_bytes())?;
         line.write(request.body)?;
         receive(&mut line, request.method)
@@ -167,6 +176,7 @@ struct Line<'a, C> {
     connection: ClientConnection,
     socket: TcpStream,
     until: Instant,
+    limit: Duration,
     clock: &'a C,
 }
 
@@ -195,7 +205,7 @@ impl<C: Clock> Line<'_, C> {
             }
             if Instant::now() >= self.until {
                 let authority = self.authority.to_owned();
-                return Err(TransportError::TooSlow { authority, limit: EXCHANGE_TIME_MAX });
+                return Err(TransportError::TooSlow { authority, limit: self.limit });
             }
             match action(&mut Stream::new(&mut self.connection, &mut self.socket)) {
                 Err(error) if waits(&error) => {}
@@ -346,6 +356,10 @@ impl<'a> Url<'a> {
         Ok(Self { authority, host: address.unwrap_or(host), port, path })
     }
 }
+
+#[cfg(test)]
+#[path = "https_tests.rs"]
+mod socket_tests;
 
 #[cfg(test)]
 mod tests {
