@@ -44,7 +44,7 @@ fn server(reply: Vec<u8>, end: End) -> (String, String) {
         let (socket, _) = listener.accept()?;
         let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), socket);
         let mut input = [0; 4096];
-        stream.read(&mut input)?;
+        let _ = stream.read(&mut input)?;
         stream.write_all(&reply)?;
         stream.flush()?;
         match end {
