@@ -1,5 +1,5 @@
-//! Requests of RFC 8555, one method each: signed, with a fresh nonce, tried again where the RFC or plain sense
-//! says so. Knows no order of things; `order` has that.
+//! Requests of RFC 8555, one method each: signed, with a fresh nonce, tried again where the RFC or plain
+//! sense says so. Knows no order of things; `order` has that.
 
 use std::sync::Arc;
 use std::time::Duration;

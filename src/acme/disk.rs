@@ -1,5 +1,5 @@
-//! Files that are either the old or the new, whenever the power goes: written beside, synced, renamed, and the
-//! directory synced. Knows nothing of what is in them.
+//! Files that are either the old or the new, whenever the power goes: written beside, synced, renamed, and
+//! the directory synced. Knows nothing of what is in them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -34,7 +34,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Makes `path` hold `bytes`, for its owner's eyes only. On an error it is as before, or holds all of them.
+    /// Makes `path` hold `bytes`, for its owner's eyes only. On an error it is as before, or holds all of
+    /// them.
     ///
     /// # Errors
     /// The disk's.

@@ -62,13 +62,13 @@ impl fmt::Display for HookError {
             Self::Run(command, error) => write!(f, "--acme-dns-hook `{command}` could not be run: {error}"),
             Self::Failed(command, status) => write!(
                 f,
-                "--acme-dns-hook `{command}` ended with {status}; what it printed is above, and running it by \
-                 hand tells more"
+                "--acme-dns-hook `{command}` ended with {status}; what it printed is above, and running it \
+                 by hand tells more"
             ),
             Self::TooSlow(command, limit) => write!(
                 f,
-                "--acme-dns-hook `{command}` did not return within {} s and was killed; it should return once \
-                 the record can be seen",
+                "--acme-dns-hook `{command}` did not return within {} s and was killed; it should return \
+                 once the record can be seen",
                 limit.as_secs()
             ),
             Self::Stopped => f.write_str("the server ends"),

@@ -35,6 +35,8 @@ const FIELDS_MAX: usize = 64;
 pub(super) struct HttpsClient<C> {
     config: Arc<ClientConfig>,
     clock: C,
+    /// For each exchange.
+    time_max: Duration,
 }
 
 /// Why no CA can be trusted with a directory.
@@ -110,20 +112,27 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
 impl<C> HttpsClient<C> {
     /// A client that sees by this clock when the server ends.
     pub(super) fn new(Roots(config): &Roots, clock: C) -> Self {
-        Self { config: config.clone(), clock }
+        Self { config: config.clone(), clock, time_max: EXCHANGE_TIME_MAX }
     }
 }
 
 impl<C: Clock> Transport for HttpsClient<C> {
     fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
         let url = Url::parse(request.url)?;
-        let until = Instant::now() + EXCHANGE_TIME_MAX;
+        let until = Instant::now() + self.time_max;
         let socket = connect(&url, until)?;
         let tls = |error| TransportError::Tls { authority: url.authority.to_owned(), error };
         let name = ServerName::try_from(url.host.to_owned())
             .map_err(|_| TransportError::Url { url: request.url.to_owned(), why: "its host is no name" })?;
         let connection = ClientConnection::new(self.config.clone(), name).map_err(tls)?;
-        let mut line = Line { authority: url.authority, connection, socket, until, clock: &self.clock };
+        let mut line = Line {
+            authority: url.authority,
+            connection,
+            socket,
+            until,
+            limit: self.time_max,
+            clock: &self.clock,
+        };
         line.write(head(request, &url).as_bytes())?;
         line.write(request.body)?;
         receive(&mut line, request.method)
@@ -144,20 +153,21 @@ fn head(request: &Request<'_>, url: &Url<'_>) -> String {
 
 fn connect(url: &Url<'_>, until: Instant) -> Result<TcpStream, TransportError> {
     let resolve = |error| TransportError::Resolve { host: url.host.to_owned(), error };
-    let addresses = (url.host.trim_matches(['[', ']']), url.port).to_socket_addrs().map_err(resolve)?;
+    let refused = |error| TransportError::Connect { authority: url.authority.to_owned(), error };
+    let addresses = (url.host, url.port).to_socket_addrs().map_err(resolve)?;
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in addresses {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&address, left.min(EXCHANGE_TIME_MAX / 3)) {
             Ok(socket) => {
                 let set = socket.set_read_timeout(Some(LOOK_UP_EVERY));
-                set.and(socket.set_write_timeout(Some(LOOK_UP_EVERY))).map_err(resolve)?;
+                set.and(socket.set_write_timeout(Some(LOOK_UP_EVERY))).map_err(refused)?;
                 return Ok(socket);
             }
             Err(error) => last = error,
         }
     }
-    Err(TransportError::Connect { authority: url.authority.to_owned(), error: last })
+    Err(refused(last))
 }
 
 /// A connection with its deadline.
@@ -166,6 +176,7 @@ struct Line<'a, C> {
     connection: ClientConnection,
     socket: TcpStream,
     until: Instant,
+    limit: Duration,
     clock: &'a C,
 }
 
@@ -194,7 +205,7 @@ impl<C: Clock> Line<'_, C> {
             }
             if Instant::now() >= self.until {
                 let authority = self.authority.to_owned();
-                return Err(TransportError::TooSlow { authority, limit: EXCHANGE_TIME_MAX });
+                return Err(TransportError::TooSlow { authority, limit: self.limit });
             }
             match action(&mut Stream::new(&mut self.connection, &mut self.socket)) {
                 Err(error) if waits(&error) => {}
@@ -311,6 +322,7 @@ fn framing(reply: &Reply) -> Result<Option<Framing>, &'static str> {
 #[derive(Debug, PartialEq, Eq)]
 struct Url<'a> {
     authority: &'a str,
+    /// An address of IPv6 without its brackets.
     host: &'a str,
     port: u16,
     path: &'a str,
@@ -340,9 +352,14 @@ impl<'a> Url<'a> {
         if host.is_empty() || host.contains('@') {
             return Err(wrong("it needs a host, and no user before it"));
         }
-        Ok(Self { authority, host, port, path })
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        Ok(Self { authority, host: address.unwrap_or(host), port, path })
     }
 }
+
+#[cfg(test)]
+#[path = "https_tests.rs"]
+mod socket_tests;
 
 #[cfg(test)]
 mod tests {
@@ -354,7 +371,7 @@ mod tests {
         assert_eq!((url.authority, url.host, url.port), ("ca.example", "ca.example", 443));
         assert_eq!(url.path, "/acme/dir?x=1");
         let url = Url::parse("https://[::1]:14000").unwrap();
-        assert_eq!((url.authority, url.host, url.port, url.path), ("[::1]:14000", "[::1]", 14000, "/"));
+        assert_eq!((url.authority, url.host, url.port, url.path), ("[::1]:14000", "::1", 14000, "/"));
         for wrong in [
             "http://ca.example/",
             "https:///dir",

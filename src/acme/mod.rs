@@ -34,9 +34,9 @@ mod transport;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 pub use self::error::AcmeError;
 pub use self::https::RootsError;
@@ -57,6 +57,7 @@ pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// How long the end of the server waits for the renewals to leave. State is safe at any moment, so more
 /// patience would only serve manners.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Which certificates to have, and from whom.
 #[derive(Clone, Debug)]
@@ -178,13 +179,10 @@ impl Acme {
             clock: Arc::new(clock.clone()),
             transport: Box::new(move || Box::new(client.clone())),
         };
-        let (ended, end) = mpsc::channel();
         let certificates = options.certificates.clone();
-        thread::Builder::new().name("quoit-acme".into()).spawn(move || {
-            keeper.run(certificates);
-            let _ = ended.send(());
-        })?;
-        Ok(Renewals { clock, end })
+        let thread = thread::Builder::new().name("quoit-acme".into());
+        let thread = thread.spawn(move || keeper.run(certificates))?;
+        Ok(Renewals { clock, thread })
     }
 }
 
@@ -196,7 +194,8 @@ fn check(options: &AcmeOptions) -> Result<(), String> {
     for (index, names) in options.certificates.iter().enumerate() {
         if names.has_wildcard() && !matches!(options.method, Method::Dns01(_)) {
             return Err(format!(
-                "a wildcard ({names}) can only be proved by DNS: --acme-challenge dns-01 with --acme-dns-hook CMD"
+                "a wildcard ({names}) can only be proved by DNS: --acme-challenge dns-01 with \
+                 --acme-dns-hook CMD"
             ));
         }
         if options.certificates[..index].iter().any(|other| other.first() == names.first()) {
@@ -213,14 +212,17 @@ fn check(options: &AcmeOptions) -> Result<(), String> {
 #[derive(Debug)]
 pub struct Renewals {
     clock: SystemClock,
-    end: mpsc::Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Drop for Renewals {
     fn drop(&mut self) {
         self.clock.stop();
         // A name that does not resolve holds the thread longer; the process need not wait for that.
-        let _ = self.end.recv_timeout(LEAVE_WITHIN);
+        let until = Instant::now() + LEAVE_WITHIN;
+        while !self.thread.is_finished() && Instant::now() < until {
+            thread::sleep(LOOK_EVERY);
+        }
     }
 }
 

@@ -122,7 +122,8 @@ impl Drop for Proof<'_> {
             Place::Certificate(name) => self.front.remove_certificate(name),
             Place::Record { command, record } => {
                 let clock = Unstoppable(self.clock);
-                // The record is of no use to anybody any more; who is interested sees what the command printed.
+                // The record is of no use to anybody any more; who is interested sees what the command
+                // printed.
                 let _ = hook::run(command, Action::Cleanup, record, CLEANUP_TIME_MAX, &clock);
             }
         }

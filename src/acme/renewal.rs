@@ -1,5 +1,5 @@
-//! The thread that keeps certificates fresh: looks when one is due, gets it, has it presented, and tries again
-//! later when that fails. Whatever happens here, serving goes on.
+//! The thread that keeps certificates fresh: looks when one is due, gets it, has it presented, and tries
+//! again later when that fails. Whatever happens here, serving goes on.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

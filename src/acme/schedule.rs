@@ -13,8 +13,8 @@ const SPREAD: u32 = 30;
 /// However late the CA would like it (RFC 9773), this part of the lifetime stays for failures.
 const LEFT_MIN: u32 = 6;
 
-/// However early the CA would like it, a certificate reaches this part of its lifetime: a CA whose window lies
-/// in the past for ever would otherwise be asked for certificates without end.
+/// However early the CA would like it, a certificate reaches this part of its lifetime: a CA whose window
+/// lies in the past for ever would otherwise be asked for certificates without end.
 const AGE_MIN: u32 = 90;
 
 /// A moment in the lifetime of a certificate at which to renew it; `chance` in 0..1 places it.
@@ -53,13 +53,13 @@ impl Default for Backoff {
     }
 }
 
-/// Each wait is so many times the one before. CAs count failures by the hour (Let's Encrypt: 5 per name): with
-/// 3 the fifth comes after 40 min, and the sixth, which would be refused, after two hours.
+/// Each wait is so many times the one before. CAs count failures by the hour (Let's Encrypt: 5 per name):
+/// with 3 the fifth comes after 40 min, and the sixth, which would be refused, after two hours.
 const FACTOR: u32 = 3;
 
 impl Backoff {
-    /// The wait after so many failures in a row: at least what the CA asked for, and up to a quarter longer as
-    /// `chance` in 0..1 will have it.
+    /// The wait after so many failures in a row: at least what the CA asked for, and up to a quarter longer
+    /// as `chance` in 0..1 will have it.
     pub fn after(&self, failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let factor = FACTOR.saturating_pow(failures.saturating_sub(1));
         let wait = self.first.saturating_mul(factor).min(self.last);

@@ -162,8 +162,8 @@ impl fmt::Display for Aside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the stored certificate {} is damaged: {}; it is now {}, and another is ordered. To use the old one, \
-             repair it under its first name and start again",
+            "the stored certificate {} is damaged: {}; it is now {}, and another is ordered. To use the old \
+             one, repair it under its first name and start again",
             self.path.display(),
             self.why,
             self.now.display()

@@ -25,7 +25,8 @@ pub(super) struct AcmeArgs {
     acme_directory: String,
 
     /// Where the CA may write to about the certificates
-    #[arg(long, value_name = "ADDRESS", env = "QUOIT_ACME_EMAIL", requires = "acme_domain", value_parser = email)]
+    #[arg(long, value_name = "ADDRESS", env = "QUOIT_ACME_EMAIL", requires = "acme_domain")]
+    #[arg(value_parser = email)]
     acme_email: Option<String>,
 
     /// Where account and certificates are kept [default: acme in $STATE_DIRECTORY, /var/lib/quoit (root), or
@@ -38,8 +39,8 @@ pub(super) struct AcmeArgs {
     #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", requires = "acme_domain", value_enum)]
     acme_challenge: Option<Kind>,
 
-    /// Command that writes and removes DNS records, run as CMD present|cleanup DOMAIN RECORD VALUE; needed for
-    /// wildcards
+    /// Command that writes and removes DNS records, run as CMD present|cleanup DOMAIN RECORD VALUE; needed
+    /// for wildcards
     #[arg(long, value_name = "CMD", env = "QUOIT_ACME_DNS_HOOK", requires = "acme_domain")]
     acme_dns_hook: Option<String>,
 
@@ -134,8 +135,8 @@ impl AcmeArgs {
                 Err("--acme-dns-hook is for --acme-challenge dns-01; leave one of them out".to_owned())
             }
             (Some(Kind::Http01), None) if !redirects => Err(
-                "--acme-challenge http-01 needs a listener without TLS: add --redirect-from 0.0.0.0:80, or use \
-                 tls-alpn-01"
+                "--acme-challenge http-01 needs a listener without TLS: add --redirect-from 0.0.0.0:80, or \
+                 use tls-alpn-01"
                     .to_owned(),
             ),
             (Some(Kind::Http01), None) => Ok(Method::Http01),

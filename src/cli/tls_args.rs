@@ -181,6 +181,13 @@ impl TlsArgs {
         };
         let method = acme.as_ref().map(Acme::method);
         options.acme_tls_alpn = method == Some(&Method::TlsAlpn01);
+        if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
+            return Err(vec![
+                "the CA has no client certificate, so it cannot prove names by tls-alpn-01 here; use \
+                 --acme-challenge http-01 with --redirect-from, or dns-01"
+                    .to_owned(),
+            ]);
+        }
         let redirect = self.redirect(listen).map_err(|error| vec![error])?;
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;

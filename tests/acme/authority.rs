@@ -78,7 +78,7 @@ struct Account {
 pub(crate) struct Authority {
     /// `https://host:port`, without a path.
     pub(crate) base: String,
-    issuer: Issuer<'static, KeyPair>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
     pub(crate) root_pem: String,
     nonces: HashSet<String>,
     counter: u64,
@@ -138,12 +138,6 @@ impl Authority {
             replaced: Vec::new(),
             look,
         }
-    }
-
-    /// Signs a certificate for the server's own TLS, as PEM.
-    pub(crate) fn sign_own(&self, names: &[&str], key: &KeyPair) -> String {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        CertificateParams::new(names).unwrap().signed_by(key, &self.issuer).unwrap().pem()
     }
 
     pub(crate) fn accounts(&self) -> usize {

@@ -49,15 +49,16 @@ impl Lab {
 
     /// Its certificate files and what belongs to them.
     pub(crate) fn state(&self, name: &str) -> PathBuf {
-        let folders = fs::read_dir(self.path("state")).unwrap().map(|entry| entry.unwrap().path());
-        folders.filter(|path| path.is_dir()).next().expect("one authority").join(name)
+        let mut folders = fs::read_dir(self.path("state")).unwrap().map(|entry| entry.unwrap().path());
+        folders.find(|path| path.is_dir()).expect("one authority").join(name)
     }
 
     /// A command that keeps DNS records as files, and fails where it is told to clean up what is not there.
     pub(crate) fn hook(&self) -> String {
         let script = self.path("hook.sh");
         let text = "set -e\nfile=$DNS/$3\ncase $1 in\npresent) echo \"$4\" >>\"$file\" ;;\n\
-                    cleanup) grep -qx -e \"$4\" \"$file\" && grep -vx -e \"$4\" \"$file\" >\"$file.new\" || true\n\
+                    cleanup) grep -qx -e \"$4\" \"$file\"\n\
+                    grep -vx -e \"$4\" \"$file\" >\"$file.new\" || true\n\
                     mv \"$file.new\" \"$file\" ;;\nesac\n";
         fs::write(&script, text).unwrap();
         format!("env DNS={} sh {}", self.places.dns.display(), script.display())

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use rcgen::KeyPair;
+use rcgen::{CertificateParams, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::pem::PemObject as _;
@@ -50,7 +50,8 @@ impl Ca {
         let look = move |probe: &Probe| look(probe, &places);
         let authority = Authority::new(&format!("https://{addr}"), Box::new(look));
         let key = KeyPair::generate().unwrap();
-        let chain = authority.sign_own(&["127.0.0.1"], &key);
+        let own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let chain = own.signed_by(&key, &authority.issuer).unwrap().pem();
         let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
         let config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
             .with_safe_default_protocol_versions()
@@ -219,8 +220,8 @@ fn handshake(config: ClientConfig, name: &str, addr: SocketAddr) -> io::Result<C
     Ok(connection)
 }
 
-/// Any certificate will do; the caller looks at it. Signatures pass too: rustls' own check refuses the critical
-/// extension that such a certificate must have. Pebble checks them.
+/// Any certificate will do; the caller looks at it. Signatures pass too: rustls' own check refuses the
+/// critical extension that such a certificate must have. Pebble checks them.
 #[derive(Debug)]
 struct Anybody(CryptoProvider);
 
