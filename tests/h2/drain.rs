@@ -36,11 +36,11 @@ fn a_drain_finishes_what_is_open() {
     assert_eq!(busy.goodbyes[0].code, NO_ERROR);
     assert!(busy.goodbyes[0].last >= upload, "what was asked for is promised");
     lab.gate.store(true, Ordering::Relaxed);
+    busy.credits = true;
+    busy.open_window(0, 200_000);
     busy.answer(gate).is(200, "open");
     busy.send_data(upload, END_STREAM, b"hello");
     busy.answer(upload).is(200, "5 bytes");
-    busy.credits = true;
-    busy.open_window(0, 200_000);
     busy.open_window(large, 200_000);
     assert_eq!(busy.answer(large).body.len(), 200_000);
     while busy.step() {}
