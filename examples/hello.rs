@@ -1,31 +1,46 @@
-//! The smallest server: `hello [--listen ADDR:PORT] [--workers N] [--cpus LIST] [--work NANOSECONDS]` answers
-//! every request with 200 and thirteen bytes.
+//! The smallest server: `hello [--listen ADDR:PORT] [--workers N] [--cpus LIST] [--tls-cert FILE --tls-key
+//! FILE] [--work NANOSECONDS]` answers every request with 200 and thirteen bytes.
 
+use std::error::Error;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use quoit::RunError;
 use quoit::cli::WorkerArgs;
+use quoit::net::tls::{CertificateFiles, TlsOptions, TlsServer};
 use quoit::service::{Request, Response};
 
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     workers: WorkerArgs,
+    /// Speaks TLS with this certificate
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// And its private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Burns so much CPU per request: for trying measuring tools, see loadgen/README
     #[arg(long, value_name = "NANOSECONDS", default_value_t = 0)]
     work: u64,
 }
 
-fn main() -> Result<(), RunError> {
+fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let server = args.workers.server();
+    let tls = match (args.tls_cert, args.tls_key) {
+        (Some(chain), Some(key)) => {
+            let certificates = vec![CertificateFiles::new(chain, key)];
+            Some(TlsServer::new(TlsOptions { certificates, ..TlsOptions::default() })?)
+        }
+        _ => None,
+    };
+    let server = args.workers.server_with(tls.as_ref());
     // Chosen once: without work there is nothing in a request's way that asks for it.
     if args.work == 0 {
-        return server.run(|_core| async |_request: Request| Response::text("Hello, World!"));
+        return Ok(server.run(|_core| async |_request: Request| Response::text("Hello, World!"))?);
     }
     let work = Duration::from_nanos(args.work);
-    server.run(move |_core| {
+    Ok(server.run(move |_core| {
         async move |_request: Request| {
             let begun = Instant::now();
             while begun.elapsed() < work {
@@ -33,5 +48,5 @@ fn main() -> Result<(), RunError> {
             }
             Response::text("Hello, World!")
         }
-    })
+    })?)
 }

@@ -99,7 +99,7 @@ pub(crate) struct PlanFacts {
     pub(crate) new_connections: bool,
     /// Seed of everything random.
     pub(crate) seed: u64,
-    /// Application protocol: `http/1.1`.
+    /// Application protocol: `http/1.1`, `http/1.1 over TLS`, `h2` (over TLS), `h2c` (without).
     pub(crate) protocol: String,
 }
 
@@ -253,11 +253,56 @@ pub(crate) struct ConnectionFacts {
     pub(crate) opened: u64,
     /// Closed by the server or lost.
     pub(crate) lost: u64,
-    /// Time to connect.
+    /// Time to connect; TLS comes behind it.
     pub(crate) connect: Durations,
+    /// TLS handshakes; `None` without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsFacts>,
     /// Requests done on each connection, in ascending order: how fair the server was. At most 10,000 are
     /// kept.
     pub(crate) done_each: Vec<u64>,
+}
+
+impl ConnectionFacts {
+    /// Adds all of another's. Whoever calls sorts `done_each` afterwards.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.opened = self.opened.saturating_add(other.opened);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.connect.add(&other.connect);
+        if let Some(tls) = &other.tls {
+            self.tls.get_or_insert_default().add(tls);
+        }
+        self.done_each.extend(&other.done_each);
+    }
+}
+
+/// TLS handshakes that succeeded, warm-up included; those that did not are errors of kind `tls`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFacts {
+    /// How long full ones took, from the connection's standing to the last message.
+    pub(crate) full: Durations,
+    /// How long those took that went on from an earlier connection.
+    pub(crate) resumed: Durations,
+    /// Connections by version and cipher suite.
+    pub(crate) suites: BTreeMap<String, u64>,
+}
+
+impl TlsFacts {
+    /// Counts a handshake.
+    pub(crate) fn note(&mut self, is_resumed: bool, took_ns: u64, suite: String) {
+        if is_resumed { &mut self.resumed } else { &mut self.full }.record(took_ns);
+        *self.suites.entry(suite).or_default() += 1;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.full.add(&other.full);
+        self.resumed.add(&other.resumed);
+        for (suite, count) in &other.suites {
+            let sum = self.suites.entry(suite.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
 }
 
 /// What it cost.

@@ -158,7 +158,7 @@ fn targets_that_cannot_be_loaded_are_told_in_one_line() {
         (format!("http://{refused}/"), 5, "is the server running"),
         (format!("http://{no_http}/"), 5, "does not speak HTTP"),
         ("http://name.invalid/".to_owned(), 5, "dns"),
-        ("https://127.0.0.1/".to_owned(), 2, "TLS"),
+        (format!("https://{no_http}/"), 5, "does it speak TLS"),
         ("ftp://h/".to_owned(), 2, "http://"),
     ];
     for (url, code, word) in urls {

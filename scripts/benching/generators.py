@@ -1,10 +1,11 @@
-"""The two load generators: how loadgen and wrk are told to do a row, and what they say of it.
+"""The load generators: how loadgen, wrk and h2load are told to do a row, and what they say of it.
 
 Starts the program it was told to and reads its output; knows no CPU time and nothing of the server but its
 port and its process.
 """
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from benching.client import Wrong
 from benching.rows import MIX, PIPELINED, TREE_FOLDER, Row
 from benching.servers import Bench, Server, tool
 
-LOADGEN, WRK = "loadgen", "wrk"
+LOADGEN, WRK, H2LOAD = "loadgen", "wrk", "h2load"
 TIMEOUT_S = 10
 # How much longer than asked for a generator may take before it is taken for stuck.
 LATE_S = 60
@@ -75,6 +76,8 @@ class Told:
 
 def run(generator: str, bench: Bench, row: Row, server: Server, seconds: float, answer_bytes: int) -> Told:
     """Makes the row's load once; `Wrong` unless every request was answered as expected."""
+    if generator == H2LOAD:
+        return run_h2load(bench, row, server, seconds)
     if generator == WRK:
         return run_wrk(bench, row, server, seconds, answer_bytes)
     return run_loadgen(bench, row, server, seconds)
@@ -99,7 +102,7 @@ def run_loadgen(bench: Bench, row: Row, server: Server, seconds: float) -> Told:
                     f"{total['planned']:,} requests done: {done.stderr.strip()[-300:]}")
     # Each place in flight holds one request when the time is up. It is still answered, and paid for by the
     # server, so it counts; but it does not belong into the rate.
-    late = row.connections * (PIPELINED if row.way == "pipelined" else 1)
+    late = row.connections * (PIPELINED if row.way == "pipelined" else max(1, row.streams))
     microseconds = [total["service"][name] and total["service"][name] / 1e3 for name in ("p50_ns", "p99_ns")]
     return Told(total["done"], max(0, total["done"] - late) / said["measured_s"], said["measured_s"],
                 *microseconds)
@@ -112,6 +115,10 @@ def loadgen_flags(bench: Bench, row: Row) -> list[str]:
         body = bench.scratch / f"{row.name}.body"
         body.write_bytes(row.body)
         flags += ["-X", row.method, "-b", f"@{body}"]
+    if row.scheme == "https":
+        flags += ["--insecure", *row.handshakes]
+    if row.streams:
+        flags += ["--proto", "h2", "--streams", str(row.streams)]
     match row.way:
         case "pipelined":
             flags += ["--pipeline", str(PIPELINED)]
@@ -125,6 +132,23 @@ def loadgen_flags(bench: Bench, row: Row) -> list[str]:
             mix.write_text("\n".join(lines) + "\n")
             flags += ["--template", "-i", str(mix)]
     return flags
+
+
+def run_h2load(bench: Bench, row: Row, server: Server, seconds: float) -> Told:
+    """HTTP/2, or HTTP/1.1 over TLS; it tells no percentiles."""
+    protocol = [f"-m{row.streams}"] if row.streams else ["--h1", "-m1"]
+    done = start(bench, seconds, [tool(H2LOAD), "-t1", f"-c{row.connections}", *protocol, f"-D{seconds:g}",
+                                  url(row, server)])
+    counts = re.search(r"^requests: .*?(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout",
+                       done.stdout, re.MULTILINE)
+    pace = re.search(r"^finished in ([\d.]+)(m?s), ([\d.]+) req/s", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or not counts or not pace:
+        raise Wrong(f"h2load: {(done.stderr or done.stdout).strip()[-200:]}")
+    finished, succeeded, failed, errored, timed_out = map(int, counts.groups())
+    tell_errors(H2LOAD, server, {"failed": failed, "errored": errored, "timeout": timed_out,
+                                 "status": finished - succeeded})
+    elapsed = float(pace[1]) / (1000 if pace[2] == "ms" else 1)
+    return Told(finished, float(pace[3]), elapsed, None, None)
 
 
 def tree_mix(files: int) -> list[tuple[int, str]]:
@@ -179,7 +203,7 @@ def lua(text: str) -> str:
 
 def url(row: Row, server: Server) -> str:
     # The paths of these rows are in their script or mix, and loadgen wants none beside those.
-    return f"http://127.0.0.1:{server.port}{'/' if row.way in ('mixed', 'random') else row.path}"
+    return f"{row.scheme}://127.0.0.1:{server.port}{'/' if row.way in ('mixed', 'random') else row.path}"
 
 
 def start(bench: Bench, seconds: float, command: list[str]) -> subprocess.CompletedProcess:

@@ -67,6 +67,8 @@ class Result:
                 judged.append(round(statistics.median(ratios), 3) <= limit)
         if self.row.idle_kib_max is not None and "ours" in self.idle_kib:
             judged.append(self.idle_kib["ours"] <= self.row.idle_kib_max)
+        if self.row.idle_ratio_max is not None and self.idle_kib.keys() >= {"ours", "peer"}:
+            judged.append(self.idle_kib["ours"] <= self.row.idle_ratio_max * self.idle_kib["peer"])
         if not judged:
             return "–"
         return "met" if all(judged) else "missed"
@@ -76,7 +78,7 @@ class Result:
         return {
             "name": row.name, "work": row.work, "ours": row.ours, "peer": row.peer,
             "targets": {"cpu_ratio_max": row.cpu_ratio_max, "p50_ratio_max": row.p50_ratio_max,
-                        "idle_kib_max": row.idle_kib_max},
+                        "idle_kib_max": row.idle_kib_max, "idle_ratio_max": row.idle_ratio_max},
             "verdict": self.verdict(), "why": self.invalid or self.skipped,
             "cpu_ratio": spread(self.ratios("cpu_us")), "p50_ratio": spread(self.ratios("p50_us")),
             "idle_kib": self.idle_kib, "resident_kib": self.resident_kib,
@@ -104,6 +106,8 @@ def ratio_table(results: list[Result]) -> str:
         figure = f"**{cpu['median']:.2f}** ({cpu['min']:.2f}–{cpu['max']:.2f})" if cpu else "–"
         if result.idle_kib:
             figure = " against ".join(f"{kib:.2f} KiB" for kib in result.idle_kib.values())
+            if row.idle_ratio_max is not None and len(result.idle_kib) == 2:
+                figure = f"**{result.idle_kib['ours'] / result.idle_kib['peer']:.2f}** ({figure})"
         latency = f"{p50['median']:.2f}" if p50 else "–"
         checked = f"{ratio:.2f}" if (ratio := result.check_ratio()) else "–"
         lines.append(f"| {row.work} | {row.ours} | {against} | {figure} | {checked} | {latency} "
@@ -114,6 +118,8 @@ def ratio_table(results: list[Result]) -> str:
 def target(row: Row) -> str:
     if row.idle_kib_max is not None:
         return f"≤ {row.idle_kib_max:g} KiB"
+    if row.idle_ratio_max is not None:
+        return f"≤ {row.idle_ratio_max:.2f}"
     wanted = [f"≤ {row.cpu_ratio_max:.2f}"] if row.cpu_ratio_max is not None else []
     if row.p50_ratio_max is not None:
         wanted.append(f"p50 ≤ {row.p50_ratio_max:.2f}")
@@ -187,6 +193,7 @@ def machine(loadgen: list[str]) -> dict:
         "load": os.getloadavg()[0],
         "versions": {name: version(command, flag) for name, command, flag in
                      (("nginx", ["nginx"], "-v"), ("h2o", ["h2o"], "-v"), ("wrk", ["wrk"], "-v"),
+                      ("h2load", ["h2load"], "--version"), ("openssl", ["openssl"], "version"),
                       ("loadgen", loadgen, "--version"))} | peer_versions(),
     }
 

@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass
 
 IDLE_CONNECTIONS = 9_000
+# Fewer with TLS, for each costs a handshake at both ends.
+IDLE_TLS_CONNECTIONS = 2_000
 PIPELINED = 16
 FILES = {"1k.bin": 1 << 10, "100k.bin": 100 << 10, "10m.bin": 10 << 20}
 # A text that compresses as text does; see `text`.
@@ -34,6 +36,11 @@ class Row:
     # keep-alive: one request at a time; pipelined: 16 in one write; close: a connection per request;
     # random: one at a time, each for another file of the tree; mixed: one at a time, drawn from MIX.
     way: str = "keep-alive"
+    # What is spoken: http/1.1 over TCP or TLS 1.3, or HTTP/2 over TLS 1.3 with so many streams at once.
+    scheme: str = "http"
+    streams: int = 0
+    # Flags for loadgen alone: which handshakes a row of way `close` is about.
+    handshakes: tuple[str, ...] = ()
     # Field lines beyond Host, and a body, with which the request is a POST.
     fields: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
@@ -47,8 +54,14 @@ class Row:
     idle: int = 0
     # Not a run of requests: memory per idle connection, in KiB, ours at most this.
     idle_kib_max: float | None = None
+    # The same against the peer's.
+    idle_ratio_max: float | None = None
     # Also says how much memory both servers use at the end.
     states_memory: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        return self.idle_kib_max is not None or self.idle_ratio_max is not None
 
     @property
     def method(self) -> str:
@@ -100,6 +113,10 @@ def json_row(peer: str) -> Row:
                fields=JSON_FIELDS, body=ORDER, answer="priced", cpu_ratio_max=0.88)
 
 
+def tls_row(name: str, work: str, ours: str = "serve-tls", peer: str = "nginx-tls", **more) -> Row:
+    return Row(name, work, ours, peer, scheme="https", **more)
+
+
 def dressed_row(name: str, what: str) -> Row:
     return Row(f"files-dressed-{name.split('.')[0]}", f"{what}, with log, filters and security headers",
                "serve-dressed", "serve", f"/{name}", cpu_ratio_max=1.05)
@@ -140,6 +157,22 @@ ROWS = [
     dressed_row("10m.bin", "10 MiB file"),
     Row("compressed", "100 KiB text, compressed", "serve", "nginx-gzip", f"/{TEXT_FILE}",
         fields=(("Accept-Encoding", "br, zstd, gzip"),), answer="decoded", cpu_ratio_max=0.5),
+    tls_row("tls-hello", "TLS 1.3, 13-byte answer", "hello-tls", cpu_ratio_max=0.85),
+    tls_row("tls-100k", "TLS 1.3, 100 KiB file", path="/100k.bin", cpu_ratio_max=0.72),
+    tls_row("tls-10m", "TLS 1.3, 10 MiB file", path="/10m.bin"),
+    tls_row("handshake-full", "full handshake, ECDSA P-256, X25519, and a request", "hello-tls", way="close",
+            handshakes=("--no-resume", "--groups", "x25519"), cpu_ratio_max=1.0),
+    # The peer has no hybrid group, so that this one says what its safety costs.
+    tls_row("handshake-hybrid", "full handshake, X25519MLKEM768 (the peer: X25519), and a request",
+            "hello-tls", way="close", handshakes=("--no-resume", "--groups", "hybrid,x25519")),
+    tls_row("handshake-resumed", "resumed handshake and a request", "hello-tls", way="close",
+            handshakes=("--groups", "x25519"), cpu_ratio_max=1.0),
+    tls_row("h2-hello", "HTTP/2 over TLS, 16 connections × 32 streams, 13 bytes", "hello-tls", "nginx-h2",
+            connections=16, streams=32, cpu_ratio_max=1.0),
+    tls_row("h2-100k", "HTTP/2 over TLS, 16 connections × 4 streams, 100 KiB file", peer="nginx-h2",
+            path="/100k.bin", connections=16, streams=4, cpu_ratio_max=0.8),
+    tls_row("idle-tls", f"{IDLE_TLS_CONNECTIONS:,} idle TLS connections, KiB each", path="/1k.bin",
+            idle=IDLE_TLS_CONNECTIONS, idle_ratio_max=0.5),
     Row("mixed", "eight files of 1 KiB to two of 100 KiB", "serve", "nginx", MIX[0][1], way="mixed"),
     Row("million", "random file of a tree", "serve-tree", "nginx-tree", "/000/000.txt",
         way="random", states_memory=True),

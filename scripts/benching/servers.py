@@ -49,10 +49,19 @@ http {{
     scgi_temp_path {home}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog=4096{deferred};
+        {tls}
         location = /hello {{ default_type text/plain; return 200 "{greeting}"; }}
         location / {{ root {root}; }}
     }}
 }}
+"""
+
+# Its own defaults but for the version, which is that of all rows, and tickets that need no cache.
+NGINX_TLS = """ssl_certificate {home}/cert.pem;
+        ssl_certificate_key {home}/key.pem;
+        ssl_protocols TLSv1.3;
+        ssl_session_tickets on;
+        http2_max_concurrent_streams 128;
 """
 
 H2O = """
@@ -108,6 +117,10 @@ class Bench:
                 return [str(release / "examples/hello"), *ours]
             case "serve":
                 return [*serve, str(self.files), *ours, "--quiet"]
+            case "hello-tls":
+                return [str(release / "examples/hello"), *ours, *make_certificate(home)]
+            case "serve-tls":
+                return [*serve, str(self.files), *ours, "--quiet", *make_certificate(home)]
             case "serve-dressed":
                 return [*serve, str(self.files), *ours, "--quiet",
                         "--access-log", str(home / "access.log"), "--security-headers"]
@@ -123,11 +136,16 @@ class Bench:
             case "axum" | "actix":
                 peer = self.root / PEERS_TARGET / f"release/{program}-peer"
                 return [str(peer), f"127.0.0.1:{port}", API_ROUTES]
-            case "nginx" | "nginx-deferred" | "nginx-gzip" | "nginx-tree":
+            case "nginx" | "nginx-deferred" | "nginx-gzip" | "nginx-tree" | "nginx-tls" | "nginx-h2":
+                is_tls = program in ("nginx-tls", "nginx-h2")
+                if is_tls:
+                    make_certificate(home)
                 conf = self.write(
                     home, NGINX, port, user="user root;",
                     root=self.tree if program == "nginx-tree" else self.files,
-                    deferred=" deferred" if program == "nginx-deferred" else "",
+                    deferred={"nginx-deferred": " deferred", "nginx-tls": " ssl",
+                              "nginx-h2": " ssl http2"}.get(program, ""),
+                    tls=NGINX_TLS.format(home=home) if is_tls else "",
                     more="gzip on; gzip_types text/plain;" if program == "nginx-gzip" else "")
                 return [tool("nginx"), "-p", str(home), "-e", str(home / "error.log"), "-c", str(conf)]
             case "h2o":
@@ -154,6 +172,17 @@ class Bench:
             user=user if os.geteuid() == 0 else "", mask=format(1 << self.server_cpu, "b"), home=home,
             port=port, connections=CONNECTIONS_MAX, greeting=GREETING.decode(), **more))
         return conf
+
+
+def make_certificate(home: Path) -> list[str]:
+    """An ECDSA P-256 key and a certificate for it; the flags with which ours take them."""
+    chain, key = home / "cert.pem", home / "key.pem"
+    command = [tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+               "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(chain),
+               "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    key.chmod(0o600)
+    return ["--tls-cert", str(chain), "--tls-key", str(key)]
 
 
 def make_tree(tree: Path, files: int) -> None:
@@ -297,11 +326,12 @@ def tool(name: str) -> str:
 def install_missing() -> None:
     """Installs the peers and the client from Debian when root; otherwise says what to type."""
     missing = []
-    for name in ("nginx", "h2o", "wrk"):
+    for name, package in (("nginx", "nginx"), ("h2o", "h2o"), ("wrk", "wrk"), ("h2load", "nghttp2-client"),
+                          ("openssl", "openssl"), ("curl", "curl")):
         try:
             tool(name)
         except Unavailable:
-            missing.append(name)
+            missing.append(package)
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

@@ -1,9 +1,12 @@
 //! Flags that several commands and the examples share.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use crate::Server;
 use crate::net::Address;
+use crate::net::tls::TlsServer;
 use crate::supervisor::{CoreError, parse_list};
 
 /// Where to listen and on which cores.
@@ -32,11 +35,19 @@ fn parse_cpus(list: &str) -> Result<CpuList, CoreError> {
 }
 
 impl WorkerArgs {
-    /// A server with these settings.
+    /// A server with these settings, over plain HTTP.
     pub fn server(&self) -> Server {
+        self.server_with(None)
+    }
+
+    /// A server with these settings that speaks TLS on all its addresses, if it has what to present.
+    pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
         let mut server = Server::new();
         for address in &self.listen {
-            server = server.listen(address.clone());
+            server = match tls {
+                None => server.listen(address.clone()),
+                Some(tls) => server.listen_tls(address.clone(), tls.clone()),
+            };
         }
         if let Some(workers) = self.workers {
             server = server.workers(workers);

@@ -11,8 +11,8 @@ use crate::observe::log;
 const OPENER: &str = "xdg-open";
 
 /// Opens the first TCP address in a browser, and returns at once.
-pub(super) fn open(addresses: &[Address]) {
-    let Some(url) = addresses.iter().find_map(url) else {
+pub(super) fn open(scheme: &str, addresses: &[Address]) {
+    let Some(url) = addresses.iter().find_map(|address| url(scheme, address)) else {
         log::line(format_args!("no browser was opened: none of the addresses is one of TCP"));
         return;
     };
@@ -37,14 +37,14 @@ pub(super) fn open(addresses: &[Address]) {
 }
 
 /// Where a browser on this machine finds an address.
-fn url(address: &Address) -> Option<String> {
+fn url(scheme: &str, address: &Address) -> Option<String> {
     let Address::Inet(addr) = address else { return None };
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    Some(format!("http://{}/", SocketAddr::new(ip, addr.port())))
+    Some(format!("{scheme}://{}/", SocketAddr::new(ip, addr.port())))
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
             ("192.0.2.1:1", Some("http://192.0.2.1:1/")),
             ("unix:/run/x", None),
         ] {
-            assert_eq!(url(&address.parse().unwrap()).as_deref(), expected);
+            assert_eq!(url("http", &address.parse().unwrap()).as_deref(), expected);
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn man(args: &ManArgs, mut command: Command) -> ExitCode {
 }
 
 /// A reader that left early, such as head(1), is no error.
-fn print(text: &[u8]) -> ExitCode {
+pub(super) fn print(text: &[u8]) -> ExitCode {
     match io::stdout().lock().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             log::line(format_args!("standard output cannot be written: {error}"));

@@ -3,12 +3,14 @@
 
 mod args;
 mod browser;
+mod cert;
 mod doctor;
 mod files_args;
 mod generate;
 mod log_args;
 mod response_args;
 mod serve;
+mod tls_args;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,8 @@ struct Cli {
 enum Command {
     /// Serve a directory over HTTP/1.1.
     Serve(Box<serve::ServeArgs>),
+    /// Make and look at certificates for TLS.
+    Cert(cert::CertArgs),
     /// Tell what this machine offers and what each missing thing costs.
     Doctor,
     /// Print completions for a shell.
@@ -42,6 +46,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
+        Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
         Ok(Cli { command: Command::Completions(args) }) => generate::completions(&args, Cli::command()),
         Ok(Cli { command: Command::Man(args) }) => generate::man(&args, Cli::command()),

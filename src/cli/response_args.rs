@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::tls_args::Https;
 use crate::filter::{BasicAuth, ErrorPages, Fields, SecurityHeaders};
 use crate::http::status::Status;
 use crate::server::CoreContext;
@@ -92,14 +93,15 @@ pub(super) struct Dress {
     pages: ErrorPages,
     security_headers: bool,
     auth: Option<PathBuf>,
+    https: Https,
 }
 
 impl ResponseArgs {
-    /// Reads what the flags name.
+    /// Reads what the flags name, to be put around responses together with what `https` asks for.
     ///
     /// # Errors
     /// The file, the cause, and the remedy.
-    pub(super) fn load(&self) -> Result<Dress, String> {
+    pub(super) fn load(&self, https: Https) -> Result<Dress, String> {
         let mut fields = Fields::new();
         for Header { name, value } in &self.header {
             fields = fields.field(name, value).map_err(|error| error.to_string())?;
@@ -109,7 +111,7 @@ impl ResponseArgs {
             pages = pages.page(*status, read_page(file)?);
         }
         let (security_headers, auth) = (self.security_headers, self.auth.clone());
-        Ok(Dress { fields, pages, security_headers, auth })
+        Ok(Dress { fields, pages, security_headers, auth, https })
     }
 }
 
@@ -128,7 +130,8 @@ fn read_page(file: &Path) -> Result<Vec<u8>, String> {
 impl Dress {
     /// Whether nothing was asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.pages.is_empty() && !self.security_headers && self.auth.is_none()
+        let fields = self.fields.is_empty() && self.pages.is_empty() && !self.security_headers;
+        fields && self.auth.is_none() && self.https.is_empty()
     }
 
     /// `service` with all of it around.
@@ -137,7 +140,7 @@ impl Dress {
     /// A file of users that is not taken.
     pub(super) fn around(&self, core: &CoreContext, service: impl Service) -> Result<Routes, String> {
         // The first stands outside: its word is the last.
-        let mut router = Router::new().fallback_service(service);
+        let mut router = self.https.around(Router::new().fallback_service(service));
         if !self.fields.is_empty() {
             router = router.filter(self.fields.clone());
         }

@@ -11,6 +11,7 @@ use super::browser;
 use super::files_args::FilesArgs;
 use super::log_args::LogArgs;
 use super::response_args::{Dress, ResponseArgs};
+use super::tls_args::TlsArgs;
 use crate::handler::welcome;
 use crate::observe::log;
 use crate::ring::Root;
@@ -41,21 +42,33 @@ pub(super) struct ServeArgs {
     #[command(flatten, next_help_heading = "Responses")]
     responses: ResponseArgs,
 
+    #[command(flatten, next_help_heading = "TLS")]
+    tls: TlsArgs,
+
     #[command(flatten, next_help_heading = "Access log")]
     log: LogArgs,
 }
 
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let dress = match args.responses.load() {
+    let https = match args.tls.load(&args.workers.listen) {
+        Ok(https) => https,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| log::line(format_args!("{mistake}")));
+            return ExitCode::FAILURE;
+        }
+    };
+    let scheme = if https.tls().is_some() { "https" } else { "http" };
+    let server = https.apply(args.workers.server_with(https.tls()));
+    let mut server = args.log.apply(server.quiet(args.quiet));
+    let dress = match args.responses.load(https) {
         Ok(dress) => dress,
         Err(error) => {
             log::line(format_args!("{error}"));
             return ExitCode::FAILURE;
         }
     };
-    let mut server = args.log.apply(args.workers.server().quiet(args.quiet));
     if args.open {
-        server = server.on_start(browser::open);
+        server = server.on_start(move |addresses| browser::open(scheme, addresses));
     }
     let result = match args.dir {
         None => run_dressed(server, dress, |_| Ok(welcome)),

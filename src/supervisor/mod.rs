@@ -1,5 +1,6 @@
 //! The process: binds, starts one worker per core, waits for signals, drains, reports.
 
+mod certificates;
 mod cores;
 
 use std::convert::Infallible;
@@ -9,9 +10,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use glommio::ExecutorJoinHandle;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use self::certificates::CertificateWatch;
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
 use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile};
@@ -176,7 +178,8 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. SIGUSR1 opens the access
-    /// log anew. `make` builds each core's service on that core.
+    /// log anew; SIGHUP reads certificates again, where TLS is spoken. `make` builds each core's service on
+    /// that core.
     ///
     /// # Errors
     /// The cause and its remedy, before anything was served; or that a worker was lost.
@@ -203,7 +206,11 @@ impl Server {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
         let cpus = self.check()?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(RunError::System)?;
+        // Without TLS there is nothing to read again, and SIGHUP ends the process as it always did.
+        let has_tls = self.addresses.iter().any(|(_, tls)| tls.is_some());
+        let hangup = has_tls.then_some(SIGHUP);
+        let mut signals =
+            Signals::new([SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangup)).map_err(RunError::System)?;
         let on_start = self.on_start.clone();
         let running = self.start_on(cpus, make)?;
 
@@ -211,7 +218,11 @@ impl Server {
         let signal_events = events.clone();
         thread::spawn(move || {
             for signal in signals.forever() {
-                let event = if signal == SIGUSR1 { Event::Rotate } else { Event::Signal };
+                let event = match signal {
+                    SIGUSR1 => Event::Rotate,
+                    SIGHUP => Event::Reload,
+                    _ => Event::Signal,
+                };
                 if signal_events.send(event).is_err() {
                     return;
                 }
@@ -309,7 +320,25 @@ impl Server {
             }
         }
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
-        Ok(Running { addresses, tls, cpus, shared, workers, log, quiet: self.quiet, _files: files })
+        let certificates = match watch(&tls, self.quiet) {
+            Ok(certificates) => certificates,
+            Err(error) => {
+                shared.set_phase(Phase::Stop);
+                workers.into_iter().for_each(|worker| drop(worker.join()));
+                return Err(RunError::System(error));
+            }
+        };
+        Ok(Running {
+            addresses,
+            tls,
+            cpus,
+            shared,
+            workers,
+            log,
+            certificates,
+            quiet: self.quiet,
+            _files: files,
+        })
     }
 }
 
@@ -322,6 +351,7 @@ pub struct Running {
     shared: Arc<Shared>,
     workers: Vec<ExecutorJoinHandle<Totals>>,
     log: Option<LogWriter>,
+    certificates: Option<CertificateWatch>,
     quiet: bool,
     /// Go with us, so that the next start finds a clean place.
     _files: Vec<Option<SocketFile>>,
@@ -330,6 +360,7 @@ pub struct Running {
 enum Event {
     Signal,
     Rotate,
+    Reload,
     WorkerEnded(Result<Totals, String>),
 }
 
@@ -352,6 +383,13 @@ impl Running {
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
             log.reopen();
+        }
+    }
+
+    /// Reads the files of all certificates again, on the thread that watches them anyway.
+    pub fn reload_certificates(&self) {
+        if let Some(certificates) = &self.certificates {
+            certificates.reload();
         }
     }
 
@@ -391,6 +429,7 @@ impl Running {
                 }
                 Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
                 Ok(Event::Rotate) => self.reopen_log(),
+                Ok(Event::Reload) => self.reload_certificates(),
                 Ok(Event::WorkerEnded(Ok(worker))) => {
                     totals += worker;
                     ended += 1;
@@ -422,6 +461,17 @@ impl Running {
         }
         lost.map_or(Ok(()), |text| Err(RunError::WorkerLost(text)))
     }
+}
+
+/// Watches the certificates of all listeners that have any, each once.
+fn watch(tls: &[Option<Arc<TlsServer>>], quiet: bool) -> std::io::Result<Option<CertificateWatch>> {
+    let mut servers: Vec<Arc<TlsServer>> = Vec::new();
+    for tls in tls.iter().flatten() {
+        if !servers.iter().any(|known| Arc::ptr_eq(known, tls)) {
+            servers.push(tls.clone());
+        }
+    }
+    if servers.is_empty() { Ok(None) } else { CertificateWatch::start(servers, quiet).map(Some) }
 }
 
 /// Opens the log and starts its writer: the hold on it, and each worker's end.

@@ -21,6 +21,7 @@ import content
 import curl
 import http2
 import raw
+import tls
 from harness import Checks, Server, expect, expect_bytes
 
 DEADLINE_S = 60
@@ -97,6 +98,7 @@ def main():
             servers.append(Server(os.path.join(target, "examples", "hello"), *listen))
             serve, echo, hello = servers
             check_all(checks, serve, echo, hello, unix_path, scratch)
+            tls.check(checks, quoit, site, scratch, servers)
             check_ends(checks, servers)
         finally:
             for server in servers:

@@ -12,4 +12,5 @@ pub(crate) mod report;
 #[cfg(test)]
 mod samples;
 pub(crate) mod selftest;
+mod tls_args;
 mod words;

@@ -16,6 +16,7 @@ use super::cpu::Cpu;
 use super::record::{Flight, Record};
 use super::response::Known;
 use super::shared::Shared;
+use super::tls::TlsClient;
 use crate::plan::random::Random;
 use crate::plan::schedule::{Due, Schedule, share};
 use crate::plan::template::Filling;
@@ -24,9 +25,9 @@ use crate::plan::{Pace, Plan};
 /// Nanoseconds in which a million of a rate in millionths is one event.
 const SECOND: u128 = 1_000_000_000 * 1_000_000;
 
-/// Requests of a closed loop that share one reading of the clock. What one turn brought is answered within a few
-/// hundred nanoseconds each, and all of it leaves together when the turn ends; reading the clock for each would
-/// be a twentieth of all that a request costs on a virtual machine.
+/// Requests of a closed loop that share one reading of the clock. What one turn brought is answered within
+/// a few hundred nanoseconds each, and all of it leaves together when the turn ends; reading the clock for
+/// each would be a twentieth of all that a request costs on a virtual machine.
 const STAMPED_MAX: u32 = 8;
 
 /// A reading of the clock, in the turn in which it was made.
@@ -43,6 +44,8 @@ pub(super) struct Core {
     pub(super) plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
     pub(super) index: usize,
+    /// `None` without TLS.
+    pub(super) tls: Option<TlsClient>,
     /// The run's origin; before it is known, some instant.
     origin: Cell<Instant>,
     stamp: Cell<Stamp>,
@@ -52,6 +55,8 @@ pub(super) struct Core {
     random: RefCell<Random>,
     /// Requests that need no filling.
     pub(super) fixed: Vec<Option<Bytes>>,
+    /// Bodies of requests of HTTP/2 that need no filling.
+    pub(super) bodies: Vec<Bytes>,
     /// Heads of the last answers, by request.
     pub(super) known: RefCell<Vec<Known>>,
     pub(super) filling: RefCell<(Filling, Vec<u8>)>,
@@ -122,6 +127,7 @@ impl Core {
         plan: Arc<Plan>,
         shared: Arc<Shared>,
         index: usize,
+        tls: Option<TlsClient>,
         record: Record,
     ) -> Rc<Self> {
         let cores = plan.cpus.len();
@@ -132,12 +138,14 @@ impl Core {
         };
         let specs = plan.mix.specs();
         let fixed = specs.iter().map(|spec| spec.fixed.as_deref().map(lasting)).collect();
+        let bodies = specs.iter().map(|spec| lasting(&spec.fixed_body)).collect();
         let known = RefCell::new(specs.iter().map(|_| Known::default()).collect());
         let gate = Gate { live: Cell::new(seats), ..Gate::default() };
         let some = Instant::now();
         Rc::new(Self {
             ring,
             index,
+            tls,
             origin: Cell::new(some),
             stamp: Cell::new(Stamp { turn: some, now_ns: 0, used: STAMPED_MAX }),
             record: RefCell::new(record),
@@ -145,6 +153,7 @@ impl Core {
             work: RefCell::new(work),
             random: RefCell::new(Random::new(plan.seed, 0x313c_0000 + index as u64)),
             fixed,
+            bodies,
             known,
             filling: RefCell::new((Filling::new(plan.seed, index, cores), Vec::new())),
             seats: (0..seats).map(|_| Seat::default()).collect(),

@@ -54,7 +54,7 @@ pub(super) fn result(
     result.connections.done_each.sort_unstable();
     thin(&mut result.connections.done_each);
     let overdue = findings.iter().map(|found| found.overdue).sum();
-    result.validity = validity::judge(&result, overdue);
+    result.validity = validity::judge(&result, overdue, plan.lag_allowed);
     if seen.interrupted {
         result.validity.warnings.push("the run was ended early; this is what was done until then".to_owned());
     }
@@ -81,10 +81,7 @@ fn add(result: &mut RunResult, plan: &Plan, found: &Findings) {
     if plan.pace != Pace::Closed {
         result.cost.generator_lag.get_or_insert_default().add(&found.pacing);
     }
-    result.connections.opened += found.opened;
-    result.connections.lost += found.lost;
-    result.connections.connect.add(&found.connect);
-    result.connections.done_each.extend(&found.done_each);
+    result.connections.add(&found.connections);
 }
 
 fn finish_intervals(intervals: &mut [Interval], phases: Phases, measured_s: f64, server_cpu: &[f64]) {

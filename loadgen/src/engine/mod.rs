@@ -4,17 +4,22 @@
 //! ```text
 //! run ─ worker per core: connect, start together, keep the time
 //!        ├─ pacer        open loop: wakes precisely, hands out what is due
-//!        ├─ h1           a task per connection: send, read, account   (other protocols: beside it)
-//!        │   └─ transport  the byte stream below it                   (TLS: in it)
+//!        ├─ connection   a task per connection: send, wait, account
+//!        │   ├─ h1, h2     what is said on it
+//!        │   └─ transport  the byte stream below it, TLS in it
 //!        └─ record       every planned request ends here once
 //! ```
 
 mod alarm;
 mod chunked;
+mod connection;
 mod core;
 mod cpu;
 mod h1;
+mod h2;
+mod h2_answer;
 mod host;
+mod link;
 mod merge;
 mod pacer;
 mod process;
@@ -22,6 +27,7 @@ mod progress;
 mod record;
 mod response;
 mod shared;
+mod tls;
 mod transport;
 mod validity;
 mod worker;
@@ -82,7 +88,8 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<RunResult, Failure> 
     if let Some(what) = shared.not_http() {
         let target = &plan.address;
         return Err(Failure::Target(format!(
-            "{target} does not speak HTTP/1: {what}; check port and scheme"
+            "{target} does not speak {}: {what}; check port, scheme and --proto",
+            plan.facts().protocol
         )));
     }
     Ok(merge::result(&plan, &shared, phases, watched, findings))
@@ -236,7 +243,7 @@ fn await_readiness(
         return Ok(());
     }
     let why = refusal.unwrap_or_default();
-    let remedy = format!("{}: no connection: {why}; is the server running there?", plan.address);
+    let remedy = format!("{}: no connection: {why}", plan.address);
     Err(give_up(shared, Failure::Target(remedy)))
 }
 

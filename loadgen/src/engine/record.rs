@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::response::Answer;
 use crate::histogram::Durations;
 use crate::plan::schedule::nanoseconds;
-use crate::result::{Interval, Outcomes};
+use crate::result::{ConnectionFacts, Interval, Outcomes};
 
 /// Steps of the measured phase at the most; longer runs have longer steps, whole seconds each.
 const INTERVALS_MAX: u64 = 300;
@@ -21,6 +21,7 @@ const NO_START: u64 = 1 << 63;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     Connect,
+    Tls,
     Write,
     Read,
     Reset,
@@ -29,12 +30,14 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    const NAMES: [&'static str; 6] = ["connect", "write", "read", "reset", "protocol", "validation"];
+    const NAMES: [&'static str; 7] = ["connect", "tls", "write", "read", "reset", "protocol", "validation"];
 
     /// What an error of a connection that stood means.
     pub(super) fn of(error: &std::io::Error, otherwise: Self) -> Self {
         match error.kind() {
             std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => Self::Reset,
+            // What TLS makes of records that cannot be read, and of alerts.
+            std::io::ErrorKind::InvalidData => Self::Tls,
             _ => otherwise,
         }
     }
@@ -80,7 +83,8 @@ impl Phases {
         (self.measured_ns(at_ns) / self.step_ns) as usize
     }
 
-    /// An instant, from the start of the measured phase; what comes after the end belongs to the last interval.
+    /// An instant, from the start of the measured phase; what comes after the end belongs to the last
+    /// interval.
     fn measured_ns(&self, at_ns: u64) -> u64 {
         at_ns.min(self.end_ns - 1).saturating_sub(self.from_ns)
     }
@@ -98,15 +102,13 @@ pub(super) struct Record {
     is_open: bool,
     endpoints: Vec<Endpoint>,
     pub(super) intervals: Vec<Interval>,
-    /// The interval looked up last and its start: the next look-up nearly always ends there, without dividing.
+    /// The interval looked up last and its start: the next look-up nearly always ends there, without
+    /// dividing.
     latest: (usize, u64),
     /// How late the generator itself was.
     pub(super) pacing: Durations,
-    pub(super) connect: Durations,
-    pub(super) opened: u64,
-    pub(super) lost: u64,
-    /// By connection.
-    pub(super) done_each: Vec<u64>,
+    /// Connections; requests done on each by seat.
+    pub(super) connections: ConnectionFacts,
     /// When the last request ended.
     pub(super) last_end_ns: u64,
 }
@@ -125,10 +127,7 @@ impl Record {
             intervals: Vec::new(),
             latest: (0, NO_START),
             pacing: Durations::default(),
-            connect: Durations::default(),
-            opened: 0,
-            lost: 0,
-            done_each: vec![0; seats],
+            connections: ConnectionFacts { done_each: vec![0; seats], ..Default::default() },
             last_end_ns: phases.from_ns,
         }
     }
@@ -204,7 +203,7 @@ impl Record {
         if self.is_open {
             endpoint.outcomes.response.record(response);
         }
-        self.done_each[seat] += 1;
+        self.connections.done_each[seat] += 1;
         self.last_end_ns = self.last_end_ns.max(now_ns);
         let shown = if self.is_open { response } else { service };
         let interval = self.interval(now_ns);

@@ -1,6 +1,7 @@
 //! One core's part of a run: its thread, executor and ring; connecting, starting together with the others,
 //! keeping the time, ending.
 
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -10,13 +11,17 @@ use quoit::ring::{Ring, RingConfig};
 
 use super::alarm::Alarm;
 use super::core::Core;
+use super::h1::Pipeline;
+use super::h2::Multiplex;
 use super::record::{Phases, Record};
 use super::shared::Shared;
-use super::{h1, pacer};
+use super::tls::TlsClient;
+use super::{connection, pacer};
 use crate::histogram::Durations;
-use crate::plan::schedule::nanoseconds;
+use crate::plan::schedule::{nanoseconds, share};
+use crate::plan::tls::Protocol;
 use crate::plan::{Pace, Plan};
-use crate::result::{Interval, Outcomes};
+use crate::result::{ConnectionFacts, Interval, Outcomes};
 
 /// glommio's preemption timer, which the ring's driver replaces (see `quoit::ring`).
 const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
@@ -55,10 +60,7 @@ pub(super) struct Findings {
     pub(super) endpoints: Vec<Outcomes>,
     pub(super) intervals: Vec<Interval>,
     pub(super) pacing: Durations,
-    pub(super) connect: Durations,
-    pub(super) opened: u64,
-    pub(super) lost: u64,
-    pub(super) done_each: Vec<u64>,
+    pub(super) connections: ConnectionFacts,
     pub(super) busy: f64,
     pub(super) busy_each: Vec<f64>,
     pub(super) last_end_ns: u64,
@@ -82,27 +84,27 @@ pub(super) fn start(
             let ring = Ring::new(RingConfig::default()).map_err(|error| error.to_string())?;
             let alarms = (Alarm::new(), Alarm::new());
             let (Ok(first), Ok(second)) = alarms else { return Err("the kernel gives no timer".to_owned()) };
-            Ok(run(plan, shared, index, ring, news, [first, second]).await)
+            let tls = plan.tls.as_ref().map(|tls| TlsClient::new(tls, plan.protocol)).transpose();
+            let tls = tls.map_err(|error| format!("TLS cannot be set up: {error}"))?;
+            let is_open = plan.pace != Pace::Closed;
+            let phases = Phases::new(plan.warmup, plan.duration);
+            let seats = share(plan.connections as u64, index, plan.cpus.len()) as usize;
+            let record = Record::new(phases, is_open, plan.mix.specs().len(), seats);
+            let core = Core::new(ring, plan, shared, index, tls, record);
+            Ok(run(core, news, [first, second]).await)
         })
         .map_err(|error| format!("the executor did not start: {error}"))
 }
 
-async fn run(
-    plan: Arc<Plan>,
-    shared: Arc<Shared>,
-    index: usize,
-    ring: Ring,
-    news: mpsc::Sender<News>,
-    [pacing, keeping]: [Alarm; 2],
-) -> Findings {
-    let seats = crate::plan::schedule::share(plan.connections as u64, index, plan.cpus.len()) as usize;
-    let is_open = plan.pace != Pace::Closed;
-    let phases = Phases::new(plan.warmup, plan.duration);
-    let record = Record::new(phases, is_open, plan.mix.specs().len(), seats);
-    let core = Core::new(ring.clone(), plan, shared, index, record);
-    for seat in 0..seats {
+async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm; 2]) -> Findings {
+    let ring = core.ring.clone();
+    for seat in 0..core.seats.len() {
         let left = core.clone();
-        ring.spawn(h1::run(core.clone(), seat), move |_| left.leave());
+        let left = move |_: Box<dyn Any + Send>| left.leave();
+        match core.plan.protocol {
+            Protocol::H1 => ring.spawn(connection::run::<Pipeline>(core.clone(), seat), left),
+            Protocol::H2 => ring.spawn(connection::run::<Multiplex>(core.clone(), seat), left),
+        }
     }
     ring.spawn(keep(core.clone(), news, pacing, keeping), |_| ());
     ring.drive().await;
@@ -117,10 +119,7 @@ async fn run(
         endpoints: record.take_outcomes(),
         intervals: std::mem::take(&mut record.intervals),
         pacing: std::mem::take(&mut record.pacing),
-        connect: std::mem::take(&mut record.connect),
-        opened: record.opened,
-        lost: record.lost,
-        done_each: std::mem::take(&mut record.done_each),
+        connections: std::mem::take(&mut record.connections),
         busy: cpu.busy_share(),
         busy_each: std::mem::take(&mut cpu.busy),
         last_end_ns: record.last_end_ns,

@@ -7,6 +7,7 @@ pub(crate) mod schedule;
 pub(crate) mod secrets;
 pub(crate) mod target;
 pub(crate) mod template;
+pub(crate) mod tls;
 pub(crate) mod units;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use quoit::net::Address;
 use self::expect::Expect;
 use self::request::Mix;
 use self::schedule::Timetable;
+use self::tls::{Protocol, Tls};
 use crate::result::{Arrival, Mode, PlanFacts};
 
 /// A run to be made.
@@ -43,6 +45,12 @@ pub(crate) struct Plan {
     pub timeout: Duration,
     /// For a connection to stand.
     pub connect_timeout: Duration,
+    /// Lateness of the generator itself that does not make an open loop's run invalid.
+    pub lag_allowed: Duration,
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
+    /// TLS below it; `None` for none.
+    pub tls: Option<Tls>,
     /// Requests in flight per connection.
     pub pipeline: usize,
     /// Whether every request has a connection of its own.
@@ -114,7 +122,13 @@ impl Plan {
             pipeline: self.pipeline as u32,
             new_connections: self.new_connections,
             seed: self.seed,
-            protocol: "http/1.1".to_owned(),
+            protocol: match (self.protocol, &self.tls) {
+                (Protocol::H1, None) => "http/1.1",
+                (Protocol::H1, Some(_)) => "http/1.1 over TLS",
+                (Protocol::H2, None) => "h2c",
+                (Protocol::H2, Some(_)) => "h2",
+            }
+            .to_owned(),
         }
     }
 }

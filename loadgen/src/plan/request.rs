@@ -1,5 +1,5 @@
-//! What is asked: requests with their weights, written once as HTTP/1.1 (RFC 9112) and checked while that is
-//! done. Knows nothing of connections.
+//! What is asked: requests with their weights, written once as HTTP/1.1 (RFC 9112), or as the field lines of
+//! HTTP/2 (RFC 9113, section 8.3), and checked while that is done. Knows nothing of connections.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::random::Random;
 use super::template::{Filling, Template};
+use super::tls::Protocol;
 
 /// Bytes of a line of a mix file, and of a body, at the most: a slip of the hand should not fill the memory.
 const BODY_BYTES_MAX: usize = 1 << 30;
@@ -45,6 +46,10 @@ fn one() -> u32 {
 /// What all requests have in common.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Common {
+    /// In which form they are written.
+    pub protocol: Protocol,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     /// The `Host` field, unless the fields have one.
     pub authority: String,
     /// Fields of all.
@@ -68,8 +73,10 @@ pub(crate) struct RequestSpec {
     pub weight: u32,
     /// Whether the response has no content (RFC 9110, section 9.3.2).
     pub is_head: bool,
-    /// All of it, where nothing is to be filled.
+    /// All of it, where nothing is to be filled: in HTTP/2 the field lines, with the body beside them.
     pub fixed: Option<Vec<u8>>,
+    /// The body of a fixed request of HTTP/2.
+    pub fixed_body: Vec<u8>,
     /// Up to the fields, without `Content-Length`, for those to be filled.
     head: Template,
     body: Template,
@@ -161,9 +168,19 @@ impl RequestSpec {
         }
         let read =
             |text: &[u8]| if common.template { Template::parse(text) } else { Ok(Template::literal(text)) };
-        let mut head = Template::literal(format!("{method} ").as_bytes());
+        let before = match common.protocol {
+            Protocol::H1 => format!("{method} "),
+            Protocol::H2 => {
+                let authority = authority(&fields, common);
+                format!(
+                    ":method: {method}\r\n:scheme: {}\r\n:authority: {authority}\r\n:path: ",
+                    common.scheme
+                )
+            }
+        };
+        let mut head = Template::literal(before.as_bytes());
         head.append(read(draft.path.as_bytes())?);
-        lines.insert_str(0, " HTTP/1.1\r\n");
+        lines.insert_str(0, if common.protocol == Protocol::H1 { " HTTP/1.1\r\n" } else { "\r\n" });
         head.push_text(lines.as_bytes());
         let has_body = body.is_some() || matches!(method, "POST" | "PUT" | "PATCH");
         let mut spec = Self {
@@ -171,13 +188,21 @@ impl RequestSpec {
             weight: draft.weight,
             is_head: method == "HEAD",
             fixed: None,
+            fixed_body: Vec::new(),
             head,
             body: read(&body.unwrap_or_default())?,
             has_body,
         };
         if spec.head.constant().is_some() && spec.body.constant().is_some() {
-            let (mut fixed, mut unused) = (Vec::new(), Vec::new());
-            spec.render(&mut Filling::new(0, 0, 1), &mut unused, &mut fixed);
+            let (mut fixed, mut body) = (Vec::new(), Vec::new());
+            let filling = &mut Filling::new(0, 0, 1);
+            match common.protocol {
+                Protocol::H1 => spec.render(filling, &mut body, &mut fixed),
+                Protocol::H2 => {
+                    spec.render_lines(filling, &mut body, &mut fixed);
+                    spec.fixed_body = body;
+                }
+            }
             spec.fixed = Some(fixed);
         }
         Ok(spec)
@@ -196,10 +221,42 @@ impl RequestSpec {
         write!(out, "Content-Length: {}\r\n\r\n", scratch.len()).expect("writing to memory does not fail");
         out.extend_from_slice(scratch);
     }
+
+    /// Writes the field lines of HTTP/2, pseudo-fields first, and the body beside them, with their places
+    /// filled.
+    pub(crate) fn render_lines(&self, filling: &mut Filling, body: &mut Vec<u8>, lines: &mut Vec<u8>) {
+        use std::io::Write as _;
+        self.head.render(filling, lines);
+        body.clear();
+        if self.has_body {
+            self.body.render(filling, body);
+            write!(lines, "content-length: {}\r\n", body.len()).expect("writing to memory does not fail");
+        }
+    }
 }
+
+/// What a Host field would say (RFC 9113, section 8.3.1).
+fn authority<'a>(fields: &'a [(String, String)], common: &'a Common) -> &'a str {
+    let host = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    host.map_or(&common.authority, |(_, value)| value)
+}
+
+/// Fields of one connection, which HTTP/2 has other means for (RFC 9113, section 8.2.2).
+const OF_A_CONNECTION: [&str; 5] = ["connection", "keep-alive", "proxy-connection", "upgrade", "te"];
 
 fn field_lines(fields: &[(String, String)], common: &Common) -> Result<String, String> {
     let mut lines = String::new();
+    if common.protocol == Protocol::H2 {
+        for (name, value) in fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+            check_field(name, value)?;
+            let name = name.to_ascii_lowercase();
+            if OF_A_CONNECTION.contains(&&*name) && !(name == "te" && value == "trailers") {
+                return Err(format!("`{name}` has no place in HTTP/2; leave it out"));
+            }
+            lines.push_str(&format!("{name}: {value}\r\n"));
+        }
+        return Ok(lines);
+    }
     let has = |name: &str| fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     if !has("host") {
         lines.push_str(&format!("Host: {}\r\n", common.authority));
@@ -291,6 +348,26 @@ mod tests {
             "POST / HTTP/1.1\r\nConnection: close\r\nhost: x\r\nA: b\r\nContent-Length: 2\r\n\r\nhi"
         );
         assert_eq!(post.name, "POST /");
+    }
+
+    #[test]
+    fn requests_of_http_2_are_lines_with_a_body_beside_them() {
+        let fields = vec![("HOST".to_owned(), "x".to_owned()), ("Accept".to_owned(), "b".to_owned())];
+        let common = Common { protocol: Protocol::H2, scheme: "https", fields, close: true, ..common() };
+        let post = RequestSpec::new(&Draft { body: Some("hi".to_owned()), ..draft("/a") }, &common).unwrap();
+        assert_eq!(
+            text(&post),
+            ":method: POST\r\n:scheme: https\r\n:authority: x\r\n:path: /a\r\naccept: b\r\n\
+             content-length: 2\r\n"
+        );
+        assert_eq!(post.fixed_body, b"hi");
+        for (name, value, is_taken) in
+            [("Connection", "close", false), ("TE", "trailers", true), ("te", "gzip", false)]
+        {
+            let fields = vec![(name.to_owned(), value.to_owned())];
+            let spec = RequestSpec::new(&draft("/"), &Common { fields, ..common.clone() });
+            assert_eq!(spec.is_ok(), is_taken, "{name}: {value}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) fn open_loop_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
     let mut connect = Durations::default();
     (0..16).for_each(|_| connect.record(60_000 + numbers.next() % 90_000));
     RunResult {
-        connections: ConnectionFacts { opened: 16, lost: 0, connect, done_each },
+        connections: ConnectionFacts { opened: 16, lost: 0, connect, tls: None, done_each },
         cost: Cost {
             generator_cpu_s: 0.33 * length_s as f64,
             generator_busy_max: 0.35,
@@ -176,6 +176,16 @@ fn empty_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
         slo: Vec::new(),
         merged: Vec::new(),
     }
+}
+
+/// Sixteen connections over TLS.
+pub(crate) fn handshakes() -> TlsFacts {
+    let mut facts = TlsFacts::default();
+    let suite = "TLSv1.3 TLS13_AES_256_GCM_SHA384";
+    (0..16).for_each(|n| {
+        facts.note(n >= 12, if n < 12 { 800_000 + n * 1000 } else { 300_000 }, suite.to_string())
+    });
+    facts
 }
 
 /// One of the runs of which a result was merged.

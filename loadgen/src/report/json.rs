@@ -54,6 +54,7 @@ mod tests {
     fn the_file_is_as_it_was_agreed() {
         let mut result = fixture::open_loop_of(3, 3, 1_500);
         result.endpoints.insert("GET /".to_string(), result.total.clone());
+        result.connections.tls = Some(fixture::handshakes());
         result.merged = vec![fixture::merged_run()];
         crate::report::golden::holds("run.json", &text(&result));
     }
@@ -64,6 +65,7 @@ mod tests {
             serde_json::from_str(include_str!("../../schema/run-1.json")).expect("it is JSON");
         let mut result = fixture::open_loop();
         result.endpoints.insert("GET /".to_string(), result.total.clone());
+        result.connections.tls = Some(fixture::handshakes());
         result.merged = vec![fixture::merged_run()];
         names_agree(&schema, &schema, &serde_json::to_value(&result).unwrap(), "");
     }

@@ -6,7 +6,7 @@ use super::figures::{
     NONE, bytes, command_line, count, duration, duration_or_none, rate, seconds, share, three_digits,
 };
 use crate::histogram::Durations;
-use crate::result::{Arrival, Mode, Outcomes, RunResult};
+use crate::result::{Arrival, Mode, Outcomes, RunResult, TlsFacts};
 
 /// The quantiles that are told, and their names.
 pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -203,6 +203,13 @@ fn times(result: &RunResult) -> Vec<Times> {
     if result.connections.connect.count() > 0 {
         times.push(line("connect", &result.connections.connect));
     }
+    if let Some(tls) = &result.connections.tls {
+        for (name, handshakes) in [("handshake", &tls.full), ("resumption", &tls.resumed)] {
+            if handshakes.count() > 0 {
+                times.push(line(name, handshakes));
+            }
+        }
+    }
     times
 }
 
@@ -232,6 +239,9 @@ fn facts(result: &RunResult) -> Vec<Fact> {
         facts.push(Fact { name: "statuses", figure: String::new(), note: statuses.join(", ") });
     }
     facts.push(Fact { name: "connections", figure: String::new(), note: connections(result) });
+    if let Some(tls) = &result.connections.tls {
+        facts.push(Fact { name: "TLS", figure: String::new(), note: handshakes(tls) });
+    }
     facts.push(Fact { name: "generator", figure: generator_cpu(result), note: generator(result) });
     if result.cost.server.is_some() {
         facts.push(Fact { name: "server", figure: server_cpu(result), note: server(result) });
@@ -251,6 +261,13 @@ fn connections(result: &RunResult) -> String {
             &format!("; requests on each: {} to {}, median {}", count(*least), count(*most), count(median));
     }
     text
+}
+
+fn handshakes(tls: &TlsFacts) -> String {
+    let (full, resumed) = (tls.full.count(), tls.resumed.count());
+    let suites = tls.suites.iter().map(|(suite, connections)| format!("{suite} × {}", count(*connections)));
+    let suites = suites.collect::<Vec<_>>().join(", ");
+    format!("{}, {} resumed; {suites}", plural(full, "full handshake"), count(resumed))
 }
 
 /// CPU time per request that left: what failed was work as well.
@@ -322,6 +339,17 @@ mod tests {
         result.validity.reasons.push("a core was busy".to_string());
         assert_eq!(Summary::new(&result).verdict(), "INVALID");
         assert_eq!(Summary::new(&result).verdict_note(), "a core was busy");
+    }
+
+    #[test]
+    fn handshakes_stand_beside_connecting() {
+        let mut result = fixture::open_loop();
+        result.connections.tls = Some(fixture::handshakes());
+        let summary = Summary::new(&result);
+        let names: Vec<&str> = summary.times.iter().map(|line| line.name).collect();
+        assert_eq!(names, ["response", "service", "send lag", "connect", "handshake", "resumption"]);
+        let tls = summary.facts.iter().find(|fact| fact.name == "TLS").unwrap();
+        assert_eq!(tls.note, "12 full handshakes, 4 resumed; TLSv1.3 TLS13_AES_256_GCM_SHA384 × 16");
     }
 
     #[test]

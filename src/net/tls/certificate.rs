@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::SignatureScheme;
 use rustls::crypto::CryptoProvider;
@@ -39,9 +39,9 @@ impl CertificateFiles {
         Self { is_awaited: true, ..Self::new(chain, key) }
     }
 
-    /// Whether none of them is there, and none has to be.
+    /// Whether the certificate is not there, and does not have to be. Its key may have been made already.
     pub(super) fn are_to_come(&self) -> bool {
-        self.is_awaited && !self.chain.exists() && !self.key.exists()
+        self.is_awaited && !self.chain.exists()
     }
 }
 
@@ -54,6 +54,10 @@ pub(super) struct Certificate {
     pub(super) facts: CertificateFacts,
     pub(super) warnings: Vec<TlsWarning>,
 }
+
+/// Time enough for whoever has to renew it by hand. Of short lives it is the last third: those are renewed by
+/// machines, which have failed for a while by then.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// All schemes that a server's signature may have (RFC 8446 §4.2.3).
 const SCHEMES: [SignatureScheme; 10] = [
@@ -71,11 +75,7 @@ const SCHEMES: [SignatureScheme; 10] = [
 
 impl Certificate {
     /// Reads and checks a chain and its key; everything that is wrong with them.
-    pub(super) fn load(
-        files: &CertificateFiles,
-        provider: &CryptoProvider,
-        now: SystemTime,
-    ) -> Result<Self, Vec<TlsProblem>> {
+    pub(super) fn load(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Self, Vec<TlsProblem>> {
         let chain = load_chain(&files.chain);
         let key = load_key(files);
         let (chain, (key, mode)) = match (chain, key) {
@@ -92,11 +92,27 @@ impl Certificate {
         if certified.keys_match().is_err() {
             return Err(refused(whose_key(&files.chain, &certified)));
         }
-        let mut warnings = concerns(files, &facts, certified.cert.len(), now);
+        let mut warnings = concerns(files, &facts, certified.cert.len());
         if mode & ALL_MAY_READ != 0 {
             warnings.push(TlsWarning { file: files.key.clone(), concern: Concern::KeyReadable(mode) });
         }
         Ok(Self::new(certified, CertificateFacts { file: Some(files.chain.clone()), ..facts }, warnings))
+    }
+
+    /// What time has made of it, for a certificate from a file.
+    pub(super) fn time_warning(&self, now: SystemTime) -> Option<TlsWarning> {
+        let facts = &self.facts;
+        let soon = EXPIRES_SOON.min(facts.lifetime() / 3);
+        let concern = if facts.not_after <= now {
+            Concern::Expired { days: days(facts.not_after, now) }
+        } else if facts.not_before > now {
+            Concern::NotYetValid { begins: date(facts.not_before) }
+        } else if facts.not_after < now + soon {
+            Concern::ExpiresSoon { names: facts.name_list(), days: facts.days_left(now), at: facts.expiry() }
+        } else {
+            return None;
+        };
+        Some(TlsWarning { file: facts.file.clone()?, concern })
     }
 
     /// From parts that fit together.
@@ -190,19 +206,8 @@ fn whose_key(chain: &Path, certified: &CertifiedKey) -> Misdeed {
 }
 
 /// What is odd about a certificate that is served nevertheless.
-fn concerns(
-    files: &CertificateFiles,
-    facts: &CertificateFacts,
-    chain_length: usize,
-    now: SystemTime,
-) -> Vec<TlsWarning> {
+fn concerns(files: &CertificateFiles, facts: &CertificateFacts, chain_length: usize) -> Vec<TlsWarning> {
     let mut concerns = Vec::new();
-    if facts.not_after < now {
-        concerns.push(Concern::Expired { days: days(facts.not_after, now) });
-    }
-    if facts.not_before > now {
-        concerns.push(Concern::NotYetValid { begins: date(facts.not_before) });
-    }
     if chain_length == 1 && !facts.is_self_signed && facts.tells_issuer_location {
         concerns.push(Concern::LeafAlone { issuer: facts.issuer.clone() });
     }

@@ -57,22 +57,19 @@ pub(super) struct Verifier {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// A hash of all that was read: tickets are bound to it.
     pub(super) binding: [u8; 32],
-    pub(super) warnings: Vec<TlsWarning>,
+    /// The revocation lists' files, and until when they are good.
+    due: Vec<(PathBuf, SystemTime)>,
 }
 
 impl Verifier {
     /// Reads and checks authorities and revocation lists; everything that is wrong with them.
-    pub(super) fn load(
-        auth: &ClientAuth,
-        provider: &Arc<CryptoProvider>,
-        now: SystemTime,
-    ) -> Result<Self, Vec<TlsProblem>> {
+    pub(super) fn load(auth: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, Vec<TlsProblem>> {
         let Some(trust) = auth.trust() else {
             let verifier = WebPkiClientVerifier::no_client_auth();
-            return Ok(Self { verifier, binding: [0; 32], warnings: Vec::new() });
+            return Ok(Self { verifier, binding: [0; 32], due: Vec::new() });
         };
         let mut problems = Vec::new();
-        let mut warnings = Vec::new();
+        let mut due = Vec::new();
         let mut hash = Context::new(&SHA256);
         hash.update(if matches!(auth, ClientAuth::Required(_)) { b"required" } else { b"optional" });
         let mut roots = RootCertStore::empty();
@@ -81,10 +78,10 @@ impl Verifier {
         }
         let mut crls = Vec::new();
         for path in &trust.crls {
-            match load_crls(path, now, &mut hash) {
-                Ok((lists, expired)) => {
+            match load_crls(path, &mut hash) {
+                Ok((lists, first)) => {
                     crls.extend(lists);
-                    warnings.extend(expired);
+                    due.extend(first.map(|first| (path.clone(), first)));
                 }
                 Err(misdeed) => problems.push(TlsProblem::new(path, misdeed)),
             }
@@ -103,7 +100,15 @@ impl Verifier {
             vec![TlsProblem::new(path, Misdeed::CrlRefused(error.to_string()))]
         })?;
         let binding = hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Ok(Self { verifier, binding, warnings })
+        Ok(Self { verifier, binding, due })
+    }
+
+    /// The revocation lists that should have been replaced.
+    pub(super) fn warnings(&self, now: SystemTime) -> impl Iterator<Item = TlsWarning> {
+        self.due.iter().filter(move |(_, due)| *due < now).map(move |(file, due)| TlsWarning {
+            file: file.clone(),
+            concern: Concern::CrlExpired { days: days(*due, now) },
+        })
     }
 }
 
@@ -117,28 +122,25 @@ fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) 
     Ok(())
 }
 
-type Lists = (Vec<CertificateRevocationListDer<'static>>, Vec<TlsWarning>);
+type Lists = (Vec<CertificateRevocationListDer<'static>>, Option<SystemTime>);
 
-/// The lists of a file, and a warning for each that is past its time.
-fn load_crls(path: &Path, now: SystemTime, hash: &mut Context) -> Result<Lists, Misdeed> {
+/// The lists of a file, and when the first of them should be replaced.
+fn load_crls(path: &Path, hash: &mut Context) -> Result<Lists, Misdeed> {
     let (text, _) = files::read(path, CRL_BYTES_MAX)?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
     let lists = lists.map_err(|error| not_pem(&error))?;
     if lists.is_empty() {
         return Err(Misdeed::NoCrl);
     }
-    let mut warnings = Vec::new();
+    let mut due: Option<SystemTime> = None;
     for list in &lists {
         hash.update(list);
         let (_, list) = CertificateRevocationList::from_der(list)
             .map_err(|error| Misdeed::CrlRefused(error.to_string()))?;
-        let late = list.next_update().map_or(0, |due| days(time(due.timestamp()), now));
-        if late > 0 {
-            let concern = Concern::CrlExpired { days: late };
-            warnings.push(TlsWarning { file: path.to_owned(), concern });
-        }
+        let next = list.next_update().map(|next| time(next.timestamp()));
+        due = [due, next].into_iter().flatten().min();
     }
-    Ok((lists, warnings))
+    Ok((lists, due))
 }
 
 /// The certificate that a client has shown and proved to own; it was checked before anybody sees this.

@@ -172,17 +172,26 @@ impl TlsServer {
         facts(self.published.load().table.certificates())
     }
 
-    /// What should not stay as it is.
-    pub fn warnings(&self) -> Vec<TlsWarning> {
+    /// What should not stay as it is, at this time.
+    pub fn warnings(&self, now: SystemTime) -> Vec<TlsWarning> {
         let published = self.published.load();
-        let certificates = published.table.certificates().iter();
-        let of_certificates = certificates.flat_map(|certificate| certificate.warnings.clone());
-        of_certificates.chain(published.parts.verifier.warnings.clone()).collect()
+        let mut warnings = Vec::new();
+        for certificate in published.table.certificates() {
+            warnings.extend(certificate.time_warning(now));
+            warnings.extend_from_slice(&certificate.warnings);
+        }
+        warnings.extend(published.parts.verifier.warnings(now));
+        warnings
     }
 
     /// What the files are now: when it differs from an earlier answer, a reload is worth its while.
     pub fn versions(&self) -> Vec<FileVersion> {
         versions(&self.options)
+    }
+
+    /// What the files were when they were read last.
+    pub fn loaded_versions(&self) -> Vec<FileVersion> {
+        self.published.load().versions.clone()
     }
 
     /// Reads the files again, if any has changed, and publishes what they hold; a self-signed certificate is
@@ -244,7 +253,7 @@ fn load(
             certificates.push(None);
             continue;
         }
-        match Certificate::load(files, provider, now) {
+        match Certificate::load(files, provider) {
             Ok(certificate) => certificates.push(Some(Arc::new(certificate))),
             Err(wrong) => {
                 problems.extend(wrong);
@@ -262,7 +271,7 @@ fn load(
         }
         is_whole &= made.is_some();
     }
-    let verifier = match Verifier::load(&options.client_auth, provider, now) {
+    let verifier = match Verifier::load(&options.client_auth, provider) {
         Ok(verifier) => Some(Arc::new(verifier)),
         Err(wrong) => {
             problems.extend(wrong);

@@ -224,6 +224,7 @@ pub(super) enum Concern {
     NotYetValid { begins: String },
     LeafAlone { issuer: String },
     NotForServers,
+    ExpiresSoon { names: String, days: i64, at: String },
     CrlExpired { days: i64 },
 }
 
@@ -241,6 +242,11 @@ impl fmt::Display for TlsWarning {
                 f,
                 "THE CERTIFICATE EXPIRED {days} days ago, and clients will refuse it; renew it, the new file \
                  is taken at once"
+            ),
+            Concern::ExpiresSoon { names, days, at } => write!(
+                f,
+                "the certificate for {names} expires in {days} days ({at}); renew it, the new file is taken \
+                 at once"
             ),
             Concern::NotYetValid { begins } => write!(
                 f,

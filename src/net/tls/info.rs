@@ -1,9 +1,12 @@
 //! What a TLS handshake agreed on, for handlers and logs.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
+
+use super::client_auth::ClientCertificate;
 
 /// What the handshake of a connection agreed on.
 pub struct TlsInfo {
@@ -13,6 +16,8 @@ pub struct TlsInfo {
     pub(super) cipher: CipherSuite,
     pub(super) resumed: bool,
     pub(super) peer_certificates: Box<[CertificateDer<'static>]>,
+    /// Read when somebody asks.
+    pub(super) client: OnceCell<Option<Box<ClientCertificate>>>,
 }
 
 impl TlsInfo {
@@ -45,6 +50,13 @@ impl TlsInfo {
     /// The peer's certificate chain, its own first; empty if it showed none.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         &self.peer_certificates
+    }
+
+    /// What the client's certificate says, once it was checked in the handshake (mutual TLS); `None` for a
+    /// client that showed none.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        let read = || ClientCertificate::of(&self.peer_certificates).map(Box::new);
+        self.client.get_or_init(read).as_deref()
     }
 }
 

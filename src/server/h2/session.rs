@@ -1,5 +1,6 @@
 //! The task of one connection: input into calls, answers into output, and who has waited too long for whom.
 
+use std::convert::identity;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -317,7 +318,7 @@ impl<'a, S: Service> Session<'a, S> {
             self.wire.inner.borrow_mut().begin_body(stream, expects_continue);
             RequestBody::new(self.wire.clone(), stream.id(), length)
         };
-        match call(worker, Request::new(context, body)) {
+        match call(worker, Request::new(context, body), identity) {
             Ok(response) => self.respond(stream, method, entry, response),
             Err(future) => self.wait(stream, method, entry, Box::pin(future), cx),
         }
@@ -409,6 +410,10 @@ impl<'a, S: Service> Session<'a, S> {
         if response.status().is_informational() {
             response = Response::error(Status::INTERNAL_SERVER_ERROR, "the handler gave no final response");
         }
+        if method == Method::Connect && response.status().is_success() {
+            // The client would take it for an open tunnel (RFC 9113 §8.5).
+            response = Response::error(Status::NOT_IMPLEMENTED, "this server opens no tunnels");
+        }
         if response.closes() && self.goodbye_since.is_none() {
             self.say_goodbye();
         }
@@ -422,13 +427,11 @@ impl<'a, S: Service> Session<'a, S> {
         };
         let is_bodiless = status.forbids_body()
             || method == Method::Head
-            || method == Method::Connect && status.is_success()
             || length == Some(0) && !matches!(body, Body::Stream(_));
         let is_empty = matches!(body, Body::Empty);
         let announced = match status {
             Status::NO_CONTENT => None,
             Status::NOT_MODIFIED if is_empty => None,
-            _ if method == Method::Connect && status.is_success() => None,
             _ => length,
         };
         let now = self.wire.now();
@@ -440,6 +443,11 @@ impl<'a, S: Service> Session<'a, S> {
                 inner.ask_for_body(stream, clock);
             }
             let Inner { machine, output, .. } = inner;
+            if !machine.is_open(stream) {
+                return entry.into_iter().for_each(|entry| {
+                    entry.end(self.worker, Some(status), 0, Ended::ClientGone);
+                });
+            }
             if output.capacity() == 0 {
                 *output = self.worker.ring.take_buffer();
             }

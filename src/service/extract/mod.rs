@@ -12,6 +12,7 @@
 //! | `Bytes`, [`RequestBody`](super::RequestBody) | the body whole, or streamed | 413 |
 //! | [`Request`] | everything, the body streamed | |
 //! | [`Headers`], [`Cookies`], [`Peer`](super::Peer) | what else there is to know | |
+//! | [`ClientCertificate`](crate::net::tls::ClientCertificate) | who the client is (mutual TLS) | 403 |
 //! | [`Context`](super::Context) | the exchange | |
 //! | [`State<T>`], [`Extension<T>`] | what the program said | 500 |
 //! | `Result<T, Problem>` | any of these, or the problem | |

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::FromRequest;
 use crate::http::status::Status;
+use crate::net::tls::ClientCertificate;
 use crate::service::context::Context;
 use crate::service::peer::Peer;
 use crate::service::problem::Problem;
@@ -72,6 +73,17 @@ impl<T: 'static> FromRequest for Extension<T> {
 impl FromRequest for Context {
     async fn from_request(request: &mut Request) -> Result<Self, Problem> {
         Ok(request.context().clone())
+    }
+}
+
+/// Clients without one are answered 403, as where it is optional; where it is required, there are none.
+impl FromRequest for ClientCertificate {
+    async fn from_request(request: &mut Request) -> Result<Self, Problem> {
+        let tls = request.context().tls();
+        let certificate = tls.as_ref().and_then(|tls| tls.client_certificate());
+        certificate.cloned().ok_or_else(|| {
+            Problem::new(Status::FORBIDDEN).detail("this needs a client certificate; connect with one")
+        })
     }
 }
 

@@ -167,10 +167,7 @@ fn add_interval(sum: &mut Interval, other: &Interval) {
 
 fn connections(a: &ConnectionFacts, b: &ConnectionFacts) -> ConnectionFacts {
     let mut sum = a.clone();
-    sum.opened = a.opened.saturating_add(b.opened);
-    sum.lost = a.lost.saturating_add(b.lost);
-    sum.connect.add(&b.connect);
-    sum.done_each.extend(&b.done_each);
+    sum.add(b);
     sum.done_each.sort_unstable();
     let all = sum.done_each.len();
     if all > DONE_EACH_MAX {
@@ -237,8 +234,8 @@ fn validity(a: &RunResult, b: &RunResult, how: How) -> Validity {
     sum
 }
 
-/// Adds sentences. Runs that were spoiled alike say the same with other figures: the first is kept, and in how
-/// many runs it was so.
+/// Adds sentences. Runs that were spoiled alike say the same with other figures: the first is kept, and in
+/// how many runs it was so.
 fn collapse(sentences: &mut Vec<String>, more: &[String]) {
     for sentence in more {
         match sentences.iter_mut().find(|known| shape(known) == shape(sentence)) {

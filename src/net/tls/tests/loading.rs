@@ -32,7 +32,11 @@ fn a_chain_with_its_key_is_presented() {
     assert_eq!((facts.key.as_str(), facts.issuer.as_str()), ("ECDSA P-384", "CN=intermediate"));
     assert_eq!(facts.name_list(), "example.com");
     assert!((29..=30).contains(&facts.days_left(SystemTime::now())));
-    assert!(server.is_real() && server.warnings().is_empty(), "{:?}", server.warnings());
+    assert!(
+        server.is_real() && server.warnings(SystemTime::now()).is_empty(),
+        "{:?}",
+        server.warnings(SystemTime::now())
+    );
 }
 
 #[test]
@@ -133,30 +137,37 @@ fn a_leaf_alone_that_names_its_issuers_place_is_warned_of() {
     with_place.custom_extensions.push(place);
     let leaf = lab.issue(&with_place);
     let alone = server(vec![lab.store("alone", &leaf.pem, &leaf.key_pem)]);
-    let said = alone.warnings()[0].to_string();
+    let said = alone.warnings(SystemTime::now())[0].to_string();
     assert!(
         said.contains("alone.pem: ") && said.contains("`CN=root`") && said.contains("full chain"),
         "{said}"
     );
     let whole = server(vec![lab.store("whole", &(leaf.pem + &lab.root.pem()), &leaf.key_pem)]);
-    assert_eq!(whole.warnings(), []);
+    assert_eq!(whole.warnings(SystemTime::now()), []);
 }
 
 #[test]
 fn times_are_warned_of_and_served() {
     let lab = Lab::new();
     let now = SystemTime::now();
+    // Two weeks of a long life, the last third of a short one.
+    let month = server(vec![lab.certificate("month", &["a.test"])]);
+    for (days, warnings) in [(15, 0), (21, 1), (29, 1)] {
+        assert_eq!(month.warnings(now + days * DAY).len(), warnings, "{days}");
+    }
     for (from, to, words) in [
         (now - 40 * DAY, now - 9 * DAY - DAY / 2, "EXPIRED 9 days ago"),
+        (now - 60 * DAY, now + 9 * DAY + DAY / 2, "for example.com expires in 9 days"),
         (now + DAY, now + 9 * DAY, "valid only from"),
     ] {
         let mut times = params(&["example.com"]);
         (times.not_before, times.not_after) = (from.into(), to.into());
         let leaf = lab.issue(&times);
         let server = server(vec![lab.store("times", &leaf.pem, &leaf.key_pem)]);
-        let said = server.warnings()[0].to_string();
+        let said = server.warnings(SystemTime::now())[0].to_string();
         assert!(said.contains("times.pem: ") && said.contains(words), "{said}");
-        assert!(lab.client().shake(&server, "example.com").is_err(), "the client knows better");
+        let is_valid = from < now && to > now;
+        assert_eq!(lab.client().shake(&server, "example.com").is_ok(), is_valid, "the client knows better");
     }
 }
 
@@ -171,7 +182,7 @@ fn a_leaf_needs_a_name_and_should_be_for_servers() {
     for_clients.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let leaf = lab.issue(&for_clients);
     let server = server(vec![lab.store("clients", &leaf.pem, &leaf.key_pem)]);
-    assert!(server.warnings()[0].to_string().contains("serverAuth"));
+    assert!(server.warnings(SystemTime::now())[0].to_string().contains("serverAuth"));
 }
 
 #[test]
@@ -184,9 +195,9 @@ fn a_key_that_others_may_write_is_refused_and_one_that_all_may_read_warned_of() 
         says(only(with_mode(mode)), &["leaf.key: others may overwrite", &format!("{mode:04o}"), "chmod 600"]);
     }
     for mode in [0o400, 0o600, 0o640] {
-        assert_eq!(server(vec![with_mode(mode)]).warnings(), [], "{mode:o}");
+        assert_eq!(server(vec![with_mode(mode)]).warnings(SystemTime::now()), [], "{mode:o}");
     }
-    let said = server(vec![with_mode(0o644)]).warnings()[0].to_string();
+    let said = server(vec![with_mode(0o644)]).warnings(SystemTime::now())[0].to_string();
     assert!(said.contains("leaf.key: everybody") && said.contains("0644"), "{said}");
 }
 

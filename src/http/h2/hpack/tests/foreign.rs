@@ -130,7 +130,7 @@ fn every_block() {
             .lines()
             .map(|line| line.trim_start())
             .map(|line| line.split_at(1 + line[1..].find(": ").unwrap()))
-            .map(|(name, value)| (name.to_string(), text(value[2..].as_bytes())))
+            .map(|(name, value)| (name.to_string(), text(&value.as_bytes()[2..])))
             .collect();
         assert_eq!(decode(&mut decoder, &hex(block)), Ok(expected), "{lines}");
     }

@@ -1,0 +1,52 @@
+//! What TLS connections are to be made with: whom to believe, whom to ask for, what to speak. Reads no files
+//! and makes no connection.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+
+/// TLS as it is planned.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    /// What the certificate must be for; asked for (SNI, RFC 6066, section 3) unless it is an address.
+    pub name: ServerName<'static>,
+    /// Whom to believe.
+    pub trust: Trust,
+    /// Whether later connections may go on from earlier ones.
+    pub resume: bool,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
+    /// Anybody's: for servers with certificates of their own making.
+    Anybody,
+    /// Those that lead to one of these.
+    Roots(Arc<RootCertStore>),
+}
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    H1,
+    /// HTTP/2 (RFC 9113): by ALPN over TLS, by prior knowledge without.
+    H2,
+}
+
+impl Protocol {
+    /// Its name in ALPN (RFC 7301).
+    pub(crate) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::H1 => b"http/1.1",
+            Self::H2 => b"h2",
+        }
+    }
+
+    /// Whether a server that chose this by ALPN speaks it. One that chose nothing speaks HTTP/1.1.
+    pub(crate) fn is_chosen(self, chosen: Option<&[u8]>) -> bool {
+        chosen.map_or(self == Self::H1, |chosen| chosen == self.alpn())
+    }
+}

@@ -1,0 +1,158 @@
+//! `quoit cert`: a local authority and what it issues, for development, and a look at certificates. Nothing
+//! here is trusted by anybody until somebody is told to.
+
+mod handshake;
+mod make;
+mod show;
+mod store;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, Subcommand};
+
+use crate::net::tls::is_name;
+use crate::observe::log;
+
+#[derive(Args, Debug)]
+pub(super) struct CertArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an authority of your own: DIR/ca.pem for those who are to trust it, DIR/ca.key to be kept
+    Ca(CaArgs),
+    /// Issue a certificate for a server: NAME.pem and NAME.key
+    Leaf(LeafArgs),
+    /// Make a certificate for a server that nobody else vouches for: NAME.pem and NAME.key
+    SelfSigned(SelfSignedArgs),
+    /// Issue a certificate for a client (mutual TLS): NAME.pem and NAME.key
+    Client(ClientArgs),
+    /// Tell what is in a PEM file, or what a server presents
+    Show(ShowArgs),
+}
+
+#[derive(Args, Debug)]
+struct CaArgs {
+    /// Directory to write to; made if need be
+    dir: PathBuf,
+
+    /// What it is called [default: quoit local authority, and a number]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Days until it expires
+    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
+    days: u32,
+
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// Where what is made goes, and for how long it is good.
+#[derive(Args, Debug)]
+struct Output {
+    /// Directory to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+
+    /// Days until it expires
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = days())]
+    days: u32,
+
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Args, Debug)]
+struct LeafArgs {
+    /// Host names, *.example.test, or IP addresses
+    #[arg(required = true, value_name = "NAME", value_parser = name)]
+    names: Vec<String>,
+
+    /// Directory of the authority that issues it, as made by `quoit cert ca`
+    #[arg(long, value_name = "DIR")]
+    ca: PathBuf,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args, Debug)]
+struct SelfSignedArgs {
+    /// Host names, *.example.test, or IP addresses
+    #[arg(required = true, value_name = "NAME", value_parser = name)]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args, Debug)]
+struct ClientArgs {
+    /// Who the client is, such as alice or alice@example.test
+    #[arg(value_parser = client_name)]
+    name: String,
+
+    /// Directory of the authority that issues it, as made by `quoit cert ca`
+    #[arg(long, value_name = "DIR")]
+    ca: PathBuf,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args, Debug)]
+struct ShowArgs {
+    /// A PEM file, or HOST:PORT of a TLS server
+    #[arg(value_name = "FILE|HOST:PORT")]
+    place: String,
+
+    /// Ask the server for this name (SNI) instead of HOST
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// A century is enough for everybody, and what a certificate's dates can hold.
+fn days() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=36500)
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    let expected = "expected a host name, *.example.test, or an IP address";
+    if is_name(text) { Ok(text.to_ascii_lowercase()) } else { Err(expected) }
+}
+
+/// It becomes part of a file's name.
+fn client_name(text: &str) -> Result<String, &'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "@._-+ ".contains(c);
+    let expected = "expected letters, digits and @ . _ - +, not beginning with a dot, up to 64";
+    if (1..=64).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('.') {
+        Ok(text.to_owned())
+    } else {
+        Err(expected)
+    }
+}
+
+/// Runs the command; what went well is told on standard output.
+pub(super) fn run(args: &CertArgs) -> ExitCode {
+    let outcome = match &args.command {
+        Command::Ca(args) => make::authority(args),
+        Command::Leaf(args) => make::leaf(args),
+        Command::SelfSigned(args) => make::self_signed(args),
+        Command::Client(args) => make::client(args),
+        Command::Show(args) => show::show(&args.place, args.name.as_deref()),
+    };
+    match outcome {
+        Ok(text) => super::generate::print(text.as_bytes()),
+        Err(error) => {
+            log::line(format_args!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

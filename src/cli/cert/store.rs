@@ -1,0 +1,76 @@
+//! Writes a certificate and its key beside each other. The key is readable for its owner alone from the first
+//! byte on; what exists is not replaced unless told to.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+const KEY_MODE: u32 = 0o600;
+const CERTIFICATE_MODE: u32 = 0o644;
+
+/// A pair of files.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl Pair {
+    /// `NAME.pem` and `NAME.key` in a directory.
+    pub(super) fn new(dir: &Path, name: &str) -> Self {
+        let file = |extension: &str| {
+            let file = format!("{name}.{extension}");
+            if dir == Path::new(".") { file.into() } else { dir.join(file) }
+        };
+        Self { certificate: file("pem"), key: file("key") }
+    }
+
+    /// Writes both.
+    ///
+    /// # Errors
+    /// The file and the remedy; with one that exists, nothing was written.
+    pub(super) fn write(&self, certificate: &str, key: &str, force: bool) -> Result<(), String> {
+        if !force && let Some(there) = [&self.key, &self.certificate].into_iter().find(|path| path.exists()) {
+            return Err(exists(there));
+        }
+        put(&self.key, key, KEY_MODE, force)?;
+        put(&self.certificate, certificate, CERTIFICATE_MODE, force)
+    }
+}
+
+fn exists(path: &Path) -> String {
+    format!("{} exists already; --force replaces it, --out DIR writes elsewhere", path.display())
+}
+
+/// Writes under another name and renames, so that a server that watches never reads half of it.
+fn put(path: &Path, text: &str, mode: u32, force: bool) -> Result<(), String> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("{} cannot be written: there is no such directory; make it with mkdir -p", path.display())
+        }
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => format!("{} cannot be written: {error}", path.display()),
+    };
+    let temporary = temporary(path);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        if force {
+            fs::rename(&temporary, path)
+        } else {
+            // Fails if somebody else was quicker.
+            fs::hard_link(&temporary, path)
+        }
+    };
+    let outcome = write().map_err(failed);
+    let _ = fs::remove_file(&temporary);
+    outcome
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
+}

@@ -1,0 +1,304 @@
+//! Flags about TLS: what is presented, who is let in, and how plain HTTP leads here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::Server;
+use crate::filter::{Hsts, HttpsRedirect};
+use crate::net::Address;
+use crate::net::tls::{
+    CertificateFiles, ClientAuth, ClientTrust, TlsOptions, TlsServer, TlsVersion, is_name,
+};
+use crate::service::Router;
+
+/// What `quoit serve` can be told about TLS.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TlsArgs {
+    /// Serve HTTPS on every --listen with the certificate in this PEM file, its issuers behind it; several
+    /// for several names, the first for clients that ask for none; read again whenever it changes
+    #[arg(long, value_name = "FILE", env = "QUOIT_TLS_CERT", value_delimiter = ',')]
+    tls_cert: Vec<PathBuf>,
+
+    /// Its private key, one for each --tls-cert in their order [default: in the certificate's file]
+    #[arg(long, value_name = "FILE", env = "QUOIT_TLS_KEY", value_delimiter = ',', requires = "tls_cert")]
+    tls_key: Vec<PathBuf>,
+
+    /// Serve HTTPS with a certificate that is made at the start and that nobody trusts
+    #[arg(long, value_name = "NAMES", env = "QUOIT_TLS_SELF_SIGNED", value_delimiter = ',')]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "localhost,127.0.0.1,::1")]
+    #[arg(value_parser = name)]
+    tls_self_signed: Vec<String>,
+
+    /// Ask clients for a certificate issued by one of the authorities in this PEM file
+    #[arg(long, value_name = "FILE", env = "QUOIT_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Whether a client may have none [default: required with --tls-client-ca]
+    #[arg(long, value_name = "WHEN", env = "QUOIT_TLS_CLIENT_AUTH", value_enum)]
+    tls_client_auth: Option<When>,
+
+    /// Refuse clients whose certificate is revoked in this PEM file; with any, all authorities need a list
+    #[arg(long, value_name = "FILE", env = "QUOIT_TLS_CRL", value_delimiter = ',')]
+    #[arg(requires = "tls_client_ca")]
+    tls_crl: Vec<PathBuf>,
+
+    /// The lowest version of TLS that is spoken
+    #[arg(long, value_name = "VERSION", env = "QUOIT_TLS_MIN", value_enum, default_value = "1.2")]
+    tls_min: Version,
+
+    /// Listen here for plain HTTP and send everybody to HTTPS (308); may be given several times
+    #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_REDIRECT_FROM", value_delimiter = ',')]
+    redirect_from: Vec<Address>,
+
+    /// Make browsers insist on HTTPS for this many seconds; not said with a self-signed certificate
+    #[arg(long, value_name = "MAX_AGE", env = "QUOIT_HSTS")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "31536000")]
+    hsts: Option<u64>,
+}
+
+/// What the flags say, loaded and checked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Https {
+    tls: Option<Arc<TlsServer>>,
+    redirect_from: Vec<Address>,
+    redirect: Option<HttpsRedirect>,
+    hsts: Option<Hsts>,
+}
+
+impl Https {
+    /// What listeners present; plain HTTP without.
+    pub(super) fn tls(&self) -> Option<&Arc<TlsServer>> {
+        self.tls.as_ref()
+    }
+
+    /// The same server, listening for those who have to be redirected too.
+    pub(super) fn apply(&self, server: Server) -> Server {
+        self.redirect_from.iter().fold(server, |server, address| server.listen(address.clone()))
+    }
+
+    /// Whether nothing stands around responses.
+    pub(super) fn is_empty(&self) -> bool {
+        self.redirect.is_none() && self.hsts.is_none()
+    }
+
+    /// The same router with what was asked for around it.
+    pub(super) fn around(&self, mut router: Router) -> Router {
+        if let Some(hsts) = &self.hsts {
+            router = router.filter(hsts.clone());
+        }
+        if let Some(redirect) = self.redirect {
+            router = router.filter(redirect);
+        }
+        router
+    }
+}
+
+/// Whether clients must have a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// Nobody is asked
+    Off,
+    /// Who has one is known to handlers
+    Optional,
+    /// No connection without one
+    Required,
+}
+
+/// Versions by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Version {
+    /// TLS 1.2
+    #[value(name = "1.2")]
+    V1_2,
+    /// TLS 1.3
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    let expected = "expected names such as localhost,127.0.0.1,*.example.test";
+    if is_name(text) { Ok(text.to_owned()) } else { Err(expected) }
+}
+
+impl TlsArgs {
+    /// What listeners present, `more` certificates behind those of the flags; `None` without TLS.
+    ///
+    /// # Errors
+    /// What does not fit together, and the remedy.
+    pub(super) fn options(&self, more: Vec<CertificateFiles>) -> Result<Option<TlsOptions>, String> {
+        let mut certificates = self.certificates()?;
+        certificates.extend(more);
+        if certificates.is_empty() && self.tls_self_signed.is_empty() {
+            return match self.only_with_tls() {
+                None => Ok(None),
+                Some(flag) => Err(format!(
+                    "{flag} needs TLS: add --tls-cert FILE, or --tls-self-signed while developing"
+                )),
+            };
+        }
+        Ok(Some(TlsOptions {
+            certificates,
+            self_signed: self.tls_self_signed.clone(),
+            client_auth: self.client_auth()?,
+            version_min: match self.tls_min {
+                Version::V1_2 => TlsVersion::V1_2,
+                Version::V1_3 => TlsVersion::V1_3,
+            },
+            ..TlsOptions::default()
+        }))
+    }
+
+    /// Loads what listeners present, and prepares what goes with it, for a server that listens on `listen`.
+    /// Without TLS, nothing.
+    ///
+    /// # Errors
+    /// Every mistake, a line each.
+    pub(super) fn load(&self, listen: &[Address]) -> Result<Https, Vec<String>> {
+        let Some(options) = self.options(Vec::new()).map_err(|error| vec![error])? else {
+            return Ok(Https::default());
+        };
+        let redirect = self.redirect(listen).map_err(|error| vec![error])?;
+        let tls = TlsServer::new(options)
+            .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let hsts = self.hsts.map(|seconds| Hsts::new(tls.clone(), Duration::from_secs(seconds)));
+        Ok(Https { tls: Some(tls), redirect_from: self.redirect_from.clone(), redirect, hsts })
+    }
+
+    fn redirect(&self, listen: &[Address]) -> Result<Option<HttpsRedirect>, String> {
+        if self.redirect_from.is_empty() {
+            return Ok(None);
+        }
+        let port = listen.iter().find_map(|address| match address {
+            Address::Inet(addr) if addr.port() != 0 => Some(addr.port()),
+            _ => None,
+        });
+        port.map(|port| Some(HttpsRedirect::to_port(port))).ok_or_else(|| {
+            "--redirect-from needs a port to redirect to: give --listen ADDR:PORT, such as 0.0.0.0:443"
+                .to_owned()
+        })
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateFiles>, String> {
+        let (chains, keys) = (&self.tls_cert, &self.tls_key);
+        if keys.is_empty() {
+            return Ok(chains.iter().map(|chain| CertificateFiles::new(chain, chain)).collect());
+        }
+        if chains.len() != keys.len() {
+            return Err(format!(
+                "there are {} --tls-cert and {} --tls-key; give each certificate its key, in the same order \
+                 (a key in the certificate's file: name that file again)",
+                chains.len(),
+                keys.len()
+            ));
+        }
+        Ok(chains.iter().zip(keys).map(|(chain, key)| CertificateFiles::new(chain, key)).collect())
+    }
+
+    fn client_auth(&self) -> Result<ClientAuth, String> {
+        let Some(authorities) = self.tls_client_ca.clone() else {
+            return match self.tls_client_auth {
+                None | Some(When::Off) => Ok(ClientAuth::Off),
+                Some(_) => Err("--tls-client-auth needs --tls-client-ca FILE to check with".to_owned()),
+            };
+        };
+        let trust = ClientTrust { authorities, crls: self.tls_crl.clone() };
+        Ok(match self.tls_client_auth {
+            Some(When::Off) => ClientAuth::Off,
+            Some(When::Optional) => ClientAuth::Optional(trust),
+            Some(When::Required) | None => ClientAuth::Required(trust),
+        })
+    }
+
+    /// A flag that was given and means nothing without TLS.
+    fn only_with_tls(&self) -> Option<&'static str> {
+        [
+            (self.tls_client_ca.is_some(), "--tls-client-ca"),
+            (!self.redirect_from.is_empty(), "--redirect-from"),
+            (self.hsts.is_some(), "--hsts"),
+        ]
+        .into_iter()
+        .find_map(|(given, flag)| given.then_some(flag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        tls: TlsArgs,
+    }
+
+    fn parse(line: &str) -> Result<TlsArgs, String> {
+        let words = std::iter::once("quoit").chain(line.split_whitespace());
+        Line::try_parse_from(words).map(|line| line.tls).map_err(|error| error.to_string())
+    }
+
+    fn options(line: &str) -> Result<Option<TlsOptions>, String> {
+        parse(line).unwrap().options(Vec::new())
+    }
+
+    #[test]
+    fn certificates_come_with_their_keys() {
+        assert!(options("").unwrap().is_none());
+        let pairs = |line: &str| options(line).unwrap().unwrap().certificates;
+        assert_eq!(pairs("--tls-cert a --tls-key b"), [CertificateFiles::new("a", "b")]);
+        assert_eq!(pairs("--tls-cert a"), [CertificateFiles::new("a", "a")]);
+        let two = [CertificateFiles::new("a", "ak"), CertificateFiles::new("b", "bk")];
+        assert_eq!(pairs("--tls-cert a --tls-key ak --tls-cert b --tls-key bk"), two);
+        assert_eq!(pairs("--tls-cert a,b --tls-key ak,bk"), two);
+        let error = options("--tls-cert a --tls-cert b --tls-key ak").unwrap_err();
+        assert!(error.contains("2 --tls-cert and 1 --tls-key"), "{error}");
+        assert!(parse("--tls-key a").is_err());
+    }
+
+    #[test]
+    fn self_signed_has_names_of_its_own_or_given_ones() {
+        let names = |line: &str| options(line).unwrap().unwrap().self_signed;
+        assert_eq!(names("--tls-self-signed"), ["localhost", "127.0.0.1", "::1"]);
+        assert_eq!(names("--tls-self-signed=a.test,*.b.test"), ["a.test", "*.b.test"]);
+        assert!(parse("--tls-self-signed=a..b").is_err());
+    }
+
+    #[test]
+    fn clients_are_asked_as_told() {
+        let auth = |line: &str| options(&format!("--tls-cert a {line}")).map(|tls| tls.unwrap().client_auth);
+        let trust = |crls: &[&str]| ClientTrust {
+            authorities: "ca".into(),
+            crls: crls.iter().map(PathBuf::from).collect(),
+        };
+        assert_eq!(auth(""), Ok(ClientAuth::Off));
+        assert_eq!(auth("--tls-client-ca ca"), Ok(ClientAuth::Required(trust(&[]))));
+        assert_eq!(
+            auth("--tls-client-ca ca --tls-client-auth optional --tls-crl x --tls-crl y"),
+            Ok(ClientAuth::Optional(trust(&["x", "y"])))
+        );
+        assert_eq!(auth("--tls-client-ca ca --tls-client-auth off"), Ok(ClientAuth::Off));
+        assert!(auth("--tls-client-auth required").unwrap_err().contains("--tls-client-ca"));
+        assert!(parse("--tls-cert a --tls-crl x").is_err());
+    }
+
+    #[test]
+    fn what_means_nothing_without_tls_is_told() {
+        for flag in ["--redirect-from 127.0.0.1:80", "--hsts", "--hsts=60", "--tls-client-ca ca"] {
+            let error = options(flag).unwrap_err();
+            let name = flag.split([' ', '=']).next().unwrap();
+            assert!(error.starts_with(name) && error.contains("--tls-cert"), "{error}");
+        }
+        let args = parse("--tls-self-signed --hsts --redirect-from 127.0.0.1:80 --tls-min 1.3").unwrap();
+        assert_eq!((args.hsts, args.redirect_from.len()), (Some(31_536_000), 1));
+        let redirect = |listen: &str| args.redirect(&[listen.parse().unwrap()]);
+        assert!(redirect("unix:/run/a").is_err() && redirect("0.0.0.0:0").is_err());
+        assert!(redirect("0.0.0.0:443").unwrap().is_some());
+        let options = args.options(vec![CertificateFiles::awaited("c", "k")]).unwrap().unwrap();
+        assert_eq!(options.version_min, TlsVersion::V1_3);
+        assert_eq!(options.certificates, [CertificateFiles::awaited("c", "k")]);
+    }
+}

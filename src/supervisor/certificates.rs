@@ -1,0 +1,294 @@
+//! Watches the files of TLS listeners, on a thread beside the serving cores: new files are taken once they
+//! have settled, broken ones are told once, and expiry is told in time. How they are read and replaced is
+//! `net::tls`'s business.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::net::tls::{CertificateFacts, FileVersion, TlsServer};
+use crate::observe::log;
+
+/// How often files are looked at: what a renewal may take to be noticed, and that they are settled.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often what should not stay as it is gets told, and certificates made in memory are made anew.
+const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The thread that watches; it ends when this is dropped.
+pub(super) struct CertificateWatch {
+    /// `None` while it ends.
+    commands: Option<mpsc::Sender<Reload>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Somebody asks for it: SIGHUP.
+struct Reload;
+
+impl CertificateWatch {
+    /// Tells what is presented and what should not stay, and begins to watch.
+    pub(super) fn start(servers: Vec<Arc<TlsServer>>, quiet: bool) -> io::Result<Self> {
+        let (commands, inbox) = mpsc::channel();
+        let mut watched: Vec<Watched> = servers.into_iter().map(Watched::new).collect();
+        let now = SystemTime::now();
+        for one in &mut watched {
+            tell(one.begin(now), quiet);
+        }
+        let thread = thread::Builder::new().name("quoit-certificates".to_owned()).spawn(move || {
+            let mut warned_at = Instant::now();
+            loop {
+                let asked = match inbox.recv_timeout(LOOK_EVERY) {
+                    Ok(Reload) => true,
+                    Err(RecvTimeoutError::Timeout) => false,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+                let now = SystemTime::now();
+                let daily = warned_at.elapsed() >= WARN_EVERY;
+                if daily {
+                    warned_at = Instant::now();
+                }
+                for one in &mut watched {
+                    tell(one.look(asked || daily, now), quiet);
+                    if daily {
+                        tell(one.warnings(now), quiet);
+                    }
+                }
+            }
+        })?;
+        Ok(Self { commands: Some(commands), thread: Some(thread) })
+    }
+
+    /// Reads all files again, now.
+    pub(super) fn reload(&self) {
+        if let Some(commands) = &self.commands {
+            // A thread that has ended can only have panicked, and has said so.
+            let _ = commands.send(Reload);
+        }
+    }
+}
+
+impl Drop for CertificateWatch {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A line for the operator.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    /// Left out by --quiet.
+    Fact(String),
+    /// To be acted on.
+    Concern(String),
+}
+
+fn tell(lines: Vec<Line>, quiet: bool) {
+    for line in lines {
+        match line {
+            Line::Fact(_) if quiet => {}
+            Line::Fact(text) | Line::Concern(text) => log::line(format_args!("{text}")),
+        }
+    }
+}
+
+/// One listener's files.
+struct Watched {
+    server: Arc<TlsServer>,
+    /// What the files were when they were last taken, or refused.
+    tried: Vec<FileVersion>,
+    /// What they were at the last look.
+    seen: Vec<FileVersion>,
+    /// Fingerprints of what was told to be presented.
+    told: Vec<String>,
+}
+
+impl Watched {
+    fn new(server: Arc<TlsServer>) -> Self {
+        let versions = server.loaded_versions();
+        Self { server, tried: versions.clone(), seen: versions, told: Vec::new() }
+    }
+
+    fn begin(&mut self, now: SystemTime) -> Vec<Line> {
+        let mut lines = self.news(now);
+        lines.extend(self.warnings(now));
+        lines
+    }
+
+    /// Looks at the files: they are read again when they differ from what was tried and are as they were at
+    /// the last look, so that whoever writes chain and key one after the other can finish; or when `asked`.
+    fn look(&mut self, asked: bool, now: SystemTime) -> Vec<Line> {
+        let versions = self.server.versions();
+        let is_settled = versions == self.seen;
+        self.seen.clone_from(&versions);
+        let is_new = versions != self.tried;
+        let is_due = is_new && is_settled;
+        if !asked && !is_due {
+            // Somebody else may have had them read: ACME does so itself.
+            return self.news(now);
+        }
+        self.tried = versions;
+        let outcome = self.server.reload();
+        let mut lines = self.news(now);
+        match outcome {
+            Ok(_) if is_new || !lines.is_empty() => lines.extend(self.warnings(now)),
+            Ok(_) => {}
+            Err(error) => {
+                let kept = "what was read before stays in use";
+                lines.extend(error.problems().iter().map(|one| Line::Concern(format!("{one}; {kept}"))));
+            }
+        }
+        lines
+    }
+
+    /// What is presented and has not been told yet.
+    fn news(&mut self, now: SystemTime) -> Vec<Line> {
+        let facts = self.server.inventory();
+        let is_new = |one: &&CertificateFacts| !self.told.contains(&one.fingerprint);
+        let lines = facts.iter().filter(is_new).map(|one| Line::Fact(presents(one, now))).collect();
+        self.told = facts.into_iter().map(|one| one.fingerprint).collect();
+        lines
+    }
+
+    fn warnings(&self, now: SystemTime) -> Vec<Line> {
+        let warnings = self.server.warnings(now);
+        warnings.iter().map(|warning| Line::Concern(warning.to_string())).collect()
+    }
+}
+
+fn presents(facts: &CertificateFacts, now: SystemTime) -> String {
+    let kind = if facts.is_self_signed { "self-signed certificate" } else { "certificate" };
+    let names = facts.name_list();
+    let (key, expiry, days) = (&facts.key, facts.expiry(), facts.days_left(now));
+    format!("{kind} for {names} ({key}, expires {expiry}, {days} days left)")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::net::tls::{CertificateFiles, TlsOptions};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn make(name: &str, days: u32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_before = (SystemTime::now() - DAY).into();
+        params.not_after = (SystemTime::now() + DAY * days).into();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn put(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    /// A directory with a certificate for `a.test`, watched.
+    fn watched(days: u32) -> (tempfile::TempDir, Watched) {
+        let dir = tempfile::tempdir().unwrap();
+        let [chain, key] = ["a.pem", "a.key"].map(|name| dir.path().join(name));
+        let (pem, key_pem) = make("a.test", days);
+        put(&chain, &pem);
+        put(&key, &key_pem);
+        let certificates = vec![CertificateFiles::new(chain, key)];
+        let server = TlsServer::new(TlsOptions { certificates, ..TlsOptions::default() }).unwrap();
+        (dir, Watched::new(server))
+    }
+
+    #[track_caller]
+    fn has(lines: &[Line], words: &str) {
+        let found =
+            |line: &Line| matches!(line, Line::Fact(text) | Line::Concern(text) if text.contains(words));
+        assert!(lines.iter().any(found), "`{words}` is missing: {lines:?}");
+    }
+
+    #[test]
+    fn what_is_presented_is_told_at_the_start_and_expiry_in_time() {
+        let now = SystemTime::now();
+        let (_dir, mut fresh) = watched(90);
+        let lines = fresh.begin(now);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        has(&lines, "certificate for a.test (ECDSA P-256, expires ");
+        assert_eq!(fresh.look(false, now), []);
+        assert_eq!(fresh.warnings(now + 75 * DAY), []);
+        has(&fresh.warnings(now + 77 * DAY), "a.pem: the certificate for a.test expires in 1");
+        has(&fresh.warnings(now + 91 * DAY), "EXPIRED");
+        let (_dir, mut old) = watched(10);
+        has(&old.begin(now)[..1], "days left)");
+    }
+
+    #[test]
+    fn new_files_are_taken_once_they_have_settled() {
+        let now = SystemTime::now();
+        let (dir, mut watch) = watched(90);
+        watch.begin(now);
+        let (pem, key) = make("b.test", 90);
+        put(&dir.path().join("a.pem"), &pem);
+        assert_eq!(watch.look(false, now), [], "half of them: the key is still to come");
+        put(&dir.path().join("a.key"), &key);
+        assert_eq!(watch.look(false, now), [], "they have just changed");
+        let lines = watch.look(false, now);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        has(&lines, "certificate for b.test");
+        assert_eq!(watch.look(false, now), []);
+    }
+
+    #[test]
+    fn broken_files_are_told_once_and_again_when_asked() {
+        let now = SystemTime::now();
+        let (dir, mut watch) = watched(90);
+        watch.begin(now);
+        let (pem, _) = make("b.test", 90);
+        put(&dir.path().join("a.pem"), &pem);
+        assert_eq!(watch.look(false, now), []);
+        let lines = watch.look(false, now);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        has(&lines, "a.key: this private key does not belong to the certificate in ");
+        has(&lines, "stays in use");
+        assert_eq!(watch.server.inventory()[0].name_list(), "a.test");
+        assert_eq!(watch.look(false, now), [], "once");
+        assert_eq!(watch.look(true, now).len(), 1, "whoever asks is answered");
+    }
+
+    #[test]
+    fn what_others_have_had_read_is_told_too() {
+        let now = SystemTime::now();
+        let (dir, mut watch) = watched(90);
+        watch.begin(now);
+        let (pem, key) = make("b.test", 90);
+        put(&dir.path().join("a.pem"), &pem);
+        put(&dir.path().join("a.key"), &key);
+        watch.server.reload().unwrap();
+        has(&watch.look(false, now), "certificate for b.test");
+        assert_eq!(watch.look(false, now), []);
+    }
+
+    #[test]
+    fn the_thread_reloads_when_asked_and_ends() {
+        let (dir, watch) = watched(90);
+        let server = watch.server.clone();
+        let watch = CertificateWatch::start(vec![server.clone()], true).unwrap();
+        let (pem, key) = make("b.test", 90);
+        put(&dir.path().join("a.pem"), &pem);
+        put(&dir.path().join("a.key"), &key);
+        watch.reload();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while server.inventory()[0].name_list() != "b.test" {
+            assert!(Instant::now() < deadline, "it was not taken");
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(watch);
+    }
+}
