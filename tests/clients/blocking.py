@@ -103,6 +103,9 @@ class Httpx:
     def connections_made(self):
         return len(self.ports)
 
+    def close(self):
+        self.client.close()
+
 
 def upload_while_reading(echo, body):
     """http.client with a second thread: sends `body` while the answer is read; the answer."""

@@ -1,8 +1,9 @@
-"""HTTP/2 clients, in cleartext by prior knowledge: httpx, curl, nghttp and h2load."""
+"""HTTP/2 clients, in cleartext by prior knowledge and over TLS by ALPN: httpx, curl, nghttp and h2load."""
 
 import asyncio
 import os
 import re
+import socket
 import subprocess
 
 import blocking
@@ -19,8 +20,8 @@ class Httpx(blocking.Httpx):
 
     name = "httpx, HTTP/2"
 
-    def __init__(self):
-        super().__init__(http1=False, http2=True)
+    def __init__(self, **options):
+        super().__init__(http1=False, http2=True, **options)
 
     def request(self, method, url, headers, body, follow):
         options = {"headers": headers, "content": body, "follow_redirects": follow}
@@ -106,7 +107,8 @@ def check_curl(checks, name, options, serve, echo, scratch):
         expect(out, b"200 2 65536\n" * 50)
 
     checks.run(name, "GET, HEAD, 404, range, redirect, compressed, 12 MiB", get)
-    checks.run(name, "20 MB through echo, with and without a length; 405", upload)
+    if echo is not None:
+        checks.run(name, "20 MB through echo, with and without a length; 405", upload)
     if options != KNOWN:
         checks.run(name, "50 in parallel", parallel)
 
@@ -125,12 +127,14 @@ def check_nghttp2(checks, serve, echo, scratch):
     def nghttp():
         said = run("nghttp", "--verbose", "--null-out", "--multiply=20", serve + "/64k.txt")
         expect(len(re.findall(r":status: 200", said)), 20)
+        for option in ("--window-bits=4", "--connection-window-bits=16", "--header-table-size=0", "--no-dep"):
+            expect(content.TEXT.decode() in run("nghttp", option, serve + "/64k.txt"), True)
+
+    def trailers():
         path = os.path.join(scratch, "trailing")
         with open(path, "wb") as file:
             file.write(content.TEXT)
         expect_bytes(run("nghttp", "--data=" + path, "--trailer=x-sum: 5", echo).encode(), content.TEXT)
-        for option in ("--window-bits=4", "--connection-window-bits=16", "--header-table-size=0", "--no-dep"):
-            expect_bytes(run("nghttp", option, serve + "/64k.txt").encode(), content.TEXT)
 
     def h2load():
         for path, requests in (("/", 4000), ("/64k.txt", 1000), ("/no-such-thing", 1000)):
@@ -140,13 +144,45 @@ def check_nghttp2(checks, serve, echo, scratch):
             wanted = f"{requests} succeeded, 0 failed" if path != "/no-such-thing" else f"0 succeeded, {requests} failed"
             expect((wanted in outcome, "0 errored, 0 timeout" in outcome), (True, True))
 
-    checks.run("nghttp", "20 at once, trailers, small windows, no table", nghttp)
-    checks.run("h2load", "4 connections of 32 streams", h2load)
+    scheme = serve.split(":")[0]
+    checks.run("nghttp, " + scheme, "20 at once, small windows, no table", nghttp)
+    if echo is not None:
+        checks.run("nghttp, " + scheme, "trailers of a request", trailers)
+    checks.run("h2load, " + scheme, "4 connections of 32 streams", h2load)
 
 
 def check(checks, serve, echo, scratch):
-    common.check_client(checks, Httpx(), serve, echo, http_2=True)
+    client = Httpx()
+    common.check_client(checks, client, serve, echo, http_2=True)
+    # Nobody would read the server's goodbye on it.
+    client.close()
     checks.run("httpx, HTTP/2", "100 at once", on_one_connection, serve, echo)
     check_curl(checks, "curl, HTTP/2", KNOWN, serve, echo, scratch)
     check_offer(checks, serve)
     check_nghttp2(checks, serve, echo, scratch)
+
+
+def check_tls(checks, certificates, server, scratch):
+    """By ALPN, which prefers it: a client that can takes it without being told to."""
+    url = f"https://localhost:{server.port}"
+
+    def with_httpx():
+        client = Httpx(verify=certificates.context())
+        for path, wanted in (("/", content.INDEX), ("/64k.txt", content.TEXT), ("/large.bin", content.LARGE)) * 2:
+            reply = client.request("GET", url + path, common.PLAIN, None, False)
+            expect(reply.status, 200)
+            expect_bytes(reply.body, wanted)
+        expect(client.connections_made(), 1)
+        client.close()
+
+    def preferred():
+        context = certificates.context()
+        context.set_alpn_protocols(["http/1.1", "h2"])
+        with socket.create_connection((server.host, server.port), timeout=TIMEOUT_S) as raw:
+            with context.wrap_socket(raw, server_hostname="localhost") as connection:
+                expect(connection.selected_alpn_protocol(), "h2")
+
+    checks.run("httpx, HTTP/2", "TLS, files of every size on one connection", with_httpx)
+    checks.run("ssl", "ALPN prefers h2", preferred)
+    check_curl(checks, "curl, TLS, HTTP/2", ("--cacert", certificates.ca), url, None, scratch)
+    check_nghttp2(checks, url, None, scratch)

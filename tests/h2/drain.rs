@@ -4,7 +4,7 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quoit::server::Limits;
 
@@ -90,6 +90,25 @@ fn a_drain_ends_in_time() {
     peer.until("a head", |peer| peer.streams.contains_key(&1));
     server.stop();
     while peer.step() {}
+}
+
+/// A client that has nothing open and reads nothing, so never hears the goodbye, delays the end by little: by
+/// the time given it to hear, and by the wait for its own end.
+#[test]
+fn an_idle_client_that_does_not_read_delays_the_end_little() {
+    let limits = Limits {
+        drain_timeout: Duration::from_secs(20),
+        linger_timeout: Duration::from_millis(200),
+        ..lenient()
+    };
+    let server = serve(limits, Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.is_usable();
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+    while peer.step() {}
+    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(NO_ERROR));
 }
 
 #[test]

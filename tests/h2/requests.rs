@@ -279,8 +279,8 @@ fn lengths_of_bodies() {
     peer.is_usable();
 }
 
-/// §8.5: nobody tunnels here, so CONNECT is refused as HTTP/1.1's is; with too many or too few pseudo-fields it is
-/// malformed.
+/// §8.5: nobody tunnels here, so CONNECT is refused as HTTP/1.1's is; with too many or too few pseudo-fields
+/// it is malformed.
 #[test]
 fn connect() {
     let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
