@@ -431,13 +431,10 @@ impl Connection {
         if increment == 0 {
             return self.stream_error(stream, StreamError::IncrementZero, out, now);
         }
-        let widened = match self.get_mut(stream).and_then(Stream::outgoing_mut) {
-            Some(outgoing) => outgoing.window.widen(increment),
-            None => Ok(()),
-        };
+        let widened = self.get_mut(stream).map(|known| known.send_window().widen(increment));
         match widened {
-            Ok(()) => Ok(None),
-            Err(_) => self.stream_error(stream, StreamError::WindowOverflow, out, now),
+            Some(Err(_)) => self.stream_error(stream, StreamError::WindowOverflow, out, now),
+            Some(Ok(())) | None => Ok(None),
         }
     }
 
@@ -480,9 +477,7 @@ impl Connection {
         let by = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
         if by != 0 {
             for (_, stream) in self.streams.iter_mut() {
-                if let Some(outgoing) = stream.outgoing_mut() {
-                    outgoing.window.shift(by).map_err(|_| ConnectionError::WindowOverflow)?;
-                }
+                stream.send_window().shift(by).map_err(|_| ConnectionError::WindowOverflow)?;
             }
         }
         if self.peer.table_bytes != before.table_bytes {

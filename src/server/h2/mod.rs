@@ -11,12 +11,16 @@
 //! What came in one receive is answered with one send. A response that is at hand never enters a table of
 //! ours, and has no task and no memory of its own; one that has to wait lies in a box until it is sent.
 //!
-//! `session` is the task; `wire` what it shares with request bodies (`incoming`), which may be read in other
-//! tasks; `outgoing` a response's body on its way; `signal` tells which handler is to be polled.
+//! `session` is the task, with `calls`, `respond` and `patience` as its parts; `wire` what it shares with
+//! request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body on its way;
+//! `signal` tells which handler is to be polled.
 
+mod calls;
 mod exchange;
 mod incoming;
 mod outgoing;
+mod patience;
+mod respond;
 mod session;
 mod signal;
 mod wire;
