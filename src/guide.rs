@@ -12,7 +12,8 @@
 //! 9. [`testing`]: whole applications without sockets
 //! 10. [`axum`]: an application that exists moves over
 //! 11. [`limits`]: what a client can meet, and where to change it
-//! 12. [`deployment`]: systemd, containers, proxies, logs, restarts
+//! 12. [`tls`]: certificates, and what changes when they do
+//! 13. [`deployment`]: systemd, containers, proxies, logs, restarts
 //!
 //! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk) and `axum` in
 //! `examples/` are what the chapters lead to.
@@ -49,6 +50,9 @@ pub mod axum {}
 
 #[doc = include_str!("guide/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("guide/tls.md")]
+pub mod tls {}
 
 #[doc = include_str!("guide/deployment.md")]
 pub mod deployment {}

@@ -3,6 +3,7 @@
 
 #[path = "cli/flags.rs"]
 mod flags;
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "cli/server.rs"]
 mod server;
 

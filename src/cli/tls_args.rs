@@ -147,8 +147,6 @@ impl TlsArgs {
                 Version::V1_2 => TlsVersion::V1_2,
                 Version::V1_3 => TlsVersion::V1_3,
             },
-            // Nothing behind the listener speaks it yet.
-            http2: false,
             ..TlsOptions::default()
         }))
     }

@@ -10,7 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::access;
-use super::h1;
+use super::h1::{self, Switched};
+use super::h2;
 use super::tls;
 use super::worker::Worker;
 use crate::http::status::Status;
@@ -103,8 +104,13 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
                     None => Some(Stream::from(socket)),
                     Some(tls) => Box::pin(tls::handshake(worker, socket, tls)).await,
                 };
-                if let Some(stream) = stream {
-                    h1::serve(worker, stream).await;
+                let Some(stream) = stream else { return };
+                // Boxed, for an idle HTTP/1 connection would keep room for it.
+                if stream.tls().is_some_and(|tls| tls.protocol() == Some(b"h2")) {
+                    return Box::pin(h2::serve(worker, stream, Vec::new(), None)).await;
+                }
+                if let Some(Switched { stream, early, input }) = h1::serve(worker, stream).await {
+                    Box::pin(h2::serve(worker, stream, early, input)).await;
                 }
             },
             on_panic,

@@ -1,6 +1,7 @@
 //! What the access log is told of each exchange. Without a log nothing is noted, and nothing is asked.
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::filter::{RequestId, User};
 use crate::http::status::Status;
 use crate::observe::access::{self, CLIENT_GONE, End, Record};
 use crate::ring::Socket;
-use crate::service::{Context, Peer};
+use crate::service::{BodyError, Context, Peer};
 
 /// Lines are handed to the writer at least this often. A person who watches the log does not notice, and five
 /// wake-ups per second are nothing on a core that serves; one that does not has no lines.
@@ -56,6 +57,20 @@ impl Entry {
             end,
         };
         log.record(&record, now);
+    }
+}
+
+/// Whose doing it was that a response broke off.
+pub(super) fn end_of(error: &io::Error) -> End {
+    use io::ErrorKind as Kind;
+    let of_request = error.get_ref().and_then(|error| error.downcast_ref::<BodyError>());
+    match (error.kind(), of_request) {
+        (_, Some(BodyError::TimedOut)) | (Kind::TimedOut, _) => End::TooSlow,
+        (_, Some(BodyError::Disconnected)) => End::ClientGone,
+        (Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted | Kind::NotConnected, _) => {
+            End::ClientGone
+        }
+        _ => End::BodyFailed,
     }
 }
 

@@ -4,16 +4,19 @@
 //! supervisor ── Plan ──► worker (one per core)
 //!                          ├─ accept    listeners, capacity, running out of descriptors
 //!                          ├─ tls       handshakes
-//!                          └─ h1        one task per connection
-//!                               ├─ wire      input, output and request body of one connection
-//!                               └─ respond   heads and bodies onto the wire
+//!                          ├─ h1        one task per connection
+//!                          │    ├─ wire      input, output and request body of one connection
+//!                          │    └─ respond   heads and bodies onto the wire
+//!                          └─ h2        one task per connection, any number of exchanges in it
 //! ```
 //!
 //! What crosses cores is in `shared`, and nowhere else.
 
 mod accept;
 mod access;
+mod call;
 mod h1;
+mod h2;
 pub mod harness;
 mod limits;
 mod plan;

@@ -63,14 +63,19 @@ impl Server {
 
     /// Waits for a line that contains `text`.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        self.wait_for_any(&[text])
+    }
+
+    /// Waits for a line that contains one of these.
+    pub(crate) fn wait_for_any(&mut self, texts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             self.said.push(line.clone());
-            if line.contains(text) {
+            if texts.iter().any(|text| line.contains(text)) {
                 return line;
             }
         }
-        panic!("the server did not say `{text}`, but {:#?}", self.said);
+        panic!("the server did not say {texts:?}, but {:#?}", self.said);
     }
 
     /// What it has said so far.
@@ -88,7 +93,7 @@ impl Server {
     /// The first TCP address it announced.
     pub(crate) fn addr(&self) -> SocketAddr {
         let addresses = self.addresses();
-        let tcp = addresses.iter().find_map(|address| address.strip_prefix("http://"));
+        let tcp = addresses.iter().find_map(|address| Some(address.split_once("://")?.1));
         tcp.expect("a TCP address").parse().expect("an address")
     }
 

@@ -39,7 +39,7 @@ class Server:
             if select.select([self.process.stderr], [], [], 0.1)[0]:
                 more = os.read(self.process.stderr.fileno(), 4096)
                 said += more
-                found = re.search(rb"serving on http://127\.0\.0\.1:(\d+)[,\n]", said)
+                found = re.search(rb"serving on https?://127\.0\.0\.1:(\d+)[,\n]", said)
                 if found:
                     return int(found[1])
                 if not more:

@@ -20,6 +20,7 @@ import common
 import content
 import curl
 import raw
+import tls
 from harness import Checks, Server, expect, expect_bytes
 
 DEADLINE_S = 40
@@ -95,6 +96,7 @@ def main():
             servers.append(Server(os.path.join(target, "examples", "hello"), *listen))
             serve, echo, hello = servers
             check_all(checks, serve, echo, hello, unix_path, scratch)
+            tls.check(checks, quoit, site, scratch, servers)
             check_ends(checks, servers)
         finally:
             for server in servers:

@@ -139,7 +139,7 @@ fn request_lines() {
         ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        ("\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505),
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue, x\r\n\r\n", 417),

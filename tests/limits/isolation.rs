@@ -295,7 +295,7 @@ fn other_protocols_are_refused_at_once() {
         (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", 400),
         (b"EHLO mail.example\r\n", 400),
         (b"\0\0\0\0", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"GET / HTTP/2.0\r\n\r\n", 505),
         (b"*1\r\n$4\r\nPING\r\n", 400),
     ];
     let server = serve(lenient(), Lab::default());

@@ -179,11 +179,48 @@ pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
+/// The traits of tokio are how the crate `h2`, a client in tests, sees a socket. Its runtime would show in
+/// what the package depends on, or in who depends on it.
 pub(crate) fn foreign_runtimes(lock: &str) -> Vec<Problem> {
-    let tokio = |(line, text): (usize, &str)| {
-        (text.trim() == "name = \"tokio\"").then(|| problem("Cargo.lock", line + 1, "the package tokio"))
-    };
-    lock.lines().enumerate().filter_map(tokio).collect()
+    const TRAITS_NEED: [&str; 2] = ["bytes", "pin-project-lite"];
+    const USERS: [&str; 3] = ["h2", "quoit", "tokio-util"];
+    let mut problems = Vec::new();
+    let mut package = "";
+    for (line, text) in lock.lines().enumerate() {
+        let quoted = text.split('"').nth(1).unwrap_or_default();
+        if text.starts_with("name = ") {
+            package = quoted;
+            if ["mio", "tokio-macros", "tokio-rustls"].contains(&package) {
+                problems.push(problem("Cargo.lock", line + 1, format!("the package {package}")));
+            }
+        } else if text.starts_with(" \"") {
+            let needed = quoted.split(' ').next().unwrap_or_default();
+            if package == "tokio" && !TRAITS_NEED.contains(&needed) {
+                problems.push(problem("Cargo.lock", line + 1, format!("tokio with `{needed}`")));
+            }
+            if needed == "tokio" && !USERS.contains(&package) {
+                problems.push(problem("Cargo.lock", line + 1, format!("`{package}` uses tokio")));
+            }
+        }
+    }
+    problems
+}
+
+/// What only tests may use, among the dependencies of the product.
+pub(crate) fn test_crates_in_product(manifest: &str) -> Vec<Problem> {
+    let mut section = "";
+    let mut problems = Vec::new();
+    for (line, text) in manifest.lines().enumerate() {
+        if text.starts_with('[') {
+            section = text;
+        } else if section == "[dependencies]" {
+            let name = text.split('=').next().unwrap_or_default().trim();
+            if ["h2", "tokio"].contains(&name) {
+                problems.push(problem("Cargo.toml", line + 1, format!("`{name}` is for tests alone")));
+            }
+        }
+    }
+    problems
 }
 
 pub(crate) fn too_wide(sources: &[Source]) -> Vec<Problem> {
@@ -347,8 +384,15 @@ mod samples {
 
     #[test]
     fn runtimes() {
-        assert_eq!(foreign_runtimes("[[package]]\nname = \"tokio\"\n").len(), 1);
-        assert!(foreign_runtimes("name = \"tokio-util\"\n").is_empty());
+        let traits = "name = \"tokio\"\ndependencies = [\n \"bytes\",\n \"pin-project-lite\",\n]\n";
+        assert_eq!(foreign_runtimes(traits), []);
+        assert_eq!(foreign_runtimes("name = \"h2\"\ndependencies = [\n \"tokio\",\n]\n"), []);
+        assert_eq!(foreign_runtimes("name = \"hyper\"\ndependencies = [\n \"tokio 1.0.0\",\n]\n").len(), 1);
+        assert_eq!(foreign_runtimes("name = \"tokio\"\ndependencies = [\n \"socket2\",\n]\n").len(), 1);
+        assert_eq!(foreign_runtimes("[[package]]\nname = \"mio\"\n").len(), 1);
+        let manifest =
+            "[dependencies]\nh2 = \"0.4\" # x\ntokio = { } # y\n[dev-dependencies]\nh2 = \"0.4\"\n";
+        assert_eq!(places(&test_crates_in_product(manifest)), ["Cargo.toml:2", "Cargo.toml:3"]);
     }
 
     #[test]

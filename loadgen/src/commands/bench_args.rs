@@ -98,6 +98,10 @@ pub(crate) struct BenchArgs {
     /// For a connection to stand
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     connect_timeout: Duration,
+    /// Lateness of loadgen itself at p99 that is told but makes no run invalid, such as 60us where a virtual
+    /// machine's timer tick takes as much [default: none beyond a tenth of the reported p99]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    lag_allowed: Option<Duration>,
     /// Statuses that are as expected, such as 200,404 or 2xx [default: 200 to 399]
     #[arg(long, value_name = "STATUS", value_parser = Expect::parse)]
     expect: Option<Expect>,
@@ -186,6 +190,7 @@ impl BenchArgs {
             ramp: self.ramp.unwrap_or_default(),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
+            lag_allowed: self.lag_allowed.unwrap_or_default(),
             protocol: self.tls.protocol(&urls[0])?,
             tls: self.tls.tls(&urls[0])?,
             pipeline: self.tls.streams().unwrap_or(self.pipeline as usize),

@@ -54,7 +54,7 @@ pub(super) fn result(
     result.connections.done_each.sort_unstable();
     thin(&mut result.connections.done_each);
     let overdue = findings.iter().map(|found| found.overdue).sum();
-    result.validity = validity::judge(&result, overdue);
+    result.validity = validity::judge(&result, overdue, plan.lag_allowed);
     if seen.interrupted {
         result.validity.warnings.push("the run was ended early; this is what was done until then".to_owned());
     }

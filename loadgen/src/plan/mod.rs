@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub timeout: Duration,
     /// For a connection to stand.
     pub connect_timeout: Duration,
+    /// Lateness of the generator itself that does not make an open loop's run invalid.
+    pub lag_allowed: Duration,
     /// Which HTTP is spoken.
     pub protocol: Protocol,
     /// TLS below it; `None` for none.

@@ -37,19 +37,21 @@ pub(super) fn look(place: &str, server_name: Option<&str>) -> Result<Presented, 
     let failed = |error: &dyn Display| format!("{place}: the handshake failed: {error}");
     let mut client = ClientConnection::new(config(), name).map_err(|error| failed(&error))?;
     while client.is_handshaking() {
-        client.complete_io(&mut socket).map_err(|error| {
-            match error.get_ref().and_then(|e| e.downcast_ref()) {
-                Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                    format!("{place}: it does not speak TLS; is it the right port?")
-                }
-                _ if error.kind() == ErrorKind::WouldBlock => {
-                    format!("{place}: it says nothing; is it a TLS server?")
-                }
-                _ => failed(&error),
+        let Err(error) = client.complete_io(&mut socket) else { continue };
+        if client.peer_certificates().is_some() {
+            // It wants a certificate of ours, and has shown its own all the same.
+            break;
+        }
+        return Err(match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                format!("{place}: it does not speak TLS; is it the right port?")
             }
-        })?;
+            _ if error.kind() == ErrorKind::WouldBlock => {
+                format!("{place}: it says nothing; is it a TLS server?")
+            }
+            _ => failed(&error),
+        });
     }
-    // A server that asks for a certificate of ours may still refuse; what it presents is known by now.
     client.send_close_notify();
     let _ = client.complete_io(&mut socket);
     Ok(Presented {

@@ -329,6 +329,12 @@ impl Connection {
         }
     }
 
+    /// Gives the connection credit for data that was handed out and thrown away. Its stream gets none: nobody
+    /// reads there, and the client need not send more.
+    pub fn discard(&mut self, bytes: u32, out: &mut Vec<u8>) {
+        self.consume_for_connection(bytes, out);
+    }
+
     pub(super) fn consume_for_connection(&mut self, bytes: u32, out: &mut Vec<u8>) {
         self.recv.consume(bytes);
         if let Some(increment) = self.recv.announce() {

@@ -39,9 +39,9 @@ impl CertificateFiles {
         Self { is_awaited: true, ..Self::new(chain, key) }
     }
 
-    /// Whether none of them is there, and none has to be.
+    /// Whether the certificate is not there, and does not have to be. Its key may have been made already.
     pub(super) fn are_to_come(&self) -> bool {
-        self.is_awaited && !self.chain.exists() && !self.key.exists()
+        self.is_awaited && !self.chain.exists()
     }
 }
 

@@ -281,3 +281,63 @@ fn escaped(value: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate() -> Vec<u8> {
+        let mut params = CertificateParams::new(["Example.COM".to_owned(), "::1".to_owned()]).unwrap();
+        params.subject_alt_names.push(SanType::Rfc822Name("a@example.com".try_into().unwrap()));
+        params.subject_alt_names.push(SanType::URI("spiffe://example/a".try_into().unwrap()));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CountryName, "DE");
+        params.distinguished_name.push(DnType::OrganizationName, " #a,b=\u{7}\"c\"\\ ");
+        params.distinguished_name.push(DnType::CommonName, "#zoë, CN=admin");
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn names_of_every_kind_are_told_and_what_is_special_is_escaped() {
+        let facts = CertificateFacts::read(&certificate()).unwrap();
+        assert_eq!(facts.name_list(), "example.com, ::1, a@example.com, spiffe://example/a");
+        let subject = r#"CN=\#zoë\, CN\=admin,O=\ #a\,b\=\07\"c\"\\\ ,C=DE"#;
+        assert_eq!(facts.subject, subject);
+        assert!(facts.is_self_signed && facts.is_for_servers && !facts.is_authority);
+    }
+
+    #[test]
+    fn days_are_whole_and_negative_once_it_has_expired() {
+        let mut facts = CertificateFacts::read(&certificate()).unwrap();
+        facts.not_after = time(10 * DAY_SECONDS);
+        for (now, days) in [
+            (0, 10),
+            (1, 9),
+            (9 * DAY_SECONDS, 1),
+            (10 * DAY_SECONDS, 0),
+            (10 * DAY_SECONDS + 1, -1),
+            (-DAY_SECONDS, 11),
+        ] {
+            assert_eq!(facts.days_left(time(now)), days, "{now}");
+        }
+        assert_eq!(facts.expiry(), "Sun, 11 Jan 1970 00:00:00 GMT");
+        assert_eq!(date(time(-5)), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+
+    #[test]
+    fn no_input_panics() {
+        let sound = certificate();
+        for at in 0..sound.len() {
+            let _ = CertificateFacts::read(&sound[..at]);
+            for bit in [0x01, 0x20, 0x80, 0xff] {
+                let mut changed = sound.clone();
+                changed[at] ^= bit;
+                let _ = CertificateFacts::read(&changed);
+            }
+        }
+        let followed = [&sound[..], b"x"].concat();
+        assert!(CertificateFacts::read(&followed).is_err());
+    }
+}

@@ -192,12 +192,14 @@ struct Handshake<C> {
     output: Vec<u8>,
     /// Data that came behind the last message of the handshake.
     early: Vec<u8>,
+    /// Behind that it said close_notify: it sends nothing more, and may still wait for answers.
+    peer_closed: bool,
 }
 
 impl<C: Half> Handshake<C> {
     fn new(socket: Socket, connection: C) -> Self {
         let (input, output) = (socket.ring().take_buffer(), socket.ring().take_buffer());
-        Self { socket, connection, input, output, early: Vec::new() }
+        Self { socket, connection, input, output, early: Vec::new(), peer_closed: false }
     }
 
     async fn run(mut self) -> Result<Established, HandshakeError> {
@@ -250,7 +252,12 @@ impl<C: Half> Handshake<C> {
             },
             Ok(ConnectionState::BlockedHandshake) => Step::Receive,
             Ok(ConnectionState::WriteTraffic(_)) => Step::Done,
-            // Early data is off, and a peer that closes within its handshake is gone.
+            // One that closes before the end of the handshake will be seen to be gone by the next receive.
+            Ok(ConnectionState::PeerClosed) => {
+                self.peer_closed = true;
+                Step::Again
+            }
+            // Early data is off.
             Ok(_) => Step::Failed(Error::HandshakeNotComplete),
             Err(error) => Step::Failed(error),
         };
@@ -294,7 +301,9 @@ impl<C: Half> Handshake<C> {
         let replies = if waits { Vec::new() } else { std::mem::take(&mut self.output) };
         let mut session = self.connection.finish(replies, info)?;
         let early = (!self.early.is_empty()).then(|| RecvBuf::heap(self.early));
-        if !self.input.is_empty() {
+        if self.peer_closed {
+            session.end_input();
+        } else if !self.input.is_empty() {
             session.keep_partial(&self.input);
         }
         let ring = self.socket.ring();

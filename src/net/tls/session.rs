@@ -110,6 +110,11 @@ impl Session {
         self.peer_closed
     }
 
+    /// The peer said so already.
+    pub(super) fn end_input(&mut self) {
+        self.peer_closed = true;
+    }
+
     /// Whether records wait to be sent that carry no data.
     pub(in crate::net) fn has_replies(&self) -> bool {
         !self.replies.is_empty()

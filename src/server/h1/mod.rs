@@ -12,7 +12,6 @@
 mod respond;
 mod wire;
 
-use std::any::Any;
 use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -24,12 +23,13 @@ use std::task::{Context as TaskContext, Poll};
 use self::respond::{Begun, BrokenOff};
 use self::wire::Wire;
 use super::access::{self, Entry};
+use super::call::{call, panicked};
 use super::worker::Worker;
 use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::End as Ended;
-use crate::observe::log;
+use crate::ring::RecvBuf;
 use crate::service::{Body, Context, Downstream, Request, RequestBody, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
@@ -43,6 +43,8 @@ enum End {
     Linger,
     /// Nothing more can reach the client, or nothing more should: a reset.
     Abort,
+    /// It speaks HTTP/2, of which this much came before the input in hand.
+    Switch(Vec<u8>),
 }
 
 /// Why there is no next request.
@@ -65,19 +67,36 @@ impl From<io::Error> for NoRequest {
     }
 }
 
-/// Serves a connection until it ends.
-pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, stream: Stream) {
+/// A connection that turned out to speak HTTP/2, and what was received on it.
+pub(super) struct Switched {
+    pub(super) stream: Stream,
+    /// Before `input`; seldom anything.
+    pub(super) early: Vec<u8>,
+    pub(super) input: Option<RecvBuf>,
+}
+
+/// Serves a connection until it ends, or until it is known to speak HTTP/2.
+pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, stream: Stream) -> Option<Switched> {
     let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
     let end = converse(worker, &wire).await;
     let result = match end {
+        End::Switch(early) => {
+            // No request has been read, so nobody else holds it.
+            let (stream, input) = Rc::into_inner(wire)?.into_parts();
+            return Some(Switched { stream, early, input });
+        }
         End::Close if !wire.has_unread() => wire.finish().await,
         End::Close | End::Linger => Box::pin(wire.linger()).await,
-        End::Abort => return reset(wire),
+        End::Abort => {
+            reset(wire);
+            return None;
+        }
     };
     if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
         reset(wire);
     }
+    None
 }
 
 fn reset(wire: Rc<Wire>) {
@@ -106,6 +125,9 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
                 worker.counters.timed_out.bump();
                 let detail = &"the request head did not arrive in time";
                 return refuse(worker, wire, None, Status::REQUEST_TIMEOUT, detail);
+            }
+            Err(NoRequest::Refused(RequestError::Http2Preface)) if wire.is_new() => {
+                return End::Switch(decoder.take_partial());
             }
             Err(NoRequest::Refused(error)) => {
                 worker.counters.refused.bump();
@@ -157,7 +179,7 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
         if let Some(entry) = entry {
             let (body_bytes, end) = match &sent {
                 Ok(body_bytes) => (*body_bytes, Ended::Complete),
-                Err(broken) => (broken.body_bytes, broken.end()),
+                Err(broken) => (broken.body_bytes, access::end_of(&broken.error)),
             };
             entry.end(worker, Some(status), body_bytes, end);
         }
@@ -220,20 +242,6 @@ async fn next_head<S: Service>(
     }
 }
 
-/// Calls the service: its response, or the future of one. A plain function, so that a connection keeps room
-/// for the future alone, and not for the request on its way into it as well.
-fn call<S: Service>(
-    worker: &Worker<S>,
-    request: Request,
-) -> Result<Response, impl Future<Output = Response>> {
-    // Handlers may panic before there is a future.
-    let called = catch_unwind(AssertUnwindSafe(|| match worker.service.call_now(request) {
-        Ok(response) => Ok(response),
-        Err(request) => Err(worker.service.call(request)),
-    }));
-    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
-}
-
 /// Polls the service's future. `None` when the client went away meanwhile; the handler is to be dropped then.
 fn poll_answer<S: Service, F: Future<Output = Response>>(
     worker: &Worker<S>,
@@ -246,14 +254,6 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
         Ok(Poll::Pending) => poll_meanwhile(wire, cx),
         Err(panic) => Poll::Ready(Some(panicked(worker, &*panic))),
     }
-}
-
-#[cold]
-fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Response {
-    worker.counters.panics.bump();
-    log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
-    let detail = "the handler failed; the server's log has the cause";
-    Response::error(Status::INTERNAL_SERVER_ERROR, detail).closing()
 }
 
 /// While a handler waits: earlier responses go out, held input leaves the pool, and a peer that is gone ends

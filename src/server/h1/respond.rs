@@ -18,11 +18,10 @@ use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
     write_head, write_last_chunk,
 };
-use crate::observe::access::End;
 use crate::observe::log;
 use crate::ring::{File, InCache, Payload, ReadNow};
 use crate::server::worker::Worker;
-use crate::service::{Body, BodyError, Response, Service, StreamBody};
+use crate::service::{Body, Response, Service, StreamBody};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -64,22 +63,6 @@ pub(super) struct BrokenOff {
     pub(super) is_until_close: bool,
     /// Bytes of the body that went out before.
     pub(super) body_bytes: u64,
-}
-
-impl BrokenOff {
-    /// Whose doing it was.
-    pub(super) fn end(&self) -> End {
-        use io::ErrorKind as Kind;
-        let of_request = self.error.get_ref().and_then(|error| error.downcast_ref::<BodyError>());
-        match (self.error.kind(), of_request) {
-            (_, Some(BodyError::TimedOut)) | (Kind::TimedOut, _) => End::TooSlow,
-            (_, Some(BodyError::Disconnected)) => End::ClientGone,
-            (Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted | Kind::NotConnected, _) => {
-                End::ClientGone
-            }
-            _ => End::BodyFailed,
-        }
-    }
 }
 
 /// Writes a response's head behind the output, and its body if that is small.

@@ -79,6 +79,17 @@ impl Wire {
         }
     }
 
+    /// Whether no request has come to its end, and the client may speak what it likes: with TLS it has said
+    /// what that is.
+    pub(super) fn is_new(&self) -> bool {
+        self.exchange.get() == 0 && self.stream.is_plain()
+    }
+
+    /// Gives away the stream, and what was received on it and not consumed.
+    pub(super) fn into_parts(self) -> (Stream, Option<RecvBuf>) {
+        (self.stream, self.input.into_inner())
+    }
+
     pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }

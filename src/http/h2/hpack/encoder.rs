@@ -143,13 +143,15 @@ impl Block<'_> {
         }
     }
 
-    /// One field. Names may have any case.
+    /// One field, of a name and a value as they may stand in a line. Names may have any case; fields about
+    /// the connection are left out, secrets are never indexed, as in lines.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
         let known = known(name);
-        match indexing {
-            Indexing::Without => self.literal(0x00, 0x0f, known, name, value),
-            Indexing::Never => self.literal(0x10, 0x0f, known, name, value),
-            Indexing::Repeats => {
+        match (known.treatment, indexing) {
+            (Treatment::Dropped, _) => {}
+            (Treatment::Secret, _) | (_, Indexing::Never) => self.literal(0x10, 0x0f, known, name, value),
+            (Treatment::Changes, _) | (_, Indexing::Without) => self.literal(0x00, 0x0f, known, name, value),
+            (Treatment::Repeats, Indexing::Repeats) => {
                 let mut line = [0; FIELD_LINE_BYTES];
                 let colon = name.len();
                 let end = colon + 2 + value.len();

@@ -61,9 +61,12 @@ fn awaited_files_are_taken_when_they_come() {
     lab.certificate("a", &["example.com"]);
     assert!(matches!(server.reload(), Ok(Reloaded::Changed(_))));
     assert!(lab.client().shake(&server, "example.com").is_ok());
-    // Half of them, or broken ones, are a mistake at a start.
+    // Files that are there and not sound are a mistake at a start.
     fs::remove_file(lab.path("a.key")).unwrap();
-    assert!(refused(options).contains("a.key: there is no such file"));
+    assert!(refused(options.clone()).contains("a.key: there is no such file"));
+    fs::remove_file(lab.path("a.pem")).unwrap();
+    lab.write("a.key", "half of it", 0o600);
+    assert!(TlsServer::new(options).is_ok(), "the key is made before the certificate");
 }
 
 #[test]

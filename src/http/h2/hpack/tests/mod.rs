@@ -2,6 +2,7 @@
 
 mod decoder;
 mod encoder;
+mod foreign;
 mod huffman;
 mod standard;
 mod table;

@@ -1,0 +1,33 @@
+//! Calling the service, whichever protocol asks: at once or by a future, and with panics caught.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::worker::Worker;
+use crate::http::status::Status;
+use crate::observe::log;
+use crate::service::{Request, Response, Service};
+
+/// Calls the service: its response, or the future of one. A plain function, so that a connection keeps room
+/// for the future alone, and not for the request on its way into it as well.
+pub(super) fn call<S: Service>(
+    worker: &Worker<S>,
+    request: Request,
+) -> Result<Response, impl Future<Output = Response>> {
+    // Handlers may panic before there is a future.
+    let called = catch_unwind(AssertUnwindSafe(|| match worker.service.call_now(request) {
+        Ok(response) => Ok(response),
+        Err(request) => Err(worker.service.call(request)),
+    }));
+    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
+}
+
+/// The answer of a handler that panicked.
+#[cold]
+pub(super) fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Response {
+    worker.counters.panics.bump();
+    log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
+    let detail = "the handler failed; the server's log has the cause";
+    Response::error(Status::INTERNAL_SERVER_ERROR, detail).closing()
+}

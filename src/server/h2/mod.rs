@@ -1,0 +1,83 @@
+//! HTTP/2 on one connection: one task that reads frames, calls the service, and writes what is answered.
+//!
+//! ```text
+//! receive ─► machine ─► heads ─► call the service ─► response, at once ──────────────┐
+//!               │                      └─► a future: polled when it signals ─► ┐     ▼
+//!               └─► data ─► request bodies ─► their readers          response ─► output ─► one send
+//!                                                                              ▲
+//!               windows that open ─► bodies that wait, most urgent first ──────┘
+//! ```
+//!
+//! What came in one receive is answered with one send. A response that is at hand never enters a table of
+//! ours, and has no task and no memory of its own; one that has to wait lies in a box until it is sent.
+//!
+//! `session` is the task; `wire` what it shares with request bodies (`incoming`), which may be read in other
+//! tasks; `outgoing` a response's body on its way; `signal` tells which handler is to be polled.
+
+mod exchange;
+mod incoming;
+mod outgoing;
+mod session;
+mod signal;
+mod wire;
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+
+use self::session::{Ending, Session};
+use self::wire::Wire;
+use super::worker::Worker;
+use crate::net::Stream;
+use crate::ring::{Payload, RecvBuf};
+use crate::service::Service;
+
+/// Serves a connection until it ends. `early` and then `input` were received before it was known to speak
+/// HTTP/2.
+pub(super) async fn serve<S: Service>(
+    worker: &Rc<Worker<S>>,
+    stream: Stream,
+    early: Vec<u8>,
+    input: Option<RecvBuf>,
+) {
+    let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
+    let mut session = Session::new(worker, wire.clone());
+    let ending = match session.begin(&early, input) {
+        Some(ending) => ending,
+        None => poll_fn(|cx| session.poll(cx)).await,
+    };
+    drop(session);
+    if ending == Ending::Abort {
+        return reset(wire);
+    }
+    if let Err(error) = Box::pin(linger(&wire)).await
+        && error.kind() == io::ErrorKind::TimedOut
+    {
+        worker.counters.timed_out.bump();
+        reset(wire);
+    }
+}
+
+fn reset(wire: Rc<Wire>) {
+    // Only a handler that keeps a request's body elsewhere still holds it; then the close has to do.
+    if let Some(wire) = Rc::into_inner(wire) {
+        wire.stream.abort();
+    }
+}
+
+/// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset at once
+/// could take the last frames with it.
+async fn linger(wire: &Wire) -> io::Result<()> {
+    wire.stream.set_deadline(Some(wire.limits.stall_timeout));
+    wire.stream.flush().await?;
+    let output = std::mem::take(&mut wire.inner.borrow_mut().output);
+    if !output.is_empty() {
+        wire.stream.start_send(Payload::Buffer(output));
+        wire.stream.flush().await?;
+    }
+    wire.stream.close_write().await?;
+    wire.stream.set_multishot(false);
+    wire.stream.set_deadline(Some(wire.limits.linger_timeout));
+    while let Ok(Some(_)) = wire.stream.recv().await {}
+    Ok(())
+}

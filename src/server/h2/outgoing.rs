@@ -1,0 +1,226 @@
+//! A response's body on its way out: frame by frame, as far as the client's windows allow. Bytes are copied
+//! behind their frame's header, files are read there, streams are pulled when their last piece has left.
+
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+
+use super::wire::{Inner, Wire};
+use crate::http::h2::frame::HEADER_BYTES;
+use crate::http::h2::{End, StreamKey};
+use crate::observe::log;
+use crate::ring::{File, ReadNow};
+use crate::server::worker::Worker;
+use crate::service::{LocalFuture, StreamBody};
+
+/// Bytes of a file that are read at once when the disk has to be waited for.
+const COLD_READ_BYTES: usize = 128 * 1024;
+
+/// A body that has not left.
+pub(super) struct Outgoing {
+    stream: StreamKey,
+    source: Source,
+    /// Taken from the source, and not sent.
+    piece: Bytes,
+    /// Bytes that went out.
+    pub(super) sent: u64,
+}
+
+/// Where a body comes from.
+pub(super) enum Source {
+    /// The piece is all of it.
+    Bytes,
+    /// A range of a file; what the disk is read for.
+    File(Rc<File>, Range<u64>, Option<LocalFuture<'static, io::Result<Vec<u8>>>>),
+    /// Made piece by piece; bytes that were announced and are still owed.
+    Stream(Box<dyn StreamBody>, Option<u64>),
+}
+
+/// What came of one step.
+pub(super) enum Step {
+    /// A frame was written, and more is to come.
+    Wrote,
+    /// A window is shut.
+    Shut,
+    /// The source has to be waited for.
+    Waits,
+    /// All of it was written.
+    Done,
+    /// It broke off.
+    Failed(io::Error),
+}
+
+impl Outgoing {
+    pub(super) fn new(stream: StreamKey, source: Source, piece: Bytes) -> Outgoing {
+        Outgoing { stream, source, piece, sent: 0 }
+    }
+
+    /// Whether the source may have to be waited for.
+    pub(super) fn needs_waker(&self) -> bool {
+        !matches!(self.source, Source::Bytes) && self.piece.is_empty()
+    }
+
+    /// Writes the next frame.
+    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &Wire, cx: &mut Context<'_>) -> Step {
+        loop {
+            if !self.piece.is_empty() {
+                return self.write_piece(wire);
+            }
+            let filled = match &mut self.source {
+                Source::Bytes => return Step::Done,
+                Source::File(_, _, Some(_)) => self.poll_read(cx),
+                Source::File(..) => match self.write_file(wire) {
+                    Ok(Some(step)) => return step,
+                    Ok(None) => continue,
+                    Err(error) => return Step::Failed(error),
+                },
+                Source::Stream(..) => self.pull(worker, cx),
+            };
+            match filled {
+                Poll::Pending => return Step::Waits,
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return self.end(wire),
+                Poll::Ready(Err(error)) => return Step::Failed(error),
+            }
+        }
+    }
+
+    /// As much of the piece as one frame takes.
+    fn write_piece(&mut self, wire: &Wire) -> Step {
+        let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
+        let length = machine.sendable(self.stream).min(self.piece.len());
+        if length == 0 {
+            return Step::Shut;
+        }
+        let is_last = length == self.piece.len()
+            && match &self.source {
+                Source::Bytes => true,
+                Source::File(_, range, _) => range.is_empty(),
+                Source::Stream(..) => false,
+            };
+        let end = if is_last { End::Yes } else { End::No };
+        if !machine.begin_data_frame(self.stream, length, end, wire.clock(wire.now()), output) {
+            return Step::Failed(io::ErrorKind::ConnectionReset.into());
+        }
+        output.extend_from_slice(&self.piece[..length]);
+        self.sent += length as u64;
+        self.piece.advance(length);
+        if is_last {
+            machine.stop_request(self.stream, output);
+            return Step::Done;
+        }
+        Step::Wrote
+    }
+
+    /// Reads the next frame's data to where it is sent from; nothing when the disk has to be read.
+    fn write_file(&mut self, wire: &Wire) -> io::Result<Option<Step>> {
+        let Source::File(file, range, reading) = &mut self.source else { return Ok(Some(Step::Done)) };
+        let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
+        let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let length = machine.sendable(self.stream).min(left);
+        if length == 0 {
+            return Ok(Some(Step::Shut));
+        }
+        let start = output.len();
+        output.resize(start + HEADER_BYTES + length, 0);
+        let read = match file.read_now(&mut output[start + HEADER_BYTES..], range.start) {
+            Ok(ReadNow::Bytes(read)) => read,
+            Ok(ReadNow::Wait) => {
+                output.truncate(start);
+                let (file, at, room) = (file.clone(), range.start, COLD_READ_BYTES.min(left));
+                *reading = Some(Box::pin(async move {
+                    let mut piece = file.read_at(Vec::with_capacity(room), at).await?;
+                    piece.truncate(room);
+                    Ok(piece)
+                }));
+                return Ok(None);
+            }
+            Err(error) => {
+                output.truncate(start);
+                return Err(error);
+            }
+        };
+        output.truncate(start + HEADER_BYTES + read);
+        let end = if read == left { End::Yes } else { End::No };
+        let header = match read {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => machine
+                .data_frame(self.stream, read, end, wire.clock(wire.now()))
+                .ok_or(io::Error::from(io::ErrorKind::ConnectionReset)),
+        };
+        let header = header.inspect_err(|_| output.truncate(start))?;
+        output[start..start + HEADER_BYTES].copy_from_slice(&header);
+        range.start += read as u64;
+        self.sent += read as u64;
+        if end == End::No {
+            return Ok(Some(Step::Wrote));
+        }
+        machine.stop_request(self.stream, output);
+        Ok(Some(Step::Done))
+    }
+
+    /// Waits for the disk.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Source::File(_, range, reading) = &mut self.source else { return Poll::Ready(Ok(false)) };
+        let Some(read) = reading else { return Poll::Ready(Ok(false)) };
+        let piece = std::task::ready!(read.as_mut().poll(cx));
+        *reading = None;
+        let piece = piece?;
+        if piece.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        range.start += piece.len() as u64;
+        self.piece = Bytes::from(piece);
+        Poll::Ready(Ok(true))
+    }
+
+    /// Asks a stream for its next piece; false at its end.
+    fn pull<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Source::Stream(stream, owed) = &mut self.source else { return Poll::Ready(Ok(false)) };
+        let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx)));
+        let piece = match polled {
+            Ok(piece) => std::task::ready!(piece),
+            Err(panic) => {
+                worker.counters.panics.bump();
+                log::line(format_args!("a response body panicked: {}", log::panic_text(&*panic)));
+                return Poll::Ready(Err(io::Error::other("the body panicked")));
+            }
+        };
+        Poll::Ready(match piece {
+            None if owed.is_some_and(|owed| owed > 0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            None => Ok(false),
+            Some(Err(error)) => Err(io::Error::other(error)),
+            Some(Ok(piece)) => {
+                if let Some(owed) = owed {
+                    // More than announced makes the response malformed.
+                    match owed.checked_sub(piece.len() as u64) {
+                        Some(left) => *owed = left,
+                        None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                    }
+                }
+                self.piece = piece;
+                Ok(true)
+            }
+        })
+    }
+
+    /// Ends a stream that said it was over: with its trailers, if there are some.
+    fn end(&mut self, wire: &Wire) -> Step {
+        let trailers = match &mut self.source {
+            Source::Stream(stream, _) => stream.trailers(),
+            Source::Bytes | Source::File(..) => Vec::new(),
+        };
+        let now = wire.clock(wire.now());
+        let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
+        if !trailers.is_empty() {
+            machine.send_trailers(self.stream, &trailers, now, output);
+        } else if machine.begin_data_frame(self.stream, 0, End::Yes, now, output) {
+            machine.stop_request(self.stream, output);
+        }
+        Step::Done
+    }
+}

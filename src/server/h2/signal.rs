@@ -1,0 +1,105 @@
+//! Wakers for the exchanges of one connection: each tells which exchange is to be looked at, and wakes the
+//! connection's task unless that is at it already.
+//!
+//! Why not a task per exchange: what several handlers have answered leaves in one send when one task sees it,
+//! a stream that is reset drops its handler by dropping a box, and a task costs more than a flag.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+/// Shared by the signals of one connection.
+pub(super) struct Hub {
+    task: Waker,
+    /// The task is running, and will look for signals before it rests.
+    is_running: AtomicBool,
+    /// Some signal was given.
+    is_called: AtomicBool,
+}
+
+impl Hub {
+    /// For the task with this waker, which is running.
+    pub(super) fn new(task: Waker) -> Arc<Hub> {
+        Arc::new(Hub { task, is_running: AtomicBool::new(true), is_called: AtomicBool::new(false) })
+    }
+
+    /// The task runs: signals need not wake it.
+    pub(super) fn begin(&self) {
+        self.is_running.store(true, Ordering::SeqCst);
+    }
+
+    /// The task is about to rest. True when a signal came that it has not seen: then it must look once more, or
+    /// be woken. Both sides write before they read, so that one of them sees the other.
+    pub(super) fn rest(&self) -> bool {
+        self.is_running.store(false, Ordering::SeqCst);
+        self.is_called.load(Ordering::SeqCst)
+    }
+
+    /// Whether some signal was given since this was last asked.
+    pub(super) fn take(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// One exchange's signal.
+pub(super) struct Signal {
+    hub: Arc<Hub>,
+    is_given: AtomicBool,
+}
+
+impl Signal {
+    /// One that was not given.
+    pub(super) fn new(hub: Arc<Hub>) -> Arc<Signal> {
+        Arc::new(Signal { hub, is_given: AtomicBool::new(false) })
+    }
+
+    /// Whether it was given since this was last asked.
+    pub(super) fn take(&self) -> bool {
+        self.is_given.load(Ordering::Relaxed) && self.is_given.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_given.store(true, Ordering::SeqCst);
+        self.hub.is_called.store(true, Ordering::SeqCst);
+        if !self.hub.is_running.load(Ordering::SeqCst) {
+            self.hub.task.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_signal_wakes_a_task_that_rests_and_only_then() {
+        let woken = Arc::new(Count::default());
+        let hub = Hub::new(Waker::from(woken.clone()));
+        let (one, other) = (Signal::new(hub.clone()), Signal::new(hub.clone()));
+        Waker::from(one.clone()).wake();
+        assert_eq!((woken.0.load(Ordering::Relaxed), one.take(), other.take()), (0, true, false));
+        assert!(hub.rest(), "a signal that was not looked for keeps the task from resting");
+        assert!(hub.take() && !hub.take() && !one.take());
+        hub.begin();
+        assert!(!hub.rest());
+        Waker::from(other.clone()).wake_by_ref();
+        assert_eq!((woken.0.load(Ordering::Relaxed), other.take()), (1, true));
+    }
+}

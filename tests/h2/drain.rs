@@ -1,0 +1,116 @@
+//! Leaving (RFC 9113 §6.8): what was asked for is finished, what comes later is turned away so that it can be
+//! asked elsewhere, and the end comes in time.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use quoit::server::Limits;
+
+use crate::common::{Binary, Client, eventually, lenient, serve};
+use crate::lab::Lab;
+use crate::peer::{Answer, Peer};
+use crate::wire::*;
+
+#[test]
+fn a_drain_finishes_what_is_open() {
+    let lab = Lab::default();
+    let server = serve(Limits { drain_timeout: Duration::from_secs(20), ..lenient() }, lab.clone());
+    let addr = server.addr;
+    let mut idle = Peer::connect(addr);
+    idle.is_usable();
+    let mut busy = Peer::connect(addr);
+    busy.credits = false;
+    let (gate, large, upload) = (busy.fresh(), busy.fresh(), busy.fresh());
+    busy.send([get(gate, "/gate"), get(large, "/bytes/200000"), post(upload, "/count")].concat());
+    eventually("all are with the service", || lab.calls() == 4);
+    let stopping = thread::spawn(move || server.stop());
+
+    // Whoever has nothing open hears it, and is let go.
+    while idle.step() {}
+    assert!(idle.goodbyes.iter().all(|goodbye| goodbye.code == NO_ERROR) && !idle.goodbyes.is_empty());
+    eventually("new connections are refused", || Client::try_connect(addr).is_err());
+
+    busy.until("GOAWAY", |peer| !peer.goodbyes.is_empty());
+    assert_eq!(busy.goodbyes[0].code, NO_ERROR);
+    assert!(busy.goodbyes[0].last >= upload, "what was asked for is promised");
+    lab.gate.store(true, Ordering::Relaxed);
+    busy.answer(gate).is(200, "open");
+    busy.send_data(upload, END_STREAM, b"hello");
+    busy.answer(upload).is(200, "5 bytes");
+    busy.credits = true;
+    busy.open_window(0, 200_000);
+    busy.open_window(large, 200_000);
+    assert_eq!(busy.answer(large).body.len(), 200_000);
+    while busy.step() {}
+    let last = busy.goodbyes.last().expect("it was said");
+    assert_eq!((last.code, last.last), (NO_ERROR, upload), "the last word is exact");
+    stopping.join().unwrap();
+}
+
+/// Requests on their way when the server says goodbye are served or turned away, and not lost in between.
+#[test]
+fn requests_on_their_way_are_served_or_turned_away() {
+    let server = serve(lenient(), Lab::default());
+    let addr = server.addr;
+    let mut peer = Peer::connect(addr);
+    let held = peer.fresh();
+    peer.send(get(held, "/wait/300"));
+    peer.ping();
+    let stopping = thread::spawn(move || server.stop());
+    let mut asked = Vec::new();
+    while peer.goodbyes.is_empty() {
+        let stream = peer.fresh();
+        if peer.client.try_send(get(stream, "/n/1")).is_err() {
+            break;
+        }
+        asked.push(stream);
+        peer.client.limit_wait(Duration::from_millis(1));
+        while peer.goodbyes.is_empty() && peer.try_step().is_some_and(|more| more) {}
+    }
+    peer.client.limit_wait(crate::common::PATIENCE);
+    while peer.step() {}
+    let last = peer.goodbyes.last().expect("it was said").last;
+    for stream in asked {
+        let settled = |answer: &Answer| answer.ended || answer.reset == Some(REFUSED_STREAM);
+        let answered = peer.streams.get(&stream).is_some_and(settled);
+        assert!(answered || stream > last, "stream {stream} was neither served nor turned away ({last})");
+    }
+    assert!(peer.streams[&held].ended);
+    stopping.join().unwrap();
+}
+
+/// A client that never takes its response ends with the drain's time.
+#[test]
+fn a_drain_ends_in_time() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 0)]);
+    peer.send([get(1, "/bytes/1000"), get(3, "/hold")].concat());
+    peer.until("a head", |peer| peer.streams.contains_key(&1));
+    server.stop();
+    while peer.step() {}
+}
+
+#[test]
+fn sigterm() {
+    let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    fs::write(site.path().join("large"), vec![b'l'; 1 << 20]).unwrap();
+    let mut server = Binary::serve(site.path(), &[]);
+    let mut peer = Peer::connect(server.addr);
+    peer.credits = false;
+    peer.send(get(1, "/large"));
+    peer.until("a window of it", |peer| {
+        peer.streams.get(&1).is_some_and(|answer| answer.body.len() == 65_535)
+    });
+    server.terminate();
+    peer.until("GOAWAY", |peer| !peer.goodbyes.is_empty());
+    assert!(server.runs());
+    peer.credits = true;
+    peer.open_window(0, 1 << 20);
+    peer.open_window(1, 1 << 20);
+    assert_eq!(peer.answer(1).body.len(), 1 << 20);
+    while peer.step() {}
+    assert_eq!(peer.goodbyes.last().map(|goodbye| (goodbye.code, goodbye.last)), Some((NO_ERROR, 1)));
+    assert!(server.wait().success());
+}

@@ -1,0 +1,379 @@
+//! Exchanges on one connection: many at once, none in another's way; bodies, trailers, interim responses; and
+//! what a handler's end, panic or idleness means to its stream alone.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quoit::service::{BodyError, Request, Response, Service, StreamBody};
+
+use crate::common::{eventually, lenient, pattern, serve};
+use crate::lab::Lab;
+use crate::peer::Peer;
+use crate::wire::*;
+
+const INTERNAL_ERROR: u32 = 2;
+
+#[test]
+fn one_after_another() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    for n in 0..300 {
+        let answer = peer.get(&format!("/n/{n}"));
+        answer.is(200, n.to_string());
+        assert_eq!(answer.field("content-length"), Some(&n.to_string().len().to_string()[..]));
+        assert!(answer.field("date").is_some_and(|date| date.ends_with(" GMT")));
+    }
+}
+
+#[test]
+fn a_hundred_at_once() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    for round in 0..5 {
+        let paths = ["/n/1", "/wait/30", "/bytes/20000", "/stream/100,~,200"];
+        let streams: Vec<(u32, &str)> = (0..100).map(|n| (peer.fresh(), paths[n % 4])).collect();
+        peer.send(streams.iter().flat_map(|(stream, path)| get(*stream, path)).collect::<Vec<u8>>());
+        for (stream, path) in streams {
+            let answer = peer.answer(stream);
+            match path {
+                "/n/1" => answer.is(200, "1"),
+                "/wait/30" => answer.is(200, "waited"),
+                "/bytes/20000" => answer.is(200, pattern(20_000)),
+                _ => answer.is(200, "x".repeat(300)),
+            };
+        }
+        assert_eq!(peer.goodbyes, [], "round {round}");
+    }
+}
+
+/// RFC 9113 §5.1.2: what is beyond the announced limit is refused so that it can be asked again.
+#[test]
+fn more_than_a_hundred_are_refused() {
+    let lab = Lab::default();
+    let server = serve(lenient(), lab.clone());
+    let mut peer = Peer::connect(server.addr);
+    let held: Vec<u32> = (0..100).map(|_| peer.fresh()).collect();
+    peer.send(held.iter().flat_map(|stream| get(*stream, "/gate")).collect::<Vec<u8>>());
+    for _ in 0..10 {
+        let stream = peer.fresh();
+        peer.send(get(stream, "/n/1"));
+        peer.is_reset(stream, REFUSED_STREAM);
+    }
+    assert_eq!(lab.calls(), 100);
+    lab.gate.store(true, Ordering::Relaxed);
+    for stream in held {
+        peer.answer(stream).is(200, "open");
+    }
+    peer.is_usable();
+}
+
+#[test]
+fn a_slow_one_holds_up_nobody() {
+    let lab = Lab::default();
+    let server = serve(lenient(), lab.clone());
+    let mut peer = Peer::connect(server.addr);
+    let slow = peer.fresh();
+    peer.send(get(slow, "/gate"));
+    for n in 0..50 {
+        peer.get(&format!("/n/{n}")).is(200, n.to_string());
+    }
+    assert!(!peer.streams.contains_key(&slow));
+    lab.gate.store(true, Ordering::Relaxed);
+    peer.answer(slow).is(200, "open");
+}
+
+/// A large response that its client does not take lets others pass as far as the connection's window goes.
+#[test]
+fn a_large_one_holds_up_nobody() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.credits = false;
+    peer.open_window(0, 1 << 20);
+    let large = peer.fresh();
+    peer.send(get(large, "/bytes/1000000"));
+    peer.until("its window is full", |peer| {
+        peer.streams.get(&large).is_some_and(|answer| answer.body.len() == 65_535)
+    });
+    for n in 0..50 {
+        peer.get(&format!("/n/{n}")).is(200, n.to_string());
+    }
+    peer.open_window(large, 1 << 20);
+    peer.open_window(0, 1 << 20);
+    peer.answer(large).is(200, pattern(1_000_000));
+}
+
+/// RFC 9110: what has no body has none here either, nor DATA for it.
+#[test]
+fn responses_without_a_body() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let head = peer.fresh();
+    peer.send(headers(head, WHOLE, &pseudo("HEAD", "/bytes/1000")));
+    let answer = peer.answer(head);
+    answer.is(200, "");
+    assert_eq!(answer.field("content-length"), Some("1000"));
+    for status in [204, 304] {
+        let answer = peer.get(&format!("/bodiless/{status}"));
+        answer.is(status, "");
+        assert!(status != 204 || answer.field("content-length").is_none());
+    }
+    let head = peer.fresh();
+    peer.send(headers(head, WHOLE, &pseudo("HEAD", "/stream/5,~,5")));
+    peer.answer(head).is(200, "");
+    peer.is_usable();
+}
+
+/// RFC 9110 §10.1.1: asked for when the handler asks, and not when it does not.
+#[test]
+fn continue_is_said_when_the_body_is_wanted() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let expecting = |path| [&pseudo("POST", path)[..], &[("expect", "100-continue")]].concat();
+    let stream = peer.fresh();
+    peer.send(headers(stream, END_HEADERS, &expecting("/count")));
+    peer.until("100", |peer| peer.streams.get(&stream).is_some_and(|answer| answer.interim == [100]));
+    peer.send(data(stream, END_STREAM, b"hello"));
+    let answer = peer.answer(stream);
+    answer.is(200, "5 bytes");
+    assert_eq!(answer.interim, [100]);
+
+    let stream = peer.fresh();
+    peer.send(headers(stream, END_HEADERS, &expecting("/ignore")));
+    let answer = peer.answer(stream);
+    answer.is(200, "ignored");
+    assert!(answer.interim.is_empty());
+    peer.is_usable();
+}
+
+/// §8.1: a response that is over before its request may be followed by RST_STREAM with NO_ERROR, never by
+/// another code; and what the client still sends costs nothing.
+#[test]
+fn a_response_before_the_request_is_over() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    for _ in 0..20 {
+        let stream = peer.fresh();
+        peer.send(post(stream, "/ignore"));
+        peer.send_data(stream, 0, vec![0; 1000]);
+        peer.answer(stream).is(200, "ignored");
+        if peer.streams[&stream].reset.is_none() {
+            peer.send_data(stream, END_STREAM, vec![0; 1000]);
+        }
+        peer.ping();
+        assert!(matches!(peer.streams[&stream].reset, None | Some(NO_ERROR)));
+    }
+    peer.is_usable();
+    peer.post("/count", &pattern(2_000_000)).is(200, "2000000 bytes");
+}
+
+/// A panic costs its stream: 500, or, where the head is out already, a reset instead of an end.
+#[test]
+fn a_panic_costs_its_stream() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let waiting = peer.fresh();
+    peer.send(get(waiting, "/wait/100"));
+    let stream = peer.fresh();
+    peer.send(get(stream, "/panic"));
+    peer.until("an end", |peer| {
+        peer.streams.get(&stream).is_some_and(|answer| answer.ended || answer.reset.is_some())
+    });
+    let answer = &peer.streams[&stream];
+    assert!(answer.status == 500 || answer.reset == Some(INTERNAL_ERROR), "{answer:?}");
+    assert!(!answer.text().contains("as the test wants"), "the reason is for the log");
+    for script in ["5,p", "5,~,p", "5,!", "=10,5", "=10,5,p", "=5,10", "90000,p"] {
+        let stream = peer.fresh();
+        peer.send(get(stream, &format!("/stream/{script}")));
+        let answer = peer.is_reset(stream, INTERNAL_ERROR);
+        assert!(!answer.ended, "{script}: what is not whole must not look whole");
+    }
+    peer.answer(waiting).is(200, "waited");
+    peer.is_usable();
+    assert_eq!(server.stop().panics, 5);
+}
+
+#[test]
+fn a_reset_drops_its_handler_and_no_other() {
+    let lab = Lab::default();
+    let server = serve(lenient(), lab.clone());
+    let mut peer = Peer::connect(server.addr);
+    let held: Vec<u32> = (0..10).map(|_| peer.fresh()).collect();
+    held.iter().for_each(|stream| {
+        peer.send(get(*stream, "/hold"));
+    });
+    eventually("all are held", || lab.calls() == 10);
+    let dropped = || lab.dropped.load(Ordering::Relaxed);
+    for (n, stream) in held.iter().enumerate().take(9) {
+        assert_eq!(dropped(), n);
+        peer.send(reset(*stream, CANCEL));
+        eventually("one is dropped", || dropped() == n + 1);
+    }
+    peer.is_usable();
+    assert_eq!(dropped(), 9);
+    // And with the connection the last of them.
+    peer.client.reset();
+    eventually("the last is dropped", || dropped() == 10);
+}
+
+/// The end of the client's side is no loss (it may still read), its loss drops what it asked for.
+#[test]
+fn a_client_that_only_ends_its_side_is_answered() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.send(get(1, "/wait/200"));
+    peer.client.half_close();
+    peer.answer(1).is(200, "waited");
+    while peer.step() {}
+}
+
+/// §6.8: a client that says goodbye gets what it asked for, and then the end.
+#[test]
+fn a_client_that_says_goodbye_is_answered() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.send(get(1, "/wait/100"));
+    peer.send(frame(GOAWAY, 0, 0, [0; 8]));
+    peer.answer(1).is(200, "waited");
+    while peer.step() {}
+    // Without anything open, at once.
+    let mut peer = Peer::connect(server.addr);
+    peer.send(frame(GOAWAY, 0, 0, [0; 8]));
+    while peer.step() {}
+}
+
+/// Answers with the length of a body and its trailers, and sends trailers itself.
+#[derive(Clone)]
+struct Trailing;
+
+impl Service for Trailing {
+    async fn call(&self, mut request: Request) -> Response {
+        let body = request.body();
+        let mut length = 0;
+        while let Some(piece) = body.next().await {
+            match piece {
+                Ok(piece) => length += piece.len(),
+                Err(error) => return Response::error(error.status(), &error.to_string()),
+            }
+        }
+        let trailers = String::from_utf8(body.trailers()).unwrap_or_default();
+        let pieces = [format!("{length};"), trailers].map(Bytes::from);
+        Response::stream(WithTrailers(pieces.into()))
+    }
+}
+
+struct WithTrailers(VecDeque<Bytes>);
+
+impl StreamBody for WithTrailers {
+    fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+
+    fn trailers(&mut self) -> Vec<u8> {
+        b"X-Sum: 5\r\nGrpc-Status: 0\r\n".to_vec()
+    }
+}
+
+/// §8.1.
+#[test]
+fn trailers_both_ways() {
+    let server = serve(lenient(), Trailing);
+    let mut peer = Peer::connect(server.addr);
+    let sent = [("x-sum".to_owned(), "5".to_owned()), ("grpc-status".to_owned(), "0".to_owned())];
+    for (body, trailers) in [(0, true), (5, true), (100_000, true), (5, false), (0, false)] {
+        let stream = peer.fresh();
+        peer.send(post(stream, "/"));
+        let body = pattern(body);
+        for piece in body.chunks(16_000) {
+            peer.until("credit", |peer| peer.room(stream) >= piece.len());
+            peer.send_data(stream, 0, piece);
+        }
+        if trailers {
+            peer.send(headers(stream, WHOLE, &[("x-check", "abc"), ("y", "")]));
+        } else {
+            peer.send(data(stream, END_STREAM, b""));
+        }
+        let answer = peer.answer(stream);
+        let text = answer.text().to_ascii_lowercase().replace(": ", ":");
+        let lines = if trailers { "x-check:abc\r\ny:\r\n" } else { "" };
+        assert_eq!(text, format!("{};{lines}", body.len()));
+        assert_eq!(answer.trailers.as_deref(), Some(&sent[..]));
+    }
+    // What makes trailers malformed (§8.1).
+    for bad in [(":path", "/"), (":status", "200"), ("Upper", "x"), ("connection", "close"), ("x", "a\nb")] {
+        let stream = peer.fresh();
+        peer.send(post(stream, "/"));
+        peer.send(headers(stream, WHOLE, &[bad]));
+        peer.is_reset(stream, PROTOCOL_ERROR);
+    }
+    let answer = peer.post("/", b"still there");
+    assert_eq!((answer.status, answer.text()), (200, "11;".to_owned()));
+}
+
+/// A body larger than the server takes is refused as in HTTP/1.1, for its stream alone.
+#[test]
+fn bodies_larger_than_allowed() {
+    let limits = quoit::server::Limits {
+        body: quoit::http::h1::BodyLimits { body_bytes_max: Some(1000), ..Default::default() },
+        ..lenient()
+    };
+    let server = serve(limits, Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    for length in [None, Some("2000")] {
+        let stream = peer.fresh();
+        let mut fields = pseudo("POST", "/count");
+        fields.extend(length.map(|length| ("content-length", length)));
+        peer.send(headers(stream, END_HEADERS, &fields));
+        peer.send_data(stream, END_STREAM, vec![0; 2000]);
+        assert_eq!(peer.answer(stream).status, 413);
+    }
+    peer.post("/count", &[0; 1000]).is(200, "1000 bytes");
+}
+
+/// RFC 9218: when the connection's window is what everybody waits for, the urgent goes first, whether it was
+/// so from the start or by PRIORITY_UPDATE.
+#[test]
+fn urgent_responses_go_first() {
+    let server = serve(lenient(), Lab::default());
+    for by_update in [false, true] {
+        let mut peer = Peer::connect(server.addr);
+        peer.credits = false;
+        peer.get("/bytes/65535").is(200, pattern(65_535));
+        let (late, soon) = (peer.fresh(), peer.fresh());
+        for (stream, urgency) in [(late, "u=6"), (soon, if by_update { "u=7" } else { "u=1" })] {
+            let fields = [&pseudo("GET", "/bytes/30000")[..], &[("priority", urgency)]].concat();
+            peer.send(headers(stream, WHOLE, &fields));
+        }
+        if by_update {
+            peer.send(frame(PRIORITY_UPDATE, 0, 0, [&soon.to_be_bytes()[..], b"u=0"].concat()));
+        }
+        peer.until("both have begun", |peer| {
+            [late, soon].iter().all(|stream| peer.streams.contains_key(stream))
+        });
+        peer.ping();
+        peer.open_window(0, 30_000);
+        peer.answer(soon).is(200, pattern(30_000));
+        assert_eq!(peer.streams[&late].body.len(), 0);
+        peer.open_window(0, 30_000);
+        peer.answer(late).is(200, pattern(30_000));
+    }
+}
+
+/// Each request is answered although the connection is busy with many that are large.
+#[test]
+fn answers_are_in_time_between_large_ones() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let large: Vec<u32> = (0..20).map(|_| peer.fresh()).collect();
+    peer.send(large.iter().flat_map(|stream| get(*stream, "/bytes/1000000")).collect::<Vec<u8>>());
+    let began = Instant::now();
+    for n in 0..20 {
+        peer.get(&format!("/n/{n}")).is(200, n.to_string());
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
+    for stream in large {
+        peer.answer(stream).is(200, pattern(1_000_000));
+    }
+}

@@ -1,0 +1,187 @@
+//! Flow control both ways (RFC 9113 §5.2, §6.9): nothing is sent beyond a window, everything within; windows
+//! that overflow, close, go below zero, and open again.
+
+use std::time::Duration;
+
+use crate::common::{eventually, lenient, pattern, serve};
+use crate::lab::Lab;
+use crate::peer::Peer;
+use crate::wire::*;
+
+const LARGE: usize = 3_000_000;
+
+#[test]
+fn a_large_body_goes_out_as_windows_open() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.get(&format!("/bytes/{LARGE}")).is(200, pattern(LARGE));
+    // With windows as large as they can be.
+    let mut peer =
+        Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff), (MAX_FRAME_SIZE, 1 << 20)]);
+    peer.open_window(0, 0x7fff_ffff - 65_535);
+    peer.credits = false;
+    peer.get(&format!("/bytes/{LARGE}")).is(200, pattern(LARGE));
+}
+
+/// To the byte, whichever of the two windows is the smaller.
+#[test]
+fn exactly_what_a_window_allows_is_sent() {
+    let server = serve(lenient(), Lab::default());
+    for initial in [0u32, 1, 1000, 65_535] {
+        let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, initial)]);
+        peer.credits = false;
+        peer.send(get(1, "/bytes/100000"));
+        let sent = |peer: &Peer| peer.streams.get(&1).map_or(0, |answer| answer.body.len());
+        peer.until("what is allowed", |peer| peer.streams.contains_key(&1) && sent(peer) == initial as usize);
+        peer.ping();
+        assert_eq!(sent(&peer), initial as usize);
+        if initial < 65_535 {
+            peer.open_window(1, 1);
+            peer.until("one byte more", |peer| sent(peer) == initial as usize + 1);
+            peer.open_window(1, 90_000);
+        }
+        // Now the connection's is the smaller one.
+        peer.until("what is allowed", |peer| sent(peer) == 65_535);
+        peer.ping();
+        assert_eq!(sent(&peer), 65_535);
+        peer.open_window(0, 100_000);
+        if initial == 65_535 {
+            peer.ping();
+            assert_eq!(sent(&peer), 65_535);
+            peer.open_window(1, 90_000);
+        } else {
+            peer.until("most", |peer| sent(peer) >= 90_001);
+            peer.open_window(1, 10_000);
+        }
+        peer.answer(1).is(200, pattern(100_000));
+    }
+}
+
+/// A body of nothing, and the end of one, need no window.
+#[test]
+fn what_needs_no_window() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 0)]);
+    peer.get("/bytes/0").is(200, "");
+    peer.get("/bodiless/204").is(204, "");
+    let stream = peer.fresh();
+    peer.send(headers(stream, WHOLE, &pseudo("HEAD", "/bytes/100000")));
+    peer.answer(stream).is(200, "");
+}
+
+/// RFC 9113 §6.9.2: a smaller initial window makes windows of open streams negative.
+#[test]
+fn initial_windows_change_open_streams() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.credits = false;
+    peer.open_window(0, 1_000_000);
+    peer.send(get(1, "/bytes/200000"));
+    let sent = |peer: &Peer| peer.streams.get(&1).map_or(0, |answer| answer.body.len());
+    peer.until("the window is full", |peer| sent(peer) == 65_535);
+    peer.set_initial_window(10_000);
+    // 55,535 below zero.
+    peer.open_window(1, 55_535);
+    peer.ping();
+    assert_eq!(sent(&peer), 65_535);
+    peer.open_window(1, 7);
+    peer.until("above zero", |peer| sent(peer) == 65_542);
+    peer.set_initial_window(20_000);
+    peer.until("by as much as it grew", |peer| sent(peer) == 75_542);
+    peer.set_initial_window(200_000);
+    peer.answer(1).is(200, pattern(200_000));
+}
+
+/// RFC 9113 §6.9, §6.9.1.
+#[test]
+fn increments_of_zero_and_windows_too_large() {
+    let server = serve(lenient(), Lab::default());
+    let hold = post(1, "/hold");
+    let connection = |bytes: &[u8], code| {
+        let mut peer = Peer::connect(server.addr);
+        peer.send(&hold);
+        peer.send(bytes);
+        peer.fails_with(code);
+    };
+    connection(&window_update(0, 0), PROTOCOL_ERROR);
+    connection(&window_update(0, 1 << 31), PROTOCOL_ERROR); // The reserved bit, and zero.
+    connection(&window_update(0, 0x7fff_ffff), FLOW_CONTROL_ERROR);
+    connection(&[window_update(0, 0x7fff_0000), window_update(0, 1)].concat(), FLOW_CONTROL_ERROR);
+    connection(
+        &[window_update(1, 0x7fff_0000), settings(&[(INITIAL_WINDOW_SIZE, 65_536)])].concat(),
+        FLOW_CONTROL_ERROR,
+    );
+    let stream = |bytes: &[u8], code| {
+        let mut peer = Peer::connect(server.addr);
+        peer.send(post(1, "/hold"));
+        peer.send(bytes);
+        peer.is_reset(1, code);
+        peer.used(1);
+        peer.is_usable();
+    };
+    stream(&window_update(1, 0), PROTOCOL_ERROR);
+    stream(&window_update(1, 0x7fff_ffff), FLOW_CONTROL_ERROR);
+    stream(&[window_update(1, 0x7fff_0000), window_update(1, 1)].concat(), FLOW_CONTROL_ERROR);
+    // As large as can be is allowed.
+    let mut peer = Peer::connect(server.addr);
+    peer.send(window_update(0, 0x7fff_0000));
+    peer.is_usable();
+}
+
+/// A body is taken as fast as it is read, and the client is given credit for what was.
+#[test]
+fn a_large_body_comes_in() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.post("/count", &pattern(LARGE)).is(200, format!("{LARGE} bytes"));
+    peer.is_usable();
+}
+
+/// Both at once: what comes back has to be read while more is sent.
+#[test]
+fn a_large_body_comes_in_and_goes_out() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.post("/echo", &pattern(LARGE)).is(200, pattern(LARGE));
+}
+
+/// A handler that does not read holds its client back, and nobody else on the connection.
+#[test]
+fn a_body_that_nobody_reads_gets_no_credit() {
+    let lab = Lab::default();
+    let server = serve(lenient(), lab.clone());
+    let mut peer = Peer::connect(server.addr);
+    let stream = peer.fresh();
+    peer.send(post(stream, "/hold"));
+    while peer.room(stream) > 0 {
+        let length = peer.room(stream).min(16_384);
+        peer.send_data(stream, 0, vec![0; length]);
+    }
+    peer.is_usable();
+    std::thread::sleep(Duration::from_millis(50));
+    peer.ping();
+    assert_eq!(peer.credit.get(&stream), None, "nothing was read");
+    // One byte more is too much (§6.9), and costs the stream alone.
+    peer.send_data(stream, 0, b"x");
+    peer.is_reset(stream, FLOW_CONTROL_ERROR);
+    eventually("the handler is dropped", || lab.dropped.load(std::sync::atomic::Ordering::Relaxed) == 1);
+    peer.is_usable();
+    // What lay there unread is not lost for the connection.
+    peer.post("/count", &pattern(LARGE)).is(200, format!("{LARGE} bytes"));
+}
+
+/// Padding counts (§6.1), and is given back although nobody reads it.
+#[test]
+fn padding_counts_for_the_window() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let stream = peer.fresh();
+    peer.send(post(stream, "/count"));
+    let piece = [&[255][..], b"x", &[0; 255]].concat();
+    for _ in 0..3000 {
+        peer.until("credit", |peer| peer.room(stream) >= piece.len());
+        peer.send_data(stream, PADDED, &piece);
+    }
+    peer.send(data(stream, END_STREAM, b""));
+    peer.answer(stream).is(200, "3000 bytes");
+}

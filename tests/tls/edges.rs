@@ -1,0 +1,235 @@
+//! What is no TLS, or half of it: plain HTTP, garbage, silence, truncation; and what handlers are told.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use quoit::net::Address;
+use quoit::net::tls::{AlternativeName, CertificateFiles, ClientAuth, ClientCertificate, ClientTrust};
+use quoit::net::tls::{TlsOptions, TlsServer};
+use quoit::server::Limits;
+use quoit::service::{Request, Response};
+use quoit::{Running, Server};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::lab::*;
+
+#[test]
+fn plain_http_gets_an_answer_that_says_what_is_wrong() {
+    let lab = Lab::new();
+    let server = lab.serve(&[]);
+    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST /x HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\n"]
+    {
+        let mut socket = TcpStream::connect(server.addr()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("https://"), "{request:?}: {answer}");
+    }
+}
+
+#[test]
+fn garbage_and_half_handshakes_disturb_nobody() {
+    let lab = Lab::new();
+    let server = lab.serve(&[]);
+    let config = lab.client();
+    let hello = client_hello(&config);
+    let mut inputs: Vec<Vec<u8>> = vec![
+        vec![0; 4096],
+        vec![0xff; 4096],
+        b"SSH-2.0-client\r\n".to_vec(),
+        // A record that claims more than there may be, and one of no known kind.
+        vec![22, 3, 1, 0xff, 0xff],
+        vec![99, 3, 3, 0, 5, 1, 2, 3, 4, 5],
+        // An alert, and data, before anything else.
+        vec![21, 3, 3, 0, 2, 2, 40],
+        vec![23, 3, 3, 0, 1, 0],
+    ];
+    inputs.extend((1..hello.len()).step_by(37).map(|end| hello[..end].to_vec()));
+    inputs.extend((5..hello.len()).step_by(23).map(|at| {
+        let mut changed = hello.clone();
+        changed[at] ^= 0x55;
+        changed
+    }));
+    let mut kept = connect(&config, server.addr());
+    for input in &inputs {
+        let mut socket = TcpStream::connect(server.addr()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(input).unwrap();
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+        // A reset is an answer too.
+        let _ = socket.read_to_end(&mut Vec::new());
+        assert_eq!(get(&mut kept, "/").unwrap().0, 200);
+    }
+    let ended = server.stop();
+    assert!(ended.stderr.contains(" 0 panics"), "{}", ended.stderr);
+}
+
+fn client_hello(config: &std::sync::Arc<ClientConfig>) -> Vec<u8> {
+    let mut client = rustls::ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn the_end_of_a_connection_is_told() {
+    let lab = Lab::new();
+    let server = lab.serve(&[]);
+    let mut stream = connect(&lab.client(), server.addr());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    // Without close_notify this would be an error: the response could have been cut.
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("<title>here</title>"), "{answer}");
+}
+
+/// The end of the handshake, a request and close_notify in one packet: who sends nothing more may still
+/// listen (RFC 8446 §6.1).
+#[test]
+fn a_request_that_comes_with_the_end_of_input_is_answered() {
+    let lab = Lab::new();
+    let server = lab.serve(&[]);
+    let mut stream = connect(&lab.client(), server.addr());
+    while stream.conn.is_handshaking() {
+        while stream.conn.wants_write() {
+            stream.conn.write_tls(&mut stream.sock).unwrap();
+        }
+        stream.conn.read_tls(&mut stream.sock).unwrap();
+        stream.conn.process_new_packets().unwrap();
+    }
+    assert!(stream.conn.wants_write(), "our Finished is still here");
+    stream.conn.writer().write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    stream.conn.send_close_notify();
+    let mut packet = Vec::new();
+    while stream.conn.wants_write() {
+        stream.conn.write_tls(&mut packet).unwrap();
+    }
+    stream.sock.write_all(&packet).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("<title>here</title>"), "{answer}");
+}
+
+/// A server in this process with the lab's certificate.
+fn hosted<S>(lab: &Lab, auth: ClientAuth, limits: Limits, service: S) -> (Running, SocketAddr)
+where
+    S: quoit::service::Service + Clone + Send + Sync,
+{
+    let certificates = vec![CertificateFiles::new(lab.path("a.pem"), lab.path("a.key"))];
+    let options = TlsOptions { certificates, client_auth: auth, http2: false, ..TlsOptions::default() };
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let server = Server::new().listen_tls(any, TlsServer::new(options).unwrap());
+    let running = server.workers(1).limits(limits).quiet(true).start(move |_| service.clone()).unwrap();
+    let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    (running, addr)
+}
+
+#[test]
+fn handlers_know_the_client_by_its_certificate() {
+    let lab = Lab::new();
+    lab.issue_client("alice", 0x77);
+    let trust = ClientTrust { authorities: lab.path("ca.pem"), crls: Vec::new() };
+    let service = async |request: Request| {
+        let info: Rc<_> = request.context().tls().expect("it is TLS");
+        assert_eq!(info.server_name(), Some("localhost"));
+        let Some(client) = ClientCertificate::of(info.peer_certificates()) else {
+            return Response::text("nobody");
+        };
+        assert_eq!(client.names, [AlternativeName::Dns("client.test".to_owned())]);
+        Response::text(format!("{} {} {}", client.subject, client.serial, info.is_resumed()))
+    };
+    let (running, addr) = hosted(&lab, ClientAuth::Optional(trust), Limits::default(), service);
+    let said = |config: &std::sync::Arc<ClientConfig>| {
+        let (status, body) = get(&mut connect(config, addr), "/").unwrap();
+        assert_eq!(status, 200);
+        String::from_utf8(body).unwrap()
+    };
+    assert_eq!(said(&lab.client()), "nobody");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(lab.path("ca.pem")).unwrap()).unwrap();
+    let alice = ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(lab.path("alice.pem")).unwrap()],
+            PrivateKeyDer::from_pem_file(lab.path("alice.key")).unwrap(),
+        )
+        .unwrap()
+        .into();
+    assert_eq!(said(&alice), "CN=alice 77 false");
+    assert_eq!(said(&alice), "CN=alice 77 true", "a resumed session knows its client");
+    running.stop().unwrap();
+}
+
+#[test]
+fn a_cut_upload_is_no_whole_one() {
+    let lab = Lab::new();
+    let (seen, outcome) = std::sync::mpsc::channel();
+    let service = move |request: Request| {
+        let seen = seen.clone();
+        async move {
+            let mut body = request.into_body();
+            let whole = body.read_all(1000).await.is_ok();
+            let _ = seen.send(whole);
+            Response::text("read")
+        }
+    };
+    let (running, addr) = hosted(&lab, ClientAuth::Off, Limits::default(), service);
+    let config = lab.client();
+    for framing in ["Content-Length: 6", "Transfer-Encoding: chunked"] {
+        for polite in [true, false] {
+            let mut stream = connect(&config, addr);
+            let part = if framing.ends_with("chunked") { "5\r\nwhole\r\n" } else { "whole" };
+            write!(stream, "POST / HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{part}").unwrap();
+            stream.flush().unwrap();
+            if polite {
+                stream.conn.send_close_notify();
+                stream.conn.write_tls(&mut stream.sock).unwrap();
+            }
+            stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(outcome.recv_timeout(PATIENCE), Ok(false), "{framing}, close_notify: {polite}");
+        }
+    }
+    let mut stream = connect(&config, addr);
+    write!(stream, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nwhole").unwrap();
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(true));
+    running.stop().unwrap();
+}
+
+#[test]
+fn handshakes_end_in_time_and_are_bounded() {
+    // Long enough for two connections and a third on a loaded machine.
+    const TIMEOUT: Duration = Duration::from_millis(2000);
+    let lab = Lab::new();
+    let limits = Limits { handshake_timeout: TIMEOUT, handshakes_max: 2, ..Limits::default() };
+    let service = async |_request: Request| Response::text("served");
+    let (running, addr) = hosted(&lab, ClientAuth::Off, limits, service);
+    let hello = client_hello(&lab.client());
+    let begin = |part: &[u8]| {
+        let mut socket = TcpStream::connect(addr).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(part).unwrap();
+        socket
+    };
+    let began = Instant::now();
+    let mut slow = [begin(&hello[..10]), begin(&hello[..10])];
+    // Both places are taken; the third is closed at once.
+    let mut third = begin(&hello);
+    let _ = third.read_to_end(&mut Vec::new());
+    assert!(began.elapsed() < TIMEOUT, "{:?}", began.elapsed());
+    for socket in &mut slow {
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    // Deadlines are kept in ticks of 16 ms.
+    assert!(began.elapsed() >= TIMEOUT - Duration::from_millis(16), "{:?}", began.elapsed());
+    assert_eq!(get(&mut connect(&lab.client(), addr), "/").unwrap().1, b"served");
+    let totals = running.stop().unwrap();
+    assert_eq!((totals.requests, totals.over_capacity, totals.panics), (1, 1, 0));
+}
