@@ -111,6 +111,16 @@ fn http_has_no_clock_and_no_io() {
 }
 
 #[test]
+fn the_ruler_is_not_what_it_measures() {
+    hold(
+        "loadgen uses `ring` and `net`, and of `http` the codec of HTTP/2 alone: it would not see a mistake \
+         that it shares with the server.",
+        "write it in loadgen, or move what has one right answer into the codec.",
+        loadgen_reaches_up(&rust("loadgen/src")),
+    );
+}
+
+#[test]
 fn no_second_runtime() {
     hold(
         "glommio is the one executor; tokio's runtime is not in the tree, not even through a crate. Its \

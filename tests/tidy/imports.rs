@@ -1,4 +1,4 @@
-//! Who uses whom: every path that starts at `crate`, `super`, `self` or `std`, from its root.
+//! Who uses whom: every path that starts at `crate`, `super`, `self`, `std` or `quoit`, from its root.
 //!
 //! Knows modules by their files and nothing of items: `crate::http::head::Head` uses the file
 //! `http::head`, because no file is called `http::head::Head`.
@@ -42,7 +42,7 @@ pub(crate) fn uses(source: &Source) -> Vec<Use> {
                 depth = usize::saturating_sub(depth, 1);
                 inline.retain(|(_, ends)| *ends < depth);
             }
-            "crate" | "super" | "self" | "std" if next(1) == "::" && !follows_path(&tokens, at) => {
+            "crate" | "super" | "self" | "std" | "quoit" if next(1) == "::" && !follows_path(&tokens, at) => {
                 let mut base = module_of(&source.path);
                 base.extend(inline.iter().map(|(name, _)| name.clone()));
                 at = resolve(&tokens, at, base, &mut found);
@@ -65,7 +65,7 @@ fn resolve(tokens: &[Token<'_>], mut at: usize, mut path: Vec<String>, found: &m
     loop {
         match tokens.get(at).map_or("", |t| t.text) {
             "crate" => path.clear(),
-            "std" => path = vec!["std".to_string()],
+            root @ ("std" | "quoit") => path = vec![root.to_string()],
             "super" => drop(path.pop()),
             "self" => {}
             "{" => return resolve_group(tokens, at + 1, &path, found),

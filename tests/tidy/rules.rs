@@ -137,6 +137,29 @@ pub(crate) fn locks_in_hot_path(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
+/// What loadgen may take of `http::h2`: the codec, not the machine.
+const CODEC: [&str; 7] =
+    ["frame", "settings", "hpack", "FrameReader", "Piece", "ErrorCode", "ConnectionError"];
+
+pub(crate) fn loadgen_reaches_up(sources: &[Source]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for source in sources {
+        for used in uses(source) {
+            let words: Vec<&str> = used.path.iter().map(String::as_str).collect();
+            let allowed = match words[..] {
+                ["quoit", "ring" | "net", ..] => true,
+                ["quoit", "http", "h2", part, ..] => CODEC.contains(&part),
+                ["quoit", ..] => false,
+                _ => true,
+            };
+            if !allowed {
+                problems.push(problem(&source.path, used.line, format!("`{}`", words.join("::"))));
+            }
+        }
+    }
+    problems
+}
+
 pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for source in sources {
@@ -348,6 +371,15 @@ mod samples {
         assert_eq!(http_reaches_out(&[Source::new("src/http/a.rs", bad)]).len(), 5);
         let good = "fn f(now: Instant) { use std::time::Duration; use std::{fmt, io, net::Ipv6Addr}; }";
         assert!(http_reaches_out(&[Source::new("src/http/a.rs", good)]).is_empty());
+    }
+
+    #[test]
+    fn the_ruler_shares_a_codec_and_no_machine() {
+        let bad =
+            "use quoit::server::Limits;\nuse quoit::http::h2::{frame, Connection};\nuse quoit::http::h1;";
+        assert_eq!(loadgen_reaches_up(&[Source::new("loadgen/src/a.rs", bad)]).len(), 3);
+        let good = "use quoit::net::Stream;\nuse quoit::http::h2::frame::{self, Kind};\nuse crate::plan;";
+        assert!(loadgen_reaches_up(&[Source::new("loadgen/src/a.rs", good)]).is_empty());
     }
 
     #[test]
