@@ -1,5 +1,5 @@
-//! Field blocks as HTTP/2 requests: what is accepted reads the same when HTTP/1.1 is asked, so that no request
-//! comes in by one protocol that the other would refuse or understand otherwise.
+//! Field blocks as HTTP/2 requests: what is accepted reads the same when HTTP/1.1 is asked, so that no
+//! request comes in by one protocol that the other would refuse or understand otherwise.
 
 #![no_main]
 
