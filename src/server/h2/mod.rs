@@ -51,12 +51,12 @@ pub(super) async fn serve<S: Service>(
         None => poll_fn(|cx| session.poll(cx)).await,
     };
     drop(session);
-    if ending == Ending::Abort {
-        return reset(wire);
-    }
-    if let Err(error) = Box::pin(linger(&wire)).await
-        && error.kind() == io::ErrorKind::TimedOut
-    {
+    let ended = match ending {
+        Ending::Finish => finish(&wire).await,
+        Ending::Linger => Box::pin(linger(&wire)).await,
+        Ending::Abort => return reset(wire),
+    };
+    if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
         reset(wire);
     }
@@ -67,6 +67,15 @@ fn reset(wire: Rc<Wire>) {
     if let Some(wire) = Rc::into_inner(wire) {
         wire.stream.abort();
     }
+}
+
+/// Sends what is left, and closes.
+async fn finish(wire: &Wire) -> io::Result<()> {
+    wire.stream.set_deadline(Some(wire.limits.stall_timeout));
+    wire.stream.flush().await?;
+    let output = std::mem::take(&mut wire.inner.borrow_mut().output);
+    wire.stream.start_last_send(Payload::Buffer(output));
+    wire.stream.flush().await
 }
 
 /// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset at once

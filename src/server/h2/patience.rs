@@ -60,7 +60,7 @@ impl<S: Service> Session<'_, S> {
             let left = left(self.idle_since, limits.idle_timeout);
             if left < Duration::from_millis(20) {
                 inner.machine.leave(&mut inner.output);
-                return Some(Ending::Close);
+                return Some(self.over());
             }
             next = next.min(left);
         }

@@ -25,8 +25,10 @@ pub(super) const GOODBYE_TIME: Duration = Duration::from_secs(1);
 /// How a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ending {
-    /// Everything that is to be said is in the output.
-    Close,
+    /// Everything that is to be said is in the output, and the client may be saying something too.
+    Linger,
+    /// Everything that is to be said is in the output, and the client has been silent.
+    Finish,
     /// Nothing more can reach the client, or nothing more should: a reset.
     Abort,
 }
@@ -131,7 +133,7 @@ impl<'a, S: Service> Session<'a, S> {
                 (is_done || inner.machine.is_over(), inner.output.len() >= OUTPUT_BYTES_MAX)
             };
             if is_over {
-                return Poll::Ready(Ending::Close);
+                return Poll::Ready(self.over());
             }
             if self.is_eof || waits {
                 // What is not taken holds the client back; the send that is in progress wakes us.
@@ -164,7 +166,7 @@ impl<'a, S: Service> Session<'a, S> {
         if error.kind() == io::ErrorKind::InvalidData {
             // No records of this TLS connection; the peer was told by an alert.
             self.worker.counters.refused.bump();
-            return Ending::Close;
+            return Ending::Linger;
         }
         Ending::Abort
     }
@@ -180,7 +182,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
         let inner = &mut *self.wire.inner.borrow_mut();
         inner.machine.fail(error, &mut inner.output);
-        Ending::Close
+        Ending::Linger
     }
 
     fn follow_drain(&mut self) {
@@ -192,9 +194,26 @@ impl<'a, S: Service> Session<'a, S> {
     #[cold]
     pub(super) fn say_goodbye(&mut self) {
         self.goodbye_since = Some(self.wire.now());
+        let is_idle = self.is_silent() && self.wire.inner.borrow().machine.open_streams() == 0;
         let inner = &mut *self.wire.inner.borrow_mut();
+        if is_idle {
+            return inner.machine.leave(&mut inner.output);
+        }
         inner.machine.announce_leave(&mut inner.output);
         self.wire.look_within(GOODBYE_TIME);
+    }
+
+    /// Whether nobody has said anything for a while.
+    fn is_silent(&self) -> bool {
+        self.wire.now().saturating_duration_since(self.idle_since) >= GOODBYE_TIME
+            && !self.wire.stream.is_sending()
+            && !self.wire.stream.has_input()
+    }
+
+    /// After the last stream of a connection that one side wants to leave.
+    #[cold]
+    pub(super) fn over(&self) -> Ending {
+        if self.is_silent() { Ending::Finish } else { Ending::Linger }
     }
 
     // ---- input ----
