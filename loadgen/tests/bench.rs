@@ -170,6 +170,13 @@ fn flags_that_contradict_each_other_are_refused() {
         "-R 0",
         "--slo p99",
         "--new-conn --pipeline 2",
+        "--streams 2",
+        "--proto h2",
+        "--proto h3",
+        "--proto h2c --streams 0",
+        "--proto h2c --pipeline 2",
+        "--proto h2c --streams 2 --new-conn",
+        "--ca /no/such/file",
         "http://other:1/",
     ] {
         let mut arguments = vec![url];

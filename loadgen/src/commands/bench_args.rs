@@ -14,6 +14,7 @@ use crate::plan::expect::Expect;
 use crate::plan::request::{Common, Draft, Mix, RequestSpec, parse_field, parse_mix};
 use crate::plan::secrets;
 use crate::plan::target::{self, TargetError, Url};
+use crate::plan::tls::Protocol;
 use crate::plan::{Pace, Plan, units};
 use crate::report::outputs::{self, Outputs};
 use crate::result::Arrival;
@@ -213,6 +214,9 @@ impl BenchArgs {
             return refuse(
                 "several URLs with different hosts or ports: a run loads one server; run once for each",
             );
+        }
+        if self.pipeline > 1 && self.tls.protocol(first)? == Protocol::H2 {
+            return refuse("--pipeline is for HTTP/1.1; requests in flight of HTTP/2 are --streams");
         }
         let too_many = |n: Option<u64>, most| n.is_some_and(|n| n == 0 || n > most);
         if too_many(self.connections, CONNECTIONS_MAX) {

@@ -1,6 +1,7 @@
 //! What the program can do, one command each. Below them stand the engine, the reports and the statistics,
 //! above them `main` alone.
 
+mod alike;
 pub(crate) mod bench;
 mod bench_args;
 pub(crate) mod capacity;

@@ -42,7 +42,7 @@ pub(crate) struct TlsArgs {
     #[arg(long, value_name = "PROTO", default_value = "h1", value_parser = ["h1", "h2", "h2c"])]
     proto: String,
     /// Requests in flight per connection of HTTP/2, as far as the server lets us
-    #[arg(long, value_name = "N", conflicts_with = "pipeline", value_parser = units::count)]
+    #[arg(long, value_name = "N", conflicts_with_all = ["pipeline", "new_conn"], value_parser = units::count)]
     streams: Option<u64>,
 }
 

@@ -49,8 +49,8 @@ pub(super) trait Exchanges: Default {
     /// # Errors
     /// See [`Misdeed`](Self::Misdeed).
     fn handle_input(&mut self, link: &mut Link, input: &[u8]) -> Result<(), Self::Misdeed>;
-    /// The server ended the connection; true if that was in order.
-    fn handle_end(&mut self, link: &mut Link) -> bool;
+    /// The server ended the connection, which may be the end of an answer.
+    fn handle_end(&mut self, link: &mut Link);
     /// When the request was sent that waits longest.
     fn oldest_ns(&self) -> Option<u64>;
     /// Gives up what waits too long, if the connection may go on without it.
@@ -182,8 +182,13 @@ impl<E: Exchanges> Connection<E> {
         let stream = self.stream.as_ref().expect("looked at by the caller");
         if let Poll::Ready(flushed) = poll_fn(|cx| Poll::Ready(stream.poll_flush(cx))).await {
             flushed?;
+            let was_idle = self.exchanges.in_flight() == 0;
             stream.start_send(self.exchanges.write(&self.link));
-            self.keep_deadline();
+            let oldest_ns = self.exchanges.oldest_ns();
+            if was_idle && oldest_ns.is_some() {
+                self.deadline_of_ns = oldest_ns;
+                stream.set_deadline(Some(self.link.core.plan.timeout));
+            }
         }
         Ok(())
     }

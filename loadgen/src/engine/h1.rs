@@ -96,14 +96,11 @@ impl Exchanges for Pipeline {
         Ok(())
     }
 
-    fn handle_end(&mut self, link: &mut Link) -> bool {
-        match self.reader.handle_end() {
-            Ok(Some(answer)) if self.in_flight() > 0 => {
-                self.handle_answer(link, answer, link.core.turn_ns());
-                true
-            }
-            Ok(_) => true,
-            Err(_) => false,
+    fn handle_end(&mut self, link: &mut Link) {
+        if self.in_flight() > 0
+            && let Ok(Some(answer)) = self.reader.handle_end()
+        {
+            self.handle_answer(link, answer, link.core.turn_ns());
         }
     }
 

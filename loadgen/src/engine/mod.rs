@@ -17,7 +17,6 @@ mod core;
 mod cpu;
 mod h1;
 mod h2;
-mod h2_answer;
 mod host;
 mod link;
 mod merge;

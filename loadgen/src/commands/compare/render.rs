@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::found::{Compared, Comparison, Found};
 use super::scenario::Figure;
+use crate::commands::alike;
 use crate::exit::Exit;
 use crate::stats::change::{Better, Verdict};
 
@@ -82,7 +83,9 @@ fn below(found: &Found) -> String {
         let _ = write!(text, "; a block varies by {}", spreads.join(", "));
     }
     text.push('\n');
-    for reason in &found.refused {
+    let mut refused = Vec::new();
+    found.refused.iter().for_each(|reason| alike::add(&mut refused, reason, "blocks"));
+    for reason in &refused {
         let _ = writeln!(text, "  - a block was refused: {}", cell(reason));
     }
     for verdict in &found.slo {

@@ -15,7 +15,10 @@ fn comparison(compared: Vec<Compared>) -> Comparison {
     let found = Found {
         name: "1 KiB | kept".to_string(),
         rate: Some(20_000.0),
-        refused: vec!["a run of base is invalid: busy".to_string()],
+        refused: vec![
+            "a run of base is invalid: late by 1 µs".to_string(),
+            "a run of base is invalid: late by 2 µs".to_string(),
+        ],
         compared,
         ..Found::default()
     };
@@ -86,7 +89,14 @@ fn the_table_has_what_a_reviewer_needs() {
     assert_eq!(cells[1..6], ["throughput", "10000/s", "9000/s", "−10.0 %", "−10.2 % to −9.7 %"], "{row}");
     assert_eq!((cells[6], cells[8]), ("−3.0 %", "**regressed**"), "{row}");
     assert!(cells[0].starts_with("1 KiB \\"), "a name cannot break the table: {row}");
-    for part in ["20000 requests/s", "a block was refused", "`old {port}`", "seed 7", "98.0 %", "A <Chip>"] {
+    for part in [
+        "20000 requests/s",
+        "late by 1 µs (alike in 2 blocks)",
+        "`old {port}`",
+        "seed 7",
+        "98.0 %",
+        "A <Chip>",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let widths: Vec<usize> =

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::commands::alike;
 use crate::result::{
     ConnectionFacts, Cost, Interval, MergedRun, Mode, Outcomes, PlanFacts, RunResult, ServerCost, SloVerdict,
     Validity,
@@ -224,41 +225,14 @@ fn slo(a: &RunResult, b: &RunResult, total: &Outcomes, measured_s: f64) -> Vec<S
 /// What was invalid stays invalid, and why; what differs, though it can be added, becomes a warning.
 fn validity(a: &RunResult, b: &RunResult, how: How) -> Validity {
     let mut sum = a.validity.clone();
-    collapse(&mut sum.reasons, &b.validity.reasons);
-    collapse(&mut sum.warnings, &b.validity.warnings);
+    b.validity.reasons.iter().for_each(|reason| alike::add(&mut sum.reasons, reason, "runs"));
+    b.validity.warnings.iter().for_each(|warning| alike::add(&mut sum.warnings, warning, "runs"));
     for note in notes(a, b, how) {
-        if !sum.warnings.iter().any(|known| counted(known).0 == note) {
+        if !sum.warnings.iter().any(|known| alike::counted(known, "runs").0 == note) {
             sum.warnings.push(note);
         }
     }
     sum
-}
-
-/// Adds sentences. Runs that were spoiled alike say the same with other figures: the first is kept, and in
-/// how many runs it was so.
-fn collapse(sentences: &mut Vec<String>, more: &[String]) {
-    for sentence in more {
-        match sentences.iter_mut().find(|known| shape(known) == shape(sentence)) {
-            Some(known) => {
-                let (text, runs) = counted(known);
-                let runs = runs + counted(sentence).1;
-                *known = format!("{text} (alike in {runs} runs)");
-            }
-            None => sentences.push(sentence.clone()),
-        }
-    }
-}
-
-/// A sentence of [`collapse`] and how many runs say so.
-fn counted(sentence: &str) -> (&str, u64) {
-    let parts = sentence.strip_suffix(" runs)").and_then(|rest| rest.rsplit_once(" (alike in "));
-    let found = parts.and_then(|(text, runs)| Some((text, runs.parse().ok()?)));
-    found.unwrap_or((sentence, 1))
-}
-
-/// A sentence without its figures.
-fn shape(sentence: &str) -> String {
-    counted(sentence).0.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 fn notes(a: &RunResult, b: &RunResult, how: How) -> Vec<String> {
