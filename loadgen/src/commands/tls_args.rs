@@ -35,7 +35,7 @@ pub(crate) struct TlsArgs {
     /// Every TLS handshake is a full one
     #[arg(long)]
     no_resume: bool,
-    /// How keys are agreed on in TLS, the preferred first: hybrid, x25519, p256 [default: what rustls prefers]
+    /// How keys are agreed on in TLS, the preferred first: hybrid, x25519, p256 [default: as rustls does]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     groups: Vec<Group>,
     /// What is spoken: h1, h2 (with https) or h2c (HTTP/2 without TLS)
