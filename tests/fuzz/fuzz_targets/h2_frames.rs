@@ -46,10 +46,7 @@ fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Heard {
     let mut heard = Heard::default();
     let mut start = PREFACE.to_vec();
     write_settings(&mut start, &[]);
-    if let Err(error) = hear(&mut machine, &start, &mut heard) {
-        heard.events.push(error);
-        return heard;
-    }
+    hear(&mut machine, &start, &mut heard).expect("a sound start");
     for piece in pieces {
         if let Err(error) = hear(&mut machine, piece, &mut heard) {
             heard.events.push(error);
