@@ -3,11 +3,12 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server → handler → filter → service → net · observe → http · ring
+//! cli → supervisor → server · acme → handler → filter → service → net · observe → http · ring
 //! ```
 //!
 //! The [`guide`] leads from the first answer to a server in production.
 
+pub mod acme;
 pub mod filter;
 pub mod guide;
 pub mod http;

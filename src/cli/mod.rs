@@ -1,6 +1,7 @@
 //! The command line: flags as typed, one module per command. Library code of the `quoit` binary; the
 //! examples borrow [`WorkerArgs`].
 
+mod acme_args;
 mod args;
 mod browser;
 mod cert;

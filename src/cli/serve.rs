@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::acme_args::AcmeArgs;
 use super::args::WorkerArgs;
 use super::browser;
 use super::files_args::FilesArgs;
@@ -45,12 +46,22 @@ pub(super) struct ServeArgs {
     #[command(flatten, next_help_heading = "TLS")]
     tls: TlsArgs,
 
+    #[command(flatten, next_help_heading = "Certificates by ACME")]
+    acme: AcmeArgs,
+
     #[command(flatten, next_help_heading = "Access log")]
     log: LogArgs,
 }
 
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let https = match args.tls.load(&args.workers.listen) {
+    let acme = match args.acme.open(args.tls.redirects()) {
+        Ok(acme) => acme,
+        Err(mistake) => {
+            log::line(format_args!("{mistake}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let https = match args.tls.load(&args.workers.listen, acme) {
         Ok(https) => https,
         Err(mistakes) => {
             mistakes.iter().for_each(|mistake| log::line(format_args!("{mistake}")));

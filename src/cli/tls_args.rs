@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::Server;
-use crate::filter::{Hsts, HttpsRedirect};
+use crate::acme::{Acme, Method};
+use crate::filter::{AcmeChallenges, Hsts, HttpsRedirect};
 use crate::net::Address;
 use crate::net::tls::{
     CertificateFiles, ClientAuth, ClientTrust, TlsOptions, TlsServer, TlsVersion, is_name,
@@ -66,6 +67,9 @@ pub(super) struct Https {
     redirect_from: Vec<Address>,
     redirect: Option<HttpsRedirect>,
     hsts: Option<Hsts>,
+    /// Who renews the certificates of `tls`.
+    acme: Option<Acme>,
+    challenges: Option<AcmeChallenges>,
 }
 
 impl Https {
@@ -74,18 +78,25 @@ impl Https {
         self.tls.as_ref()
     }
 
-    /// The same server, listening for those who have to be redirected too.
-    pub(super) fn apply(&self, server: Server) -> Server {
+    /// The same server, listening for those who have to be redirected too, its certificates renewed.
+    pub(super) fn apply(&self, mut server: Server) -> Server {
+        if let (Some(acme), Some(tls)) = (&self.acme, &self.tls) {
+            server = server.renew(acme.clone(), tls.clone());
+        }
         self.redirect_from.iter().fold(server, |server, address| server.listen(address.clone()))
     }
 
     /// Whether nothing stands around responses.
     pub(super) fn is_empty(&self) -> bool {
-        self.redirect.is_none() && self.hsts.is_none()
+        self.redirect.is_none() && self.hsts.is_none() && self.challenges.is_none()
     }
 
     /// The same router with what was asked for around it.
     pub(super) fn around(&self, mut router: Router) -> Router {
+        // Outside of all: an authority follows a redirect, but shows no password.
+        if let Some(challenges) = &self.challenges {
+            router = router.filter(challenges.clone());
+        }
         if let Some(hsts) = &self.hsts {
             router = router.filter(hsts.clone());
         }
@@ -124,6 +135,11 @@ fn name(text: &str) -> Result<String, &'static str> {
 }
 
 impl TlsArgs {
+    /// Whether plain HTTP is listened to.
+    pub(super) fn redirects(&self) -> bool {
+        !self.redirect_from.is_empty()
+    }
+
     /// What listeners present, `more` certificates behind those of the flags; `None` without TLS.
     ///
     /// # Errors
@@ -135,7 +151,8 @@ impl TlsArgs {
             return match self.only_with_tls() {
                 None => Ok(None),
                 Some(flag) => Err(format!(
-                    "{flag} needs TLS: add --tls-cert FILE, or --tls-self-signed while developing"
+                    "{flag} needs TLS: add --tls-cert FILE, --acme-domain NAMES, or --tls-self-signed \
+                     while developing"
                 )),
             };
         }
@@ -151,20 +168,34 @@ impl TlsArgs {
         }))
     }
 
-    /// Loads what listeners present, and prepares what goes with it, for a server that listens on `listen`.
-    /// Without TLS, nothing.
+    /// Loads what listeners present, the certificates of `acme` included, and prepares what goes with it, for
+    /// a server that listens on `listen`. Without TLS, nothing.
     ///
     /// # Errors
     /// Every mistake, a line each.
-    pub(super) fn load(&self, listen: &[Address]) -> Result<Https, Vec<String>> {
-        let Some(options) = self.options(Vec::new()).map_err(|error| vec![error])? else {
+    pub(super) fn load(&self, listen: &[Address], acme: Option<Acme>) -> Result<Https, Vec<String>> {
+        let files = acme.as_ref().map(Acme::certificate_files).unwrap_or_default();
+        let awaited = files.iter().map(|file| CertificateFiles::awaited(file, file)).collect();
+        let Some(mut options) = self.options(awaited).map_err(|error| vec![error])? else {
             return Ok(Https::default());
         };
+        let method = acme.as_ref().map(Acme::method);
+        options.acme_tls_alpn = method == Some(&Method::TlsAlpn01);
+        if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
+            return Err(vec![
+                "the CA has no client certificate, so it cannot prove names by tls-alpn-01 here; use \
+                 --acme-challenge http-01 with --redirect-from, or dns-01"
+                    .to_owned(),
+            ]);
+        }
         let redirect = self.redirect(listen).map_err(|error| vec![error])?;
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let hsts = self.hsts.map(|seconds| Hsts::new(tls.clone(), Duration::from_secs(seconds)));
-        Ok(Https { tls: Some(tls), redirect_from: self.redirect_from.clone(), redirect, hsts })
+        let answers = || AcmeChallenges::new(tls.challenges().clone());
+        let challenges = (method == Some(&Method::Http01)).then(answers);
+        let redirect_from = self.redirect_from.clone();
+        Ok(Https { redirect_from, redirect, hsts, challenges, acme, tls: Some(tls) })
     }
 
     fn redirect(&self, listen: &[Address]) -> Result<Option<HttpsRedirect>, String> {

@@ -2,6 +2,7 @@
 //! [`Router::around`](crate::service::Router::around): what most servers want said or done about every
 //! request. Each is off until it is added, and each option says its default and its reason.
 
+mod acme;
 mod auth;
 mod compress;
 mod cors;
@@ -13,6 +14,7 @@ mod security;
 mod timeout;
 mod vary;
 
+pub use self::acme::AcmeChallenges;
 pub use self::auth::{BasicAuth, User, UsersError};
 pub use self::compress::Compress;
 pub use self::cors::Cors;

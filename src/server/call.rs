@@ -10,17 +10,19 @@ use crate::observe::log;
 use crate::service::{Request, Response, Service};
 
 /// Calls the service: its response, or the future of one. A plain function, so that a connection keeps room
-/// for the future alone, and not for the request on its way into it as well.
+/// for the future alone, and not for the request on its way into it as well. `after_panic` is what the
+/// protocol makes of the answer of a handler that panicked.
 pub(super) fn call<S: Service>(
     worker: &Worker<S>,
     request: Request,
+    after_panic: fn(Response) -> Response,
 ) -> Result<Response, impl Future<Output = Response>> {
     // Handlers may panic before there is a future.
     let called = catch_unwind(AssertUnwindSafe(|| match worker.service.call_now(request) {
         Ok(response) => Ok(response),
         Err(request) => Err(worker.service.call(request)),
     }));
-    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
+    called.unwrap_or_else(|panic| Ok(after_panic(panicked(worker, &*panic))))
 }
 
 /// The answer of a handler that panicked.
@@ -29,5 +31,5 @@ pub(super) fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Respo
     worker.counters.panics.bump();
     log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
     let detail = "the handler failed; the server's log has the cause";
-    Response::error(Status::INTERNAL_SERVER_ERROR, detail).closing()
+    Response::error(Status::INTERNAL_SERVER_ERROR, detail)
 }

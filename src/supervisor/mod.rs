@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 
 use self::certificates::CertificateWatch;
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
+use crate::acme::{Acme, Renewals};
 use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
@@ -48,6 +49,7 @@ pub struct Server {
     limits: Limits,
     ring: RingConfig,
     access: Option<(Destination, Option<Format>)>,
+    renewals: Vec<(Acme, Arc<TlsServer>)>,
     quiet: bool,
     on_start: Option<OnStart>,
 }
@@ -161,6 +163,13 @@ impl Server {
     /// JSON for everything else. SIGUSR1, or a rename, has the file opened anew. Default: no log.
     pub fn access_log(mut self, destination: Destination, format: Option<Format>) -> Self {
         self.access = Some((destination, format));
+        self
+    }
+
+    /// Renews certificates while the server runs, beside its cores: `tls` has to have the files of `acme`
+    /// among its own, and is told of every change.
+    pub fn renew(mut self, acme: Acme, tls: Arc<TlsServer>) -> Self {
+        self.renewals.push((acme, tls));
         self
     }
 
@@ -320,8 +329,13 @@ impl Server {
             }
         }
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
-        let certificates = match watch(&tls, self.quiet) {
-            Ok(certificates) => certificates,
+        // After the workers: authorities come to look as soon as they are asked.
+        let beside = watch(&tls, self.quiet).and_then(|certificates| {
+            let renewals = self.renewals.iter().map(|(acme, tls)| acme.start(tls.clone()));
+            Ok((certificates, renewals.collect::<Result<Vec<_>, _>>()?))
+        });
+        let (certificates, renewals) = match beside {
+            Ok(beside) => beside,
             Err(error) => {
                 shared.set_phase(Phase::Stop);
                 workers.into_iter().for_each(|worker| drop(worker.join()));
@@ -336,6 +350,7 @@ impl Server {
             workers,
             log,
             certificates,
+            renewals,
             quiet: self.quiet,
             _files: files,
         })
@@ -352,6 +367,7 @@ pub struct Running {
     workers: Vec<ExecutorJoinHandle<Totals>>,
     log: Option<LogWriter>,
     certificates: Option<CertificateWatch>,
+    renewals: Vec<Renewals>,
     quiet: bool,
     /// Go with us, so that the next start finds a clean place.
     _files: Vec<Option<SocketFile>>,
@@ -399,6 +415,7 @@ impl Running {
     /// A worker that ended by a panic.
     pub fn stop(self) -> Result<Totals, RunError> {
         self.shared.set_phase(Phase::Drain);
+        self.renewals.iter().for_each(Renewals::stop);
         let mut totals = Totals::default();
         for worker in self.workers {
             totals += worker.join().map_err(|error| RunError::WorkerLost(error.to_string()))?;
@@ -426,6 +443,7 @@ impl Running {
                         log::line(format_args!("draining; a second signal stops at once"));
                     }
                     self.shared.set_phase(Phase::Drain);
+                    self.renewals.iter().for_each(Renewals::stop);
                 }
                 Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
                 Ok(Event::Rotate) => self.reopen_log(),

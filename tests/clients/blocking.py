@@ -87,9 +87,9 @@ class Urllib3:
 class Httpx:
     name = "httpx"
 
-    def __init__(self, uds=None):
+    def __init__(self, uds=None, **options):
         limits = httpx.Limits(max_connections=60, max_keepalive_connections=60)
-        transport = httpx.HTTPTransport(limits=limits, uds=uds)
+        transport = httpx.HTTPTransport(limits=limits, uds=uds, **options)
         self.client = httpx.Client(transport=transport, timeout=TIMEOUT_S, trust_env=False)
         self.ports = set()
 
@@ -102,6 +102,9 @@ class Httpx:
 
     def connections_made(self):
         return len(self.ports)
+
+    def close(self):
+        self.client.close()
 
 
 def upload_while_reading(echo, body):

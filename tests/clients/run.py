@@ -19,11 +19,12 @@ import blocking
 import common
 import content
 import curl
+import http2
 import raw
 import tls
 from harness import Checks, Server, expect, expect_bytes
 
-DEADLINE_S = 40
+DEADLINE_S = 60
 
 
 def give_up(servers):
@@ -48,6 +49,7 @@ def check_all(checks, serve, echo, hello, unix_path, scratch):
         common.check_client(checks, client, serve.url, echo.url)
     asynchronous.check(checks, serve.url, echo.url, unix_path)
     curl.check(checks, serve.url, echo.url, unix_path, scratch)
+    http2.check(checks, serve.url, echo.url, scratch)
     raw.check(checks, serve, echo)
     check_hello(checks, hello.url)
 

@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 import content
+import http2
 from harness import TIMEOUT_S, Server, expect, expect_bytes
 
 
@@ -218,4 +219,5 @@ def check(checks, quoit, site, directory, servers):
     check_ssl(checks, certificates, server)
     check_libraries(checks, certificates, server)
     check_mutual(checks, certificates, mutual)
+    http2.check_tls(checks, certificates, server, directory)
     check_reload(checks, certificates, server)

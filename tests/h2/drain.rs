@@ -4,7 +4,7 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quoit::server::Limits;
 
@@ -36,11 +36,11 @@ fn a_drain_finishes_what_is_open() {
     assert_eq!(busy.goodbyes[0].code, NO_ERROR);
     assert!(busy.goodbyes[0].last >= upload, "what was asked for is promised");
     lab.gate.store(true, Ordering::Relaxed);
+    busy.credits = true;
+    busy.open_window(0, 200_000);
     busy.answer(gate).is(200, "open");
     busy.send_data(upload, END_STREAM, b"hello");
     busy.answer(upload).is(200, "5 bytes");
-    busy.credits = true;
-    busy.open_window(0, 200_000);
     busy.open_window(large, 200_000);
     assert_eq!(busy.answer(large).body.len(), 200_000);
     while busy.step() {}
@@ -90,6 +90,25 @@ fn a_drain_ends_in_time() {
     peer.until("a head", |peer| peer.streams.contains_key(&1));
     server.stop();
     while peer.step() {}
+}
+
+/// A client that has nothing open and reads nothing, so never hears the goodbye, delays the end by little: by
+/// the time given it to hear, and by the wait for its own end.
+#[test]
+fn an_idle_client_that_does_not_read_delays_the_end_little() {
+    let limits = Limits {
+        drain_timeout: Duration::from_secs(20),
+        linger_timeout: Duration::from_millis(200),
+        ..lenient()
+    };
+    let server = serve(limits, Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.is_usable();
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+    while peer.step() {}
+    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(NO_ERROR));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quoit::service::{Request, Response, Service};
 
-use crate::common::{Hosted, lenient, serve};
+use crate::common::{Binary, Client, Hosted, lenient, serve};
 use crate::lab::Lab;
 use crate::peer::{Answer, Peer};
 use crate::wire::*;
@@ -279,14 +279,20 @@ fn lengths_of_bodies() {
     peer.is_usable();
 }
 
-/// §8.5: a CONNECT is refused as HTTP/1.1's is, and one with too many or too few pseudo-fields is malformed.
+/// §8.5: nobody tunnels here, so CONNECT is refused as HTTP/1.1's is; with too many or too few pseudo-fields
+/// it is malformed.
 #[test]
 fn connect() {
-    let server = serve(lenient(), Lab::default());
+    let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    std::fs::write(site.path().join("usable"), "usable").unwrap();
+    let server = Binary::serve(site.path(), &[]);
     let mut peer = Peer::connect(server.addr);
     let stream = peer.fresh();
     peer.send(headers(stream, END_HEADERS, &[(":method", "CONNECT"), (":authority", "a.example:443")]));
     peer.until("an answer", |peer| peer.streams.get(&stream).is_some_and(|answer| answer.ended));
+    let mut client = Client::connect(server.addr);
+    client.send("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n");
+    assert_eq!(peer.streams[&stream].status, client.response_to("GET").status);
     assert!(matches!(peer.streams[&stream].status, 400..=599), "{:?}", peer.streams[&stream]);
     for fields in [
         &[(":method", "CONNECT")][..],
@@ -297,5 +303,5 @@ fn connect() {
         peer.send(headers(stream, WHOLE, fields));
         peer.is_reset(stream, PROTOCOL_ERROR);
     }
-    peer.is_usable();
+    peer.get("/usable").is(200, "usable");
 }

@@ -122,6 +122,14 @@ fn increments_of_zero_and_windows_too_large() {
     stream(&window_update(1, 0), PROTOCOL_ERROR);
     stream(&window_update(1, 0x7fff_ffff), FLOW_CONTROL_ERROR);
     stream(&[window_update(1, 0x7fff_0000), window_update(1, 1)].concat(), FLOW_CONTROL_ERROR);
+    // The response is out, the request is not: the window is of no use, and still may not overflow.
+    let mut peer = Peer::connect(server.addr);
+    let early = peer.fresh();
+    peer.send(post(early, "/ignore"));
+    peer.answer(early).is(200, "ignored");
+    peer.send([window_update(early, 0x7fff_ffff), window_update(early, 0x7fff_ffff)].concat());
+    peer.is_reset(early, FLOW_CONTROL_ERROR);
+    peer.is_usable();
     // As large as can be is allowed.
     let mut peer = Peer::connect(server.addr);
     peer.send(window_update(0, 0x7fff_0000));

@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["service"],
     &["filter", "upstream"],
     &["handler", "l4", "tower"],
-    &["server"],
+    &["server", "acme"],
     &["config"],
     &["supervisor"],
     &["cli"],

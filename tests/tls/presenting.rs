@@ -96,7 +96,7 @@ fn a_self_signed_certificate_serves_and_promises_nothing() {
     let place = server.addr().to_string();
     let shown = quoit(&["cert", "show", &place]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    for words in ["TLSv1_3", "X25519MLKEM768", "http/1.1", "names  localhost, 127.0.0.1, ::1\n"] {
+    for words in ["TLSv1_3", "X25519MLKEM768", "h2", "names  localhost, 127.0.0.1, ::1\n"] {
         assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
     }
     server.signal("TERM");

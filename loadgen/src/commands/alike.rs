@@ -1,5 +1,5 @@
-//! Sentences that say the same with other figures, told once with how often it was so. Knows nothing of what they
-//! are about.
+//! Sentences that say the same with other figures, told once with how often it was so. Knows nothing of
+//! what they are about.
 
 /// Adds a sentence. Where one is there already that differs in figures alone, that is kept, and counted:
 /// `late by 23 µs (alike in 3 runs)`. Both may be counts of such sentences.

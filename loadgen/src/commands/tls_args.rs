@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::exit::Failure;
 use crate::plan::target::Url;
-use crate::plan::tls::{Protocol, Tls, Trust};
+use crate::plan::tls::{Group, Protocol, Tls, Trust};
 use crate::plan::units;
 
 /// Where systems keep the certificates they believe.
@@ -35,6 +35,9 @@ pub(crate) struct TlsArgs {
     /// Every TLS handshake is a full one
     #[arg(long)]
     no_resume: bool,
+    /// How keys are agreed on in TLS, the preferred first: hybrid, x25519, p256 [default: as rustls does]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    groups: Vec<Group>,
     /// What is spoken: h1, h2 (with https) or h2c (HTTP/2 without TLS)
     #[arg(long, value_name = "PROTO", default_value = "h1", value_parser = ["h1", "h2", "h2c"])]
     proto: String,
@@ -75,11 +78,14 @@ impl TlsArgs {
     /// One line with cause and remedy.
     pub(super) fn tls(&self, url: &Url) -> Result<Option<Tls>, Failure> {
         if !url.is_tls {
-            for (flag, is_given) in
-                [("--insecure", self.insecure), ("--ca", self.ca.is_some()), ("--no-resume", self.no_resume)]
-            {
+            for (flag, is_given) in [
+                ("--insecure", self.insecure),
+                ("--ca", self.ca.is_some()),
+                ("--no-resume", self.no_resume),
+                ("--groups", !self.groups.is_empty()),
+            ] {
                 if is_given {
-                    let line = format!("{flag}: there is no certificate without https; leave it out");
+                    let line = format!("{flag}: there is no TLS without https; leave it out");
                     return Err(Failure::Usage(line));
                 }
             }
@@ -93,7 +99,7 @@ impl TlsArgs {
             (Some(path), _) => Trust::Roots(roots(path)?),
             (None, false) => Trust::Roots(system_roots()?),
         };
-        Ok(Some(Tls { name, trust, resume: !self.no_resume }))
+        Ok(Some(Tls { name, trust, resume: !self.no_resume, groups: self.groups.clone() }))
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+    verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::plan::tls::{Protocol, Tls, Trust};
+use crate::plan::tls::{Group, Protocol, Tls, Trust};
 
 /// Sessions that are kept to go on from. There is one server, with which rustls keeps up to eight tickets.
 const SESSIONS_MAX: usize = 8;
@@ -24,7 +25,11 @@ pub(super) struct TlsClient {
 
 impl TlsClient {
     pub(super) fn new(tls: &Tls, protocol: Protocol) -> Result<Self, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut provider = aws_lc_rs::default_provider();
+        if !tls.groups.is_empty() {
+            provider.kx_groups = tls.groups.iter().map(|&group| exchange(group)).collect();
+        }
+        let provider = Arc::new(provider);
         let builder =
             ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let builder = match &tls.trust {
@@ -40,6 +45,14 @@ impl TlsClient {
         // The records are not rustls' business: `quoit::net` protects them.
         config.enable_secret_extraction = true;
         Ok(Self { config: Arc::new(config), name: tls.name.clone() })
+    }
+}
+
+fn exchange(group: Group) -> &'static dyn SupportedKxGroup {
+    match group {
+        Group::Hybrid => aws_lc_rs::kx_group::X25519MLKEM768,
+        Group::X25519 => aws_lc_rs::kx_group::X25519,
+        Group::P256 => aws_lc_rs::kx_group::SECP256R1,
     }
 }
 

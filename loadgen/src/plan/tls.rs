@@ -2,6 +2,7 @@
 //! and makes no connection.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -16,6 +17,32 @@ pub(crate) struct Tls {
     pub trust: Trust,
     /// Whether later connections may go on from earlier ones.
     pub resume: bool,
+    /// How keys are agreed on, the preferred first; empty for what rustls has as its default.
+    pub groups: Vec<Group>,
+}
+
+/// A way to agree on keys (RFC 8446, section 4.2.7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Group {
+    /// X25519MLKEM768: holds against quantum computers too.
+    Hybrid,
+    /// X25519.
+    X25519,
+    /// secp256r1.
+    P256,
+}
+
+impl FromStr for Group {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "hybrid" => Ok(Self::Hybrid),
+            "x25519" => Ok(Self::X25519),
+            "p256" => Ok(Self::P256),
+            _ => Err("the groups are hybrid, x25519 and p256"),
+        }
+    }
 }
 
 /// Whose certificates are believed.

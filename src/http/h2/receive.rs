@@ -13,6 +13,7 @@ use super::priority::Priority;
 use super::reader::Piece;
 use super::request::{HeadParser, Parsed, TrailerParser, TrailerVerdict, Verdict};
 use super::settings::WINDOW_DEFAULT;
+use super::settings::id::HEADER_TABLE_SIZE;
 use super::stream::{Incoming, Outgoing, State, Stream};
 use super::streams::Closed;
 use crate::http::h1::{BodyError, RequestError};
@@ -431,13 +432,10 @@ impl Connection {
         if increment == 0 {
             return self.stream_error(stream, StreamError::IncrementZero, out, now);
         }
-        let widened = match self.get_mut(stream).and_then(Stream::outgoing_mut) {
-            Some(outgoing) => outgoing.window.widen(increment),
-            None => Ok(()),
-        };
+        let widened = self.get_mut(stream).map(|known| known.send_window().widen(increment));
         match widened {
-            Ok(()) => Ok(None),
-            Err(_) => self.stream_error(stream, StreamError::WindowOverflow, out, now),
+            Some(Err(_)) => self.stream_error(stream, StreamError::WindowOverflow, out, now),
+            Some(Ok(())) | None => Ok(None),
         }
     }
 
@@ -475,18 +473,19 @@ impl Connection {
         }
         self.settings_seen = true;
         self.floods.spend(Nuisance::Settings, now)?;
-        let before = self.peer;
+        let window_before = self.peer.initial_window;
         self.peer.apply(payload)?;
-        let by = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
+        let by = i64::from(self.peer.initial_window) - i64::from(window_before);
         if by != 0 {
             for (_, stream) in self.streams.iter_mut() {
-                if let Some(outgoing) = stream.outgoing_mut() {
-                    outgoing.window.shift(by).map_err(|_| ConnectionError::WindowOverflow)?;
-                }
+                stream.send_window().shift(by).map_err(|_| ConnectionError::WindowOverflow)?;
             }
         }
-        if self.peer.table_bytes != before.table_bytes {
-            self.encoder.set_table_bytes_max(self.peer.table_bytes);
+        for (setting, value) in frame::settings_of(payload) {
+            // Each of them: the smallest has to be told (RFC 7541 §4.2).
+            if setting == HEADER_TABLE_SIZE {
+                self.encoder.set_table_bytes_max(value);
+            }
         }
         frame::write_settings_ack(out);
         Ok(())

@@ -27,11 +27,9 @@ pub mod id {
     pub const NO_RFC7540_PRIORITIES: u16 = 0x9;
 }
 
-/// What an endpoint said of itself, as far as its peer needs it.
+/// What an endpoint said of itself, as far as its peer needs it beside field compression.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Bytes of the dynamic table it keeps for our field blocks.
-    pub table_bytes: u32,
     /// The window that each of its streams begins with.
     pub initial_window: u32,
     /// Longest frame it takes.
@@ -42,12 +40,8 @@ pub struct Settings {
 
 impl Settings {
     /// What holds until SETTINGS come.
-    pub const DEFAULT: Settings = Settings {
-        table_bytes: super::hpack::TABLE_BYTES_DEFAULT,
-        initial_window: WINDOW_DEFAULT,
-        frame_bytes: FRAME_BYTES_DEFAULT,
-        streams_max: None,
-    };
+    pub const DEFAULT: Settings =
+        Settings { initial_window: WINDOW_DEFAULT, frame_bytes: FRAME_BYTES_DEFAULT, streams_max: None };
 
     /// Takes the payload of a SETTINGS frame, whose length was checked. Unknown settings are ignored; of one
     /// that comes twice the last holds.
@@ -57,7 +51,6 @@ impl Settings {
     pub fn apply(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
         for (setting, value) in settings_of(payload) {
             match setting {
-                id::HEADER_TABLE_SIZE => self.table_bytes = value,
                 id::MAX_CONCURRENT_STREAMS => self.streams_max = Some(value),
                 id::INITIAL_WINDOW_SIZE if value > MAX_31_BITS => {
                     return Err(ConnectionError::InitialWindowTooLarge);
@@ -92,8 +85,7 @@ mod tests {
     #[test]
     fn settings_are_taken_and_unknown_ones_ignored() {
         let known = applied(&[(1, 0), (3, 7), (4, 1 << 20), (5, 32768), (6, 1), (4, 9), (0xaaaa, u32::MAX)]);
-        let expected =
-            Settings { table_bytes: 0, initial_window: 9, frame_bytes: 32768, streams_max: Some(7) };
+        let expected = Settings { initial_window: 9, frame_bytes: 32768, streams_max: Some(7) };
         assert_eq!(known, Ok(expected));
         assert_eq!(applied(&[]), Ok(Settings::DEFAULT));
     }

@@ -85,6 +85,8 @@ pub(super) enum State {
     /// The response is out; what still comes is read over, within its window.
     HalfClosedLocal {
         incoming: Incoming,
+        /// Nothing is sent any more, but a client that overflows it is told so.
+        window: SendWindow,
         /// When the response was out.
         since: Duration,
     },
@@ -119,6 +121,14 @@ impl Stream {
         }
     }
 
+    /// What the client's WINDOW_UPDATE is about.
+    pub(super) fn send_window(&mut self) -> &mut SendWindow {
+        match &mut self.state {
+            State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => &mut outgoing.window,
+            State::HalfClosedLocal { window, .. } => window,
+        }
+    }
+
     /// After the client's END_STREAM; `None` when that was the end of the stream.
     pub(super) fn ended_remotely(self) -> Option<Stream> {
         match self.state {
@@ -132,8 +142,8 @@ impl Stream {
     /// After our END_STREAM; `None` when that was the end of the stream.
     pub(super) fn ended_locally(self, now: Duration) -> Option<Stream> {
         match self.state {
-            State::Open(incoming, _) => {
-                Some(Stream { state: State::HalfClosedLocal { incoming, since: now }, ..self })
+            State::Open(incoming, Outgoing { window, .. }) => {
+                Some(Stream { state: State::HalfClosedLocal { incoming, window, since: now }, ..self })
             }
             State::HalfClosedLocal { .. } => Some(self),
             State::HalfClosedRemote(_) => None,

@@ -151,7 +151,7 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
                 return refuse(worker, wire, Some((asked, entry)), error.status(), &error);
             }
         };
-        let answered = match call(worker, Request::new(context, body)) {
+        let answered = match call(worker, Request::new(context, body), Response::closing) {
             Ok(response) => Some(response),
             Err(future) => {
                 let mut future = pin!(future);
@@ -252,7 +252,7 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
     match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
         Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
         Ok(Poll::Pending) => poll_meanwhile(wire, cx),
-        Err(panic) => Poll::Ready(Some(panicked(worker, &*panic))),
+        Err(panic) => Poll::Ready(Some(panicked(worker, &*panic).closing())),
     }
 }
 

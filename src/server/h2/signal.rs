@@ -28,8 +28,8 @@ impl Hub {
         self.is_running.store(true, Ordering::SeqCst);
     }
 
-    /// The task is about to rest. True when a signal came that it has not seen: then it must look once more, or
-    /// be woken. Both sides write before they read, so that one of them sees the other.
+    /// The task is about to rest. True when a signal came that it has not seen: then it must look once more,
+    /// or be woken. Both sides write before they read, so that one of them sees the other.
     pub(super) fn rest(&self) -> bool {
         self.is_running.store(false, Ordering::SeqCst);
         self.is_called.load(Ordering::SeqCst)

@@ -46,8 +46,8 @@ impl Stream {
     }
 }
 
-/// The field block of a plan's only request. Once it came out the same twice, the tables of both ends stay as they
-/// are, and it will come out the same until a setting changes that: then it need not be made again.
+/// The field block of a plan's only request. Once it came out the same twice, the tables of both ends stay
+/// as they are, and it will come out the same until a setting changes that: then it need not be made again.
 #[derive(Default)]
 struct Repeated {
     block: Vec<u8>,

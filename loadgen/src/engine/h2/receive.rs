@@ -1,7 +1,8 @@
-//! What a connection of HTTP/2 hears: frames, each judged by what the RFC allows a server, and what becomes of
-//! streams by them.
+//! What a connection of HTTP/2 hears: frames, each judged by what the RFC allows a server, and what becomes
+//! of streams by them.
 
 use quoit::http::h2::frame::{self, FrameHeader, Kind, MAX_31_BITS, flag};
+use quoit::http::h2::settings::id;
 use quoit::http::h2::{ConnectionError, ErrorCode};
 
 use super::answer::read_block;
@@ -82,7 +83,12 @@ impl Multiplex {
         if self.streams.iter().any(|stream| stream.window > i64::from(MAX_31_BITS)) {
             return Err(ConnectionError::WindowOverflow);
         }
-        self.encoder.set_table_bytes_max(settings.table_bytes);
+        // Each of them: the smallest has to be told (RFC 7541, section 4.2).
+        for (setting, value) in frame::settings_of(payload) {
+            if setting == id::HEADER_TABLE_SIZE {
+                self.encoder.set_table_bytes_max(value);
+            }
+        }
         self.repeated = Repeated::default();
         self.settings = Some(settings);
         frame::write_settings_ack(&mut self.control);

@@ -1,4 +1,5 @@
-//! What a connection of HTTP/2 says: heads of requests, and their bodies as far as the server's windows let them.
+//! What a connection of HTTP/2 says: heads of requests, and their bodies as far as the server's windows let
+//! them.
 
 use bytes::Bytes;
 use quoit::http::h2::frame::{self, FrameHeader, Kind, flag};

@@ -1,0 +1,221 @@
+//! Files that are either the old or the new, whenever the power goes: written beside, synced, renamed, and
+//! the directory synced. Knows nothing of what is in them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// How the name of a file that is not done yet ends. What ends so at a start is left by a crash.
+pub(super) const UNFINISHED: &str = ".unfinished";
+
+/// What happens to the disk, in order. Each may be the last thing that a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A file is created, empty.
+    Create,
+    /// It is written.
+    Write,
+    /// It is synced.
+    SyncFile,
+    /// It takes its name.
+    Rename,
+    /// Its directory is synced.
+    SyncDirectory,
+    /// A file is removed.
+    Remove,
+}
+
+/// The way to the disk.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    #[cfg(test)]
+    pub(super) crash: std::sync::Arc<tests::Crash>,
+}
+
+impl Disk {
+    /// Makes `path` hold `bytes`, for its owner's eyes only. On an error it is as before, or holds all of
+    /// them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = with_ending(path, UNFINISHED);
+        self.before(Step::Create)?;
+        remove_if_there(&unfinished)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        if let Err(error) = self.before(Step::Write) {
+            // A crash in the middle of writing leaves a part.
+            let _ = file.write_all(&bytes[..bytes.len() / 2]);
+            return Err(error);
+        }
+        file.write_all(bytes)?;
+        self.before(Step::SyncFile)?;
+        file.sync_all()?;
+        self.before(Step::Rename)?;
+        fs::rename(&unfinished, path)?;
+        self.sync_directory_of(path)
+    }
+
+    /// Removes a file; it may be gone already.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.before(Step::Remove)?;
+        remove_if_there(path)?;
+        self.sync_directory_of(path)
+    }
+
+    /// Gives a file another name beside its old one, over whatever has it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn set_aside(&self, path: &Path, ending: &str) -> io::Result<PathBuf> {
+        let aside = with_ending(path, ending);
+        self.before(Step::Rename)?;
+        fs::rename(path, &aside)?;
+        self.sync_directory_of(path)?;
+        Ok(aside)
+    }
+
+    fn sync_directory_of(&self, path: &Path) -> io::Result<()> {
+        self.before(Step::SyncDirectory)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests crash here")]
+    fn before(&self, _step: Step) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn before(&self, step: Step) -> io::Result<()> {
+        self.crash.before(step)
+    }
+}
+
+/// Makes a directory, and those above it, for its owner alone.
+///
+/// # Errors
+/// The disk's.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Removes what a crash has left unfinished.
+///
+/// # Errors
+/// The disk's.
+pub(super) fn tidy(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The file's bytes; nothing if there is no such file.
+///
+/// # Errors
+/// The disk's.
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Ends the process, as far as the disk can tell, before one of its steps: that step and all later ones
+    /// fail.
+    #[derive(Debug)]
+    pub(in crate::acme) struct Crash {
+        steps: AtomicUsize,
+        at: AtomicUsize,
+    }
+
+    impl Default for Crash {
+        fn default() -> Self {
+            Self { steps: AtomicUsize::new(0), at: AtomicUsize::new(usize::MAX) }
+        }
+    }
+
+    impl Crash {
+        /// Crashes before the step of this number, counted from now.
+        pub(in crate::acme) fn at(&self, step: usize) {
+            self.steps.store(0, Ordering::Relaxed);
+            self.at.store(step, Ordering::Relaxed);
+        }
+
+        /// Steps since then.
+        pub(in crate::acme) fn steps(&self) -> usize {
+            self.steps.load(Ordering::Relaxed)
+        }
+
+        pub(super) fn before(&self, step: Step) -> io::Result<()> {
+            let now = self.steps.fetch_add(1, Ordering::Relaxed);
+            if now >= self.at.load(Ordering::Relaxed) {
+                return Err(io::Error::other(format!("crashed before {step:?}")));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_old_or_the_new_wherever_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let disk = Disk::default();
+        disk.replace(&path, b"old").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let steps = disk.crash.steps();
+        assert_eq!(steps, 5, "create, write, sync, rename, sync");
+        for step in 0..steps {
+            disk.crash.at(step);
+            disk.replace(&path, b"new and longer").unwrap_err();
+            let found = fs::read(&path).unwrap();
+            let renamed = step > 3;
+            let expected = if renamed { &b"new and longer"[..] } else { b"old" };
+            assert_eq!(found, expected, "before step {step}");
+            disk.crash.at(usize::MAX);
+            tidy(dir.path()).unwrap();
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+            disk.replace(&path, b"old").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert_eq!(read(&path).unwrap(), None);
+        Disk::default().remove(&path).unwrap();
+        Disk::default().replace(&path, b"x").unwrap();
+        let aside = Disk::default().set_aside(&path, ".damaged").unwrap();
+        assert_eq!((read(&path).unwrap(), read(&aside).unwrap()), (None, Some(b"x".to_vec())));
+    }
+}

@@ -1,0 +1,176 @@
+//! The operator's command that writes and removes DNS records for DNS-01:
+//! `CMD present|cleanup DOMAIN RECORD VALUE`. Runs it, with a limit; knows nothing of DNS.
+
+use std::fmt;
+use std::io;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use super::pace::{Clock, Stopped};
+
+/// Longest run of the command. It returns once the record can be seen by others, which takes some providers
+/// minutes.
+pub(super) const HOOK_TIME_MAX: Duration = Duration::from_secs(600);
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What the command is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Write the record, and return when it can be seen.
+    Present,
+    /// Remove it.
+    Cleanup,
+}
+
+impl Action {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Cleanup => "cleanup",
+        }
+    }
+}
+
+/// A TXT record that proves a name (RFC 8555 §8.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The name to prove, without `*.`.
+    pub domain: String,
+    /// Where the record belongs: `_acme-challenge.` and the name.
+    pub name: String,
+    /// Its text. A name and its wildcard have one each at the same place, one after the other.
+    pub value: String,
+}
+
+/// The command did not do it.
+#[derive(Debug)]
+pub enum HookError {
+    /// It could not be started or waited for.
+    Run(String, io::Error),
+    /// It said so.
+    Failed(String, ExitStatus),
+    /// It did not return.
+    TooSlow(String, Duration),
+    /// The server ends.
+    Stopped,
+}
+
+impl fmt::Display for HookError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(command, error) => write!(f, "--acme-dns-hook `{command}` could not be run: {error}"),
+            Self::Failed(command, status) => write!(
+                f,
+                "--acme-dns-hook `{command}` ended with {status}; what it printed is above, and running it \
+                 by hand tells more"
+            ),
+            Self::TooSlow(command, limit) => write!(
+                f,
+                "--acme-dns-hook `{command}` did not return within {} s and was killed; it should return \
+                 once the record can be seen",
+                limit.as_secs()
+            ),
+            Self::Stopped => f.write_str("the server ends"),
+        }
+    }
+}
+
+impl std::error::Error for HookError {}
+
+/// Runs `command` with a shell, so that it may have arguments; the record's parts reach it as single words
+/// whatever is in them. What it prints goes to our standard error.
+///
+/// # Errors
+/// See [`HookError`].
+pub(super) fn run(
+    command: &str,
+    action: Action,
+    record: &Record,
+    limit: Duration,
+    clock: &dyn Clock,
+) -> Result<(), HookError> {
+    let failed = |error| HookError::Run(command.to_owned(), error);
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", &format!("exec {command} \"$@\""), "quoit-dns-hook"])
+        .args([action.as_str(), &record.domain, &record.name, &record.value])
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .spawn()
+        .map_err(failed)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(HookError::Failed(command.to_owned(), status)),
+            None if waited >= limit => {
+                end(&mut child);
+                return Err(HookError::TooSlow(command.to_owned(), limit));
+            }
+            None => {}
+        }
+        if clock.sleep(LOOK_EVERY) == Err(Stopped) {
+            end(&mut child);
+            return Err(HookError::Stopped);
+        }
+        waited += LOOK_EVERY;
+    }
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself meanwhile.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Instant;
+
+    use super::super::pace::SystemClock;
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            domain: "a.example".into(),
+            name: "_acme-challenge.a.example".into(),
+            value: "$(id) 'x'".into(),
+        }
+    }
+
+    #[test]
+    fn the_command_gets_its_words_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let script = dir.path().join("hook");
+        fs::write(&script, "printf '[%s]' \"$@\" > \"$OUT\"\n").unwrap();
+        let command = format!("env OUT={} sh {} --zone 1", out.display(), script.display());
+        let clock = SystemClock::default();
+        run(&command, Action::Present, &record(), HOOK_TIME_MAX, &clock).unwrap();
+        assert_eq!(
+            fs::read_to_string(out).unwrap(),
+            "[--zone][1][present][a.example][_acme-challenge.a.example][$(id) 'x']"
+        );
+    }
+
+    #[test]
+    fn failures_name_the_command() {
+        let clock = SystemClock::default();
+        let told = |command: &str, limit| {
+            run(command, Action::Cleanup, &record(), limit, &clock).unwrap_err().to_string()
+        };
+        assert!(
+            told("false", HOOK_TIME_MAX).starts_with("--acme-dns-hook `false` ended with exit status: 1")
+        );
+        assert!(told("/does/not/exist", HOOK_TIME_MAX).contains("exit status: 127"));
+        let began = Instant::now();
+        assert!(told("sleep 600 #", Duration::from_millis(100)).contains("was killed"));
+        assert!(began.elapsed() < Duration::from_secs(60));
+        clock.stop();
+        assert!(matches!(
+            run("sleep 600 #", Action::Present, &record(), HOOK_TIME_MAX, &clock),
+            Err(HookError::Stopped)
+        ));
+    }
+}

@@ -1,0 +1,121 @@
+//! The names of one certificate, as an operator writes them. Asks no DNS.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Most names of a certificate, as Let's Encrypt has it.
+const NAMES_MAX: usize = 100;
+
+/// The names of one certificate: in lower case, each once, the first of which names its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+/// A text that is no list of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamesError {
+    /// No CA signs this name.
+    NoName(String),
+    /// It is an address.
+    IsAddress(String),
+    /// There are none, or too many.
+    Count(usize),
+}
+
+impl fmt::Display for NamesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoName(name) => write!(
+                f,
+                "`{name}` is no public host name; write example.com or *.example.com, and names with other \
+                 letters in their xn-- form"
+            ),
+            Self::IsAddress(name) => {
+                write!(f, "`{name}` is an address; certificates are for names such as example.com")
+            }
+            Self::Count(count) => write!(f, "{count} names; a certificate has 1 to {NAMES_MAX}"),
+        }
+    }
+}
+
+impl std::error::Error for NamesError {}
+
+impl Names {
+    /// All of them.
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The one that names its file.
+    pub fn first(&self) -> &str {
+        &self.0[0]
+    }
+
+    /// Whether one of them is a wildcard.
+    pub fn has_wildcard(&self) -> bool {
+        self.0.iter().any(|name| name.starts_with("*."))
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl FromStr for Names {
+    type Err = NamesError;
+
+    fn from_str(text: &str) -> Result<Self, NamesError> {
+        let mut names: Vec<String> = Vec::new();
+        for name in text.split(',').map(|name| name.trim().trim_end_matches('.').to_ascii_lowercase()) {
+            if name.parse::<std::net::IpAddr>().is_ok() {
+                return Err(NamesError::IsAddress(name));
+            }
+            if !is_name(&name) {
+                return Err(NamesError::NoName(name));
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if (1..=NAMES_MAX).contains(&names.len()) {
+            Ok(Self(names))
+        } else {
+            Err(NamesError::Count(names.len()))
+        }
+    }
+}
+
+/// Letters, digits and hyphens (RFC 1123 §2.1) in at least two labels, perhaps below a wildcard.
+fn is_name(name: &str) -> bool {
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    host.len() <= 253 && host.contains('.') && host.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read() {
+        let names: Names = "Example.com, www.example.com.,example.com,*.example.com".parse().unwrap();
+        assert_eq!(names.as_slice(), ["example.com", "www.example.com", "*.example.com"]);
+        assert_eq!((names.first(), names.has_wildcard()), ("example.com", true));
+        assert_eq!(names.to_string(), "example.com, www.example.com, *.example.com");
+        for text in
+            ["", "a.example,", "localhost", "a..example", "-a.example", "a_b.example", "bücher.example"]
+        {
+            assert!(matches!(text.parse::<Names>(), Err(NamesError::NoName(_))), "{text}");
+        }
+        for text in ["*", "*.*.example", "a.*.example", "../a.example", "a/b.example"] {
+            assert!(matches!(text.parse::<Names>(), Err(NamesError::NoName(_))), "{text}");
+        }
+        assert_eq!("127.0.0.1".parse::<Names>(), Err(NamesError::IsAddress("127.0.0.1".into())));
+        let many: Vec<String> = (0..101).map(|n| format!("a{n}.example")).collect();
+        assert_eq!(many.join(",").parse::<Names>(), Err(NamesError::Count(101)));
+    }
+}

@@ -1,0 +1,303 @@
+//! The thread that keeps certificates fresh: looks when one is due, gets it, has it presented, and tries
+//! again later when that fails. Whatever happens here, serving goes on.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::certificate::Facts;
+use super::client::{self, Client};
+use super::error::AcmeError;
+use super::jws::{AccountKey, Binding};
+use super::names::Names;
+use super::order::Means;
+use super::pace::{Clock, Stopped};
+use super::proof::{Front, Method};
+use super::schedule::{self, Backoff};
+use super::state::{Account, State, Stored};
+use super::transport::Transport;
+use crate::observe::log;
+
+/// The clock of the day may jump: nobody sleeps longer without a look at it.
+const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How often the CA is asked when it would like a certificate renewed, and the bounds of what it may ask for
+/// instead (RFC 9773 §4.3).
+const ADVICE_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+const ADVICE_EVERY_MIN: Duration = Duration::from_secs(60);
+const ADVICE_EVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is kept fresh, and how.
+pub(super) struct Keeper {
+    /// URL of the CA's directory.
+    pub directory: String,
+    /// Where the CA may write to.
+    pub contact: Option<String>,
+    /// An account outside ACME.
+    pub binding: Option<Binding>,
+    /// How names are proved.
+    pub method: Method,
+    /// How failures are spaced.
+    pub backoff: Backoff,
+    /// Where things are kept.
+    pub state: Arc<State>,
+    /// Where certificates are presented.
+    pub front: Arc<dyn Front>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to the CA, made anew for each conversation.
+    pub transport: Box<dyn Fn() -> Box<dyn Transport> + Send>,
+}
+
+/// One certificate.
+struct Job {
+    names: Names,
+    facts: Option<Facts>,
+    /// Failures in a row.
+    failures: u32,
+    /// When to renew, as far as is known.
+    renew_at: SystemTime,
+    /// When to ask the CA whether that is still what it would like.
+    ask_at: Option<SystemTime>,
+}
+
+impl Job {
+    fn next(&self) -> SystemTime {
+        self.ask_at.map_or(self.renew_at, |ask_at| ask_at.min(self.renew_at))
+    }
+}
+
+impl Keeper {
+    /// Keeps these certificates until the clock is stopped.
+    pub(super) fn run(self, certificates: Vec<Names>) {
+        let mut jobs: Vec<Job> = certificates.into_iter().map(|names| self.look(names)).collect();
+        while let Some(job) = jobs.iter_mut().min_by_key(|job| job.next()) {
+            let wait = job.next().duration_since(self.clock.now()).unwrap_or_default();
+            let slept = if wait.is_zero() { Ok(()) } else { self.clock.sleep(wait.min(SLEEP_MAX)) };
+            if slept == Err(Stopped) || self.clock.is_stopped() {
+                return;
+            }
+            if self.clock.now() >= job.next() && self.attend(job) == Err(Stopped) {
+                return;
+            }
+        }
+    }
+
+    /// What there is of a certificate at the start, and when it is due.
+    fn look(&self, names: Names) -> Job {
+        let now = self.clock.now();
+        let mut job = Job { names, facts: None, failures: 0, renew_at: now, ask_at: None };
+        match self.state.certificate(job.names.first()) {
+            Ok(Stored::Found(facts)) => {
+                if let Err(error) = self.state.forget_finished_order(job.names.first()) {
+                    say(&job.names, &error.to_string());
+                }
+                let missing = job.names.as_slice().iter().any(|name| !facts.names.contains(name));
+                self.plan(&mut job, facts);
+                if missing {
+                    say(&job.names, "the stored certificate is for other names; getting a new one");
+                    job.renew_at = now;
+                } else if job.renew_at <= now {
+                    say(&job.names, "the stored certificate is due; renewing");
+                } else {
+                    self.say_plan(&job, "using the stored certificate");
+                }
+            }
+            Ok(Stored::None) => say(&job.names, "no certificate yet; getting one"),
+            Ok(Stored::Damaged(why)) => {
+                say(&job.names, &format!("the stored certificate is damaged: {why}; getting another"));
+            }
+            Err(error) => say(&job.names, &error.to_string()),
+        }
+        job
+    }
+
+    fn plan(&self, job: &mut Job, facts: Facts) {
+        job.renew_at = schedule::renewal(facts.not_before, facts.not_after, chance());
+        job.ask_at = facts.renewal_id.is_some().then(|| self.clock.now());
+        job.failures = 0;
+        job.facts = Some(facts);
+    }
+
+    fn say_plan(&self, job: &Job, what: &str) {
+        let Some(facts) = &job.facts else { return };
+        let (until, renewal) = (date(facts.not_after), date(job.renew_at));
+        say(&job.names, &format!("{what}; valid until {until}, renewal planned for {renewal}"));
+    }
+
+    fn attend(&self, job: &mut Job) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        if job.ask_at.is_some_and(|ask_at| ask_at <= now) {
+            self.ask(job);
+        }
+        if job.renew_at > now {
+            return Ok(());
+        }
+        match self.obtain(job) {
+            Ok(facts) => {
+                self.plan(job, facts);
+                self.publish(job);
+            }
+            Err(error) if error.is_stopped() => return Err(Stopped),
+            Err(error) => self.put_off(job, &error),
+        }
+        Ok(())
+    }
+
+    fn publish(&self, job: &Job) {
+        match self.front.reload() {
+            Ok(()) => self.say_plan(job, "got a certificate and presenting it"),
+            Err(why) => say(&job.names, &AcmeError::Publish(why).to_string()),
+        }
+    }
+
+    fn put_off(&self, job: &mut Job, error: &AcmeError) {
+        job.failures += 1;
+        let now = self.clock.now();
+        let wait = self.backoff.after(job.failures, error.retry_after(), chance());
+        job.renew_at = now + wait;
+        job.ask_at = None;
+        let meanwhile = match &job.facts {
+            None => "until there is a certificate, TLS for these names fails".to_owned(),
+            Some(facts) if facts.not_after <= now => {
+                format!("the certificate is over since {}", date(facts.not_after))
+            }
+            Some(facts) => format!("serving goes on with the certificate until {}", date(facts.not_after)),
+        };
+        let failures = job.failures;
+        let wait = span(wait);
+        say(&job.names, &format!("failure {failures}: {error}; {meanwhile}; trying again in {wait}"));
+    }
+
+    /// Asks the CA when it would like the certificate renewed. Not to know is no failure: there is a plan.
+    fn ask(&self, job: &mut Job) {
+        job.ask_at = None;
+        let Some(facts) = &job.facts else { return };
+        let Some(id) = &facts.renewal_id else { return };
+        let told = self.connect().and_then(|mut client| client.renewal_info(id));
+        let every = match told {
+            Ok(None) => return,
+            Err(_) => ADVICE_EVERY,
+            Ok(Some(told)) => {
+                let window = &told.object.suggested_window;
+                if let (Some(start), Some(end)) =
+                    (schedule::rfc3339(&window.start), schedule::rfc3339(&window.end))
+                {
+                    let (from, to) = (facts.not_before, facts.not_after);
+                    let at = schedule::suggested(from, to, (start, end), chance());
+                    // The window was drawn from already if the plan lies in it.
+                    if !(start..=end).contains(&job.renew_at) {
+                        job.renew_at = at;
+                    }
+                }
+                told.retry_after.unwrap_or(ADVICE_EVERY)
+            }
+        };
+        let every = every.clamp(ADVICE_EVERY_MIN, ADVICE_EVERY_MAX);
+        job.ask_at = Some(self.clock.now() + every);
+    }
+
+    fn obtain(&self, job: &Job) -> Result<Facts, AcmeError> {
+        match self.obtain_as(job) {
+            // The CA has forgotten the account, or the state directory is that of another: same key, new one.
+            Err(error) if error.is_problem("accountDoesNotExist") => {
+                if let Some(account) = self.state.account()? {
+                    self.state.save_account(&Account { url: None, ..account })?;
+                }
+                self.obtain_as(job)
+            }
+            result => result,
+        }
+    }
+
+    fn obtain_as(&self, job: &Job) -> Result<Facts, AcmeError> {
+        let stored = self.state.account()?;
+        let mut client = self.connect()?;
+        let (key, url) = self.account(&mut client, stored)?;
+        let account = client::Account { key: &key, url: &url };
+        let replaces = job.facts.as_ref().and_then(|facts| facts.renewal_id.as_deref());
+        let replaces = replaces.filter(|_| client.directory().renewal_info.is_some()).map(str::to_owned);
+        let mut means = Means {
+            client: &mut client,
+            account,
+            state: &self.state,
+            method: &self.method,
+            front: &*self.front,
+            clock: &*self.clock,
+        };
+        means.obtain(job.names.as_slice(), replaces.as_deref())
+    }
+
+    /// The stored account, or a new one. The key is kept before the CA hears of it: a crash in between leaves
+    /// a key that the CA takes for the same account again.
+    fn account(
+        &self,
+        client: &mut Client,
+        stored: Option<Account>,
+    ) -> Result<(AccountKey, String), AcmeError> {
+        let key = match stored {
+            Some(Account { key, url: Some(url) }) => return Ok((key, url)),
+            Some(Account { key, url: None }) => key,
+            None => {
+                let account = Account { key: AccountKey::generate(), url: None };
+                self.state.save_account(&account)?;
+                account.key
+            }
+        };
+        let url = client.account(&key, self.contact.as_deref(), self.binding.as_ref())?;
+        if let Some(terms) = &client.directory().meta.terms_of_service {
+            log::line(format_args!("acme: account {url}, under the terms of {terms}"));
+        }
+        let account = Account { key, url: Some(url.clone()) };
+        self.state.save_account(&account)?;
+        Ok((account.key, url))
+    }
+
+    fn connect(&self) -> Result<Client, AcmeError> {
+        Client::connect((self.transport)(), self.clock.clone(), &self.directory)
+    }
+}
+
+fn say(names: &Names, text: &str) {
+    log::line(format_args!("acme: {names}: {text}"));
+}
+
+fn date(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
+}
+
+/// A time for people, in its largest unit.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A number in 0..1 that nobody can guess; in the middle should the system have no random numbers.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0),
+        Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_their_largest_unit() {
+        let told = [59, 119, 120, 7199, 7200, 172_800].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(told, ["59 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    }
+
+    #[test]
+    fn chance_is_in_its_bounds_and_varies() {
+        let drawn: Vec<f64> = (0..20).map(|_| chance()).collect();
+        assert!(drawn.iter().all(|chance| (0.0..1.0).contains(chance)), "{drawn:?}");
+        assert!(drawn.iter().any(|chance| *chance != drawn[0]));
+    }
+}

@@ -1,0 +1,467 @@
+//! The state directory: the account's key, an order on its way, and certificates, for one CA at a time. Every
+//! file is whole at any moment, so a crash costs at most the work since the last one.
+//!
+//! ```text
+//! STATE/lock                                     held while a server runs
+//! STATE/acme-v02.api.letsencrypt.org_directory/  one CA
+//!     account.json                               its key, and the account's URL once there is one
+//!     example.com.order.json                     an order on its way, with the key of its certificate
+//!     example.com.pem                            a key and its chain: one file, so that they always match
+//! ```
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::KeyPair;
+use serde::{Deserialize, Serialize};
+
+use super::certificate::{self, CertificateError, Facts};
+use super::disk::{self, Disk};
+use super::jws::AccountKey;
+
+/// A server that was killed holds its lock until the kernel has taken its rings apart.
+const RELEASED_WITHIN: Duration = Duration::from_millis(500);
+const RETRY_EVERY: Duration = Duration::from_millis(10);
+
+/// What is wrong with the state directory.
+#[derive(Debug)]
+pub enum StateError {
+    /// Another process has it.
+    Locked(PathBuf),
+    /// Others may write to it, and so swap keys.
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The disk refused.
+    Disk {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// The account's file is damaged.
+    Account {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(path) => write!(
+                f,
+                "the state directory {} is in use by another process; stop that one, or name another \
+                 directory with --acme-state",
+                path.display()
+            ),
+            Self::Open { path, mode } => write!(
+                f,
+                "others may write to the state directory {} (mode {mode:o}) and swap its keys; run: chmod \
+                 700 {}",
+                path.display(),
+                path.display()
+            ),
+            Self::Disk { path, error } if error.kind() == io::ErrorKind::PermissionDenied => write!(
+                f,
+                "no permission for {}; the user that serves must own the state directory",
+                path.display()
+            ),
+            Self::Disk { path, error } => {
+                write!(f, "{}: {error}; is there space, and is the disk writable?", path.display())
+            }
+            Self::Account { path, why } => write!(
+                f,
+                "the account in {} is damaged: {why}; restore the file from a backup, or remove it to get a \
+                 new account",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StateError {}
+
+/// A state directory that is ours while this lives.
+#[derive(Debug)]
+pub(super) struct State {
+    directory: PathBuf,
+    disk: Disk,
+    /// Unlocked when it is closed.
+    _lock: File,
+}
+
+/// An account as stored.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Its key.
+    pub key: AccountKey,
+    /// Its URL, unless the CA was not asked yet.
+    pub url: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccountFile {
+    /// PKCS #8 in base64.
+    key: String,
+    #[serde(default)]
+    url: Option<String>,
+}
+
+/// An order on its way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// The order's URL.
+    pub order: String,
+    /// The key of its certificate.
+    pub key: KeyPair,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PendingFile {
+    order: String,
+    names: Vec<String>,
+    /// PEM.
+    key: String,
+    /// Of the account's key: another account cannot see the order.
+    account: String,
+}
+
+/// What is there of a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Nothing.
+    None,
+    /// A certificate, perhaps of other names or over; it can be presented.
+    Found(Facts),
+    /// A file that is of no use.
+    Damaged(CertificateError),
+}
+
+/// A damaged certificate that was moved out of the way.
+#[derive(Debug)]
+pub(super) struct Aside {
+    path: PathBuf,
+    now: PathBuf,
+    why: CertificateError,
+}
+
+impl fmt::Display for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the stored certificate {} is damaged: {}; it is now {}, and another is ordered. To use the old \
+             one, repair it under its first name and start again",
+            self.path.display(),
+            self.why,
+            self.now.display()
+        )
+    }
+}
+
+impl State {
+    /// Opens the directory, makes what is missing, and locks it.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub(super) fn open(root: &Path, directory_url: &str) -> Result<Self, StateError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| StateError::Disk { path, error }
+        };
+        let directory = root.join(folder_of(directory_url));
+        disk::make_directory(&directory).map_err(at(&directory))?;
+        for path in [root, &directory] {
+            let mode = fs::metadata(path).map_err(at(path))?.mode() & 0o7777;
+            if mode & 0o022 != 0 {
+                return Err(StateError::Open { path: path.to_owned(), mode });
+            }
+        }
+        let lock = lock(root)?;
+        disk::tidy(&directory).map_err(at(&directory))?;
+        Ok(Self { directory, disk: Disk::default(), _lock: lock })
+    }
+
+    /// The account, if there is one.
+    ///
+    /// # Errors
+    /// Its file is damaged, or cannot be read.
+    pub(super) fn account(&self) -> Result<Option<Account>, StateError> {
+        let path = self.directory.join("account.json");
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
+        let damaged =
+            |why: &dyn fmt::Display| StateError::Account { path: path.clone(), why: why.to_string() };
+        let file: AccountFile = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        let key = STANDARD.decode(&file.key).map_err(|error| damaged(&error))?;
+        let key = AccountKey::from_pkcs8(&key).map_err(|_| damaged(&"its key is none on P-256"))?;
+        Ok(Some(Account { key, url: file.url }))
+    }
+
+    /// Keeps the account.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn save_account(&self, account: &Account) -> Result<(), StateError> {
+        let file = AccountFile { key: STANDARD.encode(account.key.pkcs8()), url: account.url.clone() };
+        self.write(&self.directory.join("account.json"), &json(&file))
+    }
+
+    /// Where the certificate named after `name` is: its key and chain.
+    pub(super) fn certificate_file(&self, name: &str) -> PathBuf {
+        self.file(name, "pem")
+    }
+
+    /// What is there of the certificate.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn certificate(&self, name: &str) -> Result<Stored, StateError> {
+        let Some(bytes) = self.read(&self.certificate_file(name))? else { return Ok(Stored::None) };
+        let found = std::str::from_utf8(&bytes)
+            .map_err(|error| CertificateError::Malformed(error.to_string()))
+            .and_then(|text| {
+                let key = KeyPair::from_pem(text);
+                key.map_err(|error| CertificateError::Malformed(format!("its key: {error}")))
+            })
+            .and_then(|key| certificate::read(&bytes, &key));
+        Ok(found.map_or_else(Stored::Damaged, Stored::Found))
+    }
+
+    /// Keeps a certificate and forgets its order. Key and chain are one file, so that they change at once.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn save_certificate(&self, name: &str, key: &KeyPair, chain: &str) -> Result<(), StateError> {
+        let both = key.serialize_pem() + chain;
+        self.write(&self.certificate_file(name), both.as_bytes())?;
+        self.forget_order(name)
+    }
+
+    /// Moves damaged ones among the certificates named after `names` out of the way, so that listeners do not
+    /// trip over them; tells of each.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn set_damaged_aside<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Aside>, StateError> {
+        let mut found = Vec::new();
+        for name in names {
+            let Stored::Damaged(why) = self.certificate(name)? else { continue };
+            let path = self.certificate_file(name);
+            let now = self.disk.set_aside(&path, ".damaged");
+            let now = now.map_err(|error| StateError::Disk { path: path.clone(), error })?;
+            found.push(Aside { path, now, why });
+        }
+        Ok(found)
+    }
+
+    /// The order on its way for exactly these names, by this account. A file that is damaged or of another
+    /// order counts as none: a new order replaces it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn pending(
+        &self,
+        names: &[String],
+        account: &AccountKey,
+    ) -> Result<Option<Pending>, StateError> {
+        let Some(bytes) = self.read(&self.order_file(names))? else { return Ok(None) };
+        let Ok(file) = serde_json::from_slice::<PendingFile>(&bytes) else { return Ok(None) };
+        let Ok(key) = KeyPair::from_pem(&file.key) else { return Ok(None) };
+        let ours = file.names == names && file.account == account.thumbprint();
+        Ok(ours.then_some(Pending { order: file.order, key }))
+    }
+
+    /// Keeps an order on its way.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn save_pending(
+        &self,
+        names: &[String],
+        pending: &Pending,
+        account: &AccountKey,
+    ) -> Result<(), StateError> {
+        let file = PendingFile {
+            order: pending.order.clone(),
+            names: names.to_vec(),
+            key: pending.key.serialize_pem(),
+            account: account.thumbprint(),
+        };
+        self.write(&self.order_file(names), &json(&file))
+    }
+
+    /// Forgets the order on its way for the certificate named after `name`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn forget_order(&self, name: &str) -> Result<(), StateError> {
+        let path = self.file(name, "order.json");
+        self.disk.remove(&path).map_err(|error| StateError::Disk { path, error })
+    }
+
+    /// Forgets the order that led to the certificate named after `name`: a crash came in between.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn forget_finished_order(&self, name: &str) -> Result<(), StateError> {
+        let Some(order) = self.read(&self.file(name, "order.json"))? else { return Ok(()) };
+        let Some(certificate) = self.read(&self.certificate_file(name))? else { return Ok(()) };
+        let key = serde_json::from_slice::<PendingFile>(&order).map(|file| file.key.into_bytes());
+        if key.is_ok_and(|key| certificate.starts_with(&key)) {
+            return self.forget_order(name);
+        }
+        Ok(())
+    }
+
+    fn order_file(&self, names: &[String]) -> PathBuf {
+        self.file(names.first().map_or("", |name| name), "order.json")
+    }
+
+    /// `*` needs quoting in every shell; `_` is in no name that a CA signs.
+    fn file(&self, name: &str, ending: &str) -> PathBuf {
+        self.directory.join(format!("{}.{ending}", name.replace('*', "_")))
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+        disk::read(path).map_err(|error| StateError::Disk { path: path.to_owned(), error })
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+        self.disk.replace(path, bytes).map_err(|error| StateError::Disk { path: path.to_owned(), error })
+    }
+
+    #[cfg(test)]
+    pub(super) fn crash(&self) -> &std::sync::Arc<disk::tests::Crash> {
+        &self.disk.crash
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).expect("strings alone")
+}
+
+fn lock(root: &Path) -> Result<File, StateError> {
+    let path = root.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| StateError::Disk { path: path.clone(), error })?;
+    let until = Instant::now() + RELEASED_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(RETRY_EVERY),
+            Err(TryLockError::WouldBlock) => return Err(StateError::Locked(root.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(StateError::Disk { path, error }),
+        }
+    }
+}
+
+/// The folder of a CA: its directory's URL, as far as a file name can hold it.
+fn folder_of(url: &str) -> String {
+    let rest = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
+    let name: String = rest.chars().take(200).map(safe).collect();
+    // `.` and `..` are directories of their own meaning.
+    if name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const URL: &str = "https://ca.example:14000/dir";
+
+    #[test]
+    fn accounts_are_kept_and_damage_is_told_with_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("acme");
+        let state = State::open(&root, URL).unwrap();
+        assert!(state.account().unwrap().is_none());
+        let key = AccountKey::generate();
+        let thumbprint = key.thumbprint();
+        state.save_account(&Account { key, url: Some("https://ca/acct/1".into()) }).unwrap();
+        let found = state.account().unwrap().unwrap();
+        assert_eq!((found.key.thumbprint(), found.url.as_deref()), (thumbprint, Some("https://ca/acct/1")));
+
+        let file = root.join("ca.example_14000_dir/account.json");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
+        for damage in ["", "{\"key\": 1}", "{\"key\": \"AAAA\"}", "{\"key\": \"?\"}"] {
+            fs::write(&file, damage).unwrap();
+            let told = state.account().unwrap_err().to_string();
+            assert!(told.contains("account.json is damaged: "), "{told}");
+            assert!(told.contains("restore the file from a backup, or remove it"), "{told}");
+        }
+    }
+
+    #[test]
+    fn one_process_has_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), URL).unwrap();
+        let told = State::open(dir.path(), URL).unwrap_err().to_string();
+        assert!(told.contains("in use by another process"), "{told}");
+        drop(state);
+        State::open(dir.path(), URL).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        let told = State::open(dir.path(), URL).unwrap_err().to_string();
+        assert!(told.contains("(mode 770)") && told.contains("chmod 700"), "{told}");
+    }
+
+    #[test]
+    fn orders_belong_to_their_names_and_account() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), URL).unwrap();
+        let names = ["*.a.example".to_owned(), "a.example".to_owned()];
+        let account = AccountKey::generate();
+        let pending = Pending { order: "https://ca/order/1".into(), key: certificate::new_key() };
+        state.save_pending(&names, &pending, &account).unwrap();
+        assert!(dir.path().join("ca.example_14000_dir/_.a.example.order.json").exists());
+        let found = state.pending(&names, &account).unwrap().unwrap();
+        assert_eq!(found.order, pending.order);
+        assert_eq!(found.key.serialize_der(), pending.key.serialize_der());
+        assert!(state.pending(&names[..1], &account).unwrap().is_none(), "other names");
+        assert!(state.pending(&names, &AccountKey::generate()).unwrap().is_none(), "another account");
+        state.forget_order(&names[0]).unwrap();
+        assert!(state.pending(&names, &account).unwrap().is_none());
+    }
+
+    #[test]
+    fn damaged_certificates_are_told_apart_from_missing_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), URL).unwrap();
+        assert_eq!(state.certificate("a.example").unwrap(), Stored::None);
+        fs::write(state.certificate_file("a.example"), "-----BEGIN NONSENSE-----").unwrap();
+        assert!(matches!(state.certificate("a.example").unwrap(), Stored::Damaged(_)));
+        let aside = state.set_damaged_aside(["a.example", "b.example"].into_iter()).unwrap();
+        assert_eq!(aside.len(), 1);
+        assert!(aside[0].now.ends_with("a.example.pem.damaged") && aside[0].now.exists());
+        let told = aside[0].to_string();
+        assert!(told.contains("a.example.pem is damaged: it cannot be read: its key"), "{told}");
+        assert_eq!(state.certificate("a.example").unwrap(), Stored::None);
+    }
+
+    #[test]
+    fn folders_are_plain_names() {
+        assert_eq!(
+            folder_of("https://acme-v02.api.letsencrypt.org/directory"),
+            "acme-v02.api.letsencrypt.org_directory"
+        );
+        assert_eq!(folder_of("https://../../etc"), "_.._.._etc");
+    }
+}

@@ -1,0 +1,158 @@
+//! What the ACME client asks of a transport: one request, one whole reply. Knows nothing of sockets or TLS,
+//! so that dialogues can be tested without either.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// The methods that ACME uses (RFC 8555 §6.2, §7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// Reads the directory and renewal information.
+    Get,
+    /// Asks for a nonce.
+    Head,
+    /// Everything else, signed.
+    Post,
+}
+
+impl Method {
+    /// As it stands in a request line.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// A request; its body, if any, is a JWS.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// The method.
+    pub method: Method,
+    /// An `https` URL.
+    pub url: &'a str,
+    /// Sent as `application/jose+json` unless it is empty.
+    pub body: &'a [u8],
+}
+
+/// A reply, whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Field lines in the order of arrival; look them up by [`field`](Self::field).
+    pub fields: Vec<(String, String)>,
+    /// The body, at most [`REPLY_BODY_BYTES_MAX`] long.
+    pub body: Vec<u8>,
+}
+
+/// Longest body of a reply. Chains are a few KiB; doubling it only lets a mad server hold more memory.
+pub(super) const REPLY_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+impl Reply {
+    /// The first field of this name.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the status is 2xx.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Sends requests, one after the other.
+pub(super) trait Transport: Send {
+    /// Sends one request and waits for the whole reply.
+    ///
+    /// # Errors
+    /// There is no whole reply; whether the server acted on the request is then unknown.
+    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError>;
+}
+
+/// Why there was no reply.
+#[derive(Debug)]
+pub enum TransportError {
+    /// The URL is none we could follow.
+    Url {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The name did not resolve.
+    Resolve {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// No address took the connection.
+    Connect {
+        /// Host and port.
+        authority: String,
+        /// What the last address said.
+        error: io::Error,
+    },
+    /// The server's certificate, or its TLS, was not accepted.
+    Tls {
+        /// Host and port.
+        authority: String,
+        /// What rustls said.
+        error: rustls::Error,
+    },
+    /// The connection broke.
+    Broken {
+        /// Host and port.
+        authority: String,
+        /// What the socket said.
+        error: io::Error,
+    },
+    /// The exchange took longer than it may.
+    TooSlow {
+        /// Host and port.
+        authority: String,
+        /// What it may take.
+        limit: Duration,
+    },
+    /// The reply is no HTTP/1.1 we understand, or too large.
+    Malformed {
+        /// Host and port.
+        authority: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Our own server ends.
+    Stopped,
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { url, why } => write!(f, "cannot follow the URL `{url}`: {why}"),
+            Self::Resolve { host, error } => {
+                write!(f, "the name {host} does not resolve: {error}; is DNS reachable from here?")
+            }
+            Self::Connect { authority, error } => {
+                write!(f, "cannot connect to {authority}: {error}; is it reachable from here?")
+            }
+            Self::Tls { authority, error } => write!(
+                f,
+                "TLS with {authority} failed: {error}; for a private CA's directory name its root with \
+                 --acme-ca-root"
+            ),
+            Self::Broken { authority, error } => write!(f, "the connection to {authority} broke: {error}"),
+            Self::TooSlow { authority, limit } => {
+                write!(f, "{authority} did not answer within {} s", limit.as_secs())
+            }
+            Self::Malformed { authority, why } => write!(f, "{authority} sent no valid reply: {why}"),
+            Self::Stopped => f.write_str("the server ends"),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}

@@ -1,0 +1,69 @@
+//! Answers to HTTP-01, on every listener: who asks for a token that an authority waits for gets it, before
+//! anything else looks at the request.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::http::method::Method;
+use crate::net::tls::{Challenges, HTTP_CHALLENGE_PREFIX};
+use crate::service::{Filter, Request, Response};
+
+/// Answers the challenges of a certificate authority (RFC 8555 §8.3). Belongs outside of redirects and
+/// passwords; requests for tokens that nobody waits for pass on.
+#[derive(Clone, Debug)]
+pub struct AcmeChallenges {
+    challenges: Arc<Challenges>,
+}
+
+impl AcmeChallenges {
+    /// Those that are put into `challenges`.
+    pub fn new(challenges: Arc<Challenges>) -> Self {
+        Self { challenges }
+    }
+}
+
+impl Filter for AcmeChallenges {
+    fn before(&self, request: &mut Request) -> ControlFlow<Response> {
+        let head = request.head();
+        let Some(token) = head.path().strip_prefix(HTTP_CHALLENGE_PREFIX) else {
+            return ControlFlow::Continue(());
+        };
+        let reads = matches!(head.method(), Method::Get | Method::Head);
+        match self.challenges.key_authorization(token).filter(|_| reads) {
+            Some(answer) => ControlFlow::Break(Response::text(answer.as_bytes().to_vec())),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::{Call, on_core};
+    use crate::service::Router;
+
+    #[test]
+    fn tokens_that_are_awaited_are_answered_before_all_else() {
+        on_core(async |_core| {
+            let challenges = Arc::new(Challenges::default());
+            let routes = Router::new()
+                .filter(AcmeChallenges::new(challenges.clone()))
+                .filter(crate::filter::HttpsRedirect::to_port(443))
+                .get("/", async || "inside")
+                .build()
+                .unwrap();
+            let path = "/.well-known/acme-challenge/t0ken";
+            let get = async || Call::new("GET", path).header("Host", "a.example").send(&routes).await;
+            assert_eq!(get().await.status(), 308, "nobody waits for it");
+            challenges.put_token("t0ken", "t0ken.thumbprint");
+            let response = get().await;
+            assert_eq!((response.status(), response.text()), (200, "t0ken.thumbprint"));
+            let posted = Call::new("POST", path).header("Host", "a.example").send(&routes).await;
+            assert_eq!(posted.status(), 308);
+            let other = Call::new("GET", "/.well-known/acme-challenge/t0ken/x").header("Host", "a.example");
+            assert_eq!(other.send(&routes).await.status(), 308);
+            challenges.remove_token("t0ken");
+            assert_eq!(get().await.status(), 308);
+        });
+    }
+}
