@@ -186,6 +186,30 @@ fn flags_that_contradict_each_other_are_refused() {
     }
 }
 
+/// A signal ends a run whose connections hang, whatever time they were given.
+#[test]
+fn an_interrupt_does_not_wait_for_who_does_not_answer() {
+    // It listens and says nothing, so that every handshake waits.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let flags = ["bench", &url, "--insecure", "-c", "20", "--connect-timeout", "1m"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(flags)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    for _ in 0..100 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return assert_eq!(status.code(), Some(3));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    panic!("it still runs after 5 s");
+}
+
 #[test]
 fn an_interrupt_ends_early_with_a_report() {
     let addr = server(|_| (OK, true));

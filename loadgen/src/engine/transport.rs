@@ -53,8 +53,20 @@ impl From<HandshakeError> for Refusal {
     }
 }
 
-/// Connects, within the time that the plan gives it, and books how long each part took.
+/// Connects, within the time that the plan gives it, and books how long each part took. Gives up when the core
+/// hands out nothing more: a run that is ended does not wait for a server that does not answer.
 pub(super) async fn open(core: &Core) -> Result<Stream, Refusal> {
+    let mut opening = pin!(open_in_time(core));
+    poll_fn(|cx| match opening.as_mut().poll(cx) {
+        Poll::Pending if core.gate.closed.get() => {
+            Poll::Ready(Err(io::Error::from(io::ErrorKind::Interrupted).into()))
+        }
+        polled => polled,
+    })
+    .await
+}
+
+async fn open_in_time(core: &Core) -> Result<Stream, Refusal> {
     let (plan, begun_ns) = (&core.plan, core.now_ns());
     let socket = connect(&core.ring, &plan.address, plan.connect_timeout).await?;
     let connect_ns = core.now_ns() - begun_ns;

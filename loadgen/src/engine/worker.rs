@@ -130,6 +130,10 @@ async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm
 /// Starts the core when all are ready, reads its CPU clock at each interval's end, and ends it.
 async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, pacing: Alarm, alarm: Alarm) {
     while core.gate.settled.get() < core.seats.len() {
+        if core.shared.is_broken_off() {
+            // Nothing was planned yet, so there is nothing to account for: what still connects is left.
+            return core.ring.stop();
+        }
         core.ring.sleep(Duration::from_millis(1)).await;
     }
     let (connected, refusal) = (core.gate.connected.get(), core.gate.refusal.take());
