@@ -1,13 +1,16 @@
 //! `loadgen bench` as people run it, against servers that misbehave: whatever happens, every planned request
 //! has one outcome, and the exit code says what went wrong.
 
+mod support;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::{bench, number};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -42,28 +45,9 @@ fn serve(mut stream: TcpStream, manner: Manner, count: &AtomicU64) {
     }
 }
 
-fn bench(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.arg("bench").args(arguments).output().expect("loadgen starts")
-}
-
-/// Runs with a JSON result, which must be accounted for: exit code and result.
+/// [`support::measure`] of a server's address.
 fn measure(addr: SocketAddr, arguments: &str) -> (i32, Value) {
-    let url = format!("http://{addr}/");
-    let mut all: Vec<&str> = vec![&url, "-o", "json=-"];
-    all.extend(arguments.split_whitespace());
-    let output = bench(&all);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let result: Value = serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
-    let total = &result["total"];
-    let sum: u64 = ["done", "errors", "timeouts", "dropped"].iter().map(|name| number(total, name)).sum();
-    assert_eq!(number(total, "planned"), sum, "{total}");
-    (output.status.code().unwrap(), result)
-}
-
-fn number(value: &Value, name: &str) -> u64 {
-    value[name].as_u64().unwrap_or_else(|| panic!("no {name} in {value}"))
+    support::measure(&format!("http://{addr}/"), arguments)
 }
 
 #[test]
@@ -158,7 +142,7 @@ fn targets_that_cannot_be_loaded_are_told_in_one_line() {
         (format!("http://{refused}/"), 5, "is the server running"),
         (format!("http://{no_http}/"), 5, "does not speak HTTP"),
         ("http://name.invalid/".to_owned(), 5, "dns"),
-        (format!("https://{no_http}/"), 5, "does it speak TLS"),
+        (format!("https://{no_http}/"), 5, "TLS handshake"),
         ("ftp://h/".to_owned(), 2, "http://"),
     ];
     for (url, code, word) in urls {

@@ -89,7 +89,7 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<RunResult, Failure> 
         let target = &plan.address;
         return Err(Failure::Target(format!(
             "{target} does not speak {}: {what}; check port, scheme and --proto",
-            plan.facts().protocol
+            plan.protocol
         )));
     }
     Ok(merge::result(&plan, &shared, phases, watched, findings))
@@ -243,7 +243,8 @@ fn await_readiness(
         return Ok(());
     }
     let why = refusal.unwrap_or_default();
-    let remedy = format!("{}: no connection: {why}", plan.address);
+    let (url, address) = (&plan.urls[0], plan.address.to_string());
+    let remedy = format!("{url}: no connection to {}: {why}", address.trim_start_matches("http://"));
     Err(give_up(shared, Failure::Target(remedy)))
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use quoit::net::tls::HandshakeError;
 use quoit::net::{Address, Stream};
 use quoit::ring::{Ring, Socket};
+use rustls::AlertDescription;
 
 use super::core::Core;
 use super::record::Fault;
@@ -42,7 +43,10 @@ impl From<HandshakeError> for Refusal {
                 "give its authority with --ca FILE, the name it is for in the URL, or --insecure"
             }
             HandshakeError::Failed(rustls::Error::InvalidMessage(_)) => "does it speak TLS there?",
-            HandshakeError::Failed(rustls::Error::NoApplicationProtocol) => "choose another --proto",
+            HandshakeError::Failed(
+                rustls::Error::NoApplicationProtocol
+                | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol),
+            ) => "choose another --proto",
             _ => "look into the server's log",
         };
         Self { fault: Fault::Tls, why: error.to_string(), remedy }

@@ -1,6 +1,7 @@
 //! What TLS connections are to be made with: whom to believe, whom to ask for, what to speak. Reads no files
 //! and makes no connection.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -34,6 +35,15 @@ pub(crate) enum Protocol {
     H1,
     /// HTTP/2 (RFC 9113): by ALPN over TLS, by prior knowledge without.
     H2,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::H1 => "HTTP/1.1",
+            Self::H2 => "HTTP/2",
+        })
+    }
 }
 
 impl Protocol {

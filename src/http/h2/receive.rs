@@ -13,6 +13,7 @@ use super::priority::Priority;
 use super::reader::Piece;
 use super::request::{HeadParser, Parsed, TrailerParser, TrailerVerdict, Verdict};
 use super::settings::WINDOW_DEFAULT;
+use super::settings::id::HEADER_TABLE_SIZE;
 use super::stream::{Incoming, Outgoing, State, Stream};
 use super::streams::Closed;
 use crate::http::h1::{BodyError, RequestError};
@@ -472,16 +473,19 @@ impl Connection {
         }
         self.settings_seen = true;
         self.floods.spend(Nuisance::Settings, now)?;
-        let before = self.peer;
+        let window_before = self.peer.initial_window;
         self.peer.apply(payload)?;
-        let by = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
+        let by = i64::from(self.peer.initial_window) - i64::from(window_before);
         if by != 0 {
             for (_, stream) in self.streams.iter_mut() {
                 stream.send_window().shift(by).map_err(|_| ConnectionError::WindowOverflow)?;
             }
         }
-        if self.peer.table_bytes != before.table_bytes {
-            self.encoder.set_table_bytes_max(self.peer.table_bytes);
+        for (setting, value) in frame::settings_of(payload) {
+            // Each of them: the smallest has to be told (RFC 7541 §4.2).
+            if setting == HEADER_TABLE_SIZE {
+                self.encoder.set_table_bytes_max(value);
+            }
         }
         frame::write_settings_ack(out);
         Ok(())

@@ -30,7 +30,8 @@ pub mod id {
 /// What an endpoint said of itself, as far as its peer needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Bytes of the dynamic table it keeps for our field blocks.
+    /// Bytes of the dynamic table it keeps for our field blocks. When one frame sets it several times, the
+    /// smallest has to be told too (RFC 7541 §4.2): [`settings_of`] has them all.
     pub table_bytes: u32,
     /// The window that each of its streams begins with.
     pub initial_window: u32,

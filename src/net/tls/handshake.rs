@@ -314,9 +314,10 @@ impl<C: Half> Handshake<C> {
 
     /// Sends the alert that rustls has for the peer, and closes.
     async fn fail(mut self, error: Error) -> HandshakeError {
-        while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
-            self.connection.process(&mut [])
-        {
+        // Only while there is something to say: rustls would go on with the input, from where it failed.
+        while self.connection.common().wants_write() {
+            let UnbufferedStatus { state, .. } = self.connection.process(&mut []);
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { break };
             encode(&mut data, &mut self.output);
         }
         if !self.output.is_empty() && self.socket.flush().await.is_ok() {

@@ -11,12 +11,16 @@
 //! What came in one receive is answered with one send. A response that is at hand never enters a table of
 //! ours, and has no task and no memory of its own; one that has to wait lies in a box until it is sent.
 //!
-//! `session` is the task; `wire` what it shares with request bodies (`incoming`), which may be read in other
-//! tasks; `outgoing` a response's body on its way; `signal` tells which handler is to be polled.
+//! `session` is the task, with `calls`, `respond` and `patience` as its parts; `wire` what it shares with
+//! request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body on its way;
+//! `signal` tells which handler is to be polled.
 
+mod calls;
 mod exchange;
 mod incoming;
 mod outgoing;
+mod patience;
+mod respond;
 mod session;
 mod signal;
 mod wire;
@@ -47,12 +51,12 @@ pub(super) async fn serve<S: Service>(
         None => poll_fn(|cx| session.poll(cx)).await,
     };
     drop(session);
-    if ending == Ending::Abort {
-        return reset(wire);
-    }
-    if let Err(error) = Box::pin(linger(&wire)).await
-        && error.kind() == io::ErrorKind::TimedOut
-    {
+    let ended = match ending {
+        Ending::Finish => finish(&wire).await,
+        Ending::Linger => Box::pin(linger(&wire)).await,
+        Ending::Abort => return reset(wire),
+    };
+    if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
         reset(wire);
     }
@@ -63,6 +67,15 @@ fn reset(wire: Rc<Wire>) {
     if let Some(wire) = Rc::into_inner(wire) {
         wire.stream.abort();
     }
+}
+
+/// Sends what is left, and closes.
+async fn finish(wire: &Wire) -> io::Result<()> {
+    wire.stream.set_deadline(Some(wire.limits.stall_timeout));
+    wire.stream.flush().await?;
+    let output = std::mem::take(&mut wire.inner.borrow_mut().output);
+    wire.stream.start_last_send(Payload::Buffer(output));
+    wire.stream.flush().await
 }
 
 /// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset at once

@@ -1,75 +1,61 @@
 //! The task of one connection: input into calls, answers into output, and who has waited too long for whom.
 
-use std::convert::identity;
-use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::exchange::{Exchange, Sends, State};
-use super::outgoing::{Outgoing, Source, Step};
+use super::exchange::Exchange;
 use super::signal::Hub;
-use super::wire::{Inner, Wire};
-use crate::http::h1::{BodyError as FramingError, RequestError};
-use crate::http::h2::{ConnectionError, End, ErrorCode, Event, SendHead, StreamKey};
-use crate::http::head::Framing;
-use crate::http::method::Method;
-use crate::http::status::Status;
+use super::wire::Wire;
+use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::observe::access::End as Ended;
-use crate::ring::{Payload, RecvBuf};
-use crate::server::access::{self, Entry};
-use crate::server::call::{call, panicked};
+use crate::ring::RecvBuf;
 use crate::server::worker::Worker;
-use crate::service::{Body, Context, Downstream, LocalFuture, Request, RequestBody, Response, Service};
+use crate::service::{Context, Service};
 
 /// Output that is gathered before bodies wait for it to leave. With a frame more it still fits the buffers
 /// that the ring keeps for reuse.
-const OUTPUT_BYTES_MAX: usize = 46 * 1024;
-
-/// Bodies up to this size leave behind their head when there is room, whoever else is sending.
-const SMALL_BYTES_MAX: usize = 16 * 1024;
+pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
 
 /// Time for a client to hear that we leave, before streams it opens are turned away: a round trip, usually.
-const GOODBYE_TIME: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
 /// How a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ending {
-    /// Everything that is to be said is in the output.
-    Close,
+    /// Everything that is to be said is in the output, and the client may be saying something too.
+    Linger,
+    /// Everything that is to be said is in the output, and the client has been silent.
+    Finish,
     /// Nothing more can reach the client, or nothing more should: a reset.
     Abort,
 }
 
 pub(super) struct Session<'a, S> {
-    worker: &'a Rc<Worker<S>>,
-    wire: Rc<Wire>,
+    pub(super) worker: &'a Rc<Worker<S>>,
+    pub(super) wire: Rc<Wire>,
     /// For the next head.
-    context: Option<Context>,
-    input: Option<RecvBuf>,
+    pub(super) context: Option<Context>,
+    pub(super) input: Option<RecvBuf>,
     /// The client has closed its side.
-    is_eof: bool,
+    pub(super) is_eof: bool,
     /// By the place of their streams.
-    exchanges: Vec<Option<Box<Exchange<'a>>>>,
+    pub(super) exchanges: Vec<Option<Box<Exchange<'a>>>>,
     /// Places of exchanges whose handler has not answered.
-    called: Vec<usize>,
+    pub(super) called: Vec<usize>,
     /// Places of exchanges whose response is on its way, in the order in which they are sent.
-    sending: Vec<usize>,
+    pub(super) sending: Vec<usize>,
     /// Made when the first exchange has to wait.
-    hub: Option<Arc<Hub>>,
-    idle_since: Instant,
+    pub(super) hub: Option<Arc<Hub>>,
+    pub(super) idle_since: Instant,
     /// Since when something short is owed to us: the preface, a frame that is not DATA, a field block.
-    frame_since: Option<Instant>,
+    pub(super) frame_since: Option<Instant>,
     /// Since when a send is watched for progress.
-    send_since: Option<Instant>,
-    acknowledged: u64,
-    goodbye_since: Option<Instant>,
+    pub(super) send_since: Option<Instant>,
+    pub(super) acknowledged: u64,
+    pub(super) goodbye_since: Option<Instant>,
 }
 
 impl<'a, S: Service> Session<'a, S> {
@@ -147,7 +133,7 @@ impl<'a, S: Service> Session<'a, S> {
                 (is_done || inner.machine.is_over(), inner.output.len() >= OUTPUT_BYTES_MAX)
             };
             if is_over {
-                return Poll::Ready(Ending::Close);
+                return Poll::Ready(self.over());
             }
             if self.is_eof || waits {
                 // What is not taken holds the client back; the send that is in progress wakes us.
@@ -180,14 +166,14 @@ impl<'a, S: Service> Session<'a, S> {
         if error.kind() == io::ErrorKind::InvalidData {
             // No records of this TLS connection; the peer was told by an alert.
             self.worker.counters.refused.bump();
-            return Ending::Close;
+            return Ending::Linger;
         }
         Ending::Abort
     }
 
     /// Ends the connection for a misdeed.
     #[cold]
-    fn fail(&mut self, error: ConnectionError) -> Ending {
+    pub(super) fn fail(&mut self, error: ConnectionError) -> Ending {
         match error {
             ConnectionError::FrameTimedOut | ConnectionError::WindowStalled => {
                 self.worker.counters.timed_out.bump();
@@ -196,7 +182,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
         let inner = &mut *self.wire.inner.borrow_mut();
         inner.machine.fail(error, &mut inner.output);
-        Ending::Close
+        Ending::Linger
     }
 
     fn follow_drain(&mut self) {
@@ -206,11 +192,28 @@ impl<'a, S: Service> Session<'a, S> {
     }
 
     #[cold]
-    fn say_goodbye(&mut self) {
+    pub(super) fn say_goodbye(&mut self) {
         self.goodbye_since = Some(self.wire.now());
+        let is_idle = self.is_silent() && self.wire.inner.borrow().machine.open_streams() == 0;
         let inner = &mut *self.wire.inner.borrow_mut();
+        if is_idle {
+            return inner.machine.leave(&mut inner.output);
+        }
         inner.machine.announce_leave(&mut inner.output);
         self.wire.look_within(GOODBYE_TIME);
+    }
+
+    /// Whether nobody has said anything for a while.
+    fn is_silent(&self) -> bool {
+        self.wire.now().saturating_duration_since(self.idle_since) >= GOODBYE_TIME
+            && !self.wire.stream.is_sending()
+            && !self.wire.stream.has_input()
+    }
+
+    /// After the last stream of a connection that one side wants to leave.
+    #[cold]
+    pub(super) fn over(&self) -> Ending {
+        if self.is_silent() { Ending::Finish } else { Ending::Linger }
     }
 
     // ---- input ----
@@ -275,7 +278,7 @@ impl<'a, S: Service> Session<'a, S> {
     }
 
     /// Drops an exchange whose stream is over: its handler too.
-    fn give_up(&mut self, stream: StreamKey, end: Ended) {
+    pub(super) fn give_up(&mut self, stream: StreamKey, end: Ended) {
         let place = stream.place();
         let is_known = matches!(self.exchanges.get(place), Some(Some(known)) if known.stream == stream);
         if !is_known {
@@ -286,500 +289,6 @@ impl<'a, S: Service> Session<'a, S> {
         if let Some(exchange) = self.exchanges[place].take() {
             exchange.end(self.worker, end);
         }
-    }
-
-    // ---- calls ----
-
-    #[inline]
-    fn begin_exchange(&mut self, stream: StreamKey, context: Context, cx: &mut TaskContext<'_>) {
-        let worker = self.worker;
-        worker.counters.requests.bump();
-        let method = context.head().method();
-        context.set_downstream(self.wire.clone());
-        let entry = Entry::begin(worker, &context);
-        if !self.wire.stream.serves(context.head().authority()) {
-            let detail = "this connection was made for another host; open one for this host";
-            return self.refuse(stream, method, entry, Status::MISDIRECTED_REQUEST, detail);
-        }
-        let length = match context.head().framing() {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
-        };
-        let body = if length == Some(0) {
-            RequestBody::empty()
-        } else {
-            let max = self.wire.limits.body.body_bytes_max;
-            if length.is_some_and(|length| max.is_some_and(|max| length > max)) {
-                let error = FramingError::TooLarge;
-                return self.refuse(stream, method, entry, error.status(), &error.to_string());
-            }
-            let expects_continue = context.head().expects_continue();
-            self.wire.inner.borrow_mut().begin_body(stream, expects_continue);
-            RequestBody::new(self.wire.clone(), stream.id(), length)
-        };
-        match call(worker, Request::new(context, body), identity) {
-            Ok(response) => self.respond(stream, method, entry, response),
-            Err(future) => self.wait(stream, method, entry, Box::pin(future), cx),
-        }
-    }
-
-    /// Polls a handler's future, and keeps it if it has to wait.
-    fn wait(
-        &mut self,
-        stream: StreamKey,
-        method: Method,
-        entry: Option<Entry>,
-        future: LocalFuture<'a, Response>,
-        cx: &mut TaskContext<'_>,
-    ) {
-        let state = State::Called(future);
-        let mut exchange = Box::new(Exchange { stream, method, entry, state, signal: None });
-        match self.poll_handler(&mut exchange, cx) {
-            Poll::Ready(response) => {
-                let entry = exchange.entry.take();
-                drop(exchange);
-                self.respond(stream, method, entry, response);
-            }
-            Poll::Pending => {
-                self.called.push(stream.place());
-                self.keep(exchange);
-            }
-        }
-    }
-
-    fn keep(&mut self, exchange: Box<Exchange<'a>>) {
-        let place = exchange.stream.place();
-        if self.exchanges.len() <= place {
-            self.exchanges.resize_with(place + 1, || None);
-        }
-        self.exchanges[place] = Some(exchange);
-    }
-
-    fn poll_handler(&mut self, exchange: &mut Exchange<'a>, cx: &TaskContext<'_>) -> Poll<Response> {
-        let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
-        let waker = exchange.waker(&hub).clone();
-        let State::Called(future) = &mut exchange.state else { return Poll::Pending };
-        let mut cx = TaskContext::from_waker(&waker);
-        match catch_unwind(AssertUnwindSafe(|| pin!(future).poll(&mut cx))) {
-            Ok(polled) => polled,
-            Err(panic) => Poll::Ready(panicked(self.worker, &*panic)),
-        }
-    }
-
-    /// Polls the handlers that signalled.
-    fn poll_handlers(&mut self, cx: &mut TaskContext<'_>) {
-        if !self.hub.as_ref().is_some_and(|hub| hub.take()) {
-            return;
-        }
-        for place in &self.sending {
-            if let Some(Exchange { state: State::Sends(sends), signal: Some((signal, _)), .. }) =
-                self.exchanges[*place].as_deref_mut()
-                && signal.take()
-            {
-                sends.waits = false;
-            }
-        }
-        let mut at = 0;
-        while let Some(&place) = self.called.get(at) {
-            let is_called = self.exchanges[place].as_ref().is_some_and(|exchange| exchange.is_called());
-            if !is_called {
-                at += 1;
-                continue;
-            }
-            let Some(mut exchange) = self.exchanges[place].take() else { continue };
-            match self.poll_handler(&mut exchange, cx) {
-                Poll::Pending => {
-                    self.exchanges[place] = Some(exchange);
-                    at += 1;
-                }
-                Poll::Ready(response) => {
-                    self.called.swap_remove(at);
-                    let Exchange { stream, method, entry, .. } = *exchange;
-                    self.respond(stream, method, entry, response);
-                }
-            }
-        }
-    }
-
-    // ---- responses ----
-
-    /// Writes a response's head, and its body as far as it goes at once.
-    #[inline]
-    fn respond(&mut self, stream: StreamKey, method: Method, entry: Option<Entry>, mut response: Response) {
-        if response.status().is_informational() {
-            response = Response::error(Status::INTERNAL_SERVER_ERROR, "the handler gave no final response");
-        }
-        if method == Method::Connect && response.status().is_success() {
-            // The client would take it for an open tunnel (RFC 9113 §8.5).
-            response = Response::error(Status::NOT_IMPLEMENTED, "this server opens no tunnels");
-        }
-        if response.closes() && self.goodbye_since.is_none() {
-            self.say_goodbye();
-        }
-        let body = response.take_body();
-        let status = response.status();
-        let length = match &body {
-            Body::Empty => Some(0),
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::File(_, range) => Some(range.end - range.start),
-            Body::Stream(stream) => stream.length(),
-        };
-        let is_bodiless = status.forbids_body()
-            || method == Method::Head
-            || length == Some(0) && !matches!(body, Body::Stream(_));
-        let is_empty = matches!(body, Body::Empty);
-        let announced = match status {
-            Status::NO_CONTENT => None,
-            Status::NOT_MODIFIED if is_empty => None,
-            _ => length,
-        };
-        let now = self.wire.now();
-        let clock = self.wire.clock(now);
-        let (sent, priority) = {
-            let inner = &mut *self.wire.inner.borrow_mut();
-            if matches!(body, Body::Stream(_)) {
-                // It may be made of the request's body, which has to be asked for before the response begins.
-                inner.ask_for_body(stream, clock);
-            }
-            let Inner { machine, output, .. } = inner;
-            if !machine.is_open(stream) {
-                return entry.into_iter().for_each(|entry| {
-                    entry.end(self.worker, Some(status), 0, Ended::ClientGone);
-                });
-            }
-            if output.capacity() == 0 {
-                *output = self.worker.ring.take_buffer();
-            }
-            let mut date = self.worker.date.borrow_mut();
-            let date = date.at(self.worker.ring.unix_seconds());
-            let head = SendHead {
-                status,
-                // `Date: ` and CRLF around it.
-                date: date.get(6..date.len().saturating_sub(2)).unwrap_or_default(),
-                lines: response.fields(),
-                length: announced,
-            };
-            let end = if is_bodiless { End::Yes } else { End::No };
-            machine.send_head(stream, &head, end, clock, output);
-            let small = match &body {
-                Body::Bytes(bytes) if !is_bodiless && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
-                _ => None,
-            };
-            let sent = match small {
-                Some(bytes) if output.len() < OUTPUT_BYTES_MAX && machine.sendable(stream) >= bytes.len() => {
-                    if machine.begin_data_frame(stream, bytes.len(), End::Yes, clock, output) {
-                        output.extend_from_slice(bytes);
-                        machine.stop_request(stream, output);
-                    }
-                    Some(bytes.len() as u64)
-                }
-                _ => is_bodiless.then_some(0),
-            };
-            (sent, machine.priority(stream))
-        };
-        if let Some(sent) = sent {
-            self.finish(stream);
-            if let Some(entry) = entry {
-                entry.end(self.worker, Some(status), sent, Ended::Complete);
-            }
-            return;
-        }
-        let (source, piece) = match body {
-            Body::Empty => (Source::Bytes, Bytes::new()),
-            Body::Bytes(bytes) => (Source::Bytes, bytes),
-            Body::File(file, range) => (Source::File(file, range, None), Bytes::new()),
-            Body::Stream(made) => (Source::Stream(made, length), Bytes::new()),
-        };
-        let body = Outgoing::new(stream, source, piece);
-        let sends = Sends { status, body, priority, waits: false, shut: None };
-        let rank = sends.rank();
-        let exchange = Exchange { stream, method, entry, state: State::Sends(sends), signal: None };
-        self.keep(Box::new(exchange));
-        let at = self.sending.iter().position(|&other| self.rank(other) > rank);
-        self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
-    }
-
-    fn rank(&self, place: usize) -> (u8, bool) {
-        match self.exchanges.get(place) {
-            Some(Some(exchange)) => match &exchange.state {
-                State::Sends(sends) => sends.rank(),
-                State::Called(_) => (u8::MAX, true),
-            },
-            _ => (u8::MAX, true),
-        }
-    }
-
-    /// Answers a request that is not served.
-    #[cold]
-    fn refuse(
-        &mut self,
-        stream: StreamKey,
-        method: Method,
-        entry: Option<Entry>,
-        status: Status,
-        detail: &str,
-    ) {
-        self.worker.counters.refused.bump();
-        self.respond(stream, method, entry, Response::error(status, detail));
-    }
-
-    /// Answers a request whose head could not be read.
-    #[cold]
-    fn refuse_head(&mut self, stream: StreamKey, error: RequestError) {
-        let response = Response::error(error.status(), &error.to_string());
-        let bytes = match response.body() {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            _ => 0,
-        };
-        self.worker.counters.refused.bump();
-        self.respond(stream, Method::Get, None, response);
-        let peer = || Downstream::peer(&*self.wire);
-        access::refused(self.worker, peer, error.status(), bytes);
-    }
-
-    // ---- output ----
-
-    /// Writes what may be sent of the bodies on their way, and sends what is written.
-    fn send(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
-        loop {
-            self.write_bodies(cx);
-            if self.wire.inner.borrow().output.is_empty() {
-                if self.send_since.is_some() && !self.wire.stream.is_sending() {
-                    self.send_since = None;
-                }
-                return Ok(());
-            }
-            match self.wire.stream.poll_flush(cx) {
-                Poll::Pending => {
-                    if self.send_since.is_none() {
-                        self.send_since = Some(self.wire.now());
-                        self.wire.look_within(self.wire.limits.stall_timeout);
-                    }
-                    return Ok(());
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Ready(Ok(())) => {
-                    self.send_since = None;
-                    self.idle_since = self.wire.now();
-                    let output = std::mem::take(&mut self.wire.inner.borrow_mut().output);
-                    self.wire.stream.start_send(Payload::Buffer(output));
-                }
-            }
-            if self.sending.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn write_bodies(&mut self, cx: &mut TaskContext<'_>) {
-        if self.sending.is_empty() {
-            return;
-        }
-        if self.wire.inner.borrow_mut().machine.take_reprioritized() {
-            self.reorder();
-        }
-        let mut at = 0;
-        while let Some(&place) = self.sending.get(at) {
-            {
-                let output = &mut self.wire.inner.borrow_mut().output;
-                if output.len() >= OUTPUT_BYTES_MAX {
-                    return;
-                }
-                if output.capacity() == 0 {
-                    *output = self.worker.ring.take_buffer();
-                }
-            }
-            // Taken out meanwhile: a body may be made of this connection's own requests.
-            let Some(mut exchange) = self.exchanges[place].take() else {
-                self.sending.remove(at);
-                continue;
-            };
-            let step = self.step(&mut exchange, cx);
-            let State::Sends(sends) = &mut exchange.state else {
-                self.sending.remove(at);
-                continue;
-            };
-            match step {
-                Step::Wrote => {
-                    if sends.priority.incremental {
-                        // Behind the others of its rank: they take turns.
-                        let rank = sends.rank();
-                        self.exchanges[place] = Some(exchange);
-                        let behind = self.sending[at..].iter().position(|&other| self.rank(other) > rank);
-                        let to = behind.map_or(self.sending.len(), |offset| at + offset);
-                        self.sending[at..to].rotate_left(1);
-                        continue;
-                    }
-                    self.exchanges[place] = Some(exchange);
-                }
-                Step::Shut => {
-                    if sends.shut.is_none() {
-                        sends.shut = Some((self.wire.now(), sends.body.sent));
-                        self.wire.look_within(self.wire.limits.h2.window_timeout);
-                    }
-                    self.exchanges[place] = Some(exchange);
-                    at += 1;
-                }
-                Step::Waits => {
-                    sends.waits = true;
-                    self.exchanges[place] = Some(exchange);
-                    at += 1;
-                }
-                Step::Done => {
-                    self.sending.remove(at);
-                    self.finish(exchange.stream);
-                    exchange.end(self.worker, Ended::Complete);
-                }
-                Step::Failed(error) => {
-                    self.sending.remove(at);
-                    self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
-                    exchange.end(self.worker, access::end_of(&error));
-                }
-            }
-        }
-    }
-
-    /// After a response that is out. What still comes of the request is read over for a while.
-    fn finish(&mut self, stream: StreamKey) {
-        let is_lingering = self.wire.inner.borrow_mut().finish(stream);
-        if is_lingering {
-            self.wire.look_within(self.wire.limits.linger_timeout);
-        }
-    }
-
-    /// Ends a stream whose response cannot be completed.
-    fn reset(&mut self, stream: StreamKey, code: ErrorCode) {
-        let inner = &mut *self.wire.inner.borrow_mut();
-        inner.drop_body(stream);
-        inner.machine.reset(stream, code, &mut inner.output);
-    }
-
-    fn step(&mut self, exchange: &mut Exchange<'a>, cx: &TaskContext<'_>) -> Step {
-        let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
-        if sends.waits {
-            return Step::Waits;
-        }
-        if sends.body.needs_waker() {
-            let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
-            let waker = exchange.waker(&hub).clone();
-            let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
-            return sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(&waker));
-        }
-        sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(cx.waker()))
-    }
-
-    /// After priorities were changed.
-    #[cold]
-    fn reorder(&mut self) {
-        let machine = &self.wire.inner.borrow().machine;
-        for place in &self.sending {
-            if let Some(exchange) = &mut self.exchanges[*place]
-                && let State::Sends(sends) = &mut exchange.state
-            {
-                sends.priority = machine.priority(exchange.stream);
-            }
-        }
-        let mut sending = std::mem::take(&mut self.sending);
-        sending.sort_by_key(|&place| self.rank(place));
-        self.sending = sending;
-    }
-
-    // ---- time ----
-
-    /// Looks at everything that may have lasted too long, and sets the next look.
-    #[cold]
-    fn look(&mut self) -> Option<Ending> {
-        let now = self.wire.now();
-        let limits = self.wire.limits.clone();
-        let left = |since: Instant, time: Duration| time.saturating_sub(now.saturating_duration_since(since));
-        let mut next = limits.idle_timeout.min(limits.stall_timeout);
-        if let Some(since) = self.frame_since {
-            let left = left(since, limits.head_timeout);
-            if left.is_zero() {
-                return Some(self.fail(ConnectionError::FrameTimedOut));
-            }
-            next = next.min(left);
-        }
-        if self.wire.stream.is_sending() {
-            let since = *self.send_since.get_or_insert(now);
-            if left(since, limits.stall_timeout).is_zero() {
-                let acknowledged = self.wire.stream.acknowledged();
-                let moved = acknowledged.saturating_sub(self.acknowledged);
-                if moved < limits.rate_min * limits.stall_timeout.as_secs().max(1) {
-                    self.worker.counters.timed_out.bump();
-                    return Some(Ending::Abort);
-                }
-                (self.acknowledged, self.send_since) = (acknowledged, Some(now));
-            }
-        } else {
-            self.send_since = None;
-        }
-        if let Some(ending) = self.look_at_windows(now, &mut next) {
-            return Some(ending);
-        }
-        let inner = &mut *self.wire.inner.borrow_mut();
-        if let Some(left) = inner.look_at_bodies(&limits, now) {
-            next = next.min(left);
-        }
-        if inner.machine.open_streams() > self.called.len() + self.sending.len() {
-            inner.machine.reset_lingering(self.wire.clock(now), limits.linger_timeout, &mut inner.output);
-            next = next.min(limits.linger_timeout);
-        }
-        if let Some(since) = self.goodbye_since {
-            if left(since, GOODBYE_TIME).is_zero() {
-                inner.machine.leave(&mut inner.output);
-            } else {
-                next = next.min(left(since, GOODBYE_TIME));
-            }
-        }
-        if inner.machine.open_streams() == 0 && !self.wire.stream.is_sending() && inner.output.is_empty() {
-            let left = left(self.idle_since, limits.idle_timeout);
-            if left < Duration::from_millis(20) {
-                inner.machine.leave(&mut inner.output);
-                return Some(Ending::Close);
-            }
-            next = next.min(left);
-        }
-        self.wire.look_after(next);
-        None
-    }
-
-    /// Looks at responses that wait for the client's windows.
-    fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<Ending> {
-        let limits = self.wire.limits.clone();
-        let mut stalled = Vec::new();
-        for place in &self.sending {
-            let Some(Exchange { stream, state: State::Sends(sends), .. }) =
-                self.exchanges[*place].as_deref_mut()
-            else {
-                continue;
-            };
-            let Some((since, sent_then)) = sends.shut else { continue };
-            let left = limits.h2.window_timeout.saturating_sub(now.saturating_duration_since(since));
-            if !left.is_zero() {
-                *next = (*next).min(left);
-                continue;
-            }
-            let moved = sends.body.sent - sent_then;
-            sends.shut = None;
-            if moved < limits.rate_min * limits.h2.window_timeout.as_secs().max(1) {
-                stalled.push(*stream);
-            }
-        }
-        if stalled.is_empty() {
-            return None;
-        }
-        let is_shut = self.wire.inner.borrow().machine.is_shut();
-        if is_shut && stalled.len() == self.sending.len() {
-            return Some(self.fail(ConnectionError::WindowStalled));
-        }
-        for stream in stalled {
-            self.worker.counters.timed_out.bump();
-            self.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
-            self.give_up(stream, Ended::TooSlow);
-        }
-        None
     }
 }
 

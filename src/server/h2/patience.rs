@@ -1,0 +1,107 @@
+//! Who has waited too long for whom: frames that do not end, responses that are not taken, windows that stay
+//! shut, bodies that do not come, and clients that say nothing.
+
+use std::time::{Duration, Instant};
+
+use super::exchange::{Exchange, State};
+use super::session::{Ending, GOODBYE_TIME, Session};
+use crate::http::h2::{ConnectionError, ErrorCode};
+use crate::observe::access::End as Ended;
+use crate::service::Service;
+
+impl<S: Service> Session<'_, S> {
+    /// Looks at everything that may have lasted too long, and sets the next look.
+    #[cold]
+    pub(super) fn look(&mut self) -> Option<Ending> {
+        let now = self.wire.now();
+        let limits = self.wire.limits.clone();
+        let left = |since: Instant, time: Duration| time.saturating_sub(now.saturating_duration_since(since));
+        let mut next = limits.idle_timeout.min(limits.stall_timeout);
+        if let Some(since) = self.frame_since {
+            let left = left(since, limits.head_timeout);
+            if left.is_zero() {
+                return Some(self.fail(ConnectionError::FrameTimedOut));
+            }
+            next = next.min(left);
+        }
+        if self.wire.stream.is_sending() {
+            let since = *self.send_since.get_or_insert(now);
+            if left(since, limits.stall_timeout).is_zero() {
+                let acknowledged = self.wire.stream.acknowledged();
+                let moved = acknowledged.saturating_sub(self.acknowledged);
+                if moved < limits.rate_min * limits.stall_timeout.as_secs().max(1) {
+                    self.worker.counters.timed_out.bump();
+                    return Some(Ending::Abort);
+                }
+                (self.acknowledged, self.send_since) = (acknowledged, Some(now));
+            }
+        } else {
+            self.send_since = None;
+        }
+        if let Some(ending) = self.look_at_windows(now, &mut next) {
+            return Some(ending);
+        }
+        let inner = &mut *self.wire.inner.borrow_mut();
+        if let Some(left) = inner.look_at_bodies(&limits, now) {
+            next = next.min(left);
+        }
+        if inner.machine.open_streams() > self.called.len() + self.sending.len() {
+            inner.machine.reset_lingering(self.wire.clock(now), limits.linger_timeout, &mut inner.output);
+            next = next.min(limits.linger_timeout);
+        }
+        if let Some(since) = self.goodbye_since {
+            if left(since, GOODBYE_TIME).is_zero() {
+                inner.machine.leave(&mut inner.output);
+            } else {
+                next = next.min(left(since, GOODBYE_TIME));
+            }
+        }
+        if inner.machine.open_streams() == 0 && !self.wire.stream.is_sending() && inner.output.is_empty() {
+            let left = left(self.idle_since, limits.idle_timeout);
+            if left < Duration::from_millis(20) {
+                inner.machine.leave(&mut inner.output);
+                return Some(self.over());
+            }
+            next = next.min(left);
+        }
+        self.wire.look_after(next);
+        None
+    }
+
+    /// Looks at responses that wait for the client's windows.
+    pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<Ending> {
+        let limits = self.wire.limits.clone();
+        let mut stalled = Vec::new();
+        for place in &self.sending {
+            let Some(Exchange { stream, state: State::Sends(sends), .. }) =
+                self.exchanges[*place].as_deref_mut()
+            else {
+                continue;
+            };
+            let Some((since, sent_then)) = sends.shut else { continue };
+            let left = limits.h2.window_timeout.saturating_sub(now.saturating_duration_since(since));
+            if !left.is_zero() {
+                *next = (*next).min(left);
+                continue;
+            }
+            let moved = sends.body.sent - sent_then;
+            sends.shut = None;
+            if moved < limits.rate_min * limits.h2.window_timeout.as_secs().max(1) {
+                stalled.push(*stream);
+            }
+        }
+        if stalled.is_empty() {
+            return None;
+        }
+        let is_shut = self.wire.inner.borrow().machine.is_shut();
+        if is_shut && stalled.len() == self.sending.len() {
+            return Some(self.fail(ConnectionError::WindowStalled));
+        }
+        for stream in stalled {
+            self.worker.counters.timed_out.bump();
+            self.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
+            self.give_up(stream, Ended::TooSlow);
+        }
+        None
+    }
+}

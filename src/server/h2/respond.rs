@@ -1,0 +1,282 @@
+//! Responses onto the wire: what is at hand goes behind its head at once, what is large waits its turn, the
+//! most urgent first.
+
+use std::io;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+
+use super::exchange::{Exchange, Sends, State};
+use super::outgoing::{Outgoing, Source, Step};
+use super::session::{OUTPUT_BYTES_MAX, Session};
+use super::signal::Hub;
+use super::wire::Inner;
+use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::observe::access::End as Ended;
+use crate::ring::Payload;
+use crate::server::access::{self, Entry};
+use crate::service::{Body, Response, Service};
+
+/// Bodies up to this size leave behind their head when there is room, whoever else is sending.
+const SMALL_BYTES_MAX: usize = 16 * 1024;
+
+impl<'a, S: Service> Session<'a, S> {
+    /// Writes a response's head, and its body as far as it goes at once.
+    #[inline]
+    pub(super) fn respond(
+        &mut self,
+        stream: StreamKey,
+        method: Method,
+        entry: Option<Entry>,
+        mut response: Response,
+    ) {
+        if response.status().is_informational() {
+            response = Response::error(Status::INTERNAL_SERVER_ERROR, "the handler gave no final response");
+        }
+        if method == Method::Connect && response.status().is_success() {
+            // The client would take it for an open tunnel (RFC 9113 §8.5).
+            response = Response::error(Status::NOT_IMPLEMENTED, "this server opens no tunnels");
+        }
+        if response.closes() && self.goodbye_since.is_none() {
+            self.say_goodbye();
+        }
+        let body = response.take_body();
+        let status = response.status();
+        let length = match &body {
+            Body::Empty => Some(0),
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::File(_, range) => Some(range.end - range.start),
+            Body::Stream(stream) => stream.length(),
+        };
+        let is_bodiless = status.forbids_body()
+            || method == Method::Head
+            || length == Some(0) && !matches!(body, Body::Stream(_));
+        let is_empty = matches!(body, Body::Empty);
+        let announced = match status {
+            Status::NO_CONTENT => None,
+            Status::NOT_MODIFIED if is_empty => None,
+            _ => length,
+        };
+        let now = self.wire.now();
+        let clock = self.wire.clock(now);
+        let (sent, priority) = {
+            let inner = &mut *self.wire.inner.borrow_mut();
+            if matches!(body, Body::Stream(_)) {
+                // It may be made of the request's body, which has to be asked for before the response begins.
+                inner.ask_for_body(stream, clock);
+            }
+            let Inner { machine, output, .. } = inner;
+            if !machine.is_open(stream) {
+                return entry.into_iter().for_each(|entry| {
+                    entry.end(self.worker, Some(status), 0, Ended::ClientGone);
+                });
+            }
+            if output.capacity() == 0 {
+                *output = self.worker.ring.take_buffer();
+            }
+            let mut date = self.worker.date.borrow_mut();
+            let date = date.at(self.worker.ring.unix_seconds());
+            let head = SendHead {
+                status,
+                // `Date: ` and CRLF around it.
+                date: date.get(6..date.len().saturating_sub(2)).unwrap_or_default(),
+                lines: response.fields(),
+                length: announced,
+            };
+            let end = if is_bodiless { End::Yes } else { End::No };
+            machine.send_head(stream, &head, end, clock, output);
+            let small = match &body {
+                Body::Bytes(bytes) if !is_bodiless && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+                _ => None,
+            };
+            let sent = match small {
+                Some(bytes) if output.len() < OUTPUT_BYTES_MAX && machine.sendable(stream) >= bytes.len() => {
+                    if machine.begin_data_frame(stream, bytes.len(), End::Yes, clock, output) {
+                        output.extend_from_slice(bytes);
+                        machine.stop_request(stream, output);
+                    }
+                    Some(bytes.len() as u64)
+                }
+                _ => is_bodiless.then_some(0),
+            };
+            (sent, machine.priority(stream))
+        };
+        if let Some(sent) = sent {
+            self.finish(stream);
+            if let Some(entry) = entry {
+                entry.end(self.worker, Some(status), sent, Ended::Complete);
+            }
+            return;
+        }
+        let (source, piece) = match body {
+            Body::Empty => (Source::Bytes, Bytes::new()),
+            Body::Bytes(bytes) => (Source::Bytes, bytes),
+            Body::File(file, range) => (Source::File(file, range, None), Bytes::new()),
+            Body::Stream(made) => (Source::Stream(made, length), Bytes::new()),
+        };
+        let body = Outgoing::new(stream, source, piece);
+        let sends = Sends { status, body, priority, waits: false, shut: None };
+        let rank = sends.rank();
+        let exchange = Exchange { stream, method, entry, state: State::Sends(sends), signal: None };
+        self.keep(Box::new(exchange));
+        let at = self.sending.iter().position(|&other| self.rank(other) > rank);
+        self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
+    }
+
+    pub(super) fn rank(&self, place: usize) -> (u8, bool) {
+        match self.exchanges.get(place) {
+            Some(Some(exchange)) => match &exchange.state {
+                State::Sends(sends) => sends.rank(),
+                State::Called(_) => (u8::MAX, true),
+            },
+            _ => (u8::MAX, true),
+        }
+    }
+
+    /// Writes what may be sent of the bodies on their way, and sends what is written.
+    pub(super) fn send(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
+        loop {
+            self.write_bodies(cx);
+            if self.wire.inner.borrow().output.is_empty() {
+                if self.send_since.is_some() && !self.wire.stream.is_sending() {
+                    self.send_since = None;
+                }
+                return Ok(());
+            }
+            match self.wire.stream.poll_flush(cx) {
+                Poll::Pending => {
+                    if self.send_since.is_none() {
+                        self.send_since = Some(self.wire.now());
+                        self.wire.look_within(self.wire.limits.stall_timeout);
+                    }
+                    return Ok(());
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(())) => {
+                    self.send_since = None;
+                    self.idle_since = self.wire.now();
+                    let output = std::mem::take(&mut self.wire.inner.borrow_mut().output);
+                    self.wire.stream.start_send(Payload::Buffer(output));
+                }
+            }
+            if self.sending.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn write_bodies(&mut self, cx: &mut TaskContext<'_>) {
+        if self.sending.is_empty() {
+            return;
+        }
+        if self.wire.inner.borrow_mut().machine.take_reprioritized() {
+            self.reorder();
+        }
+        let mut at = 0;
+        while let Some(&place) = self.sending.get(at) {
+            {
+                let output = &mut self.wire.inner.borrow_mut().output;
+                if output.len() >= OUTPUT_BYTES_MAX {
+                    return;
+                }
+                if output.capacity() == 0 {
+                    *output = self.worker.ring.take_buffer();
+                }
+            }
+            // Taken out meanwhile: a body may be made of this connection's own requests.
+            let Some(mut exchange) = self.exchanges[place].take() else {
+                self.sending.remove(at);
+                continue;
+            };
+            let step = self.step(&mut exchange, cx);
+            let State::Sends(sends) = &mut exchange.state else {
+                self.sending.remove(at);
+                continue;
+            };
+            match step {
+                Step::Wrote => {
+                    if sends.priority.incremental {
+                        // Behind the others of its rank: they take turns.
+                        let rank = sends.rank();
+                        self.exchanges[place] = Some(exchange);
+                        let behind = self.sending[at..].iter().position(|&other| self.rank(other) > rank);
+                        let to = behind.map_or(self.sending.len(), |offset| at + offset);
+                        self.sending[at..to].rotate_left(1);
+                        continue;
+                    }
+                    self.exchanges[place] = Some(exchange);
+                }
+                Step::Shut => {
+                    if sends.shut.is_none() {
+                        sends.shut = Some((self.wire.now(), sends.body.sent));
+                        self.wire.look_within(self.wire.limits.h2.window_timeout);
+                    }
+                    self.exchanges[place] = Some(exchange);
+                    at += 1;
+                }
+                Step::Waits => {
+                    sends.waits = true;
+                    self.exchanges[place] = Some(exchange);
+                    at += 1;
+                }
+                Step::Done => {
+                    self.sending.remove(at);
+                    self.finish(exchange.stream);
+                    exchange.end(self.worker, Ended::Complete);
+                }
+                Step::Failed(error) => {
+                    self.sending.remove(at);
+                    self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
+                    exchange.end(self.worker, access::end_of(&error));
+                }
+            }
+        }
+    }
+
+    /// After a response that is out. What still comes of the request is read over for a while.
+    pub(super) fn finish(&mut self, stream: StreamKey) {
+        let is_lingering = self.wire.inner.borrow_mut().finish(stream);
+        if is_lingering {
+            self.wire.look_within(self.wire.limits.linger_timeout);
+        }
+    }
+
+    /// Ends a stream whose response cannot be completed.
+    pub(super) fn reset(&mut self, stream: StreamKey, code: ErrorCode) {
+        let inner = &mut *self.wire.inner.borrow_mut();
+        inner.drop_body(stream);
+        inner.machine.reset(stream, code, &mut inner.output);
+    }
+
+    pub(super) fn step(&mut self, exchange: &mut Exchange<'a>, cx: &TaskContext<'_>) -> Step {
+        let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
+        if sends.waits {
+            return Step::Waits;
+        }
+        if sends.body.needs_waker() {
+            let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
+            let waker = exchange.waker(&hub).clone();
+            let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
+            return sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(&waker));
+        }
+        sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(cx.waker()))
+    }
+
+    /// After priorities were changed.
+    #[cold]
+    pub(super) fn reorder(&mut self) {
+        let machine = &self.wire.inner.borrow().machine;
+        for place in &self.sending {
+            if let Some(exchange) = &mut self.exchanges[*place]
+                && let State::Sends(sends) = &mut exchange.state
+            {
+                sends.priority = machine.priority(exchange.stream);
+            }
+        }
+        let mut sending = std::mem::take(&mut self.sending);
+        sending.sort_by_key(|&place| self.rank(place));
+        self.sending = sending;
+    }
+}
