@@ -20,6 +20,8 @@ mod oracle;
 mod peer;
 #[path = "h2/requests.rs"]
 mod requests;
+#[path = "h2/time.rs"]
+mod time;
 #[path = "h2/windows.rs"]
 mod windows;
 #[path = "h2/wire.rs"]
