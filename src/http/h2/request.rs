@@ -201,10 +201,11 @@ impl<'a> HeadParser<'a> {
         Ok(())
     }
 
-    /// Crumbs may be anywhere; they are one field for everybody above (RFC 9113 §8.2.3).
+    /// Crumbs may be anywhere; they are one field for everybody above (RFC 9113 §8.2.3). An empty one would
+    /// leave its separator behind.
     fn handle_cookie(&mut self, value: &[u8]) {
         let cookie = &mut self.scratch.cookie;
-        if !cookie.is_empty() {
+        if !cookie.is_empty() && !value.is_empty() {
             cookie.extend_from_slice(b"; ");
         }
         cookie.extend_from_slice(value);
