@@ -53,8 +53,8 @@ impl From<HandshakeError> for Refusal {
     }
 }
 
-/// Connects, within the time that the plan gives it, and books how long each part took. Gives up when the core
-/// hands out nothing more: a run that is ended does not wait for a server that does not answer.
+/// Connects, within the time that the plan gives it, and books how long each part took. Gives up when the
+/// core hands out nothing more: a run that is ended does not wait for a server that does not answer.
 pub(super) async fn open(core: &Core) -> Result<Stream, Refusal> {
     let mut opening = pin!(open_in_time(core));
     poll_fn(|cx| match opening.as_mut().poll(cx) {
