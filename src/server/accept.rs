@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -105,17 +106,38 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
                     Some(tls) => Box::pin(tls::handshake(worker, socket, tls)).await,
                 };
                 let Some(stream) = stream else { return };
-                // Boxed, for an idle HTTP/1 connection would keep room for it.
-                if stream.tls().is_some_and(|tls| tls.protocol() == Some(b"h2")) {
-                    return Box::pin(h2::serve(worker, stream, Vec::new(), None)).await;
-                }
-                if let Some(Switched { stream, early, input }) = h1::serve(worker, stream).await {
-                    Box::pin(h2::serve(worker, stream, early, input)).await;
+                let switched = match begin(worker, stream) {
+                    Begun::H1(opened) => h1::serve(worker, opened).await,
+                    Begun::H2(switched) => Some(switched),
+                };
+                if let Some(switched) = switched {
+                    serve_h2(worker, *switched).await;
                 }
             },
             on_panic,
         );
     }
+}
+
+/// Which protocol a connection begins with.
+enum Begun {
+    H1(h1::Opened),
+    H2(Box<Switched>),
+}
+
+/// A plain function, so that the connection's task keeps no room for the stream.
+fn begin<S>(worker: &Worker<S>, stream: Stream) -> Begun {
+    if stream.tls().is_some_and(|tls| tls.protocol() == Some(b"h2")) {
+        Begun::H2(Box::new(Switched { stream, early: Vec::new(), input: None }))
+    } else {
+        Begun::H1(h1::open(worker, stream))
+    }
+}
+
+/// Boxed, for an idle HTTP/1 connection would keep room for it.
+fn serve_h2<S: Service>(worker: &Rc<Worker<S>>, switched: Switched) -> Pin<Box<impl Future<Output = ()>>> {
+    let Switched { stream, early, input } = switched;
+    Box::pin(h2::serve(worker, stream, early, input))
 }
 
 /// Answers 503, and reads what the client says until it has heard that: closing before would reset the answer

@@ -44,7 +44,7 @@ enum End {
     /// Nothing more can reach the client, or nothing more should: a reset.
     Abort,
     /// It speaks HTTP/2, of which this much came before the input in hand.
-    Switch(Vec<u8>),
+    Switch(Box<[u8]>),
 }
 
 /// Why there is no next request.
@@ -75,15 +75,23 @@ pub(super) struct Switched {
     pub(super) input: Option<RecvBuf>,
 }
 
-/// Serves a connection until it ends, or until it is known to speak HTTP/2.
-pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, stream: Stream) -> Option<Switched> {
-    let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
+/// A connection that is about to be served.
+pub(super) struct Opened(Rc<Wire>);
+
+/// Takes a stream; apart from [`serve`], so that no future keeps room for one.
+pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> Opened {
+    Opened(Rc::new(Wire::new(stream, worker.limits.clone())))
+}
+
+/// Serves a connection until it ends, or until it is known to speak HTTP/2. What is seldom is boxed: an idle
+/// connection keeps room for everything else.
+pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Opened) -> Option<Box<Switched>> {
     let end = converse(worker, &wire).await;
     let result = match end {
         End::Switch(early) => {
             // No request has been read, so nobody else holds it.
             let (stream, input) = Rc::into_inner(wire)?.into_parts();
-            return Some(Switched { stream, early, input });
+            return Some(Box::new(Switched { stream, early: early.into_vec(), input }));
         }
         End::Close if !wire.has_unread() => wire.finish().await,
         End::Close | End::Linger => Box::pin(wire.linger()).await,
@@ -127,7 +135,7 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
                 return refuse(worker, wire, None, Status::REQUEST_TIMEOUT, detail);
             }
             Err(NoRequest::Refused(RequestError::Http2Preface)) if wire.is_new() => {
-                return End::Switch(decoder.take_partial());
+                return End::Switch(decoder.take_partial().into_boxed_slice());
             }
             Err(NoRequest::Refused(error)) => {
                 worker.counters.refused.bump();
