@@ -111,6 +111,22 @@ fn an_idle_client_that_does_not_read_delays_the_end_little() {
     assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(NO_ERROR));
 }
 
+/// One that has said nothing for a while is told and closed at once, without a wait for its end.
+#[test]
+fn a_silent_client_does_not_delay_the_end() {
+    let patience = Duration::from_secs(12);
+    let limits = Limits { drain_timeout: patience, linger_timeout: patience, ..lenient() };
+    let server = serve(limits, Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    peer.is_usable();
+    thread::sleep(Duration::from_millis(1500));
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < patience / 2, "took {:?}", began.elapsed());
+    while peer.step() {}
+    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(NO_ERROR));
+}
+
 #[test]
 fn sigterm() {
     let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -40,7 +40,8 @@ impl<'a, S: Service> Session<'a, S> {
             response = Response::error(Status::NOT_IMPLEMENTED, "this server opens no tunnels");
         }
         if response.closes() && self.goodbye_since.is_none() {
-            self.say_goodbye();
+            // A stream is open, so that this is not the end.
+            let _ = self.say_goodbye();
         }
         let body = response.take_body();
         let status = response.status();

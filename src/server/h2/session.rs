@@ -117,7 +117,9 @@ impl<'a, S: Service> Session<'a, S> {
             if self.wire.stream.is_broken() {
                 return Poll::Ready(Ending::Abort);
             }
-            self.follow_drain();
+            if let Some(ending) = self.follow_drain() {
+                return Poll::Ready(ending);
+            }
             self.poll_handlers(cx);
             match self.send(cx) {
                 Ok(()) => {}
@@ -185,22 +187,24 @@ impl<'a, S: Service> Session<'a, S> {
         Ending::Linger
     }
 
-    fn follow_drain(&mut self) {
-        if self.worker.drain.has_begun() && self.goodbye_since.is_none() {
-            self.say_goodbye();
-        }
+    fn follow_drain(&mut self) -> Option<Ending> {
+        let is_due = self.worker.drain.has_begun() && self.goodbye_since.is_none();
+        if is_due { self.say_goodbye() } else { None }
     }
 
+    /// Says that we leave; the end, where nobody has anything to add: what is in the output still leaves.
     #[cold]
-    pub(super) fn say_goodbye(&mut self) {
+    pub(super) fn say_goodbye(&mut self) -> Option<Ending> {
         self.goodbye_since = Some(self.wire.now());
         let is_idle = self.is_silent() && self.wire.inner.borrow().machine.open_streams() == 0;
         let inner = &mut *self.wire.inner.borrow_mut();
         if is_idle {
-            return inner.machine.leave(&mut inner.output);
+            inner.machine.leave(&mut inner.output);
+            return Some(Ending::Finish);
         }
         inner.machine.announce_leave(&mut inner.output);
         self.wire.look_within(GOODBYE_TIME);
+        None
     }
 
     /// Whether nobody has said anything for a while.
