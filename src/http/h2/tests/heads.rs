@@ -14,7 +14,8 @@ fn a_head_reads_as_http_1_would_have_sent_it() {
 fn heads_know_their_parts() {
     let lines = ":method: POST\r\n:path: /a%20b?c=d\r\n:scheme: HTTPS\r\n:authority: A.example:8443\r\n\
                  cookie: \r\ncookie: a=1\r\nx: y\r\ncookie: b=2\r\ncookie: \r\n\
-                 host: a.EXAMPLE:8443\r\ncontent-length: 5\r\nexpect: 100-continue\r\nte: trailers\r\npriority: u=1, i\r\n";
+                 host: a.EXAMPLE:8443\r\ncontent-length: 5\r\n\
+                 expect: 100-continue\r\nte: trailers\r\npriority: u=1, i\r\n";
     let wire = Wire::new().headers(1, End::No, lines);
     let mut lab = Lab::new(H2Limits::DEFAULT);
     let mut head = RequestHead::new();
