@@ -4,7 +4,7 @@
 use clap::Parser;
 use quoit::RunError;
 use quoit::cli::WorkerArgs;
-use quoit::http::h1::BodyLimits;
+use quoit::http::message::BodyLimits;
 use quoit::server::Limits;
 use quoit::service::{Request, Response};
 

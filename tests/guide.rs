@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::example_path;
 use quoit::handler::FilesOptions;
-use quoit::http::h1::{BodyLimits, HeadLimits};
+use quoit::http::message::{BodyLimits, HeadLimits};
 use quoit::ring::RingConfig;
 use quoit::server::Limits;
 use quoit::service::ExtractLimits;

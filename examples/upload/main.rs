@@ -29,7 +29,7 @@ use std::sync::Arc;
 use clap::Parser;
 use quoit::cli::WorkerArgs;
 use quoit::filter::SecurityHeaders;
-use quoit::http::h1::BodyLimits;
+use quoit::http::message::BodyLimits;
 use quoit::ring::Ring;
 use quoit::server::Limits;
 use quoit::service::{ExtractLimits, Router};

@@ -16,8 +16,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 use super::pace::Clock;
 use super::transport::{Method, REPLY_BODY_BYTES_MAX, Reply, Request, Transport, TransportError};
-use crate::http::h1::{BodyDecoder, BodyLimits};
-use crate::http::head::Framing;
+use crate::http::h1::BodyDecoder;
+
+use crate::http::message::BodyLimits;
+use crate::http::message::Framing;
 
 /// One exchange, from connecting to the last byte. CAs sign within seconds and answer `processing` otherwise;
 /// the rest is for slow lines.

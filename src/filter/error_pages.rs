@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::vary;
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::http::status::Status;
 use crate::service::{Body, Context, Filter, Response};
 
@@ -125,7 +125,9 @@ fn wants_html(head: &RequestHead) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::{HeadLimits, RequestDecoder};
+    use crate::http::h1::RequestDecoder;
+
+    use crate::http::message::HeadLimits;
 
     fn wanted(accept: &str) -> Wanted {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");

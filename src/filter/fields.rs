@@ -1,6 +1,6 @@
 //! Fields that every response gets: what an operator says about all of a site.
 
-use crate::http::h1::{FieldError, push_field};
+use crate::http::message::{FieldError, push_field};
 use crate::service::{Context, Filter, Response};
 
 /// Fields whose lines add up; of every other name there is one, and the last word has who stands outside.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use crate::http::h1::{FieldError, push_field};
+use crate::http::message::{FieldError, push_field};
 use crate::ring::sys;
 use crate::service::{Context, Filter, Request, Response};
 

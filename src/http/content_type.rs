@@ -1,7 +1,7 @@
 //! A media type and its parameters, read from a Content-Type field (RFC 9110 §8.3), and the parameters of
 //! such fields in general (§5.6.6). Lends from the field; knows no particular type.
 
-use super::h1::grammar::{is_token_byte, is_value_byte, trimmed};
+use super::message::grammar::{is_token_byte, is_value_byte, trimmed};
 
 /// A media type as a field names it.
 ///

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::date::write_imf_fixdate;
-use super::h1::grammar::{is_token_byte, trimmed};
+use super::message::grammar::{is_token_byte, trimmed};
 
 /// Longest name and value together that browsers keep (RFC 6265bis §5.6).
 pub const NAME_AND_VALUE_BYTES_MAX: usize = 4096;

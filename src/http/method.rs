@@ -1,6 +1,10 @@
 //! Request methods (RFC 9110 §9). Knows the names and which of them are safe; which method a resource
 //! allows is the handler's business.
 
+/// Longest method read. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
+/// inventions, and the length in a byte.
+pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
+
 /// A request method. Names are case-sensitive: `get` is [`Method::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Method {

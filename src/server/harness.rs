@@ -19,7 +19,9 @@ use bytes::Bytes;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::start::CoreContext;
-use crate::http::h1::{HeadLimits, HeadProgress, RequestDecoder};
+use crate::http::h1::{HeadProgress, RequestDecoder};
+
+use crate::http::message::HeadLimits;
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
 use crate::service::{Body, Context, Request, RequestBody, Response, Service};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::http::h1::{BodyLimits, HeadLimits};
 use crate::http::h2::H2Limits;
+use crate::http::message::{BodyLimits, HeadLimits};
 
 /// The limits of a server. `Default` is meant for the open internet.
 #[derive(Clone, Debug)]

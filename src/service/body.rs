@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::peer::Peer;
-use crate::http::h1;
+use crate::http::message;
 use crate::http::status::Status;
 use crate::net::tls::TlsInfo;
 
@@ -17,7 +17,7 @@ use crate::net::tls::TlsInfo;
 #[derive(Debug)]
 pub enum BodyError {
     /// Its framing is wrong or over a limit.
-    Framing(h1::BodyError),
+    Framing(message::FramingError),
     /// The client sent too little for too long.
     TimedOut,
     /// The connection ended within the body.

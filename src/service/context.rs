@@ -12,7 +12,7 @@ use super::body::Downstream;
 use super::limits::ExtractLimits;
 use super::peer::Peer;
 use super::states::States;
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::http::method::Method;
 use crate::net::tls::TlsInfo;
 

@@ -91,7 +91,7 @@ impl Problem {
 
     /// With a field line for the response. One that no response may have is left out.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        let _ = crate::http::h1::push_field(&mut self.facts.lines, name, value.as_bytes());
+        let _ = crate::http::message::push_field(&mut self.facts.lines, name, value.as_bytes());
         self
     }
 

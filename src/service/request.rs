@@ -5,7 +5,7 @@ use std::fmt;
 use super::body::RequestBody;
 use super::context::Context;
 use super::peer::Peer;
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::http::method::Method;
 
 /// One request: its context with the head, and its body to be pulled.

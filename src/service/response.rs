@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::body::StreamBody;
 use super::problem::Problem;
 use crate::http::cookie::{CookieError, SetCookie};
-use crate::http::h1::{FieldError, push_field};
+use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
 use crate::ring::File;
 

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::h1::push_field;
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
+use crate::http::message::push_field;
 
 /// Maps kept for reuse per core, and how many fields one may have room for: more would only hold memory.
 const SPARE_MAPS_MAX: usize = 32;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Uri, Version};
 
 use super::fields;
-use crate::http::head::{RequestHead, Version as HeadVersion};
+use crate::http::message::{RequestHead, Version as HeadVersion};
 use crate::http::method::Method as HeadMethod;
 
 /// Copies of heads are cut from blocks of this size, which spares two allocations per request. A value that
@@ -74,7 +74,9 @@ fn uri(head: &RequestHead, bytes: &Bytes) -> Result<Uri, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::{HeadLimits, HeadProgress, RequestDecoder};
+    use crate::http::h1::{HeadProgress, RequestDecoder};
+
+    use crate::http::message::HeadLimits;
 
     fn parts(head: &RequestHead) -> Result<http::request::Parts, Refused> {
         let mut request = Request::new(());

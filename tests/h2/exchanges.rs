@@ -326,7 +326,7 @@ fn trailers_both_ways() {
 #[test]
 fn bodies_larger_than_allowed() {
     let limits = quoit::server::Limits {
-        body: quoit::http::h1::BodyLimits { body_bytes_max: Some(1000), ..Default::default() },
+        body: quoit::http::message::BodyLimits { body_bytes_max: Some(1000), ..Default::default() },
         ..lenient()
     };
     let server = serve(limits, Lab::default());

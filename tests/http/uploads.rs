@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use quoit::http::h1::BodyLimits;
+use quoit::http::message::BodyLimits;
 use quoit::server::Limits;
 
 use crate::common::{Client, Framing, lenient, pattern, serve};

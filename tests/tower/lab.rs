@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use quoit::http::h1::BodyLimits;
+use quoit::http::message::BodyLimits;
 use quoit::server::Limits;
 use quoit::tower::TowerService;
 

@@ -20,8 +20,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 pub use self::users::UsersError;
 use self::users::{Users, Version};
 use self::verdicts::Verdicts;
-use crate::http::h1::{FieldError, push_field};
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
+use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::Ring;
@@ -238,7 +238,9 @@ fn credentials(head: &RequestHead) -> Option<(Box<str>, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::{HeadLimits, RequestDecoder};
+    use crate::http::h1::RequestDecoder;
+
+    use crate::http::message::HeadLimits;
 
     fn said(lines: &str) -> Option<(String, String)> {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");

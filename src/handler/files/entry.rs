@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::facts::Facts;
 use super::prepare::{Assets, Outcome, Prepared, Slot};
 use crate::http::accept_encoding::{AcceptEncoding, Coding};
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::ring::Metadata;
 
 /// Age at which an entry is looked at again. With the look itself, a change shows within a second.

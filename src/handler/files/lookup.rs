@@ -11,7 +11,7 @@ use super::load::Opened;
 use super::respond::{self, Content};
 use super::siblings;
 use crate::http::accept;
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::http::path::{self, FilePath};
 use crate::http::status::Status;
 use crate::observe::log;

@@ -37,7 +37,7 @@ pub use self::glob::Glob;
 pub use self::named::NamedFile;
 pub use self::options::{CacheRule, FilesOptions, NoCacheRule};
 pub use self::prepare::Assets;
-use crate::http::head::{RequestHead, TargetForm};
+use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::ring::{Ring, Root};

@@ -12,8 +12,8 @@ use super::facts::Facts;
 use super::options::FilesOptions;
 use super::policy::Policy;
 use super::respond::{self, Content};
-use crate::http::h1::{FieldError, push_field};
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
+use crate::http::message::{FieldError, push_field};
 use crate::ring::{File, Metadata, Ring, Root};
 use crate::service::Response;
 

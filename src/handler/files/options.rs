@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::glob::Glob;
 use super::prepare::Assets;
-use crate::http::h1::push_field;
+use crate::http::message::push_field;
 
 /// How the files of a directory are served, and how much memory is spent on it.
 ///

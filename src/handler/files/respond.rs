@@ -10,7 +10,7 @@ use super::facts::{Facts, line};
 use super::multipart::{Multipart, Source, random_boundary};
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::{self, Conditions, MethodKind, Precondition, Validators};
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;

@@ -2,10 +2,8 @@
 //! comes back as a range of the input. Where the bytes come from, how fast, and who reads them is the
 //! caller's.
 
-use super::body_error::BodyError;
 use super::chunked::{BodyStep, ChunkedDecoder};
-use super::limits::BodyLimits;
-use crate::http::head::{Fields, Framing};
+use crate::http::message::{BodyLimits, Fields, Framing, FramingError};
 
 /// Reads one body.
 #[derive(Debug)]
@@ -23,12 +21,12 @@ impl BodyDecoder {
     /// A decoder for the body that a head announced.
     ///
     /// # Errors
-    /// [`BodyError::TooLarge`] if its length is known and beyond the limit.
-    pub fn new(framing: Framing, limits: &BodyLimits) -> Result<BodyDecoder, BodyError> {
+    /// [`FramingError::TooLarge`] if its length is known and beyond the limit.
+    pub fn new(framing: Framing, limits: &BodyLimits) -> Result<BodyDecoder, FramingError> {
         let kind = match framing {
             Framing::None => Kind::Length { left: 0 },
             Framing::Length(length) if limits.body_bytes_max.is_some_and(|max| length > max) => {
-                return Err(BodyError::TooLarge);
+                return Err(FramingError::TooLarge);
             }
             Framing::Length(length) => Kind::Length { left: length },
             Framing::Chunked => Kind::Chunked(ChunkedDecoder::new(limits)),
@@ -43,7 +41,7 @@ impl BodyDecoder {
     /// Malformed or oversized framing, once the data before it has been handed out. Answer with its status
     /// if no answer has begun, then close: where this body ends will never be known.
     #[inline]
-    pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, BodyError> {
+    pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
         match &mut self.kind {
             Kind::Length { left } => {
                 let length = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));

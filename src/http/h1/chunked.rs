@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::body_error::BodyError;
-use super::grammar::{FieldLineError, field_line, is_token_byte, is_value_byte};
-use super::limits::BodyLimits;
-use crate::http::head::{FieldSpan, Fields, Span};
+use crate::http::message::grammar::{field_line, is_token_byte, is_value_byte};
+use crate::http::message::head::{FieldSpan, Span};
+use crate::http::message::trailers::is_forbidden_trailer;
+use crate::http::message::{BodyLimits, FieldLineError, Fields, FramingError};
 
 /// What one call took from its input.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,7 +60,7 @@ enum State {
     /// The end.
     Done,
     /// Beyond repair; every further call says so.
-    Failed(BodyError),
+    Failed(FramingError),
 }
 
 impl State {
@@ -111,7 +111,7 @@ impl ChunkedDecoder {
         }
     }
 
-    pub(super) fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, BodyError> {
+    pub(super) fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
         let mut consumed = 0;
         let mut data = 0..0;
         while consumed < input.len() {
@@ -149,28 +149,28 @@ impl ChunkedDecoder {
     }
 
     /// Takes one byte between data and data.
-    fn handle_framing(&mut self, byte: u8) -> Result<usize, BodyError> {
+    fn handle_framing(&mut self, byte: u8) -> Result<usize, FramingError> {
         self.state = self.next_state(byte)?;
         self.overhead_bytes += 1;
         Ok(1)
     }
 
-    fn next_state(&mut self, byte: u8) -> Result<State, BodyError> {
+    fn next_state(&mut self, byte: u8) -> Result<State, FramingError> {
         Ok(match (self.state, byte) {
-            (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(BodyError::ChunkSizeMissing),
+            (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(FramingError::ChunkSizeMissing),
             (State::Size { size, .. }, b'\r') => State::SizeLf { size },
             (State::Size { size, .. }, b';') => State::ExtensionStart { size },
-            (State::Size { .. }, b'\n') => return Err(BodyError::ChunkBareLf),
+            (State::Size { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
             (State::Size { size, digits }, _) => {
-                let digit = char::from(byte).to_digit(16).ok_or(BodyError::ChunkSizeCharacter(byte))?;
+                let digit = char::from(byte).to_digit(16).ok_or(FramingError::ChunkSizeCharacter(byte))?;
                 if digits == SIZE_DIGITS_MAX {
-                    return Err(BodyError::ChunkSizeTooLong);
+                    return Err(FramingError::ChunkSizeTooLong);
                 }
                 State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
             }
 
             (State::ExtensionStart { .. } | State::Extension { .. }, b'\n') => {
-                return Err(BodyError::ChunkBareLf);
+                return Err(FramingError::ChunkBareLf);
             }
             (State::Extension { size }, b'\r') => State::SizeLf { size },
             (State::ExtensionStart { size }, b' ' | b'\t') => {
@@ -178,56 +178,56 @@ impl ChunkedDecoder {
                 State::ExtensionStart { size }
             }
             (State::ExtensionStart { .. }, _) if !is_token_byte(byte) => {
-                return Err(BodyError::ExtensionMalformed);
+                return Err(FramingError::ExtensionMalformed);
             }
             (State::ExtensionStart { size } | State::Extension { size }, _) if is_value_byte(byte) => {
                 self.count_extension_byte()?;
                 State::Extension { size }
             }
             (State::ExtensionStart { .. } | State::Extension { .. }, _) => {
-                return Err(BodyError::ExtensionMalformed);
+                return Err(FramingError::ExtensionMalformed);
             }
 
             (State::SizeLf { size }, b'\n') => self.start_chunk(size)?,
-            (State::SizeLf { .. }, _) => return Err(BodyError::ChunkBareCr),
+            (State::SizeLf { .. }, _) => return Err(FramingError::ChunkBareCr),
 
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::CHUNK_START,
-            (State::DataCr | State::DataLf, _) => return Err(BodyError::ChunkUnterminated),
+            (State::DataCr | State::DataLf, _) => return Err(FramingError::ChunkUnterminated),
 
             // Not framing; `handle_bytes` keeps these away.
             (state @ (State::Data { .. } | State::Trailers | State::Done | State::Failed(_)), _) => state,
         })
     }
 
-    fn count_extension_byte(&mut self) -> Result<(), BodyError> {
+    fn count_extension_byte(&mut self) -> Result<(), FramingError> {
         if self.extension_bytes == self.limits.extension_bytes_max {
-            return Err(BodyError::ExtensionsTooLong);
+            return Err(FramingError::ExtensionsTooLong);
         }
         self.extension_bytes += 1;
         Ok(())
     }
 
     /// Weighs a chunk whose size is known.
-    fn start_chunk(&mut self, size: u64) -> Result<State, BodyError> {
+    fn start_chunk(&mut self, size: u64) -> Result<State, FramingError> {
         if size == 0 {
             return Ok(State::Trailers);
         }
         let allowance =
             OVERHEAD_BYTES_FREE.saturating_add(self.data_bytes.saturating_mul(OVERHEAD_PER_DATA_BYTE));
         if self.overhead_bytes > allowance {
-            return Err(BodyError::ChunkOverhead);
+            return Err(FramingError::ChunkOverhead);
         }
         // A sum beyond 64 bits is too large under any limit, even none.
-        self.data_bytes = self.data_bytes.checked_add(size).ok_or(BodyError::TooLarge)?;
+        self.data_bytes = self.data_bytes.checked_add(size).ok_or(FramingError::TooLarge)?;
         if self.limits.body_bytes_max.is_some_and(|max| self.data_bytes > max) {
-            return Err(BodyError::TooLarge);
+            return Err(FramingError::TooLarge);
         }
         Ok(State::Data { left: size })
     }
 
     /// Takes trailer bytes up to the end of a line; the usual empty section costs no memory.
-    fn handle_trailers(&mut self, input: &[u8]) -> Result<usize, BodyError> {
+    fn handle_trailers(&mut self, input: &[u8]) -> Result<usize, FramingError> {
         if self.trailers.is_none() && input.starts_with(b"\r\n") {
             self.state = State::Done;
             return Ok(2);
@@ -246,7 +246,7 @@ impl ChunkedDecoder {
         if trailers.handle_line(self.limits.trailer_fields_max)? {
             self.state = State::Done;
         } else if wanted > room {
-            return Err(BodyError::TrailersTooLong);
+            return Err(FramingError::TrailersTooLong);
         }
         Ok(taken)
     }
@@ -254,7 +254,7 @@ impl ChunkedDecoder {
 
 impl Trailers {
     /// Reads the line being gathered; true when it is the empty one that ends the section.
-    fn handle_line(&mut self, fields_max: u8) -> Result<bool, BodyError> {
+    fn handle_line(&mut self, fields_max: u8) -> Result<bool, FramingError> {
         let line = &self.bytes[self.line_start..];
         match line {
             [] | [b'\r'] => return Ok(false),
@@ -262,14 +262,14 @@ impl Trailers {
                 self.bytes.truncate(self.line_start);
                 return Ok(true);
             }
-            [b'\r', ..] => return Err(BodyError::Trailer(FieldLineError::BareCr)),
-            [b'\n', ..] => return Err(BodyError::Trailer(FieldLineError::BareLf)),
-            _ if self.fields.len() >= usize::from(fields_max) => return Err(BodyError::TooManyTrailers),
+            [b'\r', ..] => return Err(FramingError::Trailer(FieldLineError::BareCr)),
+            [b'\n', ..] => return Err(FramingError::Trailer(FieldLineError::BareLf)),
+            _ if self.fields.len() >= usize::from(fields_max) => return Err(FramingError::TooManyTrailers),
             _ => {}
         }
         let Some(field) = field_line(line)? else { return Ok(false) };
         if is_forbidden_trailer(&line[field.name.clone()]) {
-            return Err(BodyError::TrailerForbidden);
+            return Err(FramingError::TrailerForbidden);
         }
         let span =
             |range: Range<usize>| Span::new(self.line_start + range.start..self.line_start + range.end);
@@ -277,42 +277,4 @@ impl Trailers {
         self.line_start += field.length;
         Ok(false)
     }
-}
-
-/// Fields that frame, route, authenticate or condition a message, or say how to read its content: whoever
-/// took one from a trailer would judge the request by what he did not see at its start (RFC 9110 §6.5.1).
-pub(in crate::http) fn is_forbidden_trailer(name: &[u8]) -> bool {
-    const FORBIDDEN: &[&str] = &[
-        "authorization",
-        "cache-control",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "keep-alive",
-        "max-forwards",
-        "pragma",
-        "proxy-authorization",
-        "proxy-connection",
-        "range",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "forwarded",
-    ];
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
 }

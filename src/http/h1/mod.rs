@@ -13,26 +13,18 @@
 //! smuggled past a proxy.
 
 mod body;
-mod body_error;
-pub(super) mod chunked;
+mod chunked;
 mod encode;
-mod error;
-pub(super) mod facts;
-pub(super) mod grammar;
-mod limits;
+mod facts;
 mod request;
-pub(super) mod scan;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use body::BodyDecoder;
-pub use body_error::BodyError;
 pub use chunked::BodyStep;
 pub use encode::{
-    BodyCoding, BodyLength, CHUNK_END, CONTINUE, Connection, FieldError, RequestContext, ResponseHead,
-    Written, push_field, write_chunk_header, write_head, write_last_chunk,
+    BodyCoding, BodyLength, CHUNK_END, CONTINUE, Connection, RequestContext, ResponseHead, Written,
+    write_chunk_header, write_head, write_last_chunk,
 };
-pub use error::RequestError;
-pub use grammar::FieldLineError;
-pub use limits::{BodyLimits, HeadLimits};
 pub use request::{HeadProgress, RequestDecoder};

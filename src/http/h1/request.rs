@@ -11,12 +11,11 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::error::RequestError;
 use super::facts::Gathered;
-use super::limits::HeadLimits;
-use super::scan::{METHOD_BYTES_MAX, Seen, scan};
-use crate::http::head::{FieldSpan, RequestHead, Span, Version};
-use crate::http::method::Method;
+use super::scan::{Seen, scan};
+use crate::http::message::head::{FieldSpan, Span};
+use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
+use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target;
 
 /// How far a head has come.

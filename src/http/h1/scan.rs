@@ -2,15 +2,10 @@
 //! order of the bytes. It names the error when the fast path balked, and refuses garbage before a head is
 //! whole. It fills nothing, and gives no opinion on what fields mean.
 
-use super::error::RequestError;
-use super::grammar::{LineEnd, field_line, first_line, is_token_byte};
-use super::limits::HeadLimits;
-use crate::http::method::Method;
+use crate::http::message::grammar::{LineEnd, field_line, first_line, is_token_byte};
+use crate::http::message::{HeadLimits, RequestError};
+use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Extent};
-
-/// Longest method read. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
-/// inventions, and the length in a byte.
-pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
 
 /// The first line of what HTTP/2 begins with. The rest of the preface is HTTP/2's to judge.
 const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";

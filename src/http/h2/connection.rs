@@ -21,7 +21,7 @@ use super::request::Scratch;
 use super::settings::{Settings, WINDOW_DEFAULT, id};
 use super::stream::State;
 use super::streams::{Closed, Streams};
-use crate::http::h1::{BodyError, BodyLimits, HeadLimits, RequestError};
+use crate::http::message::{BodyLimits, FramingError, HeadLimits, RequestError};
 
 /// A stream of this connection: its place, and its number, which tells whether it is still the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,7 +74,7 @@ pub enum Event {
         /// Its stream.
         stream: StreamKey,
         /// The lines, each with its CRLF.
-        lines: Result<Vec<u8>, BodyError>,
+        lines: Result<Vec<u8>, FramingError>,
     },
     /// A stream is no more. Its reader and its response are to be given up.
     Reset {

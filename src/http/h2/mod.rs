@@ -9,7 +9,7 @@
 //! bytes out ◄──────────── heads, data, trailers
 //! ```
 //!
-//! A request's head lands in the [`RequestHead`](super::head::RequestHead) that HTTP/1 fills too, so nobody
+//! A request's head lands in the [`RequestHead`](super::message::RequestHead) that HTTP/1 fills too, so nobody
 //! above sees a difference. What is refused is refused as HTTP/1 refuses it, or, where RFC 9113 calls it
 //! malformed, reset. Every queue is bounded by a limit that has a name.
 

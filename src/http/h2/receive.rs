@@ -16,8 +16,8 @@ use super::settings::WINDOW_DEFAULT;
 use super::settings::id::HEADER_TABLE_SIZE;
 use super::stream::{Incoming, Outgoing, State, Stream};
 use super::streams::Closed;
-use crate::http::h1::{BodyError, RequestError};
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
+use crate::http::message::{FramingError, RequestError};
 
 type Handled = Result<Option<Event>, ConnectionError>;
 
@@ -294,7 +294,7 @@ impl Connection {
         let end = self.decoder.decode(bytes, list_bytes_max, |field| parser.handle_field(field))?;
         let lines = match end {
             ListEnd::Whole => Ok(parser.finish()),
-            ListEnd::TooLarge => Err(BodyError::TrailersTooLong),
+            ListEnd::TooLarge => Err(FramingError::TrailersTooLong),
             ListEnd::Broken(TrailerVerdict::Refused(error)) => Err(error),
             ListEnd::Broken(TrailerVerdict::Malformed) => {
                 return self.stream_error(stream, StreamError::TrailersMalformed, out, now);

@@ -8,13 +8,12 @@ use std::ops::{ControlFlow, Range};
 use super::error::HeadMisdeed;
 use super::hpack::Field;
 use super::priority::Priority;
-use crate::http::h1::chunked::is_forbidden_trailer;
-use crate::http::h1::facts::ContentFacts;
-use crate::http::h1::grammar::{is_token_byte, is_value_byte};
-use crate::http::h1::scan::METHOD_BYTES_MAX;
-use crate::http::h1::{BodyError, BodyLimits, HeadLimits, RequestError};
-use crate::http::head::{RequestHead, Span};
-use crate::http::method::Method;
+use crate::http::message::facts::ContentFacts;
+use crate::http::message::grammar::{is_token_byte, is_value_byte};
+use crate::http::message::head::Span;
+use crate::http::message::trailers::is_forbidden_trailer;
+use crate::http::message::{BodyLimits, FramingError, HeadLimits, RequestError, RequestHead};
+use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Scheme, TargetError, TargetForm, is_authority};
 
 /// Memory for pseudo-fields and cookies that is kept between heads.
@@ -289,7 +288,7 @@ pub(super) enum TrailerVerdict {
     /// They make the request malformed.
     Malformed,
     /// Whoever reads the body is told.
-    Refused(BodyError),
+    Refused(FramingError),
 }
 
 impl<'a> TrailerParser<'a> {
@@ -306,11 +305,11 @@ impl<'a> TrailerParser<'a> {
         self.fields += 1;
         let length = self.lines.len() + name.len() + value.len() + ": \r\n".len();
         let refused = if is_forbidden_trailer(name) {
-            Some(BodyError::TrailerForbidden)
+            Some(FramingError::TrailerForbidden)
         } else if self.fields > u32::from(self.limits.trailer_fields_max) {
-            Some(BodyError::TooManyTrailers)
+            Some(FramingError::TooManyTrailers)
         } else {
-            (length > usize::from(self.limits.trailer_bytes_max)).then_some(BodyError::TrailersTooLong)
+            (length > usize::from(self.limits.trailer_bytes_max)).then_some(FramingError::TrailersTooLong)
         };
         if let Some(error) = refused {
             return ControlFlow::Break(TrailerVerdict::Refused(error));

@@ -8,7 +8,7 @@ use memchr::{memchr, memrchr};
 
 use super::disposition::{HeadBuilder, PartHead};
 use super::error::{Misdeed, MultipartError};
-use crate::http::h1::FieldLineError;
+use crate::http::message::FieldLineError;
 
 /// Limits of one body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

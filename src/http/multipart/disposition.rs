@@ -5,7 +5,7 @@ use percent_encoding::percent_decode;
 
 use super::error::Misdeed;
 use crate::http::content_type::{Parameter, Parameters};
-use crate::http::h1::grammar::{field_line, trimmed};
+use crate::http::message::grammar::{field_line, trimmed};
 
 /// What a part says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::http::h1::FieldLineError;
+use crate::http::message::FieldLineError;
 use crate::http::status::Status;
 
 /// What is wrong.

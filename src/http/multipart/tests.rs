@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::h1::FieldLineError;
+use crate::http::message::FieldLineError;
 
 /// A part as it came out.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::clock::Stamp;
 use super::escape::{push_json, push_text, push_word};
 use super::record::{Peer, Record};
-use crate::http::head::{RequestHead, Version};
+use crate::http::message::{RequestHead, Version};
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +251,9 @@ mod tests {
 
     use super::super::record::{CLIENT_GONE, End};
     use super::*;
-    use crate::http::h1::{HeadLimits, HeadProgress, RequestDecoder};
+    use crate::http::h1::{HeadProgress, RequestDecoder};
+
+    use crate::http::message::HeadLimits;
 
     fn head(text: &[u8]) -> RequestHead {
         let mut head = RequestHead::new();

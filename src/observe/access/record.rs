@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 
 /// Status logged for an exchange whose client was gone before there was a response to send. No status of
 /// HTTP's own, for nobody received one; logs have long used this number for it.

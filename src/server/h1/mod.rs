@@ -25,7 +25,9 @@ use self::wire::Wire;
 use super::access::{self, Entry};
 use super::call::{call, panicked};
 use super::worker::Worker;
-use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder, RequestError};
+use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder};
+
+use crate::http::message::RequestError;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::End as Ended;

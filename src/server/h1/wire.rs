@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::no_body;
-use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder, RequestError, push_field};
-use crate::http::head::{Framing, RequestHead};
+use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder};
+
+use crate::http::message::{Framing, RequestHead};
+use crate::http::message::{RequestError, push_field};
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
 use crate::ring::{Payload, RecvBuf};

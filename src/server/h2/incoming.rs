@@ -4,8 +4,8 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::http::h1;
 use crate::http::h2::StreamKey;
+use crate::http::message;
 use crate::server::limits::Limits;
 use crate::service::BodyError;
 
@@ -64,7 +64,7 @@ impl Incoming {
         }
         self.received += data.len() as u64;
         if limits.body.body_bytes_max.is_some_and(|max| self.received > max) {
-            self.fail(BodyError::Framing(h1::BodyError::TooLarge));
+            self.fail(BodyError::Framing(message::FramingError::TooLarge));
             return false;
         }
         self.unread.extend_from_slice(data);
@@ -73,7 +73,7 @@ impl Incoming {
     }
 
     /// After the last of it.
-    pub(super) fn end(&mut self, trailers: Result<Vec<u8>, h1::BodyError>) {
+    pub(super) fn end(&mut self, trailers: Result<Vec<u8>, message::FramingError>) {
         match trailers {
             Ok(trailers) if matches!(self.state, State::Open) => self.state = State::Whole(trailers),
             Ok(_) => {}

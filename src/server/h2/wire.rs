@@ -71,7 +71,7 @@ impl Inner {
     pub(super) fn end_body(
         &mut self,
         stream: StreamKey,
-        trailers: Result<Vec<u8>, crate::http::h1::BodyError>,
+        trailers: Result<Vec<u8>, crate::http::message::FramingError>,
     ) {
         if let Some(body) = self.body(stream) {
             body.end(trailers);

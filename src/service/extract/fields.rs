@@ -2,7 +2,7 @@
 
 use super::FromRequest;
 use crate::http::cookie;
-use crate::http::head::Fields;
+use crate::http::message::Fields;
 use crate::service::context::Context;
 use crate::service::problem::Problem;
 use crate::service::request::Request;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use foldhash::fast::RandomState;
 
 use super::tree::{Tree, has_dot_segment};
-use crate::http::head::TargetForm;
+use crate::http::message::TargetForm;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::http::target::split_authority;

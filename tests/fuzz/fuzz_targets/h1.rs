@@ -4,8 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::h1::{BodyDecoder, BodyLimits, HeadLimits, HeadProgress, RequestDecoder, RequestError};
-use quoit::http::head::RequestHead;
+use quoit::http::h1::{BodyDecoder, HeadProgress, RequestDecoder};
+
+use quoit::http::message::RequestHead;
+use quoit::http::message::{BodyLimits, HeadLimits, RequestError};
 
 /// Small, so that inputs of a few hundred bytes reach every limit.
 const HEAD_LIMITS: HeadLimits = HeadLimits { request_line_bytes_max: 96, head_bytes_max: 256, fields_max: 8 };

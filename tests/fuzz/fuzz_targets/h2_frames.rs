@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::h1::{BodyLimits, HeadLimits};
 use quoit::http::h2::frame::{FrameHeader, HEADER_BYTES, Kind, PREFACE, write_settings};
 use quoit::http::h2::{Budgets, Connection, End, ErrorCode, Event, H2Limits, SendHead};
-use quoit::http::head::RequestHead;
+use quoit::http::message::RequestHead;
+use quoit::http::message::{BodyLimits, HeadLimits};
 use quoit::http::status::Status;
 
 /// Small, so that inputs of a few hundred bytes reach every limit.

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::h1::{BodyLimits, HeadLimits, HeadProgress, RequestDecoder};
+use quoit::http::h1::{HeadProgress, RequestDecoder};
+
 use quoit::http::h2::frame::{FrameHeader, Kind, PREFACE, flag, write_settings};
 use quoit::http::h2::{Connection, Event, H2Limits};
-use quoit::http::head::{Framing, RequestHead, Version};
+use quoit::http::message::{BodyLimits, HeadLimits};
+use quoit::http::message::{Framing, RequestHead, Version};
 
 /// One request of this block; its head if it is accepted.
 fn read(block: &[u8], ends: bool) -> Option<RequestHead> {

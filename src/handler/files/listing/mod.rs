@@ -10,7 +10,7 @@ use std::io;
 
 use self::order::Order;
 use crate::http::accept;
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
 use crate::http::path::FilePath;
 use crate::ring::{DirectoryEntry, File, Ring, Root, sys};
 use crate::service::{FieldBlock, Response};

@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::ways;
-use crate::http::h1::BodyError as Error;
-use crate::http::h1::FieldLineError as Line;
-use crate::http::h1::{BodyDecoder, BodyLimits};
-use crate::http::head::Framing;
+use crate::http::h1::BodyDecoder;
+use crate::http::message::FieldLineError as Line;
+use crate::http::message::FramingError as Error;
+
+use crate::http::message::BodyLimits;
+use crate::http::message::Framing;
 
 /// Data and trailers of a finished body with the number of bytes it took; `None` if it has not ended.
 type Outcome = Result<Option<(String, usize)>, Error>;

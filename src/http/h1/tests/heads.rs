@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::ways;
-use crate::http::h1::FieldLineError as Line;
-use crate::http::h1::RequestError as Error;
-use crate::http::h1::{HeadLimits, HeadProgress, RequestDecoder};
-use crate::http::head::{Framing, RequestHead};
+use crate::http::h1::{HeadProgress, RequestDecoder};
+use crate::http::message::FieldLineError as Line;
+use crate::http::message::RequestError as Error;
+
+use crate::http::message::HeadLimits;
+use crate::http::message::{Framing, RequestHead};
 use crate::http::target::TargetError;
 
 /// What came of a head: a summary and its length on the wire, an error, or nothing yet.

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::heads::summary;
 use super::ways;
-use crate::http::h1::{BodyDecoder, BodyLimits, HeadLimits, HeadProgress, RequestDecoder, RequestError};
-use crate::http::head::RequestHead;
+use crate::http::h1::{BodyDecoder, HeadProgress, RequestDecoder};
+
+use crate::http::message::RequestHead;
+use crate::http::message::{BodyLimits, HeadLimits, RequestError};
 
 /// Reads requests until the bytes end, as a server would: one line per request, or the error that ends it.
 fn converse(pieces: &[&[u8]]) -> Vec<String> {

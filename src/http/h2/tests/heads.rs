@@ -28,9 +28,9 @@ fn heads_know_their_parts() {
     assert_eq!(head.field("host"), Some(&b"A.example:8443"[..]));
     assert_eq!(head.fields_named("host").count(), 1);
     assert_eq!(head.fields_named("cookie").collect::<Vec<_>>(), [b"a=1; b=2"]);
-    assert_eq!(head.framing(), crate::http::head::Framing::Length(5));
+    assert_eq!(head.framing(), crate::http::message::Framing::Length(5));
     assert!(head.expects_continue() && head.keep_alive());
-    assert_eq!(head.version(), crate::http::head::Version::Http2);
+    assert_eq!(head.version(), crate::http::message::Version::Http2);
 }
 
 #[test]

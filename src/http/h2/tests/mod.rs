@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::frame::{FrameHeader, Kind, PREFACE, flag, write_settings};
 use super::hpack::{Decoder, Encoder};
 use super::*;
-use crate::http::h1::{BodyLimits, HeadLimits};
-use crate::http::head::RequestHead;
+use crate::http::message::RequestHead;
+use crate::http::message::{BodyLimits, HeadLimits};
 use crate::http::status::Status;
 
 const GET: &str = ":method: GET\r\n:scheme: https\r\n:authority: a.example\r\n:path: /\r\n";

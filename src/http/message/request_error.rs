@@ -36,7 +36,7 @@ pub enum RequestError {
     VersionUnsupported,
     /// What HTTP/2 begins with stands where a request should (RFC 9113 §3.4). At the start of a connection
     /// it is no error: go on with HTTP/2, from
-    /// [`RequestDecoder::take_partial`](super::RequestDecoder::take_partial) and this input.
+    /// [`RequestDecoder::take_partial`](crate::http::h1::RequestDecoder::take_partial) and this input.
     Http2Preface,
     /// The request line exceeds `request_line_bytes_max`.
     RequestLineTooLong,

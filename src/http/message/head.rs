@@ -6,9 +6,9 @@ use std::fmt;
 use std::ops::Range;
 use std::{slice, str};
 
-use super::method::Method;
-pub use super::target::TargetForm;
-use super::target::{Scheme, Target};
+use crate::http::method::Method;
+pub use crate::http::target::TargetForm;
+use crate::http::target::{Scheme, Target};
 
 /// The protocol versions this head can have.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -43,7 +43,7 @@ impl Framing {
 
 /// A range of at most 64 KiB, for heads and trailer sections are bounded far below that.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Span {
+pub(in crate::http) struct Span {
     start: u16,
     length: u16,
 }
@@ -51,13 +51,13 @@ pub(super) struct Span {
 impl Span {
     /// INVARIANT of every caller: `range` lies within a buffer of at most 65,535 bytes.
     #[inline]
-    pub(super) fn new(range: Range<usize>) -> Span {
+    pub(in crate::http) fn new(range: Range<usize>) -> Span {
         debug_assert!(range.start <= range.end && range.end <= usize::from(u16::MAX));
         Span { start: range.start as u16, length: (range.end - range.start) as u16 }
     }
 
     #[inline]
-    pub(super) fn range(self) -> Range<usize> {
+    pub(in crate::http) fn range(self) -> Range<usize> {
         let start = usize::from(self.start);
         start..start + usize::from(self.length)
     }
@@ -69,9 +69,9 @@ impl Span {
 
 /// Where one field's name and value lie.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FieldSpan {
-    pub(super) name: Span,
-    pub(super) value: Span,
+pub(in crate::http) struct FieldSpan {
+    pub(in crate::http) name: Span,
+    pub(in crate::http) value: Span,
 }
 
 /// Field lines in the order received: name as spelled, value without the white space around it.
@@ -82,7 +82,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(bytes: &'a [u8], spans: &'a [FieldSpan]) -> Fields<'a> {
+    pub(in crate::http) fn new(bytes: &'a [u8], spans: &'a [FieldSpan]) -> Fields<'a> {
         Fields { bytes, spans: spans.iter() }
     }
 
@@ -163,10 +163,10 @@ pub struct RequestHead {
 
 /// What the fields of a head say together about the message and the connection.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Facts {
-    pub(super) framing: Framing,
-    pub(super) keep_alive: bool,
-    pub(super) expects_continue: bool,
+pub(in crate::http) struct Facts {
+    pub(in crate::http) framing: Framing,
+    pub(in crate::http) keep_alive: bool,
+    pub(in crate::http) expects_continue: bool,
 }
 
 impl RequestHead {
@@ -297,7 +297,13 @@ impl RequestHead {
 impl RequestHead {
     /// Takes a head's bytes and its request line; fields, facts and the `Host` follow.
     #[inline]
-    pub(super) fn fill(&mut self, bytes: &[u8], method: Method, method_length: usize, parts: &Target) {
+    pub(in crate::http) fn fill(
+        &mut self,
+        bytes: &[u8],
+        method: Method,
+        method_length: usize,
+        parts: &Target,
+    ) {
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
         self.method = method;
@@ -315,7 +321,7 @@ impl RequestHead {
 
     /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
     /// facts and the end follow.
-    pub(super) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
+    pub(in crate::http) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         bytes.extend_from_slice(token);
@@ -329,7 +335,7 @@ impl RequestHead {
 
     /// Appends a field to a head that was begun; where its value lies.
     #[inline]
-    pub(super) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
+    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(b": ");
@@ -342,7 +348,7 @@ impl RequestHead {
     }
 
     /// Ends a head that was begun.
-    pub(super) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
+    pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
         self.bytes.extend_from_slice(b"\r\n");
         self.scheme = scheme;
         self.finish(Version::Http2, host, facts);
@@ -350,13 +356,13 @@ impl RequestHead {
 
     /// Fills the table.
     #[inline]
-    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+    pub(in crate::http) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
         self.fields.clear();
         self.fields.extend(fields);
     }
 
     #[inline]
-    pub(super) fn finish(&mut self, version: Version, host: Option<Span>, facts: Facts) {
+    pub(in crate::http) fn finish(&mut self, version: Version, host: Option<Span>, facts: Facts) {
         self.version = version;
         self.facts = facts;
         if let (Some(host), TargetForm::Origin | TargetForm::Asterisk) = (host, self.form) {

@@ -43,7 +43,7 @@ pub(in crate::http) fn trimmed(text: &[u8]) -> Range<usize> {
 /// The members of a comma-separated list (RFC 9110 §5.6.1), without white space; empty ones are left out, as
 /// recipients must.
 #[inline]
-pub(super) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::http) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|&byte| byte == b',')
         .map(|member| &member[trimmed(member)])
@@ -52,7 +52,7 @@ pub(super) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// How the first line of some bytes ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum LineEnd {
+pub(in crate::http) enum LineEnd {
     /// It has not ended yet.
     Open,
     /// With CR as the last byte at hand: the next one decides.
@@ -66,7 +66,7 @@ pub(super) enum LineEnd {
 }
 
 /// The first line without its end, and how it ends.
-pub(super) fn first_line(bytes: &[u8]) -> (&[u8], LineEnd) {
+pub(in crate::http) fn first_line(bytes: &[u8]) -> (&[u8], LineEnd) {
     let Some(length) = memchr2(b'\r', b'\n', bytes) else { return (bytes, LineEnd::Open) };
     let end = match &bytes[length..] {
         [b'\n', ..] => LineEnd::BareLf,

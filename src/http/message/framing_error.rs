@@ -9,7 +9,7 @@ use crate::http::status::Status;
 
 /// A body that cannot be read to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyError {
+pub enum FramingError {
     /// More data than `body_bytes_max`.
     TooLarge,
     /// A chunk begins without a size.
@@ -41,12 +41,12 @@ pub enum BodyError {
     TooManyTrailers,
 }
 
-impl BodyError {
+impl FramingError {
     /// The status to answer with.
     pub fn status(self) -> Status {
         match self {
-            BodyError::TooLarge => Status::CONTENT_TOO_LARGE,
-            BodyError::TrailersTooLong | BodyError::TooManyTrailers => {
+            FramingError::TooLarge => Status::CONTENT_TOO_LARGE,
+            FramingError::TrailersTooLong | FramingError::TooManyTrailers => {
                 Status::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             _ => Status::BAD_REQUEST,
@@ -55,33 +55,33 @@ impl BodyError {
 }
 
 /// One line with cause and remedy, fit for the client and for the log.
-impl fmt::Display for BodyError {
+impl fmt::Display for FramingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BodyError::TooLarge => "the body is larger than this server takes; send less",
-            BodyError::ChunkSizeMissing => "a chunk has no size; begin it with hexadecimal digits",
-            BodyError::ChunkSizeCharacter(byte) => {
+            FramingError::TooLarge => "the body is larger than this server takes; send less",
+            FramingError::ChunkSizeMissing => "a chunk has no size; begin it with hexadecimal digits",
+            FramingError::ChunkSizeCharacter(byte) => {
                 return write!(f, "a chunk size holds byte 0x{byte:02x}; write hexadecimal digits alone");
             }
-            BodyError::ChunkSizeTooLong => "a chunk size has more than 16 digits; leave out leading zeros",
-            BodyError::ChunkBareLf => "a chunk line ends with LF alone; end it with CRLF",
-            BodyError::ChunkBareCr => "a chunk line holds a CR without LF; end it with CRLF",
-            BodyError::ExtensionMalformed => "a chunk extension is malformed; leave extensions out",
-            BodyError::ExtensionsTooLong => "too many bytes of chunk extensions; leave extensions out",
-            BodyError::ChunkUnterminated => "chunk data is not followed by CRLF; check the chunk's size",
-            BodyError::ChunkOverhead => "far more chunk framing than data; leave out leading zeros",
-            BodyError::Trailer(error) => return error.fmt(f),
-            BodyError::TrailerForbidden => "a trailer field belongs into the head; send it there",
-            BodyError::TrailersTooLong => "the trailer section is too long; send fewer or smaller fields",
-            BodyError::TooManyTrailers => "too many trailer fields; send fewer",
+            FramingError::ChunkSizeTooLong => "a chunk size has more than 16 digits; leave out leading zeros",
+            FramingError::ChunkBareLf => "a chunk line ends with LF alone; end it with CRLF",
+            FramingError::ChunkBareCr => "a chunk line holds a CR without LF; end it with CRLF",
+            FramingError::ExtensionMalformed => "a chunk extension is malformed; leave extensions out",
+            FramingError::ExtensionsTooLong => "too many bytes of chunk extensions; leave extensions out",
+            FramingError::ChunkUnterminated => "chunk data is not followed by CRLF; check the chunk's size",
+            FramingError::ChunkOverhead => "far more chunk framing than data; leave out leading zeros",
+            FramingError::Trailer(error) => return error.fmt(f),
+            FramingError::TrailerForbidden => "a trailer field belongs into the head; send it there",
+            FramingError::TrailersTooLong => "the trailer section is too long; send fewer or smaller fields",
+            FramingError::TooManyTrailers => "too many trailer fields; send fewer",
         })
     }
 }
 
-impl Error for BodyError {}
+impl Error for FramingError {}
 
-impl From<FieldLineError> for BodyError {
-    fn from(error: FieldLineError) -> BodyError {
-        BodyError::Trailer(error)
+impl From<FieldLineError> for FramingError {
+    fn from(error: FieldLineError) -> FramingError {
+        FramingError::Trailer(error)
     }
 }

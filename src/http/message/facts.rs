@@ -1,0 +1,75 @@
+//! What the fields of a request head say of its content, whichever version carries them (RFC 9110 §8.6,
+//! §10.1.1). Knows two field names; how a body is delimited besides is its version's business.
+
+use super::head::{Facts, Framing};
+use super::request_error::RequestError;
+use crate::http::method::Method;
+
+/// What the fields of one head say of the content, as far as they have been read: the part that all
+/// versions have in common.
+#[derive(Clone, Copy, Default)]
+pub(in crate::http) struct ContentFacts {
+    pub(in crate::http) length: Option<u64>,
+    pub(in crate::http) expectation: Expectation,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::http) enum Expectation {
+    #[default]
+    None,
+    Continue,
+    Unknown,
+}
+
+impl ContentFacts {
+    /// Reads `Expect`.
+    pub(in crate::http) fn handle_expect(&mut self, value: &[u8]) {
+        let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+        self.expectation = match self.expectation {
+            Expectation::None | Expectation::Continue if is_continue => Expectation::Continue,
+            _ => Expectation::Unknown,
+        };
+    }
+
+    /// Reads `Content-Length`.
+    pub(in crate::http) fn handle_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        if self.length.is_some() {
+            return Err(RequestError::LengthRepeated);
+        }
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err(RequestError::LengthMalformed);
+        }
+        let length = value
+            .iter()
+            .try_fold(0u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
+        self.length = Some(length.ok_or(RequestError::LengthOverflow)?);
+        Ok(())
+    }
+
+    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body. The length
+    /// may be announced only for a body that comes: that is the caller's to see to.
+    pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<Facts, RequestError> {
+        let framing = match self.length {
+            Some(length) => Framing::Length(length),
+            // What follows the head of a CONNECT is no body, but what goes through the tunnel.
+            None if ends || method == Method::Connect => Framing::None,
+            None => Framing::Chunked,
+        };
+        if method == Method::Connect && !framing.is_empty() {
+            return Err(RequestError::ConnectWithBody);
+        }
+        if self.expectation == Expectation::Unknown {
+            return Err(RequestError::ExpectationUnknown);
+        }
+        Ok(Facts {
+            framing,
+            keep_alive: true,
+            expects_continue: self.expectation == Expectation::Continue && !ends,
+        })
+    }
+
+    /// What `Content-Length` said.
+    pub(in crate::http) fn length(&self) -> Option<u64> {
+        self.length
+    }
+}

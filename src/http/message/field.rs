@@ -1,0 +1,99 @@
+//! Field lines as they are made here (RFC 9110 §5), in the form HTTP/1 sends them and every version takes
+//! them from: what a field may hold is decided once, where it is written.
+
+use std::error::Error;
+use std::fmt;
+
+use super::grammar::{is_token_byte, is_value_byte, trimmed};
+
+/// Appends one field line, or nothing if it is refused.
+///
+/// # Errors
+/// Whatever would let a value written by somebody else split the response or change its framing.
+pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), FieldError> {
+    let name = name.as_bytes();
+    if name.is_empty() {
+        return Err(FieldError::NameEmpty);
+    }
+    if let Some(&byte) = name.iter().find(|&&byte| !is_token_byte(byte)) {
+        return Err(FieldError::NameCharacter(byte));
+    }
+    if name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding") {
+        return Err(FieldError::Framing);
+    }
+    if let Some(&byte) = value.iter().find(|&&byte| !is_value_byte(byte)) {
+        return Err(FieldError::ValueCharacter(byte));
+    }
+    let value = &value[trimmed(value)];
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// A field that is not written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FieldError {
+    /// The name has no bytes.
+    NameEmpty,
+    /// A byte that no token may hold stands in the name.
+    NameCharacter(u8),
+    /// A control character stands in the value; with CR or LF it would begin another field or response.
+    ValueCharacter(u8),
+    /// `Content-Length` and `Transfer-Encoding` are written from the body's length alone, so that a message
+    /// never has two framings.
+    Framing,
+    /// The field has to stand in the head.
+    NotInTrailers,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FieldError::NameEmpty => f.write_str("a response field needs a name"),
+            FieldError::NameCharacter(byte) => {
+                write!(f, "a response field's name holds byte 0x{byte:02x}; use letters, digits and hyphens")
+            }
+            FieldError::ValueCharacter(byte) => {
+                write!(f, "a response field's value holds control byte 0x{byte:02x}; remove or encode it")
+            }
+            FieldError::NotInTrailers => f.write_str("this field cannot follow a body; set it in the head"),
+            FieldError::Framing => {
+                f.write_str("framing fields are written from the body's length; set that instead")
+            }
+        }
+    }
+}
+
+impl Error for FieldError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_cannot_split_a_response() {
+        let mut out = Vec::new();
+        assert_eq!(push_field(&mut out, "X-A", b" caf\xe9\tau lait "), Ok(()));
+        assert_eq!(push_field(&mut out, "Empty", b""), Ok(()));
+        assert_eq!(out, b"X-A: caf\xe9\tau lait\r\nEmpty: \r\n");
+        let refused: [(&str, &[u8], FieldError); 9] = [
+            ("", b"a", FieldError::NameEmpty),
+            ("A B", b"a", FieldError::NameCharacter(b' ')),
+            ("A:", b"a", FieldError::NameCharacter(b':')),
+            ("A\r\nB", b"a", FieldError::NameCharacter(b'\r')),
+            ("A", b"a\r\nSet-Cookie: b", FieldError::ValueCharacter(b'\r')),
+            ("A", b"a\nb", FieldError::ValueCharacter(b'\n')),
+            ("A", b"\0", FieldError::ValueCharacter(0)),
+            ("content-length", b"1", FieldError::Framing),
+            ("TRANSFER-ENCODING", b"chunked", FieldError::Framing),
+        ];
+        let before = out.clone();
+        for (name, value, error) in refused {
+            assert_eq!(push_field(&mut out, name, value), Err(error));
+        }
+        assert_eq!(out, before);
+    }
+}

@@ -1,0 +1,20 @@
+//! What a message is in every version of HTTP (RFC 9110): heads, fields, trailers, what they say of the
+//! content, their limits, and why they are refused. Knows no wire format but that of a field line, and no
+//! connection.
+
+pub(super) mod facts;
+mod field;
+mod framing_error;
+pub(super) mod grammar;
+pub(super) mod head;
+mod limits;
+mod request_error;
+pub(super) mod trailers;
+
+pub use field::{FieldError, push_field};
+pub use framing_error::FramingError;
+pub use grammar::FieldLineError;
+pub use head::{Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
+pub use limits::{BodyLimits, HeadLimits};
+pub use request_error::RequestError;
+pub use trailers::Trailers;
