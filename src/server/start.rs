@@ -133,7 +133,7 @@ async fn run<S: Service>(
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
         ring: ring.clone(),
-        service,
+        service: RefCell::new(Rc::new(service)),
         limits: Rc::new(plan.limits),
         counters: Counters::default(),
         access: plan.access,

@@ -13,7 +13,8 @@ use crate::ring::Ring;
 /// The state of one worker, shared by its connections.
 pub(super) struct Worker<S> {
     pub(super) ring: Ring,
-    pub(super) service: S,
+    /// What answers requests. Replaced whole; a request in progress keeps the one it began with.
+    pub(super) service: RefCell<Rc<S>>,
     pub(super) limits: Rc<Limits>,
     pub(super) counters: Counters,
     /// The access log, if there is one.
@@ -25,6 +26,20 @@ pub(super) struct Worker<S> {
     /// TLS handshakes in progress.
     pub(super) handshakes: Cell<usize>,
     pub(super) drain: Drain,
+}
+
+impl<S> Worker<S> {
+    /// The service that answers requests now.
+    #[inline]
+    pub(super) fn service(&self) -> Rc<S> {
+        self.service.borrow().clone()
+    }
+
+    /// Answers requests with this service from here on; what is in progress ends with the one before.
+    pub(super) fn replace_service(&self, service: S) {
+        // The old one is dropped after the borrow: what it owns may look at the worker.
+        let _before = self.service.replace(Rc::new(service));
+    }
 }
 
 /// Whether the worker is draining, and who waits to hear it.

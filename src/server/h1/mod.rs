@@ -161,7 +161,9 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
                 return refuse(worker, wire, Some((asked, entry)), error.status(), &error);
             }
         };
-        let answered = match call(worker, Request::new(context, body), Response::closing) {
+        // Held for as long as the request is in progress: it may be replaced meanwhile.
+        let service = worker.service();
+        let answered = match call(worker, &*service, Request::new(context, body), Response::closing) {
             Ok(response) => Some(response),
             Err(future) => {
                 let mut future = pin!(future);

@@ -15,7 +15,7 @@ use crate::http::message::{FramingError, RequestError};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::server::access::{self, Entry};
-use crate::server::call::{call, panicked};
+use crate::server::call::{call_now, panicked};
 use crate::service::{Body, Context, Downstream, LocalFuture, Request, RequestBody, Response, Service};
 
 impl<'a, S: Service> Session<'a, S> {
@@ -47,9 +47,13 @@ impl<'a, S: Service> Session<'a, S> {
             self.wire.inner.borrow_mut().begin_body(stream, expects_continue);
             RequestBody::new(self.wire.clone(), stream.id(), length)
         };
-        match call(worker, Request::new(context, body), identity) {
+        let service = worker.service();
+        match call_now(worker, &*service, Request::new(context, body), identity) {
             Ok(response) => self.respond(stream, method, entry, response),
-            Err(future) => self.wait(stream, method, entry, Box::pin(future), cx),
+            Err(request) => {
+                let future = async move { service.call(request).await };
+                self.wait(stream, method, entry, Box::pin(future), cx);
+            }
         }
     }
 
