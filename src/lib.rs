@@ -3,12 +3,13 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → handler → filter → service → net · observe → http · ring
+//! cli → supervisor → server · acme → exchange → handler → filter → service → net · observe → http · ring
 //! ```
 //!
 //! The [`guide`] leads from the first answer to a server in production.
 
 pub mod acme;
+mod exchange;
 pub mod filter;
 pub mod guide;
 pub mod http;

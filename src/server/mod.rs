@@ -13,19 +13,16 @@
 //! What crosses cores is in `shared`, and nowhere else.
 
 mod accept;
-mod access;
-mod call;
+mod close;
 mod h1;
 mod h2;
 pub mod harness;
-mod limits;
 mod plan;
 mod shared;
 mod start;
 mod tls;
-mod worker;
 
-pub use self::limits::Limits;
 pub use self::plan::{ListeningSocket, Plan};
 pub use self::shared::{Phase, Shared};
 pub use self::start::{CoreContext, StartError, start};
+pub use crate::exchange::Limits;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::limits::Limits;
+use crate::exchange::Limits;
 use crate::net::tls::TlsServer;
 use crate::observe::access::CoreLog;
 use crate::ring::RingConfig;

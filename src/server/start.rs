@@ -11,10 +11,9 @@ use std::time::Duration;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 
 use super::accept;
-use super::access;
 use super::plan::{ListeningSocket, Plan};
 use super::shared::{Phase, Shared};
-use super::worker::{Drain, Worker};
+use crate::exchange::{self, Drain, Worker};
 use crate::http::date::DateLine;
 use crate::observe::{Counters, Totals};
 use crate::ring::{Ring, SetupError, sys};
@@ -149,7 +148,7 @@ async fn run<S: Service>(
     }
     ring.spawn(follow_phase(worker.clone(), shared, plan.index), |_| ());
     if worker.access.is_some() {
-        ring.spawn(access::flush(worker.clone()), |_| ());
+        ring.spawn(exchange::flush(worker.clone()), |_| ());
     }
     let _ = started.send(Ok(()));
     ring.drive().await;

@@ -7,11 +7,9 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::Service;
 use super::context::Context;
+use super::local::LocalFuture;
 use super::request::Request;
 use super::response::Response;
-
-/// A future of one core.
-pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// A response, now or later.
 ///

@@ -34,6 +34,14 @@ impl BodyDecoder {
         Ok(BodyDecoder { kind })
     }
 
+    /// Takes at most this many bytes of data from here on, in chunks; a length that was announced is its
+    /// reader's to judge.
+    pub fn set_bytes_max(&mut self, bytes_max: Option<u64>) {
+        if let Kind::Chunked(chunked) = &mut self.kind {
+            chunked.set_bytes_max(bytes_max);
+        }
+    }
+
     /// Takes what was received, up to the end of the first piece of data and the framing around it. Call
     /// again with what is left until [`is_done`](BodyDecoder::is_done) or the input is empty.
     ///

@@ -100,6 +100,10 @@ impl ChunkedDecoder {
         }
     }
 
+    pub(super) fn set_bytes_max(&mut self, bytes_max: Option<u64>) {
+        self.limits.body_bytes_max = bytes_max;
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
     }

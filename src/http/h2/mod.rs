@@ -9,9 +9,9 @@
 //! bytes out ◄──────────── heads, data, trailers
 //! ```
 //!
-//! A request's head lands in the [`RequestHead`](super::message::RequestHead) that HTTP/1 fills too, so nobody
-//! above sees a difference. What is refused is refused as HTTP/1 refuses it, or, where RFC 9113 calls it
-//! malformed, reset. Every queue is bounded by a limit that has a name.
+//! A request's head lands in the [`RequestHead`](super::message::RequestHead) that HTTP/1 fills too, so the
+//! layers above see no difference. What is refused is refused as HTTP/1 refuses it, or, where RFC 9113 calls
+//! it malformed, reset. Every queue is bounded by a limit that has a name.
 
 mod connection;
 mod error;

@@ -275,6 +275,24 @@ impl RequestHead {
         self.facts.expects_continue
     }
 
+    /// The protocols of `Upgrade` when the connection may be upgraded (RFC 9110 §7.8): the `Connection`
+    /// field names it too, and the version is HTTP/1.1.
+    pub fn upgrade(&self) -> Option<&str> {
+        if self.version != Version::Http11 {
+            return None;
+        }
+        let value = self.field("upgrade")?;
+        let named = self.fields_named("connection").any(|options| {
+            super::grammar::list_members(options).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+        });
+        if named { str::from_utf8(value).ok() } else { None }
+    }
+
+    /// The `:protocol` of an extended CONNECT (RFC 8441 §4).
+    pub fn protocol(&self) -> Option<&str> {
+        None
+    }
+
     /// The head as received: request line and field lines, the empty line included.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
