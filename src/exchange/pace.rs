@@ -94,9 +94,9 @@ mod tests {
         pace.begin(at(100));
         pace.begin(at(103));
         assert_eq!(pace.look(at(104), &POLICY), Ok(Some(Duration::from_secs(6))));
-        assert_eq!(pace.receive(1000, at(109), &POLICY), Ok(()));
+        assert_eq!(pace.receive(1100, at(109), &POLICY), Ok(()));
         pace.begin(at(200));
-        assert_eq!(pace.receive(0, at(202), &POLICY), Ok(()), "1001 bytes in 11 s");
+        assert_eq!(pace.receive(0, at(202), &POLICY), Ok(()), "1101 bytes in 11 s");
         pace.begin(at(300));
         assert!(pace.is_waiting());
         assert_eq!(pace.receive(999, at(310), &POLICY), Err(TooSlow));

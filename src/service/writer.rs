@@ -138,8 +138,9 @@ pub(crate) struct Written {
 impl Written {
     /// A body written by the future that `work` makes.
     pub(crate) fn by(work: impl FnOnce(BodyWriter) -> LocalFuture<'static, ()>) -> Self {
-        let (writer, body) = Self::channel();
-        Self { work: Some(work(writer)), slot: body.slot.clone() }
+        let (writer, mut body) = Self::channel();
+        body.work = Some(work(writer));
+        body
     }
 
     /// A body written by the owner of the writer.
