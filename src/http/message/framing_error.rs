@@ -12,6 +12,8 @@ use crate::http::status::Status;
 pub enum FramingError {
     /// More data than `body_bytes_max`.
     TooLarge,
+    /// The connection ended within the body.
+    Truncated,
     /// A chunk begins without a size.
     ChunkSizeMissing,
     /// A byte other than a hexadecimal digit, `;` or CRLF in a chunk's size: no prefix, sign or space is
@@ -23,7 +25,7 @@ pub enum FramingError {
     ChunkBareLf,
     /// A CR without LF in a chunk's line.
     ChunkBareCr,
-    /// A chunk extension without a name, or with a control character.
+    /// A chunk extension that is not `;` and a name, with or without `=` and a token or quoted string.
     ExtensionMalformed,
     /// More bytes of extensions than `extension_bytes_max`.
     ExtensionsTooLong,
@@ -59,6 +61,7 @@ impl fmt::Display for FramingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FramingError::TooLarge => "the body is larger than this server takes; send less",
+            FramingError::Truncated => "the connection was closed before the body was complete",
             FramingError::ChunkSizeMissing => "a chunk has no size; begin it with hexadecimal digits",
             FramingError::ChunkSizeCharacter(byte) => {
                 return write!(f, "a chunk size holds byte 0x{byte:02x}; write hexadecimal digits alone");
