@@ -28,6 +28,21 @@ const fn vector(
 
 /// hyper decides the same.
 const SAME: &str = "";
+const LF: &str = "takes a lone LF for a line end, where another reader may see data";
+const EMPTY: &str = "skips empty lines, which are the rest of a body longer than announced";
+const SWITCH: &str = "takes any 101 for a switch; a proxy would tunnel what its client never asked for";
+const FLOOD: &str = "takes interim responses without end";
+const CODING: &str = "passes on a body whose coding nothing here decodes";
+const UNCERTAIN: &str = "reads until close; another reader may see chunks";
+const TWICE: &str = "takes repeated codings, which mean a body encoded twice";
+const OLD: &str =
+    "takes Transfer-Encoding from HTTP/1.0 if no body follows; the server is confused all the same";
+const BOTH: &str = "lets Transfer-Encoding win, as the RFC allows; the length may have won elsewhere";
+const LENGTHS: &str = "takes lengths that agree; refused for requests too, because merging them is a guess";
+const UNUSED: &str = "does not read a length that it does not need";
+const SIZE: &str = "takes white space after a size, which other readers take for another size or none";
+const EXTENSION: &str = "skips extensions unread up to the line end";
+const TRAILER: &str = "takes framing fields in trailers, which must not be sent there";
 
 #[rustfmt::skip] // one vector, one entry
 pub(super) const VECTORS: &[Vector] = &[
@@ -116,36 +131,36 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §2.2", Asked::Get,
         b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "!EmptyLine", SAME,
+        "!EmptyLine", EMPTY,
     ),
     vector(
         "RFC 9112 §2.2", Asked::Get,
         b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "!EmptyLine", SAME,
+        "!EmptyLine", EMPTY,
     ),
     vector(
         "RFC 9112 §2.2", Asked::Get,
         b"\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "!EmptyLine", SAME,
+        "!EmptyLine", EMPTY,
     ),
     vector(
         "RFC 9112 §2.2", Asked::Get,
         b"\rHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         "!EmptyLine", SAME,
     ),
-    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", "!BareLf", SAME),
-    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200\nContent-Length: 0\r\n\r\n", "!BareLf", SAME),
-    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200 OK\n\n", "!BareLf", SAME),
+    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", "!BareLf", LF),
+    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200\nContent-Length: 0\r\n\r\n", "!BareLf", LF),
+    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200 OK\n\n", "!BareLf", LF),
     vector(
         "RFC 9112 §2.2", Asked::Get,
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n",
-        "!Field(BareLf)", SAME,
+        "!Field(BareLf)", LF,
     ),
-    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n", "!BareLf", SAME),
+    vector("RFC 9112 §2.2", Asked::Get, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n", "!BareLf", LF),
     vector(
         "RFC 9112 §2.2", Asked::Get,
         b"HTTP/1.1 200 OK\r\nA: b\nContent-Length: 0\r\n\r\n",
-        "!Field(BareLf)", SAME,
+        "!Field(BareLf)", LF,
     ),
     vector(
         "RFC 9112 §2.2", Asked::Get,
@@ -359,45 +374,45 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
-        "!UpgradeMissing", SAME,
+        "!UpgradeMissing", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n",
-        "!UpgradeMissing", SAME,
+        "!UpgradeMissing", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade:\r\n\r\n",
-        "!UpgradeMissing", SAME,
+        "!UpgradeMissing", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        "!UpgradeMissing", SAME,
+        "!UpgradeMissing", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Get,
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
           Upgrade: websocket\r\n\r\n",
-        "!UpgradeUnasked", SAME,
+        "!UpgradeUnasked", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Head,
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
           Upgrade: websocket\r\n\r\n",
-        "!UpgradeUnasked", SAME,
+        "!UpgradeUnasked", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
         b"HTTP/1.0 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        "!UpgradeInHttp10", SAME,
+        "!UpgradeInHttp10", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
           Upgrade: websocket\r\nContent-Length: 5\r\n\r\nhello",
-        "!InterimWithBody", SAME,
+        "!InterimWithBody", SWITCH,
     ),
     vector(
         "RFC 9110 §7.8", Asked::Upgrade,
@@ -466,7 +481,7 @@ pub(super) const VECTORS: &[Vector] = &[
           HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
           HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
           HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "!TooManyInterims", SAME,
+        "!TooManyInterims", FLOOD,
     ),
     vector("RFC 9110 §15.2", Asked::Get, b"HTTP/1.1 100 Continue\r\n\r\n", "!Truncated", SAME),
     vector(
@@ -509,48 +524,48 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        "!Framing(CodingUnsupported)", SAME,
+        "!Framing(CodingUnsupported)", CODING,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\na",
-        "!Framing(ChunkedNotLast)", SAME,
+        "!Framing(ChunkedNotLast)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\na",
-        "!Framing(ChunkedNotLast)", SAME,
+        "!Framing(ChunkedNotLast)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\na",
-        "!Framing(ChunkedNotLast)", SAME,
+        "!Framing(ChunkedNotLast)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-        "!Framing(ChunkedNotLast)", SAME,
+        "!Framing(ChunkedNotLast)", TWICE,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\
           \r\n0\r\n\r\n",
-        "!Framing(CodingRepeated)", SAME,
+        "!Framing(CodingRepeated)", TWICE,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        "!Framing(ChunkedNotLast)", SAME,
+        "!Framing(ChunkedNotLast)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n",
-        "!Framing(CodingMalformed)", SAME,
+        "!Framing(CodingMalformed)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked,\r\n\r\n0\r\n\r\n",
-        "!Framing(CodingMalformed)", SAME,
+        "!Framing(CodingMalformed)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
@@ -560,7 +575,7 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §6.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
-        "!Framing(CodingMalformed)", SAME,
+        "!Framing(CodingMalformed)", UNCERTAIN,
     ),
     vector(
         "RFC 9112 §6.1", Asked::Get,
@@ -570,37 +585,37 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §6.1", Asked::Head,
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "!Framing(CodingInHttp10)", SAME,
+        "!Framing(CodingInHttp10)", OLD,
     ),
     vector(
         "RFC 9112 §6.3 (3)", Asked::Get,
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "!Framing(LengthAndChunked)", SAME,
+        "!Framing(LengthAndChunked)", BOTH,
     ),
     vector(
         "RFC 9112 §6.3 (3)", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-        "!Framing(LengthAndChunked)", SAME,
+        "!Framing(LengthAndChunked)", BOTH,
     ),
     vector(
         "RFC 9112 §6.3 (3)", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
-        "!Framing(LengthAndChunked)", SAME,
+        "!Framing(LengthAndChunked)", BOTH,
     ),
     vector(
         "RFC 9112 §6.3 (3)", Asked::Head,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
-        "!Framing(LengthAndChunked)", SAME,
+        "!Framing(LengthAndChunked)", BOTH,
     ),
     vector(
         "RFC 9112 §6.3 (3)", Asked::Get,
         b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
-        "!Framing(LengthAndChunked)", SAME,
+        "!Framing(LengthAndChunked)", BOTH,
     ),
     vector(
         "RFC 9112 §6.3 (5)", Asked::Get,
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-        "!Framing(LengthRepeated)", SAME,
+        "!Framing(LengthRepeated)", LENGTHS,
     ),
     vector(
         "RFC 9112 §6.3 (5)", Asked::Get,
@@ -610,7 +625,7 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §6.3 (5)", Asked::Get,
         b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
-        "!Framing(LengthMalformed)", SAME,
+        "!Framing(LengthMalformed)", LENGTHS,
     ),
     vector(
         "RFC 9112 §6.3 (5)", Asked::Get,
@@ -660,7 +675,7 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §6.3 (5)", Asked::Head,
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-        "!Framing(LengthMalformed)", SAME,
+        "!Framing(LengthMalformed)", UNUSED,
     ),
     vector(
         "RFC 9112 §6.3 (5)", Asked::Get,
@@ -801,7 +816,7 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §7.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
-        "!Body(ChunkSizeCharacter(32))", SAME,
+        "!Body(ChunkSizeCharacter(32))", SIZE,
     ),
     vector(
         "RFC 9112 §7.1", Asked::Get,
@@ -832,17 +847,17 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §7.1.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\"x\r\nx\r\n0\r\n\r\n",
-        "!Body(ExtensionMalformed)", SAME,
+        "!Body(ExtensionMalformed)", EXTENSION,
     ),
     vector(
         "RFC 9112 §7.1.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;bad[=x\r\nx\r\n0\r\n\r\n",
-        "!Body(ExtensionMalformed)", SAME,
+        "!Body(ExtensionMalformed)", EXTENSION,
     ),
     vector(
         "RFC 9112 §7.1.1", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\r\nx\r\n0\r\n\r\n",
-        "!Body(ExtensionMalformed)", SAME,
+        "!Body(ExtensionMalformed)", EXTENSION,
     ),
     vector(
         "RFC 9112 §7.1.1", Asked::Get,
@@ -857,7 +872,7 @@ pub(super) const VECTORS: &[Vector] = &[
     vector(
         "RFC 9112 §7.1.2", Asked::Get,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 1\r\n\r\n",
-        "!Body(TrailerForbidden)", SAME,
+        "!Body(TrailerForbidden)", TRAILER,
     ),
     vector(
         "RFC 9112 §7.1.2", Asked::Get,
