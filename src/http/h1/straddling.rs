@@ -46,7 +46,7 @@ impl Straddling {
         &mut self,
         input: &[u8],
         bytes_max: usize,
-        decode: &mut dyn FnMut(&[u8]) -> Result<Option<usize>, E>,
+        decode: &mut impl FnMut(&[u8]) -> Result<Option<usize>, E>,
     ) -> Result<Option<usize>, E> {
         let before = self.bytes.len();
         let room = bytes_max.saturating_sub(before);

@@ -1,12 +1,11 @@
-//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled
-//! by a protocol machine, read by everything above; made to be cleared and filled again without allocating.
-//! Knows nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes, and what it has in common with a response head: one copy of what was
+//! received and a table of ranges over it. Filled by a protocol machine, read by everything above; made to be
+//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
 use std::{slice, str};
 
-use super::block::FieldBlock;
 use super::grammar::{is_token_byte, list_members};
 use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
@@ -139,8 +138,8 @@ impl ExactSizeIterator for Fields<'_> {}
 /// The values of one field name, in order.
 #[derive(Clone, Debug)]
 pub struct FieldsNamed<'a, 'n> {
-    pub(super) fields: Fields<'a>,
-    pub(super) name: &'n str,
+    fields: Fields<'a>,
+    name: &'n str,
 }
 
 impl<'a> Iterator for FieldsNamed<'a, '_> {
@@ -149,6 +148,65 @@ impl<'a> Iterator for FieldsNamed<'a, '_> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.fields.find(self.name)
+    }
+}
+
+/// A head's bytes with the places of its fields, of requests and responses alike; cleared and filled again
+/// without allocating.
+#[derive(Clone, Default)]
+pub(super) struct FieldBlock {
+    /// The first line, the field lines and, once the head is complete, the empty line.
+    pub(super) bytes: Vec<u8>,
+    // INVARIANT: every span lies within `bytes`.
+    spans: Vec<FieldSpan>,
+}
+
+impl FieldBlock {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// Takes lines as they were received; the table follows.
+    #[inline]
+    pub(super) fn set_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Fills the table.
+    #[inline]
+    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+        self.spans.clear();
+        self.spans.extend(fields);
+    }
+
+    /// Empties the table.
+    pub(super) fn clear_fields(&mut self) {
+        self.spans.clear();
+    }
+
+    /// Appends a field as a line; where its value lies.
+    #[inline]
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        let value_start = start + name.len() + 2;
+        let value = Span::new(value_start..value_start + value.len());
+        self.spans.push(FieldSpan { name: Span::new(start..start + name.len()), value, never_indexed });
+        value
+    }
+
+    #[inline]
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.bytes, &self.spans)
+    }
+
+    pub(super) fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
+        FieldsNamed { fields: self.fields(), name }
     }
 }
 

@@ -2,7 +2,6 @@
 //! content, their limits, and why they are refused. Knows no wire format but that of a field line, and no
 //! connection.
 
-mod block;
 pub(super) mod facts;
 mod field;
 mod framing_error;

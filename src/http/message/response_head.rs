@@ -4,8 +4,7 @@
 
 use std::fmt;
 
-use super::block::FieldBlock;
-use super::head::{FieldSpan, Fields, FieldsNamed, Framing, Version};
+use super::head::{FieldBlock, FieldSpan, Fields, FieldsNamed, Framing, Version};
 use crate::http::status::Status;
 
 /// One response's head.

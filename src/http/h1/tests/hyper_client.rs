@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::responses::Asked;
+use super::response_vectors::Asked;
 
 /// Polls after which an answer would have come: each step of hyper takes one or two.
 const POLLS_MAX: usize = 10_000;

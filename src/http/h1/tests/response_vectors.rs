@@ -1,7 +1,29 @@
 //! Responses on the wire and what becomes of each: one table for the tests in `responses`. Each vector names
 //! the section it follows, and where hyper's client decides otherwise, why it is decided differently here.
 
-use super::responses::Asked;
+use crate::http::h1::RequestFacts;
+use crate::http::method::Method;
+
+/// The request that a response answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asked {
+    Get,
+    Head,
+    Connect,
+    /// GET with `Upgrade: websocket`.
+    Upgrade,
+}
+
+impl Asked {
+    pub(super) fn facts(self) -> RequestFacts {
+        let method = match self {
+            Asked::Get | Asked::Upgrade => Method::Get,
+            Asked::Head => Method::Head,
+            Asked::Connect => Method::Connect,
+        };
+        RequestFacts { method, asks_upgrade: self == Asked::Upgrade }
+    }
+}
 
 /// One response, after which the connection ends.
 pub(super) struct Vector {

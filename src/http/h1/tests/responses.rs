@@ -3,35 +3,13 @@
 
 use proptest::prelude::*;
 
-use super::response_vectors::VECTORS;
+use super::response_vectors::{Asked, VECTORS};
 use super::{hyper_client, ways};
 use crate::http::h1::{BodyDecoder, RequestFacts, ResponseDecoder, ResponseProgress};
 use crate::http::message::{
     BodyLimits, Framing, FramingError, ResponseError as Error, ResponseHead, ResponseLimits, Version,
 };
-use crate::http::method::Method;
 use crate::http::status::Status;
-
-/// The request that a response answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Asked {
-    Get,
-    Head,
-    Connect,
-    /// GET with `Upgrade: websocket`.
-    Upgrade,
-}
-
-impl Asked {
-    pub(super) fn facts(self) -> RequestFacts {
-        let method = match self {
-            Asked::Get | Asked::Upgrade => Method::Get,
-            Asked::Head => Method::Head,
-            Asked::Connect => Method::Connect,
-        };
-        RequestFacts { method, asks_upgrade: self == Asked::Upgrade }
-    }
-}
 
 /// One exchange, read to its end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
