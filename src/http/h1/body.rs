@@ -1,5 +1,5 @@
-//! Bodies of requests and responses out of a byte stream (RFC 9112 §6, §7), whatever delimits them. Nothing is copied: data
-//! comes back as a range of the input. Where the bytes come from and how fast is the caller's
+//! Bodies of requests and responses out of a byte stream (RFC 9112 §6, §7), whatever delimits them. Nothing
+//! is copied: data comes back as a range of the input. Where the bytes come from and how fast is the caller's
 //! concern.
 
 use super::chunked::{BodyStep, ChunkedDecoder};
@@ -48,8 +48,9 @@ impl BodyDecoder {
     /// again with what is left until [`is_done`](BodyDecoder::is_done) or the input is empty.
     ///
     /// # Errors
-    /// Malformed or oversized framing, once the data before it has been handed out. Answer with its status
-    /// if no answer has begun, then close: where this body ends will never be known.
+    /// Malformed or oversized framing, once the data before it has been handed out. Close the connection,
+    /// after an answer with the error's status if the body is a request's and no answer has begun: where this
+    /// body ends cannot be known.
     #[inline]
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
         match &mut self.kind {
@@ -61,8 +62,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes the end of the connection: of its reading side, and of TLS only a proper one (close_notify),
-    /// since anybody on the way can cut a TCP stream. It ends a body that is delimited by it.
+    /// Takes the end of the connection's reading side, which ends a body that is delimited by it. Under TLS
+    /// only close_notify counts as the end: a TCP stream can be cut by anyone on the path.
     ///
     /// # Errors
     /// [`FramingError::Truncated`] if a length or chunks announced more. What was read is not the whole body:
@@ -93,7 +94,7 @@ impl BodyDecoder {
         }
     }
 
-    /// The trailer fields, complete once the body is done. They came after everything was decided on: merge
+    /// The trailer fields, complete once the body is done. They come after the message was acted upon: merge
     /// none into the head (RFC 9110 §6.5.1).
     pub fn trailers(&self) -> Fields<'_> {
         match &self.kind {

@@ -57,7 +57,7 @@ enum State {
     Trailers,
     /// The end.
     Done,
-    /// Beyond repair; every further call says so.
+    /// After an error; every further call returns it.
     Failed(FramingError),
 }
 
@@ -67,8 +67,9 @@ enum State {
 /// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
 /// ```
 ///
-/// White space between the size and the first `;` is refused all the same, as it is before CRLF: readers
-/// disagree on what a size with white space is worth.
+/// White space between the size and the first `;` is refused although the grammar has it, as it is refused
+/// before CRLF: some readers take a size followed by white space for another size, which is how requests are
+/// smuggled past them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     /// After `;` and white space.
@@ -135,7 +136,7 @@ pub(super) struct ChunkedDecoder {
     /// Everything before the trailers that is not data.
     overhead_bytes: u64,
     extension_bytes: u32,
-    /// Allocated by the first trailer, that is, for hardly any body.
+    /// Allocated by the first trailer: few bodies have one.
     trailers: Option<Box<Trailers>>,
 }
 

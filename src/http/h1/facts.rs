@@ -24,7 +24,7 @@ impl<'a> Gathered<'a> {
     /// Reads one field.
     #[inline]
     pub(super) fn handle_field(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), RequestError> {
-        // The length alone rules most fields out.
+        // The length excludes most fields.
         match name.len() {
             4 if is_named(name, b"host") => self.handle_host(value),
             6 if is_named(name, b"expect") => {

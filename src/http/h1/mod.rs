@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9112), both sides, as machines without I/O and without a clock. On the server's side
-//! [`RequestDecoder`] finds heads and [`write_head`] writes answers; on the client's [`write_request_head`]
-//! and [`ResponseDecoder`] are their counterparts. [`BodyDecoder`] reads the bodies of both. The caller brings
-//! bytes, buffers and limits, and decides what an error costs the connection.
+//! [`RequestDecoder`] finds heads and [`write_head`] writes answers; on the client's side
+//! [`write_request_head`] and [`ResponseDecoder`] are their counterparts. [`BodyDecoder`] reads the bodies of
+//! both. The caller brings bytes, buffers and limits, and decides what an error costs the connection.
 //!
 //! ```text
 //! bytes in ─► RequestDecoder ─► RequestHead ─► framing ─► BodyDecoder ─► ranges of data, trailers

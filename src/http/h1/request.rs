@@ -114,8 +114,8 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
 }
 
 /// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, target
-/// characters, lengths, and everything fields mean. An error is a doubt: if a line is malformed, `scan` knows
-/// better.
+/// characters, lengths, and everything fields mean. An error is preliminary: if a line is malformed,
+/// `scan` names the first misdeed.
 #[inline]
 fn fill(
     head: &mut RequestHead,

@@ -50,7 +50,8 @@ pub enum ResponseProgress {
         body: Framing,
     },
     /// The final response's head is complete and filled in, and the connection is a tunnel from here on:
-    /// 101, or a 2xx to CONNECT (RFC 9110 §7.8, §9.3.6).
+    /// 101, or a 2xx to CONNECT (RFC 9110 §7.8, §9.3.6). Whether the protocol in `Upgrade` is one that was
+    /// asked for is the caller's to check.
     Tunnel {
         /// How many bytes of this input belong to the head; what follows is no HTTP/1 and belongs to the
         /// tunnel.
@@ -172,7 +173,8 @@ fn decode(
 }
 
 /// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, statuses, and
-/// everything fields mean. An error is a doubt: if a line is malformed, `scan_response` knows better.
+/// everything fields mean. An error is preliminary: if a line is malformed, `scan_response` names the first
+/// misdeed.
 fn fill(
     head: &mut ResponseHead,
     bytes: &[u8],

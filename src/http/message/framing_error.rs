@@ -1,5 +1,5 @@
-//! Why a request body cannot be read to its end, and with which status it is refused. As after a refused
-//! head, the connection is then closed: where the body ends will never be known.
+//! Why a body cannot be read to its end, and with which status it is refused if it is a request's. As after a
+//! refused head, the connection is then closed, because where the body ends cannot be known.
 
 use std::error::Error;
 use std::fmt;
@@ -44,7 +44,8 @@ pub enum FramingError {
 }
 
 impl FramingError {
-    /// The status to answer with.
+    /// The status to answer a request with. A gateway whose upstream's body fails answers 502 instead, or
+    /// cuts off the answer it has begun.
     pub fn status(self) -> Status {
         match self {
             FramingError::TooLarge => Status::CONTENT_TOO_LARGE,

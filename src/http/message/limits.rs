@@ -1,5 +1,5 @@
-//! What a request may cost before anybody has agreed to serve it: bounds on heads and bodies, each with its
-//! default and the reason. Plain numbers; the machines hold to them, configuration sets them.
+//! Bounds on heads and bodies, each with its default and the reason: what a peer may cost before its message
+//! is accepted. Plain numbers; the machines hold to them, configuration sets them.
 
 /// Bounds on a request head. The types hold the ceilings: 64 KiB of head, 255 fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +65,8 @@ pub struct BodyLimits {
     /// Most bytes of data, in either framing; beyond it 413, for a known length before its first byte. `None`
     /// lifts it. Default 16 MiB: forms and photos pass, and a service that takes uploads raises it knowingly.
     pub body_bytes_max: Option<u64>,
-    /// Most bytes of chunk extensions in the whole body. Nobody uses them, so the default 16,384 only
-    /// serves to bound what a peer can make us read for nothing.
+    /// Most bytes of chunk extensions in the whole body. They are hardly used, so the default 16,384
+    /// only bounds what a peer can make this side read in vain.
     pub extension_bytes_max: u32,
     /// Most bytes of the trailer section, its empty line included; beyond it 431. Default 4,096, held in
     /// memory until the exchange ends.

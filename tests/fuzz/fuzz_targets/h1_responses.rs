@@ -1,5 +1,5 @@
-//! The response decoder and the body decoder behind it under any bytes: the same verdict however the bytes are
-//! split, nothing accepted that the strict rules forbid, and accepted heads with the parts httparse finds.
+//! The response decoder and the body decoder behind it under any bytes: the same verdict however the bytes
+//! are split, nothing accepted that the strict rules forbid, and accepted heads with the parts httparse finds.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ const BODY_LIMITS: BodyLimits = BodyLimits {
 
 /// What one connection received, head by head.
 #[derive(PartialEq, Debug, Default)]
-struct Heard {
+struct Received {
     /// Each with its body, or with what came through the tunnel.
     heads: Vec<(Vec<u8>, Vec<u8>)>,
     is_tunnel: bool,
@@ -33,18 +33,18 @@ struct Client {
     body: Option<BodyDecoder>,
     /// Everything since the current head began.
     unread: Vec<u8>,
-    heard: Heard,
+    received: Received,
 }
 
 /// Reads responses, all to the same request, until the pieces end or the machine refuses.
-fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>, facts: RequestFacts) -> Heard {
+fn read_all<'a>(pieces: impl Iterator<Item = &'a [u8]>, facts: RequestFacts) -> Received {
     let mut client = Client {
         facts,
         decoder: ResponseDecoder::new(),
         head: ResponseHead::new(),
         body: None,
         unread: Vec::new(),
-        heard: Heard::default(),
+        received: Received::default(),
     };
     for piece in pieces {
         let mut rest = piece;
@@ -52,8 +52,8 @@ fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>, facts: RequestFacts) -> He
             match client.handle(rest) {
                 Ok(consumed) => rest = &rest[consumed..],
                 Err(error) => {
-                    client.heard.error = Some(error);
-                    return client.heard;
+                    client.received.error = Some(error);
+                    return client.received;
                 }
             }
         }
@@ -61,12 +61,12 @@ fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>, facts: RequestFacts) -> He
     if let Some(body) = &mut client.body {
         assert_eq!(body.end_of_input().is_ok(), body.is_done());
     }
-    client.heard
+    client.received
 }
 
 impl Client {
     fn handle(&mut self, input: &[u8]) -> Result<usize, String> {
-        if self.heard.is_tunnel {
+        if self.received.is_tunnel {
             self.last().extend_from_slice(input);
             return Ok(input.len());
         }
@@ -98,20 +98,20 @@ impl Client {
                 (consumed, body)
             }
             ResponseProgress::Tunnel { consumed } => {
-                self.heard.is_tunnel = true;
+                self.received.is_tunnel = true;
                 (consumed, Framing::None)
             }
         };
         self.unread.extend_from_slice(&input[..consumed]);
         self.check(framing);
-        self.heard.heads.push((std::mem::take(&mut self.unread), Vec::new()));
+        self.received.heads.push((std::mem::take(&mut self.unread), Vec::new()));
         let body = BodyDecoder::new(framing, &BODY_LIMITS).map_err(|error| error.to_string())?;
         self.body = (!body.is_done()).then_some(body);
         Ok(consumed)
     }
 
     fn last(&mut self) -> &mut Vec<u8> {
-        &mut self.heard.heads.last_mut().expect("a body follows a head").1
+        &mut self.received.heads.last_mut().expect("a body follows a head").1
     }
 
     /// What holds for every head that was accepted.
@@ -141,9 +141,9 @@ fuzz_target!(|data: &[u8]| {
     let [size, asked, wire @ ..] = data else { return };
     let method = [Method::Get, Method::Head, Method::Connect, Method::Post][usize::from(asked % 4)];
     let facts = RequestFacts { method, asks_upgrade: asked & 4 != 0 };
-    let whole = listen(std::iter::once(wire), facts);
-    let bytes = listen(wire.chunks(1), facts);
-    let pieces = listen(wire.chunks(usize::from(*size).max(1)), facts);
+    let whole = read_all(std::iter::once(wire), facts);
+    let bytes = read_all(wire.chunks(1), facts);
+    let pieces = read_all(wire.chunks(usize::from(*size).max(1)), facts);
     for split in [bytes, pieces] {
         // A line that has begun badly is refused at once when it comes in one piece, and may wait for its end
         // when it does not; everything else is the same.

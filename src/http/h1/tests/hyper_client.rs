@@ -1,5 +1,5 @@
-//! hyper's client over memory: what it makes of a response, for comparison. No runtime: its futures are polled
-//! in turn until the answer is there.
+//! hyper's client over memory: what it makes of a response, for comparison. No runtime: its futures are
+//! polled in turn until the answer is there.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};

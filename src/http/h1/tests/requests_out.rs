@@ -1,5 +1,5 @@
-//! Requests as a client writes them, and both encoders against both decoders: what one writes, the other reads
-//! back.
+//! Requests as a client writes them, and both encoders against both decoders: what one writes, the other
+//! reads back.
 
 use proptest::prelude::*;
 
