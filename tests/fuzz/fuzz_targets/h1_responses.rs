@@ -1,5 +1,6 @@
 //! The response decoder and the body decoder behind it under any bytes: the same verdict however the bytes
-//! are split, nothing accepted that the strict rules forbid, and accepted heads with the parts httparse finds.
+//! are split, nothing accepted that the strict rules forbid, and accepted heads with the parts that httparse
+//! finds.
 
 #![no_main]
 

@@ -18,8 +18,6 @@ const POLLS_MAX: usize = 10_000;
 struct Memory {
     response: Vec<u8>,
     read: usize,
-    /// Bytes per read.
-    step: usize,
     has_request: bool,
 }
 
@@ -32,7 +30,7 @@ impl Read for Memory {
         if !self.has_request {
             return Poll::Pending;
         }
-        let end = (self.read + self.step.min(buffer.remaining())).min(self.response.len());
+        let end = (self.read + buffer.remaining()).min(self.response.len());
         buffer.put_slice(&self.response[self.read..end]);
         self.read = end;
         Poll::Ready(Ok(()))
@@ -60,7 +58,7 @@ impl Write for Memory {
 
 /// Status and body as hyper reads them; `None` if it refuses either.
 pub(super) fn read(response: &[u8], asked: Asked) -> Option<(u16, Vec<u8>)> {
-    let memory = Memory { response: response.to_vec(), read: 0, step: 4096, has_request: false };
+    let memory = Memory { response: response.to_vec(), read: 0, has_request: false };
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok((mut sender, connection))) =
         pin!(http1::handshake::<_, Empty<Bytes>>(memory)).poll(&mut context)
