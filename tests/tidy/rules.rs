@@ -179,11 +179,12 @@ pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-/// The traits of tokio are how the crate `h2`, a client in tests, sees a socket. Its runtime would show in
-/// what the package depends on, or in who depends on it.
+/// The traits of tokio are how the crate `h2`, a client in tests, sees a socket, and its channels are how
+/// hyper's client, in tests too, hands requests to a connection. Its runtime would show in what the package
+/// depends on, or in who depends on it.
 pub(crate) fn foreign_runtimes(lock: &str) -> Vec<Problem> {
     const TRAITS_NEED: [&str; 2] = ["bytes", "pin-project-lite"];
-    const USERS: [&str; 3] = ["h2", "quoit", "tokio-util"];
+    const USERS: [&str; 4] = ["h2", "hyper", "quoit", "tokio-util"];
     let mut problems = Vec::new();
     let mut package = "";
     for (line, text) in lock.lines().enumerate() {
@@ -215,7 +216,7 @@ pub(crate) fn test_crates_in_product(manifest: &str) -> Vec<Problem> {
             section = text;
         } else if section == "[dependencies]" {
             let name = text.split('=').next().unwrap_or_default().trim();
-            if ["h2", "tokio"].contains(&name) {
+            if ["h2", "hyper", "tokio"].contains(&name) {
                 problems.push(problem("Cargo.toml", line + 1, format!("`{name}` is for tests alone")));
             }
         }
@@ -387,7 +388,7 @@ mod samples {
         let traits = "name = \"tokio\"\ndependencies = [\n \"bytes\",\n \"pin-project-lite\",\n]\n";
         assert_eq!(foreign_runtimes(traits), []);
         assert_eq!(foreign_runtimes("name = \"h2\"\ndependencies = [\n \"tokio\",\n]\n"), []);
-        assert_eq!(foreign_runtimes("name = \"hyper\"\ndependencies = [\n \"tokio 1.0.0\",\n]\n").len(), 1);
+        assert_eq!(foreign_runtimes("name = \"reqwest\"\ndependencies = [\n \"tokio 1.0.0\",\n]\n").len(), 1);
         assert_eq!(foreign_runtimes("name = \"tokio\"\ndependencies = [\n \"socket2\",\n]\n").len(), 1);
         assert_eq!(foreign_runtimes("[[package]]\nname = \"mio\"\n").len(), 1);
         let manifest =

@@ -1,5 +1,5 @@
 //! Response heads, chunks and field lines onto the wire (RFC 9112 §4, §6, §7). Decides how a body is
-//! delimited so that the peer reads exactly one response; what it answers, and when, is the caller's.
+//! delimited so that the peer reads exactly one response; what to answer, and when, is the caller's.
 
 use std::num::NonZeroU64;
 
@@ -13,7 +13,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// What follows the data of every chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// How long the body of a response is, as far as its maker knows. For HEAD: as it would be for GET.
+/// How long the body of a message is, as far as its sender knows. Of a response to HEAD: as for GET.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyLength {
     /// There is none.

@@ -1,11 +1,12 @@
-//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled
-//! by a protocol machine, read by everything above; made to be cleared and filled again without allocating.
-//! Knows nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes, and what it has in common with a response head: one copy of what was
+//! received and a table of ranges over it. Filled by a protocol machine, read by everything above; made to be
+//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
 use std::{slice, str};
 
+use super::grammar::{is_token_byte, list_members};
 use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
 use crate::http::target::{Scheme, Target};
@@ -32,6 +33,8 @@ pub enum Framing {
     Length(u64),
     /// By what comes: chunks, and in HTTP/2 the end of the stream.
     Chunked,
+    /// By the end of the connection. Of responses over HTTP/1 alone.
+    UntilClose,
 }
 
 impl Framing {
@@ -72,6 +75,8 @@ impl Span {
 pub(in crate::http) struct FieldSpan {
     pub(in crate::http) name: Span,
     pub(in crate::http) value: Span,
+    /// The sender wants this field in no compression table (RFC 7541 §6.2.3). Never set by HTTP/1.
+    pub(in crate::http) never_indexed: bool,
 }
 
 /// Field lines in the order received: name as spelled, value without the white space around it.
@@ -96,6 +101,21 @@ impl<'a> Fields<'a> {
                     && bytes[span.name.range()].eq_ignore_ascii_case(name.as_bytes())
             })
             .map(|span| &bytes[span.value.range()])
+    }
+
+    /// The options of the `Connection` fields among them. Members that are no tokens are left out.
+    pub(in crate::http) fn connection_options(self) -> impl Iterator<Item = &'a str> {
+        let connection = FieldsNamed { fields: self, name: "connection" };
+        connection
+            .flat_map(list_members)
+            .filter(|option| option.iter().all(|&byte| is_token_byte(byte)))
+            .map(ascii)
+    }
+
+    /// Of each remaining field, whether its sender wants it in no compression table (RFC 7541 §6.2.3): pass
+    /// it on the same way. Always false over HTTP/1.
+    pub fn never_indexed(&self) -> impl Iterator<Item = bool> {
+        self.spans.clone().map(|span| span.never_indexed)
     }
 }
 
@@ -131,6 +151,65 @@ impl<'a> Iterator for FieldsNamed<'a, '_> {
     }
 }
 
+/// A head's bytes with the places of its fields, of requests and responses alike; cleared and filled again
+/// without allocating.
+#[derive(Clone, Default)]
+pub(super) struct FieldBlock {
+    /// The first line, the field lines and, once the head is complete, the empty line.
+    pub(super) bytes: Vec<u8>,
+    // INVARIANT: every span lies within `bytes`.
+    spans: Vec<FieldSpan>,
+}
+
+impl FieldBlock {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// Takes lines as they were received; the table follows.
+    #[inline]
+    pub(super) fn set_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Fills the table.
+    #[inline]
+    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+        self.spans.clear();
+        self.spans.extend(fields);
+    }
+
+    /// Empties the table.
+    pub(super) fn clear_fields(&mut self) {
+        self.spans.clear();
+    }
+
+    /// Appends a field as a line; where its value lies.
+    #[inline]
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        let value_start = start + name.len() + 2;
+        let value = Span::new(value_start..value_start + value.len());
+        self.spans.push(FieldSpan { name: Span::new(start..start + name.len()), value, never_indexed });
+        value
+    }
+
+    #[inline]
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.bytes, &self.spans)
+    }
+
+    pub(super) fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
+        FieldsNamed { fields: self.fields(), name }
+    }
+}
+
 /// Names, targets and authorities were checked byte by byte when they came in, so nothing is ever replaced
 /// here; looking again is what safe code pays, a few nanoseconds where a text is really asked for.
 #[inline]
@@ -146,9 +225,8 @@ fn ascii(bytes: &[u8]) -> &str {
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
     /// not. Of HTTP/2 as HTTP/1 would have sent them.
-    bytes: Vec<u8>,
-    // INVARIANT: every span lies within `bytes`.
-    fields: Vec<FieldSpan>,
+    // INVARIANT: every span below lies within its bytes.
+    block: FieldBlock,
     method: Method,
     method_length: u8,
     version: Version,
@@ -177,11 +255,9 @@ impl RequestHead {
 
     /// Forgets the content and keeps the capacity. A cleared head reads as a GET without target and fields.
     pub fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let mut fields = std::mem::take(&mut self.fields);
-        bytes.clear();
-        fields.clear();
-        *self = RequestHead { bytes, fields, ..RequestHead::default() };
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        *self = RequestHead { block, ..RequestHead::default() };
     }
 
     /// The method; [`Method::Other`] keeps its token in [`method_str`](RequestHead::method_str).
@@ -192,7 +268,7 @@ impl RequestHead {
 
     /// The method's token as received.
     pub fn method_str(&self) -> &str {
-        ascii(&self.bytes[..usize::from(self.method_length)])
+        ascii(&self.block.bytes[..usize::from(self.method_length)])
     }
 
     /// The protocol version.
@@ -249,12 +325,18 @@ impl RequestHead {
     /// All fields in the order received.
     #[inline]
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.bytes, &self.fields)
+        self.block.fields()
     }
 
     /// The values of every field with this name (ASCII case-insensitive), in order.
     pub fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
-        FieldsNamed { fields: self.fields(), name }
+        self.block.fields_named(name)
+    }
+
+    /// The options of all `Connection` fields: names of fields that concern this connection alone, among
+    /// others (RFC 9110 §7.6.1). Members that are no tokens are left out.
+    pub fn connection_options(&self) -> impl Iterator<Item = &str> {
+        self.fields().connection_options()
     }
 
     /// How the body is delimited.
@@ -296,17 +378,17 @@ impl RequestHead {
     /// The head as received: request line and field lines, the empty line included.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.block.bytes
     }
 
     /// Size of the head as received, in bytes.
     pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+        self.block.bytes.len()
     }
 
     #[inline]
     fn text(&self, span: Span) -> &str {
-        ascii(&self.bytes[span.range()])
+        ascii(&self.block.bytes[span.range()])
     }
 }
 
@@ -322,8 +404,7 @@ impl RequestHead {
         method_length: usize,
         parts: &Target,
     ) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes);
+        self.block.set_bytes(bytes);
         self.method = method;
         self.method_length = method_length as u8;
         let offset = method_length + 1;
@@ -340,34 +421,26 @@ impl RequestHead {
     /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
     /// facts and the end follow.
     pub(in crate::http) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = std::mem::take(&mut self.block.bytes);
         bytes.clear();
         bytes.extend_from_slice(token);
         bytes.push(b' ');
         bytes.extend_from_slice(target);
         self.fill(&[], method, token.len(), parts);
         bytes.extend_from_slice(b" HTTP/2\r\n");
-        self.bytes = bytes;
-        self.fields.clear();
+        self.block.bytes = bytes;
+        self.block.clear_fields();
     }
 
     /// Appends a field to a head that was begun; where its value lies.
     #[inline]
     pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(b": ");
-        self.bytes.extend_from_slice(value);
-        self.bytes.extend_from_slice(b"\r\n");
-        let value_start = start + name.len() + 2;
-        let value = Span::new(value_start..value_start + value.len());
-        self.fields.push(FieldSpan { name: Span::new(start..start + name.len()), value });
-        value
+        self.block.push(name, value, false)
     }
 
     /// Ends a head that was begun.
     pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
-        self.bytes.extend_from_slice(b"\r\n");
+        self.block.bytes.extend_from_slice(b"\r\n");
         self.scheme = scheme;
         self.finish(Version::Http2, host, facts);
     }
@@ -375,8 +448,7 @@ impl RequestHead {
     /// Fills the table.
     #[inline]
     pub(in crate::http) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
-        self.fields.clear();
-        self.fields.extend(fields);
+        self.block.set_fields(fields);
     }
 
     #[inline]
