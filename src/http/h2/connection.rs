@@ -151,6 +151,11 @@ pub struct Connection {
     /// The highest stream that the client opened.
     pub(super) highest: u32,
     pub(super) recv: RecvWindow,
+    /// Bytes of data that were handed out and not given back yet, of all streams.
+    ///
+    /// INVARIANT: at most [`H2Limits::unread_bytes_max`]: each stream's window bounds its own share, and only
+    /// open streams have one.
+    pub(super) unread: u64,
     pub(super) send: SendWindow,
     pub(super) floods: Floods,
     pub(super) leaving: Leaving,
@@ -179,6 +184,7 @@ impl Connection {
             streams: Streams::default(),
             highest: 0,
             recv: RecvWindow::new(limits.connection_window.max(WINDOW_DEFAULT)),
+            unread: 0,
             send: SendWindow::new(WINDOW_DEFAULT),
             floods: Floods::new(limits.budgets),
             leaving: Leaving::No,
@@ -191,12 +197,14 @@ impl Connection {
     pub fn start(&self, out: &mut Vec<u8>) {
         let settings = [
             (id::MAX_CONCURRENT_STREAMS, self.limits.streams_max),
-            (id::INITIAL_WINDOW_SIZE, self.limits.stream_window.min(MAX_31_BITS)),
+            (id::INITIAL_WINDOW_SIZE, self.limits.stream_window()),
             (id::MAX_HEADER_LIST_SIZE, u32::from(self.limits.list_bytes_max)),
             // RFC 7540's tree of dependencies is not looked at.
             (id::NO_RFC7540_PRIORITIES, 1),
+            (id::ENABLE_CONNECT_PROTOCOL, 1),
         ];
-        frame::write_settings(out, &settings);
+        let sent = settings.len() - usize::from(!self.limits.connect_protocol);
+        frame::write_settings(out, &settings[..sent]);
         if let Some(more @ 1..) = self.recv.left().checked_sub(WINDOW_DEFAULT) {
             frame::write_window_update(out, 0, more);
         }
@@ -309,36 +317,61 @@ impl Connection {
         let mut over = Vec::new();
         for (place, stream) in self.streams.iter_mut() {
             let State::HalfClosedLocal { since, .. } = stream.state else { continue };
-            if now.saturating_sub(since) >= patience {
+            if !stream.is_read() && now.saturating_sub(since) >= patience {
                 over.push(StreamKey { place, id: stream.id });
             }
         }
         over.into_iter().for_each(|key| self.reset(key, ErrorCode::NO_ERROR, out));
     }
 
-    /// Gives credit for data that was handed out and is gone: read, or thrown away. The stream may be
-    /// closed.
+    /// Gives the stream credit for data that was handed out and is gone: read, or thrown away. The stream may
+    /// be closed.
     pub fn consume(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
-        self.consume_for_connection(bytes, out);
+        self.discard(bytes, out);
+        self.credit_stream(stream, bytes, out);
+    }
+
+    /// Notes that data was thrown away that had been handed out. Its stream gets no credit: nothing is read
+    /// there any more, and the peer need not send more.
+    pub fn discard(&mut self, bytes: u32, _out: &mut Vec<u8>) {
+        self.unread = self.unread.saturating_sub(u64::from(bytes));
+    }
+
+    /// Bytes of data that were handed out and neither consumed nor discarded yet.
+    pub fn unread_bytes(&self) -> u64 {
+        self.unread
+    }
+
+    pub(super) fn credit_stream(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
         let Some(known) = self.get_mut(stream) else { return };
-        // After our END_STREAM nobody reads on, and the window stays as it is.
-        let State::Open(incoming, _) = &mut known.state else { return };
+        // What is not read on keeps its window as it is.
+        if !known.is_read() {
+            return;
+        }
+        let Some(incoming) = known.incoming() else { return };
         incoming.window.consume(bytes);
         if let Some(increment) = incoming.window.announce() {
             frame::write_window_update(out, stream.id, increment);
         }
     }
 
-    /// Gives the connection credit for data that was handed out and thrown away. Its stream gets none: nobody
-    /// reads there, and the client need not send more.
-    pub fn discard(&mut self, bytes: u32, out: &mut Vec<u8>) {
-        self.consume_for_connection(bytes, out);
-    }
-
-    pub(super) fn consume_for_connection(&mut self, bytes: u32, out: &mut Vec<u8>) {
+    /// Counts a DATA frame against the connection's window, and gives the credit for it back at once.
+    ///
+    /// The connection's window bounds what is on its way, not what is unread: were its credit withheld until
+    /// data is read, a few streams that are not read could use it up, and stop all others, whose data is
+    /// wanted (RFC 9113 §5.2.2). Memory is bounded by the windows of the streams instead, which are given
+    /// back only for what was read: together they hold at most [`H2Limits::unread_bytes_max`], and none of
+    /// them depends on another one's reader.
+    pub(super) fn receive_for_connection(
+        &mut self,
+        bytes: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ConnectionError> {
+        self.recv.receive(bytes).map_err(|_| ConnectionError::DataBeyondWindow)?;
         self.recv.consume(bytes);
         if let Some(increment) = self.recv.announce() {
             frame::write_window_update(out, 0, increment);
         }
+        Ok(())
     }
 }

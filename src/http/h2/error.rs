@@ -240,6 +240,8 @@ pub enum StreamError {
     AfterEnd,
     /// A second field section that does not end the stream (§8.1).
     TrailersNotLast,
+    /// HEADERS within a tunnel, where only DATA may come (§8.5).
+    HeadersInTunnel,
     /// Pseudo-fields or malformed fields in trailers (§8.1).
     TrailersMalformed,
     /// The head of a request breaks a rule that makes it malformed (§8.1.1).
@@ -283,8 +285,12 @@ pub enum HeadMisdeed {
     PseudoRepeated,
     /// `:method`, `:scheme` or `:path` is missing or empty.
     PseudoMissing,
-    /// CONNECT with `:scheme` or `:path`.
+    /// CONNECT with `:scheme` or `:path`, and without `:protocol`.
     PseudoWithConnect,
+    /// `:protocol` with another method than CONNECT (RFC 8441 §4).
+    ProtocolWithoutConnect,
+    /// `:protocol` names no protocol.
+    ProtocolMalformed,
     /// Neither `:authority` nor `host`.
     AuthorityMissing,
     /// `:authority` and `host` name different places.

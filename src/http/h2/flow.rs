@@ -1,7 +1,7 @@
 //! Flow-control windows (RFC 9113 §5.2, §6.9), one direction each. They count; what is sent, kept or refused
 //! for it is decided elsewhere.
 
-use super::frame::MAX_31_BITS;
+use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS};
 
 /// A window grew beyond 2^31 - 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,11 +98,15 @@ impl RecvWindow {
         debug_assert!(self.owed + self.left <= self.full);
     }
 
-    /// The increment to announce, once it is half of the window: often enough that a peer which is read
-    /// never waits, seldom enough to cost nothing.
+    /// The increment to announce, if it is time: once it is half of the window, which is often enough that a
+    /// peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what the
+    /// peer may use is less than the window: then as soon as more is owed than is left, but no less than a
+    /// frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
     #[inline]
     pub fn announce(&mut self) -> Option<u32> {
-        if self.owed == 0 || self.owed < self.full / 2 {
+        let half = self.full / 2;
+        let is_due = self.owed >= half || self.owed > self.left && self.owed >= FRAME_BYTES_DEFAULT;
+        if self.owed == 0 || !is_due {
             return None;
         }
         let increment = std::mem::take(&mut self.owed);

@@ -14,10 +14,9 @@ use super::reader::Piece;
 use super::request::{HeadParser, Parsed, TrailerParser, TrailerVerdict, Verdict};
 use super::settings::WINDOW_DEFAULT;
 use super::settings::id::HEADER_TABLE_SIZE;
-use super::stream::{Incoming, Outgoing, State, Stream};
+use super::stream::{Content, Incoming, Outgoing, State, Stream};
 use super::streams::Closed;
-use crate::http::message::RequestHead;
-use crate::http::message::{FramingError, RequestError};
+use crate::http::message::{Framing, FramingError, RequestError, RequestHead};
 
 type Handled = Result<Option<Event>, ConnectionError>;
 
@@ -239,12 +238,13 @@ impl Connection {
         }
         match self.parse_head(block, bytes, head)? {
             Ok(Parsed { length, priority }) => {
-                let stream = self.open(id, block.ends, length, priority);
+                let content = if head.framing() == Framing::Tunnel { Content::Tunnel } else { Content::Body };
+                let stream = self.open(id, block.ends, length, content, priority);
                 Ok(Some(Event::Head { stream, ends: block.ends }))
             }
             Err(Verdict::Malformed(misdeed)) => self.refuse(id, StreamError::Malformed(misdeed), out, now),
             Err(Verdict::Refused(error)) => {
-                let stream = self.open(id, block.ends, None, Priority::DEFAULT);
+                let stream = self.open(id, block.ends, None, Content::Body, Priority::DEFAULT);
                 Ok(Some(Event::Refused { stream, error }))
             }
         }
@@ -256,7 +256,8 @@ impl Connection {
         bytes: &[u8],
         head: &mut RequestHead,
     ) -> Result<Result<Parsed, Verdict>, ConnectionError> {
-        let mut parser = HeadParser::new(head, &mut self.scratch, &self.head_limits);
+        let connect_protocol = self.limits.connect_protocol;
+        let mut parser = HeadParser::new(head, &mut self.scratch, &self.head_limits, connect_protocol);
         let list_bytes_max = u32::from(self.limits.list_bytes_max).min(HEAD_BYTES_MAX);
         let end =
             self.decoder.decode(bytes, list_bytes_max, |field: Field<'_>| parser.handle_field(field))?;
@@ -267,15 +268,22 @@ impl Connection {
         })
     }
 
-    fn open(&mut self, id: u32, ends: bool, length: Option<u64>, priority: Priority) -> StreamKey {
+    fn open(
+        &mut self,
+        id: u32,
+        ends: bool,
+        length: Option<u64>,
+        content: Content,
+        priority: Priority,
+    ) -> StreamKey {
         let outgoing = Outgoing { window: SendWindow::new(self.peer.initial_window), priority };
         let state = if ends {
             State::HalfClosedRemote(outgoing)
         } else {
-            let window = self.limits.stream_window;
+            let window = self.limits.stream_window();
             // A client that does not know our settings yet may fill the default window.
             let window = if self.settings_known { window } else { window.max(WINDOW_DEFAULT) };
-            State::Open(Incoming::new(RecvWindow::new(window), length), outgoing)
+            State::Open(Incoming::new(RecvWindow::new(window), length, content), outgoing)
         };
         StreamKey { place: self.streams.insert(Stream { id, state }), id }
     }
@@ -304,6 +312,11 @@ impl Connection {
         let error = match &known.state {
             State::HalfClosedRemote(_) => Some(StreamError::AfterEnd),
             _ if block.depends_on_itself => Some(StreamError::DependsOnItself),
+            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. }
+                if incoming.content == Content::Tunnel =>
+            {
+                Some(StreamError::HeadersInTunnel)
+            }
             _ if !block.ends => Some(StreamError::TrailersNotLast),
             State::HalfClosedLocal { .. } => None,
             State::Open(incoming, _) => incoming.end().err(),
@@ -320,7 +333,7 @@ impl Connection {
 
     fn begin_data(&mut self, header: &FrameHeader, out: &mut Vec<u8>, now: Duration) -> Handled {
         let (id, length) = (header.stream, header.length);
-        self.recv.receive(length).map_err(|_| ConnectionError::DataBeyondWindow)?;
+        self.receive_for_connection(length, out)?;
         self.data = DataFrame { stream: None, ends: header.has(flag::END_STREAM), carried: false };
         let Some(stream) = self.stream(id) else {
             if id > self.highest || id.is_multiple_of(2) {
@@ -369,11 +382,8 @@ impl Connection {
         }
         let ends = is_last && frame.ends;
         let open = frame.stream.and_then(|stream| Some((stream, self.get_mut(stream)?)));
-        let Some((stream, known)) = open else {
-            self.consume_for_connection(length + padding, out);
-            return Ok(None);
-        };
-        let is_read = matches!(known.state, State::Open(..));
+        let Some((stream, known)) = open else { return Ok(None) };
+        let is_read = known.is_read();
         let counted = match known.incoming() {
             Some(incoming) => {
                 let counted = incoming.count(length);
@@ -382,12 +392,10 @@ impl Connection {
             None => Ok(()),
         };
         if let Err(error) = counted {
-            self.consume_for_connection(length + padding, out);
             return self.stream_error(stream, error, out, now);
         }
         if !is_read {
             // The response is out: what still comes is read over, until its window is used up.
-            self.consume_for_connection(length + padding, out);
             if ends {
                 self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
             } else if self
@@ -400,12 +408,13 @@ impl Connection {
             return Ok(None);
         }
         if padding > 0 {
-            self.consume(stream, padding, out);
+            self.credit_stream(stream, padding, out);
         }
         if ends {
             self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
         }
         if length > 0 {
+            self.unread += u64::from(length);
             self.floods.worked();
         } else if !ends {
             return Ok(None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connection::{Connection, StreamKey};
 use super::error::ErrorCode;
 use super::frame::{FRAME_BYTES_DEFAULT, FrameHeader, HEADER_BYTES, Kind, flag};
-use super::stream::{State, Stream};
+use super::stream::{Content, State, Stream};
 use super::streams::Closed;
 use crate::http::status::Status;
 
@@ -59,6 +59,12 @@ impl Connection {
         self.end_block(stream.id, start, end, out);
         if !head.status.is_informational() {
             self.floods.answered();
+            let is_refused = !matches!(head.status.code(), 200..300);
+            if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
+                && is_refused
+            {
+                incoming.content = Content::Body;
+            }
         }
         self.end_stream(stream, end, now, out);
     }
@@ -148,6 +154,7 @@ impl Connection {
     pub fn stop_request(&mut self, stream: StreamKey, out: &mut Vec<u8>) {
         let Some(known) = self.get_mut(stream) else { return };
         if let State::HalfClosedLocal { incoming, .. } = &known.state
+            && incoming.content == Content::Body
             && incoming.exceeds_window()
         {
             self.reset(stream, ErrorCode::NO_ERROR, out);

@@ -25,11 +25,21 @@ pub(super) struct Incoming {
     pub(super) window: RecvWindow,
     /// Bytes that `content-length` still announces.
     length_left: Option<u64>,
+    pub(super) content: Content,
+}
+
+/// What the DATA frames of a stream are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Content {
+    /// A message's body, which trailers may follow.
+    Body,
+    /// A tunnel's data. It is read on after our END_STREAM: each side of a tunnel ends for itself.
+    Tunnel,
 }
 
 impl Incoming {
-    pub(super) fn new(window: RecvWindow, length: Option<u64>) -> Incoming {
-        Incoming { window, length_left: length }
+    pub(super) fn new(window: RecvWindow, length: Option<u64>, content: Content) -> Incoming {
+        Incoming { window, length_left: length, content }
     }
 
     /// Counts a DATA frame, padding included, against the window.
@@ -82,7 +92,7 @@ pub(super) enum State {
     Open(Incoming, Outgoing),
     /// The request is whole.
     HalfClosedRemote(Outgoing),
-    /// The response is out; what still comes is read over, within its window.
+    /// The response is out; what still comes is read over, within its window, unless it is a tunnel's.
     HalfClosedLocal {
         incoming: Incoming,
         /// Nothing is sent any more, but a client that overflows it is told so.
@@ -100,6 +110,15 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Whether data that comes is handed out.
+    pub(super) fn is_read(&self) -> bool {
+        match &self.state {
+            State::Open(..) => true,
+            State::HalfClosedRemote(_) => false,
+            State::HalfClosedLocal { incoming, .. } => incoming.content == Content::Tunnel,
+        }
+    }
+
     pub(super) fn incoming(&mut self) -> Option<&mut Incoming> {
         match &mut self.state {
             State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => Some(incoming),

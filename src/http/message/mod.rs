@@ -14,7 +14,7 @@ pub(super) mod trailers;
 pub use field::{FieldError, push_field};
 pub use framing_error::FramingError;
 pub use grammar::FieldLineError;
-pub use head::{Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
+pub use head::{FieldRef, Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
 pub use limits::{BodyLimits, HeadLimits};
 pub use request_error::RequestError;
 pub use trailers::Trailers;

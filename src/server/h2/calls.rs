@@ -33,7 +33,7 @@ impl<'a, S: Service> Session<'a, S> {
         let length = match context.head().framing() {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
+            Framing::Chunked | Framing::Tunnel => None,
         };
         let body = if length == Some(0) {
             RequestBody::empty()
