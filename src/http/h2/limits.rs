@@ -67,6 +67,9 @@ pub struct Budgets {
     pub window_updates: u32,
     /// Frames of unknown types. Default 256: made-up ones are sent to keep receivers tolerant (as RFC 8701 does for TLS).
     pub unknown_frames: u32,
+    /// Interim responses, in a client. Default 64: a few for each request are usual, and each wakes its
+    /// reader.
+    pub interim_heads: u32,
 }
 
 impl Budgets {
@@ -79,6 +82,7 @@ impl Budgets {
         idle_data: 256,
         window_updates: 1024,
         unknown_frames: 256,
+        interim_heads: 64,
     };
 
     /// The budget for one nuisance.
@@ -91,6 +95,7 @@ impl Budgets {
             Nuisance::IdleData => self.idle_data,
             Nuisance::WindowUpdates => self.window_updates,
             Nuisance::UnknownFrames => self.unknown_frames,
+            Nuisance::InterimHeads => self.interim_heads,
         }
     }
 }

@@ -30,6 +30,7 @@ const LIMITS: H2Limits = H2Limits {
         idle_data: 4,
         window_updates: 8,
         unknown_frames: 4,
+        interim_heads: 4,
     },
     window_timeout: Duration::from_secs(1),
 };
