@@ -6,6 +6,8 @@ mod credit;
 mod errors;
 mod heads;
 mod leaving;
+mod pair;
+mod responses;
 mod tunnels;
 
 use std::time::Duration;
