@@ -35,10 +35,15 @@ pub enum Framing {
     Chunked,
     /// By the end of the connection. Of responses over HTTP/1 alone.
     UntilClose,
+    /// There is no body: what follows on the stream belongs to the tunnel that CONNECT asks for, until the
+    /// stream ends (RFC 9113 §8.5, RFC 8441). HTTP/2 alone says it before the tunnel stands: a stream is open
+    /// or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None), and what follows is tunnel data
+    /// once the answer was 2xx, else the next request (RFC 9110 §9.3.6).
+    Tunnel,
 }
 
 impl Framing {
-    /// Whether no byte of a body will come.
+    /// Whether no byte will come that belongs to this message or to its tunnel.
     pub fn is_empty(self) -> bool {
         matches!(self, Framing::None | Framing::Length(0))
     }
@@ -75,8 +80,28 @@ impl Span {
 pub(in crate::http) struct FieldSpan {
     pub(in crate::http) name: Span,
     pub(in crate::http) value: Span,
-    /// The sender wants this field in no compression table (RFC 7541 §6.2.3). Never set by HTTP/1.
+    /// HPACK's never-indexed representation (RFC 7541 §6.2.3). HTTP/1 has none.
     pub(in crate::http) never_indexed: bool,
+}
+
+impl FieldSpan {
+    /// A field that any table may hold.
+    #[inline]
+    pub(in crate::http) fn new(name: Span, value: Span) -> FieldSpan {
+        FieldSpan { name, value, never_indexed: false }
+    }
+}
+
+/// A field, with what an intermediary has to know of it beside name and value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FieldRef<'a> {
+    /// The name as spelled; of HTTP/2 in lower case.
+    pub name: &'a str,
+    /// The value without the white space around it.
+    pub value: &'a [u8],
+    /// Whether the sender protects it from compression: an intermediary that forwards it over HTTP/2 must
+    /// send it as a never-indexed literal again (RFC 7541 §6.2.3). Never set for a field of HTTP/1.
+    pub never_indexed: bool,
 }
 
 /// Field lines in the order received: name as spelled, value without the white space around it.
@@ -111,11 +136,18 @@ impl<'a> Fields<'a> {
             .filter(|option| option.iter().all(|&byte| is_token_byte(byte)))
             .map(ascii)
     }
+}
 
-    /// Of each remaining field, whether its sender wants it in no compression table (RFC 7541 §6.2.3): pass
-    /// it on the same way. Always false over HTTP/1.
-    pub fn never_indexed(&self) -> impl Iterator<Item = bool> {
-        self.spans.clone().map(|span| span.never_indexed)
+impl<'a> Fields<'a> {
+    /// The next field, with its never-indexed bit.
+    #[inline]
+    pub fn next_field(&mut self) -> Option<FieldRef<'a>> {
+        let span = self.spans.next()?;
+        Some(FieldRef {
+            name: ascii(&self.bytes[span.name.range()]),
+            value: &self.bytes[span.value.range()],
+            never_indexed: span.never_indexed,
+        })
     }
 }
 
@@ -124,8 +156,7 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let span = self.spans.next()?;
-        Some((ascii(&self.bytes[span.name.range()]), &self.bytes[span.value.range()]))
+        self.next_field().map(|field| (field.name, field.value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -154,14 +185,14 @@ impl<'a> Iterator for FieldsNamed<'a, '_> {
 /// A head's bytes with the places of its fields, of requests and responses alike; cleared and filled again
 /// without allocating.
 #[derive(Clone, Default)]
-pub(super) struct FieldBlock {
+pub(super) struct FieldTable {
     /// The first line, the field lines and, once the head is complete, the empty line.
     pub(super) bytes: Vec<u8>,
     // INVARIANT: every span lies within `bytes`.
     spans: Vec<FieldSpan>,
 }
 
-impl FieldBlock {
+impl FieldTable {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();
@@ -213,7 +244,7 @@ impl FieldBlock {
 /// Names, targets and authorities were checked byte by byte when they came in, so nothing is ever replaced
 /// here; looking again is what safe code pays, a few nanoseconds where a text is really asked for.
 #[inline]
-fn ascii(bytes: &[u8]) -> &str {
+pub(super) fn ascii(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
@@ -226,7 +257,7 @@ pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
     /// not. Of HTTP/2 as HTTP/1 would have sent them.
     // INVARIANT: every span below lies within its bytes.
-    block: FieldBlock,
+    block: FieldTable,
     method: Method,
     method_length: u8,
     version: Version,
@@ -236,6 +267,8 @@ pub struct RequestHead {
     path: Span,
     query: Option<Span>,
     authority: Span,
+    /// `:protocol` of an extended CONNECT; beside `bytes`, because HTTP/1 has no place for it.
+    protocol: Option<Box<str>>,
     facts: Facts,
 }
 
@@ -245,6 +278,8 @@ pub(in crate::http) struct Facts {
     pub(in crate::http) framing: Framing,
     pub(in crate::http) keep_alive: bool,
     pub(in crate::http) expects_continue: bool,
+    /// `Connection` names `upgrade`, in HTTP/1.1 (RFC 9110 §7.8).
+    pub(in crate::http) connection_upgrade: bool,
 }
 
 impl RequestHead {
@@ -333,10 +368,29 @@ impl RequestHead {
         self.block.fields_named(name)
     }
 
-    /// The options of all `Connection` fields: names of fields that concern this connection alone, among
-    /// others (RFC 9110 §7.6.1). Members that are no tokens are left out.
+    /// The options of all `Connection` fields as spelled, in order (RFC 9110 §7.6.1): compare them without
+    /// regard to ASCII case. An intermediary removes the fields that they name. Members that are no tokens
+    /// are left out. Always empty in HTTP/2, where the field makes a request malformed.
     pub fn connection_options(&self) -> impl Iterator<Item = &str> {
         self.fields().connection_options()
+    }
+
+    /// The value of `Upgrade` when this request asks for another protocol on its connection: HTTP/1.1, with
+    /// `upgrade` among the connection options (RFC 9110 §7.8). Of several such fields the first.
+    #[inline]
+    pub fn upgrade(&self) -> Option<&str> {
+        if !self.facts.connection_upgrade {
+            return None;
+        }
+        let value = self.field("upgrade")?;
+        str::from_utf8(value).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The protocol that an extended CONNECT asks for (`:protocol`, RFC 8441 §4). Such a request has the
+    /// method CONNECT, and a target in origin-form.
+    #[inline]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// How the body is delimited.
@@ -355,24 +409,6 @@ impl RequestHead {
     #[inline]
     pub fn expects_continue(&self) -> bool {
         self.facts.expects_continue
-    }
-
-    /// The protocols of `Upgrade` when the connection may be upgraded (RFC 9110 §7.8): the `Connection`
-    /// field names it too, and the version is HTTP/1.1.
-    pub fn upgrade(&self) -> Option<&str> {
-        if self.version != Version::Http11 {
-            return None;
-        }
-        let value = self.field("upgrade")?;
-        let named = self.fields_named("connection").any(|options| {
-            super::grammar::list_members(options).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
-        });
-        if named { str::from_utf8(value).ok() } else { None }
-    }
-
-    /// The `:protocol` of an extended CONNECT (RFC 8441 §4).
-    pub fn protocol(&self) -> Option<&str> {
-        None
     }
 
     /// The head as received: request line and field lines, the empty line included.
@@ -405,6 +441,7 @@ impl RequestHead {
         parts: &Target,
     ) {
         self.block.set_bytes(bytes);
+        self.protocol = None;
         self.method = method;
         self.method_length = method_length as u8;
         let offset = method_length + 1;
@@ -432,10 +469,15 @@ impl RequestHead {
         self.block.clear_fields();
     }
 
+    /// Makes a head that was begun an extended CONNECT. `protocol` is ASCII.
+    pub(in crate::http) fn set_protocol(&mut self, protocol: &[u8]) {
+        self.protocol = Some(ascii(protocol).into());
+    }
+
     /// Appends a field to a head that was begun; where its value lies.
     #[inline]
-    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
-        self.block.push(name, value, false)
+    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        self.block.push(name, value, never_indexed)
     }
 
     /// Ends a head that was begun.

@@ -18,7 +18,7 @@ pub use field::{FieldError, push_field};
 pub use framing_error::FramingError;
 pub use framing_field_error::FramingFieldError;
 pub use grammar::FieldLineError;
-pub use head::{Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
+pub use head::{FieldRef, Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
 pub use limits::{BodyLimits, HeadLimits, ResponseLimits};
 pub use request_error::RequestError;
 pub use response_error::ResponseError;

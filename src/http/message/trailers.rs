@@ -41,7 +41,7 @@ impl Trailers {
     }
 
     /// Takes lines whose fields a machine has judged: each with its CRLF, as `push_field` writes them.
-    pub(crate) fn from_lines(lines: Vec<u8>) -> Trailers {
+    pub(in crate::http) fn from_lines(lines: Vec<u8>) -> Trailers {
         Trailers { lines }
     }
 

@@ -70,7 +70,7 @@ impl IncomingBody {
         decoder.set_bytes_max(policy.bytes_max);
         let length = match framing {
             Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked | Framing::UntilClose => None,
+            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Tunnel => None,
         };
         Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false })
     }

@@ -36,6 +36,7 @@ impl Exchange {
             Framing::Length(length) => length.to_string(),
             Framing::Chunked => "chunked".to_string(),
             Framing::UntilClose => "until-close".to_string(),
+            Framing::Tunnel => unreachable!("of HTTP/2 alone"),
         };
         let keep = if self.keep_alive { "keep" } else { "close" };
         text += &format!("{} {framing} {keep} [{}]", self.status, self.body.escape_ascii());
