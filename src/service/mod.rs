@@ -13,6 +13,7 @@
 mod answer;
 mod body;
 mod context;
+mod core;
 mod decode;
 mod escape;
 pub mod extract;
@@ -32,6 +33,7 @@ use std::future::Future;
 pub use self::answer::{Answer, LocalFuture};
 pub use self::body::{BodyError, Downstream, RequestBody, StreamBody};
 pub use self::context::Context;
+pub use self::core::CoreContext;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use glommio::ExecutorJoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -21,13 +22,18 @@ use crate::net::{Address, BindError, Bound, SocketFile};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
 use crate::ring::{self, RingConfig, sys};
-use crate::server::{self, CoreContext, Limits, ListeningSocket, Phase, Plan, Shared, StartError};
+use crate::server::{
+    self, CoreContext, Limits, ListeningSocket, Message, Phase, Shared, StartError, WorkerSetup,
+};
 use crate::service::Service;
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
 /// with some over for connections and files. Fewer and it would start only to refuse everybody.
 const DESCRIPTORS_MIN: u64 = 16;
 const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
+
+/// Time that workers have to reply with their counters. A core that serves replies within milliseconds.
+const TOTALS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A server to be run: where to listen, on which cores, within which limits.
 ///
@@ -298,28 +304,29 @@ impl Server {
             addresses.iter().map(|(address, _)| Bound::new(address, cpus.len())).collect();
         let mut bound = bound.map_err(RunError::Bind)?;
         let tls: Vec<_> = addresses.into_iter().map(|(_, tls)| tls).collect();
-        let shared = Arc::new(Shared::new(cpus.len()).map_err(RunError::System)?);
+        let (shared, mailboxes) = Shared::new(cpus.len()).map_err(RunError::System)?;
         let (log, access) = start_log(self.access, cpus.len())?;
         let mut access = access.into_iter();
         let mut workers = Vec::with_capacity(cpus.len());
-        for (index, &cpu) in cpus.iter().enumerate() {
+        for ((index, &cpu), mailbox) in cpus.iter().enumerate().zip(mailboxes) {
             let listening = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| ListeningSocket {
                 socket: bound.sockets.pop().expect("one socket per worker"),
                 tls: tls.clone(),
             };
             let listeners = bound.iter_mut().zip(&tls).map(listening).collect();
-            let plan = Plan {
+            let setup = WorkerSetup {
                 index,
                 workers: cpus.len(),
                 cpu,
                 listeners,
+                mailbox,
                 limits: self.limits.clone(),
                 ring: self.ring.clone(),
                 access: access.next(),
             };
             let make = make.clone();
             let make = move |core: &CoreContext| make(core).map_err(|error| error.to_string());
-            match server::start(plan, shared.clone(), make) {
+            match server::start(setup, make) {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
                     shared.set_phase(Phase::Stop);
@@ -363,7 +370,7 @@ pub struct Running {
     /// What each address presents.
     tls: Vec<Option<Arc<TlsServer>>>,
     cpus: Vec<usize>,
-    shared: Arc<Shared>,
+    shared: Shared,
     workers: Vec<ExecutorJoinHandle<Totals>>,
     log: Option<LogWriter>,
     certificates: Option<CertificateWatch>,
@@ -371,6 +378,20 @@ pub struct Running {
     quiet: bool,
     /// Go with us, so that the next start finds a clean place.
     _files: Vec<Option<SocketFile>>,
+}
+
+/// What a running server has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveTotals {
+    /// Counted since the start by the workers that answered. Lines of the access log that were lost are
+    /// known at the end only.
+    pub totals: Totals,
+    /// Connections open on those workers.
+    pub open: usize,
+    /// Workers that answered in time.
+    pub answered: usize,
+    /// Workers in all. More than `answered` if a core is stuck or has ended.
+    pub workers: usize,
 }
 
 enum Event {
@@ -393,6 +414,28 @@ impl Running {
             (address, _) => address.to_string(),
         };
         self.addresses.iter().zip(&self.tls).map(scheme).collect()
+    }
+
+    /// What has been counted so far, summed over the workers that reply within a second.
+    pub fn totals(&self) -> LiveTotals {
+        self.totals_within(TOTALS_WITHIN)
+    }
+
+    /// As [`totals`](Self::totals), with another time limit. Each worker replies between two requests, so a
+    /// core that is blocked by a handler is missing from the sum until it runs again.
+    pub fn totals_within(&self, limit: Duration) -> LiveTotals {
+        let replies = self.shared.ask(limit, Message::Totals);
+        let mut live = LiveTotals {
+            totals: Totals::default(),
+            open: 0,
+            answered: replies.len(),
+            workers: self.shared.workers(),
+        };
+        for worker in replies {
+            live.totals += worker.totals;
+            live.open += worker.open;
+        }
+        live
     }
 
     /// Opens the access log by its name again: somebody has renamed it.
