@@ -5,5 +5,5 @@ mod mounts;
 mod welcome;
 
 pub use self::files::{Assets, CacheRule, Files, FilesOptions, Glob, NamedFile, NoCacheRule};
-pub use self::mounts::Mounts;
+pub use self::mounts::{DirectoryError, DirectoryOptions, Mounts, MountsOptions};
 pub use self::welcome::welcome;
