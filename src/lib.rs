@@ -3,7 +3,7 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → handler → filter → service → net · observe → http · ring
+//! cli → supervisor → server · acme → plan → handler → filter → service → net · observe → http · ring
 //! ```
 //!
 //! The [`guide`] leads from the first answer to a server in production.
@@ -14,6 +14,7 @@ pub mod guide;
 pub mod http;
 pub mod net;
 pub mod observe;
+pub mod plan;
 #[allow(unsafe_code, reason = "the one layer that talks to the kernel")]
 pub mod ring;
 pub mod server;

@@ -30,6 +30,7 @@ mod states;
 
 use std::future::Future;
 
+pub(crate) use self::answer::AnyService;
 pub use self::answer::{Answer, LocalFuture};
 pub use self::body::{BodyError, Downstream, RequestBody, StreamBody};
 pub use self::context::Context;
@@ -38,6 +39,7 @@ pub use self::escape::{EscapedHtml, escape_html};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };
+pub(crate) use self::filter::Step;
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::into_response::{Html, IntoResponse, Json, Redirect};

@@ -60,6 +60,16 @@ impl BasicAuthOptions {
     pub fn new(users: impl Into<PathBuf>) -> Self {
         Self { users: users.into(), realm: REALM.to_owned() }
     }
+
+    /// Whether the filter could be made now. Reads the file, and needs no core.
+    ///
+    /// # Errors
+    /// As [`BasicAuth::with_options`].
+    pub fn check(&self) -> Result<(), BasicAuthError> {
+        push_field(&mut Vec::new(), "WWW-Authenticate", self.realm.as_bytes())?;
+        Users::load(&self.users)?;
+        Ok(())
+    }
 }
 
 /// Why options for Basic authentication are refused.
