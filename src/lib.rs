@@ -22,7 +22,7 @@ pub mod service;
 pub mod supervisor;
 
 pub use server::harness;
-pub use supervisor::{LiveTotals, RunError, Running, Server};
+pub use supervisor::{LiveTotals, ReplaceError, RunError, Running, Server};
 pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]

@@ -1,12 +1,9 @@
 //! Flags that several commands and the examples share.
 
-use std::sync::Arc;
-
 use clap::Args;
 
 use crate::Server;
 use crate::net::Address;
-use crate::net::tls::TlsServer;
 use crate::supervisor::{CoreError, parse_list};
 
 /// Where to listen and on which cores.
@@ -37,18 +34,12 @@ fn parse_cpus(list: &str) -> Result<CpuList, CoreError> {
 impl WorkerArgs {
     /// A server with these settings, over plain HTTP.
     pub fn server(&self) -> Server {
-        self.server_with(None)
+        self.listen.iter().fold(self.workers(), |server, address| server.listen(address.clone()))
     }
 
-    /// A server with these settings that speaks TLS on all its addresses, if it has what to present.
-    pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
+    /// A server on these cores, which listens where its plan says.
+    pub(super) fn workers(&self) -> Server {
         let mut server = Server::new();
-        for address in &self.listen {
-            server = match tls {
-                None => server.listen(address.clone()),
-                Some(tls) => server.listen_tls(address.clone(), tls.clone()),
-            };
-        }
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }

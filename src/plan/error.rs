@@ -68,6 +68,9 @@ pub enum PlanMistake {
     /// Passwords that cannot be asked for.
     #[error(transparent)]
     BasicAuth(#[from] BasicAuthError),
+    /// Code of a custom part panicked while the plan was built.
+    #[error("a custom part panicked while it was made: {0}")]
+    Panicked(String),
     /// A handler or filter written in Rust could not be made.
     #[error("custom `{name}`: {source}")]
     Custom {
@@ -79,6 +82,10 @@ pub enum PlanMistake {
 }
 
 impl PlanErrors {
+    pub(crate) fn panicked(text: &str) -> Self {
+        Self(vec![PlanError { place: String::new(), mistake: PlanMistake::Panicked(text.to_owned()) }])
+    }
+
     /// The mistakes, in the order of the plan.
     pub fn iter(&self) -> impl Iterator<Item = &PlanError> {
         self.0.iter()

@@ -28,5 +28,5 @@ mod worker;
 pub use self::limits::Limits;
 pub use self::setup::{ListeningSocket, WorkerSetup};
 pub use self::shared::{Message, Phase, Shared, WorkerTotals};
-pub use self::start::{StartError, start};
+pub use self::start::{BuildPlan, StartError, start};
 pub use crate::service::CoreContext;

@@ -3,10 +3,11 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::observe::Totals;
+use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, SendError, Sender, mailbox};
 
 /// What the server is doing. Only ever advances.
@@ -27,6 +28,24 @@ pub enum Message {
     Phase(Phase),
     /// Reply with what was counted so far.
     Totals(mpsc::Sender<WorkerTotals>),
+    /// Build the service of this plan, keep it beside the one in use, and reply.
+    Prepare {
+        /// Names what was prepared, in the messages that follow.
+        version: u64,
+        /// The plan.
+        plan: Arc<Plan>,
+        /// Whether the service could be built.
+        reply: mpsc::Sender<Result<(), PlanErrors>>,
+    },
+    /// Answer new requests with what was prepared under this version, and reply.
+    Commit {
+        /// What was prepared.
+        version: u64,
+        /// Sent once no request begins with the service before.
+        reply: mpsc::Sender<()>,
+    },
+    /// Drop what was prepared.
+    Abandon,
 }
 
 /// What one worker has counted.
@@ -75,6 +94,13 @@ impl Shared {
         }
     }
 
+    /// Sends every worker a message that needs no reply. One with a full mailbox does not get it.
+    pub fn tell(&self, message: impl Fn() -> Message) {
+        for sender in &self.senders {
+            let _ = sender.send(message());
+        }
+    }
+
     /// Workers in all, those that have ended included.
     pub fn workers(&self) -> usize {
         self.senders.len()
@@ -85,9 +111,17 @@ impl Shared {
     pub fn ask<R>(&self, limit: Duration, message: impl Fn(mpsc::Sender<R>) -> Message) -> Vec<R> {
         let deadline = Instant::now() + limit;
         let (reply, replies) = mpsc::channel();
-        let taken = |sender: &&Sender<Message>| match sender.send(message(reply.clone())) {
-            Ok(()) => true,
-            Err(SendError::Full(_) | SendError::Closed(_)) => false,
+        let taken = |sender: &&Sender<Message>| {
+            let message = message(reply.clone());
+            let sent = match message {
+                // The worker has replied a moment ago, and all workers have to follow.
+                Message::Commit { .. } => sender.send_always(message),
+                message => sender.send(message),
+            };
+            match sent {
+                Ok(()) => true,
+                Err(SendError::Full(_) | SendError::Closed(_)) => false,
+            }
         };
         let asked = self.senders.iter().filter(taken).count();
         drop(reply);

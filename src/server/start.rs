@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -21,6 +22,7 @@ use super::worker::{Drain, Worker};
 use crate::http::date::DateLine;
 use crate::observe::access::CoreLog;
 use crate::observe::{Counters, Totals, log};
+use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, Ring, SetupError, sys};
 use crate::service::{CoreContext, Service};
 
@@ -55,11 +57,19 @@ pub enum StartError {
     Service(String),
 }
 
+/// Builds the service of a plan on its core.
+pub type BuildPlan<S> = fn(&Plan, &CoreContext) -> Result<S, PlanErrors>;
+
 /// Starts a worker on its own thread; `make` builds its service there. Returns once it serves.
+/// With `build_plan` the service can be replaced by that of another plan.
 ///
 /// # Errors
 /// What the kernel refused, and the remedy.
-pub fn start<S, M>(setup: WorkerSetup, make: M) -> Result<ExecutorJoinHandle<Totals>, StartError>
+pub fn start<S, M>(
+    setup: WorkerSetup,
+    make: M,
+    build_plan: Option<BuildPlan<S>>,
+) -> Result<ExecutorJoinHandle<Totals>, StartError>
 where
     S: Service,
     M: FnOnce(&CoreContext) -> Result<S, String> + Send + 'static,
@@ -74,7 +84,7 @@ where
                 Ok(ring) => {
                     let context = CoreContext { ring, worker: setup.index };
                     match make(&context) {
-                        Ok(service) => run(setup, context.ring, service, started).await,
+                        Ok(service) => run(setup, context, service, build_plan, started).await,
                         Err(error) => {
                             let _ = started.send(Err(StartError::Service(error)));
                             Totals::default()
@@ -114,10 +124,12 @@ fn executor_error<T: fmt::Debug>(error: &GlommioError<T>) -> StartError {
 
 async fn run<S: Service>(
     setup: WorkerSetup,
-    ring: Ring,
+    core: CoreContext,
     service: S,
+    build_plan: Option<BuildPlan<S>>,
     started: mpsc::SyncSender<Result<(), StartError>>,
 ) -> Totals {
+    let ring = core.ring.clone();
     let connections_max = setup.limits.connections_per_worker(sys::descriptor_limit().0, setup.workers);
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
@@ -136,7 +148,9 @@ async fn run<S: Service>(
         let listener = ring.accept_on(socket);
         ring.spawn(accept::run(worker.clone(), listener, tls), |_| ());
     }
-    ring.spawn(Control::new(worker.clone()).run(setup.mailbox), |_| ());
+    let control =
+        Control { worker: worker.clone(), core, build_plan, prepared: None, drain: None, stops: false };
+    ring.spawn(control.run(setup.mailbox), |_| ());
     if worker.access.is_some() {
         ring.spawn(access::flush(worker.clone()), |_| ());
     }
@@ -157,16 +171,16 @@ fn totals<S>(worker: &Worker<S>) -> Totals {
 /// Carries out the supervisor's messages, and ends the worker: serve, then drain, then stop.
 struct Control<S> {
     worker: Rc<Worker<S>>,
+    core: CoreContext,
+    build_plan: Option<BuildPlan<S>>,
+    /// A service that waits for its commit, and its version.
+    prepared: Option<(u64, S)>,
     /// The drain, once it has begun. It ends when the last connection has, or with its time.
     drain: Option<Pin<Box<dyn Future<Output = ()>>>>,
     stops: bool,
 }
 
 impl<S: Service> Control<S> {
-    fn new(worker: Rc<Worker<S>>) -> Self {
-        Self { worker, drain: None, stops: false }
-    }
-
     async fn run(mut self, mailbox: Mailbox<Message>) {
         let ring = self.worker.ring.clone();
         loop {
@@ -208,6 +222,20 @@ impl<S: Service> Control<S> {
                 // The asker may have given up meanwhile.
                 let _ = reply.send(WorkerTotals { totals: totals(worker), open: worker.open.get() });
             }
+            Message::Prepare { version, plan, reply } => {
+                self.prepared = None;
+                let Some(build) = self.build_plan else { return };
+                let built = catch_unwind(AssertUnwindSafe(|| build(&plan, &self.core)))
+                    .unwrap_or_else(|panic| Err(PlanErrors::panicked(log::panic_text(&*panic))));
+                let _ = reply.send(built.map(|service| self.prepared = Some((version, service))));
+            }
+            Message::Commit { version, reply } => {
+                if let Some((_, service)) = self.prepared.take_if(|(known, _)| *known == version) {
+                    self.worker.replace_service(service);
+                    let _ = reply.send(());
+                }
+            }
+            Message::Abandon => self.prepared = None,
         }
     }
 
