@@ -1,11 +1,6 @@
 //! Messages from any thread to one core, which wake it whatever it waits in. Knows nothing of what the
 //! messages mean.
 //!
-//! A core waits in its ring or, parked, in the executor. The first wait is ended by an eventfd that the ring
-//! polls. The second would be too, but only after an RCU grace period (measured: 14 to 18 ms): the kernel
-//! defers the ring's own event when it is raised from within another eventfd's wake-up. So a parked core is
-//! woken by the ring's event directly.
-//!
 //! **Bounded**, because senders only ever wait for an answer with a time limit: a core that is stuck must not
 //! collect what callers have given up on. A full mailbox refuses the message at once, and the sender decides.
 //! A few messages must never be refused (the end of the server); [`Sender::send_always`] is for those.
@@ -14,12 +9,11 @@
 //! merged: while one is on its way, further messages cost no system call.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use super::core::Ring;
-use super::sys;
+use super::wake::WakeUp;
 
 /// Messages that wait for one core. Senders are a handful of threads that wait for replies, so that more
 /// means a core that does not run; twice as many would only hide that for longer.
@@ -40,55 +34,14 @@ pub enum SendError<M> {
 /// The kernel's, when it has no descriptors.
 pub fn mailbox<M: Send>() -> io::Result<(Sender<M>, Mailbox<M>)> {
     let (sender, queue) = mpsc::channel();
-    let signal =
-        Signal { event: sys::eventfd(true)?, parked: OnceLock::new(), raised: AtomicBool::new(false) };
-    let shared = Arc::new(Shared { signal, waiting: AtomicUsize::new(0) });
+    let shared = Arc::new(Shared { wake: WakeUp::new()?, waiting: AtomicUsize::new(0) });
     Ok((Sender { queue: Some(sender), shared: shared.clone() }, Mailbox { queue, shared }))
 }
 
 struct Shared {
-    signal: Signal,
+    wake: WakeUp,
     /// Messages in the queue; may be too high for a moment, never too low.
     waiting: AtomicUsize,
-}
-
-/// Wakes the core; written at most once per time that the core looks.
-struct Signal {
-    /// Polled by the ring.
-    event: OwnedFd,
-    /// The event on which the core sleeps when it is parked. Set by its first receive: before that the queue
-    /// has not been read, and the first look will find what is in it.
-    parked: OnceLock<OwnedFd>,
-    /// The event is readable, or is about to be.
-    raised: AtomicBool,
-}
-
-impl Signal {
-    /// After the message was queued: a core that clears the signal later sees it.
-    fn raise(&self) {
-        if !self.raised.swap(true, Ordering::AcqRel) {
-            // In this order: a core that wakes from parking finds the completion of the poll.
-            sys::signal_event(self.event.as_raw_fd());
-            if let Some(parked) = self.parked.get() {
-                sys::signal_event(parked.as_raw_fd());
-            }
-        }
-    }
-
-    /// Wakes this ring from now on.
-    fn attach(&self, ring: &Ring) -> io::Result<()> {
-        if self.parked.get().is_none() {
-            // Only the core itself does this, so that no other value can come in between.
-            let _ = self.parked.set(ring.core.inner.borrow().event.try_clone()?);
-        }
-        Ok(())
-    }
-
-    /// Before the queue is read: what is queued later raises it again.
-    fn clear(&self) {
-        sys::clear_event(self.event.as_raw_fd());
-        self.raised.swap(false, Ordering::AcqRel);
-    }
 }
 
 /// Sends messages to a core, from any thread. Never blocks.
@@ -119,7 +72,7 @@ impl<M> Sender<M> {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         match queue.send(message) {
             Ok(()) => {
-                self.shared.signal.raise();
+                self.shared.wake.raise();
                 Ok(())
             }
             Err(mpsc::SendError(message)) => Err(SendError::Closed(message)),
@@ -143,7 +96,7 @@ impl<M> Drop for Sender<M> {
     fn drop(&mut self) {
         // The queue first, so that a core that looks finds that the last sender has gone.
         self.queue = None;
-        self.shared.signal.raise();
+        self.shared.wake.raise();
     }
 }
 
@@ -160,7 +113,7 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// The kernel's, when it cannot poll or has no descriptors.
     pub async fn receive(&self, ring: &Ring) -> io::Result<Option<M>> {
-        self.shared.signal.attach(ring)?;
+        self.shared.wake.attach(&ring.core.inner.borrow().event)?;
         loop {
             match self.queue.try_recv() {
                 Ok(message) => {
@@ -170,8 +123,8 @@ impl<M> Mailbox<M> {
                 Err(mpsc::TryRecvError::Disconnected) => return Ok(None),
                 Err(mpsc::TryRecvError::Empty) => {}
             }
-            ring.readable(&self.shared.signal.event).await?;
-            self.shared.signal.clear();
+            ring.readable(&self.shared.wake.event).await?;
+            self.shared.wake.clear();
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod sys;
 mod task;
 mod timer;
 mod turn;
+mod wake;
 
 pub use self::background::yield_to_workers;
 pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
