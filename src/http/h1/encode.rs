@@ -53,7 +53,8 @@ pub enum BodyCoding {
 pub struct ResponseHead<'a> {
     /// The status.
     pub status: Status,
-    /// Field lines as [`push_field`] writes them, each with its CRLF; without framing fields.
+    /// Field lines as [`push_field`](crate::http::message::push_field) writes them, each with its CRLF;
+    /// without framing fields.
     pub fields: &'a [u8],
     /// How long the body is.
     pub length: BodyLength,
@@ -176,8 +177,8 @@ pub fn write_chunk_header(out: &mut Vec<u8>, length: NonZeroU64) {
     out.extend_from_slice(&line[start..]);
 }
 
-/// Appends the last chunk and the end of the body. `trailers` are field lines as [`push_field`] writes
-/// them, or nothing.
+/// Appends the last chunk and the end of the body. `trailers` are field lines as
+/// [`push_field`](crate::http::message::push_field) writes them, or nothing.
 pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);
