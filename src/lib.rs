@@ -8,6 +8,7 @@
 //!
 //! The [`guide`] leads from the first answer to a server in production.
 
+#[cfg(feature = "acme")]
 pub mod acme;
 pub mod filter;
 pub mod guide;
@@ -22,6 +23,7 @@ pub mod supervisor;
 
 pub use server::harness;
 pub use supervisor::{RunError, Running, Server};
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]

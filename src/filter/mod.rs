@@ -3,7 +3,9 @@
 //! request. Each is off until it is added, and each option says its default and its reason.
 
 mod acme;
+#[cfg(feature = "auth")]
 mod auth;
+#[cfg(feature = "compress")]
 mod compress;
 mod cors;
 mod error_pages;
@@ -12,10 +14,13 @@ mod https;
 mod request_id;
 mod security;
 mod timeout;
+mod user;
 mod vary;
 
 pub use self::acme::AcmeChallenges;
-pub use self::auth::{BasicAuth, User, UsersError};
+#[cfg(feature = "auth")]
+pub use self::auth::{BasicAuth, UsersError};
+#[cfg(feature = "compress")]
 pub use self::compress::Compress;
 pub use self::cors::Cors;
 pub use self::error_pages::ErrorPages;
@@ -24,3 +29,4 @@ pub use self::https::{Hsts, HttpsRedirect};
 pub use self::request_id::{RequestId, RequestIds};
 pub use self::security::{Nonce, SecurityHeaders};
 pub use self::timeout::Timeout;
+pub use self::user::User;

@@ -20,6 +20,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 pub use self::users::UsersError;
 use self::users::{Users, Version};
 use self::verdicts::Verdicts;
+use crate::filter::User;
 use crate::http::message::RequestHead;
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
@@ -42,17 +43,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// Who made the request, found out by [`BasicAuth`]; ask for it with `Extension<User>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User(Box<str>);
-
-impl User {
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Lets through who has a name and a password, and asks everybody else for them: 401.
 ///
@@ -205,7 +195,7 @@ impl Around for BasicAuth {
         };
         match self.verify(&name, password).await {
             Some(true) => {
-                request.context().insert(User(name));
+                request.context().insert(User::new(name));
                 next.run(request).await
             }
             Some(false) => self.refused("name and password do not fit"),
