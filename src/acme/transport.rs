@@ -43,7 +43,7 @@ pub(super) struct Request<'a> {
 pub(super) struct Reply {
     /// The status code.
     pub status: u16,
-    /// Field lines in the order of arrival; look them up by [`field`](Self::field).
+    /// Fields; several of one name are in the order of arrival. Look them up by [`field`](Self::field).
     pub fields: Vec<(String, String)>,
     /// The body, at most [`REPLY_BODY_BYTES_MAX`] long.
     pub body: Vec<u8>,
