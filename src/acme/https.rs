@@ -15,9 +15,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use ureq::config::AutoHeaderValue;
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Timeout};
+use ureq::{Agent, AsSendBody, Body, Timeout};
 
 use super::pace::Clock;
 use super::transport::{Method, REPLY_BODY_BYTES_MAX, Reply, Request, Transport, TransportError};
@@ -216,31 +216,18 @@ struct Exchange {
 
 impl Exchange {
     fn run(&self) -> Result<Reply, TransportError> {
-        let (agent, limit) = (&self.agent, Some(self.time_max));
+        let request = ureq::http::Request::builder()
+            .method(self.method.as_str())
+            .uri(&self.url)
+            .header("Connection", "close");
         let response = match self.method {
-            Method::Get => agent
-                .get(&self.url)
-                .config()
-                .timeout_global(limit)
-                .build()
-                .header("Connection", "close")
-                .call(),
-            Method::Head => agent
-                .head(&self.url)
-                .config()
-                .timeout_global(limit)
-                .build()
-                .header("Connection", "close")
-                .call(),
-            Method::Post => agent
-                .post(&self.url)
-                .config()
-                .timeout_global(limit)
-                .build()
-                .header("Connection", "close")
-                .header("Content-Type", "application/jose+json")
-                .send(&self.body[..]),
+            Method::Get | Method::Head => request.body(()).map(|request| self.send(request)),
+            Method::Post => {
+                let request = request.header("Content-Type", "application/jose+json");
+                request.body(&self.body[..]).map(|request| self.send(request))
+            }
         };
+        let response = response.map_err(ureq::Error::Http).flatten();
         let (head, body) = response.map_err(|error| self.explain(error))?.into_parts();
         let status = head.status.as_u16();
         let has_body = self.method != Method::Head && !matches!(status, 204 | 304);
@@ -251,6 +238,11 @@ impl Exchange {
             fields: fields.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
             body: if has_body { self.read(&head.headers, body)? } else { Vec::new() },
         })
+    }
+
+    fn send(&self, request: ureq::http::Request<impl AsSendBody>) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.configure_request(request).timeout_global(Some(self.time_max)).build();
+        self.agent.run(request)
     }
 
     fn read(&self, fields: &HeaderMap, body: Body) -> Result<Vec<u8>, TransportError> {
