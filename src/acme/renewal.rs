@@ -15,6 +15,7 @@ use super::proof::{Front, Method};
 use super::schedule::{self, Backoff};
 use super::state::{Account, State, Stored};
 use super::transport::Transport;
+use crate::net::tls;
 use crate::observe::log;
 
 /// The clock of the day may jump: nobody sleeps longer without a look at it.
@@ -262,7 +263,7 @@ fn say(names: &Names, text: &str) {
 }
 
 fn date(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
+    tls::date(time)
 }
 
 /// A time for people, in its largest unit.
