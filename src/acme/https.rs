@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
-use std::{fmt, fs, thread};
+use std::{fs, thread};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -45,38 +45,25 @@ pub(super) struct HttpsClient<C> {
 }
 
 /// Why no CA can be trusted with a directory.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RootsError {
     /// The file of `--acme-ca-root` cannot be read.
-    Unreadable(PathBuf, io::Error),
+    #[error("--acme-ca-root {file}: {1}; name a PEM file that this user can read", file = .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
     /// It has no certificate, or a broken one.
+    #[error(
+        "--acme-ca-root {file}: {1}; the file must hold the CA's certificates as PEM",
+        file = .0.display()
+    )]
     Malformed(PathBuf, String),
     /// This machine has no store of trusted certificates.
+    #[error(
+        "this machine has no trusted CAs to check the ACME directory with; install ca-certificates, or \
+         name the directory's root with --acme-ca-root"
+    )]
     None,
 }
-
-impl fmt::Display for RootsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(file, error) => write!(
-                f,
-                "--acme-ca-root {}: {error}; name a PEM file that this user can read",
-                file.display()
-            ),
-            Self::Malformed(file, why) => write!(
-                f,
-                "--acme-ca-root {}: {why}; the file must hold the CA's certificates as PEM",
-                file.display()
-            ),
-            Self::None => f.write_str(
-                "this machine has no trusted CAs to check the ACME directory with; install ca-certificates, \
-                 or name the directory's root with --acme-ca-root",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for RootsError {}
 
 /// The CAs to trust.
 #[derive(Clone)]

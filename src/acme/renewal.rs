@@ -147,7 +147,7 @@ impl Keeper {
     fn publish(&self, job: &Job) {
         match self.front.reload() {
             Ok(()) => self.say_plan(job, "got a certificate and presenting it"),
-            Err(why) => say(&job.names, &AcmeError::Publish(why).to_string()),
+            Err(error) => say(&job.names, &AcmeError::Publish(error).to_string()),
         }
     }
 

@@ -100,7 +100,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::line(format_args!("{error}"));
+            log::error(&error);
             ExitCode::FAILURE
         }
     }

@@ -71,14 +71,23 @@ impl fmt::Debug for OnStart {
 
 /// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy:
 /// `Debug` writes what `Display` does.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// An address could not be bound.
+    #[error(transparent)]
     Bind(BindError),
     /// The cores asked for are not to be had.
+    #[error(transparent)]
     Cores(CoreError),
     /// A worker could not start.
+    #[error(transparent)]
     Start(StartError),
     /// The limit on descriptors is too low for the workers alone.
+    #[error(
+        "the limit on file descriptors is {limit} and this many workers need {needed} before the first \
+         connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
+    )]
     Descriptors {
         /// RLIMIT_NOFILE.
         limit: u64,
@@ -86,29 +95,14 @@ pub enum RunError {
         needed: u64,
     },
     /// The access log could not be opened.
+    #[error(transparent)]
     AccessLog(OpenError),
     /// Signals could not be listened to, or descriptors ran out before the start.
-    System(std::io::Error),
+    #[error("the system refused a basic resource at start: {0}")]
+    System(#[source] std::io::Error),
     /// A worker ended by itself.
+    #[error("a worker ended unexpectedly: {0}")]
     WorkerLost(String),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(error) => error.fmt(f),
-            Self::Cores(error) => error.fmt(f),
-            Self::Start(error) => error.fmt(f),
-            Self::AccessLog(error) => error.fmt(f),
-            Self::Descriptors { limit, needed } => write!(
-                f,
-                "the limit on file descriptors is {limit} and this many workers need {needed} before the \
-                 first connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
-            ),
-            Self::System(error) => write!(f, "the system refused a basic resource at start: {error}"),
-            Self::WorkerLost(text) => write!(f, "a worker ended unexpectedly: {text}"),
-        }
-    }
 }
 
 impl fmt::Debug for RunError {
@@ -116,8 +110,6 @@ impl fmt::Debug for RunError {
         fmt::Display::fmt(self, f)
     }
 }
-
-impl std::error::Error for RunError {}
 
 impl Server {
     /// A server with default limits on 127.0.0.1:8080, one worker per core.
