@@ -166,6 +166,17 @@ impl Connection {
         std::mem::take(&mut self.reprioritized)
     }
 
+    /// The tunnel that this stream's CONNECT asked for is open, and its data is handed out after our END_STREAM
+    /// too: each side of a tunnel ends for itself (RFC 9113 §8.5). From then on no time limits the stream here;
+    /// [`reset`](connection::Connection::reset) it when the tunnel is given up.
+    pub fn open_tunnel(&mut self, stream: StreamKey) {
+        if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
+            && incoming.content == Content::Tunnel
+        {
+            incoming.reads_on = true;
+        }
+    }
+
     /// Asks for no new streams, without refusing those that are on their way: the final GOAWAY follows when
     /// the client has answered a PING, or with [`leave`](Connection::leave).
     pub fn announce_leave(&mut self, out: &mut Vec<u8>) {
@@ -286,13 +297,6 @@ impl Connection {
         self.end_block(stream.id, start, end, out);
         if !head.status.is_informational() {
             self.floods.answered();
-            let is_refused = !matches!(head.status.code(), 200..300);
-            if is_refused
-                && let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
-                && incoming.content == Content::Tunnel
-            {
-                incoming.refuse_tunnel();
-            }
         }
         self.end_stream(stream, end, now, out);
     }
