@@ -36,7 +36,7 @@ const STREAMS_BEFORE_SETTINGS: u32 = 100;
 #[derive(Debug)]
 pub struct Client;
 
-/// What the input says.
+/// What was received.
 #[derive(Debug)]
 pub enum Event {
     /// A response's head; it was filled in.

@@ -31,7 +31,7 @@ pub struct Server {
     scratch: Scratch,
 }
 
-/// What the input says.
+/// What was received.
 #[derive(Debug)]
 pub enum Event {
     /// A request; its head was filled in. `ends`: it has no body.
@@ -166,9 +166,9 @@ impl Connection {
         std::mem::take(&mut self.reprioritized)
     }
 
-    /// The tunnel that this stream's CONNECT asked for is open, and its data is handed out after our END_STREAM
-    /// too: each side of a tunnel ends for itself (RFC 9113 §8.5). From then on no time limits the stream here;
-    /// [`reset`](connection::Connection::reset) it when the tunnel is given up.
+    /// The tunnel that this stream's CONNECT asked for is open, and its data is handed out after our
+    /// END_STREAM too: each side of a tunnel ends for itself (RFC 9113 §8.5). From then on no time limits
+    /// the stream here; [`reset`](connection::Connection::reset) it when the tunnel is given up.
     pub fn open_tunnel(&mut self, stream: StreamKey) {
         if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
             && incoming.content == Content::Tunnel
