@@ -49,7 +49,7 @@ pub enum Event {
         ends: bool,
     },
     /// Data of a response's body or of a tunnel, whose bytes have to be given back with
-    /// [`consume`](connection::Connection::consume).
+    /// `consume`.
     Data {
         /// Its stream.
         stream: StreamKey,

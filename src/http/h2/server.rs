@@ -48,7 +48,7 @@ pub enum Event {
         /// Why.
         error: RequestError,
     },
-    /// Data of a request's body, whose bytes have to be given back with [`Connection::consume`]. `ends`: it
+    /// Data of a request's body, whose bytes have to be given back with `consume`. `ends`: it
     /// is the last of it.
     Data {
         /// Its stream.
@@ -168,7 +168,7 @@ impl Connection {
 
     /// The tunnel that this stream's CONNECT asked for is open, and its data is handed out after our
     /// END_STREAM too: each side of a tunnel ends for itself (RFC 9113 §8.5). From then on no time limits
-    /// the stream here; [`reset`](connection::Connection::reset) it when the tunnel is given up.
+    /// the stream here; `reset` it when the tunnel is given up.
     pub fn open_tunnel(&mut self, stream: StreamKey) {
         if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
             && incoming.content == Content::Tunnel
