@@ -280,6 +280,21 @@ impl Connection {
         now: Duration,
         out: &mut Vec<u8>,
     ) {
+        self.send_head_with(stream, head, b"", end, now, out);
+    }
+
+    /// As [`send_head`](Connection::send_head), with more field lines that are sent as never-indexed literals
+    /// (RFC 7541 §6.2.3): those that came so to an intermediary, or that are secret.
+    #[inline]
+    pub fn send_head_with(
+        &mut self,
+        stream: StreamKey,
+        head: &SendHead<'_>,
+        never_indexed: &[u8],
+        end: End,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) {
         if !self.is_open(stream) {
             return;
         }
@@ -291,6 +306,9 @@ impl Connection {
             block.date(head.date);
         }
         block.lines(head.lines);
+        if !never_indexed.is_empty() {
+            block.lines_never_indexed(never_indexed);
+        }
         if let Some(length) = head.length {
             block.content_length(length);
         }
