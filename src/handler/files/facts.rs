@@ -51,6 +51,7 @@ impl Facts {
         let mut lines = Vec::with_capacity(256);
         line(&mut lines, "Content-Type", self.policy.content_type.as_bytes());
         self.write_common(&mut lines);
+        lines.extend_from_slice(self.policy.links.as_deref().unwrap_or_default());
         lines
     }
 

@@ -15,7 +15,7 @@ use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;
 use crate::ring::File;
-use crate::service::{Body, FieldBlock, Response};
+use crate::service::{Body, FieldBlock, Interim, Response};
 
 /// The fields of a request that can change the answer, found in one pass.
 #[derive(Default)]
@@ -184,9 +184,19 @@ pub(super) fn respond(
 ) -> Response {
     let facts = &representation.facts;
     match weigh(head, facts, unix_seconds) {
-        Answer::Whole => Response::new(Status::OK)
-            .with_fields(FieldBlock::Shared(representation.fields.clone()))
-            .with_body(content.body(0..facts.len)),
+        Answer::Whole => {
+            let response = Response::new(Status::OK)
+                .with_fields(FieldBlock::Shared(representation.fields.clone()))
+                .with_body(content.body(0..facts.len));
+            match &facts.policy.links {
+                // Not before HEAD: nothing is rendered then.
+                Some(links) if head.method() == Method::Get => {
+                    let links = FieldBlock::Shared(links.clone());
+                    response.inform(Interim::early_hints().with_fields(links))
+                }
+                _ => response,
+            }
+        }
         Answer::Part(range) => {
             let mut lines = facts.fields();
             let mut content_range = Vec::with_capacity(48);
