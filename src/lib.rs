@@ -1,35 +1,63 @@
 //! quoit: an io_uring, thread-per-core HTTP server for Linux.
 //!
+//! [`Server`] binds addresses and runs a [`Service`](service::Service) on every core, each with its own ring,
+//! executor and connections. Services are made on their core, so that handlers and their state need not be
+//! `Send` and take no locks. The [`guide`] leads from the first response to a server in production.
+//!
+//! # The public interface
+//!
+//! * [`Server`], [`Running`], [`Limits`], [`CoreContext`]: where to listen, on which cores,
+//!   within which limits.
+//! * [`service`]: requests, responses, routes, extractors, problem documents.
+//! * [`filter`], [`handler`]: what most servers want around their routes, and files.
+//! * [`http`]: the grammar of HTTP without I/O: methods, status codes, cookies, ranges, conditions.
+//! * [`net`]: addresses and TLS. [`ring`]: what handlers may do that waits: files, timers, blocking calls.
+//! * [`plan`]: what is served as a value: built, compared, explained, and replaced while it is served.
+//! * [`observe`]: the access log, counters, lines for the operator.
+//! * [`harness`]: requests to a service without a network, for tests.
+//! * With their features: [`acme`], [`tower`], and [`cli`], the flags of the `quoit` command.
+//!
+//! # Features
+//!
+//! `cli` is the default and switches on all but `tower`. A library user sets `default-features = false` and
+//! chooses: `acme` (certificates from a CA), `auth` (`filter::BasicAuth`), `compress` (`filter::Compress` and
+//! compressed files), `self-signed` (a certificate for development), `tower` (tower services and axum).
+//!
+//! # Inside
+//!
 //! Folders are layers and imports point down only:
 //!
 //! ```text
 //! cli → supervisor → server · acme → plan · exchange → handler → filter → service → net · observe → http · ring
 //! ```
-//!
-//! The [`guide`] leads from the first answer to a server in production.
 
 #[cfg(feature = "acme")]
 pub mod acme;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod exchange;
 pub mod filter;
 pub mod guide;
+pub mod handler;
 pub mod http;
 pub mod net;
 pub mod observe;
 pub mod plan;
 #[allow(unsafe_code, reason = "the one layer that talks to the kernel")]
 pub mod ring;
-pub mod server;
 pub mod service;
-pub mod supervisor;
-
-pub use server::harness;
-pub use supervisor::{LiveTotals, ReplaceError, RunError, Running, Server};
-#[cfg(feature = "cli")]
-pub mod cli;
-pub mod handler;
 #[cfg(feature = "tower")]
 pub mod tower;
+
+pub use server::harness;
+pub use server::{CoreContext, Limits, StartError};
+pub use supervisor::{CoreError, LiveTotals, ReplaceError, RunError, Running, Server};
+
+// Workers and what starts them. What users need of them is above; tests of this repository name the rest.
+#[doc(hidden)]
+pub mod server;
+#[doc(hidden)]
+pub mod supervisor;
 
 /// The README's program is a test.
 #[cfg(doctest)]

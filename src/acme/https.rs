@@ -154,8 +154,8 @@ impl<C: Clock> Transport for HttpsClient<C> {
             match outcome.recv_timeout(LOOK_UP_EVERY) {
                 Ok(outcome) => return outcome,
                 Err(RecvTimeoutError::Timeout) if self.clock.is_stopped() => {
-                    // Closes the connection under the thread. A name lookup cannot be interrupted, but neither
-                    // does anything wait for it.
+                    // Closes the connection under the thread. A name lookup cannot be interrupted;
+                    // nothing waits for it.
                     self.agent.clone().shutdown();
                     return Err(TransportError::Stopped);
                 }

@@ -4,7 +4,7 @@
 //! renewal          one thread beside the cores: when, and what if it fails
 //! order            one certificate, from the order to the stored file
 //! client · proof   requests to the CA · answers to its challenges, put where it looks
-//! https · hook     the line · the operator's command for DNS records
+//! https · hook     requests by ureq · the operator's command for DNS records
 //! state            account, orders and certificates on disk, whole at any moment
 //! ```
 //!

@@ -18,6 +18,7 @@ use crate::net::tls::TlsError;
 
 /// How names are proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Method {
     /// A token on the plain listener, which the CA asks on port 80 (RFC 8555 §8.3).
     Http01,

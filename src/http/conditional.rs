@@ -96,8 +96,9 @@ pub enum Precondition {
 
 /// Weighs the preconditions in the order of RFC 9110 §13.2.2, without its last step (see [`if_range`]).
 ///
-/// `now`, in Unix seconds, tells the century of a year of two digits. A date that cannot be read is ignored. A list that breaks the grammar matches nothing from the mistake
-/// on, which errs towards sending (If-None-Match) and towards not changing anything (If-Match).
+/// `now`, in Unix seconds, tells the century of a year of two digits. A date that cannot be read is ignored.
+/// A list that breaks the grammar matches nothing from the mistake on, which errs towards sending
+/// (If-None-Match) and towards not changing anything (If-Match).
 pub fn evaluate<'a, M, N>(
     method: MethodKind,
     conditions: Conditions<'a, M, N>,

@@ -58,6 +58,7 @@ pub enum SameSite {
 
 /// Why a cookie cannot be set as described.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum CookieError {
     /// The cookie has no name.
     NameEmpty,

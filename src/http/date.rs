@@ -1,8 +1,8 @@
 //! Dates as HTTP writes them (RFC 9110 §5.6.7): one form out, three forms in, and the `Date` line kept
 //! ready for the current second. Knows no clock: every function is given the time in Unix seconds.
 //!
-//! The calendar is that of `time`. Digits and names are read and written here, because its parsers accept signs
-//! and leave weekdays unchecked.
+//! The calendar is that of `time`. Digits and names are read and written here, because its parsers accept
+//! signs and leave weekdays unchecked.
 
 use time::{Date, Month, OffsetDateTime, Weekday};
 
@@ -62,8 +62,8 @@ pub(crate) fn write_digits(text: &mut [u8], mut number: u32) {
 
 /// Reads a date in any of the three forms a recipient must accept: IMF-fixdate, RFC 850 and asctime.
 ///
-/// `None` for anything else, for days that do not exist, and for a weekday that does not fit. The two digits of
-/// an RFC 850 year mean the latest such year that is not more than 50 years after `now` (in Unix seconds).
+/// `None` for anything else, for days that do not exist, and for a weekday that does not fit. The two digits
+/// of an RFC 850 year mean the latest such year that is not more than 50 years after `now` (in Unix seconds).
 pub fn parse_http_date(value: &[u8], now: i64) -> Option<i64> {
     match value.len() {
         IMF_FIXDATE_LEN => parse_imf_fixdate(value),

@@ -7,6 +7,7 @@ pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
 
 /// A request method. Names are case-sensitive: `get` is [`Method::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Method {
     /// Transfer the target's representation (RFC 9110 §9.3.1).
     #[default]

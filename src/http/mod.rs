@@ -3,12 +3,16 @@
 
 pub mod accept;
 pub mod accept_encoding;
+#[doc(hidden)] // What `handler::Files` sends for several ranges.
 pub mod byteranges;
 pub mod conditional;
 pub mod content_type;
 pub mod cookie;
 pub mod date;
+// The protocol machines: loadgen and the fuzz targets of this repository drive them.
+#[doc(hidden)]
 pub mod h1;
+#[doc(hidden)]
 pub mod h2;
 pub mod media_type;
 pub mod message;
@@ -19,3 +23,5 @@ pub mod percent;
 pub mod range;
 pub mod status;
 pub mod target;
+
+pub use self::h2::{Budgets, H2Limits};

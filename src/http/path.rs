@@ -59,6 +59,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Why a request's path names no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathError {
     /// The path does not begin with a slash. Malformed.
     MissingLeadingSlash,

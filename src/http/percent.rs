@@ -9,6 +9,7 @@ use memchr::{memchr, memchr2};
 
 /// Why something encoded is no text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum PercentError {
     /// A `%` without two hexadecimal digits behind it.
     BrokenEscape,

@@ -60,6 +60,7 @@ pub struct Target {
 
 /// What is wrong with a request target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum TargetError {
     /// It has no bytes: two spaces follow the method.
     Empty,

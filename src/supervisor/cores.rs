@@ -61,8 +61,9 @@ pub fn available() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
-/// CPUs' worth of time that the cgroup of this process allows, or one above it, if any sets a quota (cgroup v2
-/// `cpu.max`, v1 `cpu.cfs_quota_us`). `None` also where the kernel's files are not mounted in the usual place.
+/// CPUs' worth of time that the cgroup of this process allows, or one above it, if any sets a quota (cgroup
+/// v2 `cpu.max`, v1 `cpu.cfs_quota_us`). `None` also where the kernel's files are not mounted in the usual
+/// place.
 pub fn quota() -> Option<f64> {
     quota_in(|path| fs::read_to_string(path).ok())
 }

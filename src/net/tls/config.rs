@@ -62,6 +62,7 @@ impl Default for TlsOptions {
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TlsVersion {
     /// RFC 5246; only with forward secrecy and authenticated encryption.
     V1_2,
@@ -114,6 +115,7 @@ struct Parts {
 
 /// What a reload has found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Reloaded {
     /// No file has changed.
     Unchanged,

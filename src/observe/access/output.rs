@@ -13,6 +13,7 @@ const MODE: u32 = 0o640;
 
 /// Where an access log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Destination {
     /// Standard output.
     Stdout,

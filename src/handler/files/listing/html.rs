@@ -38,6 +38,9 @@ pub(super) fn fields(nonce: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Of the columns.
+const LABELS: [&str; 3] = ["Name", "Size", "Modified"];
+
 /// Text from outside. `maud` would escape it too, but for single quotes.
 struct Shown<'a>(&'a str);
 
@@ -63,7 +66,7 @@ pub(super) fn page(listing: &Listing, nonce: &str) -> String {
                 table {
                     thead {
                         tr {
-                            @for (column, label) in Column::ALL.into_iter().zip(["Name", "Size", "Modified"]) {
+                            @for (column, label) in Column::ALL.into_iter().zip(LABELS) {
                                 (heading(column, label, listing.order))
                             }
                         }
