@@ -3,7 +3,9 @@
 //! request. Each is off until it is added, and each option says its default and its reason.
 
 mod acme;
+#[cfg(feature = "auth")]
 mod auth;
+#[cfg(feature = "compress")]
 mod compress;
 mod cors;
 mod error_pages;
@@ -15,7 +17,9 @@ mod timeout;
 mod vary;
 
 pub use self::acme::AcmeChallenges;
+#[cfg(feature = "auth")]
 pub use self::auth::{BasicAuth, BasicAuthError, BasicAuthOptions, User, UsersError};
+#[cfg(feature = "compress")]
 pub use self::compress::{Compress, CompressOptions};
 pub use self::cors::{Cors, CorsError, CorsOptions};
 pub use self::error_pages::{ErrorPages, ErrorPagesOptions, PageError, PageSource};
