@@ -1,9 +1,12 @@
 //! Flags that several commands and the examples share.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use crate::Server;
 use crate::net::Address;
+use crate::net::tls::TlsServer;
 use crate::supervisor::{CoreError, parse_list};
 
 /// Where to listen and on which cores.
@@ -34,7 +37,15 @@ fn parse_cpus(list: &str) -> Result<CpuList, CoreError> {
 impl WorkerArgs {
     /// A server with these settings, over plain HTTP.
     pub fn server(&self) -> Server {
-        self.listen.iter().fold(self.workers(), |server, address| server.listen(address.clone()))
+        self.server_with(None)
+    }
+
+    /// A server with these settings that speaks TLS on all its addresses, if it has what to present.
+    pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
+        self.listen.iter().cloned().fold(self.workers(), |server, address| match tls {
+            None => server.listen(address),
+            Some(tls) => server.listen_tls(address, tls.clone()),
+        })
     }
 
     /// A server on these cores, which listens where its plan says.
