@@ -3,12 +3,14 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → plan → handler → filter → service → net · observe → http · ring
+//! cli → supervisor → server · acme → plan · exchange → handler → filter → service → net · observe → http · ring
 //! ```
 //!
 //! The [`guide`] leads from the first answer to a server in production.
 
+#[cfg(feature = "acme")]
 pub mod acme;
+mod exchange;
 pub mod filter;
 pub mod guide;
 pub mod http;
@@ -23,6 +25,7 @@ pub mod supervisor;
 
 pub use server::harness;
 pub use supervisor::{LiveTotals, ReplaceError, RunError, Running, Server};
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]

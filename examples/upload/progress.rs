@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit::http::status::Status;
 use quoit::ring::Ring;
-use quoit::service::{BodyError, Path, Problem, Response, State, StreamBody};
+use quoit::service::{BodyFrame, Path, Problem, Response, State, StreamBody};
 
 use crate::App;
 
@@ -131,7 +131,7 @@ struct Lines {
 }
 
 impl StreamBody for Lines {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         loop {
             if let Some(pause) = &mut self.pause {
                 if pause.as_mut().poll(cx).is_pending() {
@@ -149,7 +149,7 @@ impl StreamBody for Lines {
                 self.pause = Some(Box::pin(async move { ring.sleep(LINE_EVERY).await }));
             }
             if self.told.replace(now) != Some(now) {
-                return Poll::Ready(Some(Ok(line(now, self.upload.expected))));
+                return Poll::Ready(Some(Ok(line(now, self.upload.expected).into())));
             }
         }
     }

@@ -40,11 +40,11 @@ impl WorkerArgs {
         self.server_with(None)
     }
 
-    /// A server with these settings that speaks TLS on all its addresses, if it has what to present.
+    /// A server with these settings, over TLS where there is some.
     pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
-        self.listen.iter().cloned().fold(self.workers(), |server, address| match tls {
-            None => server.listen(address),
-            Some(tls) => server.listen_tls(address, tls.clone()),
+        self.listen.iter().fold(self.workers(), |server, address| match tls {
+            Some(tls) => server.listen_tls(address.clone(), tls.clone()),
+            None => server.listen(address.clone()),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::media_type::is_compressible;
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::service::{Body, BodyError, Context, Filter, Response, StreamBody};
+use crate::service::{Body, BodyError, BodyFrame, Context, Filter, Frame, Response, StreamBody};
 
 /// Levels at which a core compresses while it serves: each some tens of megabytes a second and more. Higher
 /// ones cost several times that for a few per cent.
@@ -74,7 +74,7 @@ impl Compress {
             Body::Stream(stream) => {
                 stream.length().is_none_or(|length| length >= self.options.min_bytes as u64)
             }
-            Body::Empty | Body::File(..) => false,
+            Body::Empty | Body::File(..) | Body::Tunnel(_) => false,
         };
         let type_is_text = || {
             let value = response.field_value("Content-Type");
@@ -190,9 +190,9 @@ impl Encoder {
 struct Pieces(Bytes);
 
 impl StreamBody for Pieces {
-    fn poll_next(&mut self, _cx: &mut TaskContext<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, _cx: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
         let piece = self.0.split_to(PIECE_BYTES.min(self.0.len()));
-        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+        Poll::Ready((!piece.is_empty()).then_some(Ok(Frame::Data(piece))))
     }
 }
 
@@ -205,11 +205,13 @@ struct Coded {
     flushes: bool,
     /// Bytes coded since others last had their turn.
     coded: usize,
+    /// Of the body that is coded; they follow the end of the coding.
+    trailers: Option<Frame>,
 }
 
 impl Coded {
     fn body(stream: Box<dyn StreamBody>, encoder: Encoder, flushes: bool) -> Body {
-        Body::Stream(Box::new(Self { stream, encoder: Some(encoder), flushes, coded: 0 }))
+        Body::Stream(Box::new(Self { stream, encoder: Some(encoder), flushes, coded: 0, trailers: None }))
     }
 
     /// The coded form of one piece, or of the end; may be empty.
@@ -226,30 +228,34 @@ impl Coded {
 }
 
 impl StreamBody for Coded {
-    fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
         while self.encoder.is_some() {
             if self.coded >= PIECE_BYTES {
                 self.coded = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let piece = match ready!(self.stream.poll_next(cx)) {
-                Some(Ok(piece)) => Some(piece),
+            let piece = match ready!(self.stream.poll_frame(cx)) {
+                Some(Ok(Frame::Data(piece))) => Some(piece),
+                Some(Ok(trailers @ Frame::Trailers(_))) => {
+                    self.trailers = Some(trailers);
+                    None
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => None,
             };
             self.coded += piece.as_ref().map_or(0, Bytes::len);
             match self.code(piece.as_deref()) {
                 Ok(coded) if coded.is_empty() => {}
-                Ok(coded) => return Poll::Ready(Some(Ok(coded.into()))),
+                Ok(coded) => return Poll::Ready(Some(Ok(Frame::Data(coded.into())))),
                 // Out of memory: the client must not take what it has for the whole.
                 Err(_) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
             }
         }
-        Poll::Ready(None)
+        Poll::Ready(self.trailers.take().map(Ok))
     }
 
-    fn trailers(&mut self) -> Vec<u8> {
-        self.stream.trailers()
+    fn poll_work(&mut self, cx: &mut TaskContext<'_>) {
+        self.stream.poll_work(cx);
     }
 }

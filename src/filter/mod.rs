@@ -14,11 +14,12 @@ mod https;
 mod request_id;
 mod security;
 mod timeout;
+mod user;
 mod vary;
 
 pub use self::acme::AcmeChallenges;
 #[cfg(feature = "auth")]
-pub use self::auth::{BasicAuth, BasicAuthError, BasicAuthOptions, User, UsersError};
+pub use self::auth::{BasicAuth, BasicAuthError, BasicAuthOptions, UsersError};
 #[cfg(feature = "compress")]
 pub use self::compress::{Compress, CompressOptions};
 pub use self::cors::{Cors, CorsError, CorsOptions};
@@ -28,3 +29,4 @@ pub use self::https::{Hsts, HstsOptions, HttpsOptions, HttpsRedirect};
 pub use self::request_id::{RequestId, RequestIdOptions, RequestIds};
 pub use self::security::{Nonce, SecurityHeaders, SecurityHeadersOptions};
 pub use self::timeout::{Timeout, TimeoutOptions};
+pub use self::user::User;

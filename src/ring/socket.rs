@@ -516,6 +516,14 @@ impl Socket {
         }
     }
 
+    /// Wakes the task that waits for input or [watches](Self::watch).
+    pub fn wake(&self) {
+        let waker = self.core.inner.borrow_mut().held(self.key).rx_waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Whether a send is in progress.
     pub fn is_sending(&self) -> bool {
         self.core.inner.borrow_mut().held(self.key).tx != NO_SEND

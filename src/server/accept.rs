@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::access;
 use super::h1::{self, Switched};
 use super::h2;
 use super::tls;
-use super::worker::Worker;
+use crate::exchange::{Worker, peer_of, refused};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsServer;
@@ -146,8 +145,8 @@ async fn refuse<S>(worker: &Worker<S>, socket: Socket) {
     socket.set_deadline(Some(REFUSAL_TIMEOUT));
     if matches!(socket.recv().await, Ok(Some(_))) {
         socket.start_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
-        let peer = || access::peer_of(&socket);
-        access::refused(worker, peer, Status::SERVICE_UNAVAILABLE, OVER_CAPACITY_BYTES);
+        let peer = || peer_of(&socket);
+        refused(worker, peer, Status::SERVICE_UNAVAILABLE, OVER_CAPACITY_BYTES);
         if socket.flush().await.is_ok() {
             socket.shutdown_write();
             while let Ok(Some(_)) = socket.recv().await {}

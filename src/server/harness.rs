@@ -23,7 +23,7 @@ use crate::http::h1::{HeadProgress, RequestDecoder};
 use crate::http::message::HeadLimits;
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
-use crate::service::{Body, Context, CoreContext, Request, RequestBody, Response, Service};
+use crate::service::{Body, Context, CoreContext, Frame, Request, RequestBody, Response, Service};
 
 /// Bytes of a file body that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -175,12 +175,16 @@ impl Reply {
             Body::File(file, range) => read_file(&file, range.start, range.end).await,
             Body::Stream(mut stream) => {
                 let mut body = Vec::new();
-                while let Some(piece) = poll_fn(|cx| stream.poll_next(cx)).await {
-                    body.extend_from_slice(&piece.expect("the body does not break off"));
+                while let Some(frame) = poll_fn(|cx| stream.poll_frame(cx)).await {
+                    match frame.expect("the body does not break off") {
+                        Frame::Data(piece) => body.extend_from_slice(&piece),
+                        Frame::Trailers(fields) => trailers = fields_of(fields.lines()),
+                    }
                 }
-                trailers = fields_of(&stream.trailers());
                 body
             }
+            // A tunnel needs a connection: what there is without one is its head.
+            Body::Tunnel(_) => Vec::new(),
         };
         Self { status: response.status().code(), fields: fields_of(response.fields()), body, trailers }
     }

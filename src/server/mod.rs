@@ -13,20 +13,17 @@
 //! What crosses cores is in `shared`, and nowhere else.
 
 mod accept;
-mod access;
-mod call;
+mod close;
 mod h1;
 mod h2;
 pub mod harness;
-mod limits;
 mod setup;
 mod shared;
 mod start;
 mod tls;
-mod worker;
 
-pub use self::limits::Limits;
 pub use self::setup::{ListeningSocket, WorkerSetup};
 pub use self::shared::{Message, Phase, Shared, WorkerTotals};
 pub use self::start::{BuildPlan, StartError, start};
+pub use crate::exchange::Limits;
 pub use crate::service::CoreContext;

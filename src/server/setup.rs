@@ -4,8 +4,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::limits::Limits;
 use super::shared::Message;
+use crate::exchange::Limits;
 use crate::net::tls::TlsServer;
 use crate::observe::access::CoreLog;
 use crate::ring::{Mailbox, RingConfig};

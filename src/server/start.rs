@@ -15,10 +15,9 @@ use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement}
 use thiserror::Error;
 
 use super::accept;
-use super::access;
 use super::setup::{ListeningSocket, WorkerSetup};
 use super::shared::{Message, Phase, WorkerTotals};
-use super::worker::{Drain, Worker};
+use crate::exchange::{self, Drain, Worker};
 use crate::http::date::DateLine;
 use crate::observe::access::CoreLog;
 use crate::observe::{Counters, Totals, log};
@@ -152,7 +151,7 @@ async fn run<S: Service>(
         Control { worker: worker.clone(), core, build_plan, prepared: None, drain: None, stops: false };
     ring.spawn(control.run(setup.mailbox), |_| ());
     if worker.access.is_some() {
-        ring.spawn(access::flush(worker.clone()), |_| ());
+        ring.spawn(exchange::flush(worker.clone()), |_| ());
     }
     let _ = started.send(Ok(()));
     ring.drive().await;

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use super::access;
-use super::worker::Worker;
+use crate::exchange::{Worker, peer_of, refused};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::{HandshakeError, TlsServer};
@@ -62,8 +61,8 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
 async fn tell_plain<S>(worker: &Worker<S>, socket: Socket) {
     socket.set_deadline(Some(worker.limits.linger_timeout));
     socket.start_send(Payload::Buffer(PLAIN_HTTP.to_vec()));
-    let peer = || access::peer_of(&socket);
-    access::refused(worker, peer, Status::BAD_REQUEST, PLAIN_HTTP_BYTES);
+    let peer = || peer_of(&socket);
+    refused(worker, peer, Status::BAD_REQUEST, PLAIN_HTTP_BYTES);
     if socket.flush().await.is_ok() {
         socket.shutdown_write();
         while let Ok(Some(_)) = socket.recv().await {}

@@ -7,11 +7,9 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::Service;
 use super::context::Context;
+use super::local::LocalFuture;
 use super::request::Request;
 use super::response::Response;
-
-/// A future of one core.
-pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// A response, now or later.
 ///
@@ -108,6 +106,9 @@ pub(crate) trait AnyService {
 
     /// As [`Service::call`].
     fn later(&self, request: Request) -> LocalFuture<'_, Response>;
+
+    /// As [`Service::judges_bodies`].
+    fn judges(&self) -> bool;
 }
 
 impl<S: Service> AnyService for S {
@@ -124,5 +125,9 @@ impl<S: Service> AnyService for S {
 
     fn later(&self, request: Request) -> LocalFuture<'_, Response> {
         Box::pin(self.call(request))
+    }
+
+    fn judges(&self) -> bool {
+        self.judges_bodies()
     }
 }

@@ -1,5 +1,5 @@
-//! Bodies that are pulled: a request's, piece by piece as the handler asks, and a response's, piece by piece
-//! as the client takes it. Nothing runs ahead of its reader, so memory stays bounded by one piece.
+//! Bodies that are pulled, frame by frame: a request's as the handler asks, and a response's as the client
+//! takes it. Nothing runs ahead of its reader, so memory stays bounded by one frame. Knows no wire format.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::inform::InformError;
+use super::limits::BodyPolicy;
 use super::peer::Peer;
-use crate::http::message;
+use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::tls::TlsInfo;
 
@@ -17,7 +19,7 @@ use crate::net::tls::TlsInfo;
 #[derive(Debug)]
 pub enum BodyError {
     /// Its framing is wrong or over a limit.
-    Framing(message::FramingError),
+    Framing(FramingError),
     /// The client sent too little for too long.
     TimedOut,
     /// The connection ended within the body.
@@ -57,24 +59,79 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// The connection a request came on: the server's side of [`RequestBody`] and [`Peer`].
+/// One part of a body. Trailers are the last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Frame {
+    /// Content.
+    Data(Bytes),
+    /// The fields after the content. Sent where the version and the framing can carry them: HTTP/2, and
+    /// HTTP/1.1 bodies of unknown length.
+    Trailers(Trailers),
+}
+
+impl From<Bytes> for Frame {
+    fn from(data: Bytes) -> Self {
+        Self::Data(data)
+    }
+}
+
+impl From<Trailers> for Frame {
+    fn from(trailers: Trailers) -> Self {
+        Self::Trailers(trailers)
+    }
+}
+
+/// Number of an exchange on its connection: below 2⁶², as every version's stream numbers are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ExchangeId(u64);
+
+impl ExchangeId {
+    /// The highest number (RFC 9000 §2.1 has the widest of all versions).
+    pub const MAX: u64 = (1 << 62) - 1;
+
+    /// The exchange with this number.
+    pub const fn new(number: u64) -> Self {
+        debug_assert!(number <= Self::MAX);
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The connection a request came on, as seen by its exchanges: the source of [`RequestBody`], the way of
+/// interim responses, and what is known of the client.
 pub trait Downstream {
-    /// The next piece of the body of exchange number `exchange`; `None` at its end.
-    fn poll_piece(&self, exchange: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+    /// The next frame of the request's body; `None` at its end.
+    fn poll_frame(&self, exchange: ExchangeId, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>>;
 
-    /// The trailers of that body as field lines, once it was read to its end; empty if there are none.
-    fn trailers(&self, exchange: u32) -> Vec<u8>;
+    /// Judges the request's body by this policy from here on.
+    fn set_body_policy(&self, exchange: ExchangeId, policy: BodyPolicy);
 
-    /// Who is at the other end.
+    /// The policy that holds for the request's body.
+    fn body_policy(&self, exchange: ExchangeId) -> BodyPolicy;
+
+    /// Sends an interim response with these field lines, each with its CRLF.
+    ///
+    /// # Errors
+    /// [`InformError`].
+    fn inform(&self, exchange: ExchangeId, status: Status, lines: &[u8]) -> Result<(), InformError>;
+
+    /// The client.
     fn peer(&self) -> Peer;
 
     /// What the TLS handshake agreed on; `None` on a plain connection.
     fn tls(&self) -> Option<Rc<TlsInfo>>;
 }
 
+/// A frame, or why there are no more.
+pub type BodyFrame = Result<Frame, BodyError>;
+
 enum Source {
     Empty,
-    Downstream(Rc<dyn Downstream>, u32),
+    Downstream(Rc<dyn Downstream>, ExchangeId),
     /// Made by a filter from another body.
     Stream(Box<dyn StreamBody>),
 }
@@ -83,17 +140,19 @@ enum Source {
 pub struct RequestBody {
     source: Source,
     length: Option<u64>,
+    /// Boxed, for hardly any body has some.
+    trailers: Option<Box<Trailers>>,
 }
 
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
-        Self { source: Source::Empty, length: Some(0) }
+        Self { source: Source::Empty, length: Some(0), trailers: None }
     }
 
     /// A body from `source`, `length` bytes long if that is known.
-    pub fn new(source: Rc<dyn Downstream>, exchange: u32, length: Option<u64>) -> Self {
-        Self { source: Source::Downstream(source, exchange), length }
+    pub fn new(source: Rc<dyn Downstream>, exchange: ExchangeId, length: Option<u64>) -> Self {
+        Self { source: Source::Downstream(source, exchange), length, trailers: None }
     }
 
     /// A body that lies in memory.
@@ -103,26 +162,45 @@ impl RequestBody {
 
     /// A body that is pulled from elsewhere, such as another one that a filter decodes.
     pub fn from_stream(stream: impl StreamBody + 'static) -> Self {
-        Self { length: stream.length(), source: Source::Stream(Box::new(stream)) }
+        Self { length: stream.length(), source: Source::Stream(Box::new(stream)), trailers: None }
     }
 
-    /// The trailers, as field lines with their CRLF, once the body was read to its end. They came after
-    /// everything was decided on: merge none into the head (RFC 9110 §6.5.1).
-    pub fn trailers(&mut self) -> Vec<u8> {
-        match &mut self.source {
-            Source::Empty => Vec::new(),
-            Source::Downstream(source, exchange) => source.trailers(*exchange),
-            Source::Stream(stream) => stream.trailers(),
-        }
+    /// The trailers, once [`next`](Self::next) has returned `None`; empty if there are none.
+    pub fn trailers(&self) -> &Trailers {
+        const NONE: &Trailers = &Trailers::new();
+        self.trailers.as_deref().unwrap_or(NONE)
     }
 
-    /// Its length, when the client said it.
+    /// Its length in bytes, when the client announced it.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The next piece, or `None` at the end. Only now is it asked for: a client that sent
-    /// `Expect: 100-continue` is told to go on, and TCP is told that there is room.
+    /// Whether no byte of it will come, as far as is known before it is read.
+    pub fn is_empty(&self) -> bool {
+        self.length == Some(0)
+    }
+
+    /// Whether its announced length is more than the policy of its exchange allows.
+    pub(crate) fn is_too_large(&self) -> bool {
+        match (&self.source, self.length) {
+            (Source::Downstream(source, exchange), Some(length)) => {
+                source.body_policy(*exchange).bytes_max.is_some_and(|max| length > max)
+            }
+            _ => false,
+        }
+    }
+
+    /// Judges the rest of the body by another policy than its route's: see [`BodyPolicy`].
+    pub fn set_policy(&mut self, policy: BodyPolicy) {
+        if let Source::Downstream(source, exchange) = &self.source {
+            source.set_body_policy(*exchange, policy);
+        }
+    }
+
+    /// The next piece of content, or `None` at the end. Only now is it asked for: a client that sent
+    /// `Expect: 100-continue` is told to go on, and TCP is told that there is room. Trailers are kept for
+    /// [`trailers`](Self::trailers).
     ///
     /// # Errors
     /// See [`BodyError`]; after one there is nothing more to read.
@@ -130,7 +208,41 @@ impl RequestBody {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// The whole body, if it has at most `limit` bytes.
+    /// As [`next`](Self::next), for code that polls.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            return Poll::Ready(match std::task::ready!(self.poll_source(cx)) {
+                Some(Ok(Frame::Data(data))) => Some(Ok(data)),
+                Some(Ok(Frame::Trailers(trailers))) => {
+                    self.trailers = Some(Box::new(trailers));
+                    continue;
+                }
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            });
+        }
+    }
+
+    /// The next frame, trailers included: for handlers that pass a body on as it came.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_frame(&mut self) -> Option<BodyFrame> {
+        poll_fn(|cx| self.poll_source(cx)).await
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Downstream(source, exchange) => source.poll_frame(*exchange, cx),
+            Source::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    /// The body whole, if it has at most `limit` bytes.
     ///
     /// # Errors
     /// See [`BodyError`].
@@ -160,9 +272,9 @@ impl RequestBody {
 struct Whole(Bytes);
 
 impl StreamBody for Whole {
-    fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, _cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         let bytes = std::mem::take(&mut self.0);
-        Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+        Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
     }
 
     fn length(&self) -> Option<u64> {
@@ -172,33 +284,29 @@ impl StreamBody for Whole {
 
 /// A response body that is pulled as fast as the client takes it.
 pub trait StreamBody {
-    /// The next piece; `None` at the end; an error ends the connection, for the client must not take what it
-    /// got for the whole.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+    /// The next frame; `None` at the end, which trailers come right before. An error ends the connection, or
+    /// in HTTP/2 the stream: the client must not take what it got for the whole.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>>;
+
+    /// Goes on with what this body does beside being read, such as reading the request. Called in place of
+    /// [`poll_frame`](Self::poll_frame) while the client takes nothing, so that an exchange that goes both
+    /// ways at once cannot stall. Once it was called it is called again whenever its waker is woken.
+    fn poll_work(&mut self, _cx: &mut Context<'_>) {}
 
     /// Bytes in all, when known: sent as Content-Length, and then owed exactly.
     fn length(&self) -> Option<u64> {
         None
     }
-
-    /// Trailer fields to be sent after the body, as field lines with their CRLF; asked for once, after the
-    /// end. They are sent in chunked bodies alone, where the client can take them.
-    fn trailers(&mut self) -> Vec<u8> {
-        Vec::new()
-    }
 }
 
+/// As a response, the content alone: what a client sends in its trailers is not for the reader of the
+/// response. [`RequestBody::next_frame`] gives both.
 impl StreamBody for RequestBody {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match &mut self.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Downstream(source, exchange) => source.poll_piece(*exchange, cx),
-            Source::Stream(stream) => stream.poll_next(cx),
-        }
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        self.poll_next(cx).map(|piece| piece.map(|piece| piece.map(Frame::Data)))
     }
 
     fn length(&self) -> Option<u64> {
         self.length
     }
-    // No trailers: what a client says at the end of a request is not for whoever reads the response.
 }

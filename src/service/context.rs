@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::body::Downstream;
-use super::limits::ExtractLimits;
+use super::body::{Downstream, ExchangeId};
+use super::inform::{InformError, Interim};
+use super::limits::{BodyPolicy, ExtractLimits};
 use super::peer::Peer;
 use super::states::States;
 use crate::http::message::RequestHead;
@@ -32,6 +33,8 @@ pub(crate) struct RouteFacts {
     pub(crate) names: Vec<Box<str>>,
     pub(crate) states: Rc<States>,
     pub(crate) limits: Rc<ExtractLimits>,
+    /// How large and how slow bodies may be, where the route says so.
+    pub(crate) body_policy: Option<BodyPolicy>,
     /// `GET, HEAD, OPTIONS`: what the path answers to. Empty where no path matched.
     pub(crate) allow: Box<str>,
 }
@@ -39,7 +42,7 @@ pub(crate) struct RouteFacts {
 #[derive(Default)]
 struct Exchange {
     head: RequestHead,
-    downstream: OnceCell<Rc<dyn Downstream>>,
+    downstream: OnceCell<(Rc<dyn Downstream>, ExchangeId)>,
     route: RefCell<Option<Rc<RouteFacts>>>,
     /// Places of the parameters' values in the path as sent.
     parameters: RefCell<Vec<Range<u16>>>,
@@ -69,8 +72,8 @@ impl Context {
         &mut exchange.expect("nobody else holds it before it is a request").head
     }
 
-    pub(crate) fn set_downstream(&self, downstream: Rc<dyn Downstream>) {
-        let _ = self.exchange().downstream.set(downstream);
+    pub(crate) fn set_downstream(&self, downstream: Rc<dyn Downstream>, exchange: ExchangeId) {
+        let _ = self.exchange().downstream.set((downstream, exchange));
     }
 
     /// Notes which route answers. `parameters` are places in the path as sent.
@@ -103,13 +106,34 @@ impl Context {
 
     /// Who sent the request. The first question on a connection costs a system call.
     pub fn peer(&self) -> Peer {
-        self.exchange().downstream.get().map_or(Peer::Unknown, |downstream| downstream.peer())
+        self.exchange().downstream.get().map_or(Peer::Unknown, |(downstream, _)| downstream.peer())
+    }
+
+    /// Sends an interim response now, before the response that the handler is still making.
+    ///
+    /// ```
+    /// use quoit::service::{Context, Interim};
+    ///
+    /// async fn page(context: Context) -> String {
+    ///     let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
+    ///     let _ = context.inform(&hints.expect("a valid field"));
+    ///     "what takes its time".to_owned()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Why it is not sent; the response is not touched by that.
+    pub fn inform(&self, interim: &Interim) -> Result<(), InformError> {
+        let Some((downstream, exchange)) = self.exchange().downstream.get() else {
+            return Err(InformError::TooLate);
+        };
+        downstream.inform(*exchange, interim.status(), interim.fields())
     }
 
     /// What the TLS handshake of the connection agreed on: names, version, the client's certificate. `None`
     /// on a plain connection, and once the connection is gone.
     pub fn tls(&self) -> Option<Rc<TlsInfo>> {
-        self.exchange().downstream.get().and_then(|downstream| downstream.tls())
+        self.exchange().downstream.get().and_then(|(downstream, _)| downstream.tls())
     }
 
     /// The pattern of the route that answers, such as `/users/{id}`; empty when none does.

@@ -13,8 +13,9 @@ use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
-use super::answer::{Answer, AnyService, Leave, LocalFuture, Way};
+use super::answer::{Answer, AnyService, Leave, Way};
 use super::context::Context;
+use super::local::LocalFuture;
 use super::problem::Problem;
 use super::request::Request;
 use super::response::Response;

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::fields::FieldBlock;
 use super::problem::Problem;
-use super::response::{Body, FieldBlock, Response};
+use super::response::{Body, Response};
 use crate::http::status::Status;
 
 const JSON: &[u8] = b"Content-Type: application/json\r\n";

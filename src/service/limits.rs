@@ -1,4 +1,8 @@
-//! How much of a request body each extractor takes into memory.
+//! How much of a request body a route takes, at what pace, and how much of it each extractor holds.
+
+use std::time::Duration;
+
+use crate::http::message::BodyLimits;
 
 /// Limits of the extractors. Every one answers 413 and names itself when it is exceeded; bodies that are
 /// streamed are bounded by the server's `BodyLimits` alone.
@@ -39,6 +43,39 @@ impl ExtractLimits {
 }
 
 impl Default for ExtractLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How large a request body may be, and how slow. The server has one for all, and a route its own where it
+/// says so ([`Router::body_policy`](super::Router::body_policy)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BodyPolicy {
+    /// Most bytes of content; beyond it 413. `None`: any number. Default 16 MiB, as
+    /// [`BodyLimits::body_bytes_max`].
+    pub bytes_max: Option<u64>,
+    /// A reader that has waited this long in all is to have received `rate_min` bytes per second of it; else
+    /// the body fails with [`BodyError::TimedOut`](super::BodyError::TimedOut). Only time in which the
+    /// handler waits counts. `None`: a client may take any time. Default 30 s.
+    pub stall_timeout: Option<Duration>,
+    /// Bytes per second. Default 240: a modem from 1985 passes.
+    pub rate_min: u64,
+}
+
+impl BodyPolicy {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        bytes_max: BodyLimits::DEFAULT.body_bytes_max,
+        stall_timeout: Some(Duration::from_secs(30)),
+        rate_min: 240,
+    };
+
+    /// No limits: for tunnels, and for handlers that keep their own.
+    pub const UNLIMITED: Self = Self { bytes_max: None, stall_timeout: None, rate_min: 0 };
+}
+
+impl Default for BodyPolicy {
     fn default() -> Self {
         Self::DEFAULT
     }

@@ -17,39 +17,50 @@ mod core;
 mod decode;
 mod escape;
 pub mod extract;
+mod fields;
 mod filter;
 mod handler;
+mod inform;
 mod into_response;
 mod limits;
+mod local;
 mod peer;
 mod problem;
 mod request;
 mod response;
 pub mod router;
 mod states;
+mod tunnel;
+mod upgrade;
+mod writer;
 
 use std::future::Future;
 
+pub use self::answer::Answer;
 pub(crate) use self::answer::AnyService;
-pub use self::answer::{Answer, LocalFuture};
-pub use self::body::{BodyError, Downstream, RequestBody, StreamBody};
+pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
 pub use self::context::Context;
 pub use self::core::CoreContext;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };
+pub use self::fields::FieldBlock;
 pub(crate) use self::filter::Step;
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
+pub use self::inform::{InformError, Interim};
 pub use self::into_response::{Html, IntoResponse, Json, Redirect};
-pub use self::limits::ExtractLimits;
+pub use self::limits::{BodyPolicy, ExtractLimits};
+pub use self::local::LocalFuture;
 pub use self::peer::Peer;
 pub use self::problem::{FieldProblem, Problem};
 pub use self::request::Request;
-pub use self::response::{Body, FieldBlock, Response};
+pub use self::response::{Body, Response};
 pub use self::router::{RouteErrors, RouteMistake, Router, Routes};
 pub use self::states::States;
+pub use self::tunnel::{Tunnel, TunnelHandler, TunnelReader, TunnelWriter};
+pub use self::writer::{BodyWriter, WriterClosed};
 
 /// Answers requests, on the core it was made for.
 ///
@@ -75,6 +86,12 @@ pub trait Service: 'static {
     /// The request, untouched.
     fn call_now(&self, request: Request) -> Result<Response, Request> {
         Err(request)
+    }
+
+    /// Whether this service judges the announced length of bodies by itself, such as a router that has a
+    /// [`BodyPolicy`] per route. By default the server does before it calls.
+    fn judges_bodies(&self) -> bool {
+        false
     }
 }
 

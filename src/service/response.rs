@@ -7,7 +7,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::body::StreamBody;
+use super::fields::FieldBlock;
+use super::inform::Interim;
 use super::problem::Problem;
+use super::tunnel::TunnelHandler;
+use super::writer::{BodyWriter, Written};
 use crate::http::cookie::{CookieError, SetCookie};
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
@@ -15,36 +19,6 @@ use crate::ring::File;
 
 const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 const HTML: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n";
-
-/// Field lines in wire form, each with its CRLF, made once and shared where that pays.
-#[derive(Clone, Debug)]
-pub enum FieldBlock {
-    /// Part of the program.
-    Static(&'static [u8]),
-    /// Shared by every response from one cache entry.
-    Shared(Rc<[u8]>),
-    /// Made for this response.
-    Owned(Vec<u8>),
-}
-
-impl FieldBlock {
-    /// The lines.
-    pub fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Static(lines) => lines,
-            Self::Shared(lines) => lines,
-            Self::Owned(lines) => lines,
-        }
-    }
-
-    fn to_mut(&mut self) -> &mut Vec<u8> {
-        if !matches!(self, Self::Owned(_)) {
-            *self = Self::Owned(self.as_bytes().to_vec());
-        }
-        let Self::Owned(lines) = self else { unreachable!("made owned above") };
-        lines
-    }
-}
 
 /// The body of a response.
 pub enum Body {
@@ -56,6 +30,8 @@ pub enum Body {
     File(Rc<File>, Range<u64>),
     /// Made piece by piece, as the client takes it.
     Stream(Box<dyn StreamBody>),
+    /// The bytes of a tunnel, made by [`Response::upgrade`] or [`Response::tunnel`].
+    Tunnel(TunnelHandler),
 }
 
 impl fmt::Debug for Body {
@@ -65,6 +41,7 @@ impl fmt::Debug for Body {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::File(_, range) => write!(f, "File({range:?})"),
             Self::Stream(_) => f.write_str("Stream"),
+            Self::Tunnel(_) => f.write_str("Tunnel"),
         }
     }
 }
@@ -76,13 +53,20 @@ pub struct Response {
     fields: FieldBlock,
     body: Body,
     closes: bool,
+    /// Boxed: few responses have any of it, and every idle connection keeps room for a response.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Debug, Default)]
+struct Extra {
     problem: Option<Problem>,
+    interim: Option<Interim>,
 }
 
 impl Response {
     /// A response without fields and body.
     pub fn new(status: Status) -> Self {
-        Self { status, fields: FieldBlock::Static(b""), body: Body::Empty, closes: false, problem: None }
+        Self { status, fields: FieldBlock::Static(b""), body: Body::Empty, closes: false, extra: None }
     }
 
     /// 200 with plain text. A `&'static str` is not copied.
@@ -103,6 +87,46 @@ impl Response {
     /// A one-line plain text answer for an error: the status, and `detail` for whoever reads it.
     pub fn error(status: Status, detail: &str) -> Self {
         Self::text(format!("{} {}\n{detail}\n", status.code(), status.reason())).with_status(status)
+    }
+
+    /// 200 with a body that `work` writes: a future that runs as part of the exchange, and goes on with what
+    /// else it does (reading the request, say) while the client takes nothing. Its end is the end of the
+    /// body.
+    ///
+    /// ```
+    /// use quoit::service::{BodyWriter, Request, Response};
+    ///
+    /// async fn twice(request: Request) -> Response {
+    ///     let mut body = request.into_body();
+    ///     Response::written(async move |mut out: BodyWriter| {
+    ///         while let Some(Ok(piece)) = body.next().await {
+    ///             let _ = out.write(piece.clone()).await;
+    ///             let _ = out.write(piece).await;
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    pub fn written<F: AsyncFnOnce(BodyWriter) + 'static>(work: F) -> Self {
+        Self::stream(Written::by(|writer| Box::pin(async move { work(writer).await })))
+    }
+
+    /// 200 with a body that is written elsewhere on the core, such as by a task of `Ring::spawn`.
+    pub fn channel() -> (BodyWriter, Self) {
+        let (writer, body) = Written::channel();
+        (writer, Self::stream(body))
+    }
+
+    /// With an interim response right before it, where the client can take one: `Link` fields of 103 Early
+    /// Hints let a browser ask for style sheets while the page is on its way. To send one while the handler
+    /// is at work, see [`Context::inform`](super::Context::inform).
+    pub fn inform(mut self, interim: Interim) -> Self {
+        self.extra.get_or_insert_default().interim = Some(interim);
+        self
+    }
+
+    /// Takes the interim response that goes before it.
+    pub(crate) fn take_interim(&mut self) -> Option<Interim> {
+        self.extra.as_mut()?.interim.take()
     }
 
     /// With another status.
@@ -203,18 +227,18 @@ impl Response {
 
     /// With the problem it tells of, for whoever renders problems otherwise.
     pub(crate) fn with_problem(mut self, problem: Problem) -> Self {
-        self.problem = Some(problem);
+        self.extra.get_or_insert_default().problem = Some(problem);
         self
     }
 
     /// The problem it tells of, if it was made from one.
     pub fn problem(&self) -> Option<&Problem> {
-        self.problem.as_ref()
+        self.extra.as_ref()?.problem.as_ref()
     }
 
     /// Takes the problem out: it is told as this response says from here on.
     pub(crate) fn take_problem(&mut self) -> Option<Problem> {
-        self.problem.take()
+        self.extra.as_mut()?.problem.take()
     }
 
     /// Sets the status.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use crate::service::{BodyError, RequestBody, StreamBody};
+use crate::service::{BodyError, RequestBody};
 
 use super::fields;
 
@@ -177,9 +177,9 @@ impl Pump {
         Poll::Ready((trailers, true))
     }
 
-    fn trailers(&mut self) -> Option<HeaderMap> {
-        let lines = self.source.trailers();
-        (!lines.is_empty()).then(|| fields::parse_lines(&lines))
+    fn trailers(&self) -> Option<HeaderMap> {
+        let trailers = self.source.trailers();
+        (!trailers.is_empty()).then(|| fields::parse_lines(trailers.lines()))
     }
 }
 

@@ -6,8 +6,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::message::RequestHead;
-use crate::http::message::push_field;
+use crate::http::message::{RequestHead, Trailers, push_field};
 
 /// Maps kept for reuse per core, and how many fields one may have room for: more would only hold memory.
 const SPARE_MAPS_MAX: usize = 32;
@@ -92,14 +91,12 @@ pub(super) fn write_lines(map: &HeaderMap, lines: &mut Vec<u8>) -> Said {
     said
 }
 
-/// Trailer fields as lines, without framing fields (RFC 9110 §6.5.1).
-pub(super) fn trailer_lines(map: &HeaderMap) -> Vec<u8> {
-    let mut lines = Vec::new();
+/// Adds trailer fields, without those that have to stand in a head (RFC 9110 §6.5.1).
+pub(super) fn add_trailers(map: &HeaderMap, trailers: &mut Trailers) {
     for (name, value) in map {
-        // Framing fields are refused.
-        let _ = push_field(&mut lines, name.as_str(), value.as_bytes());
+        // What is refused is left out.
+        let _ = trailers.push(name.as_str(), value.as_bytes());
     }
-    lines
 }
 
 fn has_word(value: &HeaderValue, word: &str) -> bool {
@@ -153,9 +150,10 @@ mod tests {
     #[test]
     fn trailers_come_back_as_they_left() {
         let sent = map(&[("grpc-status", "0"), ("content-length", "9"), ("x-sum", "a: b")]);
-        let lines = trailer_lines(&sent);
-        assert_eq!(lines, b"grpc-status: 0\r\nx-sum: a: b\r\n");
-        assert_eq!(parse_lines(&lines), map(&[("grpc-status", "0"), ("x-sum", "a: b")]));
+        let mut trailers = Trailers::new();
+        add_trailers(&sent, &mut trailers);
+        assert_eq!(trailers.lines(), b"grpc-status: 0\r\nx-sum: a: b\r\n");
+        assert_eq!(parse_lines(trailers.lines()), map(&[("grpc-status", "0"), ("x-sum", "a: b")]));
     }
 
     #[test]

@@ -6,23 +6,24 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use http_body::{Body as HttpBody, Frame};
+use bytes::Buf;
+use http_body::{Body as HttpBody, Frame as HttpFrame};
 
 use super::body::{Pump, Pumped};
 use super::fields;
 use super::outside::Outside;
 use super::within::Within;
+use crate::http::message::Trailers;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
-use crate::service::{Body, BodyError, FieldBlock, Response, StreamBody};
+use crate::service::{Body, BodyError, BodyFrame, FieldBlock, Frame, Response, StreamBody};
 
 /// Anything a service or a body may fail with.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a body gives, piece by piece.
-type AnyFrame<B> = Result<Frame<<B as HttpBody>::Data>, <B as HttpBody>::Error>;
+type AnyFrame<B> = Result<HttpFrame<<B as HttpBody>::Data>, <B as HttpBody>::Error>;
 
 /// Room for the fields of most responses.
 const LINES_BYTES: usize = 128;
@@ -68,11 +69,22 @@ where
         return response;
     }
     let body = Box::pin(body);
-    let mut stream = Stream { body, first: None, pump, length, trailers: Vec::new(), within, outside };
+    let mut stream = Stream {
+        body,
+        first: None,
+        pump,
+        length,
+        trailers: Trailers::new(),
+        is_over: false,
+        within,
+        outside,
+    };
     // Most bodies are one piece that is there: no stream is needed then.
-    if let Poll::Ready(piece) = stream.poll_piece(cx) {
-        match piece {
-            Some(Ok(bytes)) if stream.is_whole(bytes.len()) => return response.with_body(Body::Bytes(bytes)),
+    if let Poll::Ready(frame) = stream.poll_any(cx) {
+        match frame {
+            Some(Ok(Frame::Data(bytes))) if stream.is_whole(bytes.len()) => {
+                return response.with_body(Body::Bytes(bytes));
+            }
             None if stream.is_whole(0) => return response,
             first => stream.first = Some(first),
         }
@@ -89,12 +101,13 @@ pub(super) fn failed(error: BoxError) -> Response {
 /// A response body, and what feeds the request's body meanwhile.
 struct Stream<B> {
     body: Pin<Box<B>>,
-    /// What was read before the head left.
-    first: Option<Option<Result<Bytes, BodyError>>>,
+    /// Read and not handed out: before the head left, or while the client took nothing.
+    first: Option<Option<BodyFrame>>,
     pump: Option<Pump>,
     length: Option<u64>,
-    /// Field lines.
-    trailers: Vec<u8>,
+    /// Gathered until the body ends.
+    trailers: Trailers,
+    is_over: bool,
     within: Within,
     outside: Outside,
 }
@@ -111,11 +124,12 @@ where
             && self.length.is_none_or(|length| length == read as u64)
     }
 
-    /// The next piece of data; trailers are kept for later.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    /// The next frame: data as it comes, and at the end the trailers.
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         loop {
-            match ready!(self.poll_frame(cx)) {
-                None => return Poll::Ready(None),
+            match ready!(self.poll_body(cx)) {
+                None if self.trailers.is_empty() => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Ok(Frame::Trailers(mem::take(&mut self.trailers))))),
                 Some(Err(error)) => {
                     let error: BoxError = error.into();
                     log::line(format_args!("a response body failed: {error}"));
@@ -124,12 +138,13 @@ where
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(mut data) if data.has_remaining() => {
                         // No copy where the data is `Bytes`.
-                        return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining()))));
+                        let data = data.copy_to_bytes(data.remaining());
+                        return Poll::Ready(Some(Ok(Frame::Data(data))));
                     }
                     Ok(_) => {}
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
-                            self.trailers.extend(fields::trailer_lines(&trailers));
+                            fields::add_trailers(&trailers, &mut self.trailers);
                         }
                     }
                 },
@@ -137,10 +152,15 @@ where
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<AnyFrame<B>>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<AnyFrame<B>>> {
+        // A body that has ended is not asked again.
+        if self.is_over {
+            return Poll::Ready(None);
+        }
         loop {
             let body = self.body.as_mut();
             if let Poll::Ready(frame) = self.within.run(|| body.poll_frame(cx)) {
+                self.is_over = frame.is_none();
                 return Poll::Ready(frame);
             }
             let pumped = self.pump.as_mut().map_or(Pumped::Wait, |pump| pump.poll(cx));
@@ -156,22 +176,30 @@ where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
 {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(first);
         }
         let mut outside = mem::take(&mut self.outside);
-        let piece = outside.enter(cx, |cx| self.poll_piece(cx));
+        let frame = outside.enter(cx, |cx| self.poll_any(cx));
         self.outside = outside;
-        piece
+        frame
+    }
+
+    /// One frame is read ahead, so that an application that reads its request within its response goes on
+    /// doing so; then the request's body alone is.
+    fn poll_work(&mut self, cx: &mut Context<'_>) {
+        if self.first.is_none() {
+            if let Poll::Ready(frame) = self.poll_frame(cx) {
+                self.first = Some(frame);
+            }
+        } else if let Some(pump) = &mut self.pump {
+            let _ = pump.poll(cx);
+        }
     }
 
     fn length(&self) -> Option<u64> {
         self.length
-    }
-
-    fn trailers(&mut self) -> Vec<u8> {
-        mem::take(&mut self.trailers)
     }
 }
 
@@ -179,7 +207,7 @@ where
 struct Withheld(Option<u64>);
 
 impl StreamBody for Withheld {
-    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         Poll::Ready(None)
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Response {
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) framing: Framing,
     pub(crate) body: Vec<u8>,
+    /// Field lines behind the last chunk, each with its CRLF.
+    pub(crate) trailers: String,
 }
 
 /// A response that is not whole.
@@ -110,6 +112,7 @@ pub(crate) fn read(client: &mut Client, method: &str) -> Result<Response, Broken
         fields,
         framing: Framing::Bodiless,
         body: Vec::new(),
+        trailers: String::new(),
     };
     check_date(&response);
     let length = response.field("content-length").map(parse_length);
@@ -119,7 +122,7 @@ pub(crate) fn read(client: &mut Client, method: &str) -> Result<Response, Broken
         assert!(length.is_none() && !chunked, "framing where there is no body: {head}");
         return Ok(response);
     }
-    if status == 304 || method == "HEAD" {
+    if status == 304 || method == "HEAD" || method == "CONNECT" && (200..300).contains(&status) {
         return Ok(response);
     }
     let done = match length {
@@ -129,7 +132,7 @@ pub(crate) fn read(client: &mut Client, method: &str) -> Result<Response, Broken
         }
         None if chunked => {
             let mut chunks = Vec::new();
-            let done = read_chunks(client, &mut chunks, &mut response.body);
+            let done = read_chunks(client, &mut chunks, &mut response.body, &mut response.trailers);
             response.framing = Framing::Chunked(chunks);
             done
         }
@@ -234,16 +237,24 @@ fn take_line(client: &mut Client) -> Result<String, Stop> {
     }
 }
 
-fn read_chunks(client: &mut Client, chunks: &mut Vec<usize>, out: &mut Vec<u8>) -> Result<(), Stop> {
+fn read_chunks(
+    client: &mut Client,
+    chunks: &mut Vec<usize>,
+    out: &mut Vec<u8>,
+    trailers: &mut String,
+) -> Result<(), Stop> {
     loop {
         let line = take_line(client)?;
         let hex = !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         assert!(hex, "no chunk size: {line:?}");
         let length = usize::from_str_radix(&line, 16).expect("fits");
         if length == 0 {
-            let end = take_line(client)?;
-            assert_eq!(end, "", "trailers nobody sent");
-            return Ok(());
+            loop {
+                match take_line(client)? {
+                    end if end.is_empty() => return Ok(()),
+                    field => *trailers += &format!("{field}\r\n"),
+                }
+            }
         }
         take(client, length, out)?;
         chunks.push(length);

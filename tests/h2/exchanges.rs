@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quoit::service::{BodyError, Request, Response, Service, StreamBody};
+use quoit::http::message::Trailers;
+use quoit::service::{BodyFrame, Request, Response, Service, StreamBody};
 
 use crate::common::{eventually, lenient, pattern, serve};
 use crate::lab::Lab;
@@ -268,21 +269,22 @@ impl Service for Trailing {
                 Err(error) => return Response::error(error.status(), &error.to_string()),
             }
         }
-        let trailers = String::from_utf8(body.trailers()).unwrap_or_default();
+        let trailers = String::from_utf8_lossy(body.trailers().lines()).into_owned();
         let pieces = [format!("{length};"), trailers].map(Bytes::from);
-        Response::stream(WithTrailers(pieces.into()))
+        Response::stream(WithTrailers(pieces.into(), false))
     }
 }
 
-struct WithTrailers(VecDeque<Bytes>);
+struct WithTrailers(VecDeque<Bytes>, bool);
 
 impl StreamBody for WithTrailers {
-    fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        Poll::Ready(self.0.pop_front().map(Ok))
-    }
-
-    fn trailers(&mut self) -> Vec<u8> {
-        b"X-Sum: 5\r\nGrpc-Status: 0\r\n".to_vec()
+    fn poll_frame(&mut self, _cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        if let Some(piece) = self.0.pop_front() {
+            return Poll::Ready(Some(Ok(piece.into())));
+        }
+        let trailers = Trailers::new().with("X-Sum", "5").and_then(|known| known.with("Grpc-Status", "0"));
+        let is_sent = std::mem::replace(&mut self.1, true);
+        Poll::Ready((!is_sent).then(|| Ok(trailers.expect("valid fields").into())))
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use quoit::http::status::Status;
-use quoit::service::{Body, BodyError, Request, Response, Service, StreamBody};
+use quoit::service::{Body, BodyError, BodyFrame, Frame, Request, Response, Service, StreamBody};
 
 use crate::common::pattern;
 
@@ -124,14 +123,14 @@ impl Pieces {
         Self { length, steps, wait: None }
     }
 
-    fn wait(&mut self, milliseconds: usize, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn wait(&mut self, milliseconds: usize, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         self.wait = Some(glommio::timer::Timer::new(Duration::from_millis(milliseconds as u64)));
-        self.poll_next(cx)
+        self.poll_frame(cx)
     }
 }
 
 impl StreamBody for Pieces {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         if let Some(wait) = &mut self.wait {
             if std::pin::Pin::new(wait).poll(cx).is_pending() {
                 return Poll::Pending;
@@ -144,7 +143,7 @@ impl StreamBody for Pieces {
             "p" => panic!("a body panics, as the test wants it to"),
             "~" => self.wait(20, cx),
             step if step.starts_with('w') => self.wait(number(&step[1..]), cx),
-            length => Poll::Ready(Some(Ok(vec![b'x'; number(length)].into()))),
+            length => Poll::Ready(Some(Ok(Frame::Data(vec![b'x'; number(length)].into())))),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit::filter::{Compress, Cors, Nonce, RequestId, RequestIds, SecurityHeaders, Timeout};
 use quoit::http::status::Status;
-use quoit::service::{BodyError, Extension, Html, Json, Response, Router, StreamBody};
+use quoit::service::{BodyFrame, Extension, Html, Json, Response, Router, StreamBody};
 
 use crate::common::{Client, Framing, Hosted, Response as Answer, lenient, serve_with};
 
@@ -138,7 +138,7 @@ fn decoded(answer: &Answer) -> Vec<u8> {
 struct Slowly(Cell<u32>);
 
 impl StreamBody for Slowly {
-    fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
         let turn = self.0.get();
         self.0.set(turn + 1);
         match turn {
@@ -146,7 +146,7 @@ impl StreamBody for Slowly {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            0 | 2 | 4 => Poll::Ready(Some(Ok(Bytes::from("0123456789".repeat(50))))),
+            0 | 2 | 4 => Poll::Ready(Some(Ok(Bytes::from("0123456789".repeat(50)).into()))),
             _ => Poll::Ready(None),
         }
     }

@@ -1,7 +1,7 @@
 //! Who uses whom: every path that starts at `crate`, `super`, `self`, `std` or `quoit`, from its root.
 //!
-//! Knows modules by their files and nothing of items: `crate::http::message::Head` uses the file
-//! `http::head`, because no file is called `http::message::Head`.
+//! Knows modules by their files and nothing of items: `crate::http::head::Head` uses the file
+//! `http::head`, because no file is called `http::head::Head`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn groups_and_renames_are_taken_apart() {
         let text = "use crate::{http::{self, head::Head as H}, ring::*};\nfn f() { crate::net::go() }";
-        assert_eq!(paths("src/server/a.rs", text), ["http", "http::message::Head", "ring", "net::go"]);
+        assert_eq!(paths("src/server/a.rs", text), ["http", "http::head::Head", "ring", "net::go"]);
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
             "use super::date;\nmod tests { use super::own; use super::super::range; }\nuse super::path;";
         assert_eq!(
             paths("src/http/head.rs", text),
-            ["http::date", "http::message::own", "http::range", "http::path"]
+            ["http::date", "http::head::own", "http::range", "http::path"]
         );
         assert_eq!(paths("src/http/h1/mod.rs", "use super::super::ring::X;"), ["ring::X"]);
     }
@@ -182,7 +182,7 @@ mod tests {
     fn a_parent_and_its_children_are_no_circle() {
         let family = [
             Source::new("src/http/h1/mod.rs", "pub use self::parse::Parser; pub struct Limits;"),
-            Source::new("src/http/h1/parse.rs", "use super::Limits; use crate::http::message::Head;"),
+            Source::new("src/http/h1/parse.rs", "use super::Limits; use crate::http::head::Head;"),
             Source::new("src/http/head.rs", ""),
         ];
         assert!(cycles(&family).is_empty());

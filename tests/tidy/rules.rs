@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["service"],
     &["filter", "upstream"],
     &["handler", "l4", "tower"],
-    &["plan"],
+    &["plan", "exchange"],
     &["server", "acme"],
     &["config"],
     &["supervisor"],
@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
 /// Where every request passes: a lock here stops a core. What crosses cores is in `server/shared.rs`. Not
 /// `tower`: its request bodies must be `Send`, so that their slot has a lock, which only foreign readers
 /// contend.
-const HOT: &[&str] = &["http", "ring", "service", "handler", "plan", "server"];
+const HOT: &[&str] = &["http", "ring", "service", "handler", "plan", "exchange", "server"];
 const SHARED: &str = "src/server/shared.rs";
 
 /// The one layer that talks to the kernel, and the bench program that is nothing but a ring.
@@ -180,11 +180,12 @@ pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-/// The traits of tokio are how the crate `h2`, a client in tests, sees a socket. Its runtime would show in
-/// what the package depends on, or in who depends on it.
+/// The traits of tokio are how the crate `h2`, a client in tests, sees a socket, and its channels are how
+/// hyper's client, in tests too, hands requests to a connection. Its runtime would show in what the package
+/// depends on, or in who depends on it.
 pub(crate) fn foreign_runtimes(lock: &str) -> Vec<Problem> {
     const TRAITS_NEED: [&str; 2] = ["bytes", "pin-project-lite"];
-    const USERS: [&str; 3] = ["h2", "quoit", "tokio-util"];
+    const USERS: [&str; 4] = ["h2", "hyper", "quoit", "tokio-util"];
     let mut problems = Vec::new();
     let mut package = "";
     for (line, text) in lock.lines().enumerate() {
@@ -216,7 +217,7 @@ pub(crate) fn test_crates_in_product(manifest: &str) -> Vec<Problem> {
             section = text;
         } else if section == "[dependencies]" {
             let name = text.split('=').next().unwrap_or_default().trim();
-            if ["h2", "tokio"].contains(&name) {
+            if ["h2", "hyper", "tokio"].contains(&name) {
                 problems.push(problem("Cargo.toml", line + 1, format!("`{name}` is for tests alone")));
             }
         }
@@ -388,7 +389,7 @@ mod samples {
         let traits = "name = \"tokio\"\ndependencies = [\n \"bytes\",\n \"pin-project-lite\",\n]\n";
         assert_eq!(foreign_runtimes(traits), []);
         assert_eq!(foreign_runtimes("name = \"h2\"\ndependencies = [\n \"tokio\",\n]\n"), []);
-        assert_eq!(foreign_runtimes("name = \"hyper\"\ndependencies = [\n \"tokio 1.0.0\",\n]\n").len(), 1);
+        assert_eq!(foreign_runtimes("name = \"reqwest\"\ndependencies = [\n \"tokio 1.0.0\",\n]\n").len(), 1);
         assert_eq!(foreign_runtimes("name = \"tokio\"\ndependencies = [\n \"socket2\",\n]\n").len(), 1);
         assert_eq!(foreign_runtimes("[[package]]\nname = \"mio\"\n").len(), 1);
         let manifest =

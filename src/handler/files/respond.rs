@@ -87,6 +87,7 @@ enum Answer {
 
 /// Weighs conditions and range. `unix_seconds` tells whether Last-Modified is old enough to be relied on.
 fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
+    let now = unix_seconds.cast_signed();
     let asked = Asked::of(head);
     let last_modified = Some(facts.modified);
     let validators = Validators { etag: Some(facts.tag.as_etag()), last_modified };
@@ -97,7 +98,7 @@ fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
             if_modified_since: asked.modified_since.value(),
             if_unmodified_since: asked.unmodified_since.value(),
         };
-        match conditional::evaluate(MethodKind::GetOrHead, conditions, &validators) {
+        match conditional::evaluate(MethodKind::GetOrHead, conditions, &validators, now) {
             Precondition::Proceed => {}
             Precondition::NotModified => {
                 let mut lines = Vec::with_capacity(128);
@@ -121,8 +122,8 @@ fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
         Once::Value(condition) => {
             // A file of this very second may change again within it: its date says nothing yet. And forms
             // of one file may share a date; parts of two of them would not fit together.
-            let last_modified = last_modified.filter(|&modified| modified < unix_seconds && !facts.varies);
-            if !conditional::if_range(condition, &Validators { last_modified, ..validators }) {
+            let last_modified = last_modified.filter(|&modified| modified < now && !facts.varies);
+            if !conditional::if_range(condition, &Validators { last_modified, ..validators }, now) {
                 return Answer::Whole;
             }
         }

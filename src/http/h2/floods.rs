@@ -1,5 +1,6 @@
-//! Budgets for frames that cost their sender nothing and us something (RFC 9113 §10.5). Each kind has its
-//! own; useful work and time pay back. Only counts: what a flood costs the connection is decided elsewhere.
+//! Budgets for frames that cost their sender nothing and their receiver something (RFC 9113 §10.5). Each
+//! kind has its own; useful work and time pay back. Only counts: what a flood costs the connection is
+//! decided elsewhere.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub(super) struct Floods {
     spent: [u32; Nuisance::COUNT],
     work: u32,
     responses: u32,
-    /// `None` until a budget was first used up: nobody needs the time before.
+    /// `None` until a budget was first used up: the time before is of no use.
     settled: Option<Duration>,
 }
 
@@ -86,6 +87,7 @@ const ALL: [Nuisance; Nuisance::COUNT] = [
     Nuisance::IdleData,
     Nuisance::WindowUpdates,
     Nuisance::UnknownFrames,
+    Nuisance::InterimHeads,
 ];
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Settings (RFC 9113 §6.5): what the peer said of itself, and which values are misdeeds. When a setting
-//! takes effect on streams is the connection's business.
+//! Settings (RFC 9113 §6.5): what the peer announces of itself, and which values are errors. When a setting
+//! takes effect on streams is decided by the connection.
 
 use super::error::ConnectionError;
 use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS, settings_of};
 
-/// The window of a stream before anybody said otherwise, and the connection's, which no setting changes.
+/// The window of a stream before SETTINGS change it, and the connection's, which no setting changes.
 pub const WINDOW_DEFAULT: u32 = 65_535;
 
 /// Identifiers of settings.
@@ -27,18 +27,20 @@ pub mod id {
     pub const NO_RFC7540_PRIORITIES: u16 = 0x9;
 }
 
-/// What an endpoint said of itself, as far as its peer needs it.
+/// What an endpoint has announced of itself, as far as its peer needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Bytes of the dynamic table it keeps for our field blocks. When one frame sets it several times, the
-    /// smallest has to be told too (RFC 7541 §4.2): [`settings_of`] has them all.
+    /// smallest has to be announced too (RFC 7541 §4.2): [`settings_of`] has them all.
     pub table_bytes: u32,
     /// The window that each of its streams begins with.
     pub initial_window: u32,
     /// Longest frame it takes.
     pub frame_bytes: u32,
-    /// Streams it lets us open; `None` for any number.
+    /// Streams that its peer may open at once; `None` for any number.
     pub streams_max: Option<u32>,
+    /// Whether it takes extended CONNECT (RFC 8441 §3).
+    pub connect_protocol: bool,
 }
 
 impl Settings {
@@ -48,6 +50,7 @@ impl Settings {
         initial_window: WINDOW_DEFAULT,
         frame_bytes: FRAME_BYTES_DEFAULT,
         streams_max: None,
+        connect_protocol: false,
     };
 
     /// Takes the payload of a SETTINGS frame, whose length was checked. Unknown settings are ignored; of one
@@ -71,6 +74,7 @@ impl Settings {
                 id::ENABLE_PUSH | id::ENABLE_CONNECT_PROTOCOL | id::NO_RFC7540_PRIORITIES if value > 1 => {
                     return Err(ConnectionError::SettingNotSwitch);
                 }
+                id::ENABLE_CONNECT_PROTOCOL => self.connect_protocol = value == 1,
                 _ => {}
             }
         }
@@ -93,14 +97,19 @@ mod tests {
     #[test]
     fn settings_are_taken_and_unknown_ones_ignored() {
         let known = applied(&[(1, 0), (3, 7), (4, 1 << 20), (5, 32768), (6, 1), (4, 9), (0xaaaa, u32::MAX)]);
-        let expected =
-            Settings { table_bytes: 0, initial_window: 9, frame_bytes: 32768, streams_max: Some(7) };
+        let expected = Settings {
+            table_bytes: 0,
+            initial_window: 9,
+            frame_bytes: 32768,
+            streams_max: Some(7),
+            connect_protocol: false,
+        };
         assert_eq!(known, Ok(expected));
         assert_eq!(applied(&[]), Ok(Settings::DEFAULT));
     }
 
     #[test]
-    fn values_out_of_range_are_misdeeds() {
+    fn values_out_of_range_are_errors() {
         use ConnectionError::{InitialWindowTooLarge, MaxFrameSizeOutOfRange, SettingNotSwitch};
         assert_eq!(applied(&[(4, 0x7fff_ffff)]).map(|s| s.initial_window), Ok(0x7fff_ffff));
         assert_eq!(applied(&[(4, 0x8000_0000)]), Err(InitialWindowTooLarge));
@@ -108,7 +117,8 @@ mod tests {
         assert_eq!(applied(&[(5, 16_777_215)]).map(|s| s.frame_bytes), Ok(16_777_215));
         assert_eq!(applied(&[(5, 16_777_216)]), Err(MaxFrameSizeOutOfRange));
         for switch in [2, 8, 9] {
-            assert_eq!(applied(&[(switch, 1)]), Ok(Settings::DEFAULT));
+            let expected = Settings { connect_protocol: switch == 8, ..Settings::DEFAULT };
+            assert_eq!(applied(&[(switch, 1)]), Ok(expected));
             assert_eq!(applied(&[(switch, 2)]), Err(SettingNotSwitch), "{switch}");
         }
     }

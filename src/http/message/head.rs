@@ -1,11 +1,12 @@
-//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled
-//! by a protocol machine, read by everything above; made to be cleared and filled again without allocating.
-//! Knows nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes, and what it has in common with a response head: one copy of what was
+//! received and a table of ranges over it. Filled by a protocol machine, read by everything above; made to be
+//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
 use std::{slice, str};
 
+use super::grammar::{is_token_byte, list_members};
 use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
 use crate::http::target::{Scheme, Target};
@@ -32,10 +33,17 @@ pub enum Framing {
     Length(u64),
     /// By what comes: chunks, and in HTTP/2 the end of the stream.
     Chunked,
+    /// By the end of the connection. Of responses over HTTP/1 alone.
+    UntilClose,
+    /// There is no body: what follows on the stream belongs to the tunnel that CONNECT asks for, until the
+    /// stream ends (RFC 9113 §8.5, RFC 8441). In HTTP/2 alone it is known before the tunnel is open,
+    /// because a stream has ended or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None),
+    /// and what follows is tunnel data once the answer was 2xx, else the next request (RFC 9110 §9.3.6).
+    Tunnel,
 }
 
 impl Framing {
-    /// Whether no byte of a body will come.
+    /// Whether no byte will come that belongs to this message or to its tunnel.
     pub fn is_empty(self) -> bool {
         matches!(self, Framing::None | Framing::Length(0))
     }
@@ -72,6 +80,28 @@ impl Span {
 pub(in crate::http) struct FieldSpan {
     pub(in crate::http) name: Span,
     pub(in crate::http) value: Span,
+    /// HPACK's never-indexed representation (RFC 7541 §6.2.3). HTTP/1 has none.
+    pub(in crate::http) never_indexed: bool,
+}
+
+impl FieldSpan {
+    /// A field that any table may hold.
+    #[inline]
+    pub(in crate::http) fn new(name: Span, value: Span) -> FieldSpan {
+        FieldSpan { name, value, never_indexed: false }
+    }
+}
+
+/// A field, with what an intermediary has to know of it beside name and value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FieldRef<'a> {
+    /// The name as spelled; of HTTP/2 in lower case.
+    pub name: &'a str,
+    /// The value without the white space around it.
+    pub value: &'a [u8],
+    /// Whether the sender protects it from compression: an intermediary that forwards it over HTTP/2 must
+    /// send it as a never-indexed literal again (RFC 7541 §6.2.3). Never set for a field of HTTP/1.
+    pub never_indexed: bool,
 }
 
 /// Field lines in the order received: name as spelled, value without the white space around it.
@@ -97,6 +127,28 @@ impl<'a> Fields<'a> {
             })
             .map(|span| &bytes[span.value.range()])
     }
+
+    /// The options of the `Connection` fields among them. Members that are no tokens are left out.
+    pub(in crate::http) fn connection_options(self) -> impl Iterator<Item = &'a str> {
+        let connection = FieldsNamed { fields: self, name: "connection" };
+        connection
+            .flat_map(list_members)
+            .filter(|option| option.iter().all(|&byte| is_token_byte(byte)))
+            .map(ascii)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The next field, with its never-indexed bit.
+    #[inline]
+    pub fn next_field(&mut self) -> Option<FieldRef<'a>> {
+        let span = self.spans.next()?;
+        Some(FieldRef {
+            name: ascii(&self.bytes[span.name.range()]),
+            value: &self.bytes[span.value.range()],
+            never_indexed: span.never_indexed,
+        })
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -104,8 +156,7 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let span = self.spans.next()?;
-        Some((ascii(&self.bytes[span.name.range()]), &self.bytes[span.value.range()]))
+        self.next_field().map(|field| (field.name, field.value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -131,24 +182,82 @@ impl<'a> Iterator for FieldsNamed<'a, '_> {
     }
 }
 
+/// A head's bytes with the places of its fields, of requests and responses alike; cleared and filled again
+/// without allocating.
+#[derive(Clone, Default)]
+pub(super) struct FieldTable {
+    /// The first line, the field lines and, once the head is complete, the empty line.
+    pub(super) bytes: Vec<u8>,
+    // INVARIANT: every span lies within `bytes`.
+    spans: Vec<FieldSpan>,
+}
+
+impl FieldTable {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// Takes lines as they were received; the table follows.
+    #[inline]
+    pub(super) fn set_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Fills the table.
+    #[inline]
+    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+        self.spans.clear();
+        self.spans.extend(fields);
+    }
+
+    /// Empties the table.
+    pub(super) fn clear_fields(&mut self) {
+        self.spans.clear();
+    }
+
+    /// Appends a field as a line; where its value lies.
+    #[inline]
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        let value_start = start + name.len() + 2;
+        let value = Span::new(value_start..value_start + value.len());
+        self.spans.push(FieldSpan { name: Span::new(start..start + name.len()), value, never_indexed });
+        value
+    }
+
+    #[inline]
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.bytes, &self.spans)
+    }
+
+    pub(super) fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
+        FieldsNamed { fields: self.fields(), name }
+    }
+}
+
 /// Names, targets and authorities were checked byte by byte when they came in, so nothing is ever replaced
 /// here; looking again is what safe code pays, a few nanoseconds where a text is really asked for.
 #[inline]
-fn ascii(bytes: &[u8]) -> &str {
+pub(super) fn ascii(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// One request's head.
 ///
-/// A new one holds no memory; the first fill allocates, later ones reuse. Look only after a machine said it
-/// is complete. Filling it again needs no [`clear`](RequestHead::clear) before.
+/// A new one holds no memory; the first fill allocates, later ones reuse. Its content is valid only after a
+/// machine reported it complete. Filling it again needs no [`clear`](RequestHead::clear) before.
 #[derive(Clone, Default)]
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
     /// not. Of HTTP/2 as HTTP/1 would have sent them.
-    bytes: Vec<u8>,
-    // INVARIANT: every span lies within `bytes`.
-    fields: Vec<FieldSpan>,
+    // INVARIANT: every span below lies within its bytes.
+    block: FieldTable,
     method: Method,
     method_length: u8,
     version: Version,
@@ -158,6 +267,8 @@ pub struct RequestHead {
     path: Span,
     query: Option<Span>,
     authority: Span,
+    /// `:protocol` of an extended CONNECT; beside `bytes`, because HTTP/1 has no place for it.
+    protocol: Option<Box<str>>,
     facts: Facts,
 }
 
@@ -167,6 +278,8 @@ pub(in crate::http) struct Facts {
     pub(in crate::http) framing: Framing,
     pub(in crate::http) keep_alive: bool,
     pub(in crate::http) expects_continue: bool,
+    /// `Connection` names `upgrade`, in HTTP/1.1 (RFC 9110 §7.8).
+    pub(in crate::http) connection_upgrade: bool,
 }
 
 impl RequestHead {
@@ -177,11 +290,9 @@ impl RequestHead {
 
     /// Forgets the content and keeps the capacity. A cleared head reads as a GET without target and fields.
     pub fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let mut fields = std::mem::take(&mut self.fields);
-        bytes.clear();
-        fields.clear();
-        *self = RequestHead { bytes, fields, ..RequestHead::default() };
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        *self = RequestHead { block, ..RequestHead::default() };
     }
 
     /// The method; [`Method::Other`] keeps its token in [`method_str`](RequestHead::method_str).
@@ -192,7 +303,7 @@ impl RequestHead {
 
     /// The method's token as received.
     pub fn method_str(&self) -> &str {
-        ascii(&self.bytes[..usize::from(self.method_length)])
+        ascii(&self.block.bytes[..usize::from(self.method_length)])
     }
 
     /// The protocol version.
@@ -249,12 +360,37 @@ impl RequestHead {
     /// All fields in the order received.
     #[inline]
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.bytes, &self.fields)
+        self.block.fields()
     }
 
     /// The values of every field with this name (ASCII case-insensitive), in order.
     pub fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
-        FieldsNamed { fields: self.fields(), name }
+        self.block.fields_named(name)
+    }
+
+    /// The options of all `Connection` fields as spelled, in order (RFC 9110 §7.6.1): compare them without
+    /// regard to ASCII case. An intermediary removes the fields that they name. Members that are no tokens
+    /// are left out. Always empty in HTTP/2, where the field makes a request malformed.
+    pub fn connection_options(&self) -> impl Iterator<Item = &str> {
+        self.fields().connection_options()
+    }
+
+    /// The value of `Upgrade` when this request asks for another protocol on its connection: HTTP/1.1, with
+    /// `upgrade` among the connection options (RFC 9110 §7.8). Of several such fields the first.
+    #[inline]
+    pub fn upgrade(&self) -> Option<&str> {
+        if !self.facts.connection_upgrade {
+            return None;
+        }
+        let value = self.field("upgrade")?;
+        str::from_utf8(value).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The protocol that an extended CONNECT asks for (`:protocol`, RFC 8441 §4). Such a request has the
+    /// method CONNECT, and a target in origin-form.
+    #[inline]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// How the body is delimited.
@@ -278,17 +414,17 @@ impl RequestHead {
     /// The head as received: request line and field lines, the empty line included.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.block.bytes
     }
 
     /// Size of the head as received, in bytes.
     pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+        self.block.bytes.len()
     }
 
     #[inline]
     fn text(&self, span: Span) -> &str {
-        ascii(&self.bytes[span.range()])
+        ascii(&self.block.bytes[span.range()])
     }
 }
 
@@ -304,8 +440,8 @@ impl RequestHead {
         method_length: usize,
         parts: &Target,
     ) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes);
+        self.block.set_bytes(bytes);
+        self.protocol = None;
         self.method = method;
         self.method_length = method_length as u8;
         let offset = method_length + 1;
@@ -322,34 +458,31 @@ impl RequestHead {
     /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
     /// facts and the end follow.
     pub(in crate::http) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = std::mem::take(&mut self.block.bytes);
         bytes.clear();
         bytes.extend_from_slice(token);
         bytes.push(b' ');
         bytes.extend_from_slice(target);
         self.fill(&[], method, token.len(), parts);
         bytes.extend_from_slice(b" HTTP/2\r\n");
-        self.bytes = bytes;
-        self.fields.clear();
+        self.block.bytes = bytes;
+        self.block.clear_fields();
+    }
+
+    /// Makes a head that was begun an extended CONNECT. `protocol` is ASCII.
+    pub(in crate::http) fn set_protocol(&mut self, protocol: &[u8]) {
+        self.protocol = Some(ascii(protocol).into());
     }
 
     /// Appends a field to a head that was begun; where its value lies.
     #[inline]
-    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(b": ");
-        self.bytes.extend_from_slice(value);
-        self.bytes.extend_from_slice(b"\r\n");
-        let value_start = start + name.len() + 2;
-        let value = Span::new(value_start..value_start + value.len());
-        self.fields.push(FieldSpan { name: Span::new(start..start + name.len()), value });
-        value
+    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        self.block.push(name, value, never_indexed)
     }
 
     /// Ends a head that was begun.
     pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
-        self.bytes.extend_from_slice(b"\r\n");
+        self.block.bytes.extend_from_slice(b"\r\n");
         self.scheme = scheme;
         self.finish(Version::Http2, host, facts);
     }
@@ -357,8 +490,7 @@ impl RequestHead {
     /// Fills the table.
     #[inline]
     pub(in crate::http) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
-        self.fields.clear();
-        self.fields.extend(fields);
+        self.block.set_fields(fields);
     }
 
     #[inline]

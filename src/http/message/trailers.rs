@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::field::{FieldError, push_field};
 
-/// The fields of a trailer section, in order. They come after everything was decided on: merge none into a
+/// The fields of a trailer section, in order. They come after the message was acted upon: merge none into a
 /// head (RFC 9110 §6.5.1).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trailers {

@@ -12,7 +12,6 @@
 mod respond;
 mod wire;
 
-use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,17 +21,18 @@ use std::task::{Context as TaskContext, Poll};
 
 use self::respond::{Begun, BrokenOff};
 use self::wire::Wire;
-use super::access::{self, Entry};
-use super::call::{call, panicked};
-use super::worker::Worker;
-use crate::http::h1::{Connection, HeadProgress, RequestContext, RequestDecoder};
-
+use super::close;
+use crate::exchange::{
+    Asked, Entry, Opened as OpenedExchange, Worker, call, end_of, open as open_exchange, panicked,
+    refuse_head, refuse_unread,
+};
+use crate::http::h1::{Connection, HeadProgress, RequestDecoder};
 use crate::http::message::RequestError;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::End as Ended;
 use crate::ring::RecvBuf;
-use crate::service::{Body, Context, Downstream, Request, RequestBody, Response, Service};
+use crate::service::{Body, Context, Downstream, Response, Service};
 
 /// Gathered responses above this size leave before the next request is looked at.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -95,8 +95,13 @@ pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Open
             let (stream, input) = Rc::into_inner(wire)?.into_parts();
             return Some(Box::new(Switched { stream, early: early.into_vec(), input }));
         }
-        End::Close if !wire.has_unread() => wire.finish().await,
-        End::Close | End::Linger => Box::pin(wire.linger()).await,
+        End::Close if !wire.has_unread() => {
+            close::finish(wire.stream(), wire.take_output(), &worker.limits).await
+        }
+        End::Close | End::Linger => {
+            wire.drop_input();
+            Box::pin(close::linger(wire.stream(), wire.take_output(), &worker.limits)).await
+        }
         End::Abort => {
             reset(wire);
             return None;
@@ -133,37 +138,29 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             }
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
-                let detail = &"the request head did not arrive in time";
-                return refuse(worker, wire, None, Status::REQUEST_TIMEOUT, detail);
+                let detail = "the request head did not arrive in time";
+                let peer = || Downstream::peer(&**wire);
+                let response = refuse_unread(worker, Status::REQUEST_TIMEOUT, detail, peer);
+                return end_with(worker, wire, Asked::UNKNOWN, None, response);
             }
             Err(NoRequest::Refused(RequestError::Http2Preface)) if wire.is_new() => {
                 return End::Switch(decoder.take_partial().into_boxed_slice());
             }
             Err(NoRequest::Refused(error)) => {
-                worker.counters.refused.bump();
-                return refuse(worker, wire, None, error.status(), &error);
+                let response = refuse_head(worker, error, || Downstream::peer(&**wire));
+                return end_with(worker, wire, Asked::UNKNOWN, None, response);
             }
         };
-        worker.counters.requests.bump();
-        let asked = RequestContext::from(context.head());
         let keep_alive = context.head().keep_alive();
-        context.set_downstream(wire.clone());
-        let entry = Entry::begin(worker, &context);
-        if !wire.stream().serves(context.head().authority()) {
-            worker.counters.refused.bump();
-            let detail = &"this connection was made for another host; open one for this host";
-            return refuse(worker, wire, Some((asked, entry)), Status::MISDIRECTED_REQUEST, detail);
+        let OpenedExchange { asked, entry, refusal } =
+            open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
+        if let Some(response) = refusal {
+            return end_with(worker, wire, asked, entry, response);
         }
-        let body = match wire.begin_body(context.head()) {
-            Ok(body) => body,
-            Err(error) => {
-                worker.counters.refused.bump();
-                return refuse(worker, wire, Some((asked, entry)), error.status(), &error);
-            }
-        };
+        let body = wire.begin_body(context.head());
         // Held for as long as the request is in progress: it may be replaced meanwhile.
         let service = worker.service();
-        let answered = match call(worker, &*service, Request::new(context, body), Response::closing) {
+        let answered = match call(worker, &*service, context, body) {
             Ok(response) => Some(response),
             Err(future) => {
                 let mut future = pin!(future);
@@ -176,14 +173,14 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             }
             return End::Abort;
         };
-        let status = response.status();
         if matches!(response.body(), Body::Stream(_)) {
             // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let Begun { connection, rest, body_bytes } = respond::begin(worker, wire, asked, response, wanted);
+        let Begun { status, connection, rest, body_bytes } =
+            respond::begin(worker, wire, asked, response, wanted);
         let sent = match rest {
             Some(rest) => Box::pin(rest.send(worker, wire)).await,
             None => Ok(body_bytes),
@@ -191,7 +188,7 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
         if let Some(entry) = entry {
             let (body_bytes, end) = match &sent {
                 Ok(body_bytes) => (*body_bytes, Ended::Complete),
-                Err(broken) => (broken.body_bytes, access::end_of(&broken.error)),
+                Err(broken) => (broken.body_bytes, end_of(&broken.error)),
             };
             entry.end(worker, Some(status), body_bytes, end);
         }
@@ -294,27 +291,19 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOf
     End::Close
 }
 
-/// Answers what cannot be served, after which the rest of the input cannot be read. Without a `request` its
-/// head is not known.
-fn refuse<S: Service>(
+/// Sends the response to a request that is not served, after which the rest of the input cannot be read.
+#[cold]
+fn end_with<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
-    request: Option<(RequestContext, Option<Entry>)>,
-    status: Status,
-    detail: &dyn Display,
+    wire: &Rc<Wire>,
+    asked: Asked,
+    entry: Option<Entry>,
+    response: Response,
 ) -> End {
-    let response = Response::error(status, &detail.to_string());
-    let asked = request.as_ref().map_or(RequestContext::UNKNOWN, |(asked, _)| *asked);
-    let Begun { body_bytes, .. } = respond::begin(worker, wire, asked, response, Connection::Close);
-    match request {
-        Some((_, Some(entry))) => entry.end(worker, Some(status), body_bytes, Ended::Refused),
-        Some((_, None)) => {}
-        None => access::refused(worker, || Downstream::peer(wire), status, body_bytes),
+    wire.open_gate();
+    let Begun { status, body_bytes, .. } = respond::begin(worker, wire, asked, response, Connection::Close);
+    if let Some(entry) = entry {
+        entry.end(worker, Some(status), body_bytes, Ended::Refused);
     }
     End::Linger
-}
-
-/// A body that needs nothing from the wire.
-fn no_body() -> RequestBody {
-    RequestBody::empty()
 }

@@ -6,22 +6,22 @@ use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Poll;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
 use super::wire::Wire;
+use crate::exchange::{Asked, Delivery, Gate, Pulled, Worker, admit, read_cold};
 use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
     write_head, write_last_chunk,
 };
-use crate::observe::log;
+use crate::http::status::Status;
 use crate::ring::{File, InCache, Payload, ReadNow};
-use crate::server::worker::Worker;
-use crate::service::{Body, Response, Service, StreamBody};
+use crate::service::{Body, Frame, Response, Service};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -37,11 +37,10 @@ const SEEN_HOLDS: Duration = Duration::from_millis(100);
 /// Bytes of a file that are sealed at once with TLS: whole records that fill a block.
 const SEALED_BYTES: usize = 7 * 16 * 1024;
 
-/// Bytes of a file that are read at once when the disk has to be waited for.
-const COLD_READ_BYTES: usize = 128 * 1024;
-
 /// A response whose head is written, with its body if that is small.
 pub(super) struct Begun {
+    /// The status that was sent: not always the handler's.
+    pub(super) status: Status,
     /// What the head says of the connection.
     pub(super) connection: Connection,
     /// What has not left with the head.
@@ -68,22 +67,35 @@ pub(super) struct BrokenOff {
 /// Writes a response's head behind the output, and its body if that is small.
 pub(super) fn begin<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
-    request: RequestContext,
+    wire: &Rc<Wire>,
+    asked: Asked,
     mut response: Response,
     wanted: Connection,
 ) -> Begun {
+    if matches!(response.body(), Body::Tunnel(_)) && wire.body_is_open() {
+        // The tunnel's bytes begin behind it (RFC 9110 §7.8).
+        let detail = "the request's content was not read before its connection was upgraded";
+        response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
+    }
+    let Delivery { length, is_tunnel, .. } = admit(asked, &mut response);
+    let status = response.status();
+    if let Some(interim) = response.take_interim()
+        && wire.with_gate(|gate| gate.inform(interim.status())).is_ok()
+    {
+        wire.write_interim(interim.status(), interim.fields());
+    }
+    wire.with_gate(Gate::begin);
     let body = response.take_body();
-    let length = match &body {
-        Body::Empty => BodyLength::None,
-        Body::Bytes(bytes) => BodyLength::Known(bytes.len() as u64),
-        Body::File(_, range) => BodyLength::Known(range.end - range.start),
-        Body::Stream(stream) => stream.length().map_or(BodyLength::Chunked, BodyLength::Known),
+    let length = match (&body, length) {
+        (Body::Empty, _) => BodyLength::None,
+        (_, Some(length)) => BodyLength::Known(length),
+        (_, None) => BodyLength::Chunked,
     };
+    let request = RequestContext { method: asked.method, version: asked.version };
     let written = wire.write(|output| {
         let mut date = worker.date.borrow_mut();
         let head = ResponseHead {
-            status: response.status(),
+            status,
             fields: response.fields(),
             length,
             connection: wanted,
@@ -97,18 +109,23 @@ pub(super) fn begin<S: Service>(
         }
         written
     });
+    if is_tunnel && let Body::Tunnel(handler) = body {
+        let body = Body::Stream(handler.open(wire.begin_tunnel()));
+        let rest = Some(Rest { body, coding: BodyCoding::UntilClose });
+        return Begun { status, connection: Connection::Close, rest, body_bytes: 0 };
+    }
     let has_left = match &body {
         _ if written.body == BodyCoding::None => true,
         Body::Empty => true,
         Body::Bytes(bytes) => bytes.len() <= COPIED_BYTES_MAX,
-        Body::File(..) | Body::Stream(_) => false,
+        Body::File(..) | Body::Stream(_) | Body::Tunnel(_) => false,
     };
     let body_bytes = match &body {
         Body::Bytes(bytes) if has_left && written.body != BodyCoding::None => bytes.len() as u64,
         _ => 0,
     };
     let rest = (!has_left).then_some(Rest { body, coding: written.body });
-    Begun { connection: written.connection, rest, body_bytes }
+    Begun { status, connection: written.connection, rest, body_bytes }
 }
 
 impl Rest {
@@ -117,7 +134,7 @@ impl Rest {
     pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<u64, BrokenOff> {
         let mut body_bytes = 0;
         let sent = match self.body {
-            Body::Empty => Ok(()),
+            Body::Empty | Body::Tunnel(_) => Ok(()),
             Body::Bytes(bytes) => wire.ready().await.map(|()| {
                 body_bytes = bytes.len() as u64;
                 wire.stream().start_send(Payload::Gather(wire.take_output(), bytes));
@@ -128,7 +145,14 @@ impl Rest {
                 body_bytes = range.start - start;
                 sent
             }
-            Body::Stream(stream) => write_stream(worker, wire, stream, self.coding, &mut body_bytes).await,
+            Body::Stream(stream) => {
+                let length = match self.coding {
+                    BodyCoding::Known(length) => Some(length),
+                    BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
+                };
+                let body = Pulled::new(stream, length);
+                write_stream(worker, wire, body, self.coding, &mut body_bytes).await
+            }
         };
         let is_until_close = self.coding == BodyCoding::UntilClose;
         sent.map(|()| body_bytes).map_err(|error| BrokenOff { error, is_until_close, body_bytes })
@@ -140,7 +164,7 @@ impl Rest {
 async fn write_file<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
-    file: &File,
+    file: &Rc<File>,
     range: &mut Range<u64>,
 ) -> io::Result<()> {
     wire.push_output().await?;
@@ -178,7 +202,7 @@ async fn write_file<S: Service>(
 async fn write_file_sealed<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
-    file: &File,
+    file: &Rc<File>,
     range: &mut Range<u64>,
 ) -> io::Result<()> {
     while !range.is_empty() {
@@ -202,13 +226,8 @@ async fn write_file_sealed<S: Service>(
 }
 
 /// Sends a piece that has to be read from the disk.
-async fn write_cold(wire: &Wire, file: &File, range: &mut Range<u64>) -> io::Result<()> {
-    let room = COLD_READ_BYTES.min((range.end - range.start) as usize);
-    let mut piece = file.read_at(Vec::with_capacity(room), range.start).await?;
-    if piece.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    piece.truncate(room);
+async fn write_cold(wire: &Wire, file: &Rc<File>, range: &mut Range<u64>) -> io::Result<()> {
+    let piece = read_cold(file.clone(), range.start, range.end - range.start).await?;
     range.start += piece.len() as u64;
     wire.stream().start_send(Payload::Shared(Bytes::from(piece)));
     wire.ready().await
@@ -316,23 +335,13 @@ async fn writable(wire: &Wire) -> io::Result<()> {
 async fn write_stream<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
-    mut stream: Box<dyn StreamBody>,
+    mut body: Pulled,
     coding: BodyCoding,
     body_bytes: &mut u64,
 ) -> io::Result<()> {
-    let mut owed = match coding {
-        BodyCoding::Known(length) => Some(length),
-        BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
-    };
     loop {
-        let piece = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx))) {
-            Ok(Poll::Ready(piece)) => Poll::Ready(Ok(piece)),
-            Err(panic) => {
-                worker.counters.panics.bump();
-                log::line(format_args!("a response body panicked: {}", log::panic_text(&*panic)));
-                Poll::Ready(Err(io::Error::other("the body panicked")))
-            }
-            Ok(Poll::Pending) => match wire.poll_push(cx) {
+        let frame = poll_fn(|cx| match body.poll_frame(worker, cx) {
+            Poll::Pending => match wire.poll_push(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 _ => {
@@ -340,34 +349,38 @@ async fn write_stream<S: Service>(
                     Poll::Pending
                 }
             },
+            ready => ready,
         });
-        match piece.await? {
-            None => break,
-            Some(Ok(piece)) if piece.is_empty() => {}
-            Some(Ok(piece)) => {
-                if let Some(owed) = &mut owed {
-                    // More than announced would be read as the next response.
-                    *owed = owed.checked_sub(piece.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
-                }
+        match frame.await? {
+            Some(Frame::Data(piece)) => {
                 let len = piece.len() as u64;
-                write_piece(wire, piece, coding).await?;
+                write_piece(worker, wire, &mut body, piece, coding).await?;
                 *body_bytes += len;
             }
-            Some(Err(error)) => return Err(io::Error::other(error)),
-        }
-    }
-    match owed {
-        Some(1..) => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => {
-            if coding == BodyCoding::Chunked {
-                wire.write(|output| write_last_chunk(output, &stream.trailers()));
+            // Only chunks have a place for them (RFC 9112 §7.1.2).
+            Some(Frame::Trailers(trailers)) => {
+                if coding == BodyCoding::Chunked {
+                    wire.write(|output| write_last_chunk(output, trailers.lines()));
+                }
+                return Ok(());
             }
-            Ok(())
+            None => {
+                if coding == BodyCoding::Chunked {
+                    wire.write(|output| write_last_chunk(output, b""));
+                }
+                return Ok(());
+            }
         }
     }
 }
 
-async fn write_piece(wire: &Wire, piece: Bytes, coding: BodyCoding) -> io::Result<()> {
+async fn write_piece<S: Service>(
+    worker: &Worker<S>,
+    wire: &Wire,
+    body: &mut Pulled,
+    piece: Bytes,
+    coding: BodyCoding,
+) -> io::Result<()> {
     let chunked = coding == BodyCoding::Chunked;
     wire.write(|output| {
         if let (true, Some(length)) = (chunked, NonZeroU64::new(piece.len() as u64)) {
@@ -378,14 +391,28 @@ async fn write_piece(wire: &Wire, piece: Bytes, coding: BodyCoding) -> io::Resul
         }
     });
     if piece.len() > COPIED_BYTES_MAX {
-        wire.ready().await?;
+        poll_fn(|cx| or_work(worker, body, wire.poll_ready(cx), cx)).await?;
         wire.stream().start_send(Payload::Gather(wire.take_output(), piece));
     }
     if chunked {
         wire.write(|output| output.extend_from_slice(CHUNK_END));
     }
     if wire.output_len() >= GATHERED_BYTES_MAX {
-        wire.push_output().await?;
+        poll_fn(|cx| or_work(worker, body, wire.poll_push(cx), cx)).await?;
     }
     Ok(())
+}
+
+/// While the client does not take what was written, the body goes on with what else it does, such as reading
+/// the request: else each side could wait for the other.
+fn or_work<S: Service>(
+    worker: &Worker<S>,
+    body: &mut Pulled,
+    sent: Poll<io::Result<()>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    if sent.is_pending() {
+        body.poll_work(worker, cx)?;
+    }
+    sent
 }

@@ -10,17 +10,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::no_body;
+use crate::exchange::{Gate, Limits, Pace, has_progressed, peer_of};
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder};
-
-use crate::http::message::{Framing, RequestHead};
-use crate::http::message::{RequestError, push_field};
+use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, RequestHead};
+use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
 use crate::ring::{Payload, RecvBuf};
-use crate::server::access;
-use crate::server::limits::Limits;
-use crate::service::{BodyError, Downstream, Peer, RequestBody};
+use crate::service::{
+    BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer, RequestBody,
+};
+
+/// Interim responses that wait to be sent, in bytes: a handler that informs a client which does not read is
+/// told so rather than given memory.
+const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) struct Wire {
     stream: Stream,
@@ -32,9 +35,9 @@ pub(super) struct Wire {
     /// The current request's body, if it has one; boxed, for an idle connection has none.
     body: RefCell<Option<Box<IncomingBody>>>,
     /// Number of the current exchange; a body of an earlier one reads nothing.
-    exchange: Cell<u32>,
-    /// The client waits for `100 Continue` before it sends the body.
-    expects_continue: Cell<bool>,
+    exchange: Cell<u64>,
+    /// What may still be said in answer to its request.
+    gate: Cell<Gate>,
     /// The body could not be read: where the next request begins is unknown.
     body_failed: Cell<bool>,
     /// Since when the connection has been idle.
@@ -47,17 +50,36 @@ pub(super) struct Wire {
     peer: OnceCell<Box<Peer>>,
 }
 
+/// A request's body that was not read to its end, or a tunnel's input.
 struct IncomingBody {
+    /// Of a tunnel: whose bytes are taken as they come, until the connection ends.
     decoder: BodyDecoder,
-    /// Waiting for the body: since when, how long in this window, how much came in it.
-    pull: Pull,
+    pace: Pace,
+    policy: BodyPolicy,
+    /// Bytes of content, where the client announced them.
+    length: Option<u64>,
+    /// The trailers were handed out.
+    is_over: bool,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Pull {
-    since: Option<Instant>,
-    waited: Duration,
-    bytes: u64,
+impl IncomingBody {
+    fn new(framing: Framing, limits: &BodyLimits, policy: BodyPolicy) -> Box<IncomingBody> {
+        // The policy judges the length, for a route may have another one.
+        let limits = BodyLimits { body_bytes_max: None, ..*limits };
+        let mut decoder = BodyDecoder::new(framing, &limits).expect("no length is too large without a limit");
+        decoder.set_bytes_max(policy.bytes_max);
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Tunnel => None,
+        };
+        Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false })
+    }
+
+    /// Why an announced length is not read.
+    fn refuse_length(&self) -> Option<BodyError> {
+        let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);
+        is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
+    }
 }
 
 impl Wire {
@@ -71,7 +93,7 @@ impl Wire {
             output: RefCell::new(Vec::new()),
             body: RefCell::new(None),
             exchange: Cell::new(0),
-            expects_continue: Cell::new(false),
+            gate: Cell::new(Gate::SHUT),
             body_failed: Cell::new(false),
             idle_since: Cell::new(now),
             idle: Cell::new(false),
@@ -190,28 +212,36 @@ impl Wire {
 
     // ---- exchanges ----
 
+    /// The current exchange.
+    pub(super) fn exchange(&self) -> ExchangeId {
+        ExchangeId::new(self.exchange.get())
+    }
+
     /// The body of a request whose head was just read.
-    pub(super) fn begin_body(self: &Rc<Self>, head: &RequestHead) -> Result<RequestBody, BodyError> {
+    pub(super) fn begin_body(self: &Rc<Self>, head: &RequestHead) -> RequestBody {
+        self.gate.set(Gate::new(head));
         let framing = head.framing();
         if framing.is_empty() {
-            return Ok(no_body());
+            return RequestBody::empty();
         }
-        let decoder = BodyDecoder::new(framing, &self.limits.body).map_err(|error| {
-            self.body_failed.set(true);
-            BodyError::Framing(error)
-        })?;
-        let length = match framing {
-            Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked => None,
-        };
+        let body = IncomingBody::new(framing, &self.limits.body, self.limits.body_policy());
+        let length = body.length;
         let in_hand = self.input.borrow().as_ref().map_or(0, |buffer| buffer.len() as u64);
         if length.is_none_or(|length| length > in_hand) {
-            // The rest is pulled piece by piece: TCP holds back what nobody asked for.
+            // The rest is pulled piece by piece: TCP holds back what is not asked for.
             self.stream.set_multishot(false);
         }
-        *self.body.borrow_mut() = Some(Box::new(IncomingBody { decoder, pull: Pull::default() }));
-        self.expects_continue.set(head.expects_continue());
-        Ok(RequestBody::new(self.clone(), self.exchange.get(), length))
+        *self.body.borrow_mut() = Some(body);
+        RequestBody::new(self.clone(), self.exchange(), length)
+    }
+
+    /// What the client sends from here on, as it comes.
+    pub(super) fn begin_tunnel(self: &Rc<Self>) -> RequestBody {
+        let body = IncomingBody::new(Framing::UntilClose, &self.limits.body, BodyPolicy::UNLIMITED);
+        *self.body.borrow_mut() = Some(body);
+        self.stream.set_deadline(None);
+        self.stream.set_multishot(true);
+        RequestBody::new(self.clone(), self.exchange(), None)
     }
 
     /// Whether the current request's body has not been read to its end.
@@ -219,9 +249,22 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| !body.decoder.is_done())
     }
 
+    /// A request is answered that was not read to its end.
+    pub(super) fn open_gate(&self) {
+        self.gate.set(Gate::OPEN);
+    }
+
+    /// Lets `change` the gate.
+    pub(super) fn with_gate<T>(&self, change: impl FnOnce(&mut Gate) -> T) -> T {
+        let mut gate = self.gate.get();
+        let result = change(&mut gate);
+        self.gate.set(gate);
+        result
+    }
+
     /// Tells a client that waits for it to send the body. The answer leaves with what comes next.
     pub(super) fn ask_for_body(&self) {
-        if self.body_is_open() && self.expects_continue.replace(false) {
+        if self.body_is_open() && self.with_gate(Gate::ask_for_content) {
             self.write(|output| output.extend_from_slice(CONTINUE));
         }
     }
@@ -229,7 +272,7 @@ impl Wire {
     /// Whether the connection can carry another request after this one: not when the body failed, or when
     /// the client waits for a `100 Continue` that it will not get.
     pub(super) fn can_continue(&self) -> bool {
-        !self.body_failed.get() && (!self.expects_continue.get() || !self.body_is_open())
+        !self.body_failed.get() && (!self.gate.get().withholds_content() || !self.body_is_open())
     }
 
     /// Reads over what is left of a body, within limits; an error means that it is not worth it.
@@ -237,9 +280,10 @@ impl Wire {
         self.push_output().await?;
         let mut left = self.limits.discard_bytes_max;
         loop {
-            match poll_fn(|cx| self.poll_piece(self.exchange.get(), cx)).await {
+            match poll_fn(|cx| self.poll_frame(self.exchange(), cx)).await {
                 None => return Ok(()),
-                Some(Ok(piece)) if piece.len() as u64 <= left => left -= piece.len() as u64,
+                Some(Ok(Frame::Trailers(_))) => {}
+                Some(Ok(Frame::Data(piece))) if piece.len() as u64 <= left => left -= piece.len() as u64,
                 Some(Ok(_) | Err(_)) => {
                     self.body_failed.set(true);
                     return Err(io::ErrorKind::InvalidData.into());
@@ -255,7 +299,7 @@ impl Wire {
             self.stream.set_multishot(true);
         }
         self.exchange.set(self.exchange.get().wrapping_add(1));
-        self.expects_continue.set(false);
+        self.with_gate(Gate::end);
         self.begin_idle();
     }
 
@@ -272,6 +316,15 @@ impl Wire {
             *output = self.stream.ring().take_buffer();
         }
         write(&mut output)
+    }
+
+    /// Writes an interim response behind the output.
+    pub(super) fn write_interim(&self, status: Status, lines: &[u8]) {
+        self.write(|output| {
+            status.write_line(output);
+            output.extend_from_slice(lines);
+            output.extend_from_slice(b"\r\n");
+        });
     }
 
     pub(super) fn take_output(&self) -> Vec<u8> {
@@ -304,11 +357,12 @@ impl Wire {
         }
     }
 
-    /// At the end of a stall window: did the peer take enough since the last look?
+    /// At the end of a stall window: an error unless the peer took enough since the last look.
     pub(super) fn check_progress(&self) -> io::Result<()> {
-        let acknowledged = self.stream.acknowledged();
-        let moved = acknowledged - self.acknowledged.replace(acknowledged).min(acknowledged);
-        if moved < self.limits.rate_min * self.limits.stall_timeout.as_secs().max(1) {
+        let mut known = self.acknowledged.get();
+        let has_moved = has_progressed(&mut known, self.stream.acknowledged(), &self.limits);
+        self.acknowledged.set(known);
+        if !has_moved {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.stream.set_deadline(Some(self.limits.stall_timeout));
@@ -337,55 +391,39 @@ impl Wire {
         poll_fn(|cx| self.poll_push(cx)).await
     }
 
-    /// Sends what is left and closes.
-    pub(super) async fn finish(&self) -> io::Result<()> {
-        self.ready().await?;
-        if self.output_len() > 0 || !self.stream.is_plain() {
-            self.stream.start_last_send(Payload::Buffer(self.output.take()));
-            self.ready().await?;
-        }
-        Ok(())
-    }
-
     /// Ends the connection with a reset: what the peer did not take is dropped, here and in the kernel.
     pub(super) fn reset(self) {
         self.stream.abort();
     }
 
-    /// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset
-    /// at once could take the response with it (RFC 9112 §9.6).
-    pub(super) async fn linger(&self) -> io::Result<()> {
-        self.push_output().await?;
-        self.ready().await?;
-        self.stream.close_write().await?;
+    /// Gives up input that was received and not consumed.
+    pub(super) fn drop_input(&self) {
         self.input.borrow_mut().take();
-        self.stream.set_multishot(false);
-        self.stream.set_deadline(Some(self.limits.linger_timeout));
-        while let Ok(Some(_)) = self.stream.recv().await {}
-        Ok(())
     }
 
     // ---- the request's body ----
 
-    /// Notes the end of a wait for the body; an error when the client has been too slow for too long.
-    fn end_pull(&self, bytes: usize) -> Result<(), BodyError> {
+    /// Notes that input has come for the body; an error when the client has been too slow for too long.
+    fn end_wait(&self, bytes: usize) -> Result<(), BodyError> {
         let mut body = self.body.borrow_mut();
-        let Some(IncomingBody { pull, .. }) = body.as_deref_mut() else { return Ok(()) };
-        pull.bytes += bytes as u64;
-        if let Some(since) = pull.since.take() {
-            pull.waited += self.stream.ring().now().saturating_duration_since(since);
-            if pull.waited >= self.limits.stall_timeout {
-                let too_slow = pull.bytes < self.limits.rate_min * pull.waited.as_secs();
-                *pull = Pull::default();
-                return if too_slow { Err(BodyError::TimedOut) } else { Ok(()) };
-            }
-        }
-        Ok(())
+        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(()) };
+        pace.receive(bytes, self.stream.ring().now(), policy).map_err(|_| BodyError::TimedOut)
     }
 
     /// Whether a wait for the body has begun.
-    fn is_pulling(&self) -> bool {
-        self.body.borrow().as_ref().is_some_and(|body| body.pull.since.is_some())
+    fn is_waiting(&self) -> bool {
+        self.body.borrow().as_ref().is_some_and(|body| body.pace.is_waiting())
+    }
+
+    /// A wait for the body has begun, or its deadline is due: how long it may go on.
+    fn look_at_wait(&self) -> Result<(), BodyError> {
+        let mut body = self.body.borrow_mut();
+        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(()) };
+        let now = self.stream.ring().now();
+        pace.begin(now);
+        let left = pace.look(now, policy).map_err(|_| BodyError::TimedOut)?;
+        self.stream.set_deadline(left);
+        Ok(())
     }
 
     /// The next piece of the body that lies in the input in hand.
@@ -414,13 +452,28 @@ impl Wire {
         None
     }
 
-    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    /// After the content: the trailers, if there are some, and then the end.
+    fn end_of_body(&self) -> Option<BodyFrame> {
+        let mut body = self.body.borrow_mut();
+        let body = body.as_mut()?;
+        if std::mem::replace(&mut body.is_over, true) {
+            return None;
+        }
+        let trailers = body.decoder.take_trailers();
+        (!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers)))
+    }
+
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        if let Some(error) = self.body.borrow().as_ref().and_then(|body| body.refuse_length()) {
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
             if let Some(piece) = self.decode_piece() {
-                return Poll::Ready(Some(piece));
+                return Poll::Ready(Some(piece.map(Frame::Data)));
             }
-            if !self.body_is_open() {
-                return Poll::Ready(None);
+            let is_over = self.body.borrow().as_ref().is_none_or(|body| body.is_over);
+            if is_over || !self.body_is_open() {
+                return Poll::Ready(self.end_of_body());
             }
             self.ask_for_body();
             if let Poll::Ready(Err(_)) = self.poll_push(cx) {
@@ -428,23 +481,23 @@ impl Wire {
             }
             match self.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(buffer))) => {
-                    self.end_pull(buffer.len())?;
+                    self.end_wait(buffer.len())?;
+                    self.with_gate(Gate::content_came);
                     *self.input.borrow_mut() = Some(buffer);
                 }
-                Poll::Ready(Ok(None)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
-                Poll::Ready(Err(error)) => {
-                    let timed_out = error.kind() == io::ErrorKind::TimedOut;
-                    if timed_out && !self.is_pulling() {
-                        // A deadline of something else: this wait begins only now.
-                        self.begin_pull();
-                        continue;
+                Poll::Ready(Ok(None)) => {
+                    if !self.end_of_input() {
+                        return Poll::Ready(Some(Err(BodyError::Disconnected)));
                     }
-                    let error = if timed_out { BodyError::TimedOut } else { BodyError::Disconnected };
-                    return Poll::Ready(Some(Err(error)));
                 }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    // Perhaps the deadline of something else: then this wait begins only now.
+                    self.look_at_wait()?;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
                 Poll::Pending => {
-                    if !self.is_pulling() {
-                        self.begin_pull();
+                    if !self.is_waiting() {
+                        self.look_at_wait()?;
                     }
                     return Poll::Pending;
                 }
@@ -452,40 +505,59 @@ impl Wire {
         }
     }
 
-    fn begin_pull(&self) {
-        if let Some(body) = self.body.borrow_mut().as_deref_mut() {
-            body.pull.since = Some(self.stream.ring().now());
-        }
-        self.stream.set_deadline(Some(self.limits.stall_timeout));
+    /// The client has closed its direction: whether the body may end there.
+    fn end_of_input(&self) -> bool {
+        self.body.borrow_mut().as_mut().is_some_and(|body| body.decoder.end_of_input().is_ok())
     }
 }
 
 impl Downstream for Wire {
-    fn poll_piece(&self, exchange: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if exchange != self.exchange.get() {
+    fn poll_frame(&self, exchange: ExchangeId, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        if exchange != self.exchange() {
             return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
         }
         if self.body_failed.get() {
             return Poll::Ready(Some(Err(BodyError::Disconnected)));
         }
-        let piece = ready!(self.poll_body(cx));
-        if matches!(piece, Some(Err(_))) {
+        let frame = ready!(self.poll_body(cx));
+        if matches!(frame, Some(Err(_))) {
             self.body_failed.set(true);
         }
-        Poll::Ready(piece)
+        Poll::Ready(frame)
     }
 
-    fn trailers(&self, exchange: u32) -> Vec<u8> {
-        let mut lines = Vec::new();
-        let body = self.body.borrow();
-        let decoder = body.as_ref().map(|body| &body.decoder);
-        if let Some(decoder) = decoder.filter(|body| exchange == self.exchange.get() && body.is_done()) {
-            for (name, value) in decoder.trailers() {
-                // What came in as a field can go out as one.
-                let _ = push_field(&mut lines, name, value);
-            }
+    fn set_body_policy(&self, exchange: ExchangeId, policy: BodyPolicy) {
+        if exchange != self.exchange() {
+            return;
         }
-        lines
+        if let Some(body) = self.body.borrow_mut().as_deref_mut() {
+            body.decoder.set_bytes_max(policy.bytes_max);
+            body.policy = policy;
+        }
+    }
+
+    fn body_policy(&self, exchange: ExchangeId) -> BodyPolicy {
+        let body = self.body.borrow();
+        let known = body.as_ref().filter(|_| exchange == self.exchange()).map(|body| body.policy);
+        known.unwrap_or_else(|| self.limits.body_policy())
+    }
+
+    fn inform(&self, exchange: ExchangeId, status: Status, lines: &[u8]) -> Result<(), InformError> {
+        if exchange != self.exchange() {
+            return Err(InformError::TooLate);
+        }
+        if self.output_len() + lines.len() > INTERIM_BYTES_MAX {
+            return Err(InformError::Blocked);
+        }
+        self.with_gate(|gate| gate.inform(status))?;
+        self.write_interim(status, lines);
+        if self.stream.is_sending() {
+            // It follows when that send is done, by the connection's own task.
+            self.stream.socket().wake();
+        } else {
+            self.stream.start_send(Payload::Buffer(self.output.take()));
+        }
+        Ok(())
     }
 
     fn tls(&self) -> Option<Rc<TlsInfo>> {
@@ -493,6 +565,6 @@ impl Downstream for Wire {
     }
 
     fn peer(&self) -> Peer {
-        **self.peer.get_or_init(|| Box::new(access::peer_of(self.stream.socket())))
+        **self.peer.get_or_init(|| Box::new(peer_of(self.stream.socket())))
     }
 }

@@ -1,6 +1,5 @@
 //! Calling the service: requests in, and handlers that have to wait polled when they signal.
 
-use std::convert::identity;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -9,70 +8,78 @@ use std::task::{Context as TaskContext, Poll};
 use super::exchange::{Exchange, State};
 use super::session::Session;
 use super::signal::Hub;
+use crate::exchange::{Asked, Entry, Gate, Opened, call_now, open, panicked, refuse_head};
 use crate::http::h2::StreamKey;
-use crate::http::message::Framing;
-use crate::http::message::{FramingError, RequestError};
-use crate::http::method::Method;
-use crate::http::status::Status;
-use crate::server::access::{self, Entry};
-use crate::server::call::{call_now, panicked};
-use crate::service::{Body, Context, Downstream, LocalFuture, Request, RequestBody, Response, Service};
+use crate::http::message::{Framing, RequestError};
+use crate::service::{
+    BodyPolicy, Context, Downstream, ExchangeId, LocalFuture, RequestBody, Response, Service,
+};
 
-impl<'a, S: Service> Session<'a, S> {
+impl<S: Service> Session<'_, S> {
     #[inline]
-    pub(super) fn begin_exchange(&mut self, stream: StreamKey, context: Context, cx: &mut TaskContext<'_>) {
+    pub(super) fn begin_exchange(
+        &mut self,
+        stream: StreamKey,
+        ends: bool,
+        context: Context,
+        cx: &mut TaskContext<'_>,
+    ) {
         let worker = self.worker;
-        worker.counters.requests.bump();
-        let method = context.head().method();
-        context.set_downstream(self.wire.clone());
-        let entry = Entry::begin(worker, &context);
-        if !self.wire.stream.serves(context.head().authority()) {
-            let detail = "this connection was made for another host; open one for this host";
-            return self.refuse(stream, method, entry, Status::MISDIRECTED_REQUEST, detail);
+        let id = ExchangeId::new(u64::from(stream.id()));
+        let Opened { asked, entry, refusal } =
+            open(worker, &self.wire.stream, &context, self.wire.clone(), id);
+        self.wire.inner.borrow_mut().open_gate(stream, Gate::new(context.head()));
+        if let Some(response) = refusal {
+            return self.respond(stream, asked, entry, response);
         }
-        let length = match context.head().framing() {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
-        };
-        let body = if length == Some(0) {
-            RequestBody::empty()
-        } else {
-            let max = self.wire.limits.body.body_bytes_max;
-            if length.is_some_and(|length| max.is_some_and(|max| length > max)) {
-                let error = FramingError::TooLarge;
-                return self.refuse(stream, method, entry, error.status(), &error.to_string());
-            }
-            let expects_continue = context.head().expects_continue();
-            self.wire.inner.borrow_mut().begin_body(stream, expects_continue);
-            RequestBody::new(self.wire.clone(), stream.id(), length)
-        };
+        let body = self.begin_body(stream, ends, &context, id);
         let service = worker.service();
-        match call_now(worker, &*service, Request::new(context, body), identity) {
-            Ok(response) => self.respond(stream, method, entry, response),
+        match call_now(worker, &*service, context, body) {
+            Ok(response) => self.respond(stream, asked, entry, response),
             Err(request) => {
                 let future = async move { service.call(request).await };
-                self.wait(stream, method, entry, Box::pin(future), cx);
+                self.wait(stream, asked, entry, Box::pin(future), cx);
             }
         }
+    }
+
+    /// The body of a request whose head was just read. What follows a CONNECT is none, but what goes through
+    /// the tunnel, if there will be one.
+    #[inline]
+    fn begin_body(&self, stream: StreamKey, ends: bool, context: &Context, id: ExchangeId) -> RequestBody {
+        if ends {
+            return RequestBody::empty();
+        }
+        let inner = &mut *self.wire.inner.borrow_mut();
+        let length = match context.head().framing() {
+            Framing::Length(0) => return RequestBody::empty(),
+            Framing::Length(length) => Some(length),
+            Framing::Tunnel => {
+                inner.begin_body(stream, None, BodyPolicy::UNLIMITED);
+                return RequestBody::empty();
+            }
+            Framing::None | Framing::Chunked | Framing::UntilClose => None,
+        };
+        inner.begin_body(stream, length, self.wire.limits.body_policy());
+        RequestBody::new(self.wire.clone(), id, length)
     }
 
     /// Polls a handler's future, and keeps it if it has to wait.
     pub(super) fn wait(
         &mut self,
         stream: StreamKey,
-        method: Method,
+        asked: Asked,
         entry: Option<Entry>,
-        future: LocalFuture<'a, Response>,
+        future: LocalFuture<'static, Response>,
         cx: &mut TaskContext<'_>,
     ) {
         let state = State::Called(future);
-        let mut exchange = Box::new(Exchange { stream, method, entry, state, signal: None });
+        let mut exchange = Box::new(Exchange { stream, asked, entry, state, signal: None });
         match self.poll_handler(&mut exchange, cx) {
             Poll::Ready(response) => {
                 let entry = exchange.entry.take();
                 drop(exchange);
-                self.respond(stream, method, entry, response);
+                self.respond(stream, asked, entry, response);
             }
             Poll::Pending => {
                 self.called.push(stream.place());
@@ -81,7 +88,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    pub(super) fn keep(&mut self, exchange: Box<Exchange<'a>>) {
+    pub(super) fn keep(&mut self, exchange: Box<Exchange>) {
         let place = exchange.stream.place();
         if self.exchanges.len() <= place {
             self.exchanges.resize_with(place + 1, || None);
@@ -89,11 +96,7 @@ impl<'a, S: Service> Session<'a, S> {
         self.exchanges[place] = Some(exchange);
     }
 
-    pub(super) fn poll_handler(
-        &mut self,
-        exchange: &mut Exchange<'a>,
-        cx: &TaskContext<'_>,
-    ) -> Poll<Response> {
+    pub(super) fn poll_handler(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> Poll<Response> {
         let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
         let waker = exchange.waker(&hub).clone();
         let State::Called(future) = &mut exchange.state else { return Poll::Pending };
@@ -115,6 +118,7 @@ impl<'a, S: Service> Session<'a, S> {
                 && signal.take()
             {
                 sends.waits = false;
+                sends.may_work = true;
             }
         }
         let mut at = 0;
@@ -132,38 +136,19 @@ impl<'a, S: Service> Session<'a, S> {
                 }
                 Poll::Ready(response) => {
                     self.called.swap_remove(at);
-                    let Exchange { stream, method, entry, .. } = *exchange;
-                    self.respond(stream, method, entry, response);
+                    let Exchange { stream, asked, entry, .. } = *exchange;
+                    self.respond(stream, asked, entry, response);
                 }
             }
         }
     }
 
-    /// Answers a request that is not served.
-    #[cold]
-    pub(super) fn refuse(
-        &mut self,
-        stream: StreamKey,
-        method: Method,
-        entry: Option<Entry>,
-        status: Status,
-        detail: &str,
-    ) {
-        self.worker.counters.refused.bump();
-        self.respond(stream, method, entry, Response::error(status, detail));
-    }
-
     /// Answers a request whose head could not be read.
     #[cold]
-    pub(super) fn refuse_head(&mut self, stream: StreamKey, error: RequestError) {
-        let response = Response::error(error.status(), &error.to_string());
-        let bytes = match response.body() {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            _ => 0,
-        };
-        self.worker.counters.refused.bump();
-        self.respond(stream, Method::Get, None, response);
-        let peer = || Downstream::peer(&*self.wire);
-        access::refused(self.worker, peer, error.status(), bytes);
+    pub(super) fn refuse_unread(&mut self, stream: StreamKey, error: RequestError) {
+        let wire = self.wire.clone();
+        let response = refuse_head(self.worker, error, || Downstream::peer(&*wire));
+        self.wire.inner.borrow_mut().open_gate(stream, Gate::OPEN);
+        self.respond(stream, Asked::UNKNOWN, None, response);
     }
 }

@@ -6,26 +6,24 @@ use std::time::Instant;
 
 use super::outgoing::Outgoing;
 use super::signal::{Hub, Signal};
+use crate::exchange::{Asked, Entry, Worker};
 use crate::http::h2::{Priority, StreamKey};
-use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::access::End;
-use crate::server::access::Entry;
-use crate::server::worker::Worker;
 use crate::service::{LocalFuture, Response};
 
-pub(super) struct Exchange<'a> {
+pub(super) struct Exchange {
     pub(super) stream: StreamKey,
-    pub(super) method: Method,
+    pub(super) asked: Asked,
     pub(super) entry: Option<Entry>,
-    pub(super) state: State<'a>,
+    pub(super) state: State,
     /// Made when something has to be waited for.
     pub(super) signal: Option<(Arc<Signal>, Waker)>,
 }
 
-pub(super) enum State<'a> {
+pub(super) enum State {
     /// The handler has not answered.
-    Called(LocalFuture<'a, Response>),
+    Called(LocalFuture<'static, Response>),
     /// The response's body is on its way.
     Sends(Sends),
 }
@@ -37,6 +35,8 @@ pub(super) struct Sends {
     pub(super) priority: Priority,
     /// Its source has to signal before it is asked again.
     pub(super) waits: bool,
+    /// While the client takes nothing, its source may go on with its other work.
+    pub(super) may_work: bool,
     /// Since when a shut window holds it up, and how much had been sent then.
     pub(super) shut: Option<(Instant, u64)>,
 }
@@ -49,7 +49,7 @@ impl Sends {
     }
 }
 
-impl Exchange<'_> {
+impl Exchange {
     /// The waker of this exchange.
     pub(super) fn waker(&mut self, hub: &Arc<Hub>) -> &Waker {
         let (_, waker) = self.signal.get_or_insert_with(|| {

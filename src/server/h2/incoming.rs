@@ -4,67 +4,62 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::exchange::Pace;
 use crate::http::h2::StreamKey;
-use crate::http::message;
-use crate::server::limits::Limits;
-use crate::service::BodyError;
+use crate::http::message::{FramingError, Trailers};
+use crate::service::{BodyError, BodyPolicy};
 
-/// One request's body.
+/// One request's body, or a tunnel's input.
 pub(super) struct Incoming {
     pub(super) stream: StreamKey,
     /// Received and not read. In one piece, for a client may send it byte by byte.
     pub(super) unread: Vec<u8>,
     /// Bytes received in all.
     received: u64,
-    pub(super) state: State,
-    /// The client waits for `100 Continue`.
-    pub(super) expects_continue: bool,
+    /// Bytes that the client announced.
+    length: Option<u64>,
+    pub(super) progress: Progress,
+    pub(super) policy: BodyPolicy,
     /// Who waits for more.
     reader: Option<Waker>,
-    pull: Pull,
+    pace: Pace,
 }
 
 /// How far a body has come.
-pub(super) enum State {
+pub(super) enum Progress {
     /// More is to come.
     Open,
     /// All of it was received, with these trailers.
-    Whole(Vec<u8>),
-    /// It broke off; the reader is told once.
+    Whole(Trailers),
+    /// It broke off; the reader learns it once.
     Broken(Option<BodyError>),
 }
 
-/// Waiting for the body: since when, how long in this window, how much came in it.
-#[derive(Default)]
-struct Pull {
-    since: Option<Instant>,
-    waited: Duration,
-    bytes: u64,
-}
-
 impl Incoming {
-    pub(super) fn new(stream: StreamKey, expects_continue: bool) -> Incoming {
+    pub(super) fn new(stream: StreamKey, length: Option<u64>, policy: BodyPolicy) -> Incoming {
         Incoming {
             stream,
             unread: Vec::new(),
             received: 0,
-            state: State::Open,
-            expects_continue,
+            length,
+            progress: Progress::Open,
+            policy,
             reader: None,
-            pull: Pull::default(),
+            pace: Pace::default(),
         }
     }
 
-    /// Takes data. False when nobody will read it.
-    pub(super) fn push(&mut self, data: &[u8], limits: &Limits, now: Instant) -> bool {
-        self.expects_continue = false;
-        self.end_pull(data.len(), limits, now);
-        if !matches!(self.state, State::Open) {
+    /// Takes data. False when no one will read it.
+    pub(super) fn push(&mut self, data: &[u8], now: Instant) -> bool {
+        if self.pace.receive(data.len(), now, &self.policy).is_err() {
+            self.fail(BodyError::TimedOut);
+        }
+        if !matches!(self.progress, Progress::Open) {
             return false;
         }
         self.received += data.len() as u64;
-        if limits.body.body_bytes_max.is_some_and(|max| self.received > max) {
-            self.fail(BodyError::Framing(message::FramingError::TooLarge));
+        if self.policy.bytes_max.is_some_and(|max| self.received > max) {
+            self.fail(BodyError::Framing(FramingError::TooLarge));
             return false;
         }
         self.unread.extend_from_slice(data);
@@ -72,10 +67,18 @@ impl Incoming {
         true
     }
 
+    /// Why an announced length is not read.
+    pub(super) fn refuse_length(&self) -> Option<BodyError> {
+        let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);
+        is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
+    }
+
     /// After the last of it.
-    pub(super) fn end(&mut self, trailers: Result<Vec<u8>, message::FramingError>) {
+    pub(super) fn end(&mut self, trailers: Result<Trailers, FramingError>) {
         match trailers {
-            Ok(trailers) if matches!(self.state, State::Open) => self.state = State::Whole(trailers),
+            Ok(trailers) if matches!(self.progress, Progress::Open) => {
+                self.progress = Progress::Whole(trailers);
+            }
             Ok(_) => {}
             Err(error) => self.fail(BodyError::Framing(error)),
         }
@@ -84,8 +87,8 @@ impl Incoming {
 
     /// Nothing more will come, or be read.
     pub(super) fn fail(&mut self, error: BodyError) {
-        if matches!(self.state, State::Open) {
-            self.state = State::Broken(Some(error));
+        if matches!(self.progress, Progress::Open) {
+            self.progress = Progress::Broken(Some(error));
         }
         self.wake();
     }
@@ -96,43 +99,25 @@ impl Incoming {
         }
     }
 
-    /// Somebody waits for more.
+    /// A reader waits for more.
     pub(super) fn wait(&mut self, reader: &Waker, now: Instant) {
         if !self.reader.as_ref().is_some_and(|known| known.will_wake(reader)) {
             self.reader = Some(reader.clone());
         }
-        self.pull.since.get_or_insert(now);
-    }
-
-    /// Notes the end of a wait; breaks the body off when the client has been too slow for too long.
-    fn end_pull(&mut self, bytes: usize, limits: &Limits, now: Instant) {
-        self.pull.bytes += bytes as u64;
-        if let Some(since) = self.pull.since.take() {
-            self.pull.waited += now.saturating_duration_since(since);
-            self.weigh(limits);
-        }
-    }
-
-    fn weigh(&mut self, limits: &Limits) {
-        if self.pull.waited >= limits.stall_timeout {
-            let too_slow = self.pull.bytes < limits.rate_min * self.pull.waited.as_secs().max(1);
-            self.pull = Pull::default();
-            if too_slow {
-                self.fail(BodyError::TimedOut);
-            }
-        }
+        self.pace.begin(now);
     }
 
     /// Looks at a wait that goes on: how long it may still last, if there is one.
-    pub(super) fn look(&mut self, limits: &Limits, now: Instant) -> Option<Duration> {
-        let since = self.pull.since?;
-        self.pull.waited += now.saturating_duration_since(since);
-        self.pull.since = Some(now);
-        self.weigh(limits);
-        if !matches!(self.state, State::Open) {
+    pub(super) fn look(&mut self, now: Instant) -> Option<Duration> {
+        if !matches!(self.progress, Progress::Open) {
             return None;
         }
-        self.pull.since = Some(now);
-        Some(limits.stall_timeout.saturating_sub(self.pull.waited))
+        match self.pace.look(now, &self.policy) {
+            Ok(left) => left,
+            Err(_) => {
+                self.fail(BodyError::TimedOut);
+                None
+            }
+        }
     }
 }

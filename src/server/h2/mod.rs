@@ -11,7 +11,7 @@
 //! What came in one receive is answered with one send. A response that is at hand never enters a table of
 //! ours, and has no task and no memory of its own; one that has to wait lies in a box until it is sent.
 //!
-//! `session` is the task, with `calls`, `respond` and `patience` as its parts; `wire` what it shares with
+//! `session` is the task, with `calls`, `respond` and `timeouts` as its parts; `wire` what it shares with
 //! request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body on its way;
 //! `signal` tells which handler is to be polled.
 
@@ -19,10 +19,10 @@ mod calls;
 mod exchange;
 mod incoming;
 mod outgoing;
-mod patience;
 mod respond;
 mod session;
 mod signal;
+mod timeouts;
 mod wire;
 
 use std::future::poll_fn;
@@ -31,9 +31,10 @@ use std::rc::Rc;
 
 use self::session::{Ending, Session};
 use self::wire::Wire;
-use super::worker::Worker;
+use super::close;
+use crate::exchange::Worker;
 use crate::net::Stream;
-use crate::ring::{Payload, RecvBuf};
+use crate::ring::RecvBuf;
 use crate::service::Service;
 
 /// Serves a connection until it ends. `early` and then `input` were received before it was known to speak
@@ -51,9 +52,10 @@ pub(super) async fn serve<S: Service>(
         None => poll_fn(|cx| session.poll(cx)).await,
     };
     drop(session);
+    let output = || std::mem::take(&mut wire.inner.borrow_mut().output);
     let ended = match ending {
-        Ending::Finish => finish(&wire).await,
-        Ending::Linger => Box::pin(linger(&wire)).await,
+        Ending::Finish => close::finish(&wire.stream, output(), &worker.limits).await,
+        Ending::Linger => Box::pin(close::linger(&wire.stream, output(), &worker.limits)).await,
         Ending::Abort => return reset(wire),
     };
     if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
@@ -67,30 +69,4 @@ fn reset(wire: Rc<Wire>) {
     if let Some(wire) = Rc::into_inner(wire) {
         wire.stream.abort();
     }
-}
-
-/// Sends what is left, and closes.
-async fn finish(wire: &Wire) -> io::Result<()> {
-    wire.stream.set_deadline(Some(wire.limits.stall_timeout));
-    wire.stream.flush().await?;
-    let output = std::mem::take(&mut wire.inner.borrow_mut().output);
-    wire.stream.start_last_send(Payload::Buffer(output));
-    wire.stream.flush().await
-}
-
-/// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset at once
-/// could take the last frames with it.
-async fn linger(wire: &Wire) -> io::Result<()> {
-    wire.stream.set_deadline(Some(wire.limits.stall_timeout));
-    wire.stream.flush().await?;
-    let output = std::mem::take(&mut wire.inner.borrow_mut().output);
-    if !output.is_empty() {
-        wire.stream.start_send(Payload::Buffer(output));
-        wire.stream.flush().await?;
-    }
-    wire.stream.close_write().await?;
-    wire.stream.set_multishot(false);
-    wire.stream.set_deadline(Some(wire.limits.linger_timeout));
-    while let Ok(Some(_)) = wire.stream.recv().await {}
-    Ok(())
 }

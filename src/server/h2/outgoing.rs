@@ -3,22 +3,18 @@
 
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
 use super::wire::{Inner, Wire};
+use crate::exchange::{Pulled, Worker, read_cold};
 use crate::http::h2::frame::HEADER_BYTES;
 use crate::http::h2::{End, StreamKey};
-use crate::observe::log;
+use crate::http::message::Trailers;
 use crate::ring::{File, ReadNow};
-use crate::server::worker::Worker;
-use crate::service::{LocalFuture, StreamBody};
-
-/// Bytes of a file that are read at once when the disk has to be waited for.
-const COLD_READ_BYTES: usize = 128 * 1024;
+use crate::service::{Frame, LocalFuture};
 
 /// A body that has not left.
 pub(super) struct Outgoing {
@@ -36,8 +32,14 @@ pub(super) enum Source {
     Bytes,
     /// A range of a file; what the disk is read for.
     File(Rc<File>, Range<u64>, Option<LocalFuture<'static, io::Result<Vec<u8>>>>),
-    /// Made piece by piece; bytes that were announced and are still owed.
-    Stream(Box<dyn StreamBody>, Option<u64>),
+    /// Made frame by frame.
+    Stream(Pulled),
+}
+
+/// What a source has for the next frame.
+enum Filled {
+    Piece,
+    End(Trailers),
 }
 
 /// What came of one step.
@@ -82,8 +84,8 @@ impl Outgoing {
             };
             match filled {
                 Poll::Pending => return Step::Waits,
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => return self.end(wire),
+                Poll::Ready(Ok(Filled::Piece)) => {}
+                Poll::Ready(Ok(Filled::End(trailers))) => return self.end(&trailers, wire),
                 Poll::Ready(Err(error)) => return Step::Failed(error),
             }
         }
@@ -131,12 +133,7 @@ impl Outgoing {
             Ok(ReadNow::Bytes(read)) => read,
             Ok(ReadNow::Wait) => {
                 output.truncate(start);
-                let (file, at, room) = (file.clone(), range.start, COLD_READ_BYTES.min(left));
-                *reading = Some(Box::pin(async move {
-                    let mut piece = file.read_at(Vec::with_capacity(room), at).await?;
-                    piece.truncate(room);
-                    Ok(piece)
-                }));
+                *reading = Some(Box::pin(read_cold(file.clone(), range.start, left as u64)));
                 return Ok(None);
             }
             Err(error) => {
@@ -164,60 +161,44 @@ impl Outgoing {
     }
 
     /// Waits for the disk.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Source::File(_, range, reading) = &mut self.source else { return Poll::Ready(Ok(false)) };
-        let Some(read) = reading else { return Poll::Ready(Ok(false)) };
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let Source::File(_, range, reading) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
+        let Some(read) = reading else { return Poll::Ready(Ok(Filled::Piece)) };
         let piece = std::task::ready!(read.as_mut().poll(cx));
         *reading = None;
         let piece = piece?;
-        if piece.is_empty() {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
         range.start += piece.len() as u64;
         self.piece = Bytes::from(piece);
-        Poll::Ready(Ok(true))
+        Poll::Ready(Ok(Filled::Piece))
     }
 
-    /// Asks a stream for its next piece; false at its end.
-    fn pull<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Source::Stream(stream, owed) = &mut self.source else { return Poll::Ready(Ok(false)) };
-        let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx)));
-        let piece = match polled {
-            Ok(piece) => std::task::ready!(piece),
-            Err(panic) => {
-                worker.counters.panics.bump();
-                log::line(format_args!("a response body panicked: {}", log::panic_text(&*panic)));
-                return Poll::Ready(Err(io::Error::other("the body panicked")));
-            }
-        };
-        Poll::Ready(match piece {
-            None if owed.is_some_and(|owed| owed > 0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            None => Ok(false),
-            Some(Err(error)) => Err(io::Error::other(error)),
-            Some(Ok(piece)) => {
-                if let Some(owed) = owed {
-                    // More than announced makes the response malformed.
-                    match owed.checked_sub(piece.len() as u64) {
-                        Some(left) => *owed = left,
-                        None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                    }
-                }
+    /// Asks a stream for its next frame.
+    fn pull<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let Source::Stream(body) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
+        Poll::Ready(Ok(match std::task::ready!(body.poll_frame(worker, cx))? {
+            Some(Frame::Data(piece)) => {
                 self.piece = piece;
-                Ok(true)
+                Filled::Piece
             }
-        })
+            Some(Frame::Trailers(trailers)) => Filled::End(trailers),
+            None => Filled::End(Trailers::new()),
+        }))
     }
 
-    /// Ends a stream that said it was over: with its trailers, if there are some.
-    fn end(&mut self, wire: &Wire) -> Step {
-        let trailers = match &mut self.source {
-            Source::Stream(stream, _) => stream.trailers(),
-            Source::Bytes | Source::File(..) => Vec::new(),
-        };
+    /// Lets the source go on with its other work while nothing of it can leave.
+    pub(super) fn work<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> io::Result<()> {
+        match &mut self.source {
+            Source::Stream(body) => body.poll_work(worker, cx),
+            Source::Bytes | Source::File(..) => Ok(()),
+        }
+    }
+
+    /// Ends a stream whose content has left, with its trailers if there are some.
+    fn end(&mut self, trailers: &Trailers, wire: &Wire) -> Step {
         let now = wire.clock(wire.now());
         let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
         if !trailers.is_empty() {
-            machine.send_trailers(self.stream, &trailers, now, output);
+            machine.send_trailers(self.stream, trailers.lines(), now, output);
         } else if machine.begin_data_frame(self.stream, 0, End::Yes, now, output) {
             machine.stop_request(self.stream, output);
         }

@@ -8,58 +8,35 @@ use bytes::Bytes;
 
 use super::exchange::{Exchange, Sends, State};
 use super::outgoing::{Outgoing, Source, Step};
-use super::session::{OUTPUT_BYTES_MAX, Session};
+use super::session::Session;
 use super::signal::Hub;
-use super::wire::Inner;
+use super::wire::{Inner, OUTPUT_BYTES_MAX};
+use crate::exchange::{Asked, Delivery, Entry, Gate, Pulled, admit, end_of};
 use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
-use crate::http::method::Method;
-use crate::http::status::Status;
 use crate::observe::access::End as Ended;
 use crate::ring::Payload;
-use crate::server::access::{self, Entry};
-use crate::service::{Body, Response, Service};
+use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
 
 /// Bodies up to this size leave behind their head when there is room, whoever else is sending.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
-impl<'a, S: Service> Session<'a, S> {
+impl<S: Service> Session<'_, S> {
     /// Writes a response's head, and its body as far as it goes at once.
     #[inline]
     pub(super) fn respond(
         &mut self,
         stream: StreamKey,
-        method: Method,
+        asked: Asked,
         entry: Option<Entry>,
         mut response: Response,
     ) {
-        if response.status().is_informational() {
-            response = Response::error(Status::INTERNAL_SERVER_ERROR, "the handler gave no final response");
-        }
-        if method == Method::Connect && response.status().is_success() {
-            // The client would take it for an open tunnel (RFC 9113 §8.5).
-            response = Response::error(Status::NOT_IMPLEMENTED, "this server opens no tunnels");
-        }
+        let Delivery { length, announced, has_content, .. } = admit(asked, &mut response);
         if response.closes() && self.goodbye_since.is_none() {
             // A stream is open, so that this is not the end.
             let _ = self.say_goodbye();
         }
         let body = response.take_body();
         let status = response.status();
-        let length = match &body {
-            Body::Empty => Some(0),
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::File(_, range) => Some(range.end - range.start),
-            Body::Stream(stream) => stream.length(),
-        };
-        let is_bodiless = status.forbids_body()
-            || method == Method::Head
-            || length == Some(0) && !matches!(body, Body::Stream(_));
-        let is_empty = matches!(body, Body::Empty);
-        let announced = match status {
-            Status::NO_CONTENT => None,
-            Status::NOT_MODIFIED if is_empty => None,
-            _ => length,
-        };
         let now = self.wire.now();
         let clock = self.wire.clock(now);
         let (sent, priority) = {
@@ -68,6 +45,12 @@ impl<'a, S: Service> Session<'a, S> {
                 // It may be made of the request's body, which has to be asked for before the response begins.
                 inner.ask_for_body(stream, clock);
             }
+            if let Some(interim) = response.take_interim()
+                && inner.with_gate(stream, |gate| gate.inform(interim.status())).is_ok()
+            {
+                inner.send_interim(stream, interim.status(), interim.fields(), clock);
+            }
+            inner.with_gate(stream, Gate::begin);
             let Inner { machine, output, .. } = inner;
             if !machine.is_open(stream) {
                 return entry.into_iter().for_each(|entry| {
@@ -86,10 +69,10 @@ impl<'a, S: Service> Session<'a, S> {
                 lines: response.fields(),
                 length: announced,
             };
-            let end = if is_bodiless { End::Yes } else { End::No };
+            let end = if has_content { End::No } else { End::Yes };
             machine.send_head(stream, &head, end, clock, output);
             let small = match &body {
-                Body::Bytes(bytes) if !is_bodiless && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+                Body::Bytes(bytes) if has_content && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
                 _ => None,
             };
             let sent = match small {
@@ -100,7 +83,7 @@ impl<'a, S: Service> Session<'a, S> {
                     }
                     Some(bytes.len() as u64)
                 }
-                _ => is_bodiless.then_some(0),
+                _ => (!has_content).then_some(0),
             };
             (sent, machine.priority(stream))
         };
@@ -115,15 +98,27 @@ impl<'a, S: Service> Session<'a, S> {
             Body::Empty => (Source::Bytes, Bytes::new()),
             Body::Bytes(bytes) => (Source::Bytes, bytes),
             Body::File(file, range) => (Source::File(file, range, None), Bytes::new()),
-            Body::Stream(made) => (Source::Stream(made, length), Bytes::new()),
+            Body::Stream(made) => (Source::Stream(Pulled::new(made, length)), Bytes::new()),
+            Body::Tunnel(handler) => {
+                let input = self.tunnel_input(stream);
+                (Source::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
+            }
         };
         let body = Outgoing::new(stream, source, piece);
-        let sends = Sends { status, body, priority, waits: false, shut: None };
+        let sends = Sends { status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
-        let exchange = Exchange { stream, method, entry, state: State::Sends(sends), signal: None };
+        let exchange = Exchange { stream, asked, entry, state: State::Sends(sends), signal: None };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
+    }
+
+    /// What the client sends through a tunnel.
+    fn tunnel_input(&self, stream: StreamKey) -> RequestBody {
+        if !self.wire.inner.borrow().has_body(stream) {
+            return RequestBody::empty();
+        }
+        RequestBody::new(self.wire.clone(), ExchangeId::new(u64::from(stream.id())), None)
     }
 
     pub(super) fn rank(&self, place: usize) -> (u8, bool) {
@@ -198,6 +193,7 @@ impl<'a, S: Service> Session<'a, S> {
             };
             match step {
                 Step::Wrote => {
+                    sends.may_work = true;
                     if sends.priority.incremental {
                         // Behind the others of its rank: they take turns.
                         let rank = sends.rank();
@@ -230,7 +226,38 @@ impl<'a, S: Service> Session<'a, S> {
                 Step::Failed(error) => {
                     self.sending.remove(at);
                     self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
-                    exchange.end(self.worker, access::end_of(&error));
+                    exchange.end(self.worker, end_of(&error));
+                }
+            }
+        }
+    }
+
+    /// Lets bodies that cannot leave go on with what else they do, such as reading their requests: else each
+    /// side could wait for the other.
+    pub(super) fn work(&mut self, cx: &TaskContext<'_>) {
+        let mut at = 0;
+        while let Some(&place) = self.sending.get(at) {
+            at += 1;
+            let may_work = match self.exchanges[place].as_deref() {
+                Some(Exchange { state: State::Sends(sends), .. }) => sends.may_work && !sends.waits,
+                _ => false,
+            };
+            if !may_work {
+                continue;
+            }
+            // Taken out meanwhile: a body may be made of this connection's own requests.
+            let Some(mut exchange) = self.exchanges[place].take() else { continue };
+            let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
+            let waker = exchange.waker(&hub).clone();
+            let State::Sends(sends) = &mut exchange.state else { continue };
+            sends.may_work = false;
+            match sends.body.work(self.worker, &mut TaskContext::from_waker(&waker)) {
+                Ok(()) => self.exchanges[place] = Some(exchange),
+                Err(error) => {
+                    at -= 1;
+                    self.sending.remove(at);
+                    self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
+                    exchange.end(self.worker, end_of(&error));
                 }
             }
         }
@@ -251,7 +278,7 @@ impl<'a, S: Service> Session<'a, S> {
         inner.machine.reset(stream, code, &mut inner.output);
     }
 
-    pub(super) fn step(&mut self, exchange: &mut Exchange<'a>, cx: &TaskContext<'_>) -> Step {
+    pub(super) fn step(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> Step {
         let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
         if sends.waits {
             return Step::Waits;

@@ -8,16 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 use super::signal::Hub;
-use super::wire::Wire;
+use super::wire::{OUTPUT_BYTES_MAX, Wire};
+use crate::exchange::Worker;
 use crate::http::h2::{ConnectionError, Event, StreamKey};
+use crate::http::message::Trailers;
 use crate::observe::access::End as Ended;
 use crate::ring::RecvBuf;
-use crate::server::worker::Worker;
 use crate::service::{Context, Service};
-
-/// Output that is gathered before bodies wait for it to leave. With a frame more it still fits the buffers
-/// that the ring keeps for reuse.
-pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
 
 /// Time for a client to hear that we leave, before streams it opens are turned away: a round trip, usually.
 pub(super) const GOODBYE_TIME: Duration = Duration::from_secs(1);
@@ -42,7 +39,7 @@ pub(super) struct Session<'a, S> {
     /// The client has closed its side.
     pub(super) is_eof: bool,
     /// By the place of their streams.
-    pub(super) exchanges: Vec<Option<Box<Exchange<'a>>>>,
+    pub(super) exchanges: Vec<Option<Box<Exchange>>>,
     /// Places of exchanges whose handler has not answered.
     pub(super) called: Vec<usize>,
     /// Places of exchanges whose response is on its way, in the order in which they are sent.
@@ -129,6 +126,7 @@ impl<'a, S: Service> Session<'a, S> {
                 },
                 Err(_) => return Poll::Ready(Ending::Abort),
             }
+            self.work(cx);
             let (is_over, waits) = {
                 let inner = &*self.wire.inner.borrow();
                 let is_done = self.is_eof && inner.machine.open_streams() == 0;
@@ -255,21 +253,22 @@ impl<'a, S: Service> Session<'a, S> {
     #[inline]
     fn handle(&mut self, event: Event, input: &[u8], now: Instant, cx: &mut TaskContext<'_>) {
         match event {
-            Event::Head { stream, .. } => {
+            Event::Head { stream, ends } => {
                 if let Some(context) = self.context.take() {
-                    self.begin_exchange(stream, context, cx);
+                    self.begin_exchange(stream, ends, context, cx);
                 }
             }
             Event::Data { stream, data, ends } => {
-                let limits = &self.wire.limits;
                 let inner = &mut *self.wire.inner.borrow_mut();
-                inner.push_body(stream, &input[data], limits, now);
+                inner.push_body(stream, &input[data], now);
                 if ends {
-                    inner.end_body(stream, Ok(Vec::new()));
+                    inner.end_body(stream, Ok(Trailers::new()));
                 }
             }
-            Event::Trailers { stream, lines } => self.wire.inner.borrow_mut().end_body(stream, lines),
-            Event::Refused { stream, error } => self.refuse_head(stream, error),
+            Event::Trailers { stream, trailers } => {
+                self.wire.inner.borrow_mut().end_body(stream, trailers);
+            }
+            Event::Refused { stream, error } => self.refuse_unread(stream, error),
             Event::Malformed(_) => self.worker.counters.refused.bump(),
             Event::Reset { stream, error } => {
                 if error.is_some() {

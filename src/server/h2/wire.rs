@@ -8,17 +8,21 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::incoming::{Incoming, State};
+use super::incoming::{Incoming, Progress};
+use crate::exchange::{Gate, Limits, peer_of};
 use crate::http::h2::{Connection, End, ErrorCode, SendHead, StreamKey};
+use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
-use crate::server::access;
-use crate::server::limits::Limits;
-use crate::service::{BodyError, Downstream, Peer};
+use crate::service::{BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer};
 
 /// Deadlines closer together than this are one: the wheel is coarse.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Output that is gathered before bodies wait for it to leave. With a frame more it still fits the buffers
+/// that the ring keeps for reuse.
+pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
 
 pub(super) struct Wire {
     pub(super) stream: Stream,
@@ -42,43 +46,71 @@ pub(super) struct Inner {
     pub(super) output: Vec<u8>,
     /// By the place of their streams.
     bodies: Vec<Option<Box<Incoming>>>,
+    /// What may still be said on each stream, by their places.
+    gates: Vec<(StreamKey, Gate)>,
 }
 
 impl Inner {
+    /// The open stream of an exchange.
+    fn stream(&self, exchange: ExchangeId) -> Option<StreamKey> {
+        self.machine.stream(u32::try_from(exchange.number()).ok()?)
+    }
+
     fn body(&mut self, stream: StreamKey) -> Option<&mut Incoming> {
         let body = self.bodies.get_mut(stream.place())?.as_deref_mut()?;
         (body.stream == stream).then_some(body)
     }
 
-    /// A request has a body.
-    pub(super) fn begin_body(&mut self, stream: StreamKey, expects_continue: bool) {
+    /// A request was read: what may be said in answer to it.
+    #[inline]
+    pub(super) fn open_gate(&mut self, stream: StreamKey, gate: Gate) {
+        let place = stream.place();
+        if self.gates.len() <= place {
+            self.gates.resize(place + 1, (stream, Gate::SHUT));
+        }
+        self.gates[place] = (stream, gate);
+    }
+
+    /// The gate of a stream; a shut one where there is none.
+    #[inline]
+    pub(super) fn with_gate<T>(&mut self, stream: StreamKey, change: impl FnOnce(&mut Gate) -> T) -> T {
+        match self.gates.get_mut(stream.place()) {
+            Some((known, gate)) if *known == stream => change(gate),
+            _ => change(&mut { Gate::SHUT }),
+        }
+    }
+
+    /// Whether the request has a body, or a tunnel's input, that is read.
+    pub(super) fn has_body(&self, stream: StreamKey) -> bool {
+        self.bodies.get(stream.place()).and_then(Option::as_ref).is_some_and(|body| body.stream == stream)
+    }
+
+    /// A request has a body, or what follows its head is a tunnel's.
+    pub(super) fn begin_body(&mut self, stream: StreamKey, length: Option<u64>, policy: BodyPolicy) {
         let place = stream.place();
         if self.bodies.len() <= place {
             self.bodies.resize_with(place + 1, || None);
         }
-        self.bodies[place] = Some(Box::new(Incoming::new(stream, expects_continue)));
+        self.bodies[place] = Some(Box::new(Incoming::new(stream, length, policy)));
     }
 
     /// Data of a body has come.
-    pub(super) fn push_body(&mut self, stream: StreamKey, data: &[u8], limits: &Limits, now: Instant) {
-        let is_read = self.body(stream).is_some_and(|body| body.push(data, limits, now));
+    pub(super) fn push_body(&mut self, stream: StreamKey, data: &[u8], now: Instant) {
+        self.with_gate(stream, Gate::content_came);
+        let is_read = self.body(stream).is_some_and(|body| body.push(data, now));
         if !is_read {
             self.machine.discard(data.len() as u32, &mut self.output);
         }
     }
 
     /// A body is whole, or has broken off.
-    pub(super) fn end_body(
-        &mut self,
-        stream: StreamKey,
-        trailers: Result<Vec<u8>, crate::http::message::FramingError>,
-    ) {
+    pub(super) fn end_body(&mut self, stream: StreamKey, trailers: Result<Trailers, FramingError>) {
         if let Some(body) = self.body(stream) {
             body.end(trailers);
         }
     }
 
-    /// Nobody will read this body any more.
+    /// This body will not be read any more.
     pub(super) fn drop_body(&mut self, stream: StreamKey) {
         if self.body(stream).is_none() {
             return;
@@ -88,11 +120,14 @@ impl Inner {
         body.wake();
     }
 
-    /// The response is out, and nobody reads the request on. True when the client has not ended it.
+    /// The response is out, and the request is not read on. True when the client has not ended it.
     pub(super) fn finish(&mut self, stream: StreamKey) -> bool {
-        let waits = self.body(stream).is_some_and(|body| body.expects_continue);
+        let withholds = self.with_gate(stream, |gate| {
+            gate.end();
+            gate.withholds_content()
+        });
         self.drop_body(stream);
-        if waits {
+        if withholds {
             // It holds the body back, and need not send it any more.
             self.machine.reset(stream, ErrorCode::NO_ERROR, &mut self.output);
         }
@@ -107,17 +142,23 @@ impl Inner {
     }
 
     /// Looks at readers that wait: how long until one of them has waited enough.
-    pub(super) fn look_at_bodies(&mut self, limits: &Limits, now: Instant) -> Option<Duration> {
-        self.bodies.iter_mut().flatten().filter_map(|body| body.look(limits, now)).min()
+    pub(super) fn look_at_bodies(&mut self, now: Instant) -> Option<Duration> {
+        self.bodies.iter_mut().flatten().filter_map(|body| body.look(now)).min()
     }
 
-    /// Tells a client that waits for it to send the body.
-    pub(super) fn ask_for_body(&mut self, stream: StreamKey, now: Duration) {
-        let Some(body) = self.body(stream) else { return };
-        if std::mem::take(&mut body.expects_continue) {
-            let head = SendHead { status: Status::CONTINUE, date: b"", lines: b"", length: None };
-            self.machine.send_head(stream, &head, End::No, now, &mut self.output);
+    /// Tells a client that waits for it to send the body; whether it did.
+    pub(super) fn ask_for_body(&mut self, stream: StreamKey, now: Duration) -> bool {
+        let asks = self.with_gate(stream, Gate::ask_for_content);
+        if asks {
+            self.send_interim(stream, Status::CONTINUE, b"", now);
         }
+        asks
+    }
+
+    /// Writes an interim response.
+    pub(super) fn send_interim(&mut self, stream: StreamKey, status: Status, lines: &[u8], now: Duration) {
+        let head = SendHead { status, date: b"", lines, length: None };
+        self.machine.send_head(stream, &head, End::No, now, &mut self.output);
     }
 }
 
@@ -131,7 +172,7 @@ impl Wire {
             look_at: Cell::new(started + limits.head_timeout),
             stream,
             limits,
-            inner: RefCell::new(Inner { machine, output: Vec::new(), bodies: Vec::new() }),
+            inner: RefCell::new(Inner { machine, output: Vec::new(), bodies: Vec::new(), gates: Vec::new() }),
             started,
             task: RefCell::new(None),
             is_running: Cell::new(false),
@@ -189,15 +230,19 @@ impl Wire {
 }
 
 impl Downstream for Wire {
-    fn poll_piece(&self, exchange: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_frame(&self, exchange: ExchangeId, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let now = self.now();
-        let found = inner.machine.stream(exchange).filter(|&stream| inner.body(stream).is_some());
-        let Some(stream) = found else { return Poll::Ready(Some(Err(BodyError::ExchangeOver))) };
+        let Some(stream) = inner.stream(exchange) else {
+            return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
+        };
         let Some(body) = inner.body(stream) else {
             return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
         };
+        if let Some(error) = body.refuse_length() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if !body.unread.is_empty() {
             let piece = Bytes::from(std::mem::take(&mut body.unread));
             let before = inner.output.len();
@@ -205,36 +250,58 @@ impl Downstream for Wire {
             if inner.output.len() > before {
                 self.wake_task();
             }
-            return Poll::Ready(Some(Ok(piece)));
+            return Poll::Ready(Some(Ok(Frame::Data(piece))));
         }
-        match &mut body.state {
-            State::Whole(_) => Poll::Ready(None),
-            State::Broken(error) => Poll::Ready(Some(Err(error.take().unwrap_or(BodyError::Disconnected)))),
-            State::Open => {
+        match &mut body.progress {
+            Progress::Whole(trailers) if trailers.is_empty() => Poll::Ready(None),
+            Progress::Whole(trailers) => Poll::Ready(Some(Ok(Frame::Trailers(std::mem::take(trailers))))),
+            Progress::Broken(error) => {
+                Poll::Ready(Some(Err(error.take().unwrap_or(BodyError::Disconnected))))
+            }
+            Progress::Open => {
                 body.wait(cx.waker(), now);
-                let asks = body.expects_continue;
-                inner.ask_for_body(stream, self.clock(now));
-                self.look_within(self.limits.stall_timeout);
-                if asks {
+                let timeout = body.policy.stall_timeout;
+                if inner.ask_for_body(stream, self.clock(now)) {
                     self.wake_task();
+                }
+                if let Some(timeout) = timeout {
+                    self.look_within(timeout);
                 }
                 Poll::Pending
             }
         }
     }
 
-    fn trailers(&self, exchange: u32) -> Vec<u8> {
+    fn set_body_policy(&self, exchange: ExchangeId, policy: BodyPolicy) {
         let mut inner = self.inner.borrow_mut();
-        let stream = inner.machine.stream(exchange);
-        let body = stream.and_then(|stream| inner.body(stream));
-        match body.map(|body| &body.state) {
-            Some(State::Whole(trailers)) => trailers.clone(),
-            _ => Vec::new(),
+        if let Some(stream) = inner.stream(exchange)
+            && let Some(body) = inner.body(stream)
+        {
+            body.policy = policy;
         }
     }
 
+    fn body_policy(&self, exchange: ExchangeId) -> BodyPolicy {
+        let mut inner = self.inner.borrow_mut();
+        let stream = inner.stream(exchange);
+        let known = stream.and_then(|stream| inner.body(stream)).map(|body| body.policy);
+        known.unwrap_or_else(|| self.limits.body_policy())
+    }
+
+    fn inform(&self, exchange: ExchangeId, status: Status, lines: &[u8]) -> Result<(), InformError> {
+        let mut inner = self.inner.borrow_mut();
+        let stream = inner.stream(exchange).ok_or(InformError::TooLate)?;
+        if inner.output.len() + lines.len() > OUTPUT_BYTES_MAX {
+            return Err(InformError::Blocked);
+        }
+        inner.with_gate(stream, |gate| gate.inform(status))?;
+        inner.send_interim(stream, status, lines, self.clock(self.now()));
+        self.wake_task();
+        Ok(())
+    }
+
     fn peer(&self) -> Peer {
-        **self.peer.get_or_init(|| Box::new(access::peer_of(self.stream.socket())))
+        **self.peer.get_or_init(|| Box::new(peer_of(self.stream.socket())))
     }
 
     fn tls(&self) -> Option<Rc<TlsInfo>> {

@@ -11,7 +11,7 @@ use super::{Place, Route, Router};
 use crate::service::answer::AnyService;
 use crate::service::context::RouteFacts;
 use crate::service::filter::Chain;
-use crate::service::limits::ExtractLimits;
+use crate::service::limits::{BodyPolicy, ExtractLimits};
 use crate::service::states::States;
 
 pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
@@ -57,6 +57,7 @@ struct Scope {
     chain: Chain,
     states: States,
     limits: Rc<ExtractLimits>,
+    body_policy: Option<BodyPolicy>,
     fallback: Option<Rc<dyn AnyService>>,
 }
 
@@ -69,6 +70,7 @@ impl Scope {
         states.inherit(&self.states);
         self.states = states;
         self.limits = router.limits.take().unwrap_or(self.limits);
+        self.body_policy = router.body_policy.or(self.body_policy);
         self.fallback = router.fallback.as_ref().map(|route| route.service.clone()).or(self.fallback);
         self
     }
@@ -186,6 +188,7 @@ impl Builder {
                 names: route.pattern.names,
                 states: Rc::new(route.scope.states.clone()),
                 limits: route.scope.limits.clone(),
+                body_policy: route.scope.body_policy,
                 allow: allow.clone(),
             });
             let entry = Entry { facts, chain: route.chain, service: route.service };
@@ -217,7 +220,8 @@ fn below(prefix: &Pattern, text: &str) -> Result<Pattern, PatternError> {
 
 fn entry(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Entry {
     let (states, limits) = (Rc::new(scope.states.clone()), scope.limits.clone());
-    let facts = Rc::new(RouteFacts { states, limits, ..RouteFacts::default() });
+    let body_policy = scope.body_policy;
+    let facts = Rc::new(RouteFacts { states, limits, body_policy, ..RouteFacts::default() });
     Entry { facts, chain: chain.clone(), service: Rc::new(made) }
 }
 

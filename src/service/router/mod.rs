@@ -51,7 +51,7 @@ use super::answer::AnyService;
 use super::context::Context;
 use super::filter::{AnyAround, Around, Filter, ProblemRenderer, Step};
 use super::handler::{Handler, HandlerService};
-use super::limits::ExtractLimits;
+use super::limits::{BodyPolicy, ExtractLimits};
 use super::problem::Problem;
 use super::response::Response;
 use super::states::States;
@@ -71,6 +71,7 @@ pub struct Router {
     steps: Vec<Step>,
     states: States,
     limits: Option<Rc<ExtractLimits>>,
+    body_policy: Option<BodyPolicy>,
     problems: Option<Rc<ProblemRenderer>>,
     fallback: Option<Route>,
     /// A host that takes over nothing from the router around it.
@@ -192,6 +193,13 @@ impl Router {
     /// Bounds what extractors take.
     pub fn limits(mut self, limits: ExtractLimits) -> Self {
         self.limits = Some(Rc::new(limits));
+        self
+    }
+
+    /// Judges the bodies of requests by another policy than the server's: their size, and how slowly they may
+    /// come.
+    pub fn body_policy(mut self, policy: BodyPolicy) -> Self {
+        self.body_policy = Some(policy);
         self
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use foldhash::fast::RandomState;
 
 use super::tree::{Tree, has_dot_segment};
-use crate::http::message::TargetForm;
+use crate::http::message::{FramingError, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::http::target::split_authority;
@@ -103,13 +103,21 @@ impl Leaf {
 
 impl Routes {
     /// Answers a request.
-    pub(crate) fn route(&self, request: Request) -> Answer<'_> {
+    pub(crate) fn route(&self, mut request: Request) -> Answer<'_> {
         let head = request.head();
         let site = self.site(head.authority());
         let mut parameters = self.parameters.borrow_mut();
         let entry = site.entry(head.method(), head.method_str(), head.form(), head.path(), &mut parameters);
         request.context().set_route(&entry.facts, &parameters);
         drop(parameters);
+        if !request.body().is_empty() {
+            if let Some(policy) = entry.facts.body_policy {
+                request.body().set_policy(policy);
+            }
+            if request.body().is_too_large() {
+                return entry.chain.run(&DefaultResponse::TooLarge, request);
+            }
+        }
         entry.chain.run(&*entry.service, request)
     }
 
@@ -162,6 +170,10 @@ impl Service for Routes {
     fn call(&self, request: Request) -> impl Future<Output = Response> {
         self.route(request)
     }
+
+    fn judges_bodies(&self) -> bool {
+        true
+    }
 }
 
 /// What the router responds by itself.
@@ -174,6 +186,8 @@ pub(super) enum DefaultResponse {
     NotFound,
     /// 400.
     DotSegment,
+    /// 413.
+    TooLarge,
 }
 
 impl Service for DefaultResponse {
@@ -200,6 +214,9 @@ impl DefaultResponse {
             Self::NotFound => {
                 Problem::new(Status::NOT_FOUND).detail("nothing is at this path").into_response()
             }
+            Self::TooLarge => Problem::new(Status::CONTENT_TOO_LARGE)
+                .detail(FramingError::TooLarge.to_string())
+                .into_response(),
             Self::DotSegment => Problem::new(Status::BAD_REQUEST)
                 .detail("the path has a . or .. segment; send the path that is meant")
                 .into_response(),

@@ -19,7 +19,9 @@ const LIMITS: H2Limits = H2Limits {
     block_bytes_max: 96,
     continuations_max: 2,
     stream_window: 80_000,
+    unread_bytes_max: 240_000,
     connection_window: 100_000,
+    connect_protocol: true,
     budgets: Budgets {
         resets: 4,
         settings: 4,
@@ -28,6 +30,7 @@ const LIMITS: H2Limits = H2Limits {
         idle_data: 4,
         window_updates: 8,
         unknown_frames: 4,
+        interim_heads: 4,
     },
     window_timeout: Duration::from_secs(1),
 };
@@ -99,7 +102,9 @@ fn hear(machine: &mut Connection, piece: &[u8], heard: &mut Heard) -> Result<(),
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("{}{hex}{}", before.unwrap_or(begin), if ends { "(end)" } else { "" })
             }
-            Event::Trailers { stream, lines } => format!("{} {lines:?}", stream.id()),
+            Event::Trailers { stream, trailers } => {
+                format!("{} {:?}", stream.id(), trailers.map(|trailers| trailers.lines().to_vec()))
+            }
             Event::Refused { stream, error } => {
                 machine.reset(stream, ErrorCode::CANCEL, &mut heard.said);
                 format!("{} {error:?}", stream.id())

@@ -17,7 +17,7 @@ use crate::service::{BodyError, Context, Peer};
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 
 /// Hands over lines that are a moment old, for as long as the worker lives.
-pub(super) async fn flush<S>(worker: Rc<Worker<S>>) {
+pub(crate) async fn flush<S>(worker: Rc<Worker<S>>) {
     let Some(log) = &worker.access else { return };
     loop {
         poll_fn(|cx| log.poll_lines(cx)).await;
@@ -27,12 +27,12 @@ pub(super) async fn flush<S>(worker: Rc<Worker<S>>) {
 }
 
 /// An exchange that is to be logged when it is over.
-pub(super) struct Entry(Context);
+pub(crate) struct Entry(Context);
 
 impl Entry {
     /// Notes a request whose head is complete; `None` without a log.
     #[inline]
-    pub(super) fn begin<S>(worker: &Worker<S>, context: &Context) -> Option<Self> {
+    pub(crate) fn begin<S>(worker: &Worker<S>, context: &Context) -> Option<Self> {
         worker.access.as_ref()?;
         // Asked for now, for a connection that was reset knows its peer no more.
         context.peer();
@@ -41,7 +41,7 @@ impl Entry {
     }
 
     /// Logs the exchange. Without a `status` the client was gone before there was one.
-    pub(super) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: End) {
+    pub(crate) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: End) {
         let Some(log) = &worker.access else { return };
         let Self(context) = self;
         let now = Instant::now();
@@ -61,7 +61,7 @@ impl Entry {
 }
 
 /// Whose doing it was that a response broke off.
-pub(super) fn end_of(error: &io::Error) -> End {
+pub(crate) fn end_of(error: &io::Error) -> End {
     use io::ErrorKind as Kind;
     let of_request = error.get_ref().and_then(|error| error.downcast_ref::<BodyError>());
     match (error.kind(), of_request) {
@@ -76,7 +76,7 @@ pub(super) fn end_of(error: &io::Error) -> End {
 
 /// Logs a request that was refused before its head was whole.
 #[cold]
-pub(super) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status: Status, body_bytes: u64) {
+pub(crate) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status: Status, body_bytes: u64) {
     let Some(log) = &worker.access else { return };
     let record = Record {
         peer: known(peer()),
@@ -92,7 +92,7 @@ pub(super) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status
 }
 
 /// Who is at the other end. A system call or two.
-pub(super) fn peer_of(socket: &Socket) -> Peer {
+pub(crate) fn peer_of(socket: &Socket) -> Peer {
     match socket.peer_addr() {
         Some(addr) => Peer::Inet(addr),
         // This end still has its address when the other has reset the connection.

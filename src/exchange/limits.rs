@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::http::h2::H2Limits;
 use crate::http::message::{BodyLimits, HeadLimits};
+use crate::service::BodyPolicy;
 
 /// The limits of a server. `Default` is meant for the open internet.
 #[derive(Clone, Debug)]
@@ -66,6 +67,15 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What holds for a request's body unless its route says otherwise.
+    pub(crate) fn body_policy(&self) -> BodyPolicy {
+        BodyPolicy {
+            bytes_max: self.body.body_bytes_max,
+            stall_timeout: Some(self.stall_timeout),
+            rate_min: self.rate_min,
+        }
+    }
+
     /// Connections for each of `workers`, given the limit on descriptors.
     pub fn connections_per_worker(&self, descriptors: u64, workers: usize) -> usize {
         self.connections_max.unwrap_or_else(|| {

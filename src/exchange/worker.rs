@@ -11,32 +11,32 @@ use crate::observe::access::CoreLog;
 use crate::ring::Ring;
 
 /// The state of one worker, shared by its connections.
-pub(super) struct Worker<S> {
-    pub(super) ring: Ring,
+pub(crate) struct Worker<S> {
+    pub(crate) ring: Ring,
     /// What answers requests. Replaced whole; a request in progress keeps the one it began with.
-    pub(super) service: RefCell<Rc<S>>,
-    pub(super) limits: Rc<Limits>,
-    pub(super) counters: Counters,
+    pub(crate) service: RefCell<Rc<S>>,
+    pub(crate) limits: Rc<Limits>,
+    pub(crate) counters: Counters,
     /// The access log, if there is one.
-    pub(super) access: Option<CoreLog>,
-    pub(super) date: RefCell<DateLine>,
-    pub(super) scratch: RefCell<Vec<u8>>,
-    pub(super) open: Cell<usize>,
-    pub(super) connections_max: usize,
+    pub(crate) access: Option<CoreLog>,
+    pub(crate) date: RefCell<DateLine>,
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) open: Cell<usize>,
+    pub(crate) connections_max: usize,
     /// TLS handshakes in progress.
-    pub(super) handshakes: Cell<usize>,
-    pub(super) drain: Drain,
+    pub(crate) handshakes: Cell<usize>,
+    pub(crate) drain: Drain,
 }
 
 impl<S> Worker<S> {
     /// The service that answers requests now.
     #[inline]
-    pub(super) fn service(&self) -> Rc<S> {
+    pub(crate) fn service(&self) -> Rc<S> {
         self.service.borrow().clone()
     }
 
     /// Answers requests with this service from here on; what is in progress ends with the one before.
-    pub(super) fn replace_service(&self, service: S) {
+    pub(crate) fn replace_service(&self, service: S) {
         // The old one is dropped after the borrow: what it owns may look at the worker.
         let _before = self.service.replace(Rc::new(service));
     }
@@ -44,18 +44,18 @@ impl<S> Worker<S> {
 
 /// Whether the worker is draining, and who waits to hear it.
 #[derive(Default)]
-pub(super) struct Drain {
+pub(crate) struct Drain {
     begun: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Drain {
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.begun.get()
     }
 
     /// Ready once the drain has begun. For the few tasks that are not connections.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.begun.get() {
             return Poll::Ready(());
         }
@@ -66,7 +66,7 @@ impl Drain {
         Poll::Pending
     }
 
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.begun.set(true);
         for waker in self.waiting.take() {
             waker.wake();

@@ -1,10 +1,11 @@
-//! Who has waited too long for whom: frames that do not end, responses that are not taken, windows that stay
-//! shut, bodies that do not come, and clients that say nothing.
+//! Timeouts of an HTTP/2 connection: frames that do not end, responses that are not taken, windows that stay
+//! shut, bodies that do not come, and silence.
 
 use std::time::{Duration, Instant};
 
 use super::exchange::{Exchange, State};
 use super::session::{Ending, GOODBYE_TIME, Session};
+use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::End as Ended;
 use crate::service::Service;
@@ -27,13 +28,11 @@ impl<S: Service> Session<'_, S> {
         if self.wire.stream.is_sending() {
             let since = *self.send_since.get_or_insert(now);
             if left(since, limits.stall_timeout).is_zero() {
-                let acknowledged = self.wire.stream.acknowledged();
-                let moved = acknowledged.saturating_sub(self.acknowledged);
-                if moved < limits.rate_min * limits.stall_timeout.as_secs().max(1) {
+                if !has_progressed(&mut self.acknowledged, self.wire.stream.acknowledged(), &limits) {
                     self.worker.counters.timed_out.bump();
                     return Some(Ending::Abort);
                 }
-                (self.acknowledged, self.send_since) = (acknowledged, Some(now));
+                self.send_since = Some(now);
             }
         } else {
             self.send_since = None;
@@ -42,7 +41,7 @@ impl<S: Service> Session<'_, S> {
             return Some(ending);
         }
         let inner = &mut *self.wire.inner.borrow_mut();
-        if let Some(left) = inner.look_at_bodies(&limits, now) {
+        if let Some(left) = inner.look_at_bodies(now) {
             next = next.min(left);
         }
         if inner.machine.open_streams() > self.called.len() + self.sending.len() {

@@ -1,0 +1,121 @@
+//! Everything that goes both ways at once: an echo with trailers, a gRPC service written by hand, a tunnel
+//! by `Upgrade` and by CONNECT, and hints that come before the page.
+//!
+//! ```text
+//! cargo run --release --example streams -- 127.0.0.1:8080
+//! curl -T- http://127.0.0.1:8080/echo          # what is typed comes back, line by line
+//! ```
+
+use bytes::{Buf, Bytes, BytesMut};
+use quoit::http::message::Trailers;
+use quoit::http::status::Status;
+use quoit::service::{
+    BodyPolicy, BodyWriter, Context, Frame, Html, Interim, IntoResponse, Request, RequestBody, Response,
+    RouteErrors, Router, Routes, Tunnel,
+};
+use quoit::{RunError, Server};
+
+/// Longest gRPC message that is taken: the default of other implementations.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+fn routes() -> Result<Routes, RouteErrors> {
+    Router::new()
+        .post("/echo", echo)
+        .put("/echo", echo)
+        .post("/echo.Echo/Say", say)
+        .any("/tunnel", async |context: Context| Response::upgrade(&context, "echo", back_and_forth))
+        .get("/page", page)
+        .fallback(async |context: Context| Response::tunnel(&context, back_and_forth))
+        // Streams last for as long as both sides like.
+        .body_policy(BodyPolicy::UNLIMITED)
+        .build()
+}
+
+/// Sends back what comes, while it comes, and behind it its trailers and how many bytes there were.
+async fn echo(request: Request) -> Response {
+    let mut body = request.into_body();
+    Response::written(async move |mut out: BodyWriter| {
+        let mut bytes = 0;
+        let mut trailers = Trailers::new();
+        while let Some(frame) = body.next_frame().await {
+            match frame {
+                Ok(Frame::Data(data)) => {
+                    bytes += data.len();
+                    if out.write(data).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Frame::Trailers(received)) => trailers = received,
+                Err(_) => return,
+            }
+        }
+        trailers.push("X-Bytes", bytes.to_string()).expect("a number is a field's value");
+        let _ = out.end(trailers).await;
+    })
+}
+
+/// gRPC: each message is one byte that says whether it is compressed, four of its length, and itself.
+async fn say(body: RequestBody) -> Response {
+    let response = Response::written(async move |out: BodyWriter| {
+        let mut out = out;
+        let status = match echo_messages(body, &mut out).await {
+            Ok(()) => "0",
+            Err(status) => status,
+        };
+        let trailers = Trailers::new().with("grpc-status", status).expect("a number is a field's value");
+        let _ = out.end(trailers).await;
+    });
+    response.field("Content-Type", "application/grpc").expect("a constant field is valid")
+}
+
+/// The error is a gRPC status.
+async fn echo_messages(mut body: RequestBody, out: &mut BodyWriter) -> Result<(), &'static str> {
+    const CANCELLED: &str = "1";
+    const RESOURCE_EXHAUSTED: &str = "8";
+    const UNIMPLEMENTED: &str = "12";
+    const INTERNAL: &str = "13";
+    let mut received = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        received.extend_from_slice(&piece.map_err(|_| CANCELLED)?);
+        while let Some((head, rest)) = received.split_first_chunk::<5>() {
+            let [is_compressed, length @ ..] = *head;
+            let length = u32::from_be_bytes(length) as usize;
+            if is_compressed != 0 {
+                return Err(UNIMPLEMENTED);
+            }
+            if length > MESSAGE_BYTES_MAX {
+                return Err(RESOURCE_EXHAUSTED);
+            }
+            if rest.len() < length {
+                break;
+            }
+            let message = received.split_to(5 + length).freeze();
+            out.write(message).await.map_err(|_| CANCELLED)?;
+        }
+    }
+    if received.has_remaining() { Err(INTERNAL) } else { Ok(()) }
+}
+
+async fn back_and_forth(mut tunnel: Tunnel) {
+    while let Some(Ok(bytes)) = tunnel.read().await {
+        if tunnel.write(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A page whose style sheet can be fetched before the page is made.
+async fn page(context: Context) -> Response {
+    let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
+    // A client that takes no hints gets the page all the same.
+    let _ = context.inform(&hints.expect("a constant field is valid"));
+    let page =
+        Bytes::from_static(b"<!doctype html><title>hints</title><link rel=stylesheet href=/style.css>");
+    Html(page).into_response().with_status(Status::OK)
+}
+
+fn main() -> Result<(), RunError> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let address = address.parse().unwrap_or_else(|error| panic!("{address}: {error}"));
+    Server::new().listen(address).try_run(|_core| routes())
+}

@@ -1,0 +1,161 @@
+//! What a response may be, given its request: decided once for every version, before the first byte of it is
+//! written.
+
+use crate::http::message::{RequestHead, Version};
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::service::{Body, Response};
+
+/// What of a request decides how it may be answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    /// The connection may be upgraded (RFC 9110 §7.8).
+    pub(crate) upgrade: bool,
+}
+
+impl Asked {
+    /// For answers to requests that could not be read.
+    pub(crate) const UNKNOWN: Asked = Asked { method: Method::Get, version: Version::Http11, upgrade: false };
+}
+
+impl From<&RequestHead> for Asked {
+    #[inline]
+    fn from(head: &RequestHead) -> Asked {
+        Asked { method: head.method(), version: head.version(), upgrade: head.upgrade().is_some() }
+    }
+}
+
+/// How a response's content is delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Delivery {
+    /// Bytes of the content as GET would have it, where that is known.
+    pub(crate) length: Option<u64>,
+    /// What `Content-Length` says, if it is sent (RFC 9110 §8.6).
+    pub(crate) announced: Option<u64>,
+    /// Whether content follows the head: not for HEAD, 204 and 304, and not where there is none.
+    pub(crate) has_content: bool,
+    /// What follows the head is a tunnel's.
+    pub(crate) is_tunnel: bool,
+}
+
+/// Judges a response, and puts an error in its place where it may not be sent:
+///
+/// - A final response has a final status (RFC 9110 §15.2).
+/// - 101 opens a tunnel, and only where the request asks for one; a success to CONNECT opens one too, for the
+///   client takes it as that (§9.3.6, RFC 9113 §8.5). Nothing else does.
+/// - 205 has no content (§15.3.6).
+pub(crate) fn admit(asked: Asked, response: &mut Response) -> Delivery {
+    let status = response.status();
+    let is_tunnel = matches!(response.body(), Body::Tunnel(_));
+    let is_connected = asked.method == Method::Connect && status.is_success();
+    if status.is_informational() || is_tunnel || is_connected {
+        let may_open = is_connected || asked.upgrade && status == Status::SWITCHING_PROTOCOLS;
+        if let Some(error) = refusal(is_tunnel, may_open, is_connected) {
+            *response = error;
+            return delivery(asked, response);
+        }
+        return Delivery { length: None, announced: None, has_content: true, is_tunnel: true };
+    }
+    if status == Status::RESET_CONTENT {
+        response.set_body(Body::Empty);
+    }
+    delivery(asked, response)
+}
+
+/// Why a response that looks like a tunnel's is none.
+#[cold]
+fn refusal(is_tunnel: bool, may_open: bool, is_connected: bool) -> Option<Response> {
+    match (is_tunnel, may_open) {
+        (true, true) => None,
+        (false, _) if is_connected => {
+            Some(Response::error(Status::NOT_IMPLEMENTED, "this server opens no tunnels"))
+        }
+        _ => Some(Response::error(Status::INTERNAL_SERVER_ERROR, "the handler gave no final response")),
+    }
+}
+
+#[inline]
+fn delivery(asked: Asked, response: &Response) -> Delivery {
+    let status = response.status();
+    let length = match response.body() {
+        Body::Empty => Some(0),
+        Body::Bytes(bytes) => Some(bytes.len() as u64),
+        Body::File(_, range) => Some(range.end - range.start),
+        Body::Stream(stream) => stream.length(),
+        Body::Tunnel(_) => None,
+    };
+    let announced = match status {
+        Status::NO_CONTENT => None,
+        Status::NOT_MODIFIED if matches!(response.body(), Body::Empty) => None,
+        _ => length,
+    };
+    let is_bodiless = status.forbids_body()
+        || asked.method == Method::Head
+        || length == Some(0) && !matches!(response.body(), Body::Stream(_));
+    Delivery { length, announced, has_content: !is_bodiless, is_tunnel: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Tunnel, TunnelHandler};
+
+    const GET: Asked = Asked::UNKNOWN;
+    const HEAD: Asked = Asked { method: Method::Head, ..GET };
+    const CONNECT: Asked = Asked { method: Method::Connect, ..GET };
+    const UPGRADE: Asked = Asked { upgrade: true, ..GET };
+
+    fn response(code: u16, body: Body) -> Response {
+        Response::new(Status::new(code).unwrap()).with_body(body)
+    }
+
+    fn tunnel() -> Body {
+        Body::Tunnel(TunnelHandler::new(async |_: Tunnel| ()))
+    }
+
+    #[test]
+    fn a_final_response_is_final_and_a_tunnel_was_asked_for() {
+        let ok = |status| (status, true);
+        let refused = |status| (status, false);
+        for (asked, code, body, expected) in [
+            (GET, 100, Body::Empty, refused(500)),
+            (GET, 103, Body::Empty, refused(500)),
+            (GET, 101, Body::Empty, refused(500)),
+            (GET, 101, tunnel(), refused(500)),
+            (GET, 200, tunnel(), refused(500)),
+            (UPGRADE, 101, Body::Empty, refused(500)),
+            (UPGRADE, 101, tunnel(), ok(101)),
+            (UPGRADE, 200, tunnel(), refused(500)),
+            (CONNECT, 101, tunnel(), refused(500)),
+            (CONNECT, 200, Body::Empty, refused(501)),
+            (CONNECT, 204, Body::Bytes("x".into()), refused(501)),
+            (CONNECT, 200, tunnel(), ok(200)),
+            (CONNECT, 407, Body::Empty, refused(407)),
+        ] {
+            let mut response = response(code, body);
+            let delivery = admit(asked, &mut response);
+            assert_eq!((response.status().code(), delivery.is_tunnel), expected, "{asked:?} {code}");
+            assert_eq!(matches!(response.body(), Body::Tunnel(_)), delivery.is_tunnel);
+        }
+    }
+
+    #[test]
+    fn lengths_and_content_follow_status_and_method() {
+        let text = || Body::Bytes("hello".into());
+        for (asked, code, body, expected) in [
+            (GET, 200, text(), (Some(5), true)),
+            (GET, 200, Body::Empty, (Some(0), false)),
+            (HEAD, 200, text(), (Some(5), false)),
+            (GET, 204, text(), (None, false)),
+            (GET, 205, text(), (Some(0), false)),
+            (GET, 304, text(), (Some(5), false)),
+            (GET, 304, Body::Empty, (None, false)),
+            (GET, 404, Body::Empty, (Some(0), false)),
+        ] {
+            let Delivery { announced, has_content, .. } = admit(asked, &mut response(code, body));
+            assert_eq!((announced, has_content), expected, "{asked:?} {code}");
+        }
+    }
+}

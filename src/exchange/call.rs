@@ -1,0 +1,135 @@
+//! Calling the service, whichever protocol asks: what is not served here at all, an answer at hand or a
+//! future of one, and panics caught.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::access::{self, Entry};
+use super::answer::Asked;
+use super::worker::Worker;
+use crate::http::message::{FramingError, RequestError};
+use crate::http::status::Status;
+use crate::net::Stream;
+use crate::observe::log;
+use crate::service::{Body, Context, Downstream, ExchangeId, Peer, Request, RequestBody, Response, Service};
+
+/// An exchange whose request's head was read.
+pub(crate) struct Opened {
+    pub(crate) asked: Asked,
+    /// What the access log is told at its end; `None` without a log.
+    pub(crate) entry: Option<Entry>,
+    /// The response to a request that is not served on this connection.
+    pub(crate) refusal: Option<Response>,
+}
+
+/// Begins an exchange on `stream`.
+#[inline]
+pub(crate) fn open<S>(
+    worker: &Worker<S>,
+    stream: &Stream,
+    context: &Context,
+    downstream: Rc<dyn Downstream>,
+    exchange: ExchangeId,
+) -> Opened {
+    worker.counters.requests.bump();
+    context.set_downstream(downstream, exchange);
+    let entry = Entry::begin(worker, context);
+    let is_served = stream.serves(context.head().authority());
+    let refusal = (!is_served).then(|| misdirected(worker));
+    Opened { asked: Asked::from(context.head()), entry, refusal }
+}
+
+/// RFC 9110 §7.4, §15.5.20.
+#[cold]
+fn misdirected<S>(worker: &Worker<S>) -> Response {
+    worker.counters.refused.bump();
+    let detail = "this connection was made for another host; open one for this host";
+    Response::error(Status::MISDIRECTED_REQUEST, detail)
+}
+
+/// The response to a body that is announced to be longer than allowed, unless the service judges that by
+/// itself.
+#[inline]
+fn too_large<S: Service>(worker: &Worker<S>, service: &S, body: &RequestBody) -> Option<Response> {
+    if body.length() == Some(0) || service.judges_bodies() || !body.is_too_large() {
+        return None;
+    }
+    worker.counters.refused.bump();
+    Some(Response::error(Status::CONTENT_TOO_LARGE, &FramingError::TooLarge.to_string()))
+}
+
+/// Calls the service: its response, or the future of one. A plain function, so that a connection keeps room
+/// for the future alone, and not for the request on its way into it as well. Refusals and panics close: for
+/// versions in which a connection has one exchange at a time.
+pub(crate) fn call<'s, S: Service>(
+    worker: &Worker<S>,
+    service: &'s S,
+    context: Context,
+    body: RequestBody,
+) -> Result<Response, impl Future<Output = Response> + use<'s, S>> {
+    if let Some(refusal) = too_large(worker, service, &body) {
+        return Ok(refusal.closing());
+    }
+    let request = Request::new(context, body);
+    // Handlers may panic before there is a future.
+    let called = catch_unwind(AssertUnwindSafe(|| match service.call_now(request) {
+        Ok(response) => Ok(response),
+        Err(request) => Err(service.call(request)),
+    }));
+    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic).closing()))
+}
+
+/// Calls the service for a response that is at hand; or gives the request back.
+#[inline]
+pub(crate) fn call_now<S: Service>(
+    worker: &Worker<S>,
+    service: &S,
+    context: Context,
+    body: RequestBody,
+) -> Result<Response, Request> {
+    if let Some(refusal) = too_large(worker, service, &body) {
+        return Ok(refusal);
+    }
+    let request = Request::new(context, body);
+    let called = catch_unwind(AssertUnwindSafe(|| service.call_now(request)));
+    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
+}
+
+/// The answer of a handler that panicked.
+#[cold]
+pub(crate) fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Response {
+    worker.counters.panics.bump();
+    log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
+    let detail = "the handler failed; the server's log has the cause";
+    Response::error(Status::INTERNAL_SERVER_ERROR, detail)
+}
+
+/// The response to a head that cannot be read; it is logged as it is made.
+#[cold]
+pub(crate) fn refuse_head<S>(
+    worker: &Worker<S>,
+    error: RequestError,
+    peer: impl FnOnce() -> Peer,
+) -> Response {
+    worker.counters.refused.bump();
+    refuse_unread(worker, error.status(), &error.to_string(), peer)
+}
+
+/// As [`refuse_head`], for another reason than its form.
+#[cold]
+pub(crate) fn refuse_unread<S>(
+    worker: &Worker<S>,
+    status: Status,
+    detail: &str,
+    peer: impl FnOnce() -> Peer,
+) -> Response {
+    let response = Response::error(status, detail);
+    let bytes = match response.body() {
+        Body::Bytes(bytes) => bytes.len() as u64,
+        _ => 0,
+    };
+    access::refused(worker, peer, status, bytes);
+    response
+}

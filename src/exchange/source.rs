@@ -1,0 +1,96 @@
+//! Where the content of a response comes from, and what it owes: streams are pulled with their panics caught
+//! and held to the length they announced; files that are not in memory are read apart.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::worker::Worker;
+use crate::observe::log;
+use crate::ring::File;
+use crate::service::{Frame, StreamBody};
+
+/// Bytes of a file that are read at once when the disk has to be waited for.
+const COLD_READ_BYTES: usize = 128 * 1024;
+
+/// A body that is made as it is sent.
+pub(crate) struct Pulled {
+    stream: Box<dyn StreamBody>,
+    /// Bytes that were announced and are still to come.
+    owed: Option<u64>,
+}
+
+impl Pulled {
+    /// `length`: bytes that were announced.
+    pub(crate) fn new(stream: Box<dyn StreamBody>, length: Option<u64>) -> Pulled {
+        Pulled { stream, owed: length }
+    }
+
+    /// The next frame, never without content; `None` at the end.
+    ///
+    /// # Errors
+    /// The body broke off: by its own error, by a panic, or because it has another length than was announced,
+    /// which the client would take for the beginning of the next response.
+    pub(crate) fn poll_frame<S>(
+        &mut self,
+        worker: &Worker<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Frame>>> {
+        loop {
+            let polled = catch_unwind(AssertUnwindSafe(|| self.stream.poll_frame(cx)));
+            let frame = match polled {
+                Ok(frame) => ready!(frame),
+                Err(panic) => return Poll::Ready(Err(panicked(worker, &*panic))),
+            };
+            return Poll::Ready(match frame {
+                Some(Ok(Frame::Data(data))) if data.is_empty() => continue,
+                Some(Ok(Frame::Data(data))) => {
+                    if let Some(owed) = &mut self.owed {
+                        match owed.checked_sub(data.len() as u64) {
+                            Some(left) => *owed = left,
+                            None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                        }
+                    }
+                    Ok(Some(Frame::Data(data)))
+                }
+                Some(Err(error)) => Err(io::Error::other(error)),
+                None | Some(Ok(Frame::Trailers(_))) if self.owed.is_some_and(|owed| owed > 0) => {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                }
+                Some(Ok(Frame::Trailers(trailers))) => Ok(Some(Frame::Trailers(trailers))),
+                None => Ok(None),
+            });
+        }
+    }
+
+    /// Lets the body go on with its other work while the client takes nothing.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub(crate) fn poll_work<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> io::Result<()> {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.stream.poll_work(cx)));
+        worked.map_err(|panic| panicked(worker, &*panic))
+    }
+}
+
+#[cold]
+fn panicked<S>(worker: &Worker<S>, panic: &(dyn std::any::Any + Send)) -> io::Error {
+    worker.counters.panics.bump();
+    log::line(format_args!("a response body panicked: {}", log::panic_text(panic)));
+    io::Error::other("the body panicked")
+}
+
+/// Reads a piece of a file that has to come from the disk: at most `left` bytes from `at` on.
+///
+/// # Errors
+/// The kernel's; `UnexpectedEof` where the file ends before `at`.
+pub(crate) async fn read_cold(file: Rc<File>, at: u64, left: u64) -> io::Result<Vec<u8>> {
+    let room = usize::try_from(left).unwrap_or(usize::MAX).min(COLD_READ_BYTES);
+    let mut piece = file.read_at(Vec::with_capacity(room), at).await?;
+    if piece.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    piece.truncate(room);
+    Ok(piece)
+}

@@ -1,0 +1,78 @@
+//! Interim responses (RFC 9110 §15.2): what a client may learn before the response is there, such as the
+//! `Link` fields of 103 Early Hints (RFC 8297).
+
+use thiserror::Error;
+
+use super::fields::FieldBlock;
+use crate::http::message::{FieldError, push_field};
+use crate::http::status::Status;
+
+/// An interim response. Sent at once with [`Context::inform`](super::Context::inform), or right before a
+/// response with [`Response::inform`](super::Response::inform).
+#[derive(Clone, Debug)]
+pub struct Interim {
+    // INVARIANT: 102 to 199 without 101.
+    status: Status,
+    fields: FieldBlock,
+}
+
+impl Interim {
+    /// 103: fields that the response will probably have, `Link` above all.
+    pub fn early_hints() -> Self {
+        Self { status: Status::EARLY_HINTS, fields: FieldBlock::Static(b"") }
+    }
+
+    /// An interim response with this status and no fields.
+    ///
+    /// # Errors
+    /// [`InformError::Status`] for a final status, and for those that the server sends by itself: 100 when a
+    /// body is asked for, 101 for [`Response::upgrade`](super::Response::upgrade).
+    pub fn new(status: Status) -> Result<Self, InformError> {
+        match status.code() {
+            102..=199 => Ok(Self { status, fields: FieldBlock::Static(b"") }),
+            code => Err(InformError::Status(code)),
+        }
+    }
+
+    /// With one more field.
+    ///
+    /// # Errors
+    /// As [`push_field`].
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, FieldError> {
+        push_field(self.fields.to_mut(), name, value.as_ref())?;
+        Ok(self)
+    }
+
+    /// With these field lines, known to be valid and shared by many responses.
+    pub fn with_fields(self, fields: FieldBlock) -> Self {
+        Self { fields, ..self }
+    }
+
+    /// The status.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The field lines, each with its CRLF.
+    pub fn fields(&self) -> &[u8] {
+        self.fields.as_bytes()
+    }
+}
+
+/// Why an interim response is not sent. None of these concerns the response itself, so most handlers go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum InformError {
+    /// A status that a handler cannot send as an interim response.
+    #[error("status {0} cannot be sent as an interim response; use 102 to 199 without 101")]
+    Status(u16),
+    /// The response has begun, or the exchange is over.
+    #[error("the response has begun; interim responses come before it")]
+    TooLate,
+    /// The client speaks HTTP/1.0, which has no interim responses (RFC 9110 §15.2).
+    #[error("the client speaks HTTP/1.0, which has no interim responses")]
+    Http10,
+    /// The client does not read: as many interim responses as may wait are waiting.
+    #[error("the client does not read what was sent before; interim responses are not queued further")]
+    Blocked,
+}

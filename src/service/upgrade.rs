@@ -1,0 +1,107 @@
+//! Responses that open tunnels, where the request asks for one: by HTTP/1.1 `Upgrade` (RFC 9110 §7.8), by
+//! CONNECT (§9.3.6), or by HTTP/2's extended CONNECT (RFC 8441). What runs within a tunnel is unknown here.
+
+use super::context::Context;
+use super::into_response::IntoResponse;
+use super::problem::Problem;
+use super::response::{Body, Response};
+use super::tunnel::{Tunnel, TunnelHandler};
+use crate::http::message::{RequestHead, Version, push_field};
+use crate::http::method::Method;
+use crate::http::status::Status;
+
+/// How a request asks for a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// HTTP/1.1 with `Upgrade`.
+    Upgrade,
+    /// CONNECT, plain or extended.
+    Connect,
+}
+
+impl Response {
+    /// Hands the connection, or the HTTP/2 stream, to `handler` as a byte stream that speaks `protocol`: 101
+    /// where the request asks for it by `Upgrade`, 200 where it does by HTTP/2's extended CONNECT. Fields
+    /// that the protocol needs are added as to any response. Bytes that the client sent behind its request
+    /// are the first that are read. No limit on bodies holds for a tunnel.
+    ///
+    /// Where the request asks for no such protocol, the response is 426 and names it; 400 in HTTP/2.
+    ///
+    /// ```
+    /// use quoit::service::{Context, Response, Router, Tunnel};
+    ///
+    /// let routes = Router::new().any("/echo", async |context: Context| {
+    ///     Response::upgrade(&context, "echo", async |mut tunnel: Tunnel| {
+    ///         while let Some(Ok(bytes)) = tunnel.read().await {
+    ///             if tunnel.write(bytes).await.is_err() {
+    ///                 return;
+    ///             }
+    ///         }
+    ///     })
+    /// });
+    /// # routes.build().unwrap();
+    /// ```
+    pub fn upgrade<F>(context: &Context, protocol: &str, handler: F) -> Response
+    where
+        F: AsyncFnOnce(Tunnel) + 'static,
+    {
+        let head = context.head();
+        match way_of(head, protocol) {
+            Some(way) => opened(way, protocol, handler),
+            None if head.version() == Version::Http11 => refused(protocol),
+            None => Problem::new(Status::BAD_REQUEST)
+                .detail(format!("this resource speaks {protocol}; ask for it with an extended CONNECT"))
+                .into_response(),
+        }
+    }
+
+    /// Hands the connection, or the HTTP/2 stream, of a CONNECT request to `handler`: 200. Any other request
+    /// is answered 405.
+    pub fn tunnel<F>(context: &Context, handler: F) -> Response
+    where
+        F: AsyncFnOnce(Tunnel) + 'static,
+    {
+        if context.method() == Method::Connect && context.head().protocol().is_none() {
+            return opened(Way::Connect, "", handler);
+        }
+        Problem::new(Status::METHOD_NOT_ALLOWED)
+            .detail("this resource is a tunnel; open it with CONNECT")
+            .header("Allow", "CONNECT")
+            .into_response()
+    }
+}
+
+fn way_of(head: &RequestHead, protocol: &str) -> Option<Way> {
+    if head.method() == Method::Connect {
+        return head.protocol().filter(|asked| asked.eq_ignore_ascii_case(protocol)).map(|_| Way::Connect);
+    }
+    let names = |member: &str| member.trim().eq_ignore_ascii_case(protocol);
+    head.upgrade().filter(|asked| asked.split(',').any(names)).map(|_| Way::Upgrade)
+}
+
+fn opened<F: AsyncFnOnce(Tunnel) + 'static>(way: Way, protocol: &str, handler: F) -> Response {
+    let status = if way == Way::Upgrade { Status::SWITCHING_PROTOCOLS } else { Status::OK };
+    let mut response = Response::new(status).with_body(Body::Tunnel(TunnelHandler::new(handler)));
+    if way == Way::Upgrade {
+        response.add_lines(&upgrade_lines(protocol));
+    }
+    response
+}
+
+fn refused(protocol: &str) -> Response {
+    let mut response = Problem::new(Status::UPGRADE_REQUIRED)
+        .detail(format!("this resource speaks {protocol}; ask for it with an Upgrade field"))
+        .into_response();
+    response.add_lines(&upgrade_lines(protocol));
+    response
+}
+
+/// RFC 9110 §7.8: `Upgrade` is about this connection, and says so.
+fn upgrade_lines(protocol: &str) -> Vec<u8> {
+    let mut lines = Vec::new();
+    push_field(&mut lines, "Connection", b"upgrade").expect("a constant field is valid");
+    // A protocol's name comes from the program; one that no field may hold is left out, and no client asks
+    // for it.
+    let _ = push_field(&mut lines, "Upgrade", protocol.as_bytes());
+    lines
+}
