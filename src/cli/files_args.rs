@@ -10,7 +10,7 @@ use clap::builder::FalseyValueParser;
 use crate::handler::{CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, PreloadRule};
 use crate::plan::HandlerOptions;
 
-/// What `quoit serve` can be told about files.
+/// How `quoit serve` serves files.
 #[derive(Args, Clone, Debug)]
 pub(super) struct FilesArgs {
     /// List directories that have no index file

@@ -1,4 +1,4 @@
-//! Flags about what stands around every response: fields, error pages, passwords. Each is a filter.
+//! Flags about responses: fields, error pages, passwords. Each becomes the options of a filter.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::filter::{
 use crate::http::status::Status;
 use crate::plan::FilterOptions;
 
-/// What is added to every response, and who gets one.
+/// Fields, pages and passwords.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ResponseArgs {
     /// Add a field to every response, such as 'Cache-Control: no-store', in place of one it has; may be given
@@ -48,7 +48,7 @@ impl FromStr for Header {
         let (name, value) =
             text.split_once(':').ok_or("expected NAME: VALUE, such as 'X-Frame-Options: DENY'")?;
         let header = Self { name: name.to_owned(), value: value.trim().to_owned() };
-        // Tried here, where a mistake can still be told as one of the command line.
+        // Tried here, so that a mistake is reported as one of the command line.
         Fields::new().field(&header.name, &header.value).map_err(|error| error.to_string())?;
         if ["connection", "date", "keep-alive"].contains(&header.name.to_ascii_lowercase().as_str()) {
             return Err(format!("{name} is the server's own to say"));

@@ -1,4 +1,4 @@
-//! Flags about TLS: what is presented, who is let in, and how plain HTTP leads here.
+//! Flags about TLS: certificates, client certificates, and redirects from plain HTTP.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::net::tls::{
 };
 use crate::plan::{FilterOptions, Listener, TlsReference};
 
-/// What `quoit serve` can be told about TLS.
+/// How `quoit serve` uses TLS.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TlsArgs {
     /// Serve HTTPS on every --listen with the certificate in this PEM file, its issuers behind it; several

@@ -1,4 +1,4 @@
-//! One response for every request: a text, an empty 204, a redirect. Made once; each request gets a copy.
+//! One response for every request: a text, an empty 204, a redirect. Built once; each request gets a copy.
 
 use bytes::Bytes;
 

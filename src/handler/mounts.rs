@@ -121,7 +121,7 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// `root` answers what none of `below` does.
+    /// `root` serves the paths that belong to none of `below`.
     pub fn new(root: Files, mut below: Vec<Files>) -> Self {
         below.sort_by_key(|files| std::cmp::Reverse(files.prefix().len()));
         Self { root, below }

@@ -1,4 +1,4 @@
-//! The page of a server that was given nothing to serve.
+//! The page of a server without a directory or a plan.
 
 use crate::http::method::Method;
 use crate::http::status::Status;

@@ -1,4 +1,4 @@
-//! Counters of one core: plain cells, no atomics; summed only when somebody asks.
+//! Counters of one core: plain cells, no atomics. Summed over the cores on request, by messages.
 
 use std::cell::Cell;
 use std::ops::AddAssign;

@@ -1,4 +1,4 @@
-//! Plans into routers: which filters stand around what, and where each part is said to stand. Building a
+//! Plans into routers: which filters stand around what, and the place of each part in messages. Building a
 //! plan, checking it and explaining it go through here, so that they cannot differ.
 
 use std::rc::Rc;

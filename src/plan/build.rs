@@ -117,7 +117,7 @@ struct Builder<'a> {
     errors: Vec<PlanError>,
 }
 
-type Made<T> = Result<T, Vec<PlanMistake>>;
+type Built<T> = Result<T, Vec<PlanMistake>>;
 
 fn one(mistake: impl Into<PlanMistake>) -> Vec<PlanMistake> {
     vec![mistake.into()]
@@ -141,12 +141,12 @@ fn service(service: impl Service) -> Rc<dyn AnyService> {
 
 impl Builder<'_> {
     /// The value, or `None` once its mistakes are noted.
-    fn kept<T>(&mut self, place: &str, made: Made<T>) -> Option<T> {
+    fn kept<T>(&mut self, place: &str, built: Built<T>) -> Option<T> {
         let noted = |mistake| PlanError { place: place.to_owned(), mistake };
-        made.map_err(|mistakes| self.errors.extend(mistakes.into_iter().map(noted))).ok()
+        built.map_err(|mistakes| self.errors.extend(mistakes.into_iter().map(noted))).ok()
     }
 
-    fn steps(&self, options: &FilterOptions) -> Made<Vec<Step>> {
+    fn steps(&self, options: &FilterOptions) -> Built<Vec<Step>> {
         Ok(match options {
             FilterOptions::AcmeChallenges(challenges) => filter(challenges.clone()),
             FilterOptions::Https(https) => {
@@ -187,7 +187,7 @@ impl Builder<'_> {
         })
     }
 
-    fn service(&self, options: &HandlerOptions) -> Made<Rc<dyn AnyService>> {
+    fn service(&self, options: &HandlerOptions) -> Built<Rc<dyn AnyService>> {
         Ok(match (options, self.core) {
             (HandlerOptions::Files(directory), None) => {
                 directory.check().map(|()| service(Unbuilt)).map_err(one)?

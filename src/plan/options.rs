@@ -12,8 +12,8 @@ use crate::filter::BasicAuthOptions;
 #[cfg(feature = "compress")]
 use crate::filter::CompressOptions;
 use crate::filter::{
-    AcmeChallenges, CorsOptions, ErrorPagesOptions, FieldsOptions, HttpsOptions, RequestIdOptions,
-    SecurityHeadersOptions, TimeoutOptions,
+    AcmeChallenges, CorsOptions, ErrorPagesOptions, FieldsOptions, HttpsOptions, PageSource,
+    RequestIdOptions, SecurityHeadersOptions, TimeoutOptions,
 };
 use crate::handler::{DirectoryOptions, FilesOptions, MountsOptions, RedirectOptions, RespondOptions};
 use crate::service::{CoreContext, Service};
@@ -115,10 +115,10 @@ impl fmt::Display for FilterOptions {
                     .pages
                     .iter()
                     .map(|(status, page)| match page {
-                        crate::filter::PageSource::File(path) => {
+                        PageSource::File(path) => {
                             format!("{} {}", status.code(), path.display())
                         }
-                        crate::filter::PageSource::Html(html) => {
+                        PageSource::Html(html) => {
                             format!("{} ({} bytes)", status.code(), html.len())
                         }
                     })

@@ -54,6 +54,14 @@ impl Service for PlanService {
             Kind::Routes(_) => Err(request),
         }
     }
+
+    fn judges_bodies(&self) -> bool {
+        match &self.0 {
+            Kind::Files(mounts) => mounts.judges_bodies(),
+            Kind::Direct(service) => service.judges(),
+            Kind::Routes(routes) => routes.judges_bodies(),
+        }
+    }
 }
 
 /// Stands where a part is not made: while a plan is checked or explained. Never called.

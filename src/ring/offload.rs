@@ -1,5 +1,5 @@
 //! Threads beside a core, for work that would block it. They share nothing with the core but two channels
-//! and a wake-up: jobs go out, outcomes come back, nobody waits for a lock.
+//! and a wake-up: jobs go out, outcomes come back, and there is no lock.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -54,7 +54,7 @@ struct Outcome {
 enum Ticket {
     Pending(Option<Waker>),
     Done(thread::Result<Product>),
-    /// Nobody waits any more.
+    /// Its future was dropped.
     Orphan,
 }
 
@@ -145,7 +145,7 @@ impl Offload {
         }
     }
 
-    /// Nobody waits for this ticket any more. Work that has begun ends by itself.
+    /// The future of this ticket was dropped. Work that has begun ends by itself.
     pub(super) fn forget(&self, ticket: usize) {
         let mut state = self.state.borrow_mut();
         let queued = state.waiting.iter().position(|job| job.ticket == ticket);

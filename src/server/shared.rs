@@ -95,7 +95,7 @@ impl Shared {
     }
 
     /// Sends every worker a message that needs no reply. One with a full mailbox does not get it.
-    pub fn tell(&self, message: impl Fn() -> Message) {
+    pub fn notify(&self, message: impl Fn() -> Message) {
         for sender in &self.senders {
             let _ = sender.send(message());
         }

@@ -25,7 +25,7 @@ use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, Ring, SetupError, sys};
 use crate::service::{CoreContext, Service};
 
-/// glommio's preemption timer. Not used as such: the ring's driver says why, and what it does instead.
+/// glommio's preemption timer, set so that it never fires. The reason stands in the ring's driver.
 const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
 
 /// Bytes of registered buffers for glommio's own file reads, which nothing here uses: the least it takes. Its
@@ -39,7 +39,7 @@ const SCRATCH_BYTES: usize = 256 * 1024;
 /// How often a draining worker looks whether its last connection has ended.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
-/// Turns of the ring that connections get to close once they were told to stop.
+/// Turns of the ring that connections get to close when the worker stops.
 const TURNS_TO_CLOSE: u32 = 64;
 
 /// Why a worker could not start.

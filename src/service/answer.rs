@@ -105,6 +105,9 @@ pub(crate) trait AnyService {
 
     /// As [`Service::call`].
     fn later(&self, request: Request) -> LocalFuture<'_, Response>;
+
+    /// As [`Service::judges_bodies`].
+    fn judges(&self) -> bool;
 }
 
 impl<S: Service> AnyService for S {
@@ -121,5 +124,9 @@ impl<S: Service> AnyService for S {
 
     fn later(&self, request: Request) -> LocalFuture<'_, Response> {
         Box::pin(self.call(request))
+    }
+
+    fn judges(&self) -> bool {
+        self.judges_bodies()
     }
 }

@@ -1,6 +1,6 @@
 //! Watches the files of TLS listeners, on a thread beside the serving cores: new files are taken once they
-//! have settled, broken ones are told once, and expiry is told in time. How they are read and replaced is
-//! `net::tls`'s business.
+//! have settled, broken ones are reported once, and expiry is reported in time. How they are read and replaced
+//! is `net::tls`'s business.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::observe::log;
 /// How often files are looked at: what a renewal may take to be noticed, and that they are settled.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often what should not stay as it is gets told, and certificates made in memory are made anew.
+/// How often warnings are repeated, and certificates made in memory are replaced.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The thread that watches; it ends when this is dropped.
@@ -24,7 +24,7 @@ pub(super) struct CertificateWatch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Somebody asks for it: SIGHUP.
+/// A request to read all files again: SIGHUP.
 struct Reload;
 
 impl CertificateWatch {
@@ -34,7 +34,7 @@ impl CertificateWatch {
         let mut watched: Vec<Watched> = servers.into_iter().map(Watched::new).collect();
         let now = SystemTime::now();
         for one in &mut watched {
-            tell(one.begin(now), quiet);
+            report(one.begin(now), quiet);
         }
         let thread = thread::Builder::new().name("quoit-certificates".to_owned()).spawn(move || {
             let mut warned_at = Instant::now();
@@ -50,9 +50,9 @@ impl CertificateWatch {
                     warned_at = Instant::now();
                 }
                 for one in &mut watched {
-                    tell(one.look(asked || daily, now), quiet);
+                    report(one.look(asked || daily, now), quiet);
                     if daily {
-                        tell(one.warnings(now), quiet);
+                        report(one.warnings(now), quiet);
                     }
                 }
             }
@@ -63,7 +63,7 @@ impl CertificateWatch {
     /// Reads all files again, now.
     pub(super) fn reload(&self) {
         if let Some(commands) = &self.commands {
-            // A thread that has ended can only have panicked, and has said so.
+            // A thread that has ended can only have panicked, and its message was printed.
             let _ = commands.send(Reload);
         }
     }
@@ -87,7 +87,7 @@ enum Line {
     Concern(String),
 }
 
-fn tell(lines: Vec<Line>, quiet: bool) {
+fn report(lines: Vec<Line>, quiet: bool) {
     for line in lines {
         match line {
             Line::Fact(_) if quiet => {}
@@ -103,14 +103,14 @@ struct Watched {
     tried: Vec<FileVersion>,
     /// What they were at the last look.
     seen: Vec<FileVersion>,
-    /// Fingerprints of what was told to be presented.
-    told: Vec<String>,
+    /// Fingerprints of the certificates that were reported as presented.
+    reported: Vec<String>,
 }
 
 impl Watched {
     fn new(server: Arc<TlsServer>) -> Self {
         let versions = server.loaded_versions();
-        Self { server, tried: versions.clone(), seen: versions, told: Vec::new() }
+        Self { server, tried: versions.clone(), seen: versions, reported: Vec::new() }
     }
 
     fn begin(&mut self, now: SystemTime) -> Vec<Line> {
@@ -120,7 +120,7 @@ impl Watched {
     }
 
     /// Looks at the files: they are read again when they differ from what was tried and are as they were at
-    /// the last look, so that whoever writes chain and key one after the other can finish; or when `asked`.
+    /// the last look, so that chain and key can be written one after the other; or when `asked`.
     fn look(&mut self, asked: bool, now: SystemTime) -> Vec<Line> {
         let versions = self.server.versions();
         let is_settled = versions == self.seen;
@@ -128,7 +128,7 @@ impl Watched {
         let is_new = versions != self.tried;
         let is_due = is_new && is_settled;
         if !asked && !is_due {
-            // Somebody else may have had them read: ACME does so itself.
+            // Another thread may have had them read: ACME does so.
             return self.news(now);
         }
         self.tried = versions;
@@ -145,12 +145,12 @@ impl Watched {
         lines
     }
 
-    /// What is presented and has not been told yet.
+    /// What is presented and has not been reported yet.
     fn news(&mut self, now: SystemTime) -> Vec<Line> {
         let facts = self.server.inventory();
-        let is_new = |one: &&CertificateFacts| !self.told.contains(&one.fingerprint);
+        let is_new = |one: &&CertificateFacts| !self.reported.contains(&one.fingerprint);
         let lines = facts.iter().filter(is_new).map(|one| Line::Fact(presents(one, now))).collect();
-        self.told = facts.into_iter().map(|one| one.fingerprint).collect();
+        self.reported = facts.into_iter().map(|one| one.fingerprint).collect();
         lines
     }
 
@@ -259,7 +259,7 @@ mod tests {
         has(&lines, "stays in use");
         assert_eq!(watch.server.inventory()[0].name_list(), "a.test");
         assert_eq!(watch.look(false, now), [], "once");
-        assert_eq!(watch.look(true, now).len(), 1, "whoever asks is answered");
+        assert_eq!(watch.look(true, now).len(), 1, "a request is always answered");
     }
 
     #[test]

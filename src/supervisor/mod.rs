@@ -33,7 +33,7 @@ use crate::server::{
 use crate::service::Service;
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
-/// with some over for connections and files. Fewer and it would start only to refuse everybody.
+/// with some over for connections and files. With fewer the server would start and refuse every connection.
 const DESCRIPTORS_MIN: u64 = 16;
 const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
 
@@ -72,11 +72,11 @@ pub struct Server {
     on_start: Option<OnStart>,
 }
 
-/// Who is told that a server has started.
+/// Called once a server has started.
 #[derive(Clone)]
-struct OnStart(Arc<Tell>);
+struct OnStart(Arc<StartCallback>);
 
-type Tell = dyn Fn(&[Address]) + Send + Sync;
+type StartCallback = dyn Fn(&[Address]) + Send + Sync;
 
 impl fmt::Debug for OnStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,8 +153,8 @@ pub enum ReplaceError {
         /// Workers in all.
         workers: usize,
     },
-    /// The plan is in force, but not every worker said so in time: one whose core is blocked by a handler
-    /// follows as soon as that returns.
+    /// The plan is in force, but not every worker confirmed it in time: one whose core is blocked by a
+    /// handler switches as soon as that returns.
     #[error("the plan is in force, but {committed} of {workers} workers switched to it in time")]
     NotConfirmed {
         /// Workers that switched to it.
@@ -219,7 +219,7 @@ impl Server {
     }
 
     /// Renews certificates while the server runs, beside its cores: `tls` has to have the files of `acme`
-    /// among its own, and is told of every change.
+    /// among its own, and loads them again after every renewal.
     #[cfg(feature = "acme")]
     pub fn renew(mut self, acme: Acme, tls: Arc<TlsServer>) -> Self {
         self.renewals.push(acme, tls);
@@ -232,10 +232,10 @@ impl Server {
         self
     }
 
-    /// Tells `tell` where the server listens, once it does: with the ports that the kernel chose. For
+    /// Calls `callback` once the server listens, with its addresses and the ports that the kernel chose. For
     /// [`run`](Self::run), which does not return before the end. What takes long belongs on a thread.
-    pub fn on_start(mut self, tell: impl Fn(&[Address]) + Send + Sync + 'static) -> Self {
-        self.on_start = Some(OnStart(Arc::new(tell)));
+    pub fn on_start(mut self, callback: impl Fn(&[Address]) + Send + Sync + 'static) -> Self {
+        self.on_start = Some(OnStart(Arc::new(callback)));
         self
     }
 
@@ -254,7 +254,7 @@ impl Server {
     }
 
     /// As [`run`](Self::run), with a service that may fail to be built, such as a
-    /// [`Router`](crate::service::Router) whose routes contradict each other. That is told as
+    /// [`Router`](crate::service::Router) whose routes contradict each other. That is reported as
     /// [`StartError::Service`], before anything was served.
     ///
     /// # Errors
@@ -312,8 +312,8 @@ impl Server {
         if !running.quiet {
             announce(&running.urls(), &running.cpus);
         }
-        if let Some(OnStart(tell)) = on_start {
-            tell(&running.addresses);
+        if let Some(OnStart(callback)) = on_start {
+            callback(&running.addresses);
         }
         running.wait(&events, &inbox)
     }
@@ -561,7 +561,7 @@ impl Running {
         let outcomes = self.shared.ask(PREPARED_WITHIN, prepare);
         let prepared = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         if prepared < workers {
-            self.shared.tell(|| Message::Abandon);
+            self.shared.notify(|| Message::Abandon);
             let mistakes = outcomes.into_iter().find_map(Result::err);
             return Err(mistakes.map_or(ReplaceError::NotPrepared { prepared, workers }, ReplaceError::Plan));
         }
@@ -595,7 +595,7 @@ impl Running {
         live
     }
 
-    /// Opens the access log by its name again: somebody has renamed it.
+    /// Opens the access log by its name again, after it was renamed.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
             log.reopen();
@@ -653,7 +653,7 @@ impl Running {
                     ended += 1;
                 }
                 Ok(Event::WorkerEnded(Err(text))) => {
-                    // The others go on for now, but a server that lost a core says so and ends in order.
+                    // The others go on for now, but a server that lost a core drains and returns an error.
                     lost = Some(text);
                     ended += 1;
                     self.shared.set_phase(Phase::Drain);

@@ -1,26 +1,23 @@
 //! Wake-ups from other threads, delivered at once. A core that is busy waits in its own ring, where the
 //! executor's word of a wake-up from another thread is read with the ring's next alarm, up to 2 ms later. So
-//! such wake-ups go to a mailbox with an event that the ring itself watches. Wake-ups on the core pass
-//! straight through.
+//! such wake-ups go through a mailbox of the ring's. Wake-ups on the core pass straight through.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, ThreadId};
-use std::{io, mem};
 
 use crate::observe::log;
-use crate::ring::{Ring, sys};
+use crate::ring::{Mailbox, Ring, Sender, mailbox};
 
 /// The mailbox of one core.
 struct Post {
     core: ThreadId,
-    event: OwnedFd,
-    letters: Mutex<Vec<Arc<Letter>>>,
+    letters: Sender<Arc<Letter>>,
 }
 
-/// Wakes a task of the core, from wherever.
+/// Wakes a task of the core, from any thread.
 struct Letter {
     task: Waker,
     post: Arc<Post>,
@@ -37,11 +34,8 @@ impl Wake for Letter {
             return;
         }
         let post = self.post.clone();
-        let mut letters = post.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        letters.push(self);
-        if letters.len() == 1 {
-            sys::signal_event(post.event.as_raw_fd());
-        }
+        // Bounded by the tasks of the core. Once the core has ended there is nothing to wake.
+        let _ = post.letters.send_always(self);
     }
 }
 
@@ -59,9 +53,9 @@ impl Outside {
     /// # Errors
     /// The kernel's, when it has no descriptors.
     pub(super) fn new(ring: &Ring) -> io::Result<Self> {
-        let event = sys::eventfd(true)?;
-        let post = Arc::new(Post { core: thread::current().id(), event, letters: Mutex::default() });
-        ring.spawn(deliver(ring.clone(), post.clone()), |_| ());
+        let (letters, mailbox) = mailbox()?;
+        let post = Arc::new(Post { core: thread::current().id(), letters });
+        ring.spawn(deliver(ring.clone(), mailbox), |_| ());
         Ok(Self { post: Some(post), wrapped: None })
     }
 
@@ -83,18 +77,19 @@ impl Outside {
 }
 
 /// Empties the mailbox for as long as the core runs.
-async fn deliver(ring: Ring, post: Arc<Post>) {
+async fn deliver(ring: Ring, mailbox: Mailbox<Arc<Letter>>) {
     loop {
-        if let Err(error) = ring.readable(&post.event).await {
-            return log::line(format_args!("wake-ups from other threads will be late: {error}"));
-        }
-        sys::clear_event(post.event.as_raw_fd());
-        let letters = mem::take(&mut *post.letters.lock().unwrap_or_else(PoisonError::into_inner));
-        for letter in letters {
-            // Before the task runs, so that what happens from here on is told again; a swap, so that the task
-            // sees all that happened before a wake-up that found the letter posted.
-            letter.posted.swap(false, Ordering::AcqRel);
-            letter.task.wake_by_ref();
+        match mailbox.receive(&ring).await {
+            Ok(Some(letter)) => {
+                // Before the task runs, so that what happens from here on is posted again; a swap, so that
+                // the task sees all that happened before a wake-up that found the letter posted.
+                letter.posted.swap(false, Ordering::AcqRel);
+                letter.task.wake_by_ref();
+            }
+            Ok(None) => return,
+            Err(error) => {
+                return log::line(format_args!("wake-ups from other threads will be late: {error}"));
+            }
         }
     }
 }

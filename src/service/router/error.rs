@@ -26,7 +26,7 @@ pub struct RouteError {
 /// What is wrong with a route.
 #[derive(Debug)]
 pub enum RouteMistake {
-    /// Its pattern is none.
+    /// Its pattern is invalid.
     Pattern(PatternError),
     /// It answers the same requests as another.
     Conflict {
@@ -35,11 +35,11 @@ pub enum RouteMistake {
         /// Where that was written.
         place: &'static Location<'static>,
     },
-    /// Its handler cannot work here, as this says.
+    /// Its handler cannot work here, for this reason.
     Handler(String),
-    /// Hosts are told apart before paths: a nested router cannot have any.
+    /// Hosts are matched before paths, so a nested router cannot have any.
     HostWithinPath,
-    /// The method is no token.
+    /// The method is not a token.
     Method,
 }
 

@@ -26,7 +26,7 @@
 //! documents. A path with a `.` or `..` segment, in whatever spelling, reaches no pattern with parameters:
 //! 400.
 //!
-//! **Scopes.** What is said of a router (filters, states, limits, fallback, problems) holds for its routes
+//! **Scopes.** What a router has (filters, states, limits, fallback, problems) holds for its routes
 //! and its misses, and for the routers within it unless they say otherwise; filters add up, the outer ones
 //! outside. The order of calls on the builder does not matter but for filters among themselves.
 
@@ -156,7 +156,7 @@ impl Router {
         self
     }
 
-    /// Answers what no route does, in place of 404.
+    /// Handles requests that match no route, in place of 404.
     #[track_caller]
     pub fn fallback<A: 'static, H: Handler<A>>(mut self, handler: H) -> Self {
         let service = Rc::new(HandlerService::new(handler));
@@ -164,7 +164,7 @@ impl Router {
         self
     }
 
-    /// Answers what no route does with a service.
+    /// Handles requests that match no route with a service.
     #[track_caller]
     pub fn fallback_service(mut self, service: impl Service) -> Self {
         self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), Rc::new(service)));
@@ -203,7 +203,7 @@ impl Router {
         self
     }
 
-    /// Tells problems otherwise than as `application/problem+json`: those of extractors, of the router, and
+    /// Renders problems otherwise than as `application/problem+json`: those of extractors, of the router, and
     /// those that handlers return.
     pub fn problems(mut self, render: impl Fn(&Context, Problem) -> Response + 'static) -> Self {
         self.problems = Some(Rc::new(render));

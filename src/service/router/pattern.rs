@@ -26,7 +26,7 @@ pub(super) struct Pattern {
     pub(super) names: Vec<Box<str>>,
 }
 
-/// Why a pattern is none.
+/// Why a pattern is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PatternError {
     /// It does not begin with a slash.

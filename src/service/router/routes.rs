@@ -23,7 +23,7 @@ use crate::service::response::Response;
 
 /// A router that was built: a [`Service`].
 pub struct Routes {
-    // INVARIANT: never empty; the first answers for hosts that nobody else does.
+    // INVARIANT: never empty; the first serves hosts that match no other.
     pub(super) sites: Vec<HostRoutes>,
     pub(super) hosts: HashMap<Box<str>, usize, RandomState>,
     /// Ends of host names with the dot in front, the longest first.
