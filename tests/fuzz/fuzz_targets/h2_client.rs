@@ -106,7 +106,9 @@ fn hear(machine: &mut Connection, piece: &[u8], heard: &mut Heard) -> Result<(),
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("{}{hex}{}", before.unwrap_or(begin), if ends { "(end)" } else { "" })
             }
-            Event::Trailers { stream, lines } => format!("{} {lines:?}", stream.id()),
+            Event::Trailers { stream, trailers } => {
+                format!("{} {:?}", stream.id(), trailers.map(|trailers| trailers.lines().to_vec()))
+            }
             Event::Reset { stream, code, may_retry, error } => {
                 format!("{} reset {code} {may_retry} {error:?}", stream.id())
             }
