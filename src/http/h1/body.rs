@@ -24,7 +24,8 @@ impl BodyDecoder {
     /// [`FramingError::TooLarge`] if its length is known and beyond the limit.
     pub fn new(framing: Framing, limits: &BodyLimits) -> Result<BodyDecoder, FramingError> {
         let kind = match framing {
-            Framing::None => Kind::Length { left: 0 },
+            // HTTP/1 heads have no tunnel before it stands.
+            Framing::None | Framing::Tunnel => Kind::Length { left: 0 },
             Framing::Length(length) if limits.body_bytes_max.is_some_and(|max| length > max) => {
                 return Err(FramingError::TooLarge);
             }

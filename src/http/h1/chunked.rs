@@ -277,7 +277,7 @@ impl Trailers {
         }
         let span =
             |range: Range<usize>| Span::new(self.line_start + range.start..self.line_start + range.end);
-        self.fields.push(FieldSpan { name: span(field.name), value: span(field.value) });
+        self.fields.push(FieldSpan::new(span(field.name), span(field.value)));
         self.line_start += field.length;
         Ok(false)
     }

@@ -184,7 +184,7 @@ fn fill(
     head.set_fields(request.headers.iter().map(|field| {
         let name = range_within(bytes, field.name.as_bytes());
         has_crs &= bytes.get(name.start.wrapping_sub(2)) == Some(&b'\r');
-        FieldSpan { name: Span::new(name), value: Span::new(range_within(bytes, field.value)) }
+        FieldSpan::new(Span::new(name), Span::new(range_within(bytes, field.value)))
     }));
     if !has_crs {
         return Err(RequestError::Disagreement);

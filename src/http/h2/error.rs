@@ -1,6 +1,6 @@
 //! What can go wrong on an HTTP/2 connection, each misdeed by its name, and the code that RFC 9113 answers
-//! it with. A connection error ends everything, a stream error one exchange; who writes the frames that say
-//! so is unknown here.
+//! it with. A connection error ends everything, a stream error one exchange; the frames that carry them are
+//! written elsewhere.
 
 use std::error::Error;
 use std::fmt;
@@ -79,13 +79,15 @@ pub enum Nuisance {
     IdleData,
     /// WINDOW_UPDATE.
     WindowUpdates,
-    /// Frames of types that nobody knows.
+    /// Frames of unknown types.
     UnknownFrames,
+    /// Interim responses.
+    InterimHeads,
 }
 
 impl Nuisance {
     /// How many there are.
-    pub(super) const COUNT: usize = 7;
+    pub(super) const COUNT: usize = 8;
 }
 
 /// A misdeed after which nothing on the connection can be trusted, or should be served.
@@ -113,16 +115,18 @@ pub enum ConnectionError {
     BlockTooLong,
     /// A field block cannot be decoded (§4.3).
     Compression(HpackError),
-    /// A stream was opened with a number that is not the client's to give (§5.1.1).
+    /// A stream with an even number, which only a push could open (§5.1.1).
     StreamEven,
     /// A stream was opened with a number below another one's (§5.1.1).
     StreamNotIncreasing,
-    /// A frame on a stream that nobody opened (§5.1).
+    /// A frame on a stream that was not opened (§5.1).
     StreamIdle(Kind),
     /// A frame on a stream that both sides had ended (§5.1).
     StreamClosed(Kind),
-    /// A client pushed (§8.4).
+    /// PUSH_PROMISE, which clients may not send, and which we do not allow servers (§8.4).
     PushPromise,
+    /// A server has SETTINGS_ENABLE_PUSH other than 0 (§6.5.2).
+    PushEnabled,
     /// SETTINGS_ENABLE_PUSH, or another switch, is neither 0 nor 1 (§6.5.2).
     SettingNotSwitch,
     /// SETTINGS_INITIAL_WINDOW_SIZE is above 2^31 - 1 (§6.5.2).
@@ -136,13 +140,14 @@ pub enum ConnectionError {
     WindowOverflow,
     /// More data than the connection's window allowed (§6.9).
     DataBeyondWindow,
-    /// PRIORITY_UPDATE names no stream of the client's, or its value is no text (RFC 9218 §7.1).
+    /// PRIORITY_UPDATE names no stream of the client's, its value is no text, or a server sent it (RFC 9218
+    /// §7.1).
     PriorityUpdateMalformed,
     /// More of something than useful work pays for: [`H2Limits`](super::H2Limits) has the budgets.
     Flood(Nuisance),
     /// A frame that is no data did not arrive whole in time.
     FrameTimedOut,
-    /// Nothing moves any more, because the client opens no window.
+    /// Nothing moves any more, because the peer opens no window.
     WindowStalled,
 }
 
@@ -187,9 +192,10 @@ impl fmt::Display for ConnectionError {
             Self::Compression(error) => return error.fmt(f),
             Self::StreamEven => "a client's streams have odd numbers",
             Self::StreamNotIncreasing => "a stream was opened below another one; number them upwards",
-            Self::StreamIdle(kind) => return write!(f, "{kind} came on a stream that nobody opened"),
+            Self::StreamIdle(kind) => return write!(f, "{kind} came on a stream that was not opened"),
             Self::StreamClosed(kind) => return write!(f, "{kind} came on a stream that was over"),
-            Self::PushPromise => "a client cannot push",
+            Self::PushPromise => "PUSH_PROMISE, and push is not allowed here",
+            Self::PushEnabled => "SETTINGS_ENABLE_PUSH of a server is not 0",
             Self::SettingNotSwitch => "a setting that switches something is neither 0 nor 1",
             Self::InitialWindowTooLarge => "SETTINGS_INITIAL_WINDOW_SIZE is above 2147483647",
             Self::MaxFrameSizeOutOfRange => "SETTINGS_MAX_FRAME_SIZE is not within 16384 and 16777215",
@@ -207,6 +213,7 @@ impl fmt::Display for ConnectionError {
                 Nuisance::IdleData => "too much DATA that carries nothing, or goes nowhere",
                 Nuisance::WindowUpdates => "too many WINDOW_UPDATEs for what was sent",
                 Nuisance::UnknownFrames => "too many frames of unknown types",
+                Nuisance::InterimHeads => "too many interim responses",
             },
             Self::FrameTimedOut => "a frame did not arrive whole in time",
             Self::WindowStalled => "responses wait, and no window was opened for too long",
@@ -238,11 +245,17 @@ pub enum StreamError {
     DataBeyondWindow,
     /// DATA or HEADERS after the client had ended the stream (§5.1).
     AfterEnd,
+    /// DATA before the final head of a response (§8.1).
+    DataBeforeHead,
+    /// The head of a response is larger than `list_bytes_max`, or has more fields than `fields_max`.
+    HeadTooLarge,
     /// A second field section that does not end the stream (§8.1).
     TrailersNotLast,
+    /// HEADERS within a tunnel, where only DATA may come (§8.5).
+    HeadersInTunnel,
     /// Pseudo-fields or malformed fields in trailers (§8.1).
     TrailersMalformed,
-    /// The head of a request breaks a rule that makes it malformed (§8.1.1).
+    /// The head of a message breaks a rule that makes it malformed (§8.1.1).
     Malformed(HeadMisdeed),
     /// The data was longer or shorter than `content-length` (§8.1.1).
     LengthMismatch,
@@ -258,13 +271,14 @@ impl StreamError {
             Self::WindowOverflow | Self::DataBeyondWindow => ErrorCode::FLOW_CONTROL_ERROR,
             Self::AfterEnd => ErrorCode::STREAM_CLOSED,
             Self::TooManyStreams => ErrorCode::REFUSED_STREAM,
+            Self::HeadTooLarge => ErrorCode::ENHANCE_YOUR_CALM,
             _ => ErrorCode::PROTOCOL_ERROR,
         }
     }
 }
 
-/// What makes a request's head malformed, so that it gets no answer but RST_STREAM (RFC 9113 §8.1.1, §8.2,
-/// §8.3). What HTTP/1.1 would answer with a status is answered with it here too.
+/// What makes a head malformed, so that its only answer is RST_STREAM (RFC 9113 §8.1.1, §8.2, §8.3). What
+/// HTTP/1.1 would answer with a status is answered with it here too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HeadMisdeed {
     /// A field name is empty, has upper case, or a byte that no name may have.
@@ -275,20 +289,30 @@ pub enum HeadMisdeed {
     ConnectionField,
     /// `te` with anything but `trailers`.
     TeValue,
-    /// A pseudo-field that requests do not have.
+    /// A pseudo-field that the message may not have.
     PseudoUnknown,
     /// A pseudo-field after a field.
     PseudoLate,
     /// A pseudo-field that came before.
     PseudoRepeated,
-    /// `:method`, `:scheme` or `:path` is missing or empty.
+    /// `:method`, `:scheme` or `:path` is missing or empty; or `:status`.
     PseudoMissing,
-    /// CONNECT with `:scheme` or `:path`.
+    /// CONNECT with `:scheme` or `:path`, and without `:protocol`.
     PseudoWithConnect,
+    /// `:protocol` with another method than CONNECT (RFC 8441 §4).
+    ProtocolWithoutConnect,
+    /// `:protocol` names no protocol.
+    ProtocolMalformed,
     /// Neither `:authority` nor `host`.
     AuthorityMissing,
     /// `:authority` and `host` name different places.
     HostDiffers,
     /// `content-length` announces a body, and the stream ended with the head.
     LengthWithoutBody,
+    /// `:status` is no status, or 101, which HTTP/2 does not have (§8.6).
+    StatusMalformed,
+    /// An interim response that ends the stream (§8.1).
+    InterimEnds,
+    /// `content-length` of a response is no length, or there are several.
+    LengthMalformed,
 }

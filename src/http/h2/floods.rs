@@ -20,7 +20,7 @@ pub(super) struct Floods {
     spent: [u32; Nuisance::COUNT],
     work: u32,
     responses: u32,
-    /// `None` until a budget was first used up: nobody needs the time before.
+    /// `None` until a budget was first used up: the time before is of no use.
     settled: Option<Duration>,
 }
 
@@ -86,6 +86,7 @@ const ALL: [Nuisance; Nuisance::COUNT] = [
     Nuisance::IdleData,
     Nuisance::WindowUpdates,
     Nuisance::UnknownFrames,
+    Nuisance::InterimHeads,
 ];
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Flow-control windows (RFC 9113 §5.2, §6.9), one direction each. They count; what is sent, kept or refused
 //! for it is decided elsewhere.
 
-use super::frame::MAX_31_BITS;
+use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS};
 
 /// A window grew beyond 2^31 - 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,8 +60,8 @@ pub struct Exceeded;
 /// What we let the peer send. Credit is given back as data is consumed, and announced in large steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecvWindow {
-    /// What the peer may still send.
-    left: u32,
+    /// What the peer may still send. Below zero after `resize` (§6.9.2).
+    left: i32,
     /// Consumed, and not announced yet.
     owed: u32,
     /// What the window is when nothing is on its way, and everything was consumed.
@@ -72,13 +72,21 @@ impl RecvWindow {
     /// A window of `bytes`, at most 2^31 - 1.
     pub fn new(bytes: u32) -> RecvWindow {
         let full = bytes.min(MAX_31_BITS);
-        RecvWindow { left: full, owed: 0, full }
+        RecvWindow { left: full as i32, owed: 0, full }
     }
 
     /// What the peer may still send.
     #[inline]
     pub fn left(self) -> u32 {
-        self.left
+        self.left.max(0) as u32
+    }
+
+    /// The peer has taken another initial window, of at most 2^31 - 1 bytes, in place of the one that this
+    /// window began with (§6.9.2).
+    pub fn resize(&mut self, full: u32) {
+        let full = full.min(MAX_31_BITS);
+        self.left += full as i32 - self.full as i32;
+        self.full = full;
     }
 
     /// Counts what was received, padding included.
@@ -87,7 +95,10 @@ impl RecvWindow {
     /// [`Exceeded`].
     #[inline]
     pub fn receive(&mut self, bytes: u32) -> Result<(), Exceeded> {
-        self.left = self.left.checked_sub(bytes).ok_or(Exceeded)?;
+        if bytes > self.left() {
+            return Err(Exceeded);
+        }
+        self.left -= bytes as i32;
         Ok(())
     }
 
@@ -95,18 +106,22 @@ impl RecvWindow {
     #[inline]
     pub fn consume(&mut self, bytes: u32) {
         self.owed += bytes;
-        debug_assert!(self.owed + self.left <= self.full);
+        debug_assert!(i64::from(self.owed) + i64::from(self.left) <= i64::from(self.full));
     }
 
-    /// The increment to announce, once it is half of the window: often enough that a peer which is read
-    /// never waits, seldom enough to cost nothing.
+    /// The increment to announce, if it is time: once it is half of the window, which is often enough that a
+    /// peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what the
+    /// peer may use is less than the window: then as soon as more is owed than is left, but no less than a
+    /// frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
     #[inline]
     pub fn announce(&mut self) -> Option<u32> {
-        if self.owed == 0 || self.owed < self.full / 2 {
+        let half = self.full / 2;
+        let is_due = self.owed >= half || self.owed > self.left() && self.owed >= FRAME_BYTES_DEFAULT;
+        if self.owed == 0 || !is_due {
             return None;
         }
         let increment = std::mem::take(&mut self.owed);
-        self.left += increment;
+        self.left += increment as i32;
         Some(increment)
     }
 }
@@ -142,6 +157,12 @@ mod tests {
         window.consume(1);
         assert_eq!((window.announce(), window.left()), (Some(50), 50));
         assert_eq!(window.announce(), None);
+        let mut shrunk = RecvWindow::new(65_535);
+        assert_eq!(shrunk.receive(1000), Ok(()));
+        shrunk.resize(1000);
+        assert_eq!((shrunk.left(), shrunk.receive(1)), (0, Err(Exceeded)));
+        shrunk.consume(1000);
+        assert_eq!((shrunk.announce(), shrunk.left()), (Some(1000), 1000));
         let mut least = RecvWindow::new(1);
         assert_eq!((least.announce(), least.receive(1)), (None, Ok(())));
         least.consume(1);

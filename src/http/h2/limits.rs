@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::error::Nuisance;
+use super::frame::MAX_31_BITS;
 
 /// Bounds on one HTTP/2 connection. Heads and bodies are bounded as HTTP/1's besides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,12 +21,24 @@ pub struct H2Limits {
     /// CONTINUATION frames of one field block. Default 8: blocks that need more than one are rare, and a
     /// frame of nothing costs as much as a full one.
     pub continuations_max: u32,
-    /// The window of each stream for request bodies, and so what one unread body holds in memory at the
-    /// most. Default 256 KiB: 20 Mbit/s over 100 ms. At least 65,535 while a client does not know it yet.
+    /// The window of each stream, and so what one unread body holds in memory at the most. Default 256 KiB:
+    /// 20 Mbit/s over 100 ms. Smaller where `unread_bytes_max` asks for it; at least 65,535 until a client
+    /// knows it.
     pub stream_window: u32,
-    /// The connection's window, and so what all unread bodies of one connection hold. Default 1 MiB: 80
-    /// Mbit/s over 100 ms. At least 65,535, for no setting can make it smaller.
+    /// What all unread bodies of one connection may hold in memory together, in bytes: each stream's window
+    /// is at most its `streams_max`th part. Default 25 MiB, 100 times 256 KiB, which makes no window smaller.
+    ///
+    /// One bound for the connection that is lower than the sum of its streams' windows would let streams that
+    /// are not read stop those that are. It is therefore divided in advance. Until a client has acknowledged
+    /// our settings each of its streams may hold 65,535 bytes, whatever is set here.
+    pub unread_bytes_max: u32,
+    /// The connection's window: data on its way, of all streams. It is given back as data is received,
+    /// whether or not it is read, and so bounds throughput and no memory of ours. Default 1 MiB: 80 Mbit/s
+    /// over 100 ms. At least 65,535, because no setting can make it smaller.
     pub connection_window: u32,
+    /// Whether extended CONNECT (RFC 8441) is offered: SETTINGS_ENABLE_CONNECT_PROTOCOL is sent, and
+    /// `:protocol` taken. Default true. Without it such requests are malformed.
+    pub connect_protocol: bool,
     /// Nuisances that a connection may commit before they have to be paid for: by useful work, or by time.
     pub budgets: Budgets,
     /// A response that waits for the client's window must be given `rate_min` bytes a second, looked at once
@@ -52,8 +65,11 @@ pub struct Budgets {
     pub idle_data: u32,
     /// WINDOW_UPDATE. Default 1,024: two for each frame we send is usual.
     pub window_updates: u32,
-    /// Frames of unknown types. Default 256: made-up ones are sent to keep everybody tolerant (RFC 8701).
+    /// Frames of unknown types. Default 256: made-up ones are sent to keep receivers tolerant (as RFC 8701 does for TLS).
     pub unknown_frames: u32,
+    /// Interim responses, in a client. Default 64: a few for each request are usual, and each wakes its
+    /// reader.
+    pub interim_heads: u32,
 }
 
 impl Budgets {
@@ -66,6 +82,7 @@ impl Budgets {
         idle_data: 256,
         window_updates: 1024,
         unknown_frames: 256,
+        interim_heads: 64,
     };
 
     /// The budget for one nuisance.
@@ -78,6 +95,7 @@ impl Budgets {
             Nuisance::IdleData => self.idle_data,
             Nuisance::WindowUpdates => self.window_updates,
             Nuisance::UnknownFrames => self.unknown_frames,
+            Nuisance::InterimHeads => self.interim_heads,
         }
     }
 }
@@ -90,11 +108,24 @@ impl H2Limits {
         block_bytes_max: 32 * 1024,
         continuations_max: 8,
         stream_window: 256 * 1024,
+        unread_bytes_max: 100 * 256 * 1024,
         connection_window: 1024 * 1024,
+        connect_protocol: true,
         budgets: Budgets::DEFAULT,
         window_timeout: Duration::from_secs(30),
     };
+
+    /// The window that streams begin with: as large as `stream_window`, `unread_bytes_max` and the protocol
+    /// let it be.
+    pub(super) fn stream_window(&self) -> u32 {
+        self.stream_window.min(self.unread_bytes_max / self.streams_max.max(1)).min(MAX_31_BITS)
+    }
 }
+
+const _: () = {
+    let limits = H2Limits::DEFAULT;
+    assert!(limits.stream_window as u64 * limits.streams_max as u64 <= limits.unread_bytes_max as u64);
+};
 
 impl Default for H2Limits {
     fn default() -> H2Limits {

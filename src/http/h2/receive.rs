@@ -1,30 +1,27 @@
-//! The reading half of a connection: frames into events, and every misdeed that RFC 9113 names into the
-//! error it asks for.
+//! The reading half of a connection: frames into events, and every error that RFC 9113 names into the
+//! reaction it asks for.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::connection::{Connection, DataFrame, Event, LEAVE_PING, Leaving, OpenBlock, Step, StreamKey};
+use super::connection::{
+    Block, Connection, DataFrame, Handled, LEAVE_PING, Leaving, OpenBlock, Role, Shared, Step, StreamKey,
+};
 use super::error::{ConnectionError, ErrorCode, Nuisance, StreamError};
-use super::flow::{RecvWindow, SendWindow};
+use super::fields::{TrailerParser, TrailerVerdict};
 use super::frame::{self, FrameHeader, Kind, MAX_31_BITS, PREFACE, PRIORITY_BYTES, flag};
-use super::hpack::{Field, ListEnd};
+use super::hpack::ListEnd;
 use super::priority::Priority;
 use super::reader::Piece;
-use super::request::{HeadParser, Parsed, TrailerParser, TrailerVerdict, Verdict};
-use super::settings::WINDOW_DEFAULT;
 use super::settings::id::HEADER_TABLE_SIZE;
-use super::stream::{Incoming, Outgoing, State, Stream};
+use super::stream::{Content, Incoming, State, Stream};
 use super::streams::Closed;
-use crate::http::message::RequestHead;
-use crate::http::message::{FramingError, RequestError};
+use crate::http::message::FramingError;
 
-type Handled = Result<Option<Event>, ConnectionError>;
-
-impl Connection {
+impl<R: Role> Connection<R> {
     /// Takes what was received, up to the first event. Answers that the protocol asks for are appended to
-    /// `out`. `head` is filled when the event is [`Event::Head`], and means nothing otherwise. `now` is a
-    /// time since any moment, the same one for all calls.
+    /// `out`. `head` is filled when the event is that of a head, and means nothing otherwise. `now` is a time
+    /// since any moment, the same one for all calls.
     ///
     /// # Errors
     /// A misdeed that ends the connection: call [`fail`](Connection::fail), send, close.
@@ -33,9 +30,9 @@ impl Connection {
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
-        head: &mut RequestHead,
+        head: &mut R::Head,
         now: Duration,
-    ) -> Result<Step, ConnectionError> {
+    ) -> Result<Step<R::Event>, ConnectionError> {
         let mut at = if self.is_new() { self.handle_preface(input)? } else { 0 };
         if self.is_new() {
             return Ok(Step { consumed: at, event: None });
@@ -110,22 +107,19 @@ impl Connection {
         header: &FrameHeader,
         payload: &[u8],
         out: &mut Vec<u8>,
-        head: &mut RequestHead,
+        head: &mut R::Head,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         match header.kind {
             Kind::Headers => self.handle_headers(header, payload, out, head, now),
             Kind::Continuation => self.handle_continuation(header, payload, out, head, now),
             Kind::WindowUpdate => self.handle_window_update(header.stream, payload, out, now),
-            Kind::RstStream => self.handle_reset(header.stream, now),
+            Kind::RstStream => self.handle_reset(header.stream, payload, now),
             Kind::Settings => self.handle_settings(header, payload, out, now).map(|()| None),
             Kind::Ping => self.handle_ping(header, payload, out, now).map(|()| None),
             Kind::Priority => self.handle_priority(header, payload, out, now),
             Kind::PriorityUpdate => self.handle_priority_update(payload, now).map(|()| None),
-            Kind::Goaway => {
-                self.peer_leaves = true;
-                Ok(None)
-            }
+            Kind::Goaway => Ok(self.handle_goaway(payload)),
             // Kept away by the reader and by `check_order`.
             Kind::Data | Kind::PushPromise => Ok(None),
             Kind::Unknown(_) => self.floods.spend(Nuisance::UnknownFrames, now).map(|()| None),
@@ -139,22 +133,18 @@ impl Connection {
         header: &FrameHeader,
         payload: &[u8],
         out: &mut Vec<u8>,
-        head: &mut RequestHead,
+        head: &mut R::Head,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         let parts = frame::headers_parts(header, payload)?;
-        let block = OpenBlock {
-            stream: header.stream,
-            ends: header.has(flag::END_STREAM),
-            depends_on_itself: parts.depends_on == Some(header.stream),
-            bytes: Vec::new(),
-            continuations: 0,
-        };
-        let fragment = &payload[parts.fragment];
+        let (stream, ends) = (header.stream, header.has(flag::END_STREAM));
+        let depends_on_itself = parts.depends_on == Some(stream);
+        let bytes = &payload[parts.fragment];
         if header.has(flag::END_HEADERS) {
-            return self.handle_block(&block, fragment, out, head, now);
+            return self.handle_block(&Block { stream, ends, depends_on_itself, bytes }, out, head, now);
         }
-        self.block = Some(Box::new(OpenBlock { bytes: fragment.to_vec(), ..block }));
+        let bytes = bytes.to_vec();
+        self.block = Some(Box::new(OpenBlock { stream, ends, depends_on_itself, bytes, continuations: 0 }));
         Ok(None)
     }
 
@@ -163,16 +153,19 @@ impl Connection {
         header: &FrameHeader,
         payload: &[u8],
         out: &mut Vec<u8>,
-        head: &mut RequestHead,
+        head: &mut R::Head,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         let Some(block) = &mut self.block else { return Err(ConnectionError::ContinuationUnexpected) };
         block.bytes.extend_from_slice(payload);
         if !header.has(flag::END_HEADERS) {
             return Ok(None);
         }
         match self.block.take() {
-            Some(block) => self.handle_block(&block, &block.bytes, out, head, now),
+            Some(block) => {
+                let OpenBlock { stream, ends, depends_on_itself, ref bytes, .. } = *block;
+                self.handle_block(&Block { stream, ends, depends_on_itself, bytes }, out, head, now)
+            }
             None => Ok(None),
         }
     }
@@ -182,116 +175,58 @@ impl Connection {
     #[inline]
     fn handle_block(
         &mut self,
-        block: &OpenBlock,
-        bytes: &[u8],
+        block: &Block<'_>,
         out: &mut Vec<u8>,
-        head: &mut RequestHead,
+        head: &mut R::Head,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         let id = block.stream;
         if id.is_multiple_of(2) {
             return Err(ConnectionError::StreamEven);
         }
         if id > self.highest {
-            self.highest = id;
-            return self.handle_request(block, bytes, out, head, now);
+            return R::handle_new_stream(self, block, head, now, out);
         }
         if let Some(stream) = self.stream(id) {
-            return self.handle_trailers(stream, block, bytes, out, now);
+            let incoming = self.get_mut(stream).and_then(Stream::incoming);
+            return match incoming.map(|incoming| incoming.content) {
+                Some(Content::Head(_)) => R::handle_awaited_head(self, stream, block, head, now, out),
+                _ => self.handle_trailers(stream, block, out, now),
+            };
         }
         match self.streams.closed(id) {
             Closed::Ended => Err(ConnectionError::StreamClosed(Kind::Headers)),
+            // What the server sends for one of our streams that was reset long ago.
+            Closed::Forgotten if R::IS_CLIENT => {
+                self.floods.spend(Nuisance::IdleData, now)?;
+                self.pass_over(block.bytes)
+            }
             Closed::Forgotten => Err(ConnectionError::StreamNotIncreasing),
-            Closed::ResetByUs => self.pass_over(bytes),
+            Closed::ResetByUs => self.pass_over(block.bytes),
             Closed::ResetByPeer => {
-                self.pass_over(bytes)?;
+                self.pass_over(block.bytes)?;
                 self.refuse(id, StreamError::AfterEnd, out, now).map(|_| None)
             }
         }
     }
 
-    /// Decodes a block that nobody wants to see.
-    fn pass_over(&mut self, bytes: &[u8]) -> Handled {
+    /// Decodes a block whose fields are of no use.
+    pub(super) fn pass_over(&mut self, bytes: &[u8]) -> Handled<R> {
         self.decoder.decode(bytes, u32::MAX, |_| ControlFlow::Break(()))?;
         Ok(None)
     }
 
-    fn handle_request(
-        &mut self,
-        block: &OpenBlock,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-        head: &mut RequestHead,
-        now: Duration,
-    ) -> Handled {
-        let id = block.stream;
-        if matches!(self.leaving, Leaving::Final(_)) {
-            self.streams.remember(id, Closed::ResetByUs);
-            return self.pass_over(bytes);
-        }
-        if self.streams.len() >= self.limits.streams_max as usize {
-            self.pass_over(bytes)?;
-            return self.refuse(id, StreamError::TooManyStreams, out, now);
-        }
-        if block.depends_on_itself {
-            self.pass_over(bytes)?;
-            return self.refuse(id, StreamError::DependsOnItself, out, now);
-        }
-        match self.parse_head(block, bytes, head)? {
-            Ok(Parsed { length, priority }) => {
-                let stream = self.open(id, block.ends, length, priority);
-                Ok(Some(Event::Head { stream, ends: block.ends }))
-            }
-            Err(Verdict::Malformed(misdeed)) => self.refuse(id, StreamError::Malformed(misdeed), out, now),
-            Err(Verdict::Refused(error)) => {
-                let stream = self.open(id, block.ends, None, Priority::DEFAULT);
-                Ok(Some(Event::Refused { stream, error }))
-            }
-        }
-    }
-
-    fn parse_head(
-        &mut self,
-        block: &OpenBlock,
-        bytes: &[u8],
-        head: &mut RequestHead,
-    ) -> Result<Result<Parsed, Verdict>, ConnectionError> {
-        let mut parser = HeadParser::new(head, &mut self.scratch, &self.head_limits);
-        let list_bytes_max = u32::from(self.limits.list_bytes_max).min(HEAD_BYTES_MAX);
-        let end =
-            self.decoder.decode(bytes, list_bytes_max, |field: Field<'_>| parser.handle_field(field))?;
-        Ok(match end {
-            ListEnd::Whole => parser.finish(block.ends),
-            ListEnd::TooLarge => Err(Verdict::Refused(RequestError::HeadTooLong)),
-            ListEnd::Broken(verdict) => Err(verdict),
-        })
-    }
-
-    fn open(&mut self, id: u32, ends: bool, length: Option<u64>, priority: Priority) -> StreamKey {
-        let outgoing = Outgoing { window: SendWindow::new(self.peer.initial_window), priority };
-        let state = if ends {
-            State::HalfClosedRemote(outgoing)
-        } else {
-            let window = self.limits.stream_window;
-            // A client that does not know our settings yet may fill the default window.
-            let window = if self.settings_known { window } else { window.max(WINDOW_DEFAULT) };
-            State::Open(Incoming::new(RecvWindow::new(window), length), outgoing)
-        };
-        StreamKey { place: self.streams.insert(Stream { id, state }), id }
-    }
-
-    /// A block on an open stream.
+    /// A block on an open stream, after a head.
     fn handle_trailers(
         &mut self,
         stream: StreamKey,
-        block: &OpenBlock,
-        bytes: &[u8],
+        block: &Block<'_>,
         out: &mut Vec<u8>,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         let mut parser = TrailerParser::new(&self.body_limits);
         let list_bytes_max = u32::from(self.limits.list_bytes_max);
-        let end = self.decoder.decode(bytes, list_bytes_max, |field| parser.handle_field(field))?;
+        let end = self.decoder.decode(block.bytes, list_bytes_max, |field| parser.handle_field(field))?;
         let lines = match end {
             ListEnd::Whole => Ok(parser.finish()),
             ListEnd::TooLarge => Err(FramingError::TrailersTooLong),
@@ -304,23 +239,29 @@ impl Connection {
         let error = match &known.state {
             State::HalfClosedRemote(_) => Some(StreamError::AfterEnd),
             _ if block.depends_on_itself => Some(StreamError::DependsOnItself),
+            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. }
+                if incoming.content == Content::Tunnel =>
+            {
+                Some(StreamError::HeadersInTunnel)
+            }
             _ if !block.ends => Some(StreamError::TrailersNotLast),
-            State::HalfClosedLocal { .. } => None,
             State::Open(incoming, _) => incoming.end().err(),
+            State::HalfClosedLocal { incoming, .. } if incoming.reads_on => incoming.end().err(),
+            State::HalfClosedLocal { .. } => None,
         };
         if let Some(error) = error {
             return self.stream_error(stream, error, out, now);
         }
-        let is_read = matches!(known.state, State::Open(..));
+        let is_read = known.is_read();
         self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
-        Ok(is_read.then_some(Event::Trailers { stream, lines }))
+        Ok(if is_read { R::event(Shared::Trailers { stream, lines }) } else { None })
     }
 
     // ---- data ----
 
-    fn begin_data(&mut self, header: &FrameHeader, out: &mut Vec<u8>, now: Duration) -> Handled {
+    fn begin_data(&mut self, header: &FrameHeader, out: &mut Vec<u8>, now: Duration) -> Handled<R> {
         let (id, length) = (header.stream, header.length);
-        self.recv.receive(length).map_err(|_| ConnectionError::DataBeyondWindow)?;
+        self.receive_for_connection(length, out)?;
         self.data = DataFrame { stream: None, ends: header.has(flag::END_STREAM), carried: false };
         let Some(stream) = self.stream(id) else {
             if id > self.highest || id.is_multiple_of(2) {
@@ -338,6 +279,7 @@ impl Connection {
             return Ok(None);
         };
         let received = match self.get_mut(stream).and_then(Stream::incoming) {
+            Some(Incoming { content: Content::Head(_), .. }) => Err(StreamError::DataBeforeHead),
             Some(incoming) => incoming.receive(length).and_then(|()| {
                 // Before its data is handed out, where the length is known without its padding's.
                 let is_known = !header.has(flag::PADDED);
@@ -360,7 +302,7 @@ impl Connection {
         is_last: bool,
         out: &mut Vec<u8>,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         let length = data.len() as u32;
         let frame = self.data;
         self.data.carried |= length > 0;
@@ -369,11 +311,8 @@ impl Connection {
         }
         let ends = is_last && frame.ends;
         let open = frame.stream.and_then(|stream| Some((stream, self.get_mut(stream)?)));
-        let Some((stream, known)) = open else {
-            self.consume_for_connection(length + padding, out);
-            return Ok(None);
-        };
-        let is_read = matches!(known.state, State::Open(..));
+        let Some((stream, known)) = open else { return Ok(None) };
+        let is_read = known.is_read();
         let counted = match known.incoming() {
             Some(incoming) => {
                 let counted = incoming.count(length);
@@ -382,12 +321,10 @@ impl Connection {
             None => Ok(()),
         };
         if let Err(error) = counted {
-            self.consume_for_connection(length + padding, out);
             return self.stream_error(stream, error, out, now);
         }
         if !is_read {
-            // The response is out: what still comes is read over, until its window is used up.
-            self.consume_for_connection(length + padding, out);
+            // Our response is out: what still comes is read over, until its window is used up.
             if ends {
                 self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
             } else if self
@@ -400,23 +337,30 @@ impl Connection {
             return Ok(None);
         }
         if padding > 0 {
-            self.consume(stream, padding, out);
+            self.credit_stream(stream, padding, out);
         }
         if ends {
             self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
         }
         if length > 0 {
+            self.unread += u64::from(length);
             self.floods.worked();
         } else if !ends {
             return Ok(None);
         }
-        Ok(Some(Event::Data { stream, data, ends }))
+        Ok(R::event(Shared::Data { stream, data, ends }))
     }
 
     // ---- everything else ----
 
     #[inline]
-    fn handle_window_update(&mut self, id: u32, payload: &[u8], out: &mut Vec<u8>, now: Duration) -> Handled {
+    fn handle_window_update(
+        &mut self,
+        id: u32,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Handled<R> {
         self.floods.spend(Nuisance::WindowUpdates, now)?;
         let increment = frame::first_u32(payload) & MAX_31_BITS;
         if id == 0 {
@@ -439,7 +383,7 @@ impl Connection {
         }
     }
 
-    fn handle_reset(&mut self, id: u32, now: Duration) -> Handled {
+    fn handle_reset(&mut self, id: u32, payload: &[u8], now: Duration) -> Handled<R> {
         let Some(stream) = self.stream(id) else {
             self.check_not_idle(id, Kind::RstStream)?;
             if self.streams.closed(id) == Closed::Ended {
@@ -447,9 +391,26 @@ impl Connection {
             }
             return self.floods.spend(Nuisance::Resets, now).map(|()| None);
         };
+        let incoming = self.get_mut(stream).and_then(Stream::incoming);
+        let before_head = incoming.is_some_and(|incoming| matches!(incoming.content, Content::Head(_)));
         self.streams.change(stream.place, Closed::ResetByPeer, |_| None);
         self.floods.spend(Nuisance::Resets, now)?;
-        Ok(Some(Event::Reset { stream, error: None }))
+        Ok(R::event(Shared::Reset { stream, code: ErrorCode(frame::first_u32(payload)), before_head }))
+    }
+
+    fn handle_goaway(&mut self, payload: &[u8]) -> Option<R::Event> {
+        // Its length was checked.
+        let last = frame::first_u32(payload) & MAX_31_BITS;
+        let code = ErrorCode(frame::first_u32(&payload[payload.len().min(4)..]));
+        // It may not grow from one to the next (RFC 9113 §6.8).
+        let last = self.peer_leaves.map_or(last, |before| before.min(last));
+        self.peer_leaves = Some(last);
+        if R::IS_CLIENT {
+            let above = self.streams.iter_mut().filter(|(_, stream)| stream.id > last);
+            let places: Vec<u32> = above.map(|(place, _)| place).collect();
+            places.into_iter().for_each(|place| self.streams.change(place, Closed::ResetByPeer, |_| None));
+        }
+        R::event(Shared::Goaway { last, code })
     }
 
     fn check_not_idle(&self, id: u32, kind: Kind) -> Result<(), ConnectionError> {
@@ -468,7 +429,7 @@ impl Connection {
         now: Duration,
     ) -> Result<(), ConnectionError> {
         if header.has(flag::ACK) {
-            self.settings_known = true;
+            self.know_settings();
             return Ok(());
         }
         self.settings_seen = true;
@@ -482,6 +443,7 @@ impl Connection {
             }
         }
         for (setting, value) in frame::settings_of(payload) {
+            R::check_setting(setting, value)?;
             // Each of them: the smallest has to be told (RFC 7541 §4.2).
             if setting == HEADER_TABLE_SIZE {
                 self.encoder.set_table_bytes_max(value);
@@ -517,7 +479,7 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         self.floods.spend(Nuisance::Priorities, now)?;
         let error = if payload.len() != PRIORITY_BYTES {
             StreamError::PriorityLength
@@ -528,7 +490,7 @@ impl Connection {
         };
         match self.stream(header.stream) {
             Some(stream) => self.stream_error(stream, error, out, now),
-            // A stream that nobody opened cannot be reset.
+            // A stream that was not opened cannot be reset.
             None if header.stream > self.highest && error == StreamError::PriorityLength => {
                 Err(ConnectionError::FrameLength(Kind::Priority))
             }
@@ -541,6 +503,10 @@ impl Connection {
     fn handle_priority_update(&mut self, payload: &[u8], now: Duration) -> Result<(), ConnectionError> {
         self.floods.spend(Nuisance::Priorities, now)?;
         let id = frame::first_u32(payload) & MAX_31_BITS;
+        if R::IS_CLIENT {
+            // Clients prioritize (RFC 9218 §7.1).
+            return Err(ConnectionError::PriorityUpdateMalformed);
+        }
         let value = &payload[payload.len().min(4)..];
         if id.is_multiple_of(2) || !value.is_ascii() {
             return Err(ConnectionError::PriorityUpdateMalformed);
@@ -555,29 +521,31 @@ impl Connection {
 
     // ---- stream errors ----
 
-    /// Resets an open stream for a misdeed. Being made to reset costs the client as much as resetting.
-    fn stream_error(
+    /// Resets an open stream for an error. Being made to reset costs the peer as much as resetting.
+    pub(super) fn stream_error(
         &mut self,
         stream: StreamKey,
         error: StreamError,
         out: &mut Vec<u8>,
         now: Duration,
-    ) -> Handled {
+    ) -> Handled<R> {
         self.floods.spend(Nuisance::Resets, now)?;
         self.reset(stream, error.code(), out);
-        Ok(Some(Event::Reset { stream, error: Some(error) }))
+        Ok(R::event(Shared::Failed { stream, error }))
     }
 
     /// Resets a stream that has no place here.
     #[cold]
-    fn refuse(&mut self, id: u32, error: StreamError, out: &mut Vec<u8>, now: Duration) -> Handled {
+    pub(super) fn refuse(
+        &mut self,
+        id: u32,
+        error: StreamError,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Handled<R> {
         self.floods.spend(Nuisance::Resets, now)?;
         self.streams.remember(id, Closed::ResetByUs);
         frame::write_reset(out, id, error.code());
-        Ok(Some(Event::Malformed(error)))
+        Ok(R::event(Shared::Refused(error)))
     }
 }
-
-/// Longest list whose rendering as an HTTP/1 head still has 16-bit places, request line and separators
-/// included.
-const HEAD_BYTES_MAX: u32 = u16::MAX as u32 - 64;

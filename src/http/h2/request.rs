@@ -6,18 +6,22 @@
 use std::ops::{ControlFlow, Range};
 
 use super::error::HeadMisdeed;
+use super::fields::{is_name, is_of_connection, is_value};
 use super::hpack::Field;
 use super::priority::Priority;
 use crate::http::message::facts::ContentFacts;
-use crate::http::message::grammar::{is_token_byte, is_value_byte};
+use crate::http::message::grammar::is_token_byte;
 use crate::http::message::head::Span;
-use crate::http::message::trailers::is_forbidden_trailer;
-use crate::http::message::{BodyLimits, FramingError, HeadLimits, RequestError, RequestHead};
+use crate::http::message::{HeadLimits, RequestError, RequestHead};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Scheme, TargetError, TargetForm, is_authority};
 
 /// Memory for pseudo-fields and cookies that is kept between heads.
 const SCRATCH_BYTES_KEPT: usize = 1024;
+
+/// Longest list whose rendering as an HTTP/1 head still has 16-bit places, request line and separators
+/// included.
+pub(super) const HEAD_BYTES_MAX: u32 = u16::MAX as u32 - 64;
 
 /// Why a head is not served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +50,7 @@ impl From<TargetError> for Verdict {
     }
 }
 
-/// Pseudo-fields until all of them are there, and the crumbs of cookies; reused from head to head.
+/// Pseudo-fields until all of them are there, and the pieces of `cookie`; reused from head to head.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     bytes: Vec<u8>,
@@ -72,6 +76,11 @@ pub(super) struct HeadParser<'a> {
     scheme: Option<Range<usize>>,
     authority: Option<Range<usize>>,
     path: Option<Range<usize>>,
+    protocol: Option<Range<usize>>,
+    /// SETTINGS_ENABLE_CONNECT_PROTOCOL was sent (RFC 8441 §3).
+    connect_protocol: bool,
+    /// A piece of `cookie` came as a never-indexed literal: the whole field is one then.
+    cookie_never_indexed: bool,
     /// The request line is written: no pseudo-field may follow.
     begun: bool,
     known_scheme: Option<Scheme>,
@@ -94,6 +103,7 @@ impl<'a> HeadParser<'a> {
         head: &'a mut RequestHead,
         scratch: &'a mut Scratch,
         limits: &'a HeadLimits,
+        connect_protocol: bool,
     ) -> HeadParser<'a> {
         scratch.clear();
         HeadParser {
@@ -104,6 +114,9 @@ impl<'a> HeadParser<'a> {
             scheme: None,
             authority: None,
             path: None,
+            protocol: None,
+            connect_protocol,
+            cookie_never_indexed: false,
             begun: false,
             known_scheme: None,
             host: None,
@@ -135,6 +148,7 @@ impl<'a> HeadParser<'a> {
             b":scheme" => &mut self.scheme,
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
+            b":protocol" if self.connect_protocol => &mut self.protocol,
             _ => return Err(HeadMisdeed::PseudoUnknown.into()),
         };
         if slot.is_some() {
@@ -151,7 +165,7 @@ impl<'a> HeadParser<'a> {
         if !self.begun {
             self.begin()?;
         }
-        let Field { name, value, .. } = field;
+        let Field { name, value, never_indexed, .. } = field;
         // A name from the static table is well-formed.
         if field.name_index == 0 && !is_name(name) {
             return Err(HeadMisdeed::NameCharacter.into());
@@ -167,8 +181,9 @@ impl<'a> HeadParser<'a> {
             (2, b"te") if !value.eq_ignore_ascii_case(b"trailers") => {
                 return Err(HeadMisdeed::TeValue.into());
             }
-            (4, b"host") => return self.handle_host(value),
+            (4, b"host") => return self.handle_host(value, never_indexed),
             (6, b"cookie") => {
+                self.cookie_never_indexed |= never_indexed;
                 self.handle_cookie(value);
                 return Ok(());
             }
@@ -180,12 +195,12 @@ impl<'a> HeadParser<'a> {
             }
             _ => {}
         }
-        self.head.push_field(name, value);
+        self.head.push_field(name, value, never_indexed);
         Ok(())
     }
 
     /// `host` beside `:authority` may only repeat it (RFC 9113 §8.3.1); alone it takes its place.
-    fn handle_host(&mut self, value: &[u8]) -> Result<(), Verdict> {
+    fn handle_host(&mut self, value: &[u8], never_indexed: bool) -> Result<(), Verdict> {
         if let Some(authority) = self.authority.clone() {
             let same = self.scratch.bytes[authority].eq_ignore_ascii_case(value);
             return if same { Ok(()) } else { Err(HeadMisdeed::HostDiffers.into()) };
@@ -196,11 +211,11 @@ impl<'a> HeadParser<'a> {
         if !is_authority(value) {
             return Err(RequestError::HostMalformed.into());
         }
-        self.host = Some(self.head.push_field(b"host", value));
+        self.host = Some(self.head.push_field(b"host", value, never_indexed));
         Ok(())
     }
 
-    /// Crumbs may be anywhere; they are one field for everybody above (RFC 9113 §8.2.3). An empty one would
+    /// Pieces may be anywhere; they are one field for all layers above (RFC 9113 §8.2.3). An empty one would
     /// leave its separator behind.
     fn handle_cookie(&mut self, value: &[u8]) {
         let cookie = &mut self.scratch.cookie;
@@ -220,7 +235,21 @@ impl<'a> HeadParser<'a> {
             check_method(token)?;
         }
         let authority = text(&self.authority);
-        let target = if method == Method::Connect {
+        let protocol = text(&self.protocol);
+        if let Some(protocol) = protocol {
+            // RFC 8441 §4: with CONNECT alone; `:scheme` and `:path` are then as in any other request.
+            if method != Method::Connect {
+                return Err(HeadMisdeed::ProtocolWithoutConnect.into());
+            }
+            if !is_protocol(protocol) {
+                return Err(HeadMisdeed::ProtocolMalformed.into());
+            }
+            if authority.is_none() {
+                return Err(HeadMisdeed::AuthorityMissing.into());
+            }
+        }
+        let is_plain_connect = method == Method::Connect && protocol.is_none();
+        let target = if is_plain_connect {
             if self.scheme.is_some() || self.path.is_some() {
                 return Err(HeadMisdeed::PseudoWithConnect.into());
             }
@@ -240,16 +269,20 @@ impl<'a> HeadParser<'a> {
         if line_bytes > usize::from(self.limits.request_line_bytes_max) {
             return Err(RequestError::RequestLineTooLong.into());
         }
-        let parts = target::parse(method, target)?;
+        // The target of an extended CONNECT is a path, as GET's is, so that it is routed like one.
+        let parts = target::parse(if protocol.is_some() { Method::Get } else { method }, target)?;
         if parts.form == TargetForm::Absolute {
             return Err(TargetError::Form.into());
         }
         self.head.begin(method, token, target, &parts);
+        if let Some(protocol) = protocol {
+            self.head.set_protocol(protocol);
+        }
         if let Some(authority) = authority {
             if !is_authority(authority) {
                 return Err(RequestError::HostMalformed.into());
             }
-            self.host = Some(self.head.push_field(b"host", authority));
+            self.host = Some(self.head.push_field(b"host", authority, false));
         }
         Ok(())
     }
@@ -263,7 +296,7 @@ impl<'a> HeadParser<'a> {
             return Err(HeadMisdeed::AuthorityMissing.into());
         }
         if !self.scratch.cookie.is_empty() {
-            self.head.push_field(b"cookie", &self.scratch.cookie);
+            self.head.push_field(b"cookie", &self.scratch.cookie, self.cookie_never_indexed);
         }
         let length = self.content.length();
         if ends && length.is_some_and(|length| length > 0) {
@@ -275,56 +308,6 @@ impl<'a> HeadParser<'a> {
     }
 }
 
-/// Trailers as field lines, as they are read.
-pub(super) struct TrailerParser<'a> {
-    limits: &'a BodyLimits,
-    lines: Vec<u8>,
-    fields: u32,
-}
-
-/// Why trailers are not handed on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum TrailerVerdict {
-    /// They make the request malformed.
-    Malformed,
-    /// Whoever reads the body is told.
-    Refused(FramingError),
-}
-
-impl<'a> TrailerParser<'a> {
-    pub(super) fn new(limits: &'a BodyLimits) -> TrailerParser<'a> {
-        TrailerParser { limits, lines: Vec::new(), fields: 0 }
-    }
-
-    /// Reads one field.
-    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<TrailerVerdict> {
-        let Field { name, value, .. } = field;
-        if !is_name(name) || !is_value(value) || is_of_connection(name) {
-            return ControlFlow::Break(TrailerVerdict::Malformed);
-        }
-        self.fields += 1;
-        let length = self.lines.len() + name.len() + value.len() + ": \r\n".len();
-        let refused = if is_forbidden_trailer(name) {
-            Some(FramingError::TrailerForbidden)
-        } else if self.fields > u32::from(self.limits.trailer_fields_max) {
-            Some(FramingError::TooManyTrailers)
-        } else {
-            (length > usize::from(self.limits.trailer_bytes_max)).then_some(FramingError::TrailersTooLong)
-        };
-        if let Some(error) = refused {
-            return ControlFlow::Break(TrailerVerdict::Refused(error));
-        }
-        for part in [name, b": ", value, b"\r\n"] {
-            self.lines.extend_from_slice(part);
-        }
-        ControlFlow::Continue(())
-    }
-
-    pub(super) fn finish(self) -> Vec<u8> {
-        self.lines
-    }
-}
-
 #[cold]
 fn check_method(token: &[u8]) -> Result<(), RequestError> {
     if let Some(&byte) = token.iter().find(|&&byte| !is_token_byte(byte)) {
@@ -333,22 +316,8 @@ fn check_method(token: &[u8]) -> Result<(), RequestError> {
     if token.len() > METHOD_BYTES_MAX { Err(RequestError::MethodTooLong) } else { Ok(()) }
 }
 
-/// Whether a field may have this name: a token without upper case (RFC 9113 §8.2.1).
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte) && !byte.is_ascii_uppercase())
-}
-
-/// Whether a field may have this value: no control characters, no white space at its ends (RFC 9113 §8.2.1).
-/// Without an early way out, which lets the compiler look at many bytes at once.
-#[inline]
-fn is_value(value: &[u8]) -> bool {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    value.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
-        && !is_space(value.first())
-        && !is_space(value.last())
-}
-
-/// Fields about an HTTP/1 connection (RFC 9113 §8.2.2).
-fn is_of_connection(name: &[u8]) -> bool {
-    matches!(name, b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade")
+/// Whether `:protocol` may have this value: the name of an upgrade token, perhaps with a version (RFC 8441 §4,
+/// RFC 9110 §7.8).
+fn is_protocol(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|&byte| is_token_byte(byte) || byte == b'/')
 }

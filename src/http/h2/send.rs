@@ -1,13 +1,13 @@
-//! The writing half of a connection: responses into frames, as far as the client's windows allow.
+//! The writing half of a connection: messages into frames, as far as the peer's windows allow. Heads are
+//! written by the roles.
 
 use std::time::Duration;
 
-use super::connection::{Connection, StreamKey};
+use super::connection::{Connection, Role, StreamKey};
 use super::error::ErrorCode;
 use super::frame::{FRAME_BYTES_DEFAULT, FrameHeader, HEADER_BYTES, Kind, flag};
 use super::stream::{State, Stream};
 use super::streams::Closed;
-use crate::http::status::Status;
 
 /// Whether a frame ends our side of its stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,52 +18,8 @@ pub enum End {
     Yes,
 }
 
-/// The head of a response.
-#[derive(Clone, Copy, Debug)]
-pub struct SendHead<'a> {
-    /// The status; an interim one is followed by another head.
-    pub status: Status,
-    /// The value of `date`, or nothing.
-    pub date: &'a [u8],
-    /// Field lines as HTTP/1 has them. Names may have any case; fields about the connection are left out.
-    pub lines: &'a [u8],
-    /// `content-length`.
-    pub length: Option<u64>,
-}
-
-impl Connection {
-    /// Appends the head of a response, unless its stream is closed.
-    #[inline]
-    pub fn send_head(
-        &mut self,
-        stream: StreamKey,
-        head: &SendHead<'_>,
-        end: End,
-        now: Duration,
-        out: &mut Vec<u8>,
-    ) {
-        if !self.is_open(stream) {
-            return;
-        }
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER_BYTES]);
-        let mut block = self.encoder.begin(out);
-        block.status(head.status);
-        if !head.date.is_empty() {
-            block.date(head.date);
-        }
-        block.lines(head.lines);
-        if let Some(length) = head.length {
-            block.content_length(length);
-        }
-        self.end_block(stream.id, start, end, out);
-        if !head.status.is_informational() {
-            self.floods.answered();
-        }
-        self.end_stream(stream, end, now, out);
-    }
-
-    /// Appends trailers, which end our side of the stream. Lines as in a head.
+impl<R: Role> Connection<R> {
+    /// Appends trailers, which end our side of the stream. Field lines as HTTP/1 has them.
     pub fn send_trailers(&mut self, stream: StreamKey, lines: &[u8], now: Duration, out: &mut Vec<u8>) {
         if !self.is_open(stream) {
             return;
@@ -77,7 +33,7 @@ impl Connection {
 
     /// Writes the header of the frame whose block lies behind its place.
     #[inline]
-    fn end_block(&mut self, stream: u32, start: usize, end: End, out: &mut Vec<u8>) {
+    pub(super) fn end_block(&mut self, stream: u32, start: usize, end: End, out: &mut Vec<u8>) {
         let length = out.len() - start - HEADER_BYTES;
         let ends = if end == End::Yes { flag::END_STREAM } else { 0 };
         if length > self.peer.frame_bytes as usize {
@@ -93,7 +49,7 @@ impl Connection {
     pub fn sendable(&self, stream: StreamKey) -> usize {
         let outgoing = self.get(stream).and_then(|known| known.outgoing());
         let window = outgoing.map_or(0, |outgoing| outgoing.window.available());
-        // Longer frames would let others of their urgency wait longer, and spare next to nothing.
+        // Longer frames would let others of their urgency wait longer, and save next to nothing.
         window.min(self.send.available()).min(FRAME_BYTES_DEFAULT) as usize
     }
 
@@ -144,17 +100,19 @@ impl Connection {
     }
 
     /// Asks a client to end a request that it is still sending, though its response is out, when more is
-    /// announced than it could send: call after the data of the last frame (RFC 9113 §8.1).
+    /// announced than it could send: call after the data of the last frame (RFC 9113 §8.1). Does nothing in a
+    /// client.
     pub fn stop_request(&mut self, stream: StreamKey, out: &mut Vec<u8>) {
         let Some(known) = self.get_mut(stream) else { return };
         if let State::HalfClosedLocal { incoming, .. } = &known.state
+            && !incoming.reads_on
             && incoming.exceeds_window()
         {
             self.reset(stream, ErrorCode::NO_ERROR, out);
         }
     }
 
-    fn end_stream(&mut self, stream: StreamKey, end: End, now: Duration, out: &mut Vec<u8>) {
+    pub(super) fn end_stream(&mut self, stream: StreamKey, end: End, now: Duration, out: &mut Vec<u8>) {
         if end == End::Yes {
             self.half_close(stream, now);
             self.stop_request(stream, out);

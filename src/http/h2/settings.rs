@@ -39,6 +39,8 @@ pub struct Settings {
     pub frame_bytes: u32,
     /// Streams it lets us open; `None` for any number.
     pub streams_max: Option<u32>,
+    /// Whether it takes extended CONNECT (RFC 8441 §3).
+    pub connect_protocol: bool,
 }
 
 impl Settings {
@@ -48,6 +50,7 @@ impl Settings {
         initial_window: WINDOW_DEFAULT,
         frame_bytes: FRAME_BYTES_DEFAULT,
         streams_max: None,
+        connect_protocol: false,
     };
 
     /// Takes the payload of a SETTINGS frame, whose length was checked. Unknown settings are ignored; of one
@@ -71,6 +74,7 @@ impl Settings {
                 id::ENABLE_PUSH | id::ENABLE_CONNECT_PROTOCOL | id::NO_RFC7540_PRIORITIES if value > 1 => {
                     return Err(ConnectionError::SettingNotSwitch);
                 }
+                id::ENABLE_CONNECT_PROTOCOL => self.connect_protocol = value == 1,
                 _ => {}
             }
         }
@@ -93,8 +97,13 @@ mod tests {
     #[test]
     fn settings_are_taken_and_unknown_ones_ignored() {
         let known = applied(&[(1, 0), (3, 7), (4, 1 << 20), (5, 32768), (6, 1), (4, 9), (0xaaaa, u32::MAX)]);
-        let expected =
-            Settings { table_bytes: 0, initial_window: 9, frame_bytes: 32768, streams_max: Some(7) };
+        let expected = Settings {
+            table_bytes: 0,
+            initial_window: 9,
+            frame_bytes: 32768,
+            streams_max: Some(7),
+            connect_protocol: false,
+        };
         assert_eq!(known, Ok(expected));
         assert_eq!(applied(&[]), Ok(Settings::DEFAULT));
     }
@@ -108,7 +117,8 @@ mod tests {
         assert_eq!(applied(&[(5, 16_777_215)]).map(|s| s.frame_bytes), Ok(16_777_215));
         assert_eq!(applied(&[(5, 16_777_216)]), Err(MaxFrameSizeOutOfRange));
         for switch in [2, 8, 9] {
-            assert_eq!(applied(&[(switch, 1)]), Ok(Settings::DEFAULT));
+            let expected = Settings { connect_protocol: switch == 8, ..Settings::DEFAULT };
+            assert_eq!(applied(&[(switch, 1)]), Ok(expected));
             assert_eq!(applied(&[(switch, 2)]), Err(SettingNotSwitch), "{switch}");
         }
     }

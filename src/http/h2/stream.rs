@@ -1,5 +1,5 @@
-//! One stream's state (RFC 9113 §5.1), from a server's side: what may still come, what may still be sent.
-//! Counts and remembers; what happens next is the connection's to decide.
+//! One stream's state (RFC 9113 §5.1), the same for both roles: what may still come, what may still be sent.
+//! Counts and remembers; what happens next is decided by the connection.
 //!
 //! ```text
 //!                      HEADERS
@@ -7,10 +7,10 @@
 //!            END_STREAM?  ▼
 //!          ┌────────── no ┴ yes ──────────┐
 //!          ▼                              ▼
-//!        Open ──── client's END ───► HalfClosedRemote
+//!        Open ───── peer's END ────► HalfClosedRemote
 //!          │ our END                      │ our END
 //!          ▼                              ▼
-//!   HalfClosedLocal ─ client's END ──► forgotten ◄── RST_STREAM from anywhere
+//!   HalfClosedLocal ── peer's END ───► forgotten ◄── RST_STREAM of either side
 //! ```
 
 use std::time::Duration;
@@ -18,18 +18,52 @@ use std::time::Duration;
 use super::error::StreamError;
 use super::flow::{RecvWindow, SendWindow};
 use super::priority::Priority;
+use crate::http::method::Method;
 
-/// What the client may still send.
+/// What the peer may still send.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) window: RecvWindow,
     /// Bytes that `content-length` still announces.
     length_left: Option<u64>,
+    pub(super) content: Content,
+    /// Whether data is handed out after our END_STREAM too: a response comes after the request, and each side
+    /// of a tunnel ends for itself. What remains of a request whose response is out is read over.
+    pub(super) reads_on: bool,
+}
+
+/// What may come on a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Content {
+    /// The head of a response, to a request with this method; no DATA before it.
+    Head(Method),
+    /// A message's body, which trailers may follow.
+    Body,
+    /// A tunnel's data, and nothing else.
+    Tunnel,
 }
 
 impl Incoming {
-    pub(super) fn new(window: RecvWindow, length: Option<u64>) -> Incoming {
-        Incoming { window, length_left: length }
+    /// What follows the head of a request; in a server.
+    pub(super) fn request(window: RecvWindow, length: Option<u64>, content: Content) -> Incoming {
+        Incoming { window, length_left: length, content, reads_on: content == Content::Tunnel }
+    }
+
+    /// A response that is to come; in a client.
+    pub(super) fn response(window: RecvWindow, method: Method) -> Incoming {
+        Incoming { window, length_left: None, content: Content::Head(method), reads_on: true }
+    }
+
+    /// The final head of a response has come.
+    pub(super) fn begin(&mut self, length: Option<u64>, content: Content) {
+        self.length_left = length;
+        self.content = content;
+    }
+
+    /// The tunnel that was asked for is not opened: a message is answered like any other.
+    pub(super) fn refuse_tunnel(&mut self) {
+        self.content = Content::Body;
+        self.reads_on = false;
     }
 
     /// Counts a DATA frame, padding included, against the window.
@@ -62,7 +96,7 @@ impl Incoming {
         }
     }
 
-    /// Whether the client announced more than its window lets it send.
+    /// Whether the peer announced more than its window lets it send.
     pub(super) fn exceeds_window(&self) -> bool {
         self.window.left() == 0 || self.length_left.is_some_and(|left| left > u64::from(self.window.left()))
     }
@@ -78,16 +112,16 @@ pub(super) struct Outgoing {
 /// Which sides are open; each variant has what exists then alone.
 #[derive(Debug)]
 pub(super) enum State {
-    /// The request's body is on its way.
+    /// Both sides may send.
     Open(Incoming, Outgoing),
-    /// The request is whole.
+    /// The peer has sent all of its message.
     HalfClosedRemote(Outgoing),
-    /// The response is out; what still comes is read over, within its window.
+    /// All of our message is out.
     HalfClosedLocal {
         incoming: Incoming,
-        /// Nothing is sent any more, but a client that overflows it is told so.
+        /// Nothing is sent any more, but its overflow is still an error (RFC 9113 §6.9.1).
         window: SendWindow,
-        /// When the response was out.
+        /// When our message was out.
         since: Duration,
     },
 }
@@ -100,6 +134,15 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Whether data that comes is handed out.
+    pub(super) fn is_read(&self) -> bool {
+        match &self.state {
+            State::Open(..) => true,
+            State::HalfClosedRemote(_) => false,
+            State::HalfClosedLocal { incoming, .. } => incoming.reads_on,
+        }
+    }
+
     pub(super) fn incoming(&mut self) -> Option<&mut Incoming> {
         match &mut self.state {
             State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => Some(incoming),
@@ -121,7 +164,7 @@ impl Stream {
         }
     }
 
-    /// What the client's WINDOW_UPDATE is about.
+    /// The window that the peer's WINDOW_UPDATE widens.
     pub(super) fn send_window(&mut self) -> &mut SendWindow {
         match &mut self.state {
             State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => &mut outgoing.window,
@@ -129,7 +172,7 @@ impl Stream {
         }
     }
 
-    /// After the client's END_STREAM; `None` when that was the end of the stream.
+    /// After the peer's END_STREAM; `None` when that was the end of the stream.
     pub(super) fn ended_remotely(self) -> Option<Stream> {
         match self.state {
             State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => {

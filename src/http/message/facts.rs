@@ -46,25 +46,28 @@ impl ContentFacts {
         Ok(())
     }
 
-    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body. The length
-    /// may be announced only for a body that comes: that is the caller's to see to.
+    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body, or after
+    /// CONNECT with the tunnel's data. That a length is announced only where a body comes is checked by the
+    /// caller.
     pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<Facts, RequestError> {
-        let framing = match self.length {
-            Some(length) => Framing::Length(length),
-            // What follows the head of a CONNECT is no body, but what goes through the tunnel.
-            None if ends || method == Method::Connect => Framing::None,
-            None => Framing::Chunked,
-        };
-        if method == Method::Connect && !framing.is_empty() {
+        let is_connect = method == Method::Connect;
+        if is_connect && self.length.is_some() {
             return Err(RequestError::ConnectWithBody);
         }
+        let framing = match self.length {
+            Some(length) => Framing::Length(length),
+            None if ends => Framing::None,
+            None if is_connect => Framing::Tunnel,
+            None => Framing::Chunked,
+        };
         if self.expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
         Ok(Facts {
             framing,
             keep_alive: true,
-            expects_continue: self.expectation == Expectation::Continue && !ends,
+            expects_continue: self.expectation == Expectation::Continue && !ends && !is_connect,
+            connection_upgrade: false,
         })
     }
 

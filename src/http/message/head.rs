@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::{slice, str};
 
+use super::grammar::list_members;
 use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
 use crate::http::target::{Scheme, Target};
@@ -32,10 +33,15 @@ pub enum Framing {
     Length(u64),
     /// By what comes: chunks, and in HTTP/2 the end of the stream.
     Chunked,
+    /// There is no body: what follows on the stream belongs to the tunnel that CONNECT asks for, until the
+    /// stream ends (RFC 9113 §8.5, RFC 8441). HTTP/2 alone says it before the tunnel stands: a stream is open
+    /// or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None), and what follows is tunnel data
+    /// once the answer was 2xx, else the next request (RFC 9110 §9.3.6).
+    Tunnel,
 }
 
 impl Framing {
-    /// Whether no byte of a body will come.
+    /// Whether no byte will come that belongs to this message or to its tunnel.
     pub fn is_empty(self) -> bool {
         matches!(self, Framing::None | Framing::Length(0))
     }
@@ -72,6 +78,28 @@ impl Span {
 pub(in crate::http) struct FieldSpan {
     pub(in crate::http) name: Span,
     pub(in crate::http) value: Span,
+    /// HPACK's never-indexed representation (RFC 7541 §6.2.3). HTTP/1 has none.
+    pub(in crate::http) never_indexed: bool,
+}
+
+impl FieldSpan {
+    /// A field that any table may hold.
+    #[inline]
+    pub(in crate::http) fn new(name: Span, value: Span) -> FieldSpan {
+        FieldSpan { name, value, never_indexed: false }
+    }
+}
+
+/// A field, with what an intermediary has to know of it beside name and value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FieldRef<'a> {
+    /// The name as spelled; of HTTP/2 in lower case.
+    pub name: &'a str,
+    /// The value without the white space around it.
+    pub value: &'a [u8],
+    /// Whether the sender protects it from compression: an intermediary that forwards it over HTTP/2 must
+    /// send it as a never-indexed literal again (RFC 7541 §6.2.3). Never set for a field of HTTP/1.
+    pub never_indexed: bool,
 }
 
 /// Field lines in the order received: name as spelled, value without the white space around it.
@@ -99,13 +127,25 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'a> Fields<'a> {
+    /// The next field, with its never-indexed bit.
+    #[inline]
+    pub fn next_field(&mut self) -> Option<FieldRef<'a>> {
+        let span = self.spans.next()?;
+        Some(FieldRef {
+            name: ascii(&self.bytes[span.name.range()]),
+            value: &self.bytes[span.value.range()],
+            never_indexed: span.never_indexed,
+        })
+    }
+}
+
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a str, &'a [u8]);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let span = self.spans.next()?;
-        Some((ascii(&self.bytes[span.name.range()]), &self.bytes[span.value.range()]))
+        self.next_field().map(|field| (field.name, field.value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -122,6 +162,12 @@ pub struct FieldsNamed<'a, 'n> {
     name: &'n str,
 }
 
+impl<'a, 'n> FieldsNamed<'a, 'n> {
+    pub(in crate::http) fn new(fields: Fields<'a>, name: &'n str) -> FieldsNamed<'a, 'n> {
+        FieldsNamed { fields, name }
+    }
+}
+
 impl<'a> Iterator for FieldsNamed<'a, '_> {
     type Item = &'a [u8];
 
@@ -134,7 +180,7 @@ impl<'a> Iterator for FieldsNamed<'a, '_> {
 /// Names, targets and authorities were checked byte by byte when they came in, so nothing is ever replaced
 /// here; looking again is what safe code pays, a few nanoseconds where a text is really asked for.
 #[inline]
-fn ascii(bytes: &[u8]) -> &str {
+pub(super) fn ascii(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
@@ -158,6 +204,8 @@ pub struct RequestHead {
     path: Span,
     query: Option<Span>,
     authority: Span,
+    /// `:protocol` of an extended CONNECT; beside `bytes`, because HTTP/1 has no place for it.
+    protocol: Option<Box<str>>,
     facts: Facts,
 }
 
@@ -167,6 +215,8 @@ pub(in crate::http) struct Facts {
     pub(in crate::http) framing: Framing,
     pub(in crate::http) keep_alive: bool,
     pub(in crate::http) expects_continue: bool,
+    /// `Connection` names `upgrade`, in HTTP/1.1 (RFC 9110 §7.8).
+    pub(in crate::http) connection_upgrade: bool,
 }
 
 impl RequestHead {
@@ -254,7 +304,32 @@ impl RequestHead {
 
     /// The values of every field with this name (ASCII case-insensitive), in order.
     pub fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
-        FieldsNamed { fields: self.fields(), name }
+        FieldsNamed::new(self.fields(), name)
+    }
+
+    /// The options of all `Connection` fields as spelled, in order (RFC 9110 §7.6.1): compare them without
+    /// regard to ASCII case. An intermediary removes the fields that they name. Always empty in HTTP/2, where
+    /// the field makes a request malformed.
+    pub fn connection_options(&self) -> impl Iterator<Item = &str> {
+        self.fields_named("connection").flat_map(list_members).map(ascii).filter(|option| !option.is_empty())
+    }
+
+    /// The value of `Upgrade` when this request asks for another protocol on its connection: HTTP/1.1, with
+    /// `upgrade` among the connection options (RFC 9110 §7.8). Of several such fields the first.
+    #[inline]
+    pub fn upgrade(&self) -> Option<&str> {
+        if !self.facts.connection_upgrade {
+            return None;
+        }
+        let value = self.field("upgrade")?;
+        str::from_utf8(value).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The protocol that an extended CONNECT asks for (`:protocol`, RFC 8441 §4). Such a request has the
+    /// method CONNECT, and a target in origin-form.
+    #[inline]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// How the body is delimited.
@@ -273,24 +348,6 @@ impl RequestHead {
     #[inline]
     pub fn expects_continue(&self) -> bool {
         self.facts.expects_continue
-    }
-
-    /// The protocols of `Upgrade` when the connection may be upgraded (RFC 9110 §7.8): the `Connection`
-    /// field names it too, and the version is HTTP/1.1.
-    pub fn upgrade(&self) -> Option<&str> {
-        if self.version != Version::Http11 {
-            return None;
-        }
-        let value = self.field("upgrade")?;
-        let named = self.fields_named("connection").any(|options| {
-            super::grammar::list_members(options).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
-        });
-        if named { str::from_utf8(value).ok() } else { None }
-    }
-
-    /// The `:protocol` of an extended CONNECT (RFC 8441 §4).
-    pub fn protocol(&self) -> Option<&str> {
-        None
     }
 
     /// The head as received: request line and field lines, the empty line included.
@@ -324,6 +381,7 @@ impl RequestHead {
     ) {
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
+        self.protocol = None;
         self.method = method;
         self.method_length = method_length as u8;
         let offset = method_length + 1;
@@ -351,18 +409,17 @@ impl RequestHead {
         self.fields.clear();
     }
 
+    /// Makes a head that was begun an extended CONNECT. `protocol` is ASCII.
+    pub(in crate::http) fn set_protocol(&mut self, protocol: &[u8]) {
+        self.protocol = Some(ascii(protocol).into());
+    }
+
     /// Appends a field to a head that was begun; where its value lies.
     #[inline]
-    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8]) -> Span {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(b": ");
-        self.bytes.extend_from_slice(value);
-        self.bytes.extend_from_slice(b"\r\n");
-        let value_start = start + name.len() + 2;
-        let value = Span::new(value_start..value_start + value.len());
-        self.fields.push(FieldSpan { name: Span::new(start..start + name.len()), value });
-        value
+    pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        let field = push_line(&mut self.bytes, name, value, never_indexed);
+        self.fields.push(field);
+        field.value
     }
 
     /// Ends a head that was begun.
@@ -386,6 +443,22 @@ impl RequestHead {
         if let (Some(host), TargetForm::Origin | TargetForm::Asterisk) = (host, self.form) {
             self.authority = host;
         }
+    }
+}
+
+/// Appends a field line; where its parts lie.
+#[inline]
+pub(super) fn push_line(bytes: &mut Vec<u8>, name: &[u8], value: &[u8], never_indexed: bool) -> FieldSpan {
+    let start = bytes.len();
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(b": ");
+    bytes.extend_from_slice(value);
+    bytes.extend_from_slice(b"\r\n");
+    let value_start = start + name.len() + 2;
+    FieldSpan {
+        name: Span::new(start..start + name.len()),
+        value: Span::new(value_start..value_start + value.len()),
+        never_indexed,
     }
 }
 

@@ -9,12 +9,14 @@ pub(super) mod grammar;
 pub(super) mod head;
 mod limits;
 mod request_error;
+pub(super) mod response_head;
 pub(super) mod trailers;
 
 pub use field::{FieldError, push_field};
 pub use framing_error::FramingError;
 pub use grammar::FieldLineError;
-pub use head::{Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
+pub use head::{FieldRef, Fields, FieldsNamed, Framing, RequestHead, TargetForm, Version};
 pub use limits::{BodyLimits, HeadLimits};
 pub use request_error::RequestError;
+pub use response_head::ResponseHead;
 pub use trailers::Trailers;

@@ -218,7 +218,7 @@ impl Wire {
         }
         let length = match framing {
             Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked => None,
+            Framing::None | Framing::Chunked | Framing::Tunnel => None,
         };
         let in_hand = self.input.borrow().as_ref().map_or(0, |buffer| buffer.len() as u64);
         if length.is_none_or(|length| length > in_hand) {

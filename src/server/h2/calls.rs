@@ -59,7 +59,7 @@ impl<S: Service> Session<'_, S> {
         let length = match context.head().framing() {
             Framing::Length(0) => return RequestBody::empty(),
             Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked => None,
+            Framing::None | Framing::Chunked | Framing::Tunnel => None,
         };
         inner.begin_body(stream, length, self.wire.limits.body_policy());
         RequestBody::new(self.wire.clone(), id, length)

@@ -19,7 +19,9 @@ const LIMITS: H2Limits = H2Limits {
     block_bytes_max: 96,
     continuations_max: 2,
     stream_window: 80_000,
+    unread_bytes_max: 240_000,
     connection_window: 100_000,
+    connect_protocol: true,
     budgets: Budgets {
         resets: 4,
         settings: 4,
@@ -28,6 +30,7 @@ const LIMITS: H2Limits = H2Limits {
         idle_data: 4,
         window_updates: 8,
         unknown_frames: 4,
+        interim_heads: 4,
     },
     window_timeout: Duration::from_secs(1),
 };

@@ -31,6 +31,7 @@ pub(super) fn read(pieces: &[&[u8]], limits: &HeadLimits) -> Outcome {
 pub(super) fn summary(head: &RequestHead) -> String {
     let framing = match head.framing() {
         Framing::None => "none".to_string(),
+        Framing::Tunnel => "tunnel".to_string(),
         Framing::Length(length) => length.to_string(),
         Framing::Chunked => "chunked".to_string(),
     };
@@ -670,5 +671,37 @@ proptest! {
             prop_assert_eq!(&whole, &split);
         }
         prop_assert_ne!(whole, Err(Error::Disagreement));
+    }
+}
+
+/// The upgrade that a request asks for, and its connection options.
+fn connection(wire: &str) -> (Option<String>, Vec<String>) {
+    let mut head = RequestHead::new();
+    let limits = HeadLimits::DEFAULT;
+    let progress = RequestDecoder::new().handle_bytes(wire.as_bytes(), &limits, &mut head).unwrap();
+    assert_eq!(progress, HeadProgress::Complete { consumed: wire.len() });
+    assert_eq!(head.protocol(), None);
+    (head.upgrade().map(str::to_owned), head.connection_options().map(str::to_owned).collect())
+}
+
+#[test]
+fn connection_options_are_kept_and_an_upgrade_needs_one() {
+    let upgrade = |version: &str, fields: &str| connection(&format!("GET / HTTP/{version}\r\n{fields}\r\n"));
+    let host = "Host: a\r\n";
+    let (protocol, options) = upgrade(
+        "1.1",
+        &format!("{host}Connection: keep-alive, ,\tUpgrade\r\nUpgrade: websocket\r\nConnection:X-A,,\r\n"),
+    );
+    assert_eq!(protocol.as_deref(), Some("websocket"));
+    assert_eq!(options, ["keep-alive", "Upgrade", "X-A"]);
+    let vectors = [
+        ("1.1", "Upgrade: websocket\r\n"),
+        ("1.1", "Connection: upgrade\r\n"),
+        ("1.1", "Connection: upgrade\r\nUpgrade:\r\n"),
+        ("1.1", "Connection: upgrades\r\nUpgrade: websocket\r\n"),
+        ("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n"),
+    ];
+    for (version, fields) in vectors {
+        assert_eq!(upgrade(version, &format!("{host}{fields}")).0, None, "{version} {fields}");
     }
 }

@@ -143,6 +143,15 @@ impl Block<'_> {
         }
     }
 
+    /// Lines as [`lines`](Block::lines) takes them, each of which enters no table, here or beyond (RFC 7541
+    /// §6.2.3): for fields that came so, or are secret.
+    pub fn lines_never_indexed(&mut self, lines: &[u8]) {
+        for line in lines.split(|&byte| byte == b'\n') {
+            let Some(colon) = memchr(b':', line) else { continue };
+            self.field(&line[..colon], line[colon + 1..].trim_ascii(), Indexing::Never);
+        }
+    }
+
     /// One field, of a name and a value as they may stand in a line. Names may have any case; fields about
     /// the connection are left out, secrets are never indexed, as in lines.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {

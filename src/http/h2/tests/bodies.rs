@@ -47,10 +47,14 @@ fn an_unread_body_fills_its_window_and_no_more() {
         }
         lab.said()
     };
-    assert_eq!(unread(&[(1, 70_000)]), ["SETTINGS ack"]);
-    assert_eq!(unread(&[(1, 70_001)]), ["SETTINGS ack", "RST_STREAM 1 FLOW_CONTROL_ERROR"]);
-    assert_eq!(unread(&[(1, 70_000), (3, 30_000)]), ["SETTINGS ack"]);
-    assert_eq!(unread(&[(1, 70_000), (3, 30_001)]), ["SETTINGS ack", "GOAWAY 3 FLOW_CONTROL_ERROR"]);
+    let (ack, credit) = ("SETTINGS ack", "WINDOW_UPDATE 0 65536");
+    assert_eq!(unread(&[(1, 70_000)]), [ack, credit]);
+    assert_eq!(unread(&[(1, 70_001)]), [ack, credit, "RST_STREAM 1 FLOW_CONTROL_ERROR"]);
+    assert_eq!(unread(&[(1, 70_000), (3, 30_000)]), [ack, credit], "the connection's is given back");
+    let later = "WINDOW_UPDATE 0 53616";
+    assert_eq!(unread(&[(1, 70_000), (3, 70_000)]), [ack, credit, later]);
+    let beyond = unread(&[(1, 70_000), (3, 70_001)]);
+    assert_eq!(beyond, [ack, credit, later, "RST_STREAM 3 FLOW_CONTROL_ERROR"]);
 }
 
 #[test]

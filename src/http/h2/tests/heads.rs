@@ -60,7 +60,7 @@ fn malformed_heads_are_reset() {
         (with("te: gzip\r\n"), TeValue),
         (with("te: trailers, gzip\r\n"), TeValue),
         (with(":status: 200\r\n"), PseudoUnknown),
-        (with(":protocol: websocket\r\n"), PseudoUnknown),
+        (with(":protocol: websocket\r\n"), ProtocolWithoutConnect),
         (with("a: b\r\n:path: /\r\n"), PseudoLate),
         (with(":path: /\r\n"), PseudoRepeated),
         (with(":authority: a.example\r\n"), PseudoRepeated),
@@ -92,7 +92,7 @@ fn malformed_heads_are_reset() {
 }
 
 /// A block of literals, names and values as they are.
-fn literal_block(lines: &str) -> Vec<u8> {
+pub(super) fn literal_block(lines: &str) -> Vec<u8> {
     let mut block = Vec::new();
     for line in lines.split_terminator("\r\n") {
         let colon = 1 + line[1..].find(':').unwrap();
