@@ -2,7 +2,7 @@
 """Real HTTP clients against the built programs. Called by scripts/test.
 
 QUOIT_TARGET_DIR names the directory with `quoit` and `examples/` (default target/debug). Starts `quoit serve`
-and the examples `hello` and `echo` on ports of the kernel's choice, runs every check of every client against
+and the examples `hello`, `echo` and `streams` on ports of the kernel's choice, runs every check of every client against
 them, and ends them. Prints a line per check, `N passed, N failed` at the end, and fails if any check did. The
 whole run is given up after DEADLINE_S.
 """
@@ -21,7 +21,9 @@ import content
 import curl
 import http2
 import raw
+import streams
 import tls
+import tunnels
 from harness import Checks, Server, expect, expect_bytes
 
 DEADLINE_S = 60
@@ -96,8 +98,11 @@ def main():
             servers.append(Server(quoit, "serve", site, *listen, "--listen", "unix:" + unix_path))
             servers.append(Server(os.path.join(target, "examples", "echo"), *listen))
             servers.append(Server(os.path.join(target, "examples", "hello"), *listen))
-            serve, echo, hello = servers
+            servers.append(Server(os.path.join(target, "examples", "streams"), "127.0.0.1:0"))
+            serve, echo, hello, streaming = servers
             check_all(checks, serve, echo, hello, unix_path, scratch)
+            streams.check(checks, streaming)
+            tunnels.check(checks, streaming)
             tls.check(checks, quoit, site, scratch, servers)
             check_ends(checks, servers)
         finally:
