@@ -86,6 +86,7 @@ mod fields;
 mod outside;
 mod request;
 mod response;
+mod upgrade;
 mod within;
 
 use std::future::{Future, poll_fn};
@@ -99,7 +100,8 @@ pub use self::body::Body;
 use self::body::{Pump, Pumped};
 use self::outside::Outside;
 use self::request::Refused;
-use self::response::{BoxError, failed, respond};
+use self::response::{BoxError, failed, respond, respond_with_tunnel};
+use self::upgrade::Upgrade;
 use self::within::Within;
 use crate::http::status::Status;
 use crate::ring::Ring;
@@ -175,22 +177,32 @@ where
 {
     async fn call(&self, request: Request) -> Response {
         let method = request.method();
+        let offer = if upgrade::is_asked_for(request.head()) { Upgrade::offer() } else { None };
+        let (mut offer, on_upgrade) = offer.unzip();
         let (mut service, mut outside) = (self.service.clone(), self.outside.clone());
         let ready = poll_fn(|cx| outside.enter(cx, |cx| self.within.run(|| service.poll_ready(cx)))).await;
         if let Err(error) = ready {
             return failed(error.into());
         }
-        let (request, mut pump) = match self.take_over(request) {
+        let (mut request, mut pump) = match self.take_over(request) {
             Ok(taken) => taken,
             Err(Refused::Method) => return Response::error(Status::NOT_IMPLEMENTED, "no such method"),
             Err(Refused::Target) => return Response::error(Status::BAD_REQUEST, "the target is no URI"),
         };
+        if let Some(on_upgrade) = on_upgrade {
+            request.extensions_mut().insert(on_upgrade);
+        }
         let mut answer = pin!(self.within.run(|| service.call(request)));
         poll_fn(|cx| {
             outside.enter(cx, |cx| {
                 loop {
                     match self.within.run(|| answer.as_mut().poll(cx)) {
                         Poll::Ready(Ok(answer)) => {
+                            if response::opens_tunnel(method, answer.status())
+                                && let Some(offer) = offer.take()
+                            {
+                                return Poll::Ready(respond_with_tunnel(answer, offer, self.outside.clone()));
+                            }
                             let surroundings = (self.within.clone(), self.outside.clone());
                             return Poll::Ready(respond(answer, pump.take(), method, surroundings, cx));
                         }
