@@ -51,9 +51,7 @@ where
         _ => return failed(format!("it answered {}, which is not a final status", parts.status).into()),
     };
     let response = Response::new(status).with_fields(FieldBlock::Owned(lines));
-    // What follows a CONNECT that succeeded is not HTTP any more.
-    let closes = said.closes || method == Method::Connect;
-    let response = if closes { response.closing() } else { response };
+    let response = if said.closes { response.closing() } else { response };
     // A hint of zero may be a body that was taken off already.
     let length = said.length.or_else(|| body.size_hint().exact().filter(|&length| length > 0));
     if status.forbids_body() {

@@ -83,7 +83,7 @@ struct Handshake {
     is_accepted: Rc<Cell<bool>>,
 }
 
-/// Pending until the exchange is accepted; whoever accepts it polls the connection.
+/// Pending until the exchange is accepted. Accepting polls the connection, so no waker is kept.
 struct Decided(Rc<Cell<bool>>);
 
 impl Future for Decided {
@@ -166,10 +166,10 @@ struct Near {
 }
 
 impl Near {
-    /// Takes bytes of hyper's answer, which go nowhere: how many.
+    /// Takes bytes of hyper's answer, which go no further: how many.
     fn pass_over(&mut self, bytes: &[u8]) -> usize {
         for (at, &byte) in bytes.iter().enumerate() {
-            // A CR always begins anew: CRLFCR is followed by LF, or the next line has begun.
+            // A CR out of turn may be the first of the end.
             self.head_end = match self.head_end.strip_prefix(&[byte]) {
                 Some(rest) => rest,
                 None if byte == b'\r' => &HEAD_END[1..],
