@@ -1,5 +1,5 @@
-//! axum's WebSockets on our workers: `websocket [--listen ADDR:PORT] [--workers N] [--cpus LIST]`. `/echo` sends
-//! every message back; `/chat` knows one subprotocol.
+//! axum's WebSockets on our workers: `websocket [--listen ADDR:PORT] [--workers N] [--cpus LIST]`. `/echo`
+//! sends every message back; `/chat` knows one subprotocol.
 //!
 //! ```sh
 //! cargo run --release --features tower --example websocket
