@@ -3,7 +3,7 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → exchange → handler → filter → service → net · observe → http · ring
+//! cli → supervisor → server · acme → plan · exchange → handler → filter → service → net · observe → http · ring
 //! ```
 //!
 //! The [`guide`] leads from the first answer to a server in production.
@@ -15,6 +15,7 @@ pub mod guide;
 pub mod http;
 pub mod net;
 pub mod observe;
+pub mod plan;
 #[allow(unsafe_code, reason = "the one layer that talks to the kernel")]
 pub mod ring;
 pub mod server;
@@ -22,7 +23,7 @@ pub mod service;
 pub mod supervisor;
 
 pub use server::harness;
-pub use supervisor::{RunError, Running, Server};
+pub use supervisor::{LiveTotals, ReplaceError, RunError, Running, Server};
 pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]

@@ -16,6 +16,7 @@ mod frames;
 mod lab;
 #[path = "h2/oracle.rs"]
 mod oracle;
+#[allow(dead_code, reason = "shared with the tests of exchanges")]
 #[path = "h2/peer.rs"]
 mod peer;
 #[path = "h2/requests.rs"]

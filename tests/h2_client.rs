@@ -1,6 +1,6 @@
-//! The client's role of HTTP/2 through a socket, without TLS, against servers of other makes: `nghttpd`, `h2o`
-//! and the `h2` crate; and against this project's own. Knows the public machine and the wire's events, and
-//! nothing of the servers' inside.
+//! The client's role of HTTP/2 through a socket, without TLS, against servers of other makes: `nghttpd`,
+//! `h2o` and the `h2` crate; and against this project's own. Knows the public machine and the wire's events,
+//! and nothing of the servers' inside.
 
 mod common;
 

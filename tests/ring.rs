@@ -16,6 +16,8 @@ mod churn;
 mod files;
 #[path = "ring/harness.rs"]
 mod harness;
+#[path = "ring/mailbox.rs"]
+mod mailbox;
 #[path = "ring/names.rs"]
 mod names;
 #[path = "ring/parking.rs"]

@@ -40,15 +40,17 @@ impl WorkerArgs {
         self.server_with(None)
     }
 
-    /// A server with these settings that speaks TLS on all its addresses, if it has what to present.
+    /// A server with these settings, over TLS where there is some.
     pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
+        self.listen.iter().fold(self.workers(), |server, address| match tls {
+            Some(tls) => server.listen_tls(address.clone(), tls.clone()),
+            None => server.listen(address.clone()),
+        })
+    }
+
+    /// A server on these cores, which listens where its plan says.
+    pub(super) fn workers(&self) -> Server {
         let mut server = Server::new();
-        for address in &self.listen {
-            server = match tls {
-                None => server.listen(address.clone()),
-                Some(tls) => server.listen_tls(address.clone(), tls.clone()),
-            };
-        }
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }

@@ -1,15 +1,14 @@
 //! Flags about how files are served. Each is an environment variable too.
 
 use std::convert::Infallible;
-use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::handler::{CacheRule, Files, FilesOptions, Glob, Mounts};
-use crate::ring::Ring;
+use crate::handler::{CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions};
+use crate::plan::HandlerOptions;
 
 /// What `quoit serve` can be told about files.
 #[derive(Args, Clone, Debug)]
@@ -64,18 +63,10 @@ impl FromStr for Mount {
     }
 }
 
-/// Directories to be served, the same on every worker.
-#[derive(Clone)]
-pub(super) struct Site {
-    dir: PathBuf,
-    mounts: Vec<Mount>,
-    /// One for all workers and directories: their clones share what is compressed.
-    options: FilesOptions,
-}
-
 impl FilesArgs {
-    pub(super) fn site(self, dir: PathBuf) -> Site {
-        let mut options = FilesOptions {
+    /// Serves `dir` and what is mounted below it. All share what is compressed.
+    pub(super) fn handler(self, dir: PathBuf) -> HandlerOptions {
+        let mut files = FilesOptions {
             list: self.list,
             spa: self.spa,
             cache_control: self.cache_control,
@@ -83,31 +74,19 @@ impl FilesArgs {
             ..FilesOptions::default()
         };
         if !self.index.is_empty() {
-            options.index = self.index;
+            files.index = self.index;
         }
-        Site { dir, mounts: self.mount, options }
-    }
-}
-
-impl Site {
-    /// Opens everything on one core.
-    ///
-    /// # Errors
-    /// The first that could not be opened, and why.
-    pub(super) fn open(&self, ring: &Ring) -> Result<Mounts, (PathBuf, io::Error)> {
-        let open = |dir: &PathBuf, prefix: &str| {
-            let options = FilesOptions { prefix: prefix.to_owned(), ..self.options.clone() };
-            Files::new(ring.clone(), dir, options).map_err(|error| (dir.clone(), error))
+        let mounted = |Mount { prefix, dir }: Mount| DirectoryOptions {
+            path: dir,
+            files: FilesOptions { prefix, ..files.clone() },
         };
-        let root = open(&self.dir, "")?;
-        let below: Result<Vec<Files>, _> =
-            self.mounts.iter().map(|mount| open(&mount.dir, &mount.prefix)).collect();
-        Ok(Mounts::new(root, below?))
-    }
-
-    /// Every directory that has to be there.
-    pub(super) fn dirs(&self) -> impl Iterator<Item = &PathBuf> {
-        std::iter::once(&self.dir).chain(self.mounts.iter().map(|mount| &mount.dir))
+        let below: Vec<_> = self.mount.into_iter().map(mounted).collect();
+        let root = DirectoryOptions { path: dir, files };
+        if below.is_empty() {
+            HandlerOptions::Files(root)
+        } else {
+            HandlerOptions::Mounts(MountsOptions { root, below })
+        }
     }
 }
 

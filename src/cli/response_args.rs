@@ -1,21 +1,16 @@
 //! Flags about what stands around every response: fields, error pages, passwords. Each is a filter.
 
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use super::tls_args::Https;
-use crate::filter::{BasicAuth, ErrorPages, Fields, SecurityHeaders};
+use crate::filter::{
+    BasicAuthOptions, ErrorPagesOptions, Fields, FieldsOptions, PageSource, SecurityHeadersOptions,
+};
 use crate::http::status::Status;
-use crate::server::CoreContext;
-use crate::service::{Router, Routes, Service};
-
-/// Bytes of an error page; it is kept in memory.
-const PAGE_BYTES_MAX: u64 = 1024 * 1024;
+use crate::plan::FilterOptions;
 
 /// What is added to every response, and who gets one.
 #[derive(Args, Clone, Debug)]
@@ -86,76 +81,26 @@ impl FromStr for ErrorPage {
     }
 }
 
-/// What the flags say, read and checked. The same on every core.
-#[derive(Clone, Debug)]
-pub(super) struct Dress {
-    fields: Fields,
-    pages: ErrorPages,
-    security_headers: bool,
-    auth: Option<PathBuf>,
-    https: Https,
-}
-
 impl ResponseArgs {
-    /// Reads what the flags name, to be put around responses together with what `https` asks for.
-    ///
-    /// # Errors
-    /// The file, the cause, and the remedy.
-    pub(super) fn load(&self, https: Https) -> Result<Dress, String> {
-        let mut fields = Fields::new();
-        for Header { name, value } in &self.header {
-            fields = fields.field(name, value).map_err(|error| error.to_string())?;
-        }
-        let mut pages = ErrorPages::new();
-        for ErrorPage { status, file } in &self.error_page {
-            pages = pages.page(*status, read_page(file)?);
-        }
-        let (security_headers, auth) = (self.security_headers, self.auth.clone());
-        Ok(Dress { fields, pages, security_headers, auth, https })
-    }
-}
-
-fn read_page(file: &Path) -> Result<Vec<u8>, String> {
-    let told = |error: &dyn fmt::Display| format!("cannot use the error page {}: {error}", file.display());
-    let metadata = fs::metadata(file).map_err(|error| told(&error))?;
-    if !metadata.is_file() {
-        return Err(told(&"it is no regular file"));
-    }
-    if metadata.len() > PAGE_BYTES_MAX {
-        return Err(told(&format_args!("it has more than {PAGE_BYTES_MAX} bytes")));
-    }
-    fs::read(file).map_err(|error| told(&error))
-}
-
-impl Dress {
-    /// Whether nothing was asked for.
-    pub(super) fn is_empty(&self) -> bool {
-        let fields = self.fields.is_empty() && self.pages.is_empty() && !self.security_headers;
-        fields && self.auth.is_none() && self.https.is_empty()
-    }
-
-    /// `service` with all of it around.
-    ///
-    /// # Errors
-    /// A file of users that is not taken.
-    pub(super) fn around(&self, core: &CoreContext, service: impl Service) -> Result<Routes, String> {
-        // The first stands outside: its word is the last.
-        let mut router = self.https.around(Router::new().fallback_service(service));
-        if !self.fields.is_empty() {
-            router = router.filter(self.fields.clone());
+    /// The filters that the flags ask for, outermost first: what stands outside has the last word.
+    pub(super) fn filters(self) -> Vec<FilterOptions> {
+        let mut filters = Vec::new();
+        if !self.header.is_empty() {
+            let fields = self.header.into_iter().map(|Header { name, value }| (name, value)).collect();
+            filters.push(FilterOptions::Fields(FieldsOptions { fields }));
         }
         if self.security_headers {
-            router = router.filter(SecurityHeaders::new());
+            filters.push(FilterOptions::SecurityHeaders(SecurityHeadersOptions::default()));
         }
-        if !self.pages.is_empty() {
-            router = router.filter(self.pages.clone());
+        if !self.error_page.is_empty() {
+            let page = |ErrorPage { status, file }| (status, PageSource::File(file));
+            let pages = self.error_page.into_iter().map(page).collect();
+            filters.push(FilterOptions::ErrorPages(ErrorPagesOptions { pages }));
         }
-        if let Some(file) = &self.auth {
-            let auth = BasicAuth::load(&core.ring, file).map_err(|error| error.to_string())?;
-            // One core tells for all.
-            router = router.around(if core.worker == 0 { auth } else { auth.silent() });
+        if let Some(users) = self.auth {
+            filters.push(FilterOptions::BasicAuth(BasicAuthOptions::new(users)));
         }
-        router.build().map_err(|error| error.to_string())
+        filters
     }
 }
 

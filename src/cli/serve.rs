@@ -1,6 +1,6 @@
-//! `quoit serve [DIR]`.
+//! `quoit serve [DIR]`: the flags become a plan, and the plan is served.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,14 +11,10 @@ use super::args::WorkerArgs;
 use super::browser;
 use super::files_args::FilesArgs;
 use super::log_args::LogArgs;
-use super::response_args::{Dress, ResponseArgs};
+use super::response_args::ResponseArgs;
 use super::tls_args::TlsArgs;
-use crate::handler::welcome;
 use crate::observe::log;
-use crate::ring::Root;
-use crate::server::CoreContext;
-use crate::service::Service;
-use crate::{RunError, Server};
+use crate::plan::{HandlerOptions, Plan, Site};
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
@@ -69,71 +65,25 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         }
     };
     let scheme = if https.tls().is_some() { "https" } else { "http" };
-    let server = https.apply(args.workers.server_with(https.tls()));
-    let mut server = args.log.apply(server.quiet(args.quiet));
-    let dress = match args.responses.load(https) {
-        Ok(dress) => dress,
-        Err(error) => {
-            log::line(format_args!("{error}"));
-            return ExitCode::FAILURE;
-        }
+    let listeners = https.listeners(&args.workers.listen);
+    let handler = match args.dir {
+        None => HandlerOptions::Welcome,
+        Some(dir) => args.files.handler(dir),
     };
+    let filters = https.filters().iter().cloned().chain(args.responses.filters()).collect();
+    let default_site = Site { filters, ..Site::of(handler) };
+    let plan = Plan { listeners, default_site, sites: Vec::new() };
+
+    let server = https.apply(args.workers.workers());
+    let mut server = args.log.apply(server.quiet(args.quiet));
     if args.open {
         server = server.on_start(move |addresses| browser::open(scheme, addresses));
     }
-    let result = match args.dir {
-        None => run_dressed(server, dress, |_| Ok(welcome)),
-        Some(dir) => {
-            let site = args.files.site(dir);
-            // Looked at here, where a mistake can still be told in one line; every worker opens its own.
-            for dir in site.dirs() {
-                if let Err(error) = Root::open(dir) {
-                    log::line(format_args!("{}", explain(dir, &error)));
-                    return ExitCode::FAILURE;
-                }
-            }
-            run_dressed(server, dress, move |core| {
-                site.open(&core.ring).map_err(|(dir, error)| explain(&dir, &error))
-            })
-        }
-    };
-    match result {
+    match server.serve(plan) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::line(format_args!("{error}"));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Serves what `make` makes, with the filters of `dress` around it; without any, as it is.
-fn run_dressed<S, M>(server: Server, dress: Dress, make: M) -> Result<(), RunError>
-where
-    S: Service,
-    M: Fn(&CoreContext) -> Result<S, String> + Clone + Send + Sync + 'static,
-{
-    if dress.is_empty() {
-        return server.try_run(make);
-    }
-    server.try_run(move |core| dress.around(core, make(core)?))
-}
-
-fn explain(dir: &Path, error: &std::io::Error) -> String {
-    let dir = dir.display();
-    match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            format!(
-                "cannot serve {dir}: there is no such directory; check the spelling, or make it with mkdir"
-            )
-        }
-        std::io::ErrorKind::NotADirectory => {
-            format!("cannot serve {dir}: it is a file; name the directory it is in")
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            format!(
-                "cannot serve {dir}: no permission; this user needs read and search permission (chmod o+rx)"
-            )
-        }
-        _ => format!("cannot serve {dir}: {error}"),
     }
 }

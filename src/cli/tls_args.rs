@@ -8,12 +8,12 @@ use clap::{Args, ValueEnum};
 
 use crate::Server;
 use crate::acme::{Acme, Method};
-use crate::filter::{AcmeChallenges, Hsts, HttpsRedirect};
+use crate::filter::{AcmeChallenges, HstsOptions, HttpsOptions};
 use crate::net::Address;
 use crate::net::tls::{
     CertificateFiles, ClientAuth, ClientTrust, TlsOptions, TlsServer, TlsVersion, is_name,
 };
-use crate::service::Router;
+use crate::plan::{FilterOptions, Listener, TlsReference};
 
 /// What `quoit serve` can be told about TLS.
 #[derive(Args, Clone, Debug)]
@@ -65,11 +65,9 @@ pub(super) struct TlsArgs {
 pub(super) struct Https {
     tls: Option<Arc<TlsServer>>,
     redirect_from: Vec<Address>,
-    redirect: Option<HttpsRedirect>,
-    hsts: Option<Hsts>,
-    /// Who renews the certificates of `tls`.
+    filters: Vec<FilterOptions>,
+    /// Renews the certificates of `tls`.
     acme: Option<Acme>,
-    challenges: Option<AcmeChallenges>,
 }
 
 impl Https {
@@ -78,32 +76,26 @@ impl Https {
         self.tls.as_ref()
     }
 
-    /// The same server, listening for those who have to be redirected too, its certificates renewed.
-    pub(super) fn apply(&self, mut server: Server) -> Server {
-        if let (Some(acme), Some(tls)) = (&self.acme, &self.tls) {
-            server = server.renew(acme.clone(), tls.clone());
+    /// The same server, with its certificates renewed.
+    pub(super) fn apply(&self, server: Server) -> Server {
+        match (&self.acme, &self.tls) {
+            (Some(acme), Some(tls)) => server.renew(acme.clone(), tls.clone()),
+            _ => server,
         }
-        self.redirect_from.iter().fold(server, |server, address| server.listen(address.clone()))
     }
 
-    /// Whether nothing stands around responses.
-    pub(super) fn is_empty(&self) -> bool {
-        self.redirect.is_none() && self.hsts.is_none() && self.challenges.is_none()
+    /// Listeners on these addresses, with TLS if there is any, and those that redirect to them.
+    pub(super) fn listeners(&self, listen: &[Address]) -> Vec<Listener> {
+        let tls = self.tls.clone().map(TlsReference::from);
+        let main = listen.iter().map(|address| Listener { address: address.clone(), tls: tls.clone() });
+        let plain = |address: &Address| Listener { address: address.clone(), tls: None };
+        main.chain(self.redirect_from.iter().map(plain)).collect()
     }
 
-    /// The same router with what was asked for around it.
-    pub(super) fn around(&self, mut router: Router) -> Router {
-        // Outside of all: an authority follows a redirect, but shows no password.
-        if let Some(challenges) = &self.challenges {
-            router = router.filter(challenges.clone());
-        }
-        if let Some(hsts) = &self.hsts {
-            router = router.filter(hsts.clone());
-        }
-        if let Some(redirect) = self.redirect {
-            router = router.filter(redirect);
-        }
-        router
+    /// The filters that the flags ask for, outermost first. They stand outside of all others: an authority
+    /// follows a redirect, but has no password.
+    pub(super) fn filters(&self) -> &[FilterOptions] {
+        &self.filters
     }
 }
 
@@ -188,17 +180,23 @@ impl TlsArgs {
                     .to_owned(),
             ]);
         }
-        let redirect = self.redirect(listen).map_err(|error| vec![error])?;
+        let redirect_to_port = self.redirect(listen).map_err(|error| vec![error])?;
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let hsts = self.hsts.map(|seconds| Hsts::new(tls.clone(), Duration::from_secs(seconds)));
-        let answers = || AcmeChallenges::new(tls.challenges().clone());
-        let challenges = (method == Some(&Method::Http01)).then(answers);
-        let redirect_from = self.redirect_from.clone();
-        Ok(Https { redirect_from, redirect, hsts, challenges, acme, tls: Some(tls) })
+        let mut filters = Vec::new();
+        if method == Some(&Method::Http01) {
+            filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
+        }
+        let promised = |seconds| HstsOptions { tls: tls.clone(), max_age: Duration::from_secs(seconds) };
+        let https = HttpsOptions { redirect_to_port, hsts: self.hsts.map(promised) };
+        if https != HttpsOptions::default() {
+            filters.push(FilterOptions::Https(https));
+        }
+        Ok(Https { redirect_from: self.redirect_from.clone(), filters, acme, tls: Some(tls) })
     }
 
-    fn redirect(&self, listen: &[Address]) -> Result<Option<HttpsRedirect>, String> {
+    /// The port to redirect to, if plain HTTP is listened to.
+    fn redirect(&self, listen: &[Address]) -> Result<Option<u16>, String> {
         if self.redirect_from.is_empty() {
             return Ok(None);
         }
@@ -206,7 +204,7 @@ impl TlsArgs {
             Address::Inet(addr) if addr.port() != 0 => Some(addr.port()),
             _ => None,
         });
-        port.map(|port| Some(HttpsRedirect::to_port(port))).ok_or_else(|| {
+        port.map(Some).ok_or_else(|| {
             "--redirect-from needs a port to redirect to: give --listen ADDR:PORT, such as 0.0.0.0:443"
                 .to_owned()
         })

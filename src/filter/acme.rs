@@ -1,6 +1,7 @@
 //! Answers to HTTP-01, on every listener: who asks for a token that an authority waits for gets it, before
 //! anything else looks at the request.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::service::{Filter, Request, Response};
 
 /// Answers the challenges of a certificate authority (RFC 8555 §8.3). Belongs outside of redirects and
 /// passwords; requests for tokens that nobody waits for pass on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AcmeChallenges {
     challenges: Arc<Challenges>,
 }
@@ -19,6 +20,22 @@ impl AcmeChallenges {
     /// Those that are put into `challenges`.
     pub fn new(challenges: Arc<Challenges>) -> Self {
         Self { challenges }
+    }
+}
+
+/// Equal if they answer the same challenges, not only equal ones.
+impl PartialEq for AcmeChallenges {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.challenges, &other.challenges)
+    }
+}
+
+impl Eq for AcmeChallenges {}
+
+/// Without the tokens: they stay in the process until an authority asks.
+impl fmt::Debug for AcmeChallenges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AcmeChallenges")
     }
 }
 

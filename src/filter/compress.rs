@@ -25,6 +25,19 @@ const GZIP_LEVEL: u32 = 5;
 /// of this size, so that other connections have their turn.
 const PIECE_BYTES: usize = 32 * 1024;
 
+/// Which responses are compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompressOptions {
+    /// Smallest body that is compressed, in bytes. Default 1 KiB: a smaller body fits one packet either way.
+    pub min_bytes: usize,
+}
+
+impl Default for CompressOptions {
+    fn default() -> Self {
+        Self { min_bytes: 1024 }
+    }
+}
+
 /// Compresses responses whose type is text (in the wide sense: JSON, scripts, SVG), with zstd, brotli or
 /// gzip as the client likes; at the same liking in this order, which is that of speed.
 ///
@@ -34,26 +47,33 @@ const PIECE_BYTES: usize = 32 * 1024;
 ///
 /// Leave it off where a secret and something a client chose stand in one response: the length would tell of
 /// the secret (BREACH).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Compress {
-    min_bytes: usize,
+    options: CompressOptions,
 }
 
 impl Compress {
     /// With the defaults.
     pub fn new() -> Self {
-        Self { min_bytes: 1024 }
+        Self::default()
+    }
+
+    /// As these options say.
+    pub fn with_options(options: CompressOptions) -> Self {
+        Self { options }
     }
 
     /// Smallest body that is compressed. Default 1 KiB: below, the packet is sent either way.
     pub fn min_bytes(self, min_bytes: usize) -> Self {
-        Self { min_bytes }
+        Self { options: CompressOptions { min_bytes } }
     }
 
     fn is_eligible(&self, context: &Context, response: &Response) -> bool {
         let large = match response.body() {
-            Body::Bytes(bytes) => bytes.len() >= self.min_bytes,
-            Body::Stream(stream) => stream.length().is_none_or(|length| length >= self.min_bytes as u64),
+            Body::Bytes(bytes) => bytes.len() >= self.options.min_bytes,
+            Body::Stream(stream) => {
+                stream.length().is_none_or(|length| length >= self.options.min_bytes as u64)
+            }
             Body::Empty | Body::File(..) | Body::Tunnel(_) => false,
         };
         let type_is_text = || {
@@ -72,12 +92,6 @@ impl Compress {
             && response.field_value("Content-Encoding").is_none()
             && type_is_text()
             && !keeps_form()
-    }
-}
-
-impl Default for Compress {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

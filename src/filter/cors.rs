@@ -3,13 +3,59 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::vary;
+use crate::http::message::{FieldError, push_field};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::service::{Context, Filter, Request, Response};
 
 /// Time for which browsers may remember a preflight. Default 10 minutes: a change shows soon enough.
 const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Which other sites' scripts may call, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsOptions {
+    /// Origins that may call, each as browsers write it: `https://app.example.com`, without a path and
+    /// without a default port. `None` for every origin. Default: every origin, without credentials.
+    pub origins: Option<Vec<String>>,
+    /// Whether cookies and `Authorization` may be sent along. Needs a list of origins. Default false.
+    pub credentials: bool,
+    /// Methods that may be used, such as `"GET, PUT"`. Default `None`: those that the route has.
+    pub methods: Option<String>,
+    /// Request fields that may be sent, such as `"Authorization, Content-Type"`. Default `None`: those that
+    /// the preflight asks for.
+    pub headers: Option<String>,
+    /// Response fields that scripts may read beside the few that they always may. Default `None`.
+    pub exposed: Option<String>,
+    /// Time for which browsers may remember a preflight. Default 10 minutes.
+    pub max_age: Duration,
+}
+
+impl Default for CorsOptions {
+    fn default() -> Self {
+        Self {
+            origins: None,
+            credentials: false,
+            methods: None,
+            headers: None,
+            exposed: None,
+            max_age: MAX_AGE,
+        }
+    }
+}
+
+/// Why options for CORS are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CorsError {
+    /// Every site could act in the name of its visitors.
+    #[error("CORS with credentials needs a list of origins; a response to any origin cannot have them")]
+    CredentialsForAnyOrigin,
+    /// An origin, or a list of methods or fields, that no response field may have as its value.
+    #[error("a value of CORS cannot be sent")]
+    Value(#[from] FieldError),
+}
 
 /// Lets scripts of other origins call these routes, and answers their preflights.
 ///
@@ -25,34 +71,37 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cors {
-    /// `None` for every origin.
-    origins: Option<Vec<String>>,
-    credentials: bool,
-    /// `None` for what the route answers to.
-    methods: Option<String>,
-    /// `None` for what the preflight asks.
-    headers: Option<String>,
-    exposed: Option<String>,
-    max_age: Duration,
+    options: CorsOptions,
 }
 
 impl Cors {
+    /// As these options say.
+    ///
+    /// # Errors
+    /// Credentials for every origin; a value that no response field may have.
+    pub fn with_options(options: CorsOptions) -> Result<Self, CorsError> {
+        if options.credentials && options.origins.is_none() {
+            return Err(CorsError::CredentialsForAnyOrigin);
+        }
+        let lists = [&options.methods, &options.headers, &options.exposed];
+        let values = options.origins.iter().flatten().chain(lists.into_iter().flatten());
+        let mut scratch = Vec::new();
+        for value in values {
+            push_field(&mut scratch, "Access-Control-Allow-Origin", value.as_bytes())?;
+        }
+        Ok(Self { options })
+    }
+
     /// Every origin may call, without credentials: for public data.
     pub fn any_origin() -> Self {
-        Self {
-            origins: None,
-            credentials: false,
-            methods: None,
-            headers: None,
-            exposed: None,
-            max_age: MAX_AGE,
-        }
+        Self { options: CorsOptions::default() }
     }
 
     /// These origins may call, each as browsers write it: `https://app.example.com`, without a path and
     /// without a default port.
     pub fn origins<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
-        Self { origins: Some(origins.into_iter().map(Into::into).collect()), ..Self::any_origin() }
+        let origins = Some(origins.into_iter().map(Into::into).collect());
+        Self { options: CorsOptions { origins, ..CorsOptions::default() } }
     }
 
     /// Cookies and `Authorization` may come along.
@@ -60,47 +109,47 @@ impl Cors {
     /// # Panics
     /// With [`any_origin`](Self::any_origin): every site could act in the name of whoever visits it.
     pub fn with_credentials(self) -> Self {
-        assert!(self.origins.is_some(), "credentials need a list of origins: Cors::origins([…])");
-        Self { credentials: true, ..self }
+        assert!(self.options.origins.is_some(), "credentials need a list of origins: Cors::origins([…])");
+        Self { options: CorsOptions { credentials: true, ..self.options } }
     }
 
     /// Methods that may be used, such as `"GET, PUT"`. Default: those that the route has.
     pub fn methods(self, methods: &str) -> Self {
-        Self { methods: Some(methods.to_owned()), ..self }
+        Self { options: CorsOptions { methods: Some(methods.to_owned()), ..self.options } }
     }
 
     /// Request fields that may be sent, such as `"Authorization, Content-Type"`. Default: those that are
     /// asked for.
     pub fn headers(self, headers: &str) -> Self {
-        Self { headers: Some(headers.to_owned()), ..self }
+        Self { options: CorsOptions { headers: Some(headers.to_owned()), ..self.options } }
     }
 
     /// Response fields that scripts may read beside the few that they always may.
     pub fn exposing(self, headers: &str) -> Self {
-        Self { exposed: Some(headers.to_owned()), ..self }
+        Self { options: CorsOptions { exposed: Some(headers.to_owned()), ..self.options } }
     }
 
     /// Time for which browsers may remember a preflight. Default 10 minutes.
     pub fn max_age(self, max_age: Duration) -> Self {
-        Self { max_age, ..self }
+        Self { options: CorsOptions { max_age, ..self.options } }
     }
 
     fn allows(&self, origin: &[u8]) -> bool {
-        self.origins.as_ref().is_none_or(|list| list.iter().any(|known| known.as_bytes() == origin))
+        self.options.origins.as_ref().is_none_or(|list| list.iter().any(|known| known.as_bytes() == origin))
     }
 
     /// Adds what lets the script read the response; whether it may.
     fn allow(&self, context: &Context, response: &mut Response) -> bool {
-        if self.origins.is_some() {
+        if self.options.origins.is_some() {
             // Also for requests without an origin: caches must not give their answer to a script.
             vary::add(response, "Origin");
         }
         let Some(origin) = context.head().field("origin").filter(|origin| self.allows(origin)) else {
             return false;
         };
-        let value = if self.origins.is_some() { origin } else { b"*" };
+        let value = if self.options.origins.is_some() { origin } else { b"*" };
         let mut allowed = response.set_field("Access-Control-Allow-Origin", value).is_ok();
-        if self.credentials {
+        if self.options.credentials {
             allowed &= response.set_field("Access-Control-Allow-Credentials", "true").is_ok();
         }
         allowed
@@ -115,14 +164,14 @@ impl Cors {
             return response;
         }
         let asked = |name: &str| context.head().field(name).map(<[u8]>::to_vec);
-        let methods = match &self.methods {
+        let methods = match &self.options.methods {
             Some(methods) => Some(methods.clone().into_bytes()),
             None => Some(context.allowed_methods().into_bytes()).filter(|methods| !methods.is_empty()),
         };
         let methods = methods.or_else(|| asked("access-control-request-method"));
-        let headers = self.headers.clone().map(String::into_bytes);
+        let headers = self.options.headers.clone().map(String::into_bytes);
         let headers = headers.or_else(|| asked("access-control-request-headers"));
-        let max_age = Some(self.max_age.as_secs().to_string().into_bytes());
+        let max_age = Some(self.options.max_age.as_secs().to_string().into_bytes());
         for (name, value) in [
             ("Access-Control-Allow-Methods", methods),
             ("Access-Control-Allow-Headers", headers),
@@ -152,7 +201,7 @@ impl Filter for Cors {
 
     fn after(&self, context: &Context, response: &mut Response) {
         if self.allow(context, response)
-            && let Some(exposed) = &self.exposed
+            && let Some(exposed) = &self.options.exposed
         {
             let _ = response.set_field("Access-Control-Expose-Headers", exposed);
         }

@@ -1,6 +1,10 @@
 //! Error pages of one's own, for people with a browser.
 
+use std::path::PathBuf;
+use std::{fmt, fs, io};
+
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::vary;
 use crate::http::message::RequestHead;
@@ -19,6 +23,75 @@ const OF_THE_BODY: [&str; 8] = [
     "Accept-Ranges",
 ];
 
+/// Bytes of a page that is read from a file; pages are kept in memory.
+const PAGE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Pages for errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorPagesOptions {
+    /// Error statuses with their pages, HTML in UTF-8; the last page of a status counts. Default none.
+    pub pages: Vec<(Status, PageSource)>,
+}
+
+/// Where a page is from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PageSource {
+    /// A regular file of at most 1 MiB, read when the filter is made.
+    File(PathBuf),
+    /// The page itself.
+    Html(Bytes),
+}
+
+impl fmt::Debug for PageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({path:?})"),
+            Self::Html(html) => write!(f, "Html({} bytes)", html.len()),
+        }
+    }
+}
+
+/// Why a page cannot be used.
+#[derive(Debug, Error)]
+pub enum PageError {
+    /// Pages are for errors, 400 to 599.
+    #[error("{} is not the status of an error; errors are 400 to 599", .0.code())]
+    Status(Status),
+    /// The file cannot be read.
+    #[error("cannot use the error page {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A directory, a device, a FIFO.
+    #[error("cannot use the error page {}: it is no regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// It is too large to be kept in memory.
+    #[error("cannot use the error page {}: it has more than {PAGE_BYTES_MAX} bytes", .0.display())]
+    TooLarge(PathBuf),
+}
+
+impl PageSource {
+    /// Reads the page. Blocking: for start-up.
+    fn load(&self) -> Result<Bytes, PageError> {
+        let path = match self {
+            Self::Html(html) => return Ok(html.clone()),
+            Self::File(path) => path,
+        };
+        let unreadable = |source| PageError::Io { path: path.clone(), source };
+        let metadata = fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(PageError::NotAFile(path.clone()));
+        }
+        if metadata.len() > PAGE_BYTES_MAX {
+            return Err(PageError::TooLarge(path.clone()));
+        }
+        fs::read(path).map(Bytes::from).map_err(unreadable)
+    }
+}
+
 /// Replaces the bodies of error responses by pages, for clients that accept HTML. Status and fields such as
 /// `Allow` stay. A response that is HTML already is left alone, and so is a problem document unless the
 /// client asks for HTML by name: programs that take anything are told in a form that they can read.
@@ -34,6 +107,22 @@ impl ErrorPages {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Reads the pages that these options name. Blocking: for start-up.
+    ///
+    /// # Errors
+    /// Every page that cannot be used, with its reason.
+    pub fn with_options(options: &ErrorPagesOptions) -> Result<Self, Vec<PageError>> {
+        let (mut pages, mut errors) = (Self::new(), Vec::new());
+        for (status, source) in &options.pages {
+            match source.load() {
+                _ if status.code() < 400 => errors.push(PageError::Status(*status)),
+                Ok(html) => pages = pages.page(*status, html),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(pages) } else { Err(errors) }
     }
 
     /// With a page for this status, which takes the place of one given before. HTML in UTF-8.

@@ -7,6 +7,13 @@ use crate::service::{Context, Filter, Response};
 const LISTS: [&str; 7] =
     ["Vary", "Link", "Set-Cookie", "Server-Timing", "WWW-Authenticate", "Cache-Status", "Via"];
 
+/// Fields that every response gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldsOptions {
+    /// Names and values, in the order in which they are sent. Default none.
+    pub fields: Vec<(String, String)>,
+}
+
 /// Adds fields to every response. A response's own field of the same name gives way, unless it is one of
 /// those that add up, such as `Vary` and `Set-Cookie`.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +27,14 @@ impl Fields {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As these options say.
+    ///
+    /// # Errors
+    /// As [`field`](Self::field), for the first that is wrong.
+    pub fn with_options(options: &FieldsOptions) -> Result<Self, FieldError> {
+        options.fields.iter().try_fold(Self::new(), |fields, (name, value)| fields.field(name, value))
     }
 
     /// One more field; several of one name are all sent.

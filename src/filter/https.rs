@@ -1,5 +1,6 @@
 //! From HTTP to HTTPS: a redirect for those who come without TLS, and the promise that browsers remember.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,40 @@ use crate::service::{Context, Filter, Request, Response};
 
 /// The port that an `https` URL needs not name.
 const HTTPS_PORT: u16 = 443;
+
+/// From HTTP to HTTPS. Default: nothing is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpsOptions {
+    /// Redirects requests without TLS to this port, as clients reach it; see [`HttpsRedirect`].
+    pub redirect_to_port: Option<u16>,
+    /// Has browsers insist on HTTPS; see [`Hsts`].
+    pub hsts: Option<HstsOptions>,
+}
+
+/// What [`Hsts`] says.
+#[derive(Clone)]
+pub struct HstsOptions {
+    /// Whose certificates have to come from an authority.
+    pub tls: Arc<TlsServer>,
+    /// Time for which browsers remember it, after each visit.
+    pub max_age: Duration,
+}
+
+/// The same time, and the same TLS, not only equal options of it.
+impl PartialEq for HstsOptions {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tls, &other.tls) && self.max_age == other.max_age
+    }
+}
+
+impl Eq for HstsOptions {}
+
+/// Without the TLS, which holds keys.
+impl fmt::Debug for HstsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HstsOptions").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
 
 /// Redirects every request that came without TLS to the same URL with `https` (308, so that methods and
 /// bodies survive). Those with TLS pass. What must be answered without TLS, such as challenges of ACME,
@@ -68,6 +103,11 @@ pub struct Hsts {
 impl Hsts {
     /// The name of the field.
     const NAME: &str = "Strict-Transport-Security";
+
+    /// As these options say.
+    pub fn with_options(options: &HstsOptions) -> Self {
+        Self::new(options.tls.clone(), options.max_age)
+    }
 
     /// For this long after each visit. Subdomains are not included, for they may be others' business.
     pub fn new(tls: Arc<TlsServer>, max_age: Duration) -> Self {

@@ -30,6 +30,15 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// How requests get their names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestIdOptions {
+    /// Whether the name that a request brings in `X-Request-Id` is kept, if it has at most 64 visible
+    /// characters: for servers behind a proxy that makes names. Default false: from the open internet, any
+    /// client could choose the names in the log.
+    pub keep_incoming: bool,
+}
+
 /// Gives every request a [`RequestId`] and says it in `X-Request-Id`.
 #[derive(Debug)]
 pub struct RequestIds {
@@ -43,6 +52,11 @@ impl RequestIds {
     /// Names of its own making, whatever a client says: 32 hexadecimal digits, unique but not secret.
     pub fn new() -> Self {
         Self { takes_over: false, prefix: u64::from_ne_bytes(sys::random()), count: Cell::new(0) }
+    }
+
+    /// As these options say.
+    pub fn with_options(options: &RequestIdOptions) -> Self {
+        Self { takes_over: options.keep_incoming, ..Self::new() }
     }
 
     /// Takes over the name that a request brings, if it has at most 64 visible characters: behind a proxy

@@ -28,6 +28,14 @@ impl Nonce {
     }
 }
 
+/// What browsers are asked to enforce.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecurityHeadersOptions {
+    /// The `Content-Security-Policy`; `{nonce}` in it becomes a new [`Nonce`] for every request. Default: the
+    /// policy of [`SecurityHeaders::new`].
+    pub policy: Option<String>,
+}
+
 /// Adds `Content-Security-Policy`, `X-Content-Type-Options`, `X-Frame-Options` and `Referrer-Policy` to every
 /// response; a field that the handler has set itself is left as it is.
 ///
@@ -61,6 +69,14 @@ impl SecurityHeaders {
         let policy = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; \
                       frame-ancestors 'none'";
         Self::with(policy).expect("the default policy is a valid value")
+    }
+
+    /// As these options say.
+    ///
+    /// # Errors
+    /// A policy with a byte that no field may have.
+    pub fn with_options(options: &SecurityHeadersOptions) -> Result<Self, FieldError> {
+        options.policy.as_deref().map_or_else(|| Ok(Self::new()), Self::with)
     }
 
     /// The same with a `Content-Security-Policy` of your own. `{nonce}` in it becomes a new [`Nonce`] for

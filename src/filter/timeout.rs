@@ -9,6 +9,20 @@ use crate::http::status::Status;
 use crate::ring::Ring;
 use crate::service::{Around, IntoResponse, Next, Problem, Request, Response};
 
+/// How long handlers may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutOptions {
+    /// Time from the request's head to its response's, on a coarse clock: up to 32 ms later. Default 30 s, as
+    /// long as proxies usually wait.
+    pub after: Duration,
+}
+
+impl Default for TimeoutOptions {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(30) }
+    }
+}
+
 /// Answers 503 when what stands below has not answered in time, and drops it. Bodies that are streamed
 /// afterwards are not counted: they have the server's own limits.
 #[derive(Clone)]
@@ -18,6 +32,11 @@ pub struct Timeout {
 }
 
 impl Timeout {
+    /// As these options say. `ring` is the core's.
+    pub fn with_options(ring: Ring, options: TimeoutOptions) -> Self {
+        Self::new(ring, options.after)
+    }
+
     /// After this time, on a coarse clock: up to 32 ms later. `ring` is the core's.
     pub fn new(ring: Ring, after: Duration) -> Self {
         Self { ring, after }

@@ -1,9 +1,11 @@
 //! Handlers that come with the server. Each answers requests as any service does.
 
 mod files;
+mod fixed;
 mod mounts;
 mod welcome;
 
 pub use self::files::{Assets, CacheRule, Files, FilesOptions, Glob, NamedFile, NoCacheRule};
-pub use self::mounts::Mounts;
+pub use self::fixed::{Fixed, FixedError, RedirectOptions, RespondOptions};
+pub use self::mounts::{DirectoryError, DirectoryOptions, Mounts, MountsOptions};
 pub use self::welcome::welcome;

@@ -1,5 +1,5 @@
 //! Status codes (RFC 9110 §15 and the registered later ones a server needs) with their reason phrases and
-//! prebuilt status lines. Which code fits a situation is decided by whoever answers.
+//! prebuilt status lines. Which code fits a situation is the caller's to decide.
 
 use std::fmt;
 

@@ -59,11 +59,12 @@ impl Ring {
             return offload.clone();
         }
         let offload = Offload::new(self.core.config.blocking_threads_max).expect("a descriptor for an event");
+        offload.wake.attach(&self.core.inner.borrow().event).expect("a descriptor for an event");
         let offload = self.core.offload.get_or_init(|| Rc::new(offload)).clone();
         let (ring, heard) = (self.clone(), offload.clone());
         self.spawn(
             async move {
-                while ring.readable(&*heard.event).await.is_ok() {
+                while ring.readable(&heard.wake.event).await.is_ok() {
                     heard.collect();
                 }
             },

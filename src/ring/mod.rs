@@ -10,6 +10,7 @@
 //!  ├─ Datagram   owned receive and send of messages
 //!  ├─ File       open below a root, metadata, reads that never block the core
 //!  ├─ sleep      one coarse timer wheel
+//!  ├─ Mailbox    messages from other threads
 //!  └─ blocking   threads beside the core, for work that would block it
 //! ```
 //!
@@ -28,6 +29,7 @@ mod driver;
 mod file;
 mod key;
 mod listener;
+mod mailbox;
 mod offload;
 mod op;
 mod payload;
@@ -39,6 +41,7 @@ pub mod sys;
 mod task;
 mod timer;
 mod turn;
+mod wake;
 
 pub use self::background::yield_to_workers;
 pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
@@ -46,6 +49,7 @@ pub use self::datagram::Datagram;
 pub use self::directory::{Directory, DirectoryEntry};
 pub use self::file::{File, InCache, Metadata, ReadNow, Root};
 pub use self::listener::{Listener, bound_addr, listen, listen_unix};
+pub use self::mailbox::{MAILBOX_MAX, Mailbox, SendError, Sender, mailbox};
 pub use self::payload::{Block, Payload};
 pub use self::probe::{Feature, KERNEL_MIN, LOCKED_BYTES_MIN, Probe, SetupError, check, kernel_version};
 pub use self::recv_buf::RecvBuf;

@@ -1,11 +1,10 @@
 //! Threads beside a core, for work that would block it. They share nothing with the core but two channels
-//! and an eventfd: jobs go out, outcomes come back, nobody waits for a lock.
+//! and a wake-up: jobs go out, outcomes come back, nobody waits for a lock.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -14,6 +13,7 @@ use std::thread;
 use slab::Slab;
 
 use super::sys;
+use super::wake::WakeUp;
 
 type Product = Box<dyn Any + Send>;
 type Work = Box<dyn FnOnce() -> Product + Send>;
@@ -21,8 +21,8 @@ type Work = Box<dyn FnOnce() -> Product + Send>;
 /// A core's threads and what they work on.
 pub(super) struct Offload {
     state: RefCell<State>,
-    /// Readable when an outcome came.
-    pub(super) event: Arc<OwnedFd>,
+    /// Raised when an outcome came.
+    pub(super) wake: Arc<WakeUp>,
 }
 
 struct State {
@@ -69,7 +69,7 @@ impl Offload {
             outcomes,
             report,
         };
-        Ok(Self { state: RefCell::new(state), event: Arc::new(sys::eventfd(true)?) })
+        Ok(Self { state: RefCell::new(state), wake: Arc::new(WakeUp::new()?) })
     }
 
     /// Hands a job to a thread, or queues it. Its ticket.
@@ -99,7 +99,7 @@ impl Offload {
     fn spawn(&self, state: &mut State) -> io::Result<usize> {
         let number = state.threads.len();
         let (jobs, inbox) = mpsc::channel::<Job>();
-        let (report, event) = (state.report.clone(), self.event.clone());
+        let (report, wake) = (state.report.clone(), self.wake.clone());
         thread::Builder::new().name("quoit-blocking".to_owned()).spawn(move || {
             // Made by a thread that is pinned: on that CPU it would take the core's time.
             sys::unpin_thread();
@@ -108,7 +108,7 @@ impl Offload {
                 if report.send(Outcome { thread: number, ticket, product }).is_err() {
                     return;
                 }
-                sys::signal_event(event.as_raw_fd());
+                wake.raise();
             }
         })?;
         state.threads.push(Thread { jobs, busy: false });
@@ -117,7 +117,7 @@ impl Offload {
 
     /// Takes in what the threads have finished, and gives them what waits.
     pub(super) fn collect(&self) {
-        sys::clear_event(self.event.as_raw_fd());
+        self.wake.clear();
         let mut state = self.state.borrow_mut();
         while let Ok(Outcome { thread, ticket, product }) = state.outcomes.try_recv() {
             state.threads[thread].busy = false;

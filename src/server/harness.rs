@@ -18,13 +18,12 @@ use std::panic::resume_unwind;
 use bytes::Bytes;
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::start::CoreContext;
 use crate::http::h1::{HeadProgress, RequestDecoder};
 
 use crate::http::message::HeadLimits;
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
-use crate::service::{Body, Context, Frame, Request, RequestBody, Response, Service};
+use crate::service::{Body, Context, CoreContext, Frame, Request, RequestBody, Response, Service};
 
 /// Bytes of a file body that are read at once.
 const READ_BYTES: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! One core's server: accept, read requests, call the service, write responses, drain.
 //!
 //! ```text
-//! supervisor ── Plan ──► worker (one per core)
+//! supervisor ── WorkerSetup, Message ──► worker (one per core)
 //!                          ├─ accept    listeners, capacity, running out of descriptors
 //!                          ├─ tls       handshakes
 //!                          ├─ h1        one task per connection
@@ -17,12 +17,13 @@ mod close;
 mod h1;
 mod h2;
 pub mod harness;
-mod plan;
+mod setup;
 mod shared;
 mod start;
 mod tls;
 
-pub use self::plan::{ListeningSocket, Plan};
-pub use self::shared::{Phase, Shared};
-pub use self::start::{CoreContext, StartError, start};
+pub use self::setup::{ListeningSocket, WorkerSetup};
+pub use self::shared::{Message, Phase, Shared, WorkerTotals};
+pub use self::start::{BuildPlan, StartError, start};
 pub use crate::exchange::Limits;
+pub use crate::service::CoreContext;

@@ -1,13 +1,17 @@
-//! Everything that crosses cores: the phase of the server, and a way to make a worker look at it.
+//! Everything that crosses cores: the messages that the supervisor sends to each worker's mailbox, and their
+//! replies. Nothing else of a worker is reachable from another thread.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use crate::ring::sys;
+use crate::observe::Totals;
+use crate::plan::{Plan, PlanErrors};
+use crate::ring::{Mailbox, SendError, Sender, mailbox};
 
-/// What the server is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What the server is doing. Only ever advances.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Phase {
     /// Serving.
     Serve,
@@ -17,29 +21,67 @@ pub enum Phase {
     Stop,
 }
 
+/// What a worker can be asked for.
+#[derive(Debug)]
+pub enum Message {
+    /// The server's phase is this one now.
+    Phase(Phase),
+    /// Reply with what was counted so far.
+    Totals(mpsc::Sender<WorkerTotals>),
+    /// Build the service of this plan, keep it beside the one in use, and reply.
+    Prepare {
+        /// Names what was prepared, in the messages that follow.
+        version: u64,
+        /// The plan.
+        plan: Arc<Plan>,
+        /// Whether the service could be built.
+        reply: mpsc::Sender<Result<(), PlanErrors>>,
+    },
+    /// Answer new requests with what was prepared under this version, and reply.
+    Commit {
+        /// What was prepared.
+        version: u64,
+        /// Sent once no request begins with the service before.
+        reply: mpsc::Sender<()>,
+    },
+    /// Drop what was prepared.
+    Abandon,
+}
+
+/// What one worker has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerTotals {
+    /// Counted since the start.
+    pub totals: Totals,
+    /// Connections that are open.
+    pub open: usize,
+}
+
 /// The supervisor's hold on its workers.
 #[derive(Debug)]
 pub struct Shared {
     phase: AtomicU8,
-    /// One per worker; readable when the phase changed.
-    events: Vec<OwnedFd>,
+    /// One per worker.
+    senders: Vec<Sender<Message>>,
 }
 
 impl Shared {
-    /// For this many workers.
+    /// For this many workers, with the mailbox of each.
     ///
     /// # Errors
     /// The kernel's, when it has no descriptors.
-    pub fn new(workers: usize) -> io::Result<Self> {
-        let events = (0..workers).map(|_| sys::eventfd(true)).collect::<io::Result<_>>()?;
-        Ok(Self { phase: AtomicU8::new(Phase::Serve as u8), events })
+    pub fn new(workers: usize) -> io::Result<(Self, Vec<Mailbox<Message>>)> {
+        let pairs = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
+        let (senders, mailboxes) = pairs.into_iter().unzip();
+        Ok((Self { phase: AtomicU8::new(Phase::Serve as u8), senders }, mailboxes))
     }
 
-    /// Sets the phase and tells every worker.
+    /// Advances the phase and sends it to every worker. Workers that have ended need not know.
     pub fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
-        for event in &self.events {
-            sys::signal_event(event.as_raw_fd());
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        for sender in &self.senders {
+            // At most a few times in a process, and it must arrive.
+            let _ = sender.send_always(Message::Phase(phase));
         }
     }
 
@@ -52,13 +94,45 @@ impl Shared {
         }
     }
 
-    /// The event of one worker.
-    pub(super) fn event(&self, worker: usize) -> &OwnedFd {
-        &self.events[worker]
+    /// Sends every worker a message that needs no reply. One with a full mailbox does not get it.
+    pub fn tell(&self, message: impl Fn() -> Message) {
+        for sender in &self.senders {
+            let _ = sender.send(message());
+        }
     }
 
-    /// Forgets that the event was signalled.
-    pub(super) fn clear_event(&self, worker: usize) {
-        sys::clear_event(self.events[worker].as_raw_fd());
+    /// Workers in all, those that have ended included.
+    pub fn workers(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// Sends each worker a message that carries a way to reply, and collects the replies that come within
+    /// `limit`. Workers that have ended, whose mailbox is full or whose core is stuck are missing from it.
+    pub fn ask<R>(&self, limit: Duration, message: impl Fn(mpsc::Sender<R>) -> Message) -> Vec<R> {
+        let deadline = Instant::now() + limit;
+        let (reply, replies) = mpsc::channel();
+        let taken = |sender: &&Sender<Message>| {
+            let message = message(reply.clone());
+            let sent = match message {
+                // The worker has replied a moment ago, and all workers have to follow.
+                Message::Commit { .. } => sender.send_always(message),
+                message => sender.send(message),
+            };
+            match sent {
+                Ok(()) => true,
+                Err(SendError::Full(_) | SendError::Closed(_)) => false,
+            }
+        };
+        let asked = self.senders.iter().filter(taken).count();
+        drop(reply);
+        let mut answers = Vec::with_capacity(asked);
+        while answers.len() < asked {
+            // Also ends when every worker that was asked has dropped its way to reply.
+            match replies.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(answer) => answers.push(answer),
+                Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        answers
     }
 }

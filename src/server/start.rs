@@ -1,23 +1,29 @@
-//! A worker's life: its thread, core, executor and ring; serving, draining, stopping.
+//! A worker's life: its thread, core, executor and ring; the supervisor's messages; serving, draining,
+//! stopping.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
+use thiserror::Error;
 
 use super::accept;
-use super::plan::{ListeningSocket, Plan};
-use super::shared::{Phase, Shared};
+use super::setup::{ListeningSocket, WorkerSetup};
+use super::shared::{Message, Phase, WorkerTotals};
 use crate::exchange::{self, Drain, Worker};
 use crate::http::date::DateLine;
-use crate::observe::{Counters, Totals};
-use crate::ring::{Ring, SetupError, sys};
-use crate::service::Service;
+use crate::observe::access::CoreLog;
+use crate::observe::{Counters, Totals, log};
+use crate::plan::{Plan, PlanErrors};
+use crate::ring::{Mailbox, Ring, SetupError, sys};
+use crate::service::{CoreContext, Service};
 
 /// glommio's preemption timer. Not used as such: the ring's driver says why, and what it does instead.
 const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
@@ -30,60 +36,54 @@ const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 /// read is still there when it is sent.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
+/// How often a draining worker looks whether its last connection has ended.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
 /// Turns of the ring that connections get to close once they were told to stop.
 const TURNS_TO_CLOSE: u32 = 64;
 
-/// What a service is made from, on its core.
-pub struct CoreContext {
-    /// The core's ring.
-    pub ring: Ring,
-    /// Number of the worker, from 0.
-    pub worker: usize,
-}
-
 /// Why a worker could not start.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum StartError {
     /// The kernel refused the ring.
-    Ring(SetupError),
+    #[error(transparent)]
+    Ring(#[from] SetupError),
     /// The executor could not be made.
+    #[error("the executor did not start: {0}")]
     Executor(String),
     /// The service could not be built.
+    #[error("{0}")]
     Service(String),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ring(error) => error.fmt(f),
-            Self::Executor(error) => write!(f, "the executor did not start: {error}"),
-            Self::Service(error) => f.write_str(error),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
+/// Builds the service of a plan on its core.
+pub type BuildPlan<S> = fn(&Plan, &CoreContext) -> Result<S, PlanErrors>;
 
 /// Starts a worker on its own thread; `make` builds its service there. Returns once it serves.
+/// With `build_plan` the service can be replaced by that of another plan.
 ///
 /// # Errors
 /// What the kernel refused, and the remedy.
-pub fn start<S, M>(plan: Plan, shared: Arc<Shared>, make: M) -> Result<ExecutorJoinHandle<Totals>, StartError>
+pub fn start<S, M>(
+    setup: WorkerSetup,
+    make: M,
+    build_plan: Option<BuildPlan<S>>,
+) -> Result<ExecutorJoinHandle<Totals>, StartError>
 where
     S: Service,
     M: FnOnce(&CoreContext) -> Result<S, String> + Send + 'static,
 {
     let (started, starting) = mpsc::sync_channel(1);
-    let handle = LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
-        .name(&format!("quoit-{}", plan.index))
+    let handle = LocalExecutorBuilder::new(Placement::Fixed(setup.cpu))
+        .name(&format!("quoit-{}", setup.index))
         .preempt_timer(PREEMPT_EVERY)
         .io_memory(EXECUTOR_IO_BYTES)
         .spawn(move || async move {
-            match Ring::new(plan.ring.clone()) {
+            match Ring::new(setup.ring.clone()) {
                 Ok(ring) => {
-                    let context = CoreContext { ring, worker: plan.index };
+                    let context = CoreContext { ring, worker: setup.index };
                     match make(&context) {
-                        Ok(service) => run(plan, shared, context.ring, service, started).await,
+                        Ok(service) => run(setup, context, service, build_plan, started).await,
                         Err(error) => {
                             let _ = started.send(Err(StartError::Service(error)));
                             Totals::default()
@@ -122,71 +122,150 @@ fn executor_error<T: fmt::Debug>(error: &GlommioError<T>) -> StartError {
 }
 
 async fn run<S: Service>(
-    plan: Plan,
-    shared: Arc<Shared>,
-    ring: Ring,
+    setup: WorkerSetup,
+    core: CoreContext,
     service: S,
+    build_plan: Option<BuildPlan<S>>,
     started: mpsc::SyncSender<Result<(), StartError>>,
 ) -> Totals {
-    let connections_max = plan.limits.connections_per_worker(sys::descriptor_limit().0, plan.workers);
+    let ring = core.ring.clone();
+    let connections_max = setup.limits.connections_per_worker(sys::descriptor_limit().0, setup.workers);
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
         ring: ring.clone(),
         service: RefCell::new(Rc::new(service)),
-        limits: Rc::new(plan.limits),
+        limits: Rc::new(setup.limits),
         counters: Counters::default(),
-        access: plan.access,
+        access: setup.access,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         open: Cell::new(0),
         connections_max,
         handshakes: Cell::new(0),
         drain: Drain::default(),
     });
-    for ListeningSocket { socket, tls } in plan.listeners {
+    for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
         ring.spawn(accept::run(worker.clone(), listener, tls), |_| ());
     }
-    ring.spawn(follow_phase(worker.clone(), shared, plan.index), |_| ());
+    let control =
+        Control { worker: worker.clone(), core, build_plan, prepared: None, drain: None, stops: false };
+    ring.spawn(control.run(setup.mailbox), |_| ());
     if worker.access.is_some() {
         ring.spawn(exchange::flush(worker.clone()), |_| ());
     }
     let _ = started.send(Ok(()));
     ring.drive().await;
-    let mut totals = worker.counters.totals();
     if let Some(log) = &worker.access {
         log.finish();
-        totals.logged = log.recorded();
     }
-    totals
+    totals(&worker)
 }
 
-/// Follows the supervisor: serve, then drain, then stop.
-async fn follow_phase<S: Service>(worker: Rc<Worker<S>>, shared: Arc<Shared>, index: usize) {
-    let changed = async |from: Phase| {
-        while shared.phase() == from {
-            if worker.ring.readable(shared.event(index)).await.is_err() {
-                return;
+/// What the worker has counted so far.
+fn totals<S>(worker: &Worker<S>) -> Totals {
+    let logged = worker.access.as_ref().map_or(0, CoreLog::recorded);
+    Totals { logged, ..worker.counters.totals() }
+}
+
+/// Carries out the supervisor's messages, and ends the worker: serve, then drain, then stop.
+struct Control<S> {
+    worker: Rc<Worker<S>>,
+    core: CoreContext,
+    build_plan: Option<BuildPlan<S>>,
+    /// A service that waits for its commit, and its version.
+    prepared: Option<(u64, S)>,
+    /// The drain, once it has begun. It ends when the last connection has, or with its time.
+    drain: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    stops: bool,
+}
+
+impl<S: Service> Control<S> {
+    async fn run(mut self, mailbox: Mailbox<Message>) {
+        let ring = self.worker.ring.clone();
+        loop {
+            let mut message = pin!(mailbox.receive(&ring));
+            let next = poll_fn(|cx| {
+                let over =
+                    self.stops || self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
+                if over { Poll::Ready(None) } else { message.as_mut().poll(cx).map(Some) }
+            });
+            match next.await {
+                None => break,
+                Some(Ok(Some(message))) => self.handle(message),
+                // The supervisor has dropped its senders: the worker serves to the end of the process.
+                Some(Ok(None)) => match self.drain.take() {
+                    None => return,
+                    Some(drain) => {
+                        drain.await;
+                        break;
+                    }
+                },
+                Some(Err(error)) => {
+                    log::line(format_args!("a worker lost its mailbox and drains: {error}"));
+                    self.enter(Phase::Drain);
+                    if let Some(drain) = self.drain.take() {
+                        drain.await;
+                    }
+                    break;
+                }
             }
-            shared.clear_event(index);
         }
-    };
-    changed(Phase::Serve).await;
-    worker.drain.begin();
-    worker.ring.wake_readers();
-    let mut stop = std::pin::pin!(changed(Phase::Drain));
-    let mut deadline = std::pin::pin!(worker.ring.sleep(worker.limits.drain_timeout));
-    let mut tick = Box::pin(worker.ring.sleep(Duration::from_millis(20)));
+        end(&self.worker).await;
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Phase(phase) => self.enter(phase),
+            Message::Totals(reply) => {
+                let worker = &self.worker;
+                // The asker may have given up meanwhile.
+                let _ = reply.send(WorkerTotals { totals: totals(worker), open: worker.open.get() });
+            }
+            Message::Prepare { version, plan, reply } => {
+                self.prepared = None;
+                let Some(build) = self.build_plan else { return };
+                let built = catch_unwind(AssertUnwindSafe(|| build(&plan, &self.core)))
+                    .unwrap_or_else(|panic| Err(PlanErrors::panicked(log::panic_text(&*panic))));
+                let _ = reply.send(built.map(|service| self.prepared = Some((version, service))));
+            }
+            Message::Commit { version, reply } => {
+                if let Some((_, service)) = self.prepared.take_if(|(known, _)| *known == version) {
+                    self.worker.replace_service(service);
+                    let _ = reply.send(());
+                }
+            }
+            Message::Abandon => self.prepared = None,
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if phase >= Phase::Drain && self.drain.is_none() {
+            self.worker.drain.begin();
+            self.worker.ring.wake_readers();
+            self.drain = Some(Box::pin(drained(self.worker.clone())));
+        }
+        if phase == Phase::Stop {
+            self.stops = true;
+        }
+    }
+}
+
+/// Ready once no connection is open, or after the drain's time.
+async fn drained<S>(worker: Rc<Worker<S>>) {
+    let mut deadline = pin!(worker.ring.sleep(worker.limits.drain_timeout));
+    let mut tick = Box::pin(worker.ring.sleep(DRAIN_TICK));
     poll_fn(|cx| {
         while tick.as_mut().poll(cx).is_ready() {
-            tick = Box::pin(worker.ring.sleep(Duration::from_millis(20)));
+            tick = Box::pin(worker.ring.sleep(DRAIN_TICK));
         }
-        let over = worker.open.get() == 0
-            || stop.as_mut().poll(cx).is_ready()
-            || deadline.as_mut().poll(cx).is_ready();
+        let over = worker.open.get() == 0 || deadline.as_mut().poll(cx).is_ready();
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    // What outlived the drain ends now. Each connection is woken with an error and closes.
+}
+
+/// Ends what outlived the drain, and the driver: each connection is woken with an error and closes.
+async fn end<S>(worker: &Worker<S>) {
     worker.ring.fail_sockets();
     for _ in 0..TURNS_TO_CLOSE {
         if worker.open.get() == 0 {

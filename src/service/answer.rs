@@ -53,6 +53,14 @@ impl<'a> Answer<'a> {
         Self(State::Later(Box::pin(future), None))
     }
 
+    /// The answer as a future in a box; what waits already has one.
+    pub(crate) fn into_boxed(self) -> LocalFuture<'a, Response> {
+        match self.0 {
+            State::Later(future, None) => future,
+            other => Box::pin(Answer(other)),
+        }
+    }
+
     pub(crate) fn boxed(future: LocalFuture<'a, Response>) -> Self {
         Self(State::Later(future, None))
     }
@@ -92,6 +100,12 @@ impl Future for Answer<'_> {
 /// A service whose type is not known.
 pub(crate) trait AnyService {
     fn answer(&self, request: Request) -> Answer<'_>;
+
+    /// As [`Service::call_now`].
+    fn now(&self, request: Request) -> Result<Response, Request>;
+
+    /// As [`Service::call`].
+    fn later(&self, request: Request) -> LocalFuture<'_, Response>;
 }
 
 impl<S: Service> AnyService for S {
@@ -100,5 +114,13 @@ impl<S: Service> AnyService for S {
             Ok(response) => Answer::now(response),
             Err(request) => Answer::later(self.call(request)),
         }
+    }
+
+    fn now(&self, request: Request) -> Result<Response, Request> {
+        self.call_now(request)
+    }
+
+    fn later(&self, request: Request) -> LocalFuture<'_, Response> {
+        Box::pin(self.call(request))
     }
 }

@@ -13,6 +13,7 @@
 mod answer;
 mod body;
 mod context;
+mod core;
 mod decode;
 mod escape;
 pub mod extract;
@@ -36,13 +37,16 @@ mod writer;
 use std::future::Future;
 
 pub use self::answer::Answer;
+pub(crate) use self::answer::AnyService;
 pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
 pub use self::context::Context;
+pub use self::core::CoreContext;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };
 pub use self::fields::FieldBlock;
+pub(crate) use self::filter::Step;
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::inform::{InformError, Interim};

@@ -8,10 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use glommio::ExecutorJoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use thiserror::Error;
 
 use self::certificates::CertificateWatch;
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
@@ -20,14 +22,27 @@ use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
+use crate::plan::{Listener, Plan, PlanDiff, PlanErrors, PlanService};
 use crate::ring::{self, RingConfig, sys};
-use crate::server::{self, CoreContext, Limits, ListeningSocket, Phase, Plan, Shared, StartError};
+use crate::server::{
+    self, BuildPlan, CoreContext, Limits, ListeningSocket, Message, Phase, Shared, StartError, WorkerSetup,
+};
 use crate::service::Service;
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
 /// with some over for connections and files. Fewer and it would start only to refuse everybody.
 const DESCRIPTORS_MIN: u64 = 16;
 const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
+
+/// Time that workers have to reply with their counters. A core that serves replies within milliseconds.
+const TOTALS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Time that workers have to build the service of a plan: directories on slow disks, and closures of users.
+const PREPARED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Time that workers have to switch to a service that they have built, which takes microseconds: a core that
+/// is late is blocked by a handler.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A server to be run: where to listen, on which cores, within which limits.
 ///
@@ -43,7 +58,7 @@ const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Server {
-    addresses: Vec<(Address, Option<Arc<TlsServer>>)>,
+    addresses: Vec<Listener>,
     workers: Option<usize>,
     cpus: Option<Vec<usize>>,
     limits: Limits,
@@ -68,14 +83,25 @@ impl fmt::Debug for OnStart {
 
 /// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy:
 /// `Debug` writes what `Display` does.
+#[derive(Error)]
 pub enum RunError {
     /// An address could not be bound.
-    Bind(BindError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The cores asked for are not to be had.
-    Cores(CoreError),
+    #[error(transparent)]
+    Cores(#[from] CoreError),
     /// A worker could not start.
-    Start(StartError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The plan has mistakes.
+    #[error(transparent)]
+    Plan(#[from] PlanErrors),
     /// The limit on descriptors is too low for the workers alone.
+    #[error(
+        "the limit on file descriptors is {limit} and this many workers need {needed} before the first \
+         connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
+    )]
     Descriptors {
         /// RLIMIT_NOFILE.
         limit: u64,
@@ -83,29 +109,14 @@ pub enum RunError {
         needed: u64,
     },
     /// The access log could not be opened.
-    AccessLog(OpenError),
+    #[error(transparent)]
+    AccessLog(#[from] OpenError),
     /// Signals could not be listened to, or descriptors ran out before the start.
-    System(std::io::Error),
+    #[error("the system refused a basic resource at start: {0}")]
+    System(#[source] std::io::Error),
     /// A worker ended by itself.
+    #[error("a worker ended unexpectedly: {0}")]
     WorkerLost(String),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(error) => error.fmt(f),
-            Self::Cores(error) => error.fmt(f),
-            Self::Start(error) => error.fmt(f),
-            Self::AccessLog(error) => error.fmt(f),
-            Self::Descriptors { limit, needed } => write!(
-                f,
-                "the limit on file descriptors is {limit} and this many workers need {needed} before the \
-                 first connection; raise it with ulimit -n or LimitNOFILE=, or use fewer --workers"
-            ),
-            Self::System(error) => write!(f, "the system refused a basic resource at start: {error}"),
-            Self::WorkerLost(text) => write!(f, "a worker ended unexpectedly: {text}"),
-        }
-    }
 }
 
 impl fmt::Debug for RunError {
@@ -114,7 +125,44 @@ impl fmt::Debug for RunError {
     }
 }
 
-impl std::error::Error for RunError {}
+/// Why a plan did not take the place of another.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReplaceError {
+    /// The server was started with a service of its own, which no plan can replace.
+    #[error("the server was started without a plan; start it with Server::start_plan")]
+    NoPlan,
+    /// The server is draining or stopping.
+    #[error("the server is ending")]
+    Ending,
+    /// The plan listens elsewhere. Nothing was changed.
+    #[error("listeners cannot be changed while the server runs ({}); restart it", one_line(.0))]
+    Listeners(PlanDiff),
+    /// The plan has mistakes. Nothing was changed.
+    #[error(transparent)]
+    Plan(#[from] PlanErrors),
+    /// Not every worker prepared the plan in time. Nothing was changed.
+    #[error("{prepared} of {workers} workers prepared the plan in time; it was given up on all of them")]
+    NotPrepared {
+        /// Workers that prepared it.
+        prepared: usize,
+        /// Workers in all.
+        workers: usize,
+    },
+    /// The plan is in force, but not every worker said so in time: one whose core is blocked by a handler
+    /// follows as soon as that returns.
+    #[error("the plan is in force, but {committed} of {workers} workers switched to it in time")]
+    NotConfirmed {
+        /// Workers that switched to it.
+        committed: usize,
+        /// Workers in all.
+        workers: usize,
+    },
+}
+
+fn one_line(diff: &PlanDiff) -> String {
+    diff.to_string().replace('\n', "; ")
+}
 
 impl Server {
     /// A server with default limits on 127.0.0.1:8080, one worker per core.
@@ -124,14 +172,14 @@ impl Server {
 
     /// Listens on this address too. Without any, 127.0.0.1:8080.
     pub fn listen(mut self, address: Address) -> Self {
-        self.addresses.push((address, None));
+        self.addresses.push(Listener { address, tls: None });
         self
     }
 
     /// Listens on this address too, and speaks TLS there: HTTP/2 or HTTP/1.1, as clients ask. The same `tls`
     /// may serve several addresses.
     pub fn listen_tls(mut self, address: Address, tls: Arc<TlsServer>) -> Self {
-        self.addresses.push((address, Some(tls)));
+        self.addresses.push(Listener { address, tls: Some(tls.into()) });
         self
     }
 
@@ -212,16 +260,35 @@ impl Server {
         E: fmt::Display,
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
+        let has_tls = has_tls(&self.addresses);
+        self.run_with(has_tls, |server, cpus| server.start_on(cpus, make, None))
+    }
+
+    /// Serves this plan until SIGTERM or SIGINT, as [`run`](Self::run) does. The plan's listeners take the
+    /// place of those that were given to [`listen`](Self::listen), if it has any.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); every mistake of the plan.
+    pub fn serve(self, plan: Plan) -> Result<(), RunError> {
+        plan.check()?;
+        let has_tls = has_tls(if plan.listeners.is_empty() { &self.addresses } else { &plan.listeners });
+        self.run_with(has_tls, |server, cpus| server.start_plan_on(cpus, plan))
+    }
+
+    fn run_with(
+        self,
+        has_tls: bool,
+        start: impl FnOnce(Self, Vec<usize>) -> Result<Running, RunError>,
+    ) -> Result<(), RunError> {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
         let cpus = self.check()?;
         // Without TLS there is nothing to read again, and SIGHUP ends the process as it always did.
-        let has_tls = self.addresses.iter().any(|(_, tls)| tls.is_some());
         let hangup = has_tls.then_some(SIGHUP);
         let mut signals =
             Signals::new([SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangup)).map_err(RunError::System)?;
         let on_start = self.on_start.clone();
-        let running = self.start_on(cpus, make)?;
+        let running = start(self, cpus)?;
 
         let (events, inbox) = mpsc::channel();
         let signal_events = events.clone();
@@ -269,7 +336,38 @@ impl Server {
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
         let cpus = self.check()?;
-        self.start_on(cpus, make)
+        self.start_on(cpus, make, None)
+    }
+
+    /// Binds, starts the workers with this plan and returns. The plan's listeners take the place of those
+    /// that were given to [`listen`](Self::listen), if it has any.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); every mistake of the plan.
+    pub fn start_plan(self, plan: Plan) -> Result<Running, RunError> {
+        plan.check()?;
+        let cpus = self.check()?;
+        self.start_plan_on(cpus, plan)
+    }
+
+    fn start_plan_on(mut self, cpus: Vec<usize>, mut plan: Plan) -> Result<Running, RunError> {
+        if plan.listeners.is_empty() {
+            plan.listeners = self.listeners();
+        }
+        self.addresses = plan.listeners.clone();
+        let for_workers = Arc::new(plan.clone());
+        let make = move |core: &CoreContext| for_workers.build(core);
+        let running = self.start_on(cpus, make, Some(Plan::build as BuildPlan<PlanService>))?;
+        Ok(Running { plan: Some(plan), ..running })
+    }
+
+    /// Where it listens, if no plan says otherwise.
+    fn listeners(&self) -> Vec<Listener> {
+        if self.addresses.is_empty() {
+            let address = Address::Inet(([127, 0, 0, 1], 8080).into());
+            return vec![Listener { address, tls: None }];
+        }
+        self.addresses.clone()
     }
 
     /// Whether this process may have what the workers need; the CPU of each.
@@ -284,42 +382,46 @@ impl Server {
         Ok(cpus)
     }
 
-    fn start_on<S, E, M>(self, cpus: Vec<usize>, make: M) -> Result<Running, RunError>
+    fn start_on<S, E, M>(
+        self,
+        cpus: Vec<usize>,
+        make: M,
+        build_plan: Option<BuildPlan<S>>,
+    ) -> Result<Running, RunError>
     where
         S: Service,
         E: fmt::Display,
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
-        let mut addresses = self.addresses;
-        if addresses.is_empty() {
-            addresses.push((Address::Inet(([127, 0, 0, 1], 8080).into()), None));
-        }
+        let listeners = self.listeners();
         let bound: Result<Vec<_>, _> =
-            addresses.iter().map(|(address, _)| Bound::new(address, cpus.len())).collect();
-        let mut bound = bound.map_err(RunError::Bind)?;
-        let tls: Vec<_> = addresses.into_iter().map(|(_, tls)| tls).collect();
-        let shared = Arc::new(Shared::new(cpus.len()).map_err(RunError::System)?);
+            listeners.iter().map(|listener| Bound::new(&listener.address, cpus.len())).collect();
+        let mut bound = bound?;
+        let tls_of = |listener: Listener| listener.tls.map(|tls| tls.server().clone());
+        let tls: Vec<_> = listeners.into_iter().map(tls_of).collect();
+        let (shared, mailboxes) = Shared::new(cpus.len()).map_err(RunError::System)?;
         let (log, access) = start_log(self.access, cpus.len())?;
         let mut access = access.into_iter();
         let mut workers = Vec::with_capacity(cpus.len());
-        for (index, &cpu) in cpus.iter().enumerate() {
+        for ((index, &cpu), mailbox) in cpus.iter().enumerate().zip(mailboxes) {
             let listening = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| ListeningSocket {
                 socket: bound.sockets.pop().expect("one socket per worker"),
                 tls: tls.clone(),
             };
             let listeners = bound.iter_mut().zip(&tls).map(listening).collect();
-            let plan = Plan {
+            let setup = WorkerSetup {
                 index,
                 workers: cpus.len(),
                 cpu,
                 listeners,
+                mailbox,
                 limits: self.limits.clone(),
                 ring: self.ring.clone(),
                 access: access.next(),
             };
             let make = make.clone();
             let make = move |core: &CoreContext| make(core).map_err(|error| error.to_string());
-            match server::start(plan, shared.clone(), make) {
+            match server::start(setup, make, build_plan) {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
                     shared.set_phase(Phase::Stop);
@@ -343,6 +445,8 @@ impl Server {
             }
         };
         Ok(Running {
+            plan: None,
+            versions: 0,
             addresses,
             tls,
             cpus,
@@ -359,11 +463,15 @@ impl Server {
 
 /// A server that runs.
 pub struct Running {
+    /// What it serves, if it was started with a plan.
+    plan: Option<Plan>,
+    /// Plans that were to be prepared so far.
+    versions: u64,
     addresses: Vec<Address>,
     /// What each address presents.
     tls: Vec<Option<Arc<TlsServer>>>,
     cpus: Vec<usize>,
-    shared: Arc<Shared>,
+    shared: Shared,
     workers: Vec<ExecutorJoinHandle<Totals>>,
     log: Option<LogWriter>,
     certificates: Option<CertificateWatch>,
@@ -371,6 +479,20 @@ pub struct Running {
     quiet: bool,
     /// Go with us, so that the next start finds a clean place.
     _files: Vec<Option<SocketFile>>,
+}
+
+/// What a running server has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveTotals {
+    /// Counted since the start by the workers that answered. Lines of the access log that were lost are
+    /// known at the end only.
+    pub totals: Totals,
+    /// Connections open on those workers.
+    pub open: usize,
+    /// Workers that answered in time.
+    pub answered: usize,
+    /// Workers in all. More than `answered` if a core is stuck or has ended.
+    pub workers: usize,
 }
 
 enum Event {
@@ -393,6 +515,81 @@ impl Running {
             (address, _) => address.to_string(),
         };
         self.addresses.iter().zip(&self.tls).map(scheme).collect()
+    }
+
+    /// What it serves, with the listeners as they were given; `None` if it was started without a plan.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// Serves another plan from now on, and returns what that changes. Every worker builds the new service
+    /// first, and only if all could, all switch to it; requests in progress end with the service that they
+    /// began with. When it returns `Ok`, no request that begins later is answered by the plan before. A plan
+    /// without listeners keeps those that are.
+    ///
+    /// Building blocks each core for as long as [`Plan::build`] takes.
+    ///
+    /// # Errors
+    /// What keeps the plan from taking effect. Nothing has changed then, but for
+    /// [`ReplaceError::NotConfirmed`].
+    pub fn replace_plan(&mut self, mut plan: Plan) -> Result<PlanDiff, ReplaceError> {
+        let Some(current) = &self.plan else { return Err(ReplaceError::NoPlan) };
+        if self.shared.phase() != Phase::Serve {
+            return Err(ReplaceError::Ending);
+        }
+        let is_same = |listeners: &[Listener]| {
+            listeners.len() == current.listeners.len()
+                && current.listeners.iter().all(|listener| listeners.contains(listener))
+        };
+        if plan.listeners.is_empty() || is_same(&plan.listeners) {
+            plan.listeners.clone_from(&current.listeners);
+        }
+        let diff = current.diff(&plan);
+        if plan.listeners != current.listeners {
+            let mut changes = diff.changes;
+            changes.retain(|change| change.place.starts_with("listener "));
+            return Err(ReplaceError::Listeners(PlanDiff { changes }));
+        }
+        plan.check()?;
+        self.versions += 1;
+        let (version, workers) = (self.versions, self.shared.workers());
+        let shared_plan = Arc::new(plan.clone());
+        let prepare = |reply| Message::Prepare { version, plan: shared_plan.clone(), reply };
+        let outcomes = self.shared.ask(PREPARED_WITHIN, prepare);
+        let prepared = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        if prepared < workers {
+            self.shared.tell(|| Message::Abandon);
+            let mistakes = outcomes.into_iter().find_map(Result::err);
+            return Err(mistakes.map_or(ReplaceError::NotPrepared { prepared, workers }, ReplaceError::Plan));
+        }
+        let committed = self.shared.ask(COMMITTED_WITHIN, |reply| Message::Commit { version, reply }).len();
+        self.plan = Some(plan);
+        if committed < workers {
+            return Err(ReplaceError::NotConfirmed { committed, workers });
+        }
+        Ok(diff)
+    }
+
+    /// What has been counted so far, summed over the workers that reply within a second.
+    pub fn totals(&self) -> LiveTotals {
+        self.totals_within(TOTALS_WITHIN)
+    }
+
+    /// As [`totals`](Self::totals), with another time limit. Each worker replies between two requests, so a
+    /// core that is blocked by a handler is missing from the sum until it runs again.
+    pub fn totals_within(&self, limit: Duration) -> LiveTotals {
+        let replies = self.shared.ask(limit, Message::Totals);
+        let mut live = LiveTotals {
+            totals: Totals::default(),
+            open: 0,
+            answered: replies.len(),
+            workers: self.shared.workers(),
+        };
+        for worker in replies {
+            live.totals += worker.totals;
+            live.open += worker.open;
+        }
+        live
     }
 
     /// Opens the access log by its name again: somebody has renamed it.
@@ -479,6 +676,10 @@ impl Running {
         }
         lost.map_or(Ok(()), |text| Err(RunError::WorkerLost(text)))
     }
+}
+
+fn has_tls(listeners: &[Listener]) -> bool {
+    listeners.iter().any(|listener| listener.tls.is_some())
 }
 
 /// Watches the certificates of all listeners that have any, each once.

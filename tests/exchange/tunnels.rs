@@ -57,6 +57,42 @@ fn connect_opens_a_tunnel() {
     peer.get("/hello").is(200, "Hello, World!");
 }
 
+/// RFC 8441 §4, §5.
+#[test]
+fn an_extended_connect_opens_a_tunnel() {
+    let server = site(lenient());
+    let mut peer = Peer::connect(server.addr);
+    assert_eq!(peer.settings.get(&ENABLE_CONNECT_PROTOCOL), Some(&1));
+    let connect = |stream, protocol| {
+        let mut fields = pseudo("CONNECT", "/tunnel");
+        fields.push((":protocol", protocol));
+        headers(stream, END_HEADERS, &fields)
+    };
+    let stream = peer.fresh();
+    peer.send(connect(stream, "echo"));
+    let sent = pattern(200_000);
+    peer.send_body_open(stream, &sent);
+    peer.until("the echo", |peer| peer.streams.get(&stream).is_some_and(|got| got.body == sent));
+    let answer = peer.streams[&stream].clone();
+    assert_eq!((answer.status, answer.field("content-length"), answer.ended), (200, None, false));
+    // Other streams go on beside it.
+    peer.get("/hello").is(200, "Hello, World!");
+    peer.send_data(stream, END_STREAM, "");
+    let answer = peer.answer(stream);
+    assert_eq!(answer.body.len(), sent.len() + "bye".len());
+    // Another protocol than the resource speaks.
+    let stream = peer.fresh();
+    peer.send(connect(stream, "other"));
+    assert_eq!(peer.answer(stream).status, 400);
+    // A tunnel that its client resets.
+    let stream = peer.fresh();
+    peer.send(connect(stream, "echo"));
+    peer.send_data(stream, 0, "x");
+    peer.until("the echo", |peer| peer.streams.get(&stream).is_some_and(|got| got.body == b"x"));
+    peer.send(reset(stream, CANCEL));
+    peer.get("/hello").is(200, "Hello, World!");
+}
+
 #[test]
 fn much_goes_through_both_ways_at_once() {
     const BYTES: usize = 20 * 1024 * 1024;

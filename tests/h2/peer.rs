@@ -184,6 +184,18 @@ impl Peer {
         }
     }
 
+    /// As [`send_body`](Self::send_body), without ending the stream.
+    #[track_caller]
+    pub(crate) fn send_body_open(&mut self, stream: u32, body: &[u8]) {
+        let mut rest = body;
+        while !rest.is_empty() {
+            self.until("credit", |peer| peer.room(stream) > 0);
+            let (piece, after) = rest.split_at(self.room(stream).min(16_384).min(rest.len()));
+            self.send_data(stream, 0, piece);
+            rest = after;
+        }
+    }
+
     /// Sends a POST and reads its answer.
     #[track_caller]
     pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Answer {

@@ -216,9 +216,9 @@ impl Driver {
                 exchange.body.extend_from_slice(&input[data]);
                 exchange.is_over = ends;
             }
-            Event::Trailers { stream, lines } => {
+            Event::Trailers { stream, trailers } => {
                 let exchange = self.exchanges.get_mut(&stream.id()).unwrap();
-                exchange.trailers = text(&lines.expect("trailers within the limits"));
+                exchange.trailers = text(trailers.expect("trailers within the limits").lines());
                 exchange.is_over = true;
             }
             Event::Reset { stream, code, may_retry, error } => {

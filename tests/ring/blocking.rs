@@ -102,3 +102,23 @@ fn work_that_is_given_up_leaves_the_line() {
         assert_eq!(ran.load(Ordering::SeqCst), 3);
     });
 }
+
+/// The outcome wakes a core that has parked meanwhile, at once. The best of some is compared, because the
+/// machine may be busy with other things.
+#[test]
+fn an_outcome_wakes_a_parked_core_at_once() {
+    on_ring_alone(RingConfig::default(), |ring| async move {
+        let parks = ring.stats().parks;
+        let mut best = Duration::MAX;
+        for _ in 0..20 {
+            let done_at = ring.blocking(|| {
+                // Longer than the ring's alarm.
+                std::thread::sleep(Duration::from_millis(10));
+                Instant::now()
+            });
+            best = best.min(done_at.await.elapsed());
+        }
+        assert!(ring.stats().parks >= parks + 20, "the core did not park");
+        assert!(best < Duration::from_millis(5), "the best took {best:?}");
+    });
+}

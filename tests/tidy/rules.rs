@@ -11,7 +11,8 @@ const FLOORS: &[&[&str]] = &[
     &["net", "observe"],
     &["service"],
     &["filter", "upstream"],
-    &["handler", "l4", "tower", "exchange"],
+    &["handler", "l4", "tower"],
+    &["plan", "exchange"],
     &["server", "acme"],
     &["config"],
     &["supervisor"],
@@ -22,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
 /// Where every request passes: a lock here stops a core. What crosses cores is in `server/shared.rs`. Not
 /// `tower`: its request bodies must be `Send`, so that their slot has a lock, which only foreign readers
 /// contend.
-const HOT: &[&str] = &["http", "ring", "service", "handler", "exchange", "server"];
+const HOT: &[&str] = &["http", "ring", "service", "handler", "plan", "exchange", "server"];
 const SHARED: &str = "src/server/shared.rs";
 
 /// The one layer that talks to the kernel, and the bench program that is nothing but a ring.

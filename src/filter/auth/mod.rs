@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use thiserror::Error;
 
 pub use self::users::UsersError;
 use self::users::{Users, Version};
@@ -37,11 +38,50 @@ const WAITING_MAX: usize = 64;
 /// Bytes of a name and its password together. More is no password, and some hashes take longer for it.
 const CREDENTIALS_BYTES_MAX: usize = 512;
 
+const REALM: &str = "restricted";
+
 /// As clients send it, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Whose passwords are asked for. Holds no secret: the hashes stay in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicAuthOptions {
+    /// The file of users, as `htpasswd -B` writes it.
+    pub users: PathBuf,
+    /// What clients show when they ask for the password. Default `restricted`.
+    pub realm: String,
+}
+
+impl BasicAuthOptions {
+    /// For the users of this file, with the default realm.
+    pub fn new(users: impl Into<PathBuf>) -> Self {
+        Self { users: users.into(), realm: REALM.to_owned() }
+    }
+
+    /// Whether the filter could be made now. Reads the file, and needs no core.
+    ///
+    /// # Errors
+    /// As [`BasicAuth::with_options`].
+    pub fn check(&self) -> Result<(), BasicAuthError> {
+        push_field(&mut Vec::new(), "WWW-Authenticate", self.realm.as_bytes())?;
+        Users::load(&self.users)?;
+        Ok(())
+    }
+}
+
+/// Why options for Basic authentication are refused.
+#[derive(Debug, Error)]
+pub enum BasicAuthError {
+    /// The file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The realm cannot be sent.
+    #[error("the realm has a control character")]
+    Realm(#[from] FieldError),
+}
 
 /// Who made the request, found out by [`BasicAuth`]; ask for it with `Extension<User>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +162,15 @@ impl BasicAuth {
             challenge: Vec::new(),
             ring: RingHandle(ring.clone()),
         };
-        Ok(auth.realm("restricted").expect("letters alone"))
+        Ok(auth.realm(REALM).expect("letters alone"))
+    }
+
+    /// As these options say; reads the file here and now.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); a realm with a control character.
+    pub fn with_options(ring: &Ring, options: &BasicAuthOptions) -> Result<Self, BasicAuthError> {
+        Ok(Self::load(ring, &options.users)?.realm(&options.realm)?)
     }
 
     /// With another realm: what clients show when they ask for the password.

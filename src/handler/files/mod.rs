@@ -41,7 +41,7 @@ use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::ring::{Ring, Root};
-use crate::service::{FieldBlock, Request, Response, Service};
+use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
 pub struct Files {
@@ -81,6 +81,17 @@ impl Files {
         &self.shared.options.prefix
     }
 
+    /// Looks at the file, whatever is at hand. In a box, so that connections keep no room for it.
+    pub(super) fn look(&self, request: Request) -> LocalFuture<'_, Response> {
+        Box::pin(async move {
+            if is_served(&request) {
+                lookup::answer(&self.shared, request).await
+            } else {
+                method_not_allowed(&request)
+            }
+        })
+    }
+
     /// The answer that can be given from memory, if there is one.
     #[inline]
     fn at_hand(&self, request: &Request) -> Option<Response> {
@@ -94,15 +105,8 @@ impl Files {
 }
 
 impl Service for Files {
-    /// Looks at the file, whatever is at hand. In a box, so that connections keep no room for it.
     fn call(&self, request: Request) -> impl Future<Output = Response> {
-        Box::pin(async move {
-            if is_served(&request) {
-                lookup::answer(&self.shared, request).await
-            } else {
-                method_not_allowed(&request)
-            }
-        })
+        self.look(request)
     }
 
     fn call_now(&self, request: Request) -> Result<Response, Request> {

@@ -10,7 +10,7 @@ use crate::http::message::push_field;
 /// How the files of a directory are served, and how much memory is spent on it.
 ///
 /// Make it once and clone it for every core: the clones share what [`assets`](Self::assets) keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesOptions {
     /// Names of the files that answer for their directory; the first that exists does. Default `index.html`.
     pub index: Vec<String>,

@@ -1,9 +1,9 @@
-//! Request bodies out of a byte stream (RFC 9112 §6, §7), whatever delimits them. Nothing is copied: data
-//! comes back as a range of the input. Where the bytes come from, how fast, and who reads them is the
-//! caller's.
+//! Bodies of requests and responses out of a byte stream (RFC 9112 §6, §7), whatever delimits them. Nothing
+//! is copied: data comes back as a range of the input. Where the bytes come from and how fast is the caller's
+//! concern.
 
 use super::chunked::{BodyStep, ChunkedDecoder};
-use crate::http::message::{BodyLimits, Fields, Framing, FramingError};
+use crate::http::message::{BodyLimits, Fields, Framing, FramingError, Trailers};
 
 /// Reads one body.
 #[derive(Debug)]
@@ -13,8 +13,15 @@ pub struct BodyDecoder {
 
 #[derive(Debug)]
 enum Kind {
-    Length { left: u64 },
+    Length {
+        left: u64,
+    },
     Chunked(ChunkedDecoder),
+    /// `left` is what the limit still allows.
+    UntilClose {
+        left: u64,
+        has_ended: bool,
+    },
 }
 
 impl BodyDecoder {
@@ -31,6 +38,9 @@ impl BodyDecoder {
             }
             Framing::Length(length) => Kind::Length { left: length },
             Framing::Chunked => Kind::Chunked(ChunkedDecoder::new(limits)),
+            Framing::UntilClose => {
+                Kind::UntilClose { left: limits.body_bytes_max.unwrap_or(u64::MAX), has_ended: false }
+            }
         };
         Ok(BodyDecoder { kind })
     }
@@ -47,18 +57,31 @@ impl BodyDecoder {
     /// again with what is left until [`is_done`](BodyDecoder::is_done) or the input is empty.
     ///
     /// # Errors
-    /// Malformed or oversized framing, once the data before it has been handed out. Answer with its status
-    /// if no answer has begun, then close: where this body ends will never be known.
+    /// Malformed or oversized framing, once the data before it has been handed out. Close the connection,
+    /// after an answer with the error's status if the body is a request's and no answer has begun: where this
+    /// body ends cannot be known.
     #[inline]
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
         match &mut self.kind {
-            Kind::Length { left } => {
-                let length = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
-                *left -= length as u64;
-                Ok(BodyStep { consumed: length, data: 0..length })
-            }
+            Kind::Length { left } => Ok(take(left, input)),
             Kind::Chunked(chunked) => chunked.handle_bytes(input),
+            Kind::UntilClose { has_ended: true, .. } => Ok(BodyStep::default()),
+            Kind::UntilClose { left: 0, .. } if !input.is_empty() => Err(FramingError::TooLarge),
+            Kind::UntilClose { left, .. } => Ok(take(left, input)),
         }
+    }
+
+    /// Takes the end of the connection's reading side, which ends a body that is delimited by it. Under TLS
+    /// only close_notify counts as the end: a TCP stream can be cut by anyone on the path.
+    ///
+    /// # Errors
+    /// [`FramingError::Truncated`] if a length or chunks announced more. What was read is not the whole body:
+    /// pass it on only in a way that its recipient sees as cut off too.
+    pub fn end_of_input(&mut self) -> Result<(), FramingError> {
+        if let Kind::UntilClose { has_ended, .. } = &mut self.kind {
+            *has_ended = true;
+        }
+        if self.is_done() { Ok(()) } else { Err(FramingError::Truncated) }
     }
 
     /// Whether the whole body, trailers included, has been read.
@@ -67,6 +90,7 @@ impl BodyDecoder {
         match &self.kind {
             Kind::Length { left } => *left == 0,
             Kind::Chunked(chunked) => chunked.is_done(),
+            Kind::UntilClose { has_ended, .. } => *has_ended,
         }
     }
 
@@ -75,15 +99,32 @@ impl BodyDecoder {
         match &self.kind {
             Kind::Length { left } => Some(*left),
             Kind::Chunked(chunked) => chunked.is_done().then_some(0),
+            Kind::UntilClose { has_ended, .. } => has_ended.then_some(0),
         }
     }
 
-    /// The trailer fields, complete once the body is done. They came after everything was decided on: merge
+    /// The trailer fields, complete once the body is done. They come after the message was acted upon: merge
     /// none into the head (RFC 9110 §6.5.1).
     pub fn trailers(&self) -> Fields<'_> {
         match &self.kind {
-            Kind::Length { .. } => Fields::new(&[], &[]),
+            Kind::Length { .. } | Kind::UntilClose { .. } => Fields::new(&[], &[]),
             Kind::Chunked(chunked) => chunked.trailers(),
         }
     }
+
+    /// The same fields to keep; none are left in the decoder.
+    pub fn take_trailers(&mut self) -> Trailers {
+        match &mut self.kind {
+            Kind::Length { .. } | Kind::UntilClose { .. } => Trailers::new(),
+            Kind::Chunked(chunked) => chunked.take_trailers(),
+        }
+    }
+}
+
+/// Takes at most `left` bytes of data.
+#[inline]
+fn take(left: &mut u64, input: &[u8]) -> BodyStep {
+    let length = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+    *left -= length as u64;
+    BodyStep { consumed: length, data: 0..length }
 }

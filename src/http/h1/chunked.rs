@@ -8,7 +8,7 @@ use memchr::memchr;
 use crate::http::message::grammar::{field_line, is_token_byte, is_value_byte};
 use crate::http::message::head::{FieldSpan, Span};
 use crate::http::message::trailers::is_forbidden_trailer;
-use crate::http::message::{BodyLimits, FieldLineError, Fields, FramingError};
+use crate::http::message::{self, BodyLimits, FieldLineError, Fields, FramingError};
 
 /// What one call took from its input.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,8 +34,8 @@ const OVERHEAD_PER_DATA_BYTE: u64 = 8;
 ///
 /// ```text
 /// Size ──► SizeLf ──► Data ──► DataCr ──► DataLf ─┐
-///  ▲│ ;      ▲ │ size 0                           │
-///  │└► ExtensionStart ► Extension                 │
+///  ▲│ ;  ▲     │ size 0                           │
+///  │└► Extension                                  │
 ///  │           └──────► Trailers ──► Done         │
 ///  └──────────────────────────────────────────────┘
 /// ```
@@ -43,10 +43,8 @@ const OVERHEAD_PER_DATA_BYTE: u64 = 8;
 enum State {
     /// In the digits of a size.
     Size { size: u64, digits: u8 },
-    /// After `;`, before the extension's name.
-    ExtensionStart { size: u64 },
-    /// In an extension.
-    Extension { size: u64 },
+    /// In the extensions, after the first `;`.
+    Extension { size: u64, place: Place },
     /// After the CR of the size's line.
     SizeLf { size: u64 },
     /// In data; never with nothing left.
@@ -59,8 +57,70 @@ enum State {
     Trailers,
     /// The end.
     Done,
-    /// Beyond repair; every further call says so.
+    /// After an error; every further call returns it.
     Failed(FramingError),
+}
+
+/// Where in the extensions a byte stands (RFC 9112 §7.1.1):
+///
+/// ```text
+/// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
+/// ```
+///
+/// White space between the size and the first `;` is refused although the grammar has it, as it is refused
+/// before CRLF: some readers take a size followed by white space for another size, which is how requests are
+/// smuggled past them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// After `;` and white space.
+    NameStart,
+    /// In a name.
+    Name,
+    /// In white space after a name, which `=` or `;` has to end.
+    NameEnd,
+    /// After `=` and white space.
+    ValueStart,
+    /// In a value that is a token.
+    Token,
+    /// Within quotes.
+    Quoted,
+    /// After a backslash within quotes.
+    QuotedPair,
+    /// After the closing quote.
+    Unquoted,
+    /// In white space after a value, which `;` has to end.
+    ValueEnd,
+}
+
+impl Place {
+    /// Where the next byte stands after `byte`, which is no line end; `None` if it must not stand here.
+    fn next(self, byte: u8) -> Option<Place> {
+        Some(match (self, byte) {
+            (Place::Quoted, b'"') => Place::Unquoted,
+            (Place::Quoted, b'\\') => Place::QuotedPair,
+            (Place::Quoted | Place::QuotedPair, _) if is_value_byte(byte) => Place::Quoted,
+            (Place::Quoted | Place::QuotedPair, _) => return None,
+
+            (Place::NameStart | Place::Name, _) if is_token_byte(byte) => Place::Name,
+            (Place::ValueStart | Place::Token, _) if is_token_byte(byte) => Place::Token,
+            (Place::ValueStart, b'"') => Place::Quoted,
+
+            (Place::NameStart | Place::ValueStart, b' ' | b'\t') => self,
+            (Place::Name | Place::NameEnd, b' ' | b'\t') => Place::NameEnd,
+            (Place::Token | Place::Unquoted | Place::ValueEnd, b' ' | b'\t') => Place::ValueEnd,
+
+            (Place::Name | Place::NameEnd, b'=') => Place::ValueStart,
+            (Place::Name | Place::NameEnd | Place::Token | Place::Unquoted | Place::ValueEnd, b';') => {
+                Place::NameStart
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether the line may end here.
+    fn may_end(self) -> bool {
+        matches!(self, Place::Name | Place::Token | Place::Unquoted)
+    }
 }
 
 impl State {
@@ -76,7 +136,7 @@ pub(super) struct ChunkedDecoder {
     /// Everything before the trailers that is not data.
     overhead_bytes: u64,
     extension_bytes: u32,
-    /// Allocated by the first trailer, that is, for hardly any body.
+    /// Allocated by the first trailer: few bodies have one.
     trailers: Option<Box<Trailers>>,
 }
 
@@ -113,6 +173,14 @@ impl ChunkedDecoder {
             Some(trailers) => Fields::new(&trailers.bytes, &trailers.fields),
             None => Fields::new(&[], &[]),
         }
+    }
+
+    /// The trailer fields as lines of their own; none are left here.
+    pub(super) fn take_trailers(&mut self) -> message::Trailers {
+        let lines = self.trailers().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"]);
+        let lines = lines.flatten().copied().collect();
+        self.trailers = None;
+        message::Trailers::from_lines(lines)
     }
 
     pub(super) fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
@@ -163,7 +231,7 @@ impl ChunkedDecoder {
         Ok(match (self.state, byte) {
             (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(FramingError::ChunkSizeMissing),
             (State::Size { size, .. }, b'\r') => State::SizeLf { size },
-            (State::Size { size, .. }, b';') => State::ExtensionStart { size },
+            (State::Size { size, .. }, b';') => State::Extension { size, place: Place::NameStart },
             (State::Size { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
             (State::Size { size, digits }, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(FramingError::ChunkSizeCharacter(byte))?;
@@ -173,23 +241,12 @@ impl ChunkedDecoder {
                 State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
             }
 
-            (State::ExtensionStart { .. } | State::Extension { .. }, b'\n') => {
-                return Err(FramingError::ChunkBareLf);
-            }
-            (State::Extension { size }, b'\r') => State::SizeLf { size },
-            (State::ExtensionStart { size }, b' ' | b'\t') => {
+            (State::Extension { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
+            (State::Extension { size, place }, b'\r') if place.may_end() => State::SizeLf { size },
+            (State::Extension { size, place }, _) => {
+                let place = place.next(byte).ok_or(FramingError::ExtensionMalformed)?;
                 self.count_extension_byte()?;
-                State::ExtensionStart { size }
-            }
-            (State::ExtensionStart { .. }, _) if !is_token_byte(byte) => {
-                return Err(FramingError::ExtensionMalformed);
-            }
-            (State::ExtensionStart { size } | State::Extension { size }, _) if is_value_byte(byte) => {
-                self.count_extension_byte()?;
-                State::Extension { size }
-            }
-            (State::ExtensionStart { .. } | State::Extension { .. }, _) => {
-                return Err(FramingError::ExtensionMalformed);
+                State::Extension { size, place }
             }
 
             (State::SizeLf { size }, b'\n') => self.start_chunk(size)?,

@@ -1,5 +1,5 @@
 //! Response heads, chunks and field lines onto the wire (RFC 9112 §4, §6, §7). Decides how a body is
-//! delimited so that the peer reads exactly one response; what it answers, and when, is the caller's.
+//! delimited so that the peer reads exactly one response; what to answer, and when, is the caller's.
 
 use std::num::NonZeroU64;
 
@@ -13,7 +13,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// What follows the data of every chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// How long the body of a response is, as far as its maker knows. For HEAD: as it would be for GET.
+/// How long the body of a message is, as far as its sender knows. Of a response to HEAD: as for GET.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyLength {
     /// There is none.
@@ -53,7 +53,8 @@ pub enum BodyCoding {
 pub struct ResponseHead<'a> {
     /// The status.
     pub status: Status,
-    /// Field lines as [`push_field`] writes them, each with its CRLF; without framing fields.
+    /// Field lines as [`push_field`](crate::http::message::push_field) writes them, each with its CRLF;
+    /// without framing fields.
     pub fields: &'a [u8],
     /// How long the body is.
     pub length: BodyLength,
@@ -176,8 +177,8 @@ pub fn write_chunk_header(out: &mut Vec<u8>, length: NonZeroU64) {
     out.extend_from_slice(&line[start..]);
 }
 
-/// Appends the last chunk and the end of the body. `trailers` are field lines as [`push_field`] writes
-/// them, or nothing.
+/// Appends the last chunk and the end of the body. `trailers` are field lines as
+/// [`push_field`](crate::http::message::push_field) writes them, or nothing.
 pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);

@@ -5,7 +5,7 @@
 use crate::http::message::facts::{ContentFacts, Expectation};
 use crate::http::message::grammar::{is_token_byte, list_members};
 use crate::http::message::head::Facts;
-use crate::http::message::{Framing, RequestError, Version};
+use crate::http::message::{Framing, FramingFieldError, RequestError, Version};
 use crate::http::method::Method;
 use crate::http::target::is_authority;
 
@@ -25,7 +25,7 @@ impl<'a> Gathered<'a> {
     /// Reads one field.
     #[inline]
     pub(super) fn handle_field(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), RequestError> {
-        // The length alone rules most fields out.
+        // The length excludes most fields.
         match name.len() {
             4 if is_named(name, b"host") => self.handle_host(value),
             6 if is_named(name, b"expect") => {
@@ -54,7 +54,7 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    fn handle_connection(&mut self, value: &[u8]) {
+    pub(super) fn handle_connection(&mut self, value: &[u8]) {
         // By far the most frequent value.
         if value == b"keep-alive" {
             self.keep_alive = true;
@@ -72,14 +72,9 @@ impl<'a> Gathered<'a> {
     }
 
     fn handle_coding(&mut self, value: &[u8]) -> Result<(), RequestError> {
-        if self.is_chunked {
-            return Err(RequestError::CodingRepeated);
-        }
-        if value.eq_ignore_ascii_case(b"chunked") {
-            self.is_chunked = true;
-            return Ok(());
-        }
-        Err(refused_coding(value))
+        check_coding(self.is_chunked, value)?;
+        self.is_chunked = true;
+        Ok(())
     }
 
     /// Weighs the fields against each other and the request line.
@@ -88,13 +83,7 @@ impl<'a> Gathered<'a> {
         if self.host.is_none() && version == Version::Http11 {
             return Err(RequestError::HostMissing);
         }
-        let framing = match (self.content.length, self.is_chunked) {
-            (None, false) => Framing::None,
-            (Some(length), false) => Framing::Length(length),
-            (Some(_), true) => return Err(RequestError::LengthAndChunked),
-            (None, true) if version == Version::Http10 => return Err(RequestError::CodingInHttp10),
-            (None, true) => Framing::Chunked,
-        };
+        let framing = framing(self.content.length, self.is_chunked, version)?.unwrap_or(Framing::None);
         if method == Method::Connect && !framing.is_empty() {
             return Err(RequestError::ConnectWithBody);
         }
@@ -106,10 +95,44 @@ impl<'a> Gathered<'a> {
         }
         Ok(Facts {
             framing,
-            keep_alive: !self.close && (version == Version::Http11 || self.keep_alive),
+            keep_alive: self.keeps_alive(version),
             expects_continue: expectation == Expectation::Continue && !framing.is_empty(),
             connection_upgrade: self.upgrade && version == Version::Http11,
         })
+    }
+
+    /// Whether the connection persists (RFC 9112 §9.3).
+    #[inline]
+    pub(super) fn keeps_alive(&self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+}
+
+/// Checks a `Transfer-Encoding` value, which must be `chunked` in the only such field.
+#[inline]
+pub(super) fn check_coding(has_coding: bool, value: &[u8]) -> Result<(), FramingFieldError> {
+    if has_coding {
+        return Err(FramingFieldError::CodingRepeated);
+    }
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    Err(refused_coding(value))
+}
+
+/// The framing that the fields demand; `None` without any.
+#[inline]
+pub(super) fn framing(
+    length: Option<u64>,
+    is_chunked: bool,
+    version: Version,
+) -> Result<Option<Framing>, FramingFieldError> {
+    match (length, is_chunked) {
+        (None, false) => Ok(None),
+        (Some(length), false) => Ok(Some(Framing::Length(length))),
+        (Some(_), true) => Err(FramingFieldError::LengthAndChunked),
+        (None, true) if version == Version::Http10 => Err(FramingFieldError::CodingInHttp10),
+        (None, true) => Ok(Some(Framing::Chunked)),
     }
 }
 
@@ -118,7 +141,7 @@ impl<'a> Gathered<'a> {
 /// Setting one bit turns a letter into lower case; the only other byte it could turn into a hyphen is CR,
 /// which no name holds.
 #[inline]
-fn is_named<const LENGTH: usize>(name: &[u8], lower: &[u8; LENGTH]) -> bool {
+pub(super) fn is_named<const LENGTH: usize>(name: &[u8], lower: &[u8; LENGTH]) -> bool {
     let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };
     let mut difference = 0;
     for (byte, expected) in name.iter().zip(lower) {
@@ -127,20 +150,20 @@ fn is_named<const LENGTH: usize>(name: &[u8], lower: &[u8; LENGTH]) -> bool {
     difference == 0
 }
 
-/// Why a `Transfer-Encoding` other than exactly `chunked` is refused: 501 if its framing is certain and only
-/// the coding unknown, else 400 (RFC 9112 §6.1, §6.3).
+/// Why a `Transfer-Encoding` other than exactly `chunked` is refused: unsupported if its framing is certain
+/// and only the coding unknown (RFC 9112 §6.1, §6.3).
 #[cold]
-fn refused_coding(value: &[u8]) -> RequestError {
+fn refused_coding(value: &[u8]) -> FramingFieldError {
     let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let codings: Vec<&[u8]> = list_members(value).collect();
     let are_tokens = codings.iter().all(|coding| coding.iter().all(|&byte| is_token_byte(byte)));
     if codings.is_empty() || !are_tokens || value.split(|&byte| byte == b',').count() != codings.len() {
-        return RequestError::CodingMalformed;
+        return FramingFieldError::CodingMalformed;
     }
     match codings.split_last() {
         Some((last, before)) if is_chunked(last) && !before.iter().any(is_chunked) => {
-            RequestError::CodingUnsupported
+            FramingFieldError::CodingUnsupported
         }
-        _ => RequestError::ChunkedNotLast,
+        _ => FramingFieldError::ChunkedNotLast,
     }
 }

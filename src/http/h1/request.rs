@@ -7,13 +7,11 @@
 //! which names the reason.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
-
-use memchr::memchr;
 
 use super::facts::Gathered;
 use super::scan::{Seen, scan};
-use crate::http::message::head::{FieldSpan, Span};
+use super::straddling::{LineSpans, Straddling, TABLE_FIELDS, range_within};
+use crate::http::message::head::Span;
 use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target;
@@ -36,9 +34,8 @@ pub enum HeadProgress {
 /// [`RequestError::Http2Preface`]); the connection is to be answered and closed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
-    // INVARIANT: begins where a request begins (its ignored empty line included), holds no whole head, and at
-    // most `head_bytes_max` bytes beside that empty line.
-    partial: Vec<u8>,
+    // INVARIANT: begins where a request begins, its ignored empty line included.
+    partial: Straddling,
 }
 
 impl RequestDecoder {
@@ -56,7 +53,7 @@ impl RequestDecoder {
     /// What was received of a head before the last input: after [`RequestError::Http2Preface`], it belongs
     /// before that input.
     pub fn take_partial(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.partial)
+        self.partial.take()
     }
 
     /// Takes what was received. Pass the same limits during one head.
@@ -73,47 +70,14 @@ impl RequestDecoder {
         limits: &HeadLimits,
         head: &mut RequestHead,
     ) -> Result<HeadProgress, RequestError> {
-        if !self.partial.is_empty() {
-            return self.handle_straddling(input, limits, head);
-        }
-        match decode(input, limits, head)? {
-            Some(consumed) => Ok(HeadProgress::Complete { consumed }),
-            None => {
-                self.partial.extend_from_slice(input);
-                Ok(HeadProgress::Incomplete)
-            }
-        }
-    }
-
-    #[cold]
-    fn handle_straddling(
-        &mut self,
-        input: &[u8],
-        limits: &HeadLimits,
-        head: &mut RequestHead,
-    ) -> Result<HeadProgress, RequestError> {
-        let before = self.partial.len();
-        let room = (usize::from(limits.head_bytes_max) + EMPTY_LINE.len()).saturating_sub(before);
-        let taken = &input[..input.len().min(room)];
-        self.partial.extend_from_slice(taken);
-        // Without a line end nothing can complete. Reading only then bounds the work a dribbling client
-        // causes by the number of lines, not of reads.
-        if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
-            return Ok(HeadProgress::Incomplete);
-        }
-        let mut gathered = std::mem::take(&mut self.partial);
-        match decode(&gathered, limits, head) {
-            // What was gathered before held no whole head, so the end lies in this input.
-            Ok(Some(consumed)) => Ok(HeadProgress::Complete { consumed: consumed.saturating_sub(before) }),
-            Ok(None) => {
-                self.partial = gathered;
-                Ok(HeadProgress::Incomplete)
-            }
+        let bytes_max = usize::from(limits.head_bytes_max) + EMPTY_LINE.len();
+        let length = self.partial.handle_bytes(input, bytes_max, |bytes| decode(bytes, limits, head));
+        match length {
+            Ok(Some(consumed)) => Ok(HeadProgress::Complete { consumed }),
+            Ok(None) => Ok(HeadProgress::Incomplete),
+            Err(RequestError::Http2Preface) => Err(RequestError::Http2Preface),
             Err(error) => {
-                if error == RequestError::Http2Preface {
-                    gathered.truncate(before);
-                    self.partial = gathered;
-                }
+                self.partial.clear();
                 Err(error)
             }
         }
@@ -121,9 +85,6 @@ impl RequestDecoder {
 }
 
 const EMPTY_LINE: &[u8] = b"\r\n";
-
-/// Stack space for httparse's table; never initialised, so its size costs nothing.
-const TABLE_FIELDS: usize = u8::MAX as usize;
 
 /// Fills `head` from the request at the start of `bytes` and returns its length, an ignored empty line
 /// included; `None` if it is well formed so far and incomplete.
@@ -153,8 +114,8 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
 }
 
 /// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, target
-/// characters, lengths, and everything fields mean. An error is a doubt: if a line is malformed, `scan` knows
-/// better.
+/// characters, lengths, and everything fields mean. An error is preliminary: if a line is malformed,
+/// `scan` names the first misdeed.
 #[inline]
 fn fill(
     head: &mut RequestHead,
@@ -178,15 +139,9 @@ fn fill(
     }
     head.fill(bytes, method, token.len(), &parts);
 
-    // httparse takes LF for a line end; the line before each field must have had its CR too. (The last line
-    // was looked at above.)
-    let mut has_crs = true;
-    head.set_fields(request.headers.iter().map(|field| {
-        let name = range_within(bytes, field.name.as_bytes());
-        has_crs &= bytes.get(name.start.wrapping_sub(2)) == Some(&b'\r');
-        FieldSpan::new(Span::new(name), Span::new(range_within(bytes, field.value)))
-    }));
-    if !has_crs {
+    let mut spans = LineSpans::new(bytes);
+    head.set_fields(request.headers.iter().map(|field| spans.find(field)));
+    if !spans.have_crs() {
         return Err(RequestError::Disagreement);
     }
     let mut gathered = Gathered::default();
@@ -197,11 +152,4 @@ fn fill(
     let host = gathered.host.map(|host| Span::new(range_within(bytes, host)));
     head.finish(version, host, facts);
     Ok(())
-}
-
-/// Where `part` lies in `whole`, of which httparse says it is a part.
-#[inline]
-fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-    start..start + part.len()
 }

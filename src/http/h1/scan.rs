@@ -3,7 +3,7 @@
 //! whole. It fills nothing, and gives no opinion on what fields mean.
 
 use crate::http::message::grammar::{LineEnd, field_line, first_line, is_token_byte};
-use crate::http::message::{HeadLimits, RequestError};
+use crate::http::message::{FieldLineError, HeadLimits, RequestError, ResponseError};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Extent};
 
@@ -50,15 +50,58 @@ pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Seen, RequestErr
 
 fn scan_view(view: &[u8], limits: &HeadLimits) -> Result<Seen, RequestError> {
     let Some(line_length) = scan_request_line(view, limits)? else { return Ok(Seen::Part) };
-    let mut rest = &view[line_length..];
+    Ok(scan_fields(&view[line_length..], limits.fields_max)?)
+}
+
+/// What is wrong with the lines after the first, in either direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum FieldsMisdeed {
+    /// The empty line ends with LF alone.
+    BareLf,
+    /// A CR without LF in place of the empty line.
+    BareCr,
+    TooMany,
+    Line(FieldLineError),
+}
+
+impl From<FieldLineError> for FieldsMisdeed {
+    fn from(error: FieldLineError) -> FieldsMisdeed {
+        FieldsMisdeed::Line(error)
+    }
+}
+
+impl From<FieldsMisdeed> for RequestError {
+    fn from(misdeed: FieldsMisdeed) -> RequestError {
+        match misdeed {
+            FieldsMisdeed::BareLf => RequestError::BareLf,
+            FieldsMisdeed::BareCr => RequestError::BareCr,
+            FieldsMisdeed::TooMany => RequestError::TooManyFields,
+            FieldsMisdeed::Line(error) => RequestError::Field(error),
+        }
+    }
+}
+
+impl From<FieldsMisdeed> for ResponseError {
+    fn from(misdeed: FieldsMisdeed) -> ResponseError {
+        match misdeed {
+            FieldsMisdeed::BareLf => ResponseError::BareLf,
+            FieldsMisdeed::BareCr => ResponseError::BareCr,
+            FieldsMisdeed::TooMany => ResponseError::TooManyFields,
+            FieldsMisdeed::Line(error) => ResponseError::Field(error),
+        }
+    }
+}
+
+/// Reads field lines up to and including the empty line.
+pub(super) fn scan_fields(mut rest: &[u8], fields_max: u8) -> Result<Seen, FieldsMisdeed> {
     let mut fields = 0;
     loop {
         match rest {
             [] | [b'\r'] => return Ok(Seen::Part),
             [b'\r', b'\n', ..] => return Ok(Seen::Whole),
-            [b'\r', ..] => return Err(RequestError::BareCr),
-            [b'\n', ..] => return Err(RequestError::BareLf),
-            _ if fields == limits.fields_max => return Err(RequestError::TooManyFields),
+            [b'\r', ..] => return Err(FieldsMisdeed::BareCr),
+            [b'\n', ..] => return Err(FieldsMisdeed::BareLf),
+            _ if fields == fields_max => return Err(FieldsMisdeed::TooMany),
             _ => {}
         }
         let Some(line) = field_line(rest)? else { return Ok(Seen::Part) };

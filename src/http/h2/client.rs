@@ -19,7 +19,7 @@ use super::send::End;
 use super::settings::id;
 use super::stream::{Content, Incoming, Outgoing, State, Stream};
 use super::streams::Closed;
-use crate::http::message::{BodyLimits, FramingError, HeadLimits, ResponseHead};
+use crate::http::message::{BodyLimits, FramingError, HeadLimits, ResponseHead, Trailers};
 use crate::http::method::Method;
 
 /// A client's end of a connection.
@@ -58,12 +58,12 @@ pub enum Event {
         /// Whether the response ends with it.
         ends: bool,
     },
-    /// A response has ended with trailers, as field lines; or with some that are refused.
+    /// A response has ended with trailers.
     Trailers {
         /// Its stream.
         stream: StreamKey,
-        /// The lines, each with its CRLF.
-        lines: Result<Vec<u8>, FramingError>,
+        /// The fields, or why they are refused.
+        trailers: Result<Trailers, FramingError>,
     },
     /// A stream is closed before its end.
     Reset {
@@ -118,7 +118,7 @@ impl Role for Client {
     fn event(shared: Shared) -> Option<Event> {
         Some(match shared {
             Shared::Data { stream, data, ends } => Event::Data { stream, data, ends },
-            Shared::Trailers { stream, lines } => Event::Trailers { stream, lines },
+            Shared::Trailers { stream, trailers } => Event::Trailers { stream, trailers },
             Shared::Reset { stream, code, before_head } => {
                 let is_refused = matches!(code, ErrorCode::REFUSED_STREAM | ErrorCode::HTTP_1_1_REQUIRED);
                 Event::Reset { stream, code, may_retry: is_refused && before_head, error: None }

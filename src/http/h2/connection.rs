@@ -20,7 +20,7 @@ use super::limits::H2Limits;
 use super::reader::FrameReader;
 use super::settings::{Settings, WINDOW_DEFAULT};
 use super::streams::{Closed, Streams};
-use crate::http::message::{BodyLimits, FramingError, HeadLimits};
+use crate::http::message::{BodyLimits, FramingError, HeadLimits, Trailers};
 
 /// A stream of this connection: its place, and its number, which tells whether it is still the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,12 +62,12 @@ pub enum Shared {
         /// Whether the peer's side of the stream ends with it.
         ends: bool,
     },
-    /// The peer's side of the stream ends with trailers, as field lines; or with some that are refused.
+    /// The peer's side of the stream ends with trailers.
     Trailers {
         /// Its stream.
         stream: StreamKey,
-        /// The lines, each with its CRLF.
-        lines: Result<Vec<u8>, FramingError>,
+        /// The fields, or why they are refused.
+        trailers: Result<Trailers, FramingError>,
     },
     /// The peer has reset a stream.
     Reset {

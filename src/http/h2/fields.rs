@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::hpack::Field;
 use crate::http::message::grammar::{is_token_byte, is_value_byte};
 use crate::http::message::trailers::is_forbidden_trailer;
-use crate::http::message::{BodyLimits, FramingError};
+use crate::http::message::{BodyLimits, FramingError, Trailers};
 
 /// Whether a field may have this name: a token without upper case (RFC 9113 §8.2.1).
 pub(super) fn is_name(name: &[u8]) -> bool {
@@ -73,7 +73,7 @@ impl<'a> TrailerParser<'a> {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
-        self.lines
+    pub(super) fn finish(self) -> Trailers {
+        Trailers::from_lines(self.lines)
     }
 }

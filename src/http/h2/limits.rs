@@ -65,7 +65,8 @@ pub struct Budgets {
     pub idle_data: u32,
     /// WINDOW_UPDATE. Default 1,024: two for each frame we send is usual.
     pub window_updates: u32,
-    /// Frames of unknown types. Default 256: made-up ones are sent to keep receivers tolerant (as RFC 8701 does for TLS).
+    /// Frames of unknown types. Default 256: made-up ones are sent to keep receivers tolerant, as RFC 8701
+    /// does for TLS.
     pub unknown_frames: u32,
     /// Interim responses, in a client. Default 64: a few for each request are usual, and each wakes its
     /// reader.

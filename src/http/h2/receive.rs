@@ -227,7 +227,7 @@ impl<R: Role> Connection<R> {
         let mut parser = TrailerParser::new(&self.body_limits);
         let list_bytes_max = u32::from(self.limits.list_bytes_max);
         let end = self.decoder.decode(block.bytes, list_bytes_max, |field| parser.handle_field(field))?;
-        let lines = match end {
+        let trailers = match end {
             ListEnd::Whole => Ok(parser.finish()),
             ListEnd::TooLarge => Err(FramingError::TrailersTooLong),
             ListEnd::Broken(TrailerVerdict::Refused(error)) => Err(error),
@@ -254,7 +254,7 @@ impl<R: Role> Connection<R> {
         }
         let is_read = known.is_read();
         self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
-        Ok(if is_read { R::event(Shared::Trailers { stream, lines }) } else { None })
+        Ok(if is_read { R::event(Shared::Trailers { stream, trailers }) } else { None })
     }
 
     // ---- data ----

@@ -316,8 +316,8 @@ fn check_method(token: &[u8]) -> Result<(), RequestError> {
     if token.len() > METHOD_BYTES_MAX { Err(RequestError::MethodTooLong) } else { Ok(()) }
 }
 
-/// Whether `:protocol` may have this value: the name of an upgrade token, perhaps with a version (RFC 8441 §4,
-/// RFC 9110 §7.8).
+/// Whether `:protocol` may have this value: the name of an upgrade token, perhaps with a version (RFC 8441
+/// §4, RFC 9110 §7.8).
 fn is_protocol(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_token_byte(byte) || byte == b'/')
 }

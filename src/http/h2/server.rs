@@ -16,7 +16,9 @@ use super::send::End;
 use super::settings::id;
 use super::stream::{Content, Incoming, Outgoing, State, Stream};
 use super::streams::Closed;
-use crate::http::message::{BodyLimits, Framing, FramingError, HeadLimits, RequestError, RequestHead};
+use crate::http::message::{
+    BodyLimits, Framing, FramingError, HeadLimits, RequestError, RequestHead, Trailers,
+};
 use crate::http::status::Status;
 
 /// A server's end of a connection.
@@ -58,12 +60,12 @@ pub enum Event {
         /// Whether the body ends with it.
         ends: bool,
     },
-    /// A request's body has ended with trailers, as field lines; or with some that are refused.
+    /// A request's body has ended with trailers.
     Trailers {
         /// Its stream.
         stream: StreamKey,
-        /// The lines, each with its CRLF.
-        lines: Result<Vec<u8>, FramingError>,
+        /// The fields, or why they are refused.
+        trailers: Result<Trailers, FramingError>,
     },
     /// A stream is closed. The reader of its body and its response are to be dropped.
     Reset {
@@ -98,7 +100,7 @@ impl Role for Server {
     fn event(shared: Shared) -> Option<Event> {
         Some(match shared {
             Shared::Data { stream, data, ends } => Event::Data { stream, data, ends },
-            Shared::Trailers { stream, lines } => Event::Trailers { stream, lines },
+            Shared::Trailers { stream, trailers } => Event::Trailers { stream, trailers },
             Shared::Reset { stream, .. } => Event::Reset { stream, error: None },
             Shared::Failed { stream, error } => Event::Reset { stream, error: Some(error) },
             Shared::Refused(error) => Event::Malformed(error),

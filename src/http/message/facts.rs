@@ -1,6 +1,7 @@
 //! What the fields of a request head say of its content, whichever version carries them (RFC 9110 §8.6,
 //! §10.1.1). Knows two field names; how a body is delimited besides is its version's business.
 
+use super::framing_field_error::FramingFieldError;
 use super::head::{Facts, Framing};
 use super::request_error::RequestError;
 use crate::http::method::Method;
@@ -33,16 +34,7 @@ impl ContentFacts {
 
     /// Reads `Content-Length`.
     pub(in crate::http) fn handle_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
-        if self.length.is_some() {
-            return Err(RequestError::LengthRepeated);
-        }
-        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            return Err(RequestError::LengthMalformed);
-        }
-        let length = value
-            .iter()
-            .try_fold(0u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
-        self.length = Some(length.ok_or(RequestError::LengthOverflow)?);
+        self.length = Some(content_length(self.length, value)?);
         Ok(())
     }
 
@@ -75,4 +67,18 @@ impl ContentFacts {
     pub(in crate::http) fn length(&self) -> Option<u64> {
         self.length
     }
+}
+
+/// The value of a `Content-Length` field, if it is the only one.
+pub(in crate::http) fn content_length(before: Option<u64>, value: &[u8]) -> Result<u64, FramingFieldError> {
+    if before.is_some() {
+        return Err(FramingFieldError::LengthRepeated);
+    }
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(FramingFieldError::LengthMalformed);
+    }
+    value
+        .iter()
+        .try_fold(0u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+        .ok_or(FramingFieldError::LengthOverflow)
 }

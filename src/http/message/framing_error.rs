@@ -1,5 +1,5 @@
-//! Why a request body cannot be read to its end, and with which status it is refused. As after a refused
-//! head, the connection is then closed: where the body ends will never be known.
+//! Why a body cannot be read to its end, and with which status it is refused if it is a request's. As after a
+//! refused head, the connection is then closed, because where the body ends cannot be known.
 
 use std::error::Error;
 use std::fmt;
@@ -12,6 +12,8 @@ use crate::http::status::Status;
 pub enum FramingError {
     /// More data than `body_bytes_max`.
     TooLarge,
+    /// The connection ended within the body.
+    Truncated,
     /// A chunk begins without a size.
     ChunkSizeMissing,
     /// A byte other than a hexadecimal digit, `;` or CRLF in a chunk's size: no prefix, sign or space is
@@ -23,7 +25,7 @@ pub enum FramingError {
     ChunkBareLf,
     /// A CR without LF in a chunk's line.
     ChunkBareCr,
-    /// A chunk extension without a name, or with a control character.
+    /// A chunk extension that is not `;` and a name, with or without `=` and a token or quoted string.
     ExtensionMalformed,
     /// More bytes of extensions than `extension_bytes_max`.
     ExtensionsTooLong,
@@ -42,7 +44,8 @@ pub enum FramingError {
 }
 
 impl FramingError {
-    /// The status to answer with.
+    /// The status to answer a request with. A gateway whose upstream's body fails answers 502 instead, or
+    /// cuts off the answer it has begun.
     pub fn status(self) -> Status {
         match self {
             FramingError::TooLarge => Status::CONTENT_TOO_LARGE,
@@ -59,6 +62,7 @@ impl fmt::Display for FramingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FramingError::TooLarge => "the body is larger than this server takes; send less",
+            FramingError::Truncated => "the connection was closed before the body was complete",
             FramingError::ChunkSizeMissing => "a chunk has no size; begin it with hexadecimal digits",
             FramingError::ChunkSizeCharacter(byte) => {
                 return write!(f, "a chunk size holds byte 0x{byte:02x}; write hexadecimal digits alone");

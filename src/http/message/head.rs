@@ -1,12 +1,12 @@
-//! A request head that owns its bytes: one copy of what was received and a table of ranges over it. Filled
-//! by a protocol machine, read by everything above; made to be cleared and filled again without allocating.
-//! Knows nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes, and what it has in common with a response head: one copy of what was
+//! received and a table of ranges over it. Filled by a protocol machine, read by everything above; made to be
+//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
 use std::{slice, str};
 
-use super::grammar::list_members;
+use super::grammar::{is_token_byte, list_members};
 use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
 use crate::http::target::{Scheme, Target};
@@ -33,6 +33,8 @@ pub enum Framing {
     Length(u64),
     /// By what comes: chunks, and in HTTP/2 the end of the stream.
     Chunked,
+    /// By the end of the connection. Of responses over HTTP/1 alone.
+    UntilClose,
     /// There is no body: what follows on the stream belongs to the tunnel that CONNECT asks for, until the
     /// stream ends (RFC 9113 §8.5, RFC 8441). HTTP/2 alone says it before the tunnel stands: a stream is open
     /// or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None), and what follows is tunnel data
@@ -125,6 +127,15 @@ impl<'a> Fields<'a> {
             })
             .map(|span| &bytes[span.value.range()])
     }
+
+    /// The options of the `Connection` fields among them. Members that are no tokens are left out.
+    pub(in crate::http) fn connection_options(self) -> impl Iterator<Item = &'a str> {
+        let connection = FieldsNamed { fields: self, name: "connection" };
+        connection
+            .flat_map(list_members)
+            .filter(|option| option.iter().all(|&byte| is_token_byte(byte)))
+            .map(ascii)
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -162,18 +173,71 @@ pub struct FieldsNamed<'a, 'n> {
     name: &'n str,
 }
 
-impl<'a, 'n> FieldsNamed<'a, 'n> {
-    pub(in crate::http) fn new(fields: Fields<'a>, name: &'n str) -> FieldsNamed<'a, 'n> {
-        FieldsNamed { fields, name }
-    }
-}
-
 impl<'a> Iterator for FieldsNamed<'a, '_> {
     type Item = &'a [u8];
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.fields.find(self.name)
+    }
+}
+
+/// A head's bytes with the places of its fields, of requests and responses alike; cleared and filled again
+/// without allocating.
+#[derive(Clone, Default)]
+pub(super) struct FieldTable {
+    /// The first line, the field lines and, once the head is complete, the empty line.
+    pub(super) bytes: Vec<u8>,
+    // INVARIANT: every span lies within `bytes`.
+    spans: Vec<FieldSpan>,
+}
+
+impl FieldTable {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// Takes lines as they were received; the table follows.
+    #[inline]
+    pub(super) fn set_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Fills the table.
+    #[inline]
+    pub(super) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
+        self.spans.clear();
+        self.spans.extend(fields);
+    }
+
+    /// Empties the table.
+    pub(super) fn clear_fields(&mut self) {
+        self.spans.clear();
+    }
+
+    /// Appends a field as a line; where its value lies.
+    #[inline]
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        let value_start = start + name.len() + 2;
+        let value = Span::new(value_start..value_start + value.len());
+        self.spans.push(FieldSpan { name: Span::new(start..start + name.len()), value, never_indexed });
+        value
+    }
+
+    #[inline]
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.bytes, &self.spans)
+    }
+
+    pub(super) fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
+        FieldsNamed { fields: self.fields(), name }
     }
 }
 
@@ -192,9 +256,8 @@ pub(super) fn ascii(bytes: &[u8]) -> &str {
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
     /// not. Of HTTP/2 as HTTP/1 would have sent them.
-    bytes: Vec<u8>,
-    // INVARIANT: every span lies within `bytes`.
-    fields: Vec<FieldSpan>,
+    // INVARIANT: every span below lies within its bytes.
+    block: FieldTable,
     method: Method,
     method_length: u8,
     version: Version,
@@ -227,11 +290,9 @@ impl RequestHead {
 
     /// Forgets the content and keeps the capacity. A cleared head reads as a GET without target and fields.
     pub fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let mut fields = std::mem::take(&mut self.fields);
-        bytes.clear();
-        fields.clear();
-        *self = RequestHead { bytes, fields, ..RequestHead::default() };
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        *self = RequestHead { block, ..RequestHead::default() };
     }
 
     /// The method; [`Method::Other`] keeps its token in [`method_str`](RequestHead::method_str).
@@ -242,7 +303,7 @@ impl RequestHead {
 
     /// The method's token as received.
     pub fn method_str(&self) -> &str {
-        ascii(&self.bytes[..usize::from(self.method_length)])
+        ascii(&self.block.bytes[..usize::from(self.method_length)])
     }
 
     /// The protocol version.
@@ -299,19 +360,19 @@ impl RequestHead {
     /// All fields in the order received.
     #[inline]
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.bytes, &self.fields)
+        self.block.fields()
     }
 
     /// The values of every field with this name (ASCII case-insensitive), in order.
     pub fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
-        FieldsNamed::new(self.fields(), name)
+        self.block.fields_named(name)
     }
 
     /// The options of all `Connection` fields as spelled, in order (RFC 9110 §7.6.1): compare them without
-    /// regard to ASCII case. An intermediary removes the fields that they name. Always empty in HTTP/2, where
-    /// the field makes a request malformed.
+    /// regard to ASCII case. An intermediary removes the fields that they name. Members that are no tokens
+    /// are left out. Always empty in HTTP/2, where the field makes a request malformed.
     pub fn connection_options(&self) -> impl Iterator<Item = &str> {
-        self.fields_named("connection").flat_map(list_members).map(ascii).filter(|option| !option.is_empty())
+        self.fields().connection_options()
     }
 
     /// The value of `Upgrade` when this request asks for another protocol on its connection: HTTP/1.1, with
@@ -353,17 +414,17 @@ impl RequestHead {
     /// The head as received: request line and field lines, the empty line included.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.block.bytes
     }
 
     /// Size of the head as received, in bytes.
     pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+        self.block.bytes.len()
     }
 
     #[inline]
     fn text(&self, span: Span) -> &str {
-        ascii(&self.bytes[span.range()])
+        ascii(&self.block.bytes[span.range()])
     }
 }
 
@@ -379,8 +440,7 @@ impl RequestHead {
         method_length: usize,
         parts: &Target,
     ) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes);
+        self.block.set_bytes(bytes);
         self.protocol = None;
         self.method = method;
         self.method_length = method_length as u8;
@@ -398,15 +458,15 @@ impl RequestHead {
     /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
     /// facts and the end follow.
     pub(in crate::http) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = std::mem::take(&mut self.block.bytes);
         bytes.clear();
         bytes.extend_from_slice(token);
         bytes.push(b' ');
         bytes.extend_from_slice(target);
         self.fill(&[], method, token.len(), parts);
         bytes.extend_from_slice(b" HTTP/2\r\n");
-        self.bytes = bytes;
-        self.fields.clear();
+        self.block.bytes = bytes;
+        self.block.clear_fields();
     }
 
     /// Makes a head that was begun an extended CONNECT. `protocol` is ASCII.
@@ -417,14 +477,12 @@ impl RequestHead {
     /// Appends a field to a head that was begun; where its value lies.
     #[inline]
     pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
-        let field = push_line(&mut self.bytes, name, value, never_indexed);
-        self.fields.push(field);
-        field.value
+        self.block.push(name, value, never_indexed)
     }
 
     /// Ends a head that was begun.
     pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
-        self.bytes.extend_from_slice(b"\r\n");
+        self.block.bytes.extend_from_slice(b"\r\n");
         self.scheme = scheme;
         self.finish(Version::Http2, host, facts);
     }
@@ -432,8 +490,7 @@ impl RequestHead {
     /// Fills the table.
     #[inline]
     pub(in crate::http) fn set_fields(&mut self, fields: impl Iterator<Item = FieldSpan>) {
-        self.fields.clear();
-        self.fields.extend(fields);
+        self.block.set_fields(fields);
     }
 
     #[inline]
@@ -443,22 +500,6 @@ impl RequestHead {
         if let (Some(host), TargetForm::Origin | TargetForm::Asterisk) = (host, self.form) {
             self.authority = host;
         }
-    }
-}
-
-/// Appends a field line; where its parts lie.
-#[inline]
-pub(super) fn push_line(bytes: &mut Vec<u8>, name: &[u8], value: &[u8], never_indexed: bool) -> FieldSpan {
-    let start = bytes.len();
-    bytes.extend_from_slice(name);
-    bytes.extend_from_slice(b": ");
-    bytes.extend_from_slice(value);
-    bytes.extend_from_slice(b"\r\n");
-    let value_start = start + name.len() + 2;
-    FieldSpan {
-        name: Span::new(start..start + name.len()),
-        value: Span::new(value_start..value_start + value.len()),
-        never_indexed,
     }
 }
 

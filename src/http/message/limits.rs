@@ -1,5 +1,5 @@
-//! What a request may cost before anybody has agreed to serve it: bounds on heads and bodies, each with its
-//! default and the reason. Plain numbers; the machines hold to them, configuration sets them.
+//! Bounds on heads and bodies, each with its default and the reason: what a peer may cost before its message
+//! is accepted. Plain numbers; the machines hold to them, configuration sets them.
 
 /// Bounds on a request head. The types hold the ceilings: 64 KiB of head, 255 fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,14 +28,45 @@ impl Default for HeadLimits {
     }
 }
 
-/// Bounds on a request body.
+/// Bounds on the heads of the responses to one request. The types hold the ceilings: 64 KiB of head, 255
+/// fields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResponseLimits {
+    /// Longest head in bytes, from the version to the empty line, both included; it bounds the status line
+    /// too, whose reason phrase is not kept. Default 16,384, as for requests: what passes one gateway passes
+    /// the next.
+    pub head_bytes_max: u16,
+    /// Most field lines. Default 100, as for requests.
+    pub fields_max: u8,
+    /// Most interim responses before the final one. Default 16: usual are one 100 and a few 103, and an
+    /// upstream that sends 102 every 20 seconds has five minutes. Each costs at most `head_bytes_max` bytes
+    /// of reading, so that a stream of them without end is cut.
+    pub interim_max: u8,
+}
+
+impl ResponseLimits {
+    /// The defaults.
+    pub const DEFAULT: ResponseLimits = ResponseLimits {
+        head_bytes_max: HeadLimits::DEFAULT.head_bytes_max,
+        fields_max: HeadLimits::DEFAULT.fields_max,
+        interim_max: 16,
+    };
+}
+
+impl Default for ResponseLimits {
+    fn default() -> ResponseLimits {
+        ResponseLimits::DEFAULT
+    }
+}
+
+/// Bounds on a message body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BodyLimits {
     /// Most bytes of data, in either framing; beyond it 413, for a known length before its first byte. `None`
     /// lifts it. Default 16 MiB: forms and photos pass, and a service that takes uploads raises it knowingly.
     pub body_bytes_max: Option<u64>,
-    /// Most bytes of chunk extensions in the whole body. Nobody uses them, so the default 16,384 only
-    /// serves to bound what a peer can make us read for nothing.
+    /// Most bytes of chunk extensions in the whole body. They are hardly used, so the default 16,384
+    /// only bounds what a peer can make this side read in vain.
     pub extension_bytes_max: u32,
     /// Most bytes of the trailer section, its empty line included; beyond it 431. Default 4,096, held in
     /// memory until the exchange ends.

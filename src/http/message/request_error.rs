@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::fmt;
 
+use super::framing_field_error::FramingFieldError;
 use super::grammar::FieldLineError;
 use crate::http::status::Status;
 use crate::http::target::TargetError;
@@ -157,6 +158,22 @@ impl Error for RequestError {}
 impl From<FieldLineError> for RequestError {
     fn from(error: FieldLineError) -> RequestError {
         RequestError::Field(error)
+    }
+}
+
+impl From<FramingFieldError> for RequestError {
+    fn from(error: FramingFieldError) -> RequestError {
+        match error {
+            FramingFieldError::LengthMalformed => RequestError::LengthMalformed,
+            FramingFieldError::LengthOverflow => RequestError::LengthOverflow,
+            FramingFieldError::LengthRepeated => RequestError::LengthRepeated,
+            FramingFieldError::LengthAndChunked => RequestError::LengthAndChunked,
+            FramingFieldError::CodingInHttp10 => RequestError::CodingInHttp10,
+            FramingFieldError::CodingRepeated => RequestError::CodingRepeated,
+            FramingFieldError::CodingMalformed => RequestError::CodingMalformed,
+            FramingFieldError::ChunkedNotLast => RequestError::ChunkedNotLast,
+            FramingFieldError::CodingUnsupported => RequestError::CodingUnsupported,
+        }
     }
 }
 

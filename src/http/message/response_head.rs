@@ -1,10 +1,10 @@
-//! A response head that owns its bytes: one buffer of field lines and a table of ranges over it. Filled by a
-//! protocol machine, read by everything above; made to be cleared and filled again without allocating. Knows
-//! nothing of how heads are found in a byte stream.
+//! A response head that owns its bytes. Filled by a protocol machine, read by everything above; made to be
+//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream, and
+//! does not keep the reason phrase, which carries no meaning (RFC 9112 §4).
 
 use std::fmt;
 
-use super::head::{FieldSpan, Fields, FieldsNamed, Framing, Version, push_line};
+use super::head::{FieldSpan, FieldTable, Fields, FieldsNamed, Framing, Version};
 use crate::http::status::Status;
 
 /// One response's head.
@@ -13,9 +13,9 @@ use crate::http::status::Status;
 /// machine reported a head. Filling it again needs no [`clear`](ResponseHead::clear) before.
 #[derive(Clone, Default)]
 pub struct ResponseHead {
-    bytes: Vec<u8>,
-    // INVARIANT: every span lies within `bytes`.
-    fields: Vec<FieldSpan>,
+    /// Status line and field lines as received, the empty line included. Of HTTP/2 as HTTP/1 would have sent
+    /// them.
+    block: FieldTable,
     /// `None` only while empty.
     status: Option<Status>,
     version: Version,
@@ -38,8 +38,7 @@ impl ResponseHead {
     /// Forgets the content and keeps the capacity. A cleared head reads as a 200 without fields and body,
     /// after which the connection is closed.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.fields.clear();
+        self.block.clear();
         self.status = None;
         self.version = Version::default();
         self.facts = ResponseFacts::default();
@@ -67,16 +66,21 @@ impl ResponseHead {
     /// All fields in the order received.
     #[inline]
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.bytes, &self.fields)
+        self.block.fields()
     }
 
     /// The values of every field with this name (ASCII case-insensitive), in order.
     pub fn fields_named<'n>(&self, name: &'n str) -> FieldsNamed<'_, 'n> {
-        FieldsNamed::new(self.fields(), name)
+        self.block.fields_named(name)
     }
 
-    /// How the body is delimited; [`Framing::None`] for an interim response too, and of HTTP/2
-    /// [`Framing::Tunnel`] when a tunnel was opened.
+    /// The options of all `Connection` fields: names of fields that concern this connection alone, among
+    /// others (RFC 9110 §7.6.1). Members that are no tokens are left out.
+    pub fn connection_options(&self) -> impl Iterator<Item = &str> {
+        self.fields().connection_options()
+    }
+
+    /// How the body is delimited. [`Framing::None`] too before a tunnel and for an interim response.
     #[inline]
     pub fn framing(&self) -> Framing {
         self.facts.framing
@@ -87,6 +91,11 @@ impl ResponseHead {
     pub fn keep_alive(&self) -> bool {
         self.facts.keep_alive
     }
+
+    /// Size of the head as received, in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.block.bytes.len()
+    }
 }
 
 /// For the protocol machines, which ensure that names are tokens and values hold no control bytes.
@@ -96,17 +105,37 @@ impl ResponseHead {
         self.clear();
         self.status = Some(status);
         self.version = version;
+        status.write_line(&mut self.block.bytes);
     }
 
     /// Appends a field to a head that was begun. `never_indexed`: its sender wants it in no compression
     /// table (RFC 7541 §6.2.3).
     pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) {
-        let field = push_line(&mut self.bytes, name, value, never_indexed);
-        self.fields.push(field);
+        self.block.push(name, value, never_indexed);
     }
 
     /// Ends a head that was begun.
     pub(in crate::http) fn end(&mut self, facts: ResponseFacts) {
+        self.block.bytes.extend_from_slice(b"\r\n");
+        self.facts = facts;
+    }
+
+    /// Takes a head that came as lines, the empty line included; its facts follow.
+    pub(in crate::http) fn fill(
+        &mut self,
+        bytes: &[u8],
+        status: Status,
+        version: Version,
+        fields: impl Iterator<Item = FieldSpan>,
+    ) {
+        self.block.set_bytes(bytes);
+        self.block.set_fields(fields);
+        self.status = Some(status);
+        self.version = version;
+    }
+
+    /// Ends a head that was taken with [`fill`](ResponseHead::fill).
+    pub(in crate::http) fn finish(&mut self, facts: ResponseFacts) {
         self.facts = facts;
     }
 }
@@ -121,5 +150,35 @@ impl fmt::Debug for ResponseHead {
             .field("framing", &self.facts.framing)
             .field("keep_alive", &self.facts.keep_alive)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_filled_field_by_field_and_reused() {
+        let mut head = ResponseHead::new();
+        let facts = ResponseFacts { framing: Framing::Chunked, keep_alive: true };
+        for _ in 0..2 {
+            head.begin(Status::NOT_FOUND, Version::Http2);
+            head.push_field(b"set-cookie", b"a=b", true);
+            head.push_field(b"connection", b"x-a, close,, b c, \xe9", false);
+            head.push_field(b"Connection", b"x-b", false);
+            head.end(facts);
+            assert_eq!((head.status(), head.version()), (Status::NOT_FOUND, Version::Http2));
+            assert_eq!((head.framing(), head.keep_alive()), (Framing::Chunked, true));
+            assert_eq!(head.field("Set-Cookie"), Some(&b"a=b"[..]));
+            assert_eq!(head.fields_named("connection").count(), 2);
+            assert_eq!(head.connection_options().collect::<Vec<_>>(), ["x-a", "close", "x-b"]);
+            let mut fields = head.fields();
+            let never = std::iter::from_fn(|| Some(fields.next_field()?.never_indexed));
+            assert_eq!(never.collect::<Vec<_>>(), [true, false, false]);
+            assert!(!format!("{head:?}").contains("a=b"));
+        }
+        head.clear();
+        assert_eq!((head.status(), head.fields().len(), head.len_bytes()), (Status::OK, 0, 0));
+        assert_eq!((head.framing(), head.keep_alive()), (Framing::None, false));
     }
 }

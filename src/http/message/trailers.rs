@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::field::{FieldError, push_field};
 
-/// The fields of a trailer section, in order. They come after everything was decided on: merge none into a
+/// The fields of a trailer section, in order. They come after the message was acted upon: merge none into a
 /// head (RFC 9110 §6.5.1).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trailers {
@@ -41,7 +41,7 @@ impl Trailers {
     }
 
     /// Takes lines whose fields a machine has judged: each with its CRLF, as `push_field` writes them.
-    pub(crate) fn from_lines(lines: Vec<u8>) -> Trailers {
+    pub(in crate::http) fn from_lines(lines: Vec<u8>) -> Trailers {
         Trailers { lines }
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Gate, Limits, Pace, has_progressed, peer_of};
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder};
-use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, RequestHead, Trailers};
+use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, RequestHead};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
@@ -52,19 +52,27 @@ pub(super) struct Wire {
 
 /// A request's body that was not read to its end, or a tunnel's input.
 struct IncomingBody {
-    /// `None`: a tunnel, whose bytes are taken as they come.
-    decoder: Option<BodyDecoder>,
+    /// Of a tunnel: whose bytes are taken as they come, until the connection ends.
+    decoder: BodyDecoder,
     pace: Pace,
     policy: BodyPolicy,
     /// Bytes of content, where the client announced them.
     length: Option<u64>,
-    /// The trailers were handed out, or the end of a tunnel.
+    /// The trailers were handed out.
     is_over: bool,
 }
 
 impl IncomingBody {
-    fn is_open(&self) -> bool {
-        self.decoder.as_ref().is_none_or(|decoder| !decoder.is_done())
+    fn new(framing: Framing, limits: &BodyLimits, policy: BodyPolicy) -> Box<IncomingBody> {
+        // The policy judges the length, for a route may have another one.
+        let limits = BodyLimits { body_bytes_max: None, ..*limits };
+        let mut decoder = BodyDecoder::new(framing, &limits).expect("no length is too large without a limit");
+        decoder.set_bytes_max(policy.bytes_max);
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Tunnel => None,
+        };
+        Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false })
     }
 
     /// Why an announced length is not read.
@@ -216,32 +224,21 @@ impl Wire {
         if framing.is_empty() {
             return RequestBody::empty();
         }
-        let length = match framing {
-            Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked | Framing::Tunnel => None,
-        };
+        let body = IncomingBody::new(framing, &self.limits.body, self.limits.body_policy());
+        let length = body.length;
         let in_hand = self.input.borrow().as_ref().map_or(0, |buffer| buffer.len() as u64);
         if length.is_none_or(|length| length > in_hand) {
-            // The rest is pulled piece by piece: TCP holds back what nobody asked for.
+            // The rest is pulled piece by piece: TCP holds back what is not asked for.
             self.stream.set_multishot(false);
         }
-        let policy = self.limits.body_policy();
-        // The policy judges the length, for a route may have another one.
-        let limits = BodyLimits { body_bytes_max: None, ..self.limits.body };
-        let mut decoder = BodyDecoder::new(framing, &limits).expect("no length is too large without a limit");
-        decoder.set_bytes_max(policy.bytes_max);
-        let body =
-            IncomingBody { decoder: Some(decoder), pace: Pace::default(), policy, length, is_over: false };
-        *self.body.borrow_mut() = Some(Box::new(body));
+        *self.body.borrow_mut() = Some(body);
         RequestBody::new(self.clone(), self.exchange(), length)
     }
 
     /// What the client sends from here on, as it comes.
     pub(super) fn begin_tunnel(self: &Rc<Self>) -> RequestBody {
-        let policy = BodyPolicy::UNLIMITED;
-        let body =
-            IncomingBody { decoder: None, pace: Pace::default(), policy, length: None, is_over: false };
-        *self.body.borrow_mut() = Some(Box::new(body));
+        let body = IncomingBody::new(Framing::UntilClose, &self.limits.body, BodyPolicy::UNLIMITED);
+        *self.body.borrow_mut() = Some(body);
         self.stream.set_deadline(None);
         self.stream.set_multishot(true);
         RequestBody::new(self.clone(), self.exchange(), None)
@@ -249,7 +246,7 @@ impl Wire {
 
     /// Whether the current request's body has not been read to its end.
     pub(super) fn body_is_open(&self) -> bool {
-        self.body.borrow().as_ref().is_some_and(|body| body.is_open())
+        self.body.borrow().as_ref().is_some_and(|body| !body.decoder.is_done())
     }
 
     /// A request is answered that was not read to its end.
@@ -432,12 +429,8 @@ impl Wire {
     /// The next piece of the body that lies in the input in hand.
     fn decode_piece(&self) -> Option<Result<Bytes, BodyError>> {
         let mut body = self.body.borrow_mut();
-        let body = body.as_mut()?;
+        let decoder = &mut body.as_mut()?.decoder;
         let mut input = self.input.borrow_mut();
-        let Some(decoder) = &mut body.decoder else {
-            let buffer = input.take()?;
-            return Some(Ok(Bytes::copy_from_slice(&buffer)));
-        };
         while let Some(buffer) = input.as_mut() {
             if decoder.is_done() {
                 break;
@@ -466,7 +459,7 @@ impl Wire {
         if std::mem::replace(&mut body.is_over, true) {
             return None;
         }
-        let trailers = trailers_of(body.decoder.as_ref()?);
+        let trailers = body.decoder.take_trailers();
         (!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers)))
     }
 
@@ -492,10 +485,11 @@ impl Wire {
                     self.with_gate(Gate::content_came);
                     *self.input.borrow_mut() = Some(buffer);
                 }
-                Poll::Ready(Ok(None)) if self.is_tunnel() => {
-                    return Poll::Ready(self.end_of_body());
+                Poll::Ready(Ok(None)) => {
+                    if !self.end_of_input() {
+                        return Poll::Ready(Some(Err(BodyError::Disconnected)));
+                    }
                 }
-                Poll::Ready(Ok(None)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     // Perhaps the deadline of something else: then this wait begins only now.
                     self.look_at_wait()?;
@@ -511,18 +505,10 @@ impl Wire {
         }
     }
 
-    fn is_tunnel(&self) -> bool {
-        self.body.borrow().as_ref().is_some_and(|body| body.decoder.is_none())
+    /// The client has closed its direction: whether the body may end there.
+    fn end_of_input(&self) -> bool {
+        self.body.borrow_mut().as_mut().is_some_and(|body| body.decoder.end_of_input().is_ok())
     }
-}
-
-fn trailers_of(decoder: &BodyDecoder) -> Trailers {
-    let mut trailers = Trailers::new();
-    for (name, value) in decoder.trailers() {
-        // What came in as a trailer can go out as one.
-        let _ = trailers.push(name, value);
-    }
-    trailers
 }
 
 impl Downstream for Wire {
@@ -544,10 +530,8 @@ impl Downstream for Wire {
         if exchange != self.exchange() {
             return;
         }
-        if let Some(body) = self.body.borrow_mut().as_deref_mut()
-            && let Some(decoder) = &mut body.decoder
-        {
-            decoder.set_bytes_max(policy.bytes_max);
+        if let Some(body) = self.body.borrow_mut().as_deref_mut() {
+            body.decoder.set_bytes_max(policy.bytes_max);
             body.policy = policy;
         }
     }

@@ -11,7 +11,6 @@ use super::signal::Hub;
 use crate::exchange::{Asked, Entry, Gate, Opened, call_now, open, panicked, refuse_head};
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
-use crate::http::method::Method;
 use crate::service::{
     BodyPolicy, Context, Downstream, ExchangeId, LocalFuture, RequestBody, Response, Service,
 };
@@ -52,14 +51,14 @@ impl<S: Service> Session<'_, S> {
             return RequestBody::empty();
         }
         let inner = &mut *self.wire.inner.borrow_mut();
-        if context.method() == Method::Connect {
-            inner.begin_body(stream, None, BodyPolicy::UNLIMITED);
-            return RequestBody::empty();
-        }
         let length = match context.head().framing() {
             Framing::Length(0) => return RequestBody::empty(),
             Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked | Framing::Tunnel => None,
+            Framing::Tunnel => {
+                inner.begin_body(stream, None, BodyPolicy::UNLIMITED);
+                return RequestBody::empty();
+            }
+            Framing::None | Framing::Chunked | Framing::UntilClose => None,
         };
         inner.begin_body(stream, length, self.wire.limits.body_policy());
         RequestBody::new(self.wire.clone(), id, length)

@@ -266,8 +266,7 @@ impl<'a, S: Service> Session<'a, S> {
                     inner.end_body(stream, Ok(Trailers::new()));
                 }
             }
-            Event::Trailers { stream, lines } => {
-                let trailers = lines.map(Trailers::from_lines);
+            Event::Trailers { stream, trailers } => {
                 self.wire.inner.borrow_mut().end_body(stream, trailers);
             }
             Event::Refused { stream, error } => self.refuse_unread(stream, error),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::error::{RouteError, RouteErrors, RouteMistake};
 use super::pattern::{HostPattern, Pattern, PatternError};
-use super::routes::{Entry, Leaf, Made, MethodName, Routes, Site};
+use super::routes::{DefaultResponse, Entry, HostRoutes, Leaf, MethodName, Routes};
 use super::tree::Tree;
 use super::{Place, Route, Router};
 use crate::service::answer::AnyService;
@@ -43,7 +43,8 @@ pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
         if taken {
             builder.mistake(host.clone(), place, RouteMistake::Conflict { with: host, place });
         }
-        let scope = scope.clone().within(&mut router);
+        let outer = if router.is_alone { Scope::default() } else { scope.clone() };
+        let scope = outer.within(&mut router);
         routes.sites.push(builder.site(router, scope));
     }
     routes.below.sort_by_key(|(end, _)| std::cmp::Reverse(end.len()));
@@ -101,13 +102,13 @@ impl Builder {
         self.errors.push(RouteError { route, place, mistake });
     }
 
-    fn site(&mut self, router: Router, scope: Scope) -> Site {
+    fn site(&mut self, router: Router, scope: Scope) -> HostRoutes {
         let mut placing = Placing { tree: Tree::new(), leaves: Vec::new(), misses: Vec::new() };
-        let root = entry(&scope, &Rc::new(scope.chain.clone()), Made::DotSegment);
-        let asterisk = Entry { service: Rc::new(Made::Options("".into())), ..root.clone() };
+        let root = entry(&scope, &Rc::new(scope.chain.clone()), DefaultResponse::DotSegment);
+        let asterisk = Entry { service: Rc::new(DefaultResponse::Options("".into())), ..root.clone() };
         self.place(&mut placing, router, scope, &Pattern::default());
         let leaves = placing.leaves.into_iter().map(|placed| self.leaf(placed)).collect();
-        Site { tree: placing.tree, leaves, misses: placing.misses, malformed: root, asterisk }
+        HostRoutes { tree: placing.tree, leaves, misses: placing.misses, malformed: root, asterisk }
     }
 
     fn place(&mut self, site: &mut Placing, router: Router, scope: Scope, prefix: &Pattern) {
@@ -118,7 +119,7 @@ impl Builder {
             self.mistake("(fallback)".to_owned(), fallback.place, RouteMistake::Handler(text));
         }
         if site.misses.is_empty() || !prefix.segments.is_empty() {
-            let mut miss = entry(&scope, &chain, Made::NotFound);
+            let mut miss = entry(&scope, &chain, DefaultResponse::NotFound);
             if let Some(fallback) = &scope.fallback {
                 miss.service = fallback.clone();
             }
@@ -152,10 +153,10 @@ impl Builder {
         prefix: &Pattern,
     ) {
         let Route { method, pattern, place, check, service } = route;
-        let told = |pattern: &str| described(method.as_ref(), &format!("{}{pattern}", prefix.text));
+        let described_at = |pattern: &str| described(method.as_ref(), &format!("{}{pattern}", prefix.text));
         let pattern = match below(prefix, &pattern) {
             Ok(pattern) => pattern,
-            Err(error) => return self.mistake(told(&pattern), place, RouteMistake::Pattern(error)),
+            Err(error) => return self.mistake(described_at(&pattern), place, RouteMistake::Pattern(error)),
         };
         if let Some(MethodName::Token(token)) = &method
             && !token.bytes().all(|byte| byte.is_ascii_alphabetic())
@@ -192,9 +193,11 @@ impl Builder {
             });
             let entry = Entry { facts, chain: route.chain, service: route.service };
             if index == 0 {
-                leaf.options =
-                    Some(Entry { service: Rc::new(Made::Options(allow.clone())), ..entry.clone() });
-                let refusal = Rc::new(Made::NotAllowed(allow.clone()));
+                leaf.options = Some(Entry {
+                    service: Rc::new(DefaultResponse::Options(allow.clone())),
+                    ..entry.clone()
+                });
+                let refusal = Rc::new(DefaultResponse::NotAllowed(allow.clone()));
                 leaf.not_allowed = Some(Entry { service: refusal, ..entry.clone() });
             }
             match route.method {
@@ -215,7 +218,7 @@ fn below(prefix: &Pattern, text: &str) -> Result<Pattern, PatternError> {
     }
 }
 
-fn entry(scope: &Scope, chain: &Rc<Chain>, made: Made) -> Entry {
+fn entry(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Entry {
     let (states, limits) = (Rc::new(scope.states.clone()), scope.limits.clone());
     let body_policy = scope.body_policy;
     let facts = Rc::new(RouteFacts { states, limits, body_policy, ..RouteFacts::default() });

@@ -31,6 +31,7 @@
 //! outside. The order of calls on the builder does not matter but for filters among themselves.
 
 mod build;
+mod decision;
 mod error;
 mod pattern;
 mod routes;
@@ -39,6 +40,8 @@ mod tree;
 use std::panic::Location;
 use std::rc::Rc;
 
+pub use self::decision::PathMismatch;
+pub(crate) use self::decision::{Target, check_host, mismatch};
 pub use self::error::{RouteError, RouteErrors, RouteMistake};
 pub use self::pattern::PatternError;
 use self::routes::MethodName;
@@ -71,6 +74,8 @@ pub struct Router {
     body_policy: Option<BodyPolicy>,
     problems: Option<Rc<ProblemRenderer>>,
     fallback: Option<Route>,
+    /// A host that takes over nothing from the router around it.
+    is_alone: bool,
 }
 
 struct Route {
@@ -202,6 +207,34 @@ impl Router {
     /// those that handlers return.
     pub fn problems(mut self, render: impl Fn(&Context, Problem) -> Response + 'static) -> Self {
         self.problems = Some(Rc::new(render));
+        self
+    }
+
+    /// Hands a method at this pattern, or without one every method, to a service that routes may share.
+    #[track_caller]
+    pub(crate) fn shared(mut self, method: Option<&str>, pattern: &str, service: Rc<dyn AnyService>) -> Self {
+        let method = method.map(MethodName::new);
+        self.routes.push(Route::new(method, pattern, Location::caller(), |_| Ok(()), service));
+        self
+    }
+
+    /// Handles requests that match no route.
+    #[track_caller]
+    pub(crate) fn shared_fallback(mut self, service: Rc<dyn AnyService>) -> Self {
+        self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), service));
+        self
+    }
+
+    /// Adds filters inside those added before.
+    pub(crate) fn steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.steps.extend(steps);
+        self
+    }
+
+    /// As [`host`](Self::host), without the filters, states, limits and fallback of this router.
+    #[track_caller]
+    pub(crate) fn host_alone(mut self, host: &str, router: Router) -> Self {
+        self.hosts.push((host.to_owned(), Location::caller(), Router { is_alone: true, ..router }));
         self
     }
 

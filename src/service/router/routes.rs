@@ -25,7 +25,7 @@ use crate::service::response::Response;
 /// A router that was built: a [`Service`].
 pub struct Routes {
     // INVARIANT: never empty; the first answers for hosts that nobody else does.
-    pub(super) sites: Vec<Site>,
+    pub(super) sites: Vec<HostRoutes>,
     pub(super) hosts: HashMap<Box<str>, usize, RandomState>,
     /// Ends of host names with the dot in front, the longest first.
     pub(super) below: Vec<(Box<str>, usize)>,
@@ -33,7 +33,7 @@ pub struct Routes {
 }
 
 /// The routes of one host.
-pub(super) struct Site {
+pub(super) struct HostRoutes {
     pub(super) tree: Tree,
     pub(super) leaves: Vec<Leaf>,
     // INVARIANT: the first is the whole site's.
@@ -115,15 +115,19 @@ impl Routes {
                 request.body().set_policy(policy);
             }
             if request.body().is_too_large() {
-                return entry.chain.run(&Made::TooLarge, request);
+                return entry.chain.run(&DefaultResponse::TooLarge, request);
             }
         }
         entry.chain.run(&*entry.service, request)
     }
 
-    fn site(&self, authority: &str) -> &Site {
-        let number = if self.hosts.is_empty() && self.below.is_empty() { 0 } else { self.host(authority) };
-        &self.sites[number]
+    fn site(&self, authority: &str) -> &HostRoutes {
+        &self.sites[self.number(authority)]
+    }
+
+    /// Which of `sites` this host has.
+    pub(super) fn number(&self, authority: &str) -> usize {
+        if self.hosts.is_empty() && self.below.is_empty() { 0 } else { self.host(authority) }
     }
 
     fn host(&self, authority: &str) -> usize {
@@ -138,8 +142,8 @@ impl Routes {
     }
 }
 
-impl Site {
-    fn entry(
+impl HostRoutes {
+    pub(super) fn entry(
         &self,
         method: Method,
         token: &str,
@@ -172,8 +176,8 @@ impl Service for Routes {
     }
 }
 
-/// A service that gives one kind of answer at once.
-pub(super) enum Made {
+/// What the router responds by itself.
+pub(super) enum DefaultResponse {
     /// 204 with the methods.
     Options(Box<str>),
     /// 405 with the methods.
@@ -186,7 +190,7 @@ pub(super) enum Made {
     TooLarge,
 }
 
-impl Service for Made {
+impl Service for DefaultResponse {
     async fn call(&self, request: Request) -> Response {
         self.make(&request)
     }
@@ -196,7 +200,7 @@ impl Service for Made {
     }
 }
 
-impl Made {
+impl DefaultResponse {
     fn make(&self, request: &Request) -> Response {
         match self {
             Self::Options(allow) if allow.is_empty() => Response::new(Status::NO_CONTENT),

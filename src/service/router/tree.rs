@@ -148,7 +148,7 @@ fn segment_at(path: &str, start: usize) -> &str {
 }
 
 /// A segment as it reads; one that is not UTF-8 reads as nothing that a pattern could say.
-fn decoded(segment: &str) -> Cow<'_, str> {
+pub(super) fn decoded(segment: &str) -> Cow<'_, str> {
     if memchr::memchr(b'%', segment.as_bytes()).is_none() {
         return Cow::Borrowed(segment);
     }

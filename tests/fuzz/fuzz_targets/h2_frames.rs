@@ -102,7 +102,9 @@ fn hear(machine: &mut Connection, piece: &[u8], heard: &mut Heard) -> Result<(),
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("{}{hex}{}", before.unwrap_or(begin), if ends { "(end)" } else { "" })
             }
-            Event::Trailers { stream, lines } => format!("{} {lines:?}", stream.id()),
+            Event::Trailers { stream, trailers } => {
+                format!("{} {:?}", stream.id(), trailers.map(|trailers| trailers.lines().to_vec()))
+            }
             Event::Refused { stream, error } => {
                 machine.reset(stream, ErrorCode::CANCEL, &mut heard.said);
                 format!("{} {error:?}", stream.id())

@@ -94,6 +94,16 @@ impl Assets {
     }
 }
 
+/// Equal if they are bounded alike: a store is memory that comes and goes, not a choice of the operator.
+impl PartialEq for Assets {
+    fn eq(&self, other: &Self) -> bool {
+        let bound = |assets: &Self| assets.inner.as_ref().map(|inner| inner.bytes_max);
+        bound(self) == bound(other)
+    }
+}
+
+impl Eq for Assets {}
+
 impl Default for Assets {
     /// [`new`](Self::new) with [`BYTES_MAX`](Self::BYTES_MAX).
     fn default() -> Self {

@@ -8,7 +8,7 @@ use crate::http::message::FieldLineError as Line;
 use crate::http::message::FramingError as Error;
 
 use crate::http::message::BodyLimits;
-use crate::http::message::Framing;
+use crate::http::message::{Framing, push_field};
 
 /// Data and trailers of a finished body with the number of bytes it took; `None` if it has not ended.
 type Outcome = Result<Option<(String, usize)>, Error>;
@@ -33,9 +33,13 @@ fn read(framing: Framing, pieces: &[&[u8]], limits: &BodyLimits) -> Outcome {
     assert_eq!(decoder.remaining(), Some(0));
     assert_eq!(decoder.handle_bytes(b"more").map(|step| step.consumed), Ok(0));
     let mut text = data.escape_ascii().to_string();
+    let mut lines = Vec::new();
     for (name, value) in decoder.trailers() {
         text += &format!("|{name}={}", value.escape_ascii());
+        push_field(&mut lines, name, value).unwrap();
     }
+    assert_eq!(decoder.take_trailers().lines(), lines);
+    assert_eq!((decoder.trailers().len(), decoder.take_trailers().is_empty()), (0, true));
     Ok(Some((text, before)))
 }
 
@@ -94,6 +98,15 @@ fn accepted_chunks() {
         ("5;a=b\r\nhello\r\n0;c\r\n\r\n", "hello"),
         ("5; a = \"b;c\"\r\nhello\r\n0\r\n\r\n", "hello"),
         ("5;a;b\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a ;b\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;\ta\t;\tb\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a=b;c=d\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a = b ; c\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a=\"\"\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a=\"\\\"\"\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a=\"\\\\\";b\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;a=\"\t=;\u{e9}\" ;b\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("5;!#$%=&'*+\r\nhello\r\n0\r\n\r\n", "hello"),
         ("0\r\nA: b\r\n\r\n", "|A=b"),
         ("1\r\nx\r\n0\r\nA: b\r\nSum:  1 2\t\r\n\r\n", "x|A=b|Sum=1 2"),
         ("0\r\nA:\r\n\r\n", "|A="),
@@ -152,6 +165,38 @@ fn refused_chunks() {
         (b"5;=a\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
         (b"5;a\0\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
         (b"5;a=\"\x7f\"\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a= \r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a =\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a \r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=b \r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\rb\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\\\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\"y\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\" \r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\" y\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=b\"c\"\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=b c\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a b\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a,b\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=b,c\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;bad[=x\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=[x]\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=b=c\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a==b\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;\"a\"\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a;\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a;;b\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=;b\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\xff\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"\0\"\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a:b\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a='b,c'\r\nhello\r\n0\r\n\r\n", Error::ExtensionMalformed),
+        (b"5;a=\"x\nhello\r\n0\r\n\r\n", Error::ChunkBareLf),
+        (b"5;a=\nhello\r\n0\r\n\r\n", Error::ChunkBareLf),
+        (b"5;a=\"b\"\rhello\r\n0\r\n\r\n", Error::ChunkBareCr),
+        (b"0;a=\r\n\r\n", Error::ExtensionMalformed),
         (b"5;0123456789abc\r\nhello\r\n0\r\n\r\n", Error::ExtensionsTooLong),
         (b"1;012345\r\nx\r\n1;0123456\r\nx\r\n0\r\n\r\n", Error::ExtensionsTooLong),
         (b"1;          a  \r\n", Error::ExtensionsTooLong),

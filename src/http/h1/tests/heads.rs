@@ -34,6 +34,7 @@ pub(super) fn summary(head: &RequestHead) -> String {
         Framing::Tunnel => "tunnel".to_string(),
         Framing::Length(length) => length.to_string(),
         Framing::Chunked => "chunked".to_string(),
+        Framing::UntilClose => "until-close".to_string(),
     };
     format!(
         "{} {} {} {} {framing} {}{} {}",

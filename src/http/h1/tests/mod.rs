@@ -3,6 +3,10 @@
 
 mod bodies;
 mod heads;
+mod hyper_client;
+mod requests_out;
+mod response_vectors;
+mod responses;
 mod streams;
 
 /// Every way to cut `wire` into one or two pieces, then into single bytes.

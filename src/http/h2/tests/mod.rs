@@ -133,8 +133,8 @@ impl Lab {
                 };
                 before.unwrap_or(begin) + &text + if ends { "." } else { "" }
             }
-            Event::Trailers { stream, lines } => {
-                let lines = lines.map(|lines| String::from_utf8_lossy(&lines).replace("\r\n", "|"));
+            Event::Trailers { stream, trailers: lines } => {
+                let lines = lines.map(|lines| String::from_utf8_lossy(lines.lines()).replace("\r\n", "|"));
                 format!("{} trailers {lines:?}", stream.id())
             }
             Event::Reset { stream, error } => format!("{} reset {error:?}", stream.id()),

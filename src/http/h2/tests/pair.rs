@@ -93,8 +93,8 @@ impl Pair {
                         self.answer(stream);
                     }
                 }
-                Some(Event::Trailers { stream, lines }) => {
-                    let lines = String::from_utf8(lines.unwrap()).unwrap();
+                Some(Event::Trailers { stream, trailers: lines }) => {
+                    let lines = String::from_utf8(lines.unwrap().lines().to_vec()).unwrap();
                     self.responses.get_mut(&stream.id()).unwrap().log += &lines;
                     self.answer(stream);
                 }
@@ -144,8 +144,8 @@ impl Pair {
                     self.client.consume(stream, data.len() as u32, &mut self.to_server);
                     self.requests.get_mut(&stream.id()).unwrap().body.extend_from_slice(&input[data]);
                 }
-                Some(Heard::Trailers { stream, lines }) => {
-                    let lines = String::from_utf8(lines.unwrap()).unwrap();
+                Some(Heard::Trailers { stream, trailers: lines }) => {
+                    let lines = String::from_utf8(lines.unwrap().lines().to_vec()).unwrap();
                     self.requests.get_mut(&stream.id()).unwrap().log += &lines;
                 }
                 Some(other) => panic!("{other:?}"),

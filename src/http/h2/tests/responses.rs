@@ -83,8 +83,8 @@ impl ClientLab {
                 };
                 before.unwrap_or(begin) + &text + end(ends)
             }
-            Heard::Trailers { stream, lines } => {
-                let lines = lines.map(|lines| String::from_utf8_lossy(&lines).replace("\r\n", "|"));
+            Heard::Trailers { stream, trailers: lines } => {
+                let lines = lines.map(|lines| String::from_utf8_lossy(lines.lines()).replace("\r\n", "|"));
                 format!("{} trailers {lines:?}", stream.id())
             }
             Heard::Reset { stream, code, may_retry, error } => {

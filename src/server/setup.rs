@@ -1,12 +1,14 @@
-//! What to serve and where, decided before any worker starts and never changed.
+//! What one worker is started with: its number, its CPU, its listening sockets. Decided before any worker
+//! starts and never changed; what requests are answered with is the service's business.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::shared::Message;
 use crate::exchange::Limits;
 use crate::net::tls::TlsServer;
 use crate::observe::access::CoreLog;
-use crate::ring::RingConfig;
+use crate::ring::{Mailbox, RingConfig};
 
 /// A listening socket, and what is spoken on it.
 pub struct ListeningSocket {
@@ -16,8 +18,8 @@ pub struct ListeningSocket {
     pub tls: Option<Arc<TlsServer>>,
 }
 
-/// The plan of one worker.
-pub struct Plan {
+/// What a worker is started with.
+pub struct WorkerSetup {
     /// Number of the worker, from 0.
     pub index: usize,
     /// Workers in all.
@@ -26,6 +28,8 @@ pub struct Plan {
     pub cpu: usize,
     /// Its listening sockets.
     pub listeners: Vec<ListeningSocket>,
+    /// Where the supervisor's messages arrive.
+    pub mailbox: Mailbox<Message>,
     /// The limits.
     pub limits: Limits,
     /// Sizes of its ring.

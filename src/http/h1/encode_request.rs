@@ -1,0 +1,222 @@
+//! Request heads onto the wire (RFC 9112 §3, §6). Decides how a body is delimited so that the server reads
+//! exactly one request, and writes nothing that could be read as two; what is asked for is the caller's.
+
+use super::encode::{BodyCoding, BodyLength};
+use super::response::RequestFacts;
+use crate::http::message::grammar::is_token_byte;
+use crate::http::method::{METHOD_BYTES_MAX, Method};
+use crate::http::target::{self, TargetError, TargetForm, is_authority};
+
+/// A request head to be written, always of HTTP/1.1.
+#[derive(Clone, Copy, Debug)]
+pub struct OutgoingRequest<'a> {
+    /// The method's token.
+    pub method: &'a str,
+    /// The request target, percent-encoded, in a form that the method allows.
+    pub target: &'a str,
+    /// The value of `Host`: a host with an optional port. A target in absolute-form or authority-form names
+    /// the same one.
+    pub authority: &'a str,
+    /// Field lines as [`push_field`](crate::http::message::push_field) writes them, each with its CRLF;
+    /// without the fields that the members of this type stand for, and without the connection's own.
+    pub fields: &'a [u8],
+    /// How long the body is. [`BodyLength::UntilClose`] is refused: closing would end the response too.
+    pub length: BodyLength,
+    /// Whether to hold the body back until `100 Continue` comes (RFC 9110 §10.1.1); no effect without a body.
+    pub expects_continue: bool,
+    /// What is asked of the connection.
+    pub connection: ConnectionOptions<'a>,
+}
+
+/// What a request asks of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ConnectionOptions<'a> {
+    /// To be closed after the response. Default: it persists.
+    pub close: bool,
+    /// To go on with another protocol (`websocket`), its version after a slash if it has one
+    /// (RFC 9110 §7.8). Default: none.
+    pub upgrade: Option<&'a str>,
+    /// To send trailers, which are then read (`TE: trailers`, RFC 9110 §10.1.4). Default: not asked for.
+    pub trailers: bool,
+}
+
+/// What follows a request head that was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WrittenRequest {
+    /// How to send the body; never until the connection closes.
+    pub body: BodyCoding,
+    /// What the response's decoder has to know.
+    pub facts: RequestFacts,
+}
+
+/// A request head that is not written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RequestWriteError {
+    /// The method is empty or longer than the decoder reads.
+    #[error("the method must have 1 to {METHOD_BYTES_MAX} bytes")]
+    MethodLength,
+    /// A byte that no token may hold stands in the method; a space or CRLF would begin another part.
+    #[error("the method holds byte 0x{0:02x}; use letters")]
+    MethodCharacter(u8),
+    /// The target is malformed, or of a form its method does not allow.
+    #[error("the request target cannot be sent")]
+    Target(#[from] TargetError),
+    /// The authority is not one host with an optional port.
+    #[error("the authority must be one host name or address with an optional port")]
+    AuthorityMalformed,
+    /// The target names another authority (RFC 9112 §3.2.2).
+    #[error("the target names another authority than the Host field")]
+    AuthorityDiffers,
+    /// The upgrade is not a protocol's name with an optional version.
+    #[error("the protocol to upgrade to must be a token, with or without a slash and a version")]
+    UpgradeMalformed,
+    /// CONNECT and TRACE cannot have a body (RFC 9110 §9.3.6, §9.3.8).
+    #[error("a {} request cannot have a body", .0.as_str())]
+    BodyNotAllowed(Method),
+    /// A request's body cannot end by closing the connection (RFC 9112 §6.3).
+    #[error("a request body needs a length or chunks")]
+    UntilClose,
+    /// `fields` holds a field that is written from the other members.
+    #[error("the field {0} is written from typed options; set those instead")]
+    ReservedField(&'static str),
+    /// `fields` is not lines that end with CRLF.
+    #[error("the fields are not lines as push_field writes them")]
+    FieldsMalformed,
+}
+
+/// Fields that are written here or concern the connection alone; a second one would contradict the first.
+const RESERVED: [&str; 9] = [
+    "Connection",
+    "Content-Length",
+    "Expect",
+    "Host",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+/// More than the parts take that are not the caller's: version, names of fields, framing.
+const HEAD_BYTES_OWN: usize = 192;
+
+/// Appends a whole request head, its empty line included, or nothing if it is refused.
+///
+/// `Host` comes first (RFC 9110 §7.2). Framing follows from the length alone: no framing field without a
+/// body, except `Content-Length: 0` for the methods that usually have one (RFC 9110 §8.6); chunks for an
+/// unknown length. A known length of 0 is no body.
+///
+/// # Errors
+/// Whatever would let the server read something other than this one request.
+pub fn write_request_head(
+    out: &mut Vec<u8>,
+    request: &OutgoingRequest<'_>,
+) -> Result<WrittenRequest, RequestWriteError> {
+    let method = check_method(request.method)?;
+    check_target(method, request.target, request.authority)?;
+    check_fields(request.fields)?;
+    let upgrade = request.connection.upgrade;
+    if upgrade.is_some_and(|protocol| !is_protocol(protocol)) {
+        return Err(RequestWriteError::UpgradeMalformed);
+    }
+    let body = body_coding(method, request.length)?;
+
+    out.reserve(HEAD_BYTES_OWN + request.target.len() + request.authority.len() + request.fields.len());
+    push(out, &[request.method, " ", request.target, " HTTP/1.1\r\nHost: ", request.authority, "\r\n"]);
+    out.extend_from_slice(request.fields);
+    match body {
+        BodyCoding::Known(length) => {
+            push(out, &["Content-Length: ", itoa::Buffer::new().format(length), "\r\n"]);
+        }
+        BodyCoding::Chunked => push(out, &["Transfer-Encoding: chunked\r\n"]),
+        // Anything but an explicit zero could make a server wait for the end of these (RFC 9110 §8.6).
+        _ if matches!(method, Method::Post | Method::Put | Method::Patch) => {
+            push(out, &["Content-Length: 0\r\n"]);
+        }
+        _ => {}
+    }
+    if request.expects_continue && body != BodyCoding::None {
+        push(out, &["Expect: 100-continue\r\n"]);
+    }
+    write_connection(out, &request.connection);
+    push(out, &["\r\n"]);
+    Ok(WrittenRequest { body, facts: RequestFacts { method, asks_upgrade: upgrade.is_some() } })
+}
+
+fn push(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
+
+/// The connection's fields, each named in `Connection` so that a proxy does not pass it on.
+fn write_connection(out: &mut Vec<u8>, options: &ConnectionOptions<'_>) {
+    let asked = [(options.close, "close"), (options.upgrade.is_some(), "upgrade"), (options.trailers, "TE")];
+    let mut before = "Connection: ";
+    for (_, option) in asked.iter().filter(|(is_asked, _)| *is_asked) {
+        push(out, &[before, option]);
+        before = ", ";
+    }
+    if before == ", " {
+        push(out, &["\r\n"]);
+    }
+    if let Some(protocol) = options.upgrade {
+        push(out, &["Upgrade: ", protocol, "\r\n"]);
+    }
+    if options.trailers {
+        push(out, &["TE: trailers\r\n"]);
+    }
+}
+
+fn check_method(token: &str) -> Result<Method, RequestWriteError> {
+    if !(1..=METHOD_BYTES_MAX).contains(&token.len()) {
+        return Err(RequestWriteError::MethodLength);
+    }
+    if let Some(byte) = token.bytes().find(|&byte| !is_token_byte(byte)) {
+        return Err(RequestWriteError::MethodCharacter(byte));
+    }
+    Ok(Method::from_token(token.as_bytes()))
+}
+
+fn check_target(method: Method, target: &str, authority: &str) -> Result<(), RequestWriteError> {
+    if !is_authority(authority.as_bytes()) {
+        return Err(RequestWriteError::AuthorityMalformed);
+    }
+    let parts = target::parse(method, target.as_bytes())?;
+    let names_one = matches!(parts.form, TargetForm::Absolute | TargetForm::Authority);
+    if names_one && !target[parts.authority].eq_ignore_ascii_case(authority) {
+        return Err(RequestWriteError::AuthorityDiffers);
+    }
+    Ok(())
+}
+
+fn check_fields(fields: &[u8]) -> Result<(), RequestWriteError> {
+    for line in fields.split_inclusive(|&byte| byte == b'\n') {
+        let colon = memchr::memchr(b':', line).ok_or(RequestWriteError::FieldsMalformed)?;
+        if !line.ends_with(b"\r\n") {
+            return Err(RequestWriteError::FieldsMalformed);
+        }
+        let is_line = |name: &&str| line[..colon].eq_ignore_ascii_case(name.as_bytes());
+        if let Some(name) = RESERVED.into_iter().find(is_line) {
+            return Err(RequestWriteError::ReservedField(name));
+        }
+    }
+    Ok(())
+}
+
+fn is_protocol(protocol: &str) -> bool {
+    let is_token = |part: &str| !part.is_empty() && part.bytes().all(is_token_byte);
+    let (name, version) = protocol.split_once('/').unwrap_or((protocol, "1"));
+    is_token(name) && is_token(version)
+}
+
+fn body_coding(method: Method, length: BodyLength) -> Result<BodyCoding, RequestWriteError> {
+    let coding = match length {
+        BodyLength::None | BodyLength::Known(0) => BodyCoding::None,
+        BodyLength::Known(length) => BodyCoding::Known(length),
+        BodyLength::Chunked => BodyCoding::Chunked,
+        BodyLength::UntilClose => return Err(RequestWriteError::UntilClose),
+    };
+    if coding != BodyCoding::None && matches!(method, Method::Connect | Method::Trace) {
+        return Err(RequestWriteError::BodyNotAllowed(method));
+    }
+    Ok(coding)
+}

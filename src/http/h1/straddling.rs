@@ -1,0 +1,124 @@
+//! What heads of both directions need around httparse: a buffer for a head that straddles reads, and the
+//! places of fields with the CRs that httparse does not insist on. Knows no first line and no meaning.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use crate::http::message::head::{FieldSpan, Span};
+
+/// Stack space for httparse's table; never initialised, so its size costs nothing.
+pub(super) const TABLE_FIELDS: usize = u8::MAX as usize;
+
+/// The beginning of a head whose end was not received yet. Holds no memory unless a head straddles reads.
+#[derive(Debug, Default)]
+pub(super) struct Straddling {
+    // INVARIANT: begins where a head begins, holds no whole one, and no more bytes than `bytes_max`.
+    bytes: Vec<u8>,
+}
+
+impl Straddling {
+    /// Takes `input`, which goes on from what is held, and has `decode` read both together. `decode` returns
+    /// the length of the head at the start of its argument, or `None` while that is incomplete; this returns
+    /// how many bytes of `input` belong to it. `bytes_max` is beyond what `decode` needs to refuse a head for
+    /// its length.
+    ///
+    /// After an error it still holds what came before `input`.
+    #[inline]
+    pub(super) fn handle_bytes<E>(
+        &mut self,
+        input: &[u8],
+        bytes_max: usize,
+        mut decode: impl FnMut(&[u8]) -> Result<Option<usize>, E>,
+    ) -> Result<Option<usize>, E> {
+        if !self.bytes.is_empty() {
+            return self.handle_more(input, bytes_max, &mut decode);
+        }
+        let length = decode(input)?;
+        if length.is_none() {
+            self.bytes.extend_from_slice(input);
+        }
+        Ok(length)
+    }
+
+    #[cold]
+    fn handle_more<E>(
+        &mut self,
+        input: &[u8],
+        bytes_max: usize,
+        decode: &mut impl FnMut(&[u8]) -> Result<Option<usize>, E>,
+    ) -> Result<Option<usize>, E> {
+        let before = self.bytes.len();
+        let room = bytes_max.saturating_sub(before);
+        let taken = &input[..input.len().min(room)];
+        self.bytes.extend_from_slice(taken);
+        // Without a line end nothing can complete. Reading only then bounds the work a dribbling peer causes
+        // by the number of lines, not of reads.
+        if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
+            return Ok(None);
+        }
+        let mut gathered = std::mem::take(&mut self.bytes);
+        match decode(&gathered) {
+            // What was gathered before held no whole head, so the end lies in this input.
+            Ok(Some(length)) => Ok(Some(length.saturating_sub(before))),
+            Ok(None) => {
+                self.bytes = gathered;
+                Ok(None)
+            }
+            Err(error) => {
+                gathered.truncate(before);
+                self.bytes = gathered;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives up what is held.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Forgets what is held, and frees its memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes = Vec::new();
+    }
+}
+
+/// Finds the places of fields in a head that httparse accepted.
+pub(super) struct LineSpans<'a> {
+    head: &'a [u8],
+    have_crs: bool,
+}
+
+impl<'a> LineSpans<'a> {
+    pub(super) fn new(head: &'a [u8]) -> LineSpans<'a> {
+        LineSpans { head, have_crs: true }
+    }
+
+    /// Where one field lies.
+    #[inline]
+    pub(super) fn find(&mut self, field: &httparse::Header<'_>) -> FieldSpan {
+        let name = range_within(self.head, field.name.as_bytes());
+        // httparse takes LF for a line end.
+        self.have_crs &= self.head.get(name.start.wrapping_sub(2)) == Some(&b'\r');
+        let value = Span::new(range_within(self.head, field.value));
+        FieldSpan { name: Span::new(name), value, never_indexed: false }
+    }
+
+    /// Whether the line before each field ended with CRLF. The last two lines are not looked at.
+    #[inline]
+    pub(super) fn have_crs(&self) -> bool {
+        self.have_crs
+    }
+}
+
+/// Where `part` lies in `whole`, of which httparse says it is a part.
+#[inline]
+pub(super) fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    start..start + part.len()
+}

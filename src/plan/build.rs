@@ -1,0 +1,224 @@
+//! Plans into services: every option is turned into the filter or handler that it is for, and all mistakes
+//! are collected. Runs on the core that the service is for; checking needs none.
+
+use std::rc::Rc;
+
+use super::assemble::{Parts, place_of, router, site_router};
+use super::error::{PlanError, PlanErrors, PlanMistake};
+use super::options::{FilterOptions, HandlerOptions};
+use super::service::{PlanService, Unbuilt};
+use super::{Plan, Site};
+use crate::filter::{
+    BasicAuth, Compress, Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout,
+};
+use crate::handler::{Fixed, Mounts, welcome};
+use crate::service::router::{RouteError, check_host};
+use crate::service::{AnyService, Around, CoreContext, Filter, Service, Step};
+
+impl Plan {
+    /// Makes the service of one core, on that core: opens directories, reads error pages and files of users.
+    /// Blocking, for milliseconds where disks are local.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
+        let mut builder = Builder { core: Some(core), errors: self.mistakes_of_routes() };
+        let service = match self.lone_handler() {
+            Some(HandlerOptions::Files(directory)) => builder
+                .kept("", directory.open(&core.ring).map_err(one))
+                .map(|files| PlanService::files(Mounts::new(files, Vec::new()))),
+            Some(HandlerOptions::Mounts(mounts)) => {
+                builder.kept("", mounts.open(&core.ring).map_err(all)).map(PlanService::files)
+            }
+            Some(handler) => Some(PlanService::direct(builder.handler("", handler))),
+            None => {
+                let router = router(self, &mut builder);
+                match router.build() {
+                    Ok(routes) => Some(PlanService::routes(routes)),
+                    // Known already, with their places.
+                    Err(_) if !builder.errors.is_empty() => None,
+                    Err(found) => {
+                        builder.errors.extend(found.iter().map(|error| route_mistake("", error)));
+                        None
+                    }
+                }
+            }
+        };
+        match service {
+            Some(service) if builder.errors.is_empty() => Ok(service),
+            _ => Err(PlanErrors(builder.errors)),
+        }
+    }
+
+    /// Finds the mistakes that can be found without a core and without running code of custom parts. Looks at
+    /// directories and files.
+    ///
+    /// # Errors
+    /// Every mistake found.
+    pub fn check(&self) -> Result<(), PlanErrors> {
+        let mut builder = Builder { core: None, errors: self.mistakes_of_routes() };
+        drop(router(self, &mut builder));
+        if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
+    }
+
+    /// The handler, if there is nothing to decide before it and nothing around it: requests then go to it
+    /// without a router.
+    fn lone_handler(&self) -> Option<&HandlerOptions> {
+        match self {
+            Self { default_site: Site { filters, routes, fallback }, sites, .. }
+                if sites.is_empty() && filters.is_empty() && routes.is_empty() =>
+            {
+                fallback.as_ref()
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// What is wrong with hosts, patterns and methods, whatever stands at them.
+    pub(super) fn mistakes_of_routes(&self) -> Vec<PlanError> {
+        let plan = self;
+        let mut errors = Vec::new();
+        let mut known: Vec<String> = Vec::new();
+        for (host, _) in &plan.sites {
+            let place = place_of(plan, Some(host));
+            let lower = host.to_ascii_lowercase();
+            if let Err(error) = check_host(host) {
+                errors.push(PlanError { place, mistake: PlanMistake::Host(error) });
+            } else if known.contains(&lower) {
+                errors.push(PlanError { place, mistake: PlanMistake::SameHost });
+            }
+            known.push(lower);
+        }
+        let named = plan.sites.iter().map(|(host, site)| (Some(&**host), site));
+        for (host, site) in std::iter::once((None, &plan.default_site)).chain(named) {
+            let place = place_of(plan, host);
+            if let Err(found) = site_router(&place, site, &mut Unbuilt).build() {
+                errors.extend(found.iter().map(|error| route_mistake(&place, error)));
+            }
+        }
+        errors
+    }
+}
+
+/// A mistake that the router found in a site.
+fn route_mistake(site: &str, error: &RouteError) -> PlanError {
+    let comma = if site.is_empty() { "" } else { ", " };
+    PlanError { place: format!("{site}{comma}route {}", error.route), mistake: (&error.mistake).into() }
+}
+
+/// Makes parts on a core, or only looks whether they could be made. What cannot be made is replaced by
+/// something that is never called, because mistakes end the build.
+struct Builder<'a> {
+    core: Option<&'a CoreContext>,
+    errors: Vec<PlanError>,
+}
+
+type Made<T> = Result<T, Vec<PlanMistake>>;
+
+fn one(mistake: impl Into<PlanMistake>) -> Vec<PlanMistake> {
+    vec![mistake.into()]
+}
+
+fn all<M: Into<PlanMistake>>(mistakes: Vec<M>) -> Vec<PlanMistake> {
+    mistakes.into_iter().map(Into::into).collect()
+}
+
+fn filter(filter: impl Filter) -> Vec<Step> {
+    vec![Step::Filter(Rc::new(filter))]
+}
+
+fn around(around: impl Around) -> Vec<Step> {
+    vec![Step::Around(Rc::new(around))]
+}
+
+fn service(service: impl Service) -> Rc<dyn AnyService> {
+    Rc::new(service)
+}
+
+impl Builder<'_> {
+    /// The value, or `None` once its mistakes are noted.
+    fn kept<T>(&mut self, place: &str, made: Made<T>) -> Option<T> {
+        let noted = |mistake| PlanError { place: place.to_owned(), mistake };
+        made.map_err(|mistakes| self.errors.extend(mistakes.into_iter().map(noted))).ok()
+    }
+
+    fn steps(&self, options: &FilterOptions) -> Made<Vec<Step>> {
+        Ok(match options {
+            FilterOptions::AcmeChallenges(challenges) => filter(challenges.clone()),
+            FilterOptions::Https(https) => {
+                let hsts = https.hsts.as_ref().map(|hsts| filter(Hsts::with_options(hsts)));
+                let redirect = https.redirect_to_port.map(|port| filter(HttpsRedirect::to_port(port)));
+                hsts.into_iter().chain(redirect).flatten().collect()
+            }
+            FilterOptions::RequestId(options) => filter(RequestIds::with_options(options)),
+            FilterOptions::Fields(options) => filter(Fields::with_options(options).map_err(one)?),
+            FilterOptions::SecurityHeaders(options) => {
+                filter(SecurityHeaders::with_options(options).map_err(one)?)
+            }
+            FilterOptions::Cors(options) => filter(Cors::with_options(options.clone()).map_err(one)?),
+            FilterOptions::Compress(options) => filter(Compress::with_options(options.clone())),
+            FilterOptions::ErrorPages(options) => filter(ErrorPages::with_options(options).map_err(all)?),
+            FilterOptions::BasicAuth(options) => match self.core {
+                None => options.check().map(|()| Vec::new()).map_err(one)?,
+                Some(core) => {
+                    let auth = BasicAuth::with_options(&core.ring, options).map_err(one)?;
+                    // One core reports for all.
+                    around(if core.worker == 0 { auth } else { auth.silent() })
+                }
+            },
+            FilterOptions::Timeout(options) => match self.core {
+                None => Vec::new(),
+                Some(core) => around(Timeout::with_options(core.ring.clone(), *options)),
+            },
+            FilterOptions::Custom(custom) => match self.core {
+                None => Vec::new(),
+                Some(core) => {
+                    let name = || custom.name().to_owned();
+                    let made = custom.make(core);
+                    vec![made.map_err(|source| vec![PlanMistake::Custom { name: name(), source }])?]
+                }
+            },
+        })
+    }
+
+    fn service(&self, options: &HandlerOptions) -> Made<Rc<dyn AnyService>> {
+        Ok(match (options, self.core) {
+            (HandlerOptions::Files(directory), None) => {
+                directory.check().map(|()| service(Unbuilt)).map_err(one)?
+            }
+            (HandlerOptions::Files(directory), Some(core)) => {
+                service(directory.open(&core.ring).map_err(one)?)
+            }
+            (HandlerOptions::Mounts(mounts), None) => {
+                let missing = mounts.directories().filter_map(|directory| directory.check().err());
+                match missing.collect::<Vec<_>>() {
+                    missing if missing.is_empty() => service(Unbuilt),
+                    missing => return Err(all(missing)),
+                }
+            }
+            (HandlerOptions::Mounts(mounts), Some(core)) => service(mounts.open(&core.ring).map_err(all)?),
+            (HandlerOptions::Welcome, _) => service(welcome),
+            (HandlerOptions::Respond(options), _) => service(Fixed::respond(options).map_err(one)?),
+            (HandlerOptions::Redirect(options), _) => service(Fixed::redirect(options).map_err(one)?),
+            (HandlerOptions::Custom(_), None) => service(Unbuilt),
+            (HandlerOptions::Custom(custom), Some(core)) => {
+                let name = || custom.name().to_owned();
+                custom.make(core).map_err(|source| vec![PlanMistake::Custom { name: name(), source }])?
+            }
+        })
+    }
+}
+
+impl Parts for Builder<'_> {
+    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step> {
+        let steps = self.steps(options);
+        self.kept(place, steps).unwrap_or_default()
+    }
+
+    fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService> {
+        let made = self.service(options);
+        self.kept(place, made).unwrap_or_else(|| service(Unbuilt))
+    }
+}

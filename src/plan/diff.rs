@@ -1,0 +1,164 @@
+//! What one plan changes of another, route by route.
+
+use std::fmt;
+
+use super::options::{FilterOptions, HandlerOptions};
+use super::show::on_one_line;
+use super::site::{Route, Site};
+use super::{Listener, Plan};
+
+/// The changes from one plan to another. Empty if and only if the plans are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanDiff {
+    /// The changes, in the order of the new plan; removed parts last of their kind.
+    pub changes: Vec<PlanChange>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanChange {
+    /// What changes: `listener http://127.0.0.1:8080`, `site a.test, route GET /x`, `default site, filters`.
+    pub place: String,
+    /// How.
+    pub kind: PlanChangeKind,
+}
+
+/// How a part of a plan changes. Texts are those of the printed plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanChangeKind {
+    /// It is new.
+    Added(String),
+    /// It is gone.
+    Removed(String),
+    /// It is another. The texts are equal where only a function or a TLS configuration was replaced.
+    Changed {
+        /// What it was.
+        from: String,
+        /// What it is.
+        to: String,
+    },
+    /// The same parts stand in another order, which changes no response.
+    Reordered,
+}
+
+impl PlanDiff {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+impl fmt::Display for PlanDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("no changes");
+        }
+        for (index, change) in self.changes.iter().enumerate() {
+            f.write_str(if index > 0 { "\n" } else { "" })?;
+            change.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PlanChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &self.place;
+        match &self.kind {
+            PlanChangeKind::Added(text) => write!(f, "+ {place}: {text}"),
+            PlanChangeKind::Removed(text) => write!(f, "- {place}: {text}"),
+            PlanChangeKind::Changed { from, to } if from == to => {
+                write!(f, "~ {place}: {to}, replaced by another of the same description")
+            }
+            PlanChangeKind::Changed { from, to } => write!(f, "~ {place}: {from} -> {to}"),
+            PlanChangeKind::Reordered => write!(f, "~ {place}: in another order"),
+        }
+    }
+}
+
+/// One part of a plan that has a place of its own.
+#[derive(PartialEq)]
+enum Part<'a> {
+    Listener(&'a Listener),
+    Site,
+    Filters(&'a [FilterOptions]),
+    Route(&'a Route),
+    Fallback(&'a HandlerOptions),
+}
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(listener) => listener.fmt(f),
+            Self::Site => f.write_str("a site"),
+            Self::Filters(filters) => {
+                f.write_str(&filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" > "))
+            }
+            Self::Route(route) => f.write_str(&on_one_line(&route.filters, &route.handler)),
+            Self::Fallback(handler) => handler.fmt(f),
+        }
+    }
+}
+
+type Parts<'a> = Vec<(String, Part<'a>)>;
+
+fn parts(plan: &Plan) -> Parts<'_> {
+    let mut parts: Parts<'_> = Vec::new();
+    for listener in &plan.listeners {
+        parts.push((format!("listener {}", listener.address), Part::Listener(listener)));
+    }
+    for (host, site) in &plan.sites {
+        parts.push((format!("site {host}"), Part::Site));
+        push_site(&mut parts, &format!("site {host}"), site);
+    }
+    push_site(&mut parts, "default site", &plan.default_site);
+    parts
+}
+
+fn push_site<'a>(parts: &mut Parts<'a>, place: &str, site: &'a Site) {
+    if !site.filters.is_empty() {
+        parts.push((format!("{place}, filters"), Part::Filters(&site.filters)));
+    }
+    for route in &site.routes {
+        parts.push((format!("{place}, route {}", route.name()), Part::Route(route)));
+    }
+    if let Some(handler) = &site.fallback {
+        parts.push((format!("{place}, fallback"), Part::Fallback(handler)));
+    }
+}
+
+impl Plan {
+    /// What `other` changes of this plan.
+    pub fn diff(&self, other: &Self) -> PlanDiff {
+        let (mut before, after) = (parts(self), parts(other));
+        let mut changes = Vec::new();
+        let mut change = |place: &str, kind| changes.push(PlanChange { place: place.to_owned(), kind });
+        let order = |parts: &Parts<'_>| parts.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>();
+        let had_same_parts = {
+            let (mut old, mut new) = (order(&before), order(&after));
+            let is_reordered = old != new;
+            old.sort_unstable();
+            new.sort_unstable();
+            is_reordered && old == new
+        };
+        for (place, part) in &after {
+            match before.iter().position(|(known, _)| known == place) {
+                None => change(place, PlanChangeKind::Added(part.to_string())),
+                Some(index) => {
+                    let (_, old) = before.remove(index);
+                    if old != *part {
+                        let (from, to) = (old.to_string(), part.to_string());
+                        change(place, PlanChangeKind::Changed { from, to });
+                    }
+                }
+            }
+        }
+        for (place, part) in &before {
+            change(place, PlanChangeKind::Removed(part.to_string()));
+        }
+        if had_same_parts || (changes.is_empty() && self != other) {
+            changes.push(PlanChange { place: "plan".to_owned(), kind: PlanChangeKind::Reordered });
+        }
+        PlanDiff { changes }
+    }
+}

@@ -1,0 +1,142 @@
+//! What can be wrong with a plan. Found when it is checked or built, all at once, each with its place.
+
+use std::error::Error;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::filter::{BasicAuthError, CorsError, PageError};
+use crate::handler::{DirectoryError, FixedError};
+use crate::http::message::FieldError;
+use crate::service::RouteMistake;
+use crate::service::router::PatternError;
+
+/// Every mistake of a plan.
+#[derive(Debug)]
+pub struct PlanErrors(
+    // INVARIANT: never empty.
+    pub(super) Vec<PlanError>,
+);
+
+/// One mistake.
+#[derive(Debug)]
+pub struct PlanError {
+    /// Where: `site example.com, route GET /x`. Empty for the filters and the fallback of the default site,
+    /// if there is no other.
+    pub place: String,
+    /// What is wrong.
+    pub mistake: PlanMistake,
+}
+
+/// What is wrong with a part of a plan.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlanMistake {
+    /// The host of a site is none.
+    #[error("{0}")]
+    Host(PatternError),
+    /// Another site has this host.
+    #[error("another site has the same host; join them")]
+    SameHost,
+    /// The pattern of a route is none.
+    #[error("{0}")]
+    Pattern(PatternError),
+    /// A route matches the same requests as another.
+    #[error("it matches the same requests as {with}; remove one or change its pattern")]
+    Conflict {
+        /// Method and pattern of that route.
+        with: String,
+    },
+    /// A method that is none.
+    #[error("a method is letters, such as PROPFIND")]
+    Method,
+    /// A directory that cannot be served.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A response that cannot be sent.
+    #[error(transparent)]
+    Response(#[from] FixedError),
+    /// A field that cannot be sent.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// An error page that cannot be used.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// Options for CORS that are refused.
+    #[error(transparent)]
+    Cors(#[from] CorsError),
+    /// Passwords that cannot be asked for.
+    #[error(transparent)]
+    BasicAuth(#[from] BasicAuthError),
+    /// Code of a custom part panicked while the plan was built.
+    #[error("a custom part panicked while it was made: {0}")]
+    Panicked(String),
+    /// A handler or filter written in Rust could not be made.
+    #[error("custom `{name}`: {source}")]
+    Custom {
+        /// Its name.
+        name: String,
+        /// Its reason.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl PlanErrors {
+    pub(crate) fn panicked(text: &str) -> Self {
+        Self(vec![PlanError { place: String::new(), mistake: PlanMistake::Panicked(text.to_owned()) }])
+    }
+
+    /// The mistakes, in the order of the plan.
+    pub fn iter(&self) -> impl Iterator<Item = &PlanError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            f.write_str(if index > 0 { "; " } else { "" })?;
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The cause of the first.
+impl Error for PlanErrors {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.first().and_then(Error::source)
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.place {
+            "" => self.mistake.fmt(f),
+            place => write!(f, "{place}: {}", self.mistake),
+        }
+    }
+}
+
+impl Error for PlanError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.mistake.source()
+    }
+}
+
+impl From<&RouteMistake> for PlanMistake {
+    fn from(mistake: &RouteMistake) -> Self {
+        match mistake {
+            RouteMistake::Pattern(error) => Self::Pattern(*error),
+            RouteMistake::Conflict { with, .. } => Self::Conflict { with: with.clone() },
+            RouteMistake::Method => Self::Method,
+            RouteMistake::Handler(text) => {
+                Self::Custom { name: "handler".to_owned(), source: text.clone().into() }
+            }
+            RouteMistake::HostWithinPath => Self::Custom {
+                name: "router".to_owned(),
+                source: "a router below a prefix cannot have hosts".into(),
+            },
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Which parts of a plan a request meets, and why not others. The route is found by the router itself, built
+//! without filters and handlers, so an explanation cannot differ from what is served.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::assemble::router;
+use super::error::PlanErrors;
+use super::options::FilterOptions;
+use super::service::Unbuilt;
+use super::site::{Route, Site};
+use super::{Listener, Plan};
+use crate::http::target::split_authority;
+use crate::net::Address;
+use crate::service::router::{PathMismatch, Target, mismatch};
+
+/// What happens to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The listener on which it arrives; `None` where the plan has none for its scheme and port.
+    pub listener: Option<String>,
+    /// The site: its host, or `default site`.
+    pub site: String,
+    /// What responds, if no filter does before.
+    pub responder: Responder,
+    /// The filters that it passes, outermost first.
+    pub filters: Vec<ExplainedFilter>,
+    /// Listeners, sites and routes of the site that it does not get to, each with the reason.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// What responds to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Responder {
+    /// The handler of a route.
+    Route {
+        /// Methods and pattern.
+        route: String,
+        /// The handler.
+        handler: String,
+    },
+    /// The handler of the site's fallback.
+    Fallback {
+        /// The handler.
+        handler: String,
+    },
+    /// The router, to OPTIONS: 204 with the methods of the path.
+    Options {
+        /// `Allow`; empty where every method is taken.
+        allow: String,
+    },
+    /// The router: 405 with the methods of the path.
+    MethodNotAllowed {
+        /// `Allow`.
+        allow: String,
+    },
+    /// The router: 400, because a parameter would take a `.` or `..` segment.
+    DotSegment,
+    /// The router: 404.
+    NotFound,
+}
+
+/// A filter that a request passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedFilter {
+    /// The filter.
+    pub filter: String,
+    /// Why it responds itself, so that nothing further in sees the request.
+    pub responds: Option<&'static str>,
+}
+
+/// A part that a request does not get to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The part: `listener …`, `site …`, `route …`.
+    pub part: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a part does not get a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The listener serves HTTPS and the request is HTTP, or the other way round.
+    Scheme,
+    /// The listener has another port, or none.
+    Port,
+    /// The site is for another host.
+    Host,
+    /// The path does not match the route's pattern.
+    Path(PathMismatch),
+    /// The route is for these methods.
+    Method(Vec<String>),
+    /// It would match as well, but what was chosen is more specific.
+    LessSpecific,
+    /// The listener would do as well, but another stands before it.
+    Later,
+}
+
+/// Why a request cannot be explained.
+#[derive(Debug, Error)]
+pub enum ExplainError {
+    /// The URL is none.
+    #[error("`{0}` is neither a path nor a URL; write /path or https://example.com/path")]
+    Url(String),
+    /// The plan cannot be built.
+    #[error(transparent)]
+    Plan(#[from] PlanErrors),
+}
+
+impl fmt::Display for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route { route, handler } => write!(f, "route {route}: {handler}"),
+            Self::Fallback { handler } => write!(f, "fallback: {handler}"),
+            Self::Options { allow } if allow.is_empty() => f.write_str("204, every method is allowed"),
+            Self::Options { allow } => write!(f, "204, allowed are {allow}"),
+            Self::MethodNotAllowed { allow } => write!(f, "405, allowed are {allow}"),
+            Self::DotSegment => f.write_str("400, the path has a . or .. segment"),
+            Self::NotFound => f.write_str("404, no route matches"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme => f.write_str("another scheme"),
+            Self::Port => f.write_str("another port"),
+            Self::Host => f.write_str("another host"),
+            Self::Path(mismatch) => mismatch.fmt(f),
+            Self::Method(methods) => write!(f, "its methods are {}", methods.join(", ")),
+            Self::LessSpecific => f.write_str("it matches, but is less specific"),
+            Self::Later => f.write_str("another listener stands before it"),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "listener: {}", self.listener.as_deref().unwrap_or("none for this scheme and port"))?;
+        writeln!(f, "site: {}", self.site)?;
+        for ExplainedFilter { filter, responds } in &self.filters {
+            match responds {
+                None => writeln!(f, "filter: {filter}")?,
+                Some(reason) => writeln!(f, "filter: {filter} (responds: {reason})")?,
+            }
+        }
+        write!(f, "response: {}", self.responder)?;
+        for PassedOver { part, reason } in &self.passed_over {
+            write!(f, "\nnot {part}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A request as far as it matters here.
+struct Question<'a> {
+    method: &'a str,
+    /// Whether it comes over TLS, and on which port; `None` for a URL that is only a path.
+    arrival: Option<(bool, u16)>,
+    authority: &'a str,
+    path: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Question<'a> {
+    fn new(method: &'a str, url: &'a str, headers: &'a [(&'a str, &'a str)]) -> Result<Self, ExplainError> {
+        let is_tls = url.starts_with("https://");
+        let below = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let (authority, target) = match below {
+            Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
+            None if url.starts_with('/') || url == "*" => ("", url),
+            None => return Err(ExplainError::Url(url.to_owned())),
+        };
+        let path = target.split(['?', '#']).next().unwrap_or_default();
+        let path = if path.is_empty() { "/" } else { path };
+        let default_port = if is_tls { 443 } else { 80 };
+        let arrival = below.map(|_| (is_tls, split_authority(authority).1.unwrap_or(default_port)));
+        let mut question = Self { method, arrival, authority, path, headers };
+        if let Some(host) = question.header("host") {
+            question.authority = host;
+        }
+        Ok(question)
+    }
+
+    fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+}
+
+impl Plan {
+    /// What happens to a request for `url`, which is `https://example.com/path` or `/path`, with these
+    /// headers. `Host` comes before the URL's host.
+    ///
+    /// # Errors
+    /// A text that is no URL; hosts, patterns and methods that are mistakes. Directories and files are not
+    /// looked at.
+    pub fn explain(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Explanation, ExplainError> {
+        let question = Question::new(method, url, headers)?;
+        let mistakes = self.mistakes_of_routes();
+        if !mistakes.is_empty() {
+            return Err(PlanErrors(mistakes).into());
+        }
+        let routes = router(self, &mut Unbuilt).build().expect("it has no mistakes");
+        let decision = routes.decide(question.authority, method, question.path);
+        let mut passed_over = Vec::new();
+        let listener = self.listener_for(&question, &mut passed_over);
+        let (name, site) = match decision.host.checked_sub(1) {
+            None => ("default site", &self.default_site),
+            Some(index) => (&*self.sites[index].0, &self.sites[index].1),
+        };
+        self.pass_over_sites(&question, decision.host, &mut passed_over);
+        let chosen = site.route_of(&decision.target);
+        site.pass_over_routes(&question, &decision.target, &mut passed_over);
+        let route_filters = chosen.map(|route| &route.filters[..]).unwrap_or_default();
+        let filters = site.filters.iter().chain(route_filters);
+        Ok(Explanation {
+            listener: listener.map(ToString::to_string),
+            site: name.to_owned(),
+            responder: site.responder(&decision.target, chosen),
+            filters: filters.map(|filter| explained(filter, &question)).collect(),
+            passed_over,
+        })
+    }
+
+    fn listener_for(&self, question: &Question<'_>, passed_over: &mut Vec<PassedOver>) -> Option<&Listener> {
+        let Some((is_tls, port)) = question.arrival else { return self.listeners.first() };
+        let mut chosen = None;
+        for listener in &self.listeners {
+            let reason = match &listener.address {
+                _ if listener.tls.is_some() != is_tls => Reason::Scheme,
+                Address::Inet(addr) if addr.port() != port => Reason::Port,
+                Address::Unix(_) => Reason::Port,
+                Address::Inet(_) if chosen.is_some() => Reason::Later,
+                Address::Inet(_) => {
+                    chosen = Some(listener);
+                    continue;
+                }
+            };
+            passed_over.push(PassedOver { part: format!("listener {listener}"), reason });
+        }
+        chosen
+    }
+
+    fn pass_over_sites(&self, question: &Question<'_>, chosen: usize, passed_over: &mut Vec<PassedOver>) {
+        for (index, (host, _)) in self.sites.iter().enumerate() {
+            if index + 1 != chosen {
+                let matches = host_matches(host, split_authority(question.authority).0);
+                let reason = if matches { Reason::LessSpecific } else { Reason::Host };
+                passed_over.push(PassedOver { part: format!("site {host}"), reason });
+            }
+        }
+    }
+}
+
+impl Site {
+    /// The route whose filters a request passes. The router's own responses to OPTIONS and 405 pass those of
+    /// the first route of their path.
+    fn route_of(&self, target: &Target) -> Option<&Route> {
+        match target {
+            Target::Route { method, pattern } => self.routes.iter().find(|route| {
+                let is_method = match method {
+                    None => route.methods.is_empty(),
+                    Some(method) => route.methods.iter().any(|known| known == method),
+                };
+                route.pattern == *pattern && is_method
+            }),
+            Target::Options { pattern, .. } | Target::NotAllowed { pattern, .. } => {
+                self.routes.iter().find(|route| route.pattern == *pattern)
+            }
+            Target::DotSegment | Target::Miss => None,
+        }
+    }
+
+    fn responder(&self, target: &Target, chosen: Option<&Route>) -> Responder {
+        match (target, chosen, &self.fallback) {
+            (Target::Options { allow, .. }, ..) => Responder::Options { allow: allow.clone() },
+            (Target::NotAllowed { allow, .. }, ..) => Responder::MethodNotAllowed { allow: allow.clone() },
+            (Target::DotSegment, ..) => Responder::DotSegment,
+            (Target::Route { .. }, Some(route), _) => {
+                Responder::Route { route: route.name(), handler: route.handler.to_string() }
+            }
+            (_, _, Some(handler)) => Responder::Fallback { handler: handler.to_string() },
+            (_, _, None) => Responder::NotFound,
+        }
+    }
+
+    fn pass_over_routes(&self, question: &Question<'_>, target: &Target, passed_over: &mut Vec<PassedOver>) {
+        let chosen = match target {
+            Target::Route { .. } => self.route_of(target),
+            _ => None,
+        };
+        for route in &self.routes {
+            if chosen.is_some_and(|chosen| std::ptr::eq(chosen, route)) {
+                continue;
+            }
+            let reason = match mismatch(&route.pattern, question.path) {
+                Ok(Some(mismatch)) => Reason::Path(mismatch),
+                _ if !takes(route, question.method) => Reason::Method(route.methods.clone()),
+                _ => Reason::LessSpecific,
+            };
+            passed_over.push(PassedOver { part: format!("route {}", route.name()), reason });
+        }
+    }
+}
+
+fn takes(route: &Route, method: &str) -> bool {
+    let has = |wanted: &str| route.methods.iter().any(|known| known == wanted);
+    route.methods.is_empty() || has(method) || (method == "HEAD" && has("GET"))
+}
+
+fn host_matches(pattern: &str, host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let pattern = pattern.to_ascii_lowercase();
+    match pattern.strip_prefix('*') {
+        Some(ending) => host.len() > ending.len() && host.ends_with(ending),
+        None => host == pattern,
+    }
+}
+
+fn explained(filter: &FilterOptions, question: &Question<'_>) -> ExplainedFilter {
+    let responds = match filter {
+        FilterOptions::Https(https)
+            if https.redirect_to_port.is_some() && matches!(question.arrival, Some((false, _))) =>
+        {
+            Some("the request came without TLS")
+        }
+        FilterOptions::Cors(_)
+            if question.method == "OPTIONS"
+                && question.header("origin").is_some()
+                && question.header("access-control-request-method").is_some() =>
+        {
+            Some("it is a preflight")
+        }
+        FilterOptions::BasicAuth(_) if question.header("authorization").is_none() => {
+            Some("the request has no password")
+        }
+        _ => None,
+    };
+    ExplainedFilter { filter: filter.to_string(), responds }
+}

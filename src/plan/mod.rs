@@ -1,0 +1,163 @@
+//! What a server serves, as a value: listeners, sites by host, routes, filters in order, handlers. A plan can
+//! be built, compared, printed, explained and checked without a server, and swapped on a running one.
+//!
+//! ```
+//! use quoit::filter::SecurityHeadersOptions;
+//! use quoit::handler::DirectoryOptions;
+//! use quoit::plan::{FilterOptions, HandlerOptions, Plan, Route, Site};
+//!
+//! let files = HandlerOptions::Files(DirectoryOptions::new("/srv/site"));
+//! let site = Site::new()
+//!     .filter(FilterOptions::SecurityHeaders(SecurityHeadersOptions::default()))
+//!     .route(Route::get("/health", HandlerOptions::text("fine")))
+//!     .fallback(files);
+//! let plan = Plan::builder().listen("127.0.0.1:8080".parse().unwrap()).site("example.com", site).build();
+//!
+//! let explanation = plan.explain("GET", "http://example.com:8080/health", &[]).unwrap();
+//! assert_eq!(explanation.responder.to_string(), "route GET /health: respond 200 OK, 4 bytes");
+//! ```
+//!
+//! ```text
+//! Plan ─ Listener   address, TLS
+//!      └ Site       one for each host, and the default one
+//!         ├ FilterOptions …    outermost first
+//!         ├ Route              pattern, methods
+//!         │  ├ FilterOptions …
+//!         │  └ HandlerOptions
+//!         └ HandlerOptions     the fallback, for requests that match no route
+//! ```
+//!
+//! [`Plan::build`] makes the service of one core. It knows no server: how a plan reaches the cores, and what
+//! becomes of requests in progress, is decided elsewhere. The options of each filter and handler belong to
+//! the filter and handler; a plan names them.
+
+mod assemble;
+mod build;
+mod custom;
+mod diff;
+mod error;
+mod explain;
+mod options;
+mod service;
+mod show;
+mod site;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use self::custom::{CustomFilter, CustomHandler};
+pub use self::diff::{PlanChange, PlanChangeKind, PlanDiff};
+pub use self::error::{PlanError, PlanErrors, PlanMistake};
+pub use self::explain::{ExplainError, ExplainedFilter, Explanation, PassedOver, Reason, Responder};
+pub use self::options::{FilterOptions, HandlerOptions};
+pub use self::service::PlanService;
+pub use self::site::{Route, Site};
+use crate::net::Address;
+use crate::net::tls::TlsServer;
+
+/// What a server serves; see the [module](self). Equal plans serve alike.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Where the server listens. Without any, where it would listen without a plan.
+    pub listeners: Vec<Listener>,
+    /// Serves hosts that have no site. By default it has nothing: 404.
+    pub default_site: Site,
+    /// Hosts and their sites: `example.com`, or `*.example.com` for every name below it. A name comes before
+    /// the longest ending, whatever the order.
+    pub sites: Vec<(String, Site)>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// The address.
+    pub address: Address,
+    /// What clients are presented; plain HTTP without.
+    pub tls: Option<TlsReference>,
+}
+
+/// The TLS of a listener, shared with everything else that uses it. Equal if it is the same, because it
+/// changes: files are read again while it is in use.
+#[derive(Clone)]
+pub struct TlsReference(Arc<TlsServer>);
+
+impl TlsReference {
+    /// What is presented.
+    pub fn server(&self) -> &Arc<TlsServer> {
+        &self.0
+    }
+}
+
+impl From<Arc<TlsServer>> for TlsReference {
+    fn from(tls: Arc<TlsServer>) -> Self {
+        Self(tls)
+    }
+}
+
+impl PartialEq for TlsReference {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for TlsReference {}
+
+/// The names of its certificates. Nothing secret.
+impl fmt::Debug for TlsReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsReference({self})")
+    }
+}
+
+/// The names of its certificates.
+impl fmt::Display for TlsReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.inventory().iter().map(|facts| facts.name_list()).collect();
+        f.write_str(if names.is_empty() { "no certificate yet" } else { "" })?;
+        f.write_str(&names.join("; "))
+    }
+}
+
+impl Plan {
+    /// A plan without anything, to be added to.
+    pub fn builder() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+}
+
+/// Collects the parts of a plan. Mistakes are found by [`Plan::check`] and [`Plan::build`], all at once.
+#[derive(Clone, Debug, Default)]
+pub struct PlanBuilder {
+    plan: Plan,
+}
+
+impl PlanBuilder {
+    /// Listens on this address too, over plain HTTP.
+    pub fn listen(mut self, address: Address) -> Self {
+        self.plan.listeners.push(Listener { address, tls: None });
+        self
+    }
+
+    /// Listens on this address too, over TLS.
+    pub fn listen_tls(mut self, address: Address, tls: Arc<TlsServer>) -> Self {
+        self.plan.listeners.push(Listener { address, tls: Some(tls.into()) });
+        self
+    }
+
+    /// Serves a host: `example.com`, or `*.example.com` for every name below it.
+    pub fn site(mut self, host: &str, site: Site) -> Self {
+        self.plan.sites.push((host.to_owned(), site));
+        self
+    }
+
+    /// Serves hosts that have no site, in place of what was given before.
+    pub fn default_site(mut self, site: Site) -> Self {
+        self.plan.default_site = site;
+        self
+    }
+
+    /// The plan.
+    pub fn build(self) -> Plan {
+        self.plan
+    }
+}

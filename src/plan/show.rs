@@ -1,0 +1,81 @@
+//! A plan as a tree of lines, for people. Holds no secret, because the options hold none.
+
+use std::fmt::{self, Display};
+
+use super::options::{FilterOptions, HandlerOptions};
+use super::site::{Route, Site};
+use super::{Listener, Plan};
+
+/// A line, and those below it.
+struct Node {
+    text: String,
+    below: Vec<Node>,
+}
+
+impl Node {
+    fn leaf(text: impl Display) -> Self {
+        Self { text: text.to_string(), below: Vec::new() }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
+        for (index, node) in self.below.iter().enumerate() {
+            let (branch, below) = match index + 1 == self.below.len() {
+                true => ("└─ ", "   "),
+                false => ("├─ ", "│  "),
+            };
+            write!(f, "\n{indent}{branch}{}", node.text)?;
+            node.write(f, &format!("{indent}{below}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn filters(filters: &[FilterOptions]) -> impl Iterator<Item = Node> {
+    filters.iter().map(|filter| Node::leaf(format_args!("filter {filter}")))
+}
+
+fn route(route: &Route) -> Node {
+    let below = filters(&route.filters).chain([Node::leaf(&route.handler)]).collect();
+    Node { text: format!("route {}", route.name()), below }
+}
+
+fn site(text: String, site: &Site) -> Node {
+    let fallback = match &site.fallback {
+        Some(handler) => format!("otherwise {handler}"),
+        None => "otherwise 404".to_owned(),
+    };
+    let routes = site.routes.iter().map(route);
+    Node { text, below: filters(&site.filters).chain(routes).chain([Node::leaf(fallback)]).collect() }
+}
+
+/// One line per listener, site, filter, route and handler.
+impl Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listeners =
+            self.listeners.iter().map(|listener| Node::leaf(format_args!("listen on {listener}")));
+        let named = self.sites.iter().map(|(host, named)| site(format!("site {host}"), named));
+        let default = site("default site".to_owned(), &self.default_site);
+        let below = listeners.chain(named).chain([default]).collect();
+        f.write_str("plan")?;
+        Node { text: String::new(), below }.write(f, "")
+    }
+}
+
+/// The URL that clients use, and the names of the certificates.
+impl Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tls {
+            None => self.address.fmt(f),
+            Some(tls) => match &self.address {
+                crate::net::Address::Inet(addr) => write!(f, "https://{addr} ({tls})"),
+                unix => write!(f, "{unix} with TLS ({tls})"),
+            },
+        }
+    }
+}
+
+/// What handles the requests of a route, on one line with its filters.
+pub(super) fn on_one_line(filters: &[FilterOptions], handler: &HandlerOptions) -> String {
+    let parts = filters.iter().map(ToString::to_string).chain([handler.to_string()]);
+    parts.collect::<Vec<_>>().join(" > ")
+}

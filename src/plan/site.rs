@@ -1,0 +1,92 @@
+//! Sites and their routes, as values. What they mean is decided where they are assembled.
+
+use super::options::{FilterOptions, HandlerOptions};
+
+/// What one host serves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Site {
+    /// Filters around everything of this site, its 404 included; the first stands outside.
+    pub filters: Vec<FilterOptions>,
+    /// Routes. Their order decides nothing: of the patterns that match a path, the most specific does, and
+    /// two that match the same requests are a mistake.
+    pub routes: Vec<Route>,
+    /// Handles requests that match no route. Default: 404.
+    pub fallback: Option<HandlerOptions>,
+}
+
+impl Site {
+    /// A site that has nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A site that one handler serves alone.
+    pub fn of(handler: HandlerOptions) -> Self {
+        Self { fallback: Some(handler), ..Self::default() }
+    }
+
+    /// Adds a filter inside those added before.
+    pub fn filter(mut self, filter: FilterOptions) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    /// Adds a route.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Handles requests that match no route.
+    pub fn fallback(mut self, handler: HandlerOptions) -> Self {
+        self.fallback = Some(handler);
+        self
+    }
+}
+
+/// Which requests a handler gets, and what stands around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Method names such as `GET`, which answers HEAD too. Empty for every method.
+    pub methods: Vec<String>,
+    /// The pattern of the path, as [`router`](crate::service::router) reads it: `/users/{id}`, `/{*rest}`.
+    pub pattern: String,
+    /// Filters within those of the site; the first stands outside.
+    pub filters: Vec<FilterOptions>,
+    /// The handler.
+    pub handler: HandlerOptions,
+}
+
+impl Route {
+    /// A route for these methods.
+    pub fn new<M: Into<String>>(
+        methods: impl IntoIterator<Item = M>,
+        pattern: &str,
+        handler: HandlerOptions,
+    ) -> Self {
+        let methods = methods.into_iter().map(Into::into).collect();
+        Self { methods, pattern: pattern.to_owned(), filters: Vec::new(), handler }
+    }
+
+    /// A route for GET and HEAD.
+    pub fn get(pattern: &str, handler: HandlerOptions) -> Self {
+        Self::new(["GET"], pattern, handler)
+    }
+
+    /// A route for every method.
+    pub fn any(pattern: &str, handler: HandlerOptions) -> Self {
+        Self::new::<&str>([], pattern, handler)
+    }
+
+    /// Adds a filter inside those added before.
+    pub fn filter(mut self, filter: FilterOptions) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    /// Methods and pattern, which no other route of its site has.
+    pub(super) fn name(&self) -> String {
+        let methods = if self.methods.is_empty() { "any".to_owned() } else { self.methods.join(",") };
+        format!("{methods} {}", self.pattern)
+    }
+}

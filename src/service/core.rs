@@ -1,0 +1,11 @@
+//! What services are made from. Knows no server: the tests' harness makes one too.
+
+use crate::ring::Ring;
+
+/// The core that a service is built for.
+pub struct CoreContext {
+    /// The core's ring.
+    pub ring: Ring,
+    /// Number of the worker, from 0.
+    pub worker: usize,
+}

@@ -1,0 +1,170 @@
+//! What routes do with a request, without doing it: for explanations. Reads the same tables that requests are
+//! routed by.
+
+use std::fmt;
+use std::ptr;
+
+use super::pattern::{HostPattern, Pattern, PatternError, Segment};
+use super::routes::{Entry, HostRoutes, Routes};
+use super::tree::decoded;
+use crate::http::message::TargetForm;
+use crate::http::method::Method;
+
+/// Where a request ends up, of the host with this number: 0 is the router's own, the others are numbered in
+/// the order in which they were added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) host: usize,
+    pub(crate) target: Target,
+}
+
+/// What responds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A route: its method, if it is for one, and its pattern.
+    Route { method: Option<String>, pattern: String },
+    /// The router, to OPTIONS: `Allow`, empty where every method is taken, and the pattern of the first route
+    /// of the path.
+    Options { allow: String, pattern: String },
+    /// The router: 405 with `Allow`, and the pattern of the first route of the path.
+    NotAllowed { allow: String, pattern: String },
+    /// The router: 400 for `.` or `..` in a path that a parameter would take.
+    DotSegment,
+    /// The fallback, or the router with 404.
+    Miss,
+}
+
+impl Routes {
+    /// What would respond to a request for this path.
+    pub(crate) fn decide(&self, authority: &str, method: &str, path: &str) -> Decision {
+        let host = self.number(authority);
+        let routes = &self.sites[host];
+        let known = Method::from_token(method.as_bytes());
+        let form = match path {
+            "*" => TargetForm::Asterisk,
+            _ => TargetForm::Origin,
+        };
+        let entry = routes.entry(known, method, form, path, &mut Vec::new());
+        Decision { host, target: routes.target_of(entry) }
+    }
+}
+
+impl HostRoutes {
+    /// Which of its entries this is.
+    fn target_of(&self, entry: &Entry) -> Target {
+        if ptr::eq(entry, &self.malformed) {
+            return Target::DotSegment;
+        }
+        if ptr::eq(entry, &self.asterisk) {
+            return Target::Options { allow: String::new(), pattern: String::new() };
+        }
+        let is = |other: &Option<Entry>| other.as_ref().is_some_and(|o| ptr::eq(o, entry));
+        let (pattern, allow) = (entry.facts.pattern.to_string(), entry.facts.allow.to_string());
+        for leaf in &self.leaves {
+            if let Some((method, _)) = leaf.entries.iter().find(|(_, known)| ptr::eq(known, entry)) {
+                return Target::Route { method: Some(method.as_str().to_owned()), pattern };
+            }
+            if is(&leaf.any) {
+                return Target::Route { method: None, pattern };
+            }
+            if is(&leaf.options) {
+                return Target::Options { allow, pattern };
+            }
+            if is(&leaf.not_allowed) {
+                return Target::NotAllowed { allow, pattern };
+            }
+        }
+        Target::Miss
+    }
+}
+
+/// Why a path does not match a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMismatch {
+    /// The segment with this number, from 1, is another text.
+    Segment {
+        /// Its number, from 1.
+        number: usize,
+        /// The text of the pattern.
+        expected: String,
+        /// The text of the path, decoded.
+        found: String,
+    },
+    /// The segment with this number, from 1, is empty, and a parameter is not.
+    Empty {
+        /// Its number, from 1.
+        number: usize,
+    },
+    /// The path goes on where the pattern ends.
+    TooLong,
+    /// The path ends where the pattern goes on.
+    TooShort,
+}
+
+impl fmt::Display for PathMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Segment { number, expected, found } => {
+                write!(f, "segment {number} of the path is `{found}`, not `{expected}`")
+            }
+            Self::Empty { number } => write!(f, "segment {number} of the path is empty"),
+            Self::TooLong => f.write_str("the path has more segments"),
+            Self::TooShort => f.write_str("the path has fewer segments"),
+        }
+    }
+}
+
+/// Whether a host can be written so.
+pub(crate) fn check_host(host: &str) -> Result<(), PatternError> {
+    HostPattern::parse(host).map(drop)
+}
+
+/// Why this path does not match this pattern; `None` if it does.
+///
+/// # Errors
+/// The pattern is none.
+pub(crate) fn mismatch(pattern: &str, path: &str) -> Result<Option<PathMismatch>, PatternError> {
+    let pattern = Pattern::parse(pattern)?;
+    let mut found = path.strip_prefix('/').unwrap_or(path).split('/');
+    for (number, segment) in (1..).zip(&pattern.segments) {
+        if *segment == Segment::Rest {
+            // What is left may be nothing, but not the slash before it.
+            return Ok(found.next().is_none().then_some(PathMismatch::TooShort));
+        }
+        let Some(text) = found.next() else { return Ok(Some(PathMismatch::TooShort)) };
+        let mismatch = match segment {
+            Segment::Literal(expected) if *decoded(text) != **expected => {
+                let (expected, found) = (expected.to_string(), decoded(text).into_owned());
+                PathMismatch::Segment { number, expected, found }
+            }
+            Segment::Parameter if text.is_empty() => PathMismatch::Empty { number },
+            _ => continue,
+        };
+        return Ok(Some(mismatch));
+    }
+    Ok(found.next().map(|_| PathMismatch::TooLong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mismatch_names_the_first_difference() {
+        let reason = |pattern, path| mismatch(pattern, path).unwrap().map(|reason| reason.to_string());
+        for (pattern, path) in [("/", "/"), ("/a/{b}", "/a/c"), ("/{*r}", "/"), ("/a/{*r}", "/%61/b/c")] {
+            assert_eq!(reason(pattern, path), None, "{pattern} {path}");
+        }
+        for (pattern, path, text) in [
+            ("/a", "/b", "segment 1 of the path is `b`, not `a`"),
+            ("/a/{b}/c", "/a/x/d", "segment 3 of the path is `d`, not `c`"),
+            ("/a/{b}", "/a/", "segment 2 of the path is empty"),
+            ("/a", "/a/b", "the path has more segments"),
+            ("/a/b", "/a", "the path has fewer segments"),
+            ("/a/{*r}", "/a", "the path has fewer segments"),
+        ] {
+            assert_eq!(reason(pattern, path).as_deref(), Some(text), "{pattern} {path}");
+        }
+        assert!(mismatch("a", "/a").is_err());
+    }
+}

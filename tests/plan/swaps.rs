@@ -1,0 +1,238 @@
+//! Plans swapped on running workers: nothing is lost, every response is whole and belongs to one plan, and a
+//! plan that cannot be built changes nothing.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use quoit::filter::FieldsOptions;
+use quoit::handler::{DirectoryOptions, RespondOptions};
+use quoit::net::Address;
+use quoit::plan::{FilterOptions, HandlerOptions, Plan, Route, Site};
+use quoit::service::{CoreContext, Request, Response};
+use quoit::{ReplaceError, Running, Server};
+
+use crate::common::{Client, HELLO, PATIENCE, lenient};
+use crate::peer::Peer;
+
+/// Bytes of each body: several frames of HTTP/2, more than one block of a file.
+const BODY: usize = 40_000;
+
+const SWAPS: usize = 100;
+
+fn start(plan: Plan) -> (Running, SocketAddr) {
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let server = Server::new().listen(any).workers(2).limits(lenient()).quiet(true);
+    let running = server.start_plan(plan).unwrap_or_else(|error| panic!("{error}"));
+    let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    (running, addr)
+}
+
+/// Files alone, which are called without a router: bodies of `a`.
+fn files(dir: &Path) -> Plan {
+    std::fs::write(dir.join("x"), vec![b'a'; BODY]).unwrap();
+    Plan::builder().default_site(Site::of(HandlerOptions::Files(DirectoryOptions::new(dir)))).build()
+}
+
+/// Routes and a filter: bodies of `b`.
+fn routes() -> Plan {
+    let body = vec![b'b'; BODY].into();
+    let respond = HandlerOptions::Respond(RespondOptions { body, ..RespondOptions::default() });
+    let fields = FieldsOptions { fields: vec![("X-Plan".into(), "b".into())] };
+    let site = Site::new().filter(FilterOptions::Fields(fields)).route(Route::get("/x", respond));
+    Plan::builder().default_site(site).build()
+}
+
+/// A handler that waits, so that requests are in progress when its plan goes: bodies of `c`.
+fn waiting() -> Plan {
+    let handler = HandlerOptions::custom("waiting", |core: &CoreContext| {
+        let ring = core.ring.clone();
+        Ok::<_, Infallible>(async move |_request: Request| -> Response {
+            for _ in 0..20 {
+                ring.next_turn().await;
+            }
+            Response::text(vec![b'c'; BODY])
+        })
+    });
+    Plan::builder().default_site(Site::of(handler)).build()
+}
+
+/// Whose response this is; it must be whole.
+#[track_caller]
+fn letter(status: u16, plan: Option<&str>, body: &[u8]) -> u8 {
+    assert_eq!((status, body.len()), (200, BODY));
+    assert!(body.iter().all(|byte| *byte == body[0]), "one response of two plans");
+    assert_eq!(plan, (body[0] == b'b').then_some("b"), "the fields of one plan and the body of another");
+    body[0]
+}
+
+const ASK: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn ask_h1(client: &mut Client) -> u8 {
+    let response = client.ask(ASK);
+    letter(response.status, response.field("X-Plan"), &response.body)
+}
+
+fn ask_h2(peer: &mut Peer) -> u8 {
+    let answer = peer.get("/x");
+    letter(answer.status, answer.field("x-plan"), &answer.body)
+}
+
+/// Asks until it is stopped; how often each plan answered.
+fn load(
+    stops: &Arc<AtomicBool>,
+    answered: &Arc<AtomicUsize>,
+    mut ask: impl FnMut() -> u8 + Send + 'static,
+) -> JoinHandle<[usize; 3]> {
+    let (stops, answered) = (stops.clone(), answered.clone());
+    thread::spawn(move || {
+        let mut counts = [0; 3];
+        while !stops.load(Ordering::Relaxed) {
+            counts[usize::from(ask() - b'a')] += 1;
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+        counts
+    })
+}
+
+#[test]
+fn a_hundred_swaps_under_load_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let plans = [files(dir.path()), routes(), waiting()];
+    let (mut running, addr) = start(plans[0].clone());
+    let (stops, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut loads = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(addr);
+        loads.push(load(&stops, &answered, move || ask_h1(&mut client)));
+        let mut peer = Peer::connect(addr);
+        loads.push(load(&stops, &answered, move || ask_h2(&mut peer)));
+    }
+    let (mut client, mut peer) = (Client::connect(addr), Peer::connect(addr));
+    for swap in 1..=SWAPS {
+        // Every plan serves some of the load.
+        let seen = answered.load(Ordering::Relaxed);
+        let mut now = plans[swap % 3].clone();
+        while answered.load(Ordering::Relaxed) < seen + 6 {
+            assert!(loads.iter().all(|load| !load.is_finished()), "a load failed at swap {swap}");
+            thread::yield_now();
+        }
+        let diff = running.replace_plan(now.clone()).unwrap_or_else(|error| panic!("swap {swap}: {error}"));
+        assert!(!diff.is_empty());
+        now.listeners.clone_from(&running.plan().unwrap().listeners);
+        assert_eq!(running.plan(), Some(&now));
+        // What begins after the swap is the new plan's, on connections old and new.
+        let expected = b'a' + (swap % 3) as u8;
+        assert_eq!(ask_h1(&mut client), expected, "swap {swap}");
+        assert_eq!(ask_h2(&mut peer), expected, "swap {swap}");
+        assert_eq!(ask_h1(&mut Client::connect(addr)), expected, "swap {swap}");
+    }
+    stops.store(true, Ordering::Relaxed);
+    let mut counts = [0; 3];
+    for load in loads {
+        for (sum, count) in counts.iter_mut().zip(load.join().expect("every response was whole")) {
+            *sum += count;
+        }
+    }
+    assert!(counts.iter().all(|&count| count > 0), "every plan had its share: {counts:?}");
+    let asked = counts.iter().sum::<usize>() + 3 * SWAPS;
+    let totals = running.stop().unwrap();
+    assert_eq!((totals.requests, totals.panics, totals.timed_out), (asked as u64, 0, 0));
+}
+
+/// The request in progress ends with the plan it began with, and the next one on the same connection does
+/// not.
+#[test]
+fn a_request_in_progress_ends_with_its_own_plan() {
+    let (enter, entered) = mpsc::channel();
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let held = HandlerOptions::custom("held", move |core: &CoreContext| {
+        let (ring, gate, enter) = (core.ring.clone(), gate.clone(), enter.clone());
+        Ok::<_, Infallible>(async move |_request: Request| -> Response {
+            enter.send(()).unwrap();
+            while !gate.load(Ordering::Relaxed) {
+                ring.sleep(Duration::from_millis(1)).await;
+            }
+            Response::text("before")
+        })
+    });
+    let (mut running, addr) = start(Plan::builder().default_site(Site::of(held)).build());
+    let mut client = Client::connect(addr);
+    client.send(HELLO);
+    entered.recv_timeout(PATIENCE).expect("the handler is called");
+    let after = Plan::builder().default_site(Site::of(HandlerOptions::text("after"))).build();
+    running.replace_plan(after).unwrap();
+    Client::connect(addr).ask(HELLO).is(200, "after");
+    open.store(true, Ordering::Relaxed);
+    client.response().is(200, "before");
+    client.ask(HELLO).is(200, "after");
+    running.stop().unwrap();
+}
+
+#[test]
+fn a_plan_that_one_worker_cannot_build_changes_nothing() {
+    let text =
+        |text: &'static str| Plan::builder().default_site(Site::of(HandlerOptions::text(text))).build();
+    let (mut running, addr) = start(text("first"));
+    let first = running.plan().unwrap().clone();
+    let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(addr)).collect();
+    let on_worker_1 = |what: fn() -> Result<(), &'static str>| {
+        let handler = HandlerOptions::custom("picky", move |core: &CoreContext| {
+            if core.worker == 1 {
+                what()?;
+            }
+            Ok::<_, &str>(async |_: Request| Response::text("second"))
+        });
+        Plan::builder().default_site(Site::of(handler)).build()
+    };
+    for (plan, words) in [
+        (on_worker_1(|| Err("not here")), "custom `picky`: not here"),
+        (on_worker_1(|| panic!("as the test wants it")), "panicked while it was made: as the test wants it"),
+    ] {
+        match running.replace_plan(plan) {
+            Err(error @ ReplaceError::Plan(_)) => assert!(error.to_string().contains(words), "{error}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(running.plan(), Some(&first));
+        for client in &mut clients {
+            client.ask(HELLO).is(200, "first");
+        }
+    }
+    running.replace_plan(text("third")).unwrap();
+    for client in &mut clients {
+        client.ask(HELLO).is(200, "third");
+    }
+    running.stop().unwrap();
+}
+
+#[test]
+fn what_cannot_be_swapped_is_refused_by_name() {
+    let text = || Site::of(HandlerOptions::text("x"));
+    let (mut running, addr) = start(Plan::builder().default_site(text()).build());
+    let elsewhere = Plan::builder().listen("127.0.0.1:9".parse().unwrap()).default_site(text()).build();
+    let error = running.replace_plan(elsewhere).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "listeners cannot be changed while the server runs (+ listener http://127.0.0.1:9: \
+         http://127.0.0.1:9; - listener http://127.0.0.1:0: http://127.0.0.1:0); restart it"
+    );
+    Client::connect(addr).ask(HELLO).is(200, "x");
+    // The same listeners may be named again.
+    let again = running.plan().unwrap().clone();
+    assert!(running.replace_plan(again).unwrap().is_empty());
+    running.stop().unwrap();
+
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let server = Server::new().listen(any).workers(1).quiet(true);
+    let mut running = server.start(|_| async |_: Request| Response::text("closure")).unwrap();
+    let plan = Plan::builder().default_site(text()).build();
+    assert!(matches!(running.replace_plan(plan), Err(ReplaceError::NoPlan)));
+    assert_eq!(running.plan(), None);
+    running.stop().unwrap();
+}
