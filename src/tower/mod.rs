@@ -78,26 +78,27 @@
 //! # Upgrades
 //!
 //! A request that asks for a tunnel, by `Upgrade`, CONNECT or HTTP/2's extended CONNECT, carries hyper's
-//! `OnUpgrade` in its extensions, which is what axum's `WebSocketUpgrade` takes. Where the service answers 101, or
-//! 2xx to a CONNECT, the client's bytes are the upgraded stream's from there on; any other answer fails the
-//! `OnUpgrade`. axum handles a WebSocket in a task of tokio's (`tokio::spawn`), so a runtime must be entered, as
-//! above; without one the request fails with 500. Wake-ups then come from another thread, and are late without
-//! [`TowerService::woken_from_outside`].
+//! `OnUpgrade` in its extensions, which is what axum's `WebSocketUpgrade` takes. Where the service answers
+//! 101, or 2xx to a CONNECT, the client's bytes are the upgraded stream's from there on; any other answer
+//! fails the `OnUpgrade`. axum handles a WebSocket in a task of tokio's (`tokio::spawn`), so a runtime must
+//! be entered, as above; without one the request fails with 500. Wake-ups then come from another thread, and
+//! are late without [`TowerService::woken_from_outside`].
 //!
-//! How: hyper alone can make an `OnUpgrade`, so each such request gets a server connection of hyper's, in memory,
-//! which is given a constant request and, once the service has answered, a constant 101. The real request and
-//! response never pass through it.
+//! How: hyper alone can make an `OnUpgrade`, so each such request gets a server connection of hyper's, in
+//! memory, which is given a constant request and, once the service has answered, a constant 101. The real
+//! request and response never pass through it.
 //!
-//! - It costs one connection of hyper's, about 10 KiB, per request that asks for a tunnel, until its response;
-//!   other requests cost nothing. Within the tunnel each direction is copied once more than in a tunnel of
-//!   [`Response::upgrade`], under a lock that the application's thread shares.
-//! - Both directions hold back: 32 KiB written by the application wait for the client, and one piece from the
-//!   client, of the size the connection reads, for the application.
-//! - The tunnel ends when the application has closed its direction and the client has taken what was written:
-//!   what the client sends after that is not read.
-//! - Over HTTP/2 axum wants to find `hyper::ext::Protocol` in the extensions where its own feature `http2` is on.
-//!   That type comes with hyper's HTTP/2, which is not built here; an application that has it adds it with
-//!   [`TowerService::extensions`] from [`RequestHead::protocol`](crate::http::message::RequestHead::protocol).
+//! - It costs one connection of hyper's, with two buffers of 8 KiB, per request that asks for a tunnel,
+//!   until its response; other requests cost nothing. Within the tunnel each direction is copied once more
+//!   than in a tunnel of [`Response::upgrade`], under a lock that the application's thread shares.
+//! - Both directions hold back: 32 KiB written by the application wait for the client, and one piece from
+//!   the client, of the size the connection reads, for the application.
+//! - The tunnel ends when the application has closed its direction and the client has taken what was
+//!   written: what the client sends after that is not read.
+//! - Over HTTP/2 axum wants to find `hyper::ext::Protocol` in the extensions where its own feature `http2`
+//!   is on. That type comes with hyper's HTTP/2, which is not built here; an application that has it adds it
+//!   with [`TowerService::extensions`] from
+//!   [`RequestHead::protocol`](crate::http::message::RequestHead::protocol).
 //!
 //! # What does not work
 //!

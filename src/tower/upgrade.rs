@@ -1,8 +1,8 @@
 //! Tunnels for applications that were written for hyper. What they take from a request's extensions is
 //! hyper's `OnUpgrade`, which only a connection of hyper's makes. So each request that asks for a tunnel gets
-//! a connection of its own: in memory, for one exchange whose request is a constant, and whose answer, 101, is
-//! given once the application has answered the real one. From then on hyper's side is the application's, and
-//! its bytes are carried to and from the client's tunnel. Knows no protocol that runs within one.
+//! a connection of its own: in memory, for one exchange whose request is a constant, and whose answer, 101,
+//! is given once the application has answered the real one. From then on hyper's side is the application's,
+//! and its bytes are carried to and from the client's tunnel. Knows no protocol that runs within one.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -338,5 +338,72 @@ impl Drop for Far {
         drop(pipe);
         wake(reader);
         wake(writer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn an_upgrade_resolves_when_it_is_accepted_and_fails_when_it_is_dropped() {
+        let (upgrade, on_upgrade) = Upgrade::offer().expect("hyper takes its request");
+        let mut on_upgrade = pin!(on_upgrade);
+        assert!(poll(on_upgrade.as_mut()).is_pending());
+        let far = upgrade.accept().expect("hyper takes its answer");
+        let Poll::Ready(Ok(mut upgraded)) = poll(on_upgrade.as_mut()) else { panic!("not upgraded") };
+        // The head of hyper's answer is not among what is written.
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(Pin::new(&mut upgraded).poll_write(&mut cx, b"first"), Poll::Ready(Ok(5))));
+        assert_eq!(&lock(&far.pipe).down[..], b"first");
+        drop(far);
+        assert!(matches!(Pin::new(&mut upgraded).poll_write(&mut cx, b"x"), Poll::Ready(Err(_))));
+
+        let (upgrade, on_upgrade) = Upgrade::offer().expect("hyper takes its request");
+        drop(upgrade);
+        assert!(matches!(poll(pin!(on_upgrade)), Poll::Ready(Err(_))));
+    }
+
+    #[test]
+    fn writes_wait_for_room() {
+        let (upgrade, on_upgrade) = Upgrade::offer().expect("hyper takes its request");
+        let far = upgrade.accept().expect("hyper takes its answer");
+        let Poll::Ready(Ok(mut upgraded)) = poll(pin!(on_upgrade)) else { panic!("not upgraded") };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut write = |bytes: &[u8]| match Pin::new(&mut upgraded).poll_write(&mut cx, bytes) {
+            Poll::Ready(Ok(length)) => Some(length),
+            Poll::Ready(Err(error)) => panic!("{error}"),
+            Poll::Pending => None,
+        };
+        assert_eq!(write(&[0; BUFFERED_BYTES_MAX - 1]), Some(BUFFERED_BYTES_MAX - 1));
+        assert_eq!(write(&[0; 2]), Some(1));
+        assert_eq!((write(&[0; 2]), write(&[])), (None, Some(0)));
+        lock(&far.pipe).down.clear();
+        assert_eq!(write(&[0; 2]), Some(2));
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_comes() {
+        for head in
+            ["HTTP/1.1 101 Switching Protocols\r\na: b\r\n\r\n", "x\r\r\n\r\n", "\r\n\n\r\n\r\r\n\r\n"]
+        {
+            let all = [head.as_bytes(), b"more"].concat();
+            for split in 0..all.len() {
+                let mut near = Near { pipe: Shared::default(), request: b"", head_end: HEAD_END };
+                let (now, later) = all.split_at(split);
+                let taken = near.pass_over(now);
+                assert_eq!(taken, split.min(head.len()), "{head:?} split at {split}");
+                if split < head.len() {
+                    assert_eq!(near.pass_over(later), head.len() - split, "{head:?} split at {split}");
+                }
+                assert_eq!(near.head_end, b"");
+            }
+        }
     }
 }

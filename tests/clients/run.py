@@ -106,7 +106,7 @@ def main():
             serve, echo, hello, streaming, sockets = servers
             check_all(checks, serve, echo, hello, unix_path, scratch)
             streams.check(checks, streaming)
-            tunnels.check(checks, streaming)
+            tunnels.check(checks, streaming, os.path.join(target, "examples", "streams"))
             hints.check(checks, streaming)
             grpc_echo.check(checks, streaming)
             websocket.check(checks, sockets)

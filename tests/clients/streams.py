@@ -14,8 +14,10 @@ from tunnels import pattern
 
 HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n"
 LARGE_BYTES = 32 << 20
-# What fits into the buffers and windows between a client that does not read and a server that echoes.
-UNREAD_BYTES = 48 * 1024
+# What fits into the buffers between a client that does not read and a server that echoes; and the most that the
+# server's windows let out at once.
+UNREAD_BYTES = 384 * 1024
+WINDOW_BYTES = 256 * 1024
 
 
 def chunk(data):
@@ -176,7 +178,7 @@ def check_http2(checks, server):
             expect(stream.trailers, {"x-hash": wanted.hexdigest(), "x-bytes": str(LARGE_BYTES)})
 
     def written_first():
-        data = pattern(UNREAD_BYTES)
+        data = pattern(WINDOW_BYTES)
         with h2stream.Connection(server) as connection:
             stream = connection.request("POST", "/echo", ("te", "trailers"))
             connection.reads = False

@@ -5,10 +5,11 @@ import http.client
 import socket
 import struct
 import threading
+import time
 
 import h2stream
 import raw
-from harness import TIMEOUT_S, expect, expect_bytes
+from harness import TIMEOUT_S, Server, expect, expect_bytes
 
 UPGRADE = b"GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: %b\r\n\r\n"
 CONNECT = b"CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n\r\n"
@@ -96,7 +97,7 @@ def check_http1(checks, server, who, request, status):
             expect(sock.recv(1), b"")
 
     def half_closed():
-        data = pattern(48 * 1024)
+        data = pattern(384 * 1024)
         # No more than waits between a client that does not read and a server that echoes.
         with raw.connect(server) as sock:
             sock.sendall(request + data)
@@ -236,7 +237,30 @@ def check_http2_refusals(checks, server):
     checks.run("h2", "a wrong protocol or none is 400", refused)
 
 
-def check(checks, server):
+def check_drain(checks, program):
+    """Nothing waits for streams that no client can end any more."""
+
+    def drains():
+        server = Server(program, "127.0.0.1:0")
+        with h2stream.Connection(server) as connection, raw.connect(server) as upgraded:
+            upgraded.sendall(UPGRADE % b"echo" + b"some")
+            expect(head_of(upgraded)[0], 101)
+            for stream in (
+                connection.connect("far.example:443"),
+                connection.connect_protocol("echo", "/tunnel"),
+                connection.request("POST", "/echo"),
+            ):
+                stream.write(b"some")
+                expect(stream.read_exactly(4), b"some")
+            expect(connection.connect_protocol("other", "/tunnel").status(), 400)
+        began = time.monotonic()
+        expect((server.stop(), time.monotonic() - began < 4), (0, True))
+
+    checks.run("sockets, h2", "a server ends though clients left their streams open", drains)
+
+
+def check(checks, server, program):
+    check_drain(checks, program)
     check_http1(checks, server, "sockets, Upgrade", UPGRADE % b"echo", 101)
     check_http1(checks, server, "sockets, CONNECT", CONNECT, 200)
     check_http_client(checks, server)

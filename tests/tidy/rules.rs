@@ -180,8 +180,8 @@ pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-/// Tests and examples may bring a runtime, as axum does. In what the product depends on, `hyper` alone may lead
-/// to tokio, and only with features that need its channels and traits: the upgrades of `src/tower`.
+/// Tests and examples may bring a runtime, as axum does. In what the product depends on, `hyper` alone may
+/// lead to tokio, and only with features that need its channels and traits: the upgrades of `src/tower`.
 pub(crate) fn foreign_runtimes(manifest: &str, lock: &str) -> Vec<Problem> {
     const HYPERS_FEATURES: &str = "features = [\"http1\", \"server\"], optional = true";
     let (mut problems, mut waiting) = (Vec::new(), Vec::new());
@@ -407,7 +407,8 @@ mod samples {
 
     #[test]
     fn runtimes() {
-        let lock = "name = \"a\"\ndependencies = [\n \"b 1.0.0\",\n]\nname = \"b\"\ndependencies = [\n \"tokio\",\n]\n\
+        let lock = "name = \"a\"\ndependencies = [\n \"b 1.0.0\",\n]\n\
+                    name = \"b\"\ndependencies = [\n \"tokio\",\n]\n\
                     name = \"hyper\"\ndependencies = [\n \"tokio\",\n]\n";
         let hyper = "[dependencies]\nhyper = { features = [\"http1\", \"server\"], optional = true } # x\n";
         assert_eq!(foreign_runtimes(hyper, lock), []);
