@@ -8,6 +8,7 @@
 //!
 //! The [`guide`] leads from the first answer to a server in production.
 
+#[cfg(feature = "acme")]
 pub mod acme;
 mod exchange;
 pub mod filter;
@@ -24,6 +25,7 @@ pub mod supervisor;
 
 pub use server::harness;
 pub use supervisor::{LiveTotals, ReplaceError, RunError, Running, Server};
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod handler;
 #[cfg(feature = "tower")]

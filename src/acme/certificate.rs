@@ -18,33 +18,25 @@ use super::jws::base64url;
 const AHEAD_MAX: Duration = Duration::from_secs(3600);
 
 /// Why a certificate is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CertificateError {
     /// There is none, or it cannot be read.
+    #[error("it cannot be read: {0}")]
     Malformed(String),
     /// It is for another key than the one we made.
+    #[error("it is not for the key that it should be for")]
     OtherKey,
     /// These of the names asked for are not in it.
+    #[error("it is not for {}", .0.join(", "))]
     NamesMissing(Vec<String>),
     /// It is over already, or begins later than clocks differ.
+    #[error("it is not valid now; is this machine's clock right?")]
     NotNow,
     /// A certificate of the chain was not issued by the one after it.
+    #[error("its chain is out of order")]
     ChainBroken,
 }
-
-impl fmt::Display for CertificateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(why) => write!(f, "it cannot be read: {why}"),
-            Self::OtherKey => f.write_str("it is not for the key that it should be for"),
-            Self::NamesMissing(names) => write!(f, "it is not for {}", names.join(", ")),
-            Self::NotNow => f.write_str("it is not valid now; is this machine's clock right?"),
-            Self::ChainBroken => f.write_str("its chain is out of order"),
-        }
-    }
-}
-
-impl std::error::Error for CertificateError {}
 
 /// A key of its own for each certificate: ECDSA on P-256.
 ///

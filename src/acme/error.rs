@@ -1,6 +1,5 @@
 //! Why a certificate could not be had, and what the failure means for the next try.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::certificate::CertificateError;
@@ -9,13 +8,17 @@ use super::messages::Problem;
 use super::pace::Stopped;
 use super::state::StateError;
 use super::transport::TransportError;
+use crate::net::tls::TlsError;
 
 /// A failure on the way to a certificate.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AcmeError {
     /// There was no reply.
-    Transport(TransportError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The CA refused.
+    #[error("the CA refused the {what} with {status}: {problem}")]
     Refused {
         /// What was asked for.
         what: &'static str,
@@ -27,6 +30,7 @@ pub enum AcmeError {
         retry_after: Option<Duration>,
     },
     /// The CA's reply is none that RFC 8555 allows.
+    #[error("the CA's reply to the {what} is none that ACME allows: {why}; is --acme-directory right?")]
     Malformed {
         /// What was asked for.
         what: &'static str,
@@ -34,8 +38,13 @@ pub enum AcmeError {
         why: String,
     },
     /// The CA wants accounts bound to one outside ACME, and none was named.
+    #[error("this CA only serves accounts it knows: give the key it has issued with --acme-eab KID:KEY")]
     BindingMissing,
     /// The CA does not offer the kind of challenge that was chosen.
+    #[error(
+        "the CA does not offer {wanted} for {domain}; choose with --acme-challenge among {}",
+        .offered.join(", ")
+    )]
     NotOffered {
         /// The name.
         domain: String,
@@ -45,6 +54,7 @@ pub enum AcmeError {
         offered: Vec<String>,
     },
     /// The CA did not find the answer to its challenge, or the order failed otherwise.
+    #[error("the CA could not verify {domain} by {kind}: {problem}; {}", remedy(.kind))]
     NotProved {
         /// The name, or all names of the order.
         domain: String,
@@ -54,6 +64,7 @@ pub enum AcmeError {
         problem: Problem,
     },
     /// The CA did not come to an end.
+    #[error("the CA was not done with the {what} within {} s", .waited.as_secs())]
     TooSlow {
         /// With what.
         what: &'static str,
@@ -61,14 +72,19 @@ pub enum AcmeError {
         waited: Duration,
     },
     /// The command for DNS records failed.
-    Hook(HookError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The certificate is not what was ordered.
-    Certificate(CertificateError),
+    #[error("the CA sent a certificate of no use: {0}")]
+    Certificate(#[from] CertificateError),
     /// The state directory.
-    State(StateError),
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The certificate is stored and could not be presented.
-    Publish(String),
+    #[error("the new certificate is stored but not presented: {0}")]
+    Publish(#[source] TlsError),
     /// The server ends.
+    #[error("the server ends")]
     Stopped,
 }
 
@@ -104,71 +120,11 @@ impl AcmeError {
     }
 }
 
-impl fmt::Display for AcmeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transport(error) => error.fmt(f),
-            Self::Refused { what, status, problem, .. } => {
-                write!(f, "the CA refused the {what} with {status}: {problem}")
-            }
-            Self::Malformed { what, why } => write!(
-                f,
-                "the CA's reply to the {what} is none that ACME allows: {why}; is --acme-directory right?"
-            ),
-            Self::BindingMissing => f.write_str(
-                "this CA only serves accounts it knows: give the key it has issued with --acme-eab KID:KEY",
-            ),
-            Self::NotOffered { domain, wanted, offered } => write!(
-                f,
-                "the CA does not offer {wanted} for {domain}; choose with --acme-challenge among {}",
-                offered.join(", ")
-            ),
-            Self::NotProved { domain, kind, problem } => {
-                write!(f, "the CA could not verify {domain} by {kind}: {problem}; {}", remedy(kind))
-            }
-            Self::TooSlow { what, waited } => {
-                write!(f, "the CA was not done with the {what} within {} s", waited.as_secs())
-            }
-            Self::Hook(error) => error.fmt(f),
-            Self::Certificate(error) => write!(f, "the CA sent a certificate of no use: {error}"),
-            Self::State(error) => error.fmt(f),
-            Self::Publish(why) => write!(f, "the new certificate is stored but not presented: {why}"),
-            Self::Stopped => f.write_str("the server ends"),
-        }
-    }
-}
-
 fn remedy(kind: &str) -> &'static str {
     match kind {
         "http-01" => "port 80 of that name must reach this server's plain listener from outside",
         "tls-alpn-01" => "port 443 of that name must reach this server, with TLS not ended before it",
         _ => "the record must be visible from outside before the hook returns",
-    }
-}
-
-impl std::error::Error for AcmeError {}
-
-impl From<TransportError> for AcmeError {
-    fn from(error: TransportError) -> Self {
-        Self::Transport(error)
-    }
-}
-
-impl From<StateError> for AcmeError {
-    fn from(error: StateError) -> Self {
-        Self::State(error)
-    }
-}
-
-impl From<HookError> for AcmeError {
-    fn from(error: HookError) -> Self {
-        Self::Hook(error)
-    }
-}
-
-impl From<CertificateError> for AcmeError {
-    fn from(error: CertificateError) -> Self {
-        Self::Certificate(error)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use super::proof::Front;
-use crate::net::tls::TlsServer;
+use crate::net::tls::{TlsError, TlsServer};
 
 impl Front for TlsServer {
     fn put_token(&self, token: &str, key_authorization: &str) {
@@ -24,7 +24,7 @@ impl Front for TlsServer {
         self.challenges().remove_certificate(name);
     }
 
-    fn reload(&self) -> Result<(), String> {
-        Self::reload(self).map(drop).map_err(|error| error.to_string())
+    fn reload(&self) -> Result<(), TlsError> {
+        Self::reload(self).map(drop)
     }
 }

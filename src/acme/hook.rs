@@ -1,7 +1,6 @@
 //! The operator's command that writes and removes DNS records for DNS-01:
 //! `CMD present|cleanup DOMAIN RECORD VALUE`. Runs it, with a limit; knows nothing of DNS.
 
-use std::fmt;
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -44,39 +43,28 @@ pub(super) struct Record {
 }
 
 /// The command did not do it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HookError {
     /// It could not be started or waited for.
-    Run(String, io::Error),
+    #[error("--acme-dns-hook `{0}` could not be run: {1}")]
+    Run(String, #[source] io::Error),
     /// It said so.
+    #[error(
+        "--acme-dns-hook `{0}` ended with {1}; what it printed is above, and running it by hand tells more"
+    )]
     Failed(String, ExitStatus),
     /// It did not return.
+    #[error(
+        "--acme-dns-hook `{0}` did not return within {limit} s and was killed; it should return once the \
+         record can be seen",
+        limit = .1.as_secs()
+    )]
     TooSlow(String, Duration),
     /// The server ends.
+    #[error("the server ends")]
     Stopped,
 }
-
-impl fmt::Display for HookError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(command, error) => write!(f, "--acme-dns-hook `{command}` could not be run: {error}"),
-            Self::Failed(command, status) => write!(
-                f,
-                "--acme-dns-hook `{command}` ended with {status}; what it printed is above, and running it \
-                 by hand tells more"
-            ),
-            Self::TooSlow(command, limit) => write!(
-                f,
-                "--acme-dns-hook `{command}` did not return within {} s and was killed; it should return \
-                 once the record can be seen",
-                limit.as_secs()
-            ),
-            Self::Stopped => f.write_str("the server ends"),
-        }
-    }
-}
-
-impl std::error::Error for HookError {}
 
 /// Runs `command` with a shell, so that it may have arguments; the record's parts reach it as single words
 /// whatever is in them. What it prints goes to our standard error.

@@ -1,83 +1,73 @@
-//! A small blocking HTTPS/1.1 client: one connection per exchange, one deadline for all of it, and an eye on
-//! the end of the server. Renewals need a dozen exchanges a month, so it keeps nothing open, follows no
-//! redirect and knows no proxy.
+//! HTTPS to a CA, by ureq: one connection per exchange, one deadline for all of it, and an end as soon as the
+//! server ends. Follows no redirect, knows no proxy and keeps no connection.
+//!
+//! ureq blocks, so that an exchange has a thread of its own; there are a dozen a month.
 
-use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, ErrorKind};
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use std::{fmt, fs};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{fs, thread};
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+use ureq::config::AutoHeaderValue;
+use ureq::http::{HeaderMap, Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody, Body, Timeout};
 
 use super::pace::Clock;
 use super::transport::{Method, REPLY_BODY_BYTES_MAX, Reply, Request, Transport, TransportError};
-use crate::http::h1::BodyDecoder;
-
-use crate::http::message::BodyLimits;
-use crate::http::message::Framing;
 
 /// One exchange, from connecting to the last byte. CAs sign within seconds and answer `processing` otherwise;
-/// the rest is for slow lines.
+/// the rest is for slow connections.
 pub(super) const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long a socket may keep us from seeing that the server ends.
-const LOOK_UP_EVERY: Duration = Duration::from_millis(200);
+/// Of that, what connecting may take, TLS included.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Longest head of a reply, and most fields: several times what CAs send.
+/// How soon an exchange notices that the server ends.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(100);
+
+/// Longest head of a reply: several times what CAs send.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-const FIELDS_MAX: usize = 64;
 
 /// The transport for a CA's directory.
 #[derive(Clone)]
 pub(super) struct HttpsClient<C> {
-    config: Arc<ClientConfig>,
+    agent: Agent,
     clock: C,
     /// For each exchange.
     time_max: Duration,
 }
 
 /// Why no CA can be trusted with a directory.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RootsError {
     /// The file of `--acme-ca-root` cannot be read.
-    Unreadable(PathBuf, io::Error),
+    #[error("--acme-ca-root {file}: {1}; name a PEM file that this user can read", file = .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
     /// It has no certificate, or a broken one.
+    #[error(
+        "--acme-ca-root {file}: {1}; the file must hold the CA's certificates as PEM",
+        file = .0.display()
+    )]
     Malformed(PathBuf, String),
     /// This machine has no store of trusted certificates.
+    #[error(
+        "this machine has no trusted CAs to check the ACME directory with; install ca-certificates, or \
+         name the directory's root with --acme-ca-root"
+    )]
     None,
 }
 
-impl fmt::Display for RootsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(file, error) => write!(
-                f,
-                "--acme-ca-root {}: {error}; name a PEM file that this user can read",
-                file.display()
-            ),
-            Self::Malformed(file, why) => write!(
-                f,
-                "--acme-ca-root {}: {why}; the file must hold the CA's certificates as PEM",
-                file.display()
-            ),
-            Self::None => f.write_str(
-                "this machine has no trusted CAs to check the ACME directory with; install ca-certificates, \
-                 or name the directory's root with --acme-ca-root",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for RootsError {}
-
-/// Whom to trust, and how to speak.
+/// The CAs to trust.
 #[derive(Clone)]
-pub(super) struct Roots(Arc<ClientConfig>);
+pub(super) struct Roots(Arc<Vec<Certificate<'static>>>);
 
 impl Roots {
     /// Trusts the certificates in `file` alone, or this machine's.
@@ -85,279 +75,235 @@ impl Roots {
     /// # Errors
     /// There are none.
     pub(super) fn load(file: Option<&Path>) -> Result<Self, RootsError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has suites for TLS 1.2 and 1.3")
-            .with_root_certificates(roots(file)?)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        let mut store = RootCertStore::empty();
+        let certificates = match file {
+            None => {
+                let certificates = rustls_native_certs::load_native_certs().certs;
+                store.add_parsable_certificates(certificates.iter().cloned());
+                if store.is_empty() {
+                    return Err(RootsError::None);
+                }
+                certificates
+            }
+            Some(file) => {
+                let malformed = |why: String| RootsError::Malformed(file.to_owned(), why);
+                let pem = fs::read(file).map_err(|error| RootsError::Unreadable(file.to_owned(), error))?;
+                let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+                let certificates = read.map_err(|error| malformed(error.to_string()))?;
+                for certificate in &certificates {
+                    store.add(certificate.clone()).map_err(|error| malformed(error.to_string()))?;
+                }
+                if certificates.is_empty() {
+                    return Err(malformed("it holds no certificate".into()));
+                }
+                certificates
+            }
+        };
+        let owned = certificates.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
+        Ok(Self(Arc::new(owned.collect())))
     }
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
-    let mut store = RootCertStore::empty();
-    let Some(file) = file else {
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return if store.is_empty() { Err(RootsError::None) } else { Ok(store) };
-    };
-    let malformed = |why: String| RootsError::Malformed(file.to_owned(), why);
-    let pem = fs::read(file).map_err(|error| RootsError::Unreadable(file.to_owned(), error))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| malformed(error.to_string()))?;
-        store.add(certificate).map_err(|error| malformed(error.to_string()))?;
-    }
-    if store.is_empty() { Err(malformed("it holds no certificate".into())) } else { Ok(store) }
 }
 
 impl<C> HttpsClient<C> {
     /// A client that sees by this clock when the server ends.
-    pub(super) fn new(Roots(config): &Roots, clock: C) -> Self {
-        Self { config: config.clone(), clock, time_max: EXCHANGE_TIME_MAX }
+    pub(super) fn new(Roots(roots): &Roots, clock: C) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::Specific(roots.clone()))
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .max_idle_connections(0)
+            .max_response_header_size(HEAD_BYTES_MAX)
+            .timeout_connect(Some(CONNECT_TIME_MAX))
+            .user_agent(concat!("quoit/", env!("CARGO_PKG_VERSION")))
+            .accept(AutoHeaderValue::None)
+            .build();
+        Self { agent: config.new_agent(), clock, time_max: EXCHANGE_TIME_MAX }
     }
 }
 
 impl<C: Clock> Transport for HttpsClient<C> {
     fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
-        let url = Url::parse(request.url)?;
-        let until = Instant::now() + self.time_max;
-        let socket = connect(&url, until)?;
-        let tls = |error| TransportError::Tls { authority: url.authority.to_owned(), error };
-        let name = ServerName::try_from(url.host.to_owned())
-            .map_err(|_| TransportError::Url { url: request.url.to_owned(), why: "its host is no name" })?;
-        let connection = ClientConnection::new(self.config.clone(), name).map_err(tls)?;
-        let mut line = Line {
-            authority: url.authority,
-            connection,
-            socket,
-            until,
-            limit: self.time_max,
-            clock: &self.clock,
+        let exchange = Exchange {
+            agent: self.agent.clone(),
+            authority: authority(request.url)?,
+            method: request.method,
+            url: request.url.to_owned(),
+            body: request.body.to_owned(),
+            time_max: self.time_max,
         };
-        line.write(head(request, &url).as_bytes())?;
-        line.write(request.body)?;
-        receive(&mut line, request.method)
-    }
-}
-
-fn head(request: &Request<'_>, url: &Url<'_>) -> String {
-    let mut head =
-        format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method.as_str(), url.path, url.authority);
-    head.push_str(concat!("User-Agent: quoit/", env!("CARGO_PKG_VERSION"), "\r\nConnection: close\r\n"));
-    if request.method == Method::Post {
-        let length = request.body.len();
-        let _ = write!(head, "Content-Type: application/jose+json\r\nContent-Length: {length}\r\n");
-    }
-    head.push_str("\r\n");
-    head
-}
-
-fn connect(url: &Url<'_>, until: Instant) -> Result<TcpStream, TransportError> {
-    let resolve = |error| TransportError::Resolve { host: url.host.to_owned(), error };
-    let refused = |error| TransportError::Connect { authority: url.authority.to_owned(), error };
-    let addresses = (url.host, url.port).to_socket_addrs().map_err(resolve)?;
-    let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, left.min(EXCHANGE_TIME_MAX / 3)) {
-            Ok(socket) => {
-                let set = socket.set_read_timeout(Some(LOOK_UP_EVERY));
-                set.and(socket.set_write_timeout(Some(LOOK_UP_EVERY))).map_err(refused)?;
-                return Ok(socket);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(refused(last))
-}
-
-/// A connection with its deadline.
-struct Line<'a, C> {
-    authority: &'a str,
-    connection: ClientConnection,
-    socket: TcpStream,
-    until: Instant,
-    limit: Duration,
-    clock: &'a C,
-}
-
-impl<C: Clock> Line<'_, C> {
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), TransportError> {
-        while !bytes.is_empty() {
-            let written = self.attempt(|stream| stream.write(bytes))?;
-            bytes = &bytes[written..];
-        }
-        self.attempt(|stream| stream.flush())
-    }
-
-    /// Some bytes; none at the end that TLS vouches for.
-    fn read(&mut self, into: &mut [u8]) -> Result<usize, TransportError> {
-        self.attempt(|stream| stream.read(into))
-    }
-
-    /// Does it, again and again while the socket only says that it would wait.
-    fn attempt<T>(
-        &mut self,
-        mut action: impl FnMut(&mut Stream<'_, ClientConnection, TcpStream>) -> io::Result<T>,
-    ) -> Result<T, TransportError> {
+        let broken =
+            |authority: &str, error| TransportError::Broken { authority: authority.to_owned(), error };
+        let authority = exchange.authority.clone();
+        let (done, outcome) = mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("quoit-acme-https".into())
+            .spawn(move || {
+                // The receiver is gone when the server ends.
+                let _ = done.send(exchange.run());
+            })
+            .map_err(|error| broken(&authority, error))?;
         loop {
-            if self.clock.is_stopped() {
-                return Err(TransportError::Stopped);
-            }
-            if Instant::now() >= self.until {
-                let authority = self.authority.to_owned();
-                return Err(TransportError::TooSlow { authority, limit: self.limit });
-            }
-            match action(&mut Stream::new(&mut self.connection, &mut self.socket)) {
-                Err(error) if waits(&error) => {}
-                Err(error) => return Err(self.explain(error)),
-                Ok(done) => return Ok(done),
+            match outcome.recv_timeout(LOOK_UP_EVERY) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) if self.clock.is_stopped() => {
+                    // Closes the connection under the thread. A name lookup cannot be interrupted, but neither
+                    // does anything wait for it.
+                    self.agent.clone().shutdown();
+                    return Err(TransportError::Stopped);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(broken(&authority, io::Error::other("its thread panicked")));
+                }
             }
         }
     }
+}
 
-    fn explain(&self, error: io::Error) -> TransportError {
-        let authority = self.authority.to_owned();
-        match error.downcast::<rustls::Error>() {
-            Ok(error) => TransportError::Tls { authority, error },
-            Err(error) => TransportError::Broken { authority, error },
+/// Host and port of an `https` URL.
+///
+/// RFC 8555 §6.1 demands HTTPS: nonces and keys are worth nothing where others can write.
+fn authority(url: &str) -> Result<String, TransportError> {
+    let wrong = |why| TransportError::Url { url: url.to_owned(), why };
+    if !url.starts_with("https://") {
+        return Err(wrong("it must begin with https://"));
+    }
+    if url.contains('#') {
+        return Err(wrong("it must have no #"));
+    }
+    let uri: Uri = url.parse().map_err(|_| wrong("it is malformed"))?;
+    let authority = uri.authority().ok_or_else(|| wrong("it needs a host"))?;
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return Err(wrong("it needs a host, and no user before it"));
+    }
+    let port = &authority.as_str()[authority.host().len()..];
+    if !port.is_empty() && authority.port_u16().is_none() {
+        return Err(wrong("its port is no number"));
+    }
+    Ok(authority.to_string())
+}
+
+/// One request and its reply, on a thread.
+struct Exchange {
+    agent: Agent,
+    authority: String,
+    method: Method,
+    url: String,
+    body: Vec<u8>,
+    time_max: Duration,
+}
+
+impl Exchange {
+    fn run(&self) -> Result<Reply, TransportError> {
+        let request = ureq::http::Request::builder()
+            .method(self.method.as_str())
+            .uri(&self.url)
+            .header("Connection", "close");
+        let response = match self.method {
+            Method::Get | Method::Head => request.body(()).map(|request| self.send(request)),
+            Method::Post => {
+                let request = request.header("Content-Type", "application/jose+json");
+                request.body(&self.body[..]).map(|request| self.send(request))
+            }
+        };
+        let response = response.map_err(ureq::Error::Http).flatten();
+        let (head, body) = response.map_err(|error| self.explain(error))?.into_parts();
+        let status = head.status.as_u16();
+        let has_body = self.method != Method::Head && !matches!(status, 204 | 304);
+        let fields = head.headers.iter();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        Ok(Reply {
+            status,
+            fields: fields.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+            body: if has_body { self.read(&head.headers, body)? } else { Vec::new() },
+        })
+    }
+
+    fn send(&self, request: ureq::http::Request<impl AsSendBody>) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.configure_request(request).timeout_global(Some(self.time_max)).build();
+        self.agent.run(request)
+    }
+
+    fn read(&self, fields: &HeaderMap, body: Body) -> Result<Vec<u8>, TransportError> {
+        // What ends with the connection could have been cut: ureq takes an end without close_notify for one.
+        let coding = fields.get("transfer-encoding").map(|coding| coding.as_bytes());
+        match coding {
+            None if !fields.contains_key("content-length") => {
+                return Err(self.malformed("its body has no length"));
+            }
+            Some(coding) if !coding.eq_ignore_ascii_case(b"chunked") => {
+                return Err(self.malformed("its transfer coding is unknown"));
+            }
+            _ => {}
         }
+        if body.content_length().is_some_and(|length| length > REPLY_BODY_BYTES_MAX as u64) {
+            return Err(self.malformed(TOO_LARGE));
+        }
+        let limited = body.into_with_config().limit(REPLY_BODY_BYTES_MAX as u64);
+        limited.read_to_vec().map_err(|error| self.explain(error))
     }
 
     fn malformed(&self, why: &'static str) -> TransportError {
-        TransportError::Malformed { authority: self.authority.to_owned(), why }
+        TransportError::Malformed { authority: self.authority.clone(), why }
     }
-}
 
-fn waits(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
-fn receive<C: Clock>(line: &mut Line<'_, C>, method: Method) -> Result<Reply, TransportError> {
-    let mut input = Vec::new();
-    loop {
-        if let Some((mut reply, body_at)) = parse_head(&input).map_err(|why| line.malformed(why))? {
-            input.drain(..body_at);
-            if (100..200).contains(&reply.status) {
-                continue;
+    fn explain(&self, error: ureq::Error) -> TransportError {
+        let authority = self.authority.clone();
+        match error {
+            ureq::Error::Timeout(Timeout::Connect) => {
+                TransportError::Connect { authority, error: ErrorKind::TimedOut.into() }
             }
-            let none = method == Method::Head || matches!(reply.status, 204 | 304);
-            reply.body = if none { Vec::new() } else { receive_body(line, &reply, input)? };
-            return Ok(reply);
-        }
-        if input.len() > HEAD_BYTES_MAX {
-            return Err(line.malformed("its head is too long"));
-        }
-        if !receive_more(line, &mut input)? {
-            return Err(line.malformed("it ended within the head"));
-        }
-    }
-}
-
-/// Appends what comes next; false at the end.
-fn receive_more<C: Clock>(line: &mut Line<'_, C>, input: &mut Vec<u8>) -> Result<bool, TransportError> {
-    let mut piece = [0; 8 * 1024];
-    let length = line.read(&mut piece)?;
-    input.extend_from_slice(&piece[..length]);
-    Ok(length > 0)
-}
-
-/// The head and where the body begins, once it is whole.
-fn parse_head(input: &[u8]) -> Result<Option<(Reply, usize)>, &'static str> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut head = httparse::Response::new(&mut fields);
-    match head.parse(input) {
-        Ok(httparse::Status::Partial) => Ok(None),
-        Ok(httparse::Status::Complete(length)) => {
-            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-            let fields =
-                head.headers.iter().map(|field| (field.name.to_owned(), text(field.value))).collect();
-            let reply = Reply { status: head.code.unwrap_or(0), fields, body: Vec::new() };
-            Ok(Some((reply, length)))
-        }
-        Err(_) => Err("its head is malformed"),
-    }
-}
-
-/// Reads the body whose first bytes are in `input` (RFC 9112 §6.3).
-fn receive_body<C: Clock>(
-    line: &mut Line<'_, C>,
-    reply: &Reply,
-    mut input: Vec<u8>,
-) -> Result<Vec<u8>, TransportError> {
-    let Some(framing) = framing(reply).map_err(|why| line.malformed(why))? else {
-        while receive_more(line, &mut input)? {
-            if input.len() > REPLY_BODY_BYTES_MAX {
-                return Err(line.malformed("its body is too large"));
+            ureq::Error::Timeout(_) => TransportError::TooSlow { authority, limit: self.time_max },
+            ureq::Error::Rustls(error) => TransportError::Tls { authority, error },
+            ureq::Error::HostNotFound => {
+                TransportError::Resolve { host: self.host(), error: ErrorKind::NotFound.into() }
             }
+            ureq::Error::Io(error) => self.explain_io(error),
+            ureq::Error::BodyExceedsLimit(_) => self.malformed(TOO_LARGE),
+            ureq::Error::LargeResponseHeader(..) => self.malformed("its head is too long"),
+            ureq::Error::Protocol(_) | ureq::Error::Http(_) => self.malformed("it is malformed"),
+            error => TransportError::Broken { authority, error: error.into_io() },
         }
-        return Ok(input);
-    };
-    let limits = BodyLimits { body_bytes_max: Some(REPLY_BODY_BYTES_MAX as u64), ..BodyLimits::DEFAULT };
-    let wrong = "its body is malformed or too large";
-    let mut decoder = BodyDecoder::new(framing, &limits).map_err(|_| line.malformed(wrong))?;
-    let mut body = Vec::new();
-    while !decoder.is_done() {
-        if input.is_empty() && !receive_more(line, &mut input)? {
-            return Err(line.malformed("it ended within the body"));
-        }
-        let step = decoder.handle_bytes(&input).map_err(|_| line.malformed(wrong))?;
-        body.extend_from_slice(&input[step.data]);
-        input.drain(..step.consumed);
     }
-    Ok(body)
-}
 
-/// How the body is delimited; by the end of the connection if there is nothing else.
-fn framing(reply: &Reply) -> Result<Option<Framing>, &'static str> {
-    if let Some(coding) = reply.field("transfer-encoding") {
-        let chunked = coding.trim().eq_ignore_ascii_case("chunked");
-        return if chunked { Ok(Some(Framing::Chunked)) } else { Err("its transfer coding is unknown") };
-    }
-    let Some(length) = reply.field("content-length") else { return Ok(None) };
-    let length = length.trim().parse().map_err(|_| "its Content-Length is no number")?;
-    Ok(Some(Framing::Length(length)))
-}
-
-/// The parts of an `https` URL that a request needs.
-#[derive(Debug, PartialEq, Eq)]
-struct Url<'a> {
-    authority: &'a str,
-    /// An address of IPv6 without its brackets.
-    host: &'a str,
-    port: u16,
-    path: &'a str,
-}
-
-impl<'a> Url<'a> {
-    fn parse(url: &'a str) -> Result<Self, TransportError> {
-        let wrong = |why| TransportError::Url { url: url.to_owned(), why };
-        // RFC 8555 §6.1: HTTPS alone; nonces and keys are worth nothing on a line that others can write to.
-        let rest = url.strip_prefix("https://").ok_or_else(|| wrong("it must begin with https://"))?;
-        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong("it has characters that a URL must encode"));
-        }
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let path = if path.is_empty() { "/" } else { path };
-        if !path.starts_with('/') || path.contains('#') {
-            return Err(wrong("it needs a path after the host, and no #"));
-        }
-        let bracket = authority.rfind(']').unwrap_or(0);
-        let (host, port) = match authority[bracket..].find(':') {
-            None => (authority, 443),
-            Some(colon) => {
-                let (host, port) = authority.split_at(bracket + colon);
-                (host, port[1..].parse().map_err(|_| wrong("its port is no number"))?)
-            }
+    fn explain_io(&self, error: io::Error) -> TransportError {
+        let authority = self.authority.clone();
+        let error = match error.downcast::<rustls::Error>() {
+            Ok(error) => return TransportError::Tls { authority, error },
+            Err(error) => error,
         };
-        if host.is_empty() || host.contains('@') {
-            return Err(wrong("it needs a host, and no user before it"));
+        match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::AddrNotAvailable => TransportError::Connect { authority, error },
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                TransportError::Broken { authority, error }
+            }
+            // Nothing but a lookup of its own tells whether the name was at fault.
+            _ => match format!("{}:443", self.host()).to_socket_addrs() {
+                Err(error) => TransportError::Resolve { host: self.host(), error },
+                Ok(_) => TransportError::Broken { authority, error },
+            },
         }
-        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        Ok(Self { authority, host: address.unwrap_or(host), port, path })
+    }
+
+    /// The host without its port.
+    fn host(&self) -> String {
+        let uri: Option<Uri> = self.url.parse().ok();
+        uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
     }
 }
+
+const TOO_LARGE: &str = "its body is too large";
 
 #[cfg(test)]
 #[path = "https_tests.rs"]
@@ -368,12 +314,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_apart() {
-        let url = Url::parse("https://ca.example/acme/dir?x=1").unwrap();
-        assert_eq!((url.authority, url.host, url.port), ("ca.example", "ca.example", 443));
-        assert_eq!(url.path, "/acme/dir?x=1");
-        let url = Url::parse("https://[::1]:14000").unwrap();
-        assert_eq!((url.authority, url.host, url.port, url.path), ("[::1]:14000", "::1", 14000, "/"));
+    fn urls_name_a_host_by_https() {
+        let of = |url| authority(url).unwrap();
+        assert_eq!(of("https://ca.example/acme/dir?x=1"), "ca.example");
+        assert_eq!(of("https://[::1]:14000"), "[::1]:14000");
         for wrong in [
             "http://ca.example/",
             "https:///dir",
@@ -384,34 +328,7 @@ mod tests {
             "https://ca.example/dir#x",
             "",
         ] {
-            assert!(Url::parse(wrong).is_err(), "{wrong}");
+            assert!(authority(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn heads_say_how_bodies_end() {
-        let of = |head: &str| parse_head(head.as_bytes()).unwrap().map(|(reply, _)| framing(&reply));
-        assert_eq!(of("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n"), None, "not whole");
-        assert_eq!(of("HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n"), Some(Ok(Some(Framing::Length(12)))));
-        assert_eq!(
-            of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            Some(Ok(Some(Framing::Chunked)))
-        );
-        assert_eq!(of("HTTP/1.1 200 OK\r\n\r\n"), Some(Ok(None)));
-        assert!(of("HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\n").unwrap().is_err());
-        assert!(of("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n").unwrap().is_err());
-        assert!(parse_head(b"SSH-2.0-x\r\n\r\n").is_err());
-    }
-
-    #[test]
-    fn requests_are_written() {
-        let url = "https://ca.example:14000/new-order";
-        let request = Request { method: Method::Post, url, body: b"{}" };
-        let head = head(&request, &Url::parse(url).unwrap());
-        assert!(
-            head.starts_with("POST /new-order HTTP/1.1\r\nHost: ca.example:14000\r\nUser-Agent: quoit/"),
-            "{head}"
-        );
-        assert!(head.ends_with("Content-Type: application/jose+json\r\nContent-Length: 2\r\n\r\n"), "{head}");
     }
 }

@@ -97,27 +97,19 @@ impl AcmeOptions {
 }
 
 /// Why the renewals cannot even begin.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AcmeStartError {
     /// The options contradict each other.
+    #[error("{0}")]
     Options(String),
     /// The state directory is of no use.
-    State(StateError),
+    #[error(transparent)]
+    State(#[from] StateError),
     /// No CA can be trusted with the directory.
-    Roots(RootsError),
+    #[error(transparent)]
+    Roots(#[from] RootsError),
 }
-
-impl fmt::Display for AcmeStartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Options(why) => f.write_str(why),
-            Self::State(error) => error.fmt(f),
-            Self::Roots(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for AcmeStartError {}
 
 /// Renewals that are ready to begin: the state directory is ours as long as a copy of this lives.
 #[derive(Clone)]
@@ -140,10 +132,10 @@ impl Acme {
     /// See [`AcmeStartError`].
     pub fn open(options: AcmeOptions) -> Result<Self, AcmeStartError> {
         check(&options).map_err(AcmeStartError::Options)?;
-        let roots = Roots::load(options.ca_root.as_deref()).map_err(AcmeStartError::Roots)?;
-        let state = State::open(&options.state, &options.directory).map_err(AcmeStartError::State)?;
+        let roots = Roots::load(options.ca_root.as_deref())?;
+        let state = State::open(&options.state, &options.directory)?;
         let aside = state.set_damaged_aside(options.certificates.iter().map(Names::first));
-        for aside in aside.map_err(AcmeStartError::State)? {
+        for aside in aside? {
             log::line(format_args!("acme: {aside}"));
         }
         Ok(Self { options: Arc::new(options), state: Arc::new(state), roots })

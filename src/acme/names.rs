@@ -11,33 +11,22 @@ const NAMES_MAX: usize = 100;
 pub struct Names(Vec<String>);
 
 /// A text that is no list of names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NamesError {
     /// No CA signs this name.
+    #[error(
+        "`{0}` is no public host name; write example.com or *.example.com, and names with other letters in \
+         their xn-- form"
+    )]
     NoName(String),
     /// It is an address.
+    #[error("`{0}` is an address; certificates are for names such as example.com")]
     IsAddress(String),
     /// There are none, or too many.
+    #[error("{0} names; a certificate has 1 to {NAMES_MAX}")]
     Count(usize),
 }
-
-impl fmt::Display for NamesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoName(name) => write!(
-                f,
-                "`{name}` is no public host name; write example.com or *.example.com, and names with other \
-                 letters in their xn-- form"
-            ),
-            Self::IsAddress(name) => {
-                write!(f, "`{name}` is an address; certificates are for names such as example.com")
-            }
-            Self::Count(count) => write!(f, "{count} names; a certificate has 1 to {NAMES_MAX}"),
-        }
-    }
-}
-
-impl std::error::Error for NamesError {}
 
 impl Names {
     /// All of them.

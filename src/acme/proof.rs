@@ -14,6 +14,7 @@ use super::error::AcmeError;
 use super::hook::{self, Action, HOOK_TIME_MAX, Record};
 use super::jws::{AccountKey, base64url};
 use super::pace::{Clock, Stopped};
+use crate::net::tls::TlsError;
 
 /// How names are proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub trait Front: Send + Sync {
     ///
     /// # Errors
     /// What is wrong with them; what was presented before still is.
-    fn reload(&self) -> Result<(), String>;
+    fn reload(&self) -> Result<(), TlsError>;
 }
 
 /// Something that the CA can find until this goes.

@@ -15,6 +15,7 @@ use super::proof::{Front, Method};
 use super::schedule::{self, Backoff};
 use super::state::{Account, State, Stored};
 use super::transport::Transport;
+use crate::net::tls;
 use crate::observe::log;
 
 /// The clock of the day may jump: nobody sleeps longer without a look at it.
@@ -146,7 +147,7 @@ impl Keeper {
     fn publish(&self, job: &Job) {
         match self.front.reload() {
             Ok(()) => self.say_plan(job, "got a certificate and presenting it"),
-            Err(why) => say(&job.names, &AcmeError::Publish(why).to_string()),
+            Err(error) => say(&job.names, &AcmeError::Publish(error).to_string()),
         }
     }
 
@@ -262,7 +263,7 @@ fn say(names: &Names, text: &str) {
 }
 
 fn date(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
+    tls::date(time)
 }
 
 /// A time for people, in its largest unit.

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::http::date::parse_http_date;
+
 /// Renewal comes when this part of the lifetime is left: a third, as CAs advise, is a month of ninety days
 /// for everything that may fail meanwhile.
 const LEFT: u32 = 3;
@@ -77,51 +82,15 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    let date = parse_http_date(value.as_bytes(), OffsetDateTime::from(now).unix_timestamp())?;
+    let date = OffsetDateTime::from_unix_timestamp(date).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
-/// A moment as RFC 3339 writes it; fractions of seconds are dropped.
+/// A moment as RFC 3339 writes it, from 1970 on.
 pub(super) fn rfc3339(text: &str) -> Option<SystemTime> {
-    let text = text.as_bytes();
-    let number = |at: std::ops::Range<usize>| -> Option<u64> {
-        let digits = text.get(at).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
-        std::str::from_utf8(digits).ok()?.parse().ok()
-    };
-    let mark = |at: usize, wanted: u8| (*text.get(at)?).eq_ignore_ascii_case(&wanted).then_some(());
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    for (at, wanted) in [(4, b'-'), (7, b'-'), (10, b't'), (13, b':'), (16, b':')] {
-        mark(at, wanted)?;
-    }
-    let bounds = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !bounds || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let mut rest = 19;
-    if text.get(rest) == Some(&b'.') {
-        rest += 1;
-        rest += text[rest..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    }
-    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    let seconds = match *text.get(rest)? {
-        b'Z' | b'z' if text.len() == rest + 1 => seconds,
-        sign @ (b'+' | b'-') if text.len() == rest + 6 => {
-            mark(rest + 3, b':')?;
-            let offset = number(rest + 1..rest + 3)? * 3600 + number(rest + 4..rest + 6)? * 60;
-            if sign == b'+' { seconds.checked_sub(offset)? } else { seconds + offset }
-        }
-        _ => return None,
-    };
-    Some(UNIX_EPOCH + Duration::from_secs(seconds))
-}
-
-/// Days since 1970. Years begin in March here, so that the leap day is the last.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month > 2 { year } else { year - 1 };
-    let month = (month + 9) % 12;
-    let leaps = year / 4 - year / 100 + year / 400;
-    365 * year + leaps + (153 * month + 2) / 5 + day - 1 - 719_468
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(SystemTime::from(moment)).filter(|moment| *moment >= UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -165,7 +134,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(retry_after(" 120 ", now), Some(Duration::from_secs(120)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_secs(60)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
@@ -174,15 +143,18 @@ mod tests {
 
     #[test]
     fn moments_are_read() {
-        let known = httpdate::parse_http_date("Thu, 29 Feb 2024 23:59:58 GMT").ok();
+        let known = Some(UNIX_EPOCH + Duration::from_secs(1_709_251_198));
         for text in [
             "2024-02-29T23:59:58Z",
-            "2024-02-29t23:59:58.123456z",
+            "2024-02-29t23:59:58z",
+            "2024-02-29T23:59:58.000Z",
             "2024-03-01T01:59:58+02:00",
             "2024-02-29T22:29:58-01:30",
         ] {
             assert_eq!(rfc3339(text), known, "{text}");
         }
+        let fraction = known.map(|known| known + Duration::from_micros(123_456));
+        assert_eq!(rfc3339("2024-02-29T23:59:58.123456Z"), fraction);
         assert_eq!(rfc3339("1970-01-01T00:00:00Z"), Some(UNIX_EPOCH));
         for text in [
             "",

@@ -31,11 +31,21 @@ const RELEASED_WITHIN: Duration = Duration::from_millis(500);
 const RETRY_EVERY: Duration = Duration::from_millis(10);
 
 /// What is wrong with the state directory.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// Another process has it.
+    #[error(
+        "the state directory {} is in use by another process; stop that one, or name another directory \
+         with --acme-state",
+        .0.display()
+    )]
     Locked(PathBuf),
     /// Others may write to it, and so swap keys.
+    #[error(
+        "others may write to the state directory {} (mode {mode:o}) and swap its keys; run: chmod 700 {}",
+        .path.display(), .path.display()
+    )]
     Open {
         /// The directory.
         path: PathBuf,
@@ -43,13 +53,20 @@ pub enum StateError {
         mode: u32,
     },
     /// The disk refused.
+    #[error("{}", disk_refused(.path, .error))]
     Disk {
         /// The file or directory.
         path: PathBuf,
         /// What it said.
+        #[source]
         error: io::Error,
     },
     /// The account's file is damaged.
+    #[error(
+        "the account in {} is damaged: {why}; restore the file from a backup, or remove it to get a new \
+         account",
+        .path.display()
+    )]
     Account {
         /// The file.
         path: PathBuf,
@@ -58,41 +75,14 @@ pub enum StateError {
     },
 }
 
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked(path) => write!(
-                f,
-                "the state directory {} is in use by another process; stop that one, or name another \
-                 directory with --acme-state",
-                path.display()
-            ),
-            Self::Open { path, mode } => write!(
-                f,
-                "others may write to the state directory {} (mode {mode:o}) and swap its keys; run: chmod \
-                 700 {}",
-                path.display(),
-                path.display()
-            ),
-            Self::Disk { path, error } if error.kind() == io::ErrorKind::PermissionDenied => write!(
-                f,
-                "no permission for {}; the user that serves must own the state directory",
-                path.display()
-            ),
-            Self::Disk { path, error } => {
-                write!(f, "{}: {error}; is there space, and is the disk writable?", path.display())
-            }
-            Self::Account { path, why } => write!(
-                f,
-                "the account in {} is damaged: {why}; restore the file from a backup, or remove it to get a \
-                 new account",
-                path.display()
-            ),
-        }
+fn disk_refused(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("no permission for {path}; the user that serves must own the state directory")
+    } else {
+        format!("{path}: {error}; is there space, and is the disk writable?")
     }
 }
-
-impl std::error::Error for StateError {}
 
 /// A state directory that is ours while this lives.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use super::renewal::Keeper;
 use super::schedule::Backoff;
 use super::state::{State, Stored};
 use super::transport::{Reply, Request, Transport, TransportError};
+use crate::net::tls::TlsError;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const BASE: &str = "https://ca.example";
@@ -83,7 +84,7 @@ impl Front for Listeners {
         self.certificates.lock().unwrap().remove(name).expect("it was put there");
     }
 
-    fn reload(&self) -> Result<(), String> {
+    fn reload(&self) -> Result<(), TlsError> {
         *self.reloads.lock().unwrap() += 1;
         Ok(())
     }

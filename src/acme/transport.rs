@@ -1,7 +1,6 @@
 //! What the ACME client asks of a transport: one request, one whole reply. Knows nothing of sockets or TLS,
 //! so that dialogues can be tested without either.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(super) struct Request<'a> {
 pub(super) struct Reply {
     /// The status code.
     pub status: u16,
-    /// Field lines in the order of arrival; look them up by [`field`](Self::field).
+    /// Fields; several of one name are in the order of arrival. Look them up by [`field`](Self::field).
     pub fields: Vec<(String, String)>,
     /// The body, at most [`REPLY_BODY_BYTES_MAX`] long.
     pub body: Vec<u8>,
@@ -75,9 +74,11 @@ pub(super) trait Transport: Send {
 }
 
 /// Why there was no reply.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// The URL is none we could follow.
+    #[error("cannot follow the URL `{url}`: {why}")]
     Url {
         /// As given.
         url: String,
@@ -85,34 +86,46 @@ pub enum TransportError {
         why: &'static str,
     },
     /// The name did not resolve.
+    #[error("the name {host} does not resolve: {error}; is DNS reachable from here?")]
     Resolve {
         /// The host.
         host: String,
         /// What the resolver said.
+        #[source]
         error: io::Error,
     },
     /// No address took the connection.
+    #[error("cannot connect to {authority}: {error}; is it reachable from here?")]
     Connect {
         /// Host and port.
         authority: String,
         /// What the last address said.
+        #[source]
         error: io::Error,
     },
     /// The server's certificate, or its TLS, was not accepted.
+    #[error(
+        "TLS with {authority} failed: {error}; for a private CA's directory name its root with \
+         --acme-ca-root"
+    )]
     Tls {
         /// Host and port.
         authority: String,
         /// What rustls said.
+        #[source]
         error: rustls::Error,
     },
     /// The connection broke.
+    #[error("the connection to {authority} broke: {error}")]
     Broken {
         /// Host and port.
         authority: String,
         /// What the socket said.
+        #[source]
         error: io::Error,
     },
     /// The exchange took longer than it may.
+    #[error("{authority} did not answer within {} s", .limit.as_secs())]
     TooSlow {
         /// Host and port.
         authority: String,
@@ -120,6 +133,7 @@ pub enum TransportError {
         limit: Duration,
     },
     /// The reply is no HTTP/1.1 we understand, or too large.
+    #[error("{authority} sent no valid reply: {why}")]
     Malformed {
         /// Host and port.
         authority: String,
@@ -127,32 +141,6 @@ pub enum TransportError {
         why: &'static str,
     },
     /// Our own server ends.
+    #[error("the server ends")]
     Stopped,
 }
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url { url, why } => write!(f, "cannot follow the URL `{url}`: {why}"),
-            Self::Resolve { host, error } => {
-                write!(f, "the name {host} does not resolve: {error}; is DNS reachable from here?")
-            }
-            Self::Connect { authority, error } => {
-                write!(f, "cannot connect to {authority}: {error}; is it reachable from here?")
-            }
-            Self::Tls { authority, error } => write!(
-                f,
-                "TLS with {authority} failed: {error}; for a private CA's directory name its root with \
-                 --acme-ca-root"
-            ),
-            Self::Broken { authority, error } => write!(f, "the connection to {authority} broke: {error}"),
-            Self::TooSlow { authority, limit } => {
-                write!(f, "{authority} did not answer within {} s", limit.as_secs())
-            }
-            Self::Malformed { authority, why } => write!(f, "{authority} sent no valid reply: {why}"),
-            Self::Stopped => f.write_str("the server ends"),
-        }
-    }
-}
-
-impl std::error::Error for TransportError {}

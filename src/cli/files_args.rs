@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::handler::{CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions};
+use crate::handler::{CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, PreloadRule};
 use crate::plan::HandlerOptions;
 
 /// What `quoit serve` can be told about files.
@@ -28,6 +28,11 @@ pub(super) struct FilesArgs {
     /// Cache-Control for files whose name fits, such as '*.css=max-age=3600'; the first that fits decides
     #[arg(long, value_name = "GLOB=VALUE", env = "QUOIT_CACHE_CONTROL", value_delimiter = ';')]
     cache_control: Vec<CacheRule>,
+
+    /// A Link field for files whose name fits, sent with them and in a 103 (Early Hints) before them, such as
+    /// '*.html=</style.css>; rel=preload; as=style'; may be given several times
+    #[arg(long, value_name = "GLOB=LINK", env = "QUOIT_PRELOAD", value_delimiter = '\n')]
+    preload: Vec<PreloadRule>,
 
     /// Files to be saved and not shown, such as 'uploads/**'
     #[arg(long, value_name = "GLOB", env = "QUOIT_DOWNLOAD", value_delimiter = ',', value_parser = glob)]
@@ -71,6 +76,7 @@ impl FilesArgs {
             spa: self.spa,
             cache_control: self.cache_control,
             download: self.download,
+            preload: self.preload,
             ..FilesOptions::default()
         };
         if !self.index.is_empty() {

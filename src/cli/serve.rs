@@ -82,7 +82,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     match server.serve(plan) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::line(format_args!("{error}"));
+            log::error(&error);
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,9 @@ mod fixed;
 mod mounts;
 mod welcome;
 
-pub use self::files::{Assets, CacheRule, Files, FilesOptions, Glob, NamedFile, NoCacheRule};
+pub use self::files::{
+    Assets, CacheRule, Files, FilesOptions, Glob, NamedFile, NoCacheRule, NoPreloadRule, PreloadRule,
+};
 pub use self::fixed::{Fixed, FixedError, RedirectOptions, RespondOptions};
 pub use self::mounts::{DirectoryError, DirectoryOptions, Mounts, MountsOptions};
 pub use self::welcome::welcome;

@@ -55,7 +55,7 @@ pub struct Validators<'a> {
     pub etag: Option<ETag<'a>>,
     /// Its modification time in Unix seconds, exactly as Last-Modified says it; fields that compare dates
     /// are ignored without one.
-    pub last_modified: Option<u64>,
+    pub last_modified: Option<i64>,
 }
 
 /// Which half of §13.2.2 applies to the method.
@@ -96,12 +96,13 @@ pub enum Precondition {
 
 /// Weighs the preconditions in the order of RFC 9110 §13.2.2, without its last step (see [`if_range`]).
 ///
-/// A date that cannot be read is ignored. A list that breaks the grammar matches nothing from the mistake
+/// `now`, in Unix seconds, tells the century of a year of two digits. A date that cannot be read is ignored. A list that breaks the grammar matches nothing from the mistake
 /// on, which errs towards sending (If-None-Match) and towards not changing anything (If-Match).
 pub fn evaluate<'a, M, N>(
     method: MethodKind,
     conditions: Conditions<'a, M, N>,
     validators: &Validators<'_>,
+    now: i64,
 ) -> Precondition
 where
     M: IntoIterator<Item = &'a [u8]>,
@@ -114,7 +115,7 @@ where
         ListMatch::Matched => {}
         ListMatch::Unmatched => return Precondition::Failed,
         ListMatch::Absent => {
-            if modified_since(if_unmodified_since, validators) == Some(true) {
+            if modified_since(if_unmodified_since, validators, now) == Some(true) {
                 return Precondition::Failed;
             }
         }
@@ -126,7 +127,7 @@ where
         ListMatch::Matched => Precondition::Failed,
         ListMatch::Unmatched => Precondition::Proceed,
         ListMatch::Absent if method == MethodKind::Other => Precondition::Proceed,
-        ListMatch::Absent => match modified_since(if_modified_since, validators) {
+        ListMatch::Absent => match modified_since(if_modified_since, validators, now) {
             Some(false) => Precondition::NotModified,
             Some(true) | None => Precondition::Proceed,
         },
@@ -137,11 +138,11 @@ where
 ///
 /// A tag must match strongly; a date must be the very time of the last modification, not a later one. A date
 /// says nothing of a second change within its second: a caller that knows the file to have changed in the
-/// present second should pass no `last_modified`.
-pub fn if_range(value: &[u8], validators: &Validators<'_>) -> bool {
+/// present second should pass no `last_modified`. `now` as in [`evaluate`].
+pub fn if_range(value: &[u8], validators: &Validators<'_>, now: i64) -> bool {
     match ETag::parse(value) {
         Some(tag) => validators.etag.is_some_and(|own| own.strong_eq(tag)),
-        None => validators.last_modified.is_some_and(|own| parse_http_date(value) == Some(own)),
+        None => validators.last_modified.is_some_and(|own| parse_http_date(value, now) == Some(own)),
     }
 }
 
@@ -297,9 +298,9 @@ fn is_etagc(byte: u8) -> bool {
 
 /// Whether the representation was modified after the date in a field; `None` where either time is missing
 /// or the date cannot be read, so that the field is to be ignored.
-fn modified_since(field: Option<&[u8]>, validators: &Validators<'_>) -> Option<bool> {
+fn modified_since(field: Option<&[u8]>, validators: &Validators<'_>, now: i64) -> Option<bool> {
     let last_modified = validators.last_modified?;
-    let date = parse_http_date(field?)?;
+    let date = parse_http_date(field?, now)?;
     Some(last_modified > date)
 }
 

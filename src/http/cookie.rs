@@ -206,7 +206,7 @@ impl<'a> SetCookie<'a> {
         }
         if let Some(unix_seconds) = self.expires_unix_seconds {
             out.extend_from_slice(b"; Expires=");
-            out.extend_from_slice(&write_imf_fixdate(unix_seconds));
+            out.extend_from_slice(&write_imf_fixdate(unix_seconds.try_into().unwrap_or(i64::MAX)));
         }
         if self.secure {
             out.extend_from_slice(b"; Secure");

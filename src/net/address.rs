@@ -16,21 +16,12 @@ pub enum Address {
 }
 
 /// A text that is no address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no address; write 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080 for every interface, or \
+     unix:/run/quoit.sock"
+)]
 pub struct AddressError(String);
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is no address; write 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080 for every interface, or \
-             unix:/run/quoit.sock",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for AddressError {}
 
 impl FromStr for Address {
     type Err = AddressError;

@@ -1,6 +1,5 @@
 //! Binding: one socket per worker for TCP, one shared socket for a Unix path.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -62,53 +61,46 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 /// Why an address could not be bound.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", remedy(.address, .error))]
 pub struct BindError {
     address: Address,
+    #[source]
     error: io::Error,
 }
 
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
-        write!(f, "cannot listen on {address}: ")?;
-        match error.kind() {
-            io::ErrorKind::AddrInUse => match address {
-                Address::Inet(addr) => write!(
-                    f,
-                    "the port is taken; stop the program that has it (ss -ltnp 'sport = :{}' names it) or \
-                     choose another with --listen",
-                    addr.port()
-                ),
-                Address::Unix(_) => {
-                    f.write_str("another program is listening there; stop it or choose another path")
-                }
-            },
-            io::ErrorKind::PermissionDenied => match address {
-                Address::Inet(addr) if addr.port() < 1024 => f.write_str(
-                    "no permission for ports below 1024; choose a higher port, or give the program \
-                     CAP_NET_BIND_SERVICE",
-                ),
-                Address::Inet(_) => write!(f, "no permission ({error})"),
-                Address::Unix(_) => f.write_str(
-                    "no permission; this user needs write and search permission on that path's directory",
-                ),
-            },
-            io::ErrorKind::AddrNotAvailable => {
-                f.write_str("this host does not have that address; use one that `ip addr` shows, or 0.0.0.0")
-            }
-            io::ErrorKind::NotFound => {
-                f.write_str("the directory of that path does not exist; make it with mkdir")
-            }
-            io::ErrorKind::AlreadyExists => {
-                f.write_str("a file that is no socket is there already; move it away or choose another path")
-            }
-            _ => write!(f, "{error}"),
+/// What to do about it.
+fn remedy(address: &Address, error: &io::Error) -> String {
+    let text = match (error.kind(), address) {
+        (io::ErrorKind::AddrInUse, Address::Inet(addr)) => {
+            return format!(
+                "the port is taken; stop the program that has it (ss -ltnp 'sport = :{}' names it) or \
+                 choose another with --listen",
+                addr.port()
+            );
         }
-    }
+        (io::ErrorKind::AddrInUse, Address::Unix(_)) => {
+            "another program is listening there; stop it or choose another path"
+        }
+        (io::ErrorKind::PermissionDenied, Address::Inet(addr)) if addr.port() < 1024 => {
+            "no permission for ports below 1024; choose a higher port, or give the program \
+             CAP_NET_BIND_SERVICE"
+        }
+        (io::ErrorKind::PermissionDenied, Address::Inet(_)) => return format!("no permission ({error})"),
+        (io::ErrorKind::PermissionDenied, Address::Unix(_)) => {
+            "no permission; this user needs write and search permission on that path's directory"
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            "this host does not have that address; use one that `ip addr` shows, or 0.0.0.0"
+        }
+        (io::ErrorKind::NotFound, _) => "the directory of that path does not exist; make it with mkdir",
+        (io::ErrorKind::AlreadyExists, _) => {
+            "a file that is no socket is there already; move it away or choose another path"
+        }
+        _ => return error.to_string(),
+    };
+    text.to_owned()
 }
-
-impl std::error::Error for BindError {}
 
 impl Bound {
     /// Binds `address` for `workers` workers. Blocking, for start-up: an address that is taken is waited for,

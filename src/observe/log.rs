@@ -1,5 +1,6 @@
 //! Lines for the operator, on standard error. Off the hot path: only what an operator should act on.
 
+use std::error::Error;
 use std::fmt::Arguments;
 use std::io::Write;
 
@@ -18,6 +19,26 @@ pub fn line(text: Arguments<'_>) {
     let _ = std::io::stderr().lock().write_all(clean.as_bytes());
 }
 
+/// Writes an error as one line, with its causes. The texts of this crate tell their cause where it helps the
+/// operator, and put the remedy behind it; what the text tells already is not repeated.
+pub fn error(error: &(dyn Error + 'static)) {
+    line(format_args!("{}", with_causes(error)));
+}
+
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// What a panic said, for a line.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
@@ -25,4 +46,27 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failure {
+        #[error("the disk: {0}; is it full?")]
+        Tells(#[source] io::Error),
+        #[error("the backup failed")]
+        Wraps(#[source] Box<Failure>),
+    }
+
+    #[test]
+    fn causes_are_written_once() {
+        let refused = || Failure::Tells(io::Error::other("refused"));
+        assert_eq!(with_causes(&refused()), "the disk: refused; is it full?");
+        let wrapped = Failure::Wraps(Box::new(refused()));
+        assert_eq!(with_causes(&wrapped), "the backup failed: the disk: refused; is it full?");
+    }
 }

@@ -8,9 +8,11 @@ use super::error::{PlanError, PlanErrors, PlanMistake};
 use super::options::{FilterOptions, HandlerOptions};
 use super::service::{PlanService, Unbuilt};
 use super::{Plan, Site};
-use crate::filter::{
-    BasicAuth, Compress, Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout,
-};
+#[cfg(feature = "auth")]
+use crate::filter::BasicAuth;
+#[cfg(feature = "compress")]
+use crate::filter::Compress;
+use crate::filter::{Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout};
 use crate::handler::{Fixed, Mounts, welcome};
 use crate::service::router::{RouteError, check_host};
 use crate::service::{AnyService, Around, CoreContext, Filter, Service, Step};
@@ -158,8 +160,10 @@ impl Builder<'_> {
                 filter(SecurityHeaders::with_options(options).map_err(one)?)
             }
             FilterOptions::Cors(options) => filter(Cors::with_options(options.clone()).map_err(one)?),
+            #[cfg(feature = "compress")]
             FilterOptions::Compress(options) => filter(Compress::with_options(options.clone())),
             FilterOptions::ErrorPages(options) => filter(ErrorPages::with_options(options).map_err(all)?),
+            #[cfg(feature = "auth")]
             FilterOptions::BasicAuth(options) => match self.core {
                 None => options.check().map(|()| Vec::new()).map_err(one)?,
                 Some(core) => {

@@ -5,7 +5,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::filter::{BasicAuthError, CorsError, PageError};
+#[cfg(feature = "auth")]
+use crate::filter::BasicAuthError;
+use crate::filter::{CorsError, PageError};
 use crate::handler::{DirectoryError, FixedError};
 use crate::http::message::FieldError;
 use crate::service::RouteMistake;
@@ -66,6 +68,7 @@ pub enum PlanMistake {
     #[error(transparent)]
     Cors(#[from] CorsError),
     /// Passwords that cannot be asked for.
+    #[cfg(feature = "auth")]
     #[error(transparent)]
     BasicAuth(#[from] BasicAuthError),
     /// Code of a custom part panicked while the plan was built.

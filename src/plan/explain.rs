@@ -340,6 +340,7 @@ fn explained(filter: &FilterOptions, question: &Question<'_>) -> ExplainedFilter
         {
             Some("it is a preflight")
         }
+        #[cfg(feature = "auth")]
         FilterOptions::BasicAuth(_) if question.header("authorization").is_none() => {
             Some("the request has no password")
         }

@@ -7,9 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::custom::{CustomFilter, CustomHandler};
+#[cfg(feature = "auth")]
+use crate::filter::BasicAuthOptions;
+#[cfg(feature = "compress")]
+use crate::filter::CompressOptions;
 use crate::filter::{
-    AcmeChallenges, BasicAuthOptions, CompressOptions, CorsOptions, ErrorPagesOptions, FieldsOptions,
-    HttpsOptions, RequestIdOptions, SecurityHeadersOptions, TimeoutOptions,
+    AcmeChallenges, CorsOptions, ErrorPagesOptions, FieldsOptions, HttpsOptions, RequestIdOptions,
+    SecurityHeadersOptions, TimeoutOptions,
 };
 use crate::handler::{DirectoryOptions, FilesOptions, MountsOptions, RedirectOptions, RespondOptions};
 use crate::service::{CoreContext, Service};
@@ -31,10 +35,12 @@ pub enum FilterOptions {
     /// Lets scripts of other origins call.
     Cors(CorsOptions),
     /// Compresses responses as they leave.
+    #[cfg(feature = "compress")]
     Compress(CompressOptions),
     /// Replaces the bodies of errors.
     ErrorPages(ErrorPagesOptions),
     /// Asks for a name and a password.
+    #[cfg(feature = "auth")]
     BasicAuth(BasicAuthOptions),
     /// Bounds how long handlers may take.
     Timeout(TimeoutOptions),
@@ -102,6 +108,7 @@ impl fmt::Display for FilterOptions {
                 Some(policy) => write!(f, "security-headers, policy {policy}"),
             },
             Self::Cors(options) => cors(options, f),
+            #[cfg(feature = "compress")]
             Self::Compress(options) => write!(f, "compress from {} bytes", options.min_bytes),
             Self::ErrorPages(options) => {
                 let pages: Vec<_> = options
@@ -118,6 +125,7 @@ impl fmt::Display for FilterOptions {
                     .collect();
                 write!(f, "error-pages {}", pages.join(", "))
             }
+            #[cfg(feature = "auth")]
             Self::BasicAuth(options) => {
                 write!(f, "basic-auth `{}`, users in {}", options.realm, options.users.display())
             }

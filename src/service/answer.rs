@@ -6,9 +6,8 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use super::Service;
-use super::context::Context;
 use super::local::LocalFuture;
-use super::request::Request;
+use super::request::{Context, Request};
 use super::response::Response;
 
 /// A response, now or later.

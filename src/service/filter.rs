@@ -14,10 +14,9 @@ use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
 use super::answer::{Answer, AnyService, Leave, Way};
-use super::context::Context;
 use super::local::LocalFuture;
 use super::problem::Problem;
-use super::request::Request;
+use super::request::{Context, Request};
 use super::response::Response;
 
 /// Looks at every request before its handler and at every response after it.

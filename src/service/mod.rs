@@ -12,7 +12,6 @@
 
 mod answer;
 mod body;
-mod context;
 mod core;
 mod decode;
 mod escape;
@@ -39,7 +38,6 @@ use std::future::Future;
 pub use self::answer::Answer;
 pub(crate) use self::answer::AnyService;
 pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
-pub use self::context::Context;
 pub use self::core::CoreContext;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::extract::{
@@ -55,7 +53,7 @@ pub use self::limits::{BodyPolicy, ExtractLimits};
 pub use self::local::LocalFuture;
 pub use self::peer::Peer;
 pub use self::problem::{FieldProblem, Problem};
-pub use self::request::Request;
+pub use self::request::{Context, Request};
 pub use self::response::{Body, Response};
 pub use self::router::{RouteErrors, RouteMistake, Router, Routes};
 pub use self::states::States;

@@ -1,12 +1,252 @@
-//! A request as a handler sees it.
+//! A request as filters and handlers see it: what is known of its exchange, shared by all that take part in
+//! it (the head, path parameters, the client, what filters leave for handlers; pooled per core, a clone is a
+//! count); and its body, which belongs to its reader.
 
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Instant;
 
-use super::body::RequestBody;
-use super::context::Context;
+use super::body::{Downstream, ExchangeId, RequestBody};
+use super::inform::{InformError, Interim};
+use super::limits::{BodyPolicy, ExtractLimits};
 use super::peer::Peer;
+use super::states::States;
 use crate::http::message::RequestHead;
 use crate::http::method::Method;
+use crate::net::tls::TlsInfo;
+
+/// Contexts kept for reuse per core. More than requests in progress on one core would only hold memory.
+const SPARE_CONTEXTS_MAX: usize = 64;
+
+thread_local! {
+    static SPARE_CONTEXTS: RefCell<Vec<Rc<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a route knows of itself, shared by all its requests.
+#[derive(Debug, Default)]
+pub(crate) struct RouteFacts {
+    /// As it was written, prefixes included.
+    pub(crate) pattern: Box<str>,
+    /// Names of the parameters, in the order of their values.
+    pub(crate) names: Vec<Box<str>>,
+    pub(crate) states: Rc<States>,
+    pub(crate) limits: Rc<ExtractLimits>,
+    /// How large and how slow bodies may be, where the route says so.
+    pub(crate) body_policy: Option<BodyPolicy>,
+    /// `GET, HEAD, OPTIONS`: what the path answers to. Empty where no path matched.
+    pub(crate) allow: Box<str>,
+}
+
+#[derive(Default)]
+struct Exchange {
+    head: RequestHead,
+    downstream: OnceCell<(Rc<dyn Downstream>, ExchangeId)>,
+    route: RefCell<Option<Rc<RouteFacts>>>,
+    /// Places of the parameters' values in the path as sent.
+    parameters: RefCell<Vec<Range<u16>>>,
+    extensions: RefCell<Vec<Rc<dyn Any>>>,
+    since: Cell<Option<Instant>>,
+}
+
+/// One exchange as filters, handlers and logs see it. Cheap to clone; all clones are the same exchange.
+pub struct Context(
+    // INVARIANT: `Some` until the drop.
+    Option<Rc<Exchange>>,
+);
+
+impl Context {
+    /// An empty one from the core's pool.
+    pub(crate) fn take() -> Self {
+        Self(Some(SPARE_CONTEXTS.with_borrow_mut(Vec::pop).unwrap_or_default()))
+    }
+
+    fn exchange(&self) -> &Exchange {
+        self.0.as_ref().expect("held until drop")
+    }
+
+    /// The head, to be filled before anybody else holds the exchange.
+    pub(crate) fn head_mut(&mut self) -> &mut RequestHead {
+        let exchange = self.0.as_mut().and_then(Rc::get_mut);
+        &mut exchange.expect("nobody else holds it before it is a request").head
+    }
+
+    pub(crate) fn set_downstream(&self, downstream: Rc<dyn Downstream>, exchange: ExchangeId) {
+        let _ = self.exchange().downstream.set((downstream, exchange));
+    }
+
+    /// Notes which route answers. `parameters` are places in the path as sent.
+    pub(crate) fn set_route(&self, facts: &Rc<RouteFacts>, parameters: &[Range<u16>]) {
+        *self.exchange().route.borrow_mut() = Some(facts.clone());
+        let mut places = self.exchange().parameters.borrow_mut();
+        places.clear();
+        places.extend_from_slice(parameters);
+    }
+
+    /// Method, target, fields.
+    pub fn head(&self) -> &RequestHead {
+        &self.exchange().head
+    }
+
+    /// The method; short for `head().method()`.
+    pub fn method(&self) -> Method {
+        self.head().method()
+    }
+
+    /// Notes when the exchange began.
+    pub(crate) fn begin(&self, now: Instant) {
+        self.exchange().since.set(Some(now));
+    }
+
+    /// When the exchange began: the turn in which its head was complete. `None` where nobody measures.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.exchange().since.get()
+    }
+
+    /// Who sent the request. The first question on a connection costs a system call.
+    pub fn peer(&self) -> Peer {
+        self.exchange().downstream.get().map_or(Peer::Unknown, |(downstream, _)| downstream.peer())
+    }
+
+    /// Sends an interim response now, before the response that the handler is still making.
+    ///
+    /// ```
+    /// use quoit::service::{Context, Interim};
+    ///
+    /// async fn page(context: Context) -> String {
+    ///     let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
+    ///     let _ = context.inform(&hints.expect("a valid field"));
+    ///     "what takes its time".to_owned()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Why it is not sent; the response is not touched by that.
+    pub fn inform(&self, interim: &Interim) -> Result<(), InformError> {
+        let Some((downstream, exchange)) = self.exchange().downstream.get() else {
+            return Err(InformError::TooLate);
+        };
+        downstream.inform(*exchange, interim.status(), interim.fields())
+    }
+
+    /// What the TLS handshake of the connection agreed on: names, version, the client's certificate. `None`
+    /// on a plain connection, and once the connection is gone.
+    pub fn tls(&self) -> Option<Rc<TlsInfo>> {
+        self.exchange().downstream.get().and_then(|(downstream, _)| downstream.tls())
+    }
+
+    /// The pattern of the route that answers, such as `/users/{id}`; empty when none does.
+    pub fn route(&self) -> String {
+        self.exchange().route.borrow().as_ref().map_or_else(String::new, |facts| facts.pattern.to_string())
+    }
+
+    /// What the path answers to, as an `Allow` field says it; empty where no route matched.
+    pub fn allowed_methods(&self) -> String {
+        self.exchange().route.borrow().as_ref().map_or_else(String::new, |facts| facts.allow.to_string())
+    }
+
+    /// A path parameter as sent, still percent-encoded.
+    pub fn raw_parameter(&self, name: &str) -> Option<&str> {
+        let exchange = self.exchange();
+        let route = exchange.route.borrow();
+        let index = route.as_ref()?.names.iter().position(|known| &**known == name)?;
+        let place = exchange.parameters.borrow().get(index)?.clone();
+        exchange.head.path().get(usize::from(place.start)..usize::from(place.end))
+    }
+
+    /// Hands every path parameter to `see`, in order: its name, and its value as sent.
+    pub fn each_parameter<'a>(&'a self, mut see: impl FnMut(&str, &'a str)) {
+        let exchange = self.exchange();
+        let path = exchange.head.path();
+        let route = exchange.route.borrow();
+        let Some(facts) = route.as_ref() else { return };
+        for (name, place) in facts.names.iter().zip(exchange.parameters.borrow().iter()) {
+            see(name, path.get(usize::from(place.start)..usize::from(place.end)).unwrap_or_default());
+        }
+    }
+
+    /// Hands all path parameters to `see` at once: names, and values as sent.
+    pub(crate) fn with_parameters<R>(&self, see: impl FnOnce(&[(&str, &str)]) -> R) -> R {
+        let exchange = self.exchange();
+        let path = exchange.head.path();
+        let route = exchange.route.borrow();
+        let names = route.as_ref().map_or(&[][..], |facts| &facts.names);
+        let places = exchange.parameters.borrow();
+        let mut pairs = names.iter().zip(places.iter()).map(|(name, place)| {
+            let value = path.get(usize::from(place.start)..usize::from(place.end));
+            (&**name, value.unwrap_or_default())
+        });
+        // Few routes have more than four; those pay for a list.
+        let mut few = [("", ""); 4];
+        let count = names.len().min(places.len());
+        if count > few.len() {
+            return see(&pairs.collect::<Vec<_>>());
+        }
+        few.iter_mut().for_each(|slot| *slot = pairs.next().unwrap_or_default());
+        see(&few[..count])
+    }
+
+    /// Leaves a value for whoever takes part later. A second one of its type takes the first one's place.
+    pub fn insert<T: 'static>(&self, value: T) {
+        let mut extensions = self.exchange().extensions.borrow_mut();
+        let value: Rc<dyn Any> = Rc::new(value);
+        match extensions.iter_mut().find(|known| known.is::<T>()) {
+            Some(known) => *known = value,
+            None => extensions.push(value),
+        }
+    }
+
+    /// The value of this type that somebody left.
+    pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
+        let extensions = self.exchange().extensions.borrow();
+        let found = extensions.iter().find(|known| known.is::<T>())?.clone();
+        found.downcast().ok()
+    }
+
+    /// A state that was given to the router.
+    pub(crate) fn state<T: 'static>(&self) -> Option<Rc<T>> {
+        self.exchange().route.borrow().as_ref()?.states.get()
+    }
+
+    /// The limits that hold for this route.
+    pub fn limits(&self) -> Rc<ExtractLimits> {
+        self.exchange().route.borrow().as_ref().map(|facts| facts.limits.clone()).unwrap_or_default()
+    }
+}
+
+impl Clone for Context {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        let Some(mut shared) = self.0.take() else { return };
+        let Some(exchange) = Rc::get_mut(&mut shared) else { return };
+        exchange.downstream.take();
+        *exchange.route.get_mut() = None;
+        exchange.parameters.get_mut().clear();
+        exchange.since.set(None);
+        // What a filter left may hold anything, another context included: dropped before the pool is touched.
+        exchange.extensions.get_mut().clear();
+        // A thread that ends has no pool any more.
+        let _ = SPARE_CONTEXTS.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_CONTEXTS_MAX {
+                spare.push(shared);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({} {})", self.head().method_str(), self.head().target())
+    }
+}
 
 /// One request: its context with the head, and its body to be pulled.
 pub struct Request {

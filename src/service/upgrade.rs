@@ -1,9 +1,9 @@
 //! Responses that open tunnels, where the request asks for one: by HTTP/1.1 `Upgrade` (RFC 9110 §7.8), by
 //! CONNECT (§9.3.6), or by HTTP/2's extended CONNECT (RFC 8441). What runs within a tunnel is unknown here.
 
-use super::context::Context;
 use super::into_response::IntoResponse;
 use super::problem::Problem;
+use super::request::Context;
 use super::response::{Body, Response};
 use super::tunnel::{Tunnel, TunnelHandler};
 use crate::http::message::{RequestHead, Version, push_field};

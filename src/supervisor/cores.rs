@@ -1,18 +1,24 @@
-//! Which CPUs to use: what the process may use by affinity, no more than the cgroup's quota is worth, or what
-//! the operator names.
+//! Which CPUs to use: what the process may use by affinity, no more than the quota of its cgroup is worth, or
+//! what the operator names.
 
-use std::fmt;
-use std::fs;
+use std::path::Path;
+use std::{fs, thread};
 
 /// Why the cores asked for cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CoreError {
     /// Not a list of CPUs.
+    #[error("--cpus: `{list}` is no list of CPUs; write numbers and ranges such as 0,2-3")]
     Malformed {
         /// The list as written.
         list: String,
     },
     /// A CPU that this process may not use.
+    #[error(
+        "--cpus: CPU {cpu} is not available to this process; it may use {allowed:?} (see taskset, the \
+         container's cpuset)"
+    )]
     NotAllowed {
         /// The CPU.
         cpu: usize,
@@ -20,31 +26,12 @@ pub enum CoreError {
         allowed: Vec<usize>,
     },
     /// No workers.
+    #[error("--workers: at least one worker is needed")]
     None,
     /// The kernel does not say which CPUs there are.
+    #[error("the kernel does not tell which CPUs there are; name them with --cpus")]
     Unknown,
 }
-
-impl fmt::Display for CoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed { list } => {
-                write!(f, "--cpus: `{list}` is no list of CPUs; write numbers and ranges such as 0,2-3")
-            }
-            Self::NotAllowed { cpu, allowed } => write!(
-                f,
-                "--cpus: CPU {cpu} is not available to this process; it may use {allowed:?} (see taskset, \
-                 the container's cpuset)"
-            ),
-            Self::None => f.write_str("--workers: at least one worker is needed"),
-            Self::Unknown => {
-                f.write_str("the kernel does not tell which CPUs there are; name them with --cpus")
-            }
-        }
-    }
-}
-
-impl std::error::Error for CoreError {}
 
 /// Reads a list such as `0,2-3`.
 ///
@@ -74,22 +61,55 @@ pub fn available() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
-/// CPUs' worth of time that the cgroup allows, if it sets a quota (cgroup v2 `cpu.max`, v1 `cfs_quota_us`).
+/// CPUs' worth of time that the cgroup of this process allows, or one above it, if any sets a quota (cgroup v2
+/// `cpu.max`, v1 `cpu.cfs_quota_us`). `None` also where the kernel's files are not mounted in the usual place.
 pub fn quota() -> Option<f64> {
-    let v2 = fs::read_to_string("/sys/fs/cgroup/cpu.max").ok().and_then(|text| parse_cpu_max(&text));
-    v2.or_else(|| {
-        let number = |name: &str| -> Option<f64> {
-            fs::read_to_string(format!("/sys/fs/cgroup/cpu/{name}")).ok()?.trim().parse().ok()
+    quota_in(|path| fs::read_to_string(path).ok())
+}
+
+/// The lowest quota from the cgroup of this process up to the root, by what `read` says of files.
+fn quota_in(read: impl Fn(&Path) -> Option<String>) -> Option<f64> {
+    let cgroups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let mut lowest: Option<f64> = None;
+    for line in cgroups.lines() {
+        // Such as `0::/user.slice` of v2, `4:cpu,cpuacct:/docker/1f` of v1.
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let root = match controllers {
+            "" => Path::new("/sys/fs/cgroup"),
+            _ if controllers.split(',').any(|controller| controller == "cpu") => {
+                Path::new("/sys/fs/cgroup/cpu")
+            }
+            _ => continue,
         };
-        let (quota, period) = (number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?);
-        (quota > 0.0 && period > 0.0).then(|| quota / period)
-    })
+        // Within a namespace the path may lead out of it, or name what is not mounted there; the root of the
+        // mount is an ancestor in any case.
+        let path = if path.contains("/..") { "" } else { path.trim_start_matches('/') };
+        for directory in root.join(path).ancestors().take_while(|directory| directory.starts_with(root)) {
+            let quota = if controllers.is_empty() {
+                read(&directory.join("cpu.max")).and_then(|text| parse_cpu_max(&text))
+            } else {
+                let number = |name: &str| read(&directory.join(name))?.trim().parse().ok();
+                ratio(number("cpu.cfs_quota_us"), number("cpu.cfs_period_us"))
+            };
+            lowest = match (lowest, quota) {
+                (Some(lowest), Some(quota)) => Some(lowest.min(quota)),
+                (one, other) => one.or(other),
+            };
+        }
+    }
+    lowest
 }
 
 fn parse_cpu_max(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
-    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
-    (period > 0.0).then(|| quota / period)
+    ratio(quota.parse().ok(), period.parse().ok())
+}
+
+/// `None` without a quota: `max`, or -1.
+fn ratio(quota: Option<f64>, period: Option<f64>) -> Option<f64> {
+    let (quota, period) = (quota?, period?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
 /// The CPU of each worker. By default one worker per allowed CPU, and no more than the quota is worth:
@@ -106,11 +126,13 @@ pub fn choose(workers: Option<usize>, cpus: Option<&[usize]>) -> Result<Vec<usiz
     if let Some(&cpu) = pool.iter().find(|cpu| !allowed.contains(cpu)) {
         return Err(CoreError::NotAllowed { cpu, allowed });
     }
-    let default = match (cpus, quota()) {
+    let default = || match (cpus, quota()) {
         (None, Some(quota)) => pool.len().min((quota.ceil() as usize).max(1)),
-        _ => pool.len(),
+        // The standard library finds cgroups of v1 that are mounted elsewhere.
+        (None, None) => pool.len().min(thread::available_parallelism().map_or(usize::MAX, usize::from)),
+        (Some(_), _) => pool.len(),
     };
-    match workers.unwrap_or(default) {
+    match workers.unwrap_or_else(default) {
         0 => Err(CoreError::None),
         workers => Ok(pool.iter().copied().cycle().take(workers).collect()),
     }
@@ -134,6 +156,57 @@ mod tests {
     fn quotas_are_read() {
         assert_eq!(parse_cpu_max("200000 100000\n"), Some(2.0));
         assert_eq!(parse_cpu_max("max 100000"), None);
+        assert_eq!(parse_cpu_max(""), None);
+        assert_eq!(parse_cpu_max("100000 0"), None);
+    }
+
+    /// The quota where these files are all there is.
+    fn quota_of(files: &[(&str, &str)]) -> Option<f64> {
+        quota_in(|path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            found.map(|(_, text)| (*text).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_lowest_quota_from_the_own_cgroup_up_counts() {
+        let own = ("/proc/self/cgroup", "0::/a.slice/b.service\n");
+        let cgroup = "/sys/fs/cgroup/a.slice/b.service/cpu.max";
+        let parent = "/sys/fs/cgroup/a.slice/cpu.max";
+        assert_eq!(quota_of(&[own, (cgroup, "150000 100000\n")]), Some(1.5));
+        assert_eq!(quota_of(&[own, (cgroup, "max 100000\n"), (parent, "300000 100000")]), Some(3.0));
+        assert_eq!(quota_of(&[own, (cgroup, "800000 100000\n"), (parent, "300000 100000")]), Some(3.0));
+        assert_eq!(quota_of(&[own, ("/sys/fs/cgroup/c/cpu.max", "1 1")]), None, "not an ancestor");
+        assert_eq!(quota_of(&[own, ("/sys/fs/cpu.max", "1 1")]), None, "not a cgroup");
+    }
+
+    #[test]
+    fn containers_see_their_own_cgroup_as_the_root() {
+        let root = ("/sys/fs/cgroup/cpu.max", "200000 100000");
+        for own in ["0::/\n", "0::/../other\n", "0::/docker/1f\n"] {
+            assert_eq!(quota_of(&[("/proc/self/cgroup", own), root]), Some(2.0), "{own}");
+        }
+    }
+
+    #[test]
+    fn cgroups_of_version_1_have_their_quota_in_two_files() {
+        let own = ("/proc/self/cgroup", "5:memory:/m\n4:cpu,cpuacct:/docker/1f\n0::/\n");
+        let files = |quota: &'static str| {
+            [
+                own,
+                ("/sys/fs/cgroup/cpu/docker/1f/cpu.cfs_quota_us", quota),
+                ("/sys/fs/cgroup/cpu/docker/1f/cpu.cfs_period_us", "100000\n"),
+            ]
+        };
+        assert_eq!(quota_of(&files("250000\n")), Some(2.5));
+        assert_eq!(quota_of(&files("-1\n")), None);
+    }
+
+    #[test]
+    fn without_the_kernels_files_there_is_no_quota() {
+        assert_eq!(quota_of(&[]), None);
+        assert_eq!(quota_of(&[("/proc/self/cgroup", "nonsense\n\n4:cpu\n")]), None);
+        assert_eq!(quota_of(&[("/proc/self/cgroup", "0::/a\n")]), None);
     }
 
     #[test]

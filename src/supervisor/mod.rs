@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cores;
+mod renewals;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,7 +18,9 @@ use thiserror::Error;
 
 use self::certificates::CertificateWatch;
 pub use self::cores::{CoreError, available, choose, parse_list, quota};
-use crate::acme::{Acme, Renewals};
+use self::renewals::{PlannedRenewals, RunningRenewals};
+#[cfg(feature = "acme")]
+use crate::acme::Acme;
 use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
@@ -64,7 +67,7 @@ pub struct Server {
     limits: Limits,
     ring: RingConfig,
     access: Option<(Destination, Option<Format>)>,
-    renewals: Vec<(Acme, Arc<TlsServer>)>,
+    renewals: PlannedRenewals,
     quiet: bool,
     on_start: Option<OnStart>,
 }
@@ -84,6 +87,7 @@ impl fmt::Debug for OnStart {
 /// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy:
 /// `Debug` writes what `Display` does.
 #[derive(Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// An address could not be bound.
     #[error(transparent)]
@@ -216,8 +220,9 @@ impl Server {
 
     /// Renews certificates while the server runs, beside its cores: `tls` has to have the files of `acme`
     /// among its own, and is told of every change.
+    #[cfg(feature = "acme")]
     pub fn renew(mut self, acme: Acme, tls: Arc<TlsServer>) -> Self {
-        self.renewals.push((acme, tls));
+        self.renewals.push(acme, tls);
         self
     }
 
@@ -432,10 +437,8 @@ impl Server {
         }
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
         // After the workers: authorities come to look as soon as they are asked.
-        let beside = watch(&tls, self.quiet).and_then(|certificates| {
-            let renewals = self.renewals.iter().map(|(acme, tls)| acme.start(tls.clone()));
-            Ok((certificates, renewals.collect::<Result<Vec<_>, _>>()?))
-        });
+        let beside =
+            watch(&tls, self.quiet).and_then(|certificates| Ok((certificates, self.renewals.start()?)));
         let (certificates, renewals) = match beside {
             Ok(beside) => beside,
             Err(error) => {
@@ -475,7 +478,7 @@ pub struct Running {
     workers: Vec<ExecutorJoinHandle<Totals>>,
     log: Option<LogWriter>,
     certificates: Option<CertificateWatch>,
-    renewals: Vec<Renewals>,
+    renewals: RunningRenewals,
     quiet: bool,
     /// Go with us, so that the next start finds a clean place.
     _files: Vec<Option<SocketFile>>,
@@ -612,7 +615,7 @@ impl Running {
     /// A worker that ended by a panic.
     pub fn stop(self) -> Result<Totals, RunError> {
         self.shared.set_phase(Phase::Drain);
-        self.renewals.iter().for_each(Renewals::stop);
+        self.renewals.stop();
         let mut totals = Totals::default();
         for worker in self.workers {
             totals += worker.join().map_err(|error| RunError::WorkerLost(error.to_string()))?;
@@ -640,7 +643,7 @@ impl Running {
                         log::line(format_args!("draining; a second signal stops at once"));
                     }
                     self.shared.set_phase(Phase::Drain);
-                    self.renewals.iter().for_each(Renewals::stop);
+                    self.renewals.stop();
                 }
                 Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
                 Ok(Event::Rotate) => self.reopen_log(),

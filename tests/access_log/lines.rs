@@ -39,7 +39,7 @@ fn json_says_who_what_and_how() {
     // 2026-11-22T17:51:41.123Z, of this minute.
     let (time, now) = (record["time"].as_str().unwrap(), SystemTime::now());
     let minute = |at: SystemTime| {
-        let date = write_imf_fixdate(at.duration_since(UNIX_EPOCH).unwrap().as_secs());
+        let date = write_imf_fixdate(at.duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed());
         String::from_utf8(date[17..22].to_vec()).unwrap()
     };
     let near = [minute(now), minute(now - Duration::from_secs(60))];

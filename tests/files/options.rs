@@ -31,6 +31,30 @@ fn the_first_index_that_exists_answers() {
     client.get("/", "").is(200, "html");
 }
 
+/// RFC 8297: the links come before the file, and with it for clients that act on no hints.
+#[test]
+fn links_to_preload_come_before_a_page() {
+    let rules = ["*.html=</a.css>; rel=preload; as=style", "index.html=</b.js>; rel=preload; as=script"];
+    let preload = rules.map(|rule| rule.parse().unwrap()).to_vec();
+    let site = site(
+        FilesOptions { preload, ..FilesOptions::default() },
+        &[("index.html", "page"), ("a.css", "css")],
+    );
+    let mut client = site.connect();
+    let links = "Link: </a.css>; rel=preload; as=style\r\nLink: </b.js>; rel=preload; as=script";
+    for _ in 0..2 {
+        let hints = client.get("/", "");
+        assert_eq!(hints.head, format!("HTTP/1.1 103 Early Hints\r\n{links}"));
+        let page = client.response();
+        assert!(page.is(200, "page").head.contains(links), "{}", page.head);
+        client.get("/a.css", "").is(200, "css");
+        let part = client.get("/", "Range: bytes=0-0\r\n");
+        assert_eq!(part.has_status(206).field("link"), None);
+    }
+    let head = client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(head.has_status(200).head.contains(links));
+}
+
 #[test]
 fn how_long_a_file_may_be_kept() {
     let cache_control = vec!["private/**=no-store".parse().unwrap(), "*.txt=max-age=60".parse().unwrap()];

@@ -1,5 +1,6 @@
 //! Makes authorities and certificates: ECDSA P-256 keys, which every client of the last ten years knows.
 
+use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,7 +21,13 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
-type Made = Result<String, String>;
+/// What to tell, or what went wrong.
+type Made = Result<String, Box<dyn Error>>;
+
+/// The certificate could not be made or signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate cannot be made: {0}")]
+struct SignError(#[source] rcgen::Error);
 
 /// `quoit cert ca`.
 pub(super) fn authority(args: &CaArgs) -> Made {
@@ -34,7 +41,7 @@ pub(super) fn authority(args: &CaArgs) -> Made {
     let mut params = params(&name, args.days)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = params.self_signed(&key).map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(SignError)?;
     fs::create_dir_all(&args.dir)
         .map_err(|error| format!("{} cannot be made: {error}", args.dir.display()))?;
     let pair = Pair::new(&args.dir, "ca");
@@ -51,7 +58,7 @@ pub(super) fn authority(args: &CaArgs) -> Made {
 pub(super) fn leaf(args: &LeafArgs) -> Made {
     let issuer = issuer(&args.ca)?;
     let (params, key) = (server_params(&args.names, args.output.days)?, generate()?);
-    let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
+    let certificate = params.signed_by(&key, &issuer).map_err(SignError)?;
     store_server(&args.names, &args.output, &certificate, &key)
 }
 
@@ -59,7 +66,7 @@ pub(super) fn leaf(args: &LeafArgs) -> Made {
 pub(super) fn self_signed(args: &SelfSignedArgs) -> Made {
     let (mut params, key) = (server_params(&args.names, args.output.days)?, generate()?);
     params.use_authority_key_identifier_extension = false;
-    let certificate = params.self_signed(&key).map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(SignError)?;
     store_server(&args.names, &args.output, &certificate, &key)
 }
 
@@ -74,7 +81,7 @@ pub(super) fn client(args: &ClientArgs) -> Made {
     } else if is_name(&args.name) {
         params.subject_alt_names = names(std::slice::from_ref(&args.name))?;
     }
-    let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
+    let certificate = params.signed_by(&key, &issuer).map_err(SignError)?;
     let pair = Pair::new(&args.output.out, &args.name);
     pair.write(&certificate.pem(), &key.serialize_pem(), args.output.force)?;
     let (certificate, key) = (pair.certificate.display(), pair.key.display());
@@ -119,11 +126,11 @@ fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, String> {
     })
 }
 
-fn generate() -> Result<KeyPair, String> {
-    KeyPair::generate().map_err(failed)
+fn generate() -> Result<KeyPair, SignError> {
+    KeyPair::generate().map_err(SignError)
 }
 
-fn server_params(server_names: &[String], days: u32) -> Result<CertificateParams, String> {
+fn server_params(server_names: &[String], days: u32) -> Result<CertificateParams, SignError> {
     // The common name is for eyes alone, and has room for 64 characters (RFC 5280, ub-common-name).
     let common_name = server_names.iter().find(|name| name.len() <= 64).map_or("server", String::as_str);
     let mut params = leaf_params(common_name, days)?;
@@ -132,7 +139,7 @@ fn server_params(server_names: &[String], days: u32) -> Result<CertificateParams
     Ok(params)
 }
 
-fn leaf_params(common_name: &str, days: u32) -> Result<CertificateParams, String> {
+fn leaf_params(common_name: &str, days: u32) -> Result<CertificateParams, SignError> {
     let mut params = params(common_name, days)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -140,8 +147,8 @@ fn leaf_params(common_name: &str, days: u32) -> Result<CertificateParams, String
     Ok(params)
 }
 
-fn params(common_name: &str, days: u32) -> Result<CertificateParams, String> {
-    let mut params = CertificateParams::new([]).map_err(failed)?;
+fn params(common_name: &str, days: u32) -> Result<CertificateParams, SignError> {
+    let mut params = CertificateParams::new([]).map_err(SignError)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
     let now = SystemTime::now();
@@ -150,7 +157,7 @@ fn params(common_name: &str, days: u32) -> Result<CertificateParams, String> {
     Ok(params)
 }
 
-fn names(names: &[String]) -> Result<Vec<SanType>, String> {
+fn names(names: &[String]) -> Result<Vec<SanType>, SignError> {
     let name = |name: &String| match name.parse::<IpAddr>() {
         Ok(addr) => Ok(SanType::IpAddress(addr)),
         Err(_) => text(name).map(SanType::DnsName),
@@ -158,10 +165,6 @@ fn names(names: &[String]) -> Result<Vec<SanType>, String> {
     names.iter().map(name).collect()
 }
 
-fn text(name: &str) -> Result<rcgen::string::Ia5String, String> {
-    name.try_into().map_err(failed)
-}
-
-fn failed(error: rcgen::Error) -> String {
-    format!("the certificate cannot be made: {error}")
+fn text(name: &str) -> Result<rcgen::string::Ia5String, SignError> {
+    name.try_into().map_err(SignError)
 }

@@ -146,12 +146,12 @@ pub(super) fn run(args: &CertArgs) -> ExitCode {
         Command::Leaf(args) => make::leaf(args),
         Command::SelfSigned(args) => make::self_signed(args),
         Command::Client(args) => make::client(args),
-        Command::Show(args) => show::show(&args.place, args.name.as_deref()),
+        Command::Show(args) => show::show(&args.place, args.name.as_deref()).map_err(Into::into),
     };
     match outcome {
         Ok(text) => super::generate::print(text.as_bytes()),
         Err(error) => {
-            log::line(format_args!("{error}"));
+            log::error(&*error);
             ExitCode::FAILURE
         }
     }

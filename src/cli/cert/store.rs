@@ -16,6 +16,20 @@ pub(super) struct Pair {
     pub(super) key: PathBuf,
 }
 
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("{file} exists already; --force replaces it, --out DIR writes elsewhere", file = .0.display())]
+    Exists(PathBuf),
+    #[error(
+        "{file} cannot be written: there is no such directory; make it with mkdir -p",
+        file = .0.display()
+    )]
+    NoDirectory(PathBuf),
+    #[error("{file} cannot be written: {1}", file = .0.display())]
+    Refused(PathBuf, #[source] io::Error),
+}
+
 impl Pair {
     /// `NAME.pem` and `NAME.key` in a directory.
     pub(super) fn new(dir: &Path, name: &str) -> Self {
@@ -30,27 +44,21 @@ impl Pair {
     ///
     /// # Errors
     /// The file and the remedy; with one that exists, nothing was written.
-    pub(super) fn write(&self, certificate: &str, key: &str, force: bool) -> Result<(), String> {
+    pub(super) fn write(&self, certificate: &str, key: &str, force: bool) -> Result<(), StoreError> {
         if !force && let Some(there) = [&self.key, &self.certificate].into_iter().find(|path| path.exists()) {
-            return Err(exists(there));
+            return Err(StoreError::Exists(there.clone()));
         }
         put(&self.key, key, KEY_MODE, force)?;
         put(&self.certificate, certificate, CERTIFICATE_MODE, force)
     }
 }
 
-fn exists(path: &Path) -> String {
-    format!("{} exists already; --force replaces it, --out DIR writes elsewhere", path.display())
-}
-
 /// Writes under another name and renames, so that a server that watches never reads half of it.
-fn put(path: &Path, text: &str, mode: u32, force: bool) -> Result<(), String> {
+fn put(path: &Path, text: &str, mode: u32, force: bool) -> Result<(), StoreError> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            format!("{} cannot be written: there is no such directory; make it with mkdir -p", path.display())
-        }
-        io::ErrorKind::AlreadyExists => exists(path),
-        _ => format!("{} cannot be written: {error}", path.display()),
+        io::ErrorKind::NotFound => StoreError::NoDirectory(path.to_owned()),
+        io::ErrorKind::AlreadyExists => StoreError::Exists(path.to_owned()),
+        _ => StoreError::Refused(path.to_owned(), error),
     };
     let temporary = temporary(path);
     let write = || {

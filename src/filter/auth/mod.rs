@@ -21,6 +21,7 @@ use thiserror::Error;
 pub use self::users::UsersError;
 use self::users::{Users, Version};
 use self::verdicts::Verdicts;
+use crate::filter::User;
 use crate::http::message::RequestHead;
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
@@ -81,17 +82,6 @@ pub enum BasicAuthError {
     /// The realm cannot be sent.
     #[error("the realm has a control character")]
     Realm(#[from] FieldError),
-}
-
-/// Who made the request, found out by [`BasicAuth`]; ask for it with `Extension<User>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User(Box<str>);
-
-impl User {
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.0
-    }
 }
 
 /// Lets through who has a name and a password, and asks everybody else for them: 401.
@@ -253,7 +243,7 @@ impl Around for BasicAuth {
         };
         match self.verify(&name, password).await {
             Some(true) => {
-                request.context().insert(User(name));
+                request.context().insert(User::new(name));
                 next.run(request).await
             }
             Some(false) => self.refused("name and password do not fit"),

@@ -14,7 +14,7 @@ pub(super) struct Facts {
     pub(super) tag: FileTag,
     pub(super) len: u64,
     /// Unix seconds, as Last-Modified says them.
-    pub(super) modified: u64,
+    pub(super) modified: i64,
     pub(super) policy: Rc<Policy>,
     pub(super) coding: Coding,
     /// Whether other requests for the same path are answered with another coding.
@@ -27,7 +27,7 @@ impl Facts {
         Self {
             tag: FileTag::new(metadata.modified_s, metadata.modified_ns, metadata.len),
             len: metadata.len,
-            modified: metadata.modified_s.max(0) as u64,
+            modified: metadata.modified_s,
             policy,
             coding: Coding::Identity,
             varies,
@@ -51,6 +51,7 @@ impl Facts {
         let mut lines = Vec::with_capacity(256);
         line(&mut lines, "Content-Type", self.policy.content_type.as_bytes());
         self.write_common(&mut lines);
+        lines.extend_from_slice(self.policy.links.as_deref().unwrap_or_default());
         lines
     }
 

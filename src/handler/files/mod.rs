@@ -35,7 +35,7 @@ use self::cache::Cache;
 use self::entry::{Entry, Representation};
 pub use self::glob::Glob;
 pub use self::named::NamedFile;
-pub use self::options::{CacheRule, FilesOptions, NoCacheRule};
+pub use self::options::{CacheRule, FilesOptions, NoCacheRule, NoPreloadRule, PreloadRule};
 pub use self::prepare::Assets;
 use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;

@@ -2,9 +2,11 @@
 //! or shown.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::options::FilesOptions;
 use crate::http::media_type;
+use crate::http::message::push_field;
 
 /// Least length of a segment that is taken for a hash of the content.
 const HASH_BYTES_MIN: usize = 8;
@@ -14,6 +16,8 @@ pub(super) struct Policy {
     pub(super) content_type: Cow<'static, str>,
     pub(super) cache_control: Option<Cow<'static, str>>,
     pub(super) is_attachment: bool,
+    /// `Link` lines, sent with the file and in a 103 before it.
+    pub(super) links: Option<Rc<[u8]>>,
 }
 
 impl Policy {
@@ -27,8 +31,17 @@ impl Policy {
             None => by_default(media_type, name).map(Cow::Borrowed),
         };
         let is_attachment = options.download.iter().any(|glob| glob.matches(name));
-        Self { content_type: with_charset(media_type, &options.charset), cache_control, is_attachment }
+        let content_type = with_charset(media_type, &options.charset);
+        Self { content_type, cache_control, is_attachment, links: links(options, name) }
     }
+}
+
+fn links(options: &FilesOptions, name: &[u8]) -> Option<Rc<[u8]>> {
+    let mut lines = Vec::new();
+    for rule in options.preload.iter().filter(|rule| rule.glob.matches(name)) {
+        push_field(&mut lines, "Link", rule.link.as_bytes()).expect("links were checked with the options");
+    }
+    (!lines.is_empty()).then(|| lines.into())
 }
 
 /// The table's types say utf-8.

@@ -15,7 +15,7 @@ use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;
 use crate::ring::File;
-use crate::service::{Body, FieldBlock, Response};
+use crate::service::{Body, FieldBlock, Interim, Response};
 
 /// The fields of a request that can change the answer, found in one pass.
 #[derive(Default)]
@@ -87,6 +87,7 @@ enum Answer {
 
 /// Weighs conditions and range. `unix_seconds` tells whether Last-Modified is old enough to be relied on.
 fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
+    let now = unix_seconds.cast_signed();
     let asked = Asked::of(head);
     let last_modified = Some(facts.modified);
     let validators = Validators { etag: Some(facts.tag.as_etag()), last_modified };
@@ -97,7 +98,7 @@ fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
             if_modified_since: asked.modified_since.value(),
             if_unmodified_since: asked.unmodified_since.value(),
         };
-        match conditional::evaluate(MethodKind::GetOrHead, conditions, &validators) {
+        match conditional::evaluate(MethodKind::GetOrHead, conditions, &validators, now) {
             Precondition::Proceed => {}
             Precondition::NotModified => {
                 let mut lines = Vec::with_capacity(128);
@@ -121,8 +122,8 @@ fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
         Once::Value(condition) => {
             // A file of this very second may change again within it: its date says nothing yet. And forms
             // of one file may share a date; parts of two of them would not fit together.
-            let last_modified = last_modified.filter(|&modified| modified < unix_seconds && !facts.varies);
-            if !conditional::if_range(condition, &Validators { last_modified, ..validators }) {
+            let last_modified = last_modified.filter(|&modified| modified < now && !facts.varies);
+            if !conditional::if_range(condition, &Validators { last_modified, ..validators }, now) {
                 return Answer::Whole;
             }
         }
@@ -183,9 +184,19 @@ pub(super) fn respond(
 ) -> Response {
     let facts = &representation.facts;
     match weigh(head, facts, unix_seconds) {
-        Answer::Whole => Response::new(Status::OK)
-            .with_fields(FieldBlock::Shared(representation.fields.clone()))
-            .with_body(content.body(0..facts.len)),
+        Answer::Whole => {
+            let response = Response::new(Status::OK)
+                .with_fields(FieldBlock::Shared(representation.fields.clone()))
+                .with_body(content.body(0..facts.len));
+            match &facts.policy.links {
+                // Not before HEAD: nothing is rendered then.
+                Some(links) if head.method() == Method::Get => {
+                    let links = FieldBlock::Shared(links.clone());
+                    response.inform(Interim::early_hints().with_fields(links))
+                }
+                _ => response,
+            }
+        }
         Answer::Part(range) => {
             let mut lines = facts.fields();
             let mut content_range = Vec::with_capacity(48);

@@ -36,7 +36,7 @@ const STREAMS_BEFORE_SETTINGS: u32 = 100;
 #[derive(Debug)]
 pub struct Client;
 
-/// What the input says.
+/// What was received.
 #[derive(Debug)]
 pub enum Event {
     /// A response's head; it was filled in.
@@ -49,7 +49,7 @@ pub enum Event {
         ends: bool,
     },
     /// Data of a response's body or of a tunnel, whose bytes have to be given back with
-    /// [`consume`](connection::Connection::consume).
+    /// `consume`.
     Data {
         /// Its stream.
         stream: StreamKey,

@@ -5,7 +5,7 @@
 //! The caller passes what it received to [`handle_bytes`](Connection::handle_bytes), which gives one event
 //! at a time, and a buffer that answers are appended to: acknowledgements, credit, refusals. It must send
 //! that buffer, in order, and should take no more input while it cannot. Messages are appended to the same
-//! buffer: a head, data as far as [`sendable`](Connection::sendable) says, trailers.
+//! buffer: a head, data as far as [`sendable`](Connection::sendable) allows, trailers.
 
 use std::fmt;
 use std::ops::Range;
@@ -46,7 +46,7 @@ impl StreamKey {
 pub struct Step<E> {
     /// Bytes taken from the input.
     pub consumed: usize,
-    /// What they say; `None` when all of the input was taken.
+    /// What they hold; `None` when all of the input was taken.
     pub event: Option<E>,
 }
 
@@ -152,7 +152,7 @@ pub struct Block<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Leaving (RFC 9113 §6.8).
+/// How far this side has come in closing the connection gracefully (RFC 9113 §6.8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Leaving {
     No,
@@ -182,7 +182,7 @@ pub(super) struct DataFrame {
     pub(super) carried: bool,
 }
 
-/// What PING carries that tells when GOAWAY has arrived.
+/// What the PING behind GOAWAY carries: its answer shows that GOAWAY has arrived.
 pub(super) const LEAVE_PING: [u8; 8] = *b"goodbye.";
 
 /// One end of a connection, in the role `R`.
@@ -299,8 +299,8 @@ impl<R: Role> Connection<R> {
         self.get(stream).is_some_and(|known| known.outgoing().is_some())
     }
 
-    /// Whether the peer owes us the rest of something short: its preface, a frame that is not DATA, a field
-    /// block. It should hurry then.
+    /// Whether the peer has begun something short and not completed it: its preface, a frame that is not
+    /// DATA, a field block. A short timeout fits then.
     pub fn is_within_frame(&self) -> bool {
         !self.reader.is_between_frames() || self.block.is_some() || !self.settings_seen
     }
@@ -342,7 +342,7 @@ impl<R: Role> Connection<R> {
         if R::IS_CLIENT { 0 } else { self.highest }
     }
 
-    /// Ends the connection for a misdeed. Send what is in `out`, then close.
+    /// Ends the connection for an error. Send what is in `out`, then close.
     pub fn fail(&mut self, error: ConnectionError, out: &mut Vec<u8>) {
         let last = match self.leaving {
             Leaving::Final(last) => last,

@@ -1,4 +1,4 @@
-//! What can go wrong on an HTTP/2 connection, each misdeed by its name, and the code that RFC 9113 answers
+//! What can go wrong on an HTTP/2 connection, each error by its name, and the code that RFC 9113 answers
 //! it with. A connection error ends everything, a stream error one exchange; the frames that carry them are
 //! written elsewhere.
 
@@ -8,7 +8,7 @@ use std::fmt;
 use super::hpack::HpackError;
 use super::kind::Kind;
 
-/// An error code (RFC 9113 §7). Codes without a name here are allowed, and mean what their sender says.
+/// An error code (RFC 9113 §7). Codes without a name here are allowed, and mean what their sender intends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(pub u32);
 
@@ -90,7 +90,7 @@ impl Nuisance {
     pub(super) const COUNT: usize = 8;
 }
 
-/// A misdeed after which nothing on the connection can be trusted, or should be served.
+/// An error after which nothing on the connection can be trusted, or should be served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectionError {
     /// The connection does not begin with the preface (RFC 9113 §3.4).
@@ -169,7 +169,7 @@ impl ConnectionError {
     }
 }
 
-/// One line that names the misdeed: GOAWAY's debug data.
+/// One line that names the error: GOAWAY's debug data.
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -230,7 +230,7 @@ impl From<HpackError> for ConnectionError {
     }
 }
 
-/// A misdeed that costs one stream.
+/// An error that costs one stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamError {
     /// PRIORITY of other than five bytes (RFC 9113 §6.3).

@@ -1,5 +1,6 @@
-//! Budgets for frames that cost their sender nothing and us something (RFC 9113 §10.5). Each kind has its
-//! own; useful work and time pay back. Only counts: what a flood costs the connection is decided elsewhere.
+//! Budgets for frames that cost their sender nothing and their receiver something (RFC 9113 §10.5). Each
+//! kind has its own; useful work and time pay back. Only counts: what a flood costs the connection is
+//! decided elsewhere.
 
 use std::time::Duration;
 

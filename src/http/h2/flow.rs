@@ -7,7 +7,7 @@ use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overflow;
 
-/// What the peer lets us send.
+/// What may be sent to the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SendWindow {
     // INVARIANT: at most 2^31 - 1. Below zero when the peer shrank its initial window (§6.9.2).
@@ -57,7 +57,7 @@ impl SendWindow {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exceeded;
 
-/// What we let the peer send. Credit is given back as data is consumed, and announced in large steps.
+/// What the peer may send. Credit is given back as data is consumed, and announced in large steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecvWindow {
     /// What the peer may still send. Below zero after `resize` (§6.9.2).

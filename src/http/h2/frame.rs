@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::error::{ConnectionError, ErrorCode};
 pub use super::kind::Kind;
 
-/// What a client says first (RFC 9113 §3.4).
+/// What a client sends first (RFC 9113 §3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of a frame's header.
@@ -85,7 +85,7 @@ impl FrameHeader {
     /// PRIORITY of a wrong length is left to the caller: that costs a stream only (§6.3).
     ///
     /// # Errors
-    /// The misdeed; each costs the connection.
+    /// The error; each costs the connection.
     #[inline]
     pub fn check(&self, frame_bytes_max: u32) -> Result<(), ConnectionError> {
         if self.length > frame_bytes_max {

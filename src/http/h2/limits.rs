@@ -39,7 +39,8 @@ pub struct H2Limits {
     /// Whether extended CONNECT (RFC 8441) is offered: SETTINGS_ENABLE_CONNECT_PROTOCOL is sent, and
     /// `:protocol` taken. Default true. Without it such requests are malformed.
     pub connect_protocol: bool,
-    /// Nuisances that a connection may commit before they have to be paid for: by useful work, or by time.
+    /// Frames of little use that a connection may send before they have to be paid for: by useful work, or by
+    /// time.
     pub budgets: Budgets,
     /// A response that waits for the client's window must be given `rate_min` bytes a second, looked at once
     /// per this time; else its stream ends with ENHANCE_YOUR_CALM, and the connection if no stream moves.
@@ -52,7 +53,7 @@ pub struct H2Limits {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budgets {
     /// Streams reset by the client, or refused for being too many. Default 200: a browser that closes a page
-    /// cancels 100 at once. Without it, requests that are reset at once cost us a handler each, and the
+    /// cancels 100 at once. Without it, requests that are reset at once cost a handler each, and the
     /// client nothing (CVE-2023-44487).
     pub resets: u32,
     /// SETTINGS. Default 32: one at the start is usual, and each has to be answered.

@@ -1,5 +1,5 @@
 //! Extensible priorities (RFC 9218): how urgent a response is, and whether its parts help. A hint: nothing
-//! in it is ever an error. Who is sent first is decided elsewhere.
+//! in it is ever an error. The order of sending is decided elsewhere.
 
 /// The priority of a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,12 +11,11 @@ pub struct Priority {
 }
 
 impl Priority {
-    /// What holds without a word of the client's (§4).
+    /// What holds unless the client asks for something else (§4).
     pub const DEFAULT: Priority = Priority { urgency: 3, incremental: false };
 
     /// Reads a `priority` field or the value of PRIORITY_UPDATE: a dictionary (RFC 8941 §3.2), of which `u`
-    /// and
-    /// `i` count. What is malformed or out of range is as if it were not there (RFC 9218 §4).
+    /// and `i` count. What is malformed or out of range is as if it were not there (RFC 9218 §4).
     pub fn parse(value: &[u8]) -> Priority {
         let mut priority = Priority::DEFAULT;
         for member in value.split(|&byte| byte == b',') {

@@ -178,7 +178,7 @@ impl FrameReader {
 mod tests {
     use super::*;
 
-    /// What a reader says of these pieces: frames, and DATA put together again.
+    /// What a reader finds in these pieces: frames, and DATA put together again.
     fn read<'a>(
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Vec<(FrameHeader, Vec<u8>)>, ConnectionError> {

@@ -24,7 +24,7 @@ impl<R: Role> Connection<R> {
     /// since any moment, the same one for all calls.
     ///
     /// # Errors
-    /// A misdeed that ends the connection: call [`fail`](Connection::fail), send, close.
+    /// An error that ends the connection: call [`fail`](Connection::fail), send, close.
     #[inline]
     pub fn handle_bytes(
         &mut self,
@@ -444,7 +444,7 @@ impl<R: Role> Connection<R> {
         }
         for (setting, value) in frame::settings_of(payload) {
             R::check_setting(setting, value)?;
-            // Each of them: the smallest has to be told (RFC 7541 §4.2).
+            // Each of them: the smallest has to be announced (RFC 7541 §4.2).
             if setting == HEADER_TABLE_SIZE {
                 self.encoder.set_table_bytes_max(value);
             }

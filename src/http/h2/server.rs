@@ -33,7 +33,7 @@ pub struct Server {
     scratch: Scratch,
 }
 
-/// What the input says.
+/// What was received.
 #[derive(Debug)]
 pub enum Event {
     /// A request; its head was filled in. `ends`: it has no body.
@@ -50,7 +50,7 @@ pub enum Event {
         /// Why.
         error: RequestError,
     },
-    /// Data of a request's body, whose bytes have to be given back with [`Connection::consume`]. `ends`: it
+    /// Data of a request's body, whose bytes have to be given back with `consume`. `ends`: it
     /// is the last of it.
     Data {
         /// Its stream.
@@ -168,6 +168,17 @@ impl Connection {
         std::mem::take(&mut self.reprioritized)
     }
 
+    /// The tunnel that this stream's CONNECT asked for is open, and its data is handed out after our
+    /// END_STREAM too: each side of a tunnel ends for itself (RFC 9113 §8.5). From then on no time limits
+    /// the stream here; `reset` it when the tunnel is given up.
+    pub fn open_tunnel(&mut self, stream: StreamKey) {
+        if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
+            && incoming.content == Content::Tunnel
+        {
+            incoming.reads_on = true;
+        }
+    }
+
     /// Asks for no new streams, without refusing those that are on their way: the final GOAWAY follows when
     /// the client has answered a PING, or with [`leave`](Connection::leave).
     pub fn announce_leave(&mut self, out: &mut Vec<u8>) {
@@ -271,6 +282,21 @@ impl Connection {
         now: Duration,
         out: &mut Vec<u8>,
     ) {
+        self.send_head_with(stream, head, b"", end, now, out);
+    }
+
+    /// As [`send_head`](Connection::send_head), with more field lines that are sent as never-indexed literals
+    /// (RFC 7541 §6.2.3): those that came so to an intermediary, or that are secret.
+    #[inline]
+    pub fn send_head_with(
+        &mut self,
+        stream: StreamKey,
+        head: &SendHead<'_>,
+        never_indexed: &[u8],
+        end: End,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) {
         if !self.is_open(stream) {
             return;
         }
@@ -282,19 +308,15 @@ impl Connection {
             block.date(head.date);
         }
         block.lines(head.lines);
+        if !never_indexed.is_empty() {
+            block.lines_never_indexed(never_indexed);
+        }
         if let Some(length) = head.length {
             block.content_length(length);
         }
         self.end_block(stream.id, start, end, out);
         if !head.status.is_informational() {
             self.floods.answered();
-            let is_refused = !matches!(head.status.code(), 200..300);
-            if is_refused
-                && let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
-                && incoming.content == Content::Tunnel
-            {
-                incoming.refuse_tunnel();
-            }
         }
         self.end_stream(stream, end, now, out);
     }

@@ -1,10 +1,10 @@
-//! Settings (RFC 9113 §6.5): what the peer said of itself, and which values are misdeeds. When a setting
-//! takes effect on streams is the connection's business.
+//! Settings (RFC 9113 §6.5): what the peer announces of itself, and which values are errors. When a setting
+//! takes effect on streams is decided by the connection.
 
 use super::error::ConnectionError;
 use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS, settings_of};
 
-/// The window of a stream before anybody said otherwise, and the connection's, which no setting changes.
+/// The window of a stream before SETTINGS change it, and the connection's, which no setting changes.
 pub const WINDOW_DEFAULT: u32 = 65_535;
 
 /// Identifiers of settings.
@@ -27,17 +27,17 @@ pub mod id {
     pub const NO_RFC7540_PRIORITIES: u16 = 0x9;
 }
 
-/// What an endpoint said of itself, as far as its peer needs it.
+/// What an endpoint has announced of itself, as far as its peer needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Bytes of the dynamic table it keeps for our field blocks. When one frame sets it several times, the
-    /// smallest has to be told too (RFC 7541 §4.2): [`settings_of`] has them all.
+    /// smallest has to be announced too (RFC 7541 §4.2): [`settings_of`] has them all.
     pub table_bytes: u32,
     /// The window that each of its streams begins with.
     pub initial_window: u32,
     /// Longest frame it takes.
     pub frame_bytes: u32,
-    /// Streams it lets us open; `None` for any number.
+    /// Streams that its peer may open at once; `None` for any number.
     pub streams_max: Option<u32>,
     /// Whether it takes extended CONNECT (RFC 8441 §3).
     pub connect_protocol: bool,
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn values_out_of_range_are_misdeeds() {
+    fn values_out_of_range_are_errors() {
         use ConnectionError::{InitialWindowTooLarge, MaxFrameSizeOutOfRange, SettingNotSwitch};
         assert_eq!(applied(&[(4, 0x7fff_ffff)]).map(|s| s.initial_window), Ok(0x7fff_ffff));
         assert_eq!(applied(&[(4, 0x8000_0000)]), Err(InitialWindowTooLarge));

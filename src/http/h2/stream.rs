@@ -28,7 +28,7 @@ pub(super) struct Incoming {
     length_left: Option<u64>,
     pub(super) content: Content,
     /// Whether data is handed out after our END_STREAM too: a response comes after the request, and each side
-    /// of a tunnel ends for itself. What remains of a request whose response is out is read over.
+    /// of an open tunnel ends for itself. What remains of a request whose response is out is read over.
     pub(super) reads_on: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Content {
 impl Incoming {
     /// What follows the head of a request; in a server.
     pub(super) fn request(window: RecvWindow, length: Option<u64>, content: Content) -> Incoming {
-        Incoming { window, length_left: length, content, reads_on: content == Content::Tunnel }
+        Incoming { window, length_left: length, content, reads_on: false }
     }
 
     /// A response that is to come; in a client.
@@ -58,12 +58,6 @@ impl Incoming {
     pub(super) fn begin(&mut self, length: Option<u64>, content: Content) {
         self.length_left = length;
         self.content = content;
-    }
-
-    /// The tunnel that was asked for is not opened: a message is answered like any other.
-    pub(super) fn refuse_tunnel(&mut self) {
-        self.content = Content::Body;
-        self.reads_on = false;
     }
 
     /// Counts a DATA frame, padding included, against the window.

@@ -12,7 +12,7 @@ use super::stream::Stream;
 pub(super) enum Closed {
     /// Both sides had ended it.
     Ended,
-    /// The client reset it.
+    /// The peer reset it.
     ResetByPeer,
     /// We reset it: what was on its way then may still come.
     ResetByUs,
@@ -20,15 +20,15 @@ pub(super) enum Closed {
     Forgotten,
 }
 
-/// Closed streams that are remembered, by how they ended. A mistaken client is told exactly what it did
-/// wrong this long afterwards; later the answer is still right, but says less.
+/// Closed streams that are remembered, by how they ended. For so long the error of a
+/// mistaken peer is named exactly; later the reaction is still right, but less specific.
 const REMEMBERED: usize = 16;
 
 /// Streams that we reset and remember. As many as are open at the most by default: when all are reset at
-/// once, what is on its way for them is no misdeed.
+/// once, what is on its way for them is no error.
 const RESETS_REMEMBERED: usize = 128;
 
-/// Ids have 31 bits; the highest one tells that the client reset the stream.
+/// Ids have 31 bits; the highest one marks that the peer reset the stream.
 const BY_PEER: u32 = 1 << 31;
 
 /// Open streams. A new one holds no memory.

@@ -36,9 +36,9 @@ pub enum Framing {
     /// By the end of the connection. Of responses over HTTP/1 alone.
     UntilClose,
     /// There is no body: what follows on the stream belongs to the tunnel that CONNECT asks for, until the
-    /// stream ends (RFC 9113 §8.5, RFC 8441). HTTP/2 alone says it before the tunnel stands: a stream is open
-    /// or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None), and what follows is tunnel data
-    /// once the answer was 2xx, else the next request (RFC 9110 §9.3.6).
+    /// stream ends (RFC 9113 §8.5, RFC 8441). In HTTP/2 alone it is known before the tunnel is open,
+    /// because a stream has ended or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None),
+    /// and what follows is tunnel data once the answer was 2xx, else the next request (RFC 9110 §9.3.6).
     Tunnel,
 }
 
@@ -250,8 +250,8 @@ pub(super) fn ascii(bytes: &[u8]) -> &str {
 
 /// One request's head.
 ///
-/// A new one holds no memory; the first fill allocates, later ones reuse. Look only after a machine said it
-/// is complete. Filling it again needs no [`clear`](RequestHead::clear) before.
+/// A new one holds no memory; the first fill allocates, later ones reuse. Its content is valid only after a
+/// machine reported it complete. Filling it again needs no [`clear`](RequestHead::clear) before.
 #[derive(Clone, Default)]
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it

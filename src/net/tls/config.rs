@@ -35,6 +35,7 @@ pub struct TlsOptions {
     /// Several for the same name should have keys of different kinds: each client gets one it can check.
     pub certificates: Vec<CertificateFiles>,
     /// Makes a certificate for these names that nobody trusts, for development. Default: none is made.
+    /// Without the feature `self-signed` names are a mistake.
     pub self_signed: Vec<String>,
     /// Whether clients are asked for certificates. Default: no.
     pub client_auth: ClientAuth,

@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Everything that is wrong with what a listener was told to present.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", in_one_line(.problems))]
 pub struct TlsError {
     // INVARIANT: never empty.
     problems: Vec<TlsProblem>,
@@ -25,22 +26,17 @@ impl TlsError {
     }
 }
 
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{problem}")?;
-        }
-        Ok(())
-    }
+fn in_one_line(problems: &[TlsProblem]) -> String {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    problems.join("; ")
 }
 
-impl std::error::Error for TlsError {}
-
 /// One mistake, with the file that it is in.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}{misdeed}", .file.as_ref().map_or_else(String::new, |file| format!("{}: ", file.display())))]
 pub struct TlsProblem {
     file: Option<PathBuf>,
+    #[source]
     misdeed: Misdeed,
 }
 
@@ -59,155 +55,99 @@ impl TlsProblem {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Misdeed {
+    #[error("there is no such file; check the spelling, or make a certificate with `quoit cert`")]
     Missing,
+    #[error("no permission to read it; let this user read the file and search its directories")]
     NoPermission,
-    Unreadable(io::Error),
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    #[error("it is no plain file; name the PEM file itself")]
     NotAFile,
+    #[error("it has more than {0} bytes; is it the right file?")]
     TooLarge(u64),
     /// Somebody else could put another key there.
+    #[error(
+        "others may overwrite this private key (mode {0:04o}); chmod 600 it, and replace it if you do not \
+         know who has written it"
+    )]
     Writable(u32),
+    #[error(
+        "it is no PEM text ({0}); it should have lines such as -----BEGIN CERTIFICATE-----; DER is turned \
+         into it by openssl x509 -inform der -in FILE"
+    )]
     NotPem(String),
+    #[error("there is no -----BEGIN CERTIFICATE----- in it; name the file of the chain")]
     NoCertificate,
     /// A file that was to hold a certificate holds a key and nothing else.
+    #[error(
+        "it has a private key and no certificate; name the file of the chain here and this one as the key"
+    )]
     OnlyAKey,
-    CertificateBroken {
-        place: usize,
-        why: String,
-    },
+    #[error("its certificate {place} cannot be read ({why}); fetch or make it anew")]
+    CertificateBroken { place: usize, why: String },
     /// The certificate at `place` is not issued by the next one.
-    ChainBroken {
-        place: usize,
-        issuer: String,
-        next: String,
-    },
+    #[error(
+        "certificate {place} was issued by `{issuer}`, and certificate {} is `{next}`; put the server's \
+         own first, and behind each the one that issued it",
+        .place + 1
+    )]
+    ChainBroken { place: usize, issuer: String, next: String },
+    #[error(
+        "its first certificate has no subject alternative name, and clients look at nothing else; have it \
+         issued with the host's name in it"
+    )]
     NoNames,
+    #[error("there is no private key in it (-----BEGIN PRIVATE KEY-----); name the file of the key")]
     NoKey,
     /// No key was named, and the file of the chain has none.
+    #[error("it has no private key beside the certificates; name the key's file (--tls-key FILE)")]
     NoKeyBeside,
+    #[error(
+        "the private key is encrypted, and nobody is here to type the password; store it without: openssl \
+         pkey -in FILE -out NEW"
+    )]
     KeyEncrypted,
+    #[error(
+        "this private key cannot be used ({0}); RSA from 2048 bits, ECDSA P-256, P-384, P-521 and Ed25519 \
+         can"
+    )]
     KeyRefused(String),
-    KeyOfAnother {
-        chain: PathBuf,
-    },
+    #[error(
+        "this private key does not belong to the certificate in {}; name the one it was made with",
+        .chain.display()
+    )]
+    KeyOfAnother { chain: PathBuf },
     /// The key is that of a later certificate of the chain.
-    LeafNotFirst {
-        chain: PathBuf,
-        place: usize,
-    },
+    #[error(
+        "this private key belongs to certificate {place} in {}; put that one first and its issuers behind \
+         it",
+        .chain.display()
+    )]
+    LeafNotFirst { chain: PathBuf, place: usize },
+    #[error(
+        "a TLS listener has no certificate to present; give one (--tls-cert), or let it make one \
+         (--tls-self-signed)"
+    )]
     NothingToPresent,
+    #[error("`{0}` is no name for a certificate; write a host name, *.example.com, or an IP address")]
     NoName(String),
-    AuthorityRefused {
-        place: usize,
-        why: String,
-    },
+    #[error(
+        "certificate {place} of those that clients' certificates are checked with cannot be used ({why}); \
+         name the PEM file of the authority"
+    )]
+    AuthorityRefused { place: usize, why: String },
+    #[error(
+        "there is no -----BEGIN X509 CRL----- in it; DER is turned into PEM by openssl crl -inform der -in \
+         FILE"
+    )]
     NoCrl,
+    #[error("this revocation list cannot be used ({0}); fetch it anew")]
     CrlRefused(String),
     /// The parts are sound and yet do not fit together.
+    #[error("the TLS settings do not fit together: {0}")]
     Config(String),
-}
-
-impl fmt::Display for TlsProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            write!(f, "{}: ", file.display())?;
-        }
-        self.misdeed.fmt(f)
-    }
-}
-
-impl fmt::Display for Misdeed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str(
-                "there is no such file; check the spelling, or make a certificate with `quoit cert`",
-            ),
-            Self::NoPermission => f.write_str(
-                "no permission to read it; let this user read the file and search its directories",
-            ),
-            Self::Unreadable(error) => write!(f, "it cannot be read: {error}"),
-            Self::NotAFile => f.write_str("it is no plain file; name the PEM file itself"),
-            Self::TooLarge(max) => write!(f, "it has more than {max} bytes; is it the right file?"),
-            Self::Writable(mode) => write!(
-                f,
-                "others may overwrite this private key (mode {mode:04o}); chmod 600 it, and replace it if \
-                 you do not know who has written it"
-            ),
-            Self::NotPem(why) => write!(
-                f,
-                "it is no PEM text ({why}); it should have lines such as -----BEGIN CERTIFICATE-----; DER is \
-                 turned into it by openssl x509 -inform der -in FILE"
-            ),
-            Self::NoCertificate => {
-                f.write_str("there is no -----BEGIN CERTIFICATE----- in it; name the file of the chain")
-            }
-            Self::OnlyAKey => f.write_str(
-                "it has a private key and no certificate; name the file of the chain here and this one as \
-                 the key",
-            ),
-            Self::CertificateBroken { place, why } => {
-                write!(f, "its certificate {place} cannot be read ({why}); fetch or make it anew")
-            }
-            Self::ChainBroken { place, issuer, next } => write!(
-                f,
-                "certificate {place} was issued by `{issuer}`, and certificate {} is `{next}`; put the \
-                 server's own first, and behind each the one that issued it",
-                place + 1
-            ),
-            Self::NoNames => f.write_str(
-                "its first certificate has no subject alternative name, and clients look at nothing else; \
-                 have it issued with the host's name in it",
-            ),
-            Self::NoKey => f.write_str(
-                "there is no private key in it (-----BEGIN PRIVATE KEY-----); name the file of the key",
-            ),
-            Self::NoKeyBeside => f.write_str(
-                "it has no private key beside the certificates; name the key's file (--tls-key FILE)",
-            ),
-            Self::KeyEncrypted => f.write_str(
-                "the private key is encrypted, and nobody is here to type the password; store it without: \
-                 openssl pkey -in FILE -out NEW",
-            ),
-            Self::KeyRefused(why) => write!(
-                f,
-                "this private key cannot be used ({why}); RSA from 2048 bits, ECDSA P-256, P-384, P-521 and \
-                 Ed25519 can"
-            ),
-            Self::KeyOfAnother { chain } => write!(
-                f,
-                "this private key does not belong to the certificate in {}; name the one it was made with",
-                chain.display()
-            ),
-            Self::LeafNotFirst { chain, place } => write!(
-                f,
-                "this private key belongs to certificate {place} in {}; put that one first and its issuers \
-                 behind it",
-                chain.display()
-            ),
-            Self::NothingToPresent => f.write_str(
-                "a TLS listener has no certificate to present; give one (--tls-cert), or let it make one \
-                 (--tls-self-signed)",
-            ),
-            Self::NoName(name) => write!(
-                f,
-                "`{name}` is no name for a certificate; write a host name, *.example.com, or an IP address"
-            ),
-            Self::AuthorityRefused { place, why } => write!(
-                f,
-                "certificate {place} of those that clients' certificates are checked with cannot be used \
-                 ({why}); name the PEM file of the authority"
-            ),
-            Self::NoCrl => f.write_str(
-                "there is no -----BEGIN X509 CRL----- in it; DER is turned into PEM by openssl crl -inform \
-                 der -in FILE",
-            ),
-            Self::CrlRefused(why) => {
-                write!(f, "this revocation list cannot be used ({why}); fetch it anew")
-            }
-            Self::Config(why) => write!(f, "the TLS settings do not fit together: {why}"),
-        }
-    }
 }
 
 /// What is served with, and should not stay.

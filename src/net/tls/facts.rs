@@ -118,9 +118,9 @@ impl CertificateFacts {
     }
 }
 
-/// A time as HTTP writes it; such before 1970 as its beginning.
+/// A time as HTTP writes it.
 pub fn date(time: SystemTime) -> String {
-    let text = write_imf_fixdate(seconds(time).try_into().unwrap_or(0));
+    let text = write_imf_fixdate(seconds(time));
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -323,7 +323,7 @@ mod tests {
             assert_eq!(facts.days_left(time(now)), days, "{now}");
         }
         assert_eq!(facts.expiry(), "Sun, 11 Jan 1970 00:00:00 GMT");
-        assert_eq!(date(time(-5)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(date(time(-5)), "Wed, 31 Dec 1969 23:59:55 GMT");
     }
 
     #[test]

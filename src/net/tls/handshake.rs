@@ -2,7 +2,6 @@
 //! `session`'s.
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -30,40 +29,26 @@ pub(in crate::net) struct Established {
 }
 
 /// Why there is no connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HandshakeError {
     /// It took longer than the socket's deadline.
+    #[error("the TLS handshake took too long")]
     TimedOut,
     /// The peer closed the connection, or nothing can reach it.
+    #[error("the connection ended within the TLS handshake")]
     Closed,
     /// The client speaks HTTP without TLS: answer it in kind.
+    #[error("the client speaks HTTP without TLS")]
     PlainHttp(Socket),
     /// The handshake failed; the peer was told by an alert if that was possible.
-    Failed(Error),
+    #[error("the TLS handshake failed: {0}")]
+    Failed(#[from] Error),
 }
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => f.write_str("the TLS handshake took too long"),
-            Self::Closed => f.write_str("the connection ended within the TLS handshake"),
-            Self::PlainHttp(_) => f.write_str("the client speaks HTTP without TLS"),
-            Self::Failed(error) => write!(f, "the TLS handshake failed: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for HandshakeError {}
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::TimedOut { Self::TimedOut } else { Self::Closed }
-    }
-}
-
-impl From<Error> for HandshakeError {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
     }
 }
 

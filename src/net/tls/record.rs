@@ -3,7 +3,6 @@
 //! leaves from, so that neither costs a copy. Knows nothing of handshakes, which are rustls', and of what
 //! records say.
 
-use std::fmt;
 use std::ops::Range;
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
@@ -42,23 +41,32 @@ enum Scheme {
 }
 
 /// What is wrong with a record, or with what it says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// It is longer than the protocol allows.
+    #[error("a TLS record is longer than the protocol allows")]
     TooLong,
     /// It was changed on its way, or protected with another key.
+    #[error("a TLS record was changed on its way")]
     Forged,
     /// Its type has no place here, or it lacks one.
+    #[error("a TLS record of type {0} has no place here")]
     UnexpectedType(u8),
     /// A handshake message that has no place after the handshake.
+    #[error("TLS message {0} has no place after the handshake")]
     UnexpectedMessage(u8),
     /// An alert or handshake message that cannot be read.
+    #[error("a TLS alert or message cannot be read")]
     Malformed,
     /// The peer gave up; the alert's number (RFC 8446 §6.2).
+    #[error("the peer ended the connection with TLS alert {0}")]
     PeerGaveUp(u8),
     /// More records without data, one after the other, than anybody needs.
+    #[error("too many TLS records without data")]
     TooManyWithoutData,
     /// As many records as the key may protect, and the version cannot change it.
+    #[error("the TLS key has protected as many records as it may")]
     KeyExhausted,
 }
 
@@ -75,23 +83,6 @@ impl RecordError {
         }
     }
 }
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong => f.write_str("a TLS record is longer than the protocol allows"),
-            Self::Forged => f.write_str("a TLS record was changed on its way"),
-            Self::UnexpectedType(kind) => write!(f, "a TLS record of type {kind} has no place here"),
-            Self::UnexpectedMessage(kind) => write!(f, "TLS message {kind} has no place after the handshake"),
-            Self::Malformed => f.write_str("a TLS alert or message cannot be read"),
-            Self::PeerGaveUp(alert) => write!(f, "the peer ended the connection with TLS alert {alert}"),
-            Self::TooManyWithoutData => f.write_str("too many TLS records without data"),
-            Self::KeyExhausted => f.write_str("the TLS key has protected as many records as it may"),
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}
 
 /// One direction of a connection.
 pub(super) struct Protection {

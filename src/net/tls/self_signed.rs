@@ -4,9 +4,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
@@ -34,29 +33,41 @@ pub(super) fn make(
         return Err(wrong);
     }
     let failed = |why: String| vec![TlsProblem::without_file(Misdeed::Config(why))];
-    let made = sign(names, now).map_err(|error| failed(error.to_string()))?;
-    let (der, key) = made;
+    let (der, key) = sign(names, now - BACKDATED, now + LIFETIME).map_err(failed)?;
     let facts = CertificateFacts::read(&der).map_err(failed)?;
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let key = provider.key_provider.load_private_key(key).map_err(|error| failed(error.to_string()))?;
     Ok(Certificate::new(CertifiedKey::new(vec![der], key), facts, Vec::new()))
 }
 
+#[cfg(feature = "self-signed")]
 fn sign(
     names: &[String],
-    now: SystemTime,
-) -> Result<(rustls::pki_types::CertificateDer<'static>, KeyPair), rcgen::Error> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names)?;
+    not_before: SystemTime,
+    not_after: SystemTime,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), String> {
+    use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+
+    let failed = |error: rcgen::Error| error.to_string();
+    let key = KeyPair::generate().map_err(failed)?;
+    let mut params = CertificateParams::new(names).map_err(failed)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "quoit self-signed");
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.not_before = (now - BACKDATED).into();
-    params.not_after = (now + LIFETIME).into();
-    let certificate = params.self_signed(&key)?;
-    Ok((certificate.der().clone(), key))
+    params.not_before = not_before.into();
+    params.not_after = not_after.into();
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    Ok((certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into())))
+}
+
+#[cfg(not(feature = "self-signed"))]
+fn sign(
+    _names: &[String],
+    _not_before: SystemTime,
+    _not_after: SystemTime,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), String> {
+    Err("this library was built without the feature `self-signed`".to_owned())
 }
 
 /// Whether a certificate may be for `name`: an address, or a host name whose first label may be `*`.

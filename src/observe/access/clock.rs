@@ -3,13 +3,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::http::date::write_imf_fixdate;
+use crate::http::date::{month_name, utc, write_digits};
 
 /// How long one look at the wall clock serves. A clock that was set is followed within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// The clock of one core's log, or of its writer.
 #[derive(Debug)]
@@ -75,18 +72,18 @@ impl Stamp {
     #[cold]
     fn rewrite(&mut self, unix_seconds: u64) {
         self.unix_seconds = unix_seconds;
-        // `Sun, 06 Nov 1994 08:49:37 GMT` has every part at a fixed place.
-        let date = write_imf_fixdate(unix_seconds);
-        let (day, name, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
-        let month = 1 + MONTHS.iter().position(|month| month[..] == *name).unwrap_or(0) as u8;
-        self.rfc3339[0..4].copy_from_slice(year);
-        self.rfc3339[5..7].copy_from_slice(&[b'0' + month / 10, b'0' + month % 10]);
-        self.rfc3339[8..10].copy_from_slice(day);
-        self.rfc3339[11..19].copy_from_slice(time);
-        self.common[0..2].copy_from_slice(day);
-        self.common[3..6].copy_from_slice(name);
-        self.common[7..11].copy_from_slice(year);
-        self.common[12..20].copy_from_slice(time);
+        let time = utc(unix_seconds.try_into().unwrap_or(i64::MAX));
+        let (year, day) = (time.year().unsigned_abs(), time.day().into());
+        write_digits(&mut self.rfc3339[0..4], year);
+        write_digits(&mut self.rfc3339[5..7], u8::from(time.month()).into());
+        write_digits(&mut self.rfc3339[8..10], day);
+        for (at, number) in [(11, time.hour()), (14, time.minute()), (17, time.second())] {
+            write_digits(&mut self.rfc3339[at..at + 2], number.into());
+        }
+        write_digits(&mut self.common[0..2], day);
+        self.common[3..6].copy_from_slice(month_name(time.month()));
+        write_digits(&mut self.common[7..11], year);
+        self.common[12..20].copy_from_slice(&self.rfc3339[11..19]);
     }
 
     /// RFC 3339 with milliseconds.

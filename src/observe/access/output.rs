@@ -30,30 +30,24 @@ impl fmt::Display for Destination {
 }
 
 /// Why a log cannot be opened.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the access log to {destination}: {}", remedy(.error))]
 pub struct OpenError {
     destination: Destination,
+    #[source]
     error: io::Error,
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot write the access log to {}: ", self.destination)?;
-        match self.error.kind() {
-            io::ErrorKind::NotFound => f.write_str("its directory does not exist; make it with mkdir -p"),
-            io::ErrorKind::IsADirectory => f.write_str("it is a directory; name a file in it"),
-            io::ErrorKind::PermissionDenied => {
-                f.write_str("no permission; this user needs write permission on the file or its directory")
-            }
-            _ => self.error.fmt(f),
+fn remedy(error: &io::Error) -> String {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => "its directory does not exist; make it with mkdir -p",
+        io::ErrorKind::IsADirectory => "it is a directory; name a file in it",
+        io::ErrorKind::PermissionDenied => {
+            "no permission; this user needs write permission on the file or its directory"
         }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
+        _ => return error.to_string(),
+    };
+    text.to_owned()
 }
 
 /// An open destination.

@@ -3,9 +3,8 @@
 use super::FromRequest;
 use crate::http::cookie;
 use crate::http::message::Fields;
-use crate::service::context::Context;
 use crate::service::problem::Problem;
-use crate::service::request::Request;
+use crate::service::request::{Context, Request};
 
 /// The fields of the request. Names are compared without case; values come as sent, without white space
 /// around them.

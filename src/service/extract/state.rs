@@ -7,10 +7,9 @@ use std::rc::Rc;
 use super::FromRequest;
 use crate::http::status::Status;
 use crate::net::tls::ClientCertificate;
-use crate::service::context::Context;
 use crate::service::peer::Peer;
 use crate::service::problem::Problem;
-use crate::service::request::Request;
+use crate::service::request::{Context, Request};
 use crate::service::states::States;
 
 /// A value given to the router with [`Router::state`](crate::service::Router::state). One per core, so it

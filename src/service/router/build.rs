@@ -9,9 +9,9 @@ use super::routes::{DefaultResponse, Entry, HostRoutes, Leaf, MethodName, Routes
 use super::tree::Tree;
 use super::{Place, Route, Router};
 use crate::service::answer::AnyService;
-use crate::service::context::RouteFacts;
 use crate::service::filter::Chain;
 use crate::service::limits::{BodyPolicy, ExtractLimits};
+use crate::service::request::RouteFacts;
 use crate::service::states::States;
 
 pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {

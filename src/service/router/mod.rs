@@ -48,11 +48,11 @@ use self::routes::MethodName;
 pub use self::routes::Routes;
 use super::Service;
 use super::answer::AnyService;
-use super::context::Context;
 use super::filter::{AnyAround, Around, Filter, ProblemRenderer, Step};
 use super::handler::{Handler, HandlerService};
 use super::limits::{BodyPolicy, ExtractLimits};
 use super::problem::Problem;
+use super::request::Context;
 use super::response::Response;
 use super::states::States;
 

@@ -15,11 +15,10 @@ use crate::http::status::Status;
 use crate::http::target::split_authority;
 use crate::service::Service;
 use crate::service::answer::{Answer, AnyService};
-use crate::service::context::RouteFacts;
 use crate::service::filter::Chain;
 use crate::service::into_response::IntoResponse;
 use crate::service::problem::Problem;
-use crate::service::request::Request;
+use crate::service::request::{Request, RouteFacts};
 use crate::service::response::Response;
 
 /// A router that was built: a [`Service`].

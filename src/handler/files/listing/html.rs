@@ -2,11 +2,14 @@
 //! of light or dark. Everything that comes from outside is escaped; the policy allows the page its own style
 //! and nothing else.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+
+use maud::{Markup, PreEscaped, Render, html};
 
 use super::order::{Column, Order};
 use super::{LISTED_MAX, Listing, text};
 use crate::http::path;
+use crate::ring::DirectoryEntry;
 use crate::service::escape_html;
 
 const STYLE: &str = "\
@@ -35,85 +38,109 @@ pub(super) fn fields(nonce: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Writing to a string does not fail.
+/// Text from outside. `maud` would escape it too, but for single quotes.
+struct Shown<'a>(&'a str);
+
+impl Render for Shown<'_> {
+    fn render_to(&self, page: &mut String) {
+        // Writing to a string does not fail.
+        let _ = write!(page, "{}", escape_html(self.0));
+    }
+}
+
 pub(super) fn page(listing: &Listing, nonce: &str) -> String {
-    let mut page = String::with_capacity(2048 + listing.entries.len() * 240);
-    let title = text::display_name(&listing.path);
-    let _ = write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n<style nonce=\"{nonce}\">{STYLE}</style>\n</head>\n<body>\n<h1>",
-        escape_html(&title)
-    );
-    write_breadcrumb(&mut page, listing);
-    page.push_str("</h1>\n<table>\n<thead><tr>");
-    for (column, label) in Column::ALL.into_iter().zip(["Name", "Size", "Modified"]) {
-        write_heading(&mut page, column, label, listing.order);
+    let page = html! {
+        (PreEscaped("<!doctype html>\n"))
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (Shown(&text::display_name(&listing.path))) }
+                style nonce=(nonce) { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (breadcrumb(listing)) }
+                table {
+                    thead {
+                        tr {
+                            @for (column, label) in Column::ALL.into_iter().zip(["Name", "Size", "Modified"]) {
+                                (heading(column, label, listing.order))
+                            }
+                        }
+                    }
+                    tbody {
+                        @if listing.path != b"/" {
+                            tr { td { a href="../" { ".." } } td {} td {} }
+                        }
+                        @for entry in &listing.entries { (row(entry)) }
+                    }
+                }
+                @if listing.is_truncated {
+                    p { "There are more: only " (LISTED_MAX) " entries are listed." }
+                } @else if listing.entries.is_empty() {
+                    p { "Nothing is here." }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn row(entry: &DirectoryEntry) -> Markup {
+    let link = text::relative_link(&entry.name, entry.is_dir);
+    let modified = text::time(entry.modified_s);
+    html! {
+        tr {
+            td {
+                a href=(Shown(&link)) {
+                    bdi { (Shown(&text::display_name(&entry.name))) }
+                    @if entry.is_dir { "/" }
+                }
+            }
+            td { @if !entry.is_dir { (text::size(entry.len)) } }
+            td { time datetime=(modified) { (modified[..10]) " " (modified[11..16]) } }
+        }
     }
-    page.push_str("</tr></thead>\n<tbody>\n");
-    if listing.path != b"/" {
-        page.push_str("<tr><td><a href=\"../\">..</a></td><td></td><td></td></tr>\n");
-    }
-    for entry in &listing.entries {
-        let link = text::relative_link(&entry.name, entry.is_dir);
-        let name = text::display_name(&entry.name);
-        let slash = if entry.is_dir { "/" } else { "" };
-        let size = if entry.is_dir { String::new() } else { text::size(entry.len) };
-        let modified = text::time(entry.modified_s);
-        let _ = writeln!(
-            page,
-            "<tr><td><a href=\"{}\"><bdi>{}</bdi>{slash}</a></td><td>{size}</td>\
-             <td><time datetime=\"{modified}\">{} {}</time></td></tr>",
-            escape_html(&link),
-            escape_html(&name),
-            &modified[..10],
-            &modified[11..16],
-        );
-    }
-    page.push_str("</tbody>\n</table>\n");
-    if listing.is_truncated {
-        let _ = writeln!(page, "<p>There are more: only {LISTED_MAX} entries are listed.</p>");
-    } else if listing.entries.is_empty() {
-        page.push_str("<p>Nothing is here.</p>\n");
-    }
-    page.push_str("</body>\n</html>\n");
-    page
 }
 
 /// A link to every directory above.
-fn write_breadcrumb(page: &mut String, listing: &Listing) {
+fn breadcrumb(listing: &Listing) -> Markup {
+    let root = format!("{}/", listing.prefix);
     let mut link = listing.prefix.clone();
-    link.push('/');
-    let _ = write!(page, "<a href=\"{}\">{}</a>", escape_html(&link), escape_html(&link));
-    for segment in listing.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
+    let segments = listing.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty());
+    let links = segments.map(|segment| {
         let mut encoded = Vec::new();
+        // With a slash before it.
         path::encode_path(segment, &mut encoded);
-        link.pop();
         link.push_str(std::str::from_utf8(&encoded).expect("what is percent-encoded is ASCII"));
-        link.push('/');
-        let name = text::display_name(segment);
-        let _ = write!(page, "<a href=\"{}\"><bdi>{}</bdi></a>/", escape_html(&link), escape_html(&name));
+        let link = format!("{link}/");
+        html! { a href=(Shown(&link)) { bdi { (Shown(&text::display_name(segment))) } } "/" }
+    });
+    html! {
+        a href=(Shown(&root)) { (Shown(&root)) }
+        @for link in links { (link) }
     }
 }
 
 /// A heading that sorts by its column, and the other way round when it already does.
-fn write_heading(page: &mut String, column: Column, label: &str, order: Order) {
+fn heading(column: Column, label: &str, order: Order) -> Markup {
     let is_current = order.column == column;
     let (state, mark) = match (is_current, order.is_descending) {
-        (true, false) => (" aria-sort=\"ascending\"", " \u{25b4}"),
-        (true, true) => (" aria-sort=\"descending\"", " \u{25be}"),
-        (false, _) => ("", ""),
+        (true, false) => (Some("ascending"), " \u{25b4}"),
+        (true, true) => (Some("descending"), " \u{25be}"),
+        (false, _) => (None, ""),
     };
     let next = if is_current && !order.is_descending { "desc" } else { "asc" };
-    let word = column.word();
-    let _ = write!(page, "<th{state}><a href=\"?sort={word}&amp;order={next}\">{label}{mark}</a></th>");
+    html! {
+        th aria-sort=[state] {
+            a href={ "?sort=" (column.word()) "&order=" (next) } { (label) (mark) }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::DirectoryEntry;
 
     fn listing(path: &[u8], names: &[&[u8]]) -> Listing {
         let entry =

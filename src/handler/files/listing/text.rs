@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::http::date::utc;
 use crate::http::path;
 
 /// A name as text that stays on its line and in its direction: what is no UTF-8 and what would reorder the
@@ -47,19 +48,10 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A time in UTC as RFC 3339 writes it: `2026-11-22T18:30:00Z`. Years are kept to four digits.
 pub(super) fn time(unix_seconds: i64) -> String {
-    let unix_seconds = unix_seconds.clamp(-62_167_219_200, 253_402_300_799);
-    let (days, second) = (unix_seconds.div_euclid(86_400), unix_seconds.rem_euclid(86_400));
-    // Days since 0000-03-01: years that begin in March end with their leap day.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let (date, time) = (utc(unix_seconds).date(), utc(unix_seconds).time());
+    let (year, month, day) = date.to_calendar_date();
+    let (hour, minute, second) = time.as_hms();
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
 }
 
 /// Bytes in hexadecimal.

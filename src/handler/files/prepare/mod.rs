@@ -8,6 +8,10 @@
 //! A core never waits: it puts the job into the queue if there is room, and looks into the slot with the
 //! requests that follow. No lock is shared with it. Meanwhile the file is served as it is.
 
+#[cfg(feature = "compress")]
+mod compress;
+#[cfg(not(feature = "compress"))]
+#[path = "no_compress.rs"]
 mod compress;
 mod store;
 
@@ -69,7 +73,11 @@ impl Assets {
 
     /// Keeps at most `bytes_max` bytes of compressed files, over all cores together. Compressing itself takes
     /// some ten mebibytes more, one file at a time, and what is being sent stays until it has left.
+    /// Without the feature `compress` nothing is compressed.
     pub fn new(bytes_max: u64) -> Self {
+        if cfg!(not(feature = "compress")) {
+            return Self::off();
+        }
         let (jobs, held) = (OnceLock::new(), Arc::new(AtomicU64::new(0)));
         Self { inner: Some(Arc::new(Inner { bytes_max, jobs, held })) }
     }

@@ -1,4 +1,5 @@
-//! Field blocks into fields (RFC 7541 §3). Takes whole blocks; who gathers their fragments bounds them.
+//! Field blocks into fields (RFC 7541 §3). Takes whole blocks, which are bounded where their fragments are
+//! gathered.
 
 use std::ops::{ControlFlow, Range};
 

@@ -33,7 +33,7 @@ pub struct Encoder {
     lookup: Option<Box<Lookup>>,
     /// How many lines were inserted; wraps.
     inserted: u32,
-    /// The smallest size the table had since the last block, if it changed: the next one says so.
+    /// The smallest size the table had since the last block, if it changed: the next one announces it.
     smallest: Option<u32>,
 }
 
@@ -55,12 +55,12 @@ pub enum Indexing {
 }
 
 impl Encoder {
-    /// An encoder for a peer that said nothing of its table yet.
+    /// An encoder for a peer whose SETTINGS have not come.
     pub fn new() -> Encoder {
         Encoder { table: Table::new(TABLE_BYTES_MAX), lookup: None, inserted: 0, smallest: None }
     }
 
-    /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block tells what we make of it (RFC 7541 §4.2).
+    /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block announces the size that is used (RFC 7541 §4.2).
     pub fn set_table_bytes_max(&mut self, bytes: u32) {
         let size = bytes.min(TABLE_BYTES_MAX);
         if size != self.table.size_max() {
@@ -88,7 +88,7 @@ impl Encoder {
     }
 }
 
-/// A field block being written. Pseudo-fields come first: that is for the caller to see to.
+/// A field block being written. Pseudo-fields come first: the caller ensures it.
 #[derive(Debug)]
 pub struct Block<'a> {
     encoder: &'a mut Encoder,

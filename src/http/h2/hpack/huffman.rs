@@ -96,7 +96,7 @@ const fn canonical() -> Code {
     code
 }
 
-/// Appends what `coded` says to `out`.
+/// Appends the decoded `coded` to `out`.
 ///
 /// # Errors
 /// [`HpackError::HuffmanEos`] and [`HpackError::HuffmanPadding`]; `out` then holds what came before.

@@ -16,7 +16,7 @@
 //!   of the block is still decoded, but dropped: a block of 16 KiB can name a 4 KiB field 16,000 times, and
 //!   costs a look at an index each.
 //! - **The encoder does not use Huffman codes.** They save a quarter of the bytes of a literal and cost more
-//!   than copying it; what repeats is sent as an index anyway. CPU per request is what we are judged on.
+//!   than copying it; what repeats is sent as an index anyway. CPU per request matters more here.
 //! - **A line enters the encoder's table when it is seen for the second time,** so that values that never
 //!   come again (request ids, cookies) push nothing out, and connections of one request hold no memory.
 
@@ -36,7 +36,7 @@ pub use decoder::{Decoder, Field, ListEnd};
 pub use encoder::{Block, Encoder, Indexing};
 pub use error::HpackError;
 
-/// Size of both tables before anybody said otherwise, in bytes as RFC 7541 §4.1 counts them
+/// Size of both tables before SETTINGS change it, in bytes as RFC 7541 §4.1 counts them
 /// (RFC 9113 §6.5.2).
 pub const TABLE_BYTES_DEFAULT: u32 = 4096;
 

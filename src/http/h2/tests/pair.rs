@@ -123,7 +123,8 @@ impl Pair {
         let side = self.responses.get_mut(&stream.id()).unwrap();
         let lines = b"Content-Type: a/b\r\nDate: today\r\n";
         let head = SendHead { status: Status::OK, date: b"", lines, length: None };
-        self.server.send_head(stream, &head, End::No, self.now, &mut self.to_client);
+        let secret = b"X-Secret: 1\r\n";
+        self.server.send_head_with(stream, &head, secret, End::No, self.now, &mut self.to_client);
         side.key = Some(stream);
         side.unsent = std::mem::take(&mut side.body);
         side.trailers = Some("Sum: 1\r\n");
@@ -138,7 +139,13 @@ impl Pair {
                 Some(Heard::Head { stream, interim, ends }) => {
                     let side = self.requests.get_mut(&stream.id()).unwrap();
                     side.log += &format!("{}{} ", head.status().code(), if interim { "i" } else { "" });
-                    assert!(!ends && (!interim || head.field("link") == Some(b"a")));
+                    let mut fields = head.fields();
+                    let marked =
+                        std::iter::from_fn(|| fields.next_field()).filter(|field| field.never_indexed);
+                    let marked: Vec<_> = marked.map(|field| field.name).collect();
+                    let (expected, name): (&[_], _) =
+                        if interim { (&[], "link") } else { (&["x-secret"], "content-type") };
+                    assert!(!ends && marked == expected && head.field(name).is_some());
                 }
                 Some(Heard::Data { stream, data, .. }) => {
                     self.client.consume(stream, data.len() as u32, &mut self.to_server);

@@ -504,3 +504,14 @@ fn never_indexed_fields_of_a_response_are_marked() {
     let marked = std::iter::from_fn(|| fields.next_field().map(|field| (field.name, field.never_indexed)));
     assert_eq!(marked.collect::<Vec<_>>(), [("x-token", true), ("x-open", false)]);
 }
+
+#[test]
+fn an_early_response_leaves_the_request_open() {
+    let mut lab = ClientLab::new(H2Limits::DEFAULT);
+    let stream = lab.send(&SendRequest { method: "POST", ..GET_REQUEST }, End::No).unwrap();
+    lab.take(&from_server().headers(1, End::Yes, OK).bytes);
+    assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.is_open(stream)), ("1 200.", true));
+    let wire = Wire::default().frame(Kind::RstStream, 0, 1, ErrorCode::NO_ERROR.0.to_be_bytes());
+    lab.take(&wire.bytes);
+    assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.open_streams()), ("1 reset NO_ERROR", 0));
+}

@@ -68,6 +68,7 @@ fn a_tunnel_is_read_after_our_end() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.take(&Wire::new().headers(1, End::No, WEBSOCKET).bytes);
     lab.respond(1, Status::OK, "", End::No);
+    lab.machine.open_tunnel(lab.machine.stream(1).unwrap());
     lab.send(1, b"", End::Yes);
     let later = lab.now + Duration::from_secs(3600);
     lab.machine.reset_lingering(later, Duration::from_secs(1), &mut lab.out);
@@ -80,12 +81,17 @@ fn a_tunnel_is_read_after_our_end() {
 }
 
 #[test]
-fn a_refused_tunnel_is_a_stream_like_others() {
+fn a_tunnel_that_is_not_opened_is_a_stream_like_others() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().headers(1, End::No, WEBSOCKET).bytes);
+    let wire = Wire::new().headers(1, End::No, WEBSOCKET).headers(3, End::No, POST);
+    lab.take(&wire.bytes);
+    // Nothing to open on a stream of another kind.
+    lab.machine.open_tunnel(lab.machine.stream(3).unwrap());
+    lab.respond(3, Status::OK, "", End::Yes);
+    lab.take(&Wire::default().data(3, End::Yes, "abc").bytes);
     lab.respond(1, Status::BAD_REQUEST, "", End::Yes);
     lab.take(&Wire::default().data(1, End::Yes, "abc").bytes);
-    assert_eq!((lab.heard.len(), lab.machine.open_streams()), (1, 0), "nothing is handed out");
+    assert_eq!((lab.heard.len(), lab.machine.open_streams()), (2, 0), "nothing is handed out");
 }
 
 #[test]

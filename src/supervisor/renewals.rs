@@ -1,0 +1,51 @@
+//! Renewals of certificates beside the cores. Without the feature `acme` there are none, and the rest of the
+//! supervisor need not know.
+
+use std::io;
+#[cfg(feature = "acme")]
+use std::sync::Arc;
+
+#[cfg(feature = "acme")]
+use crate::acme::{Acme, Renewals};
+#[cfg(feature = "acme")]
+use crate::net::tls::TlsServer;
+
+/// What a server is to renew.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PlannedRenewals {
+    #[cfg(feature = "acme")]
+    planned: Vec<(Acme, Arc<TlsServer>)>,
+}
+
+impl PlannedRenewals {
+    #[cfg(feature = "acme")]
+    pub(super) fn push(&mut self, acme: Acme, tls: Arc<TlsServer>) {
+        self.planned.push((acme, tls));
+    }
+
+    /// Starts each on its own thread.
+    pub(super) fn start(&self) -> io::Result<RunningRenewals> {
+        Ok(RunningRenewals {
+            #[cfg(feature = "acme")]
+            running: self
+                .planned
+                .iter()
+                .map(|(acme, tls)| acme.start(tls.clone()))
+                .collect::<io::Result<Vec<_>>>()?,
+        })
+    }
+}
+
+/// Renewals that run; dropping them ends them.
+pub(super) struct RunningRenewals {
+    #[cfg(feature = "acme")]
+    running: Vec<Renewals>,
+}
+
+impl RunningRenewals {
+    /// Has them end, and does not wait for it.
+    pub(super) fn stop(&self) {
+        #[cfg(feature = "acme")]
+        self.running.iter().for_each(Renewals::stop);
+    }
+}
