@@ -5,26 +5,44 @@
 //! cargo run --release --example streams -- 127.0.0.1:8080
 //! curl -T- http://127.0.0.1:8080/echo          # what is typed comes back, line by line
 //! ```
+//!
+//! With a certificate and its key behind the address it serves HTTPS: browsers take hints over HTTP/2 alone.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use quoit::Server;
 use quoit::http::message::Trailers;
 use quoit::http::status::Status;
+use quoit::net::tls::{CertificateFiles, TlsOptions, TlsServer};
+use quoit::ring::Ring;
 use quoit::service::{
     BodyPolicy, BodyWriter, Context, Frame, Html, Interim, IntoResponse, Request, RequestBody, Response,
-    RouteErrors, Router, Routes, Tunnel,
+    RouteErrors, Router, Routes, State, Tunnel,
 };
-use quoit::{RunError, Server};
 
 /// Longest gRPC message that is taken: the default of other implementations.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-fn routes() -> Result<Routes, RouteErrors> {
+/// How long a page that is made late is waited for.
+const LATE: Duration = Duration::from_secs(5);
+
+fn routes(ring: Ring) -> Result<Routes, RouteErrors> {
     Router::new()
+        .state(Style::default())
+        .state(ring)
         .post("/echo", echo)
         .put("/echo", echo)
         .post("/echo.Echo/Say", say)
         .any("/tunnel", async |context: Context| Response::upgrade(&context, "echo", back_and_forth))
         .get("/page", page)
+        .get("/late", late)
+        .get("/style.css", style)
         .fallback(async |context: Context| Response::tunnel(&context, back_and_forth))
         // Streams last for as long as both sides like.
         .body_policy(BodyPolicy::UNLIMITED)
@@ -104,18 +122,82 @@ async fn back_and_forth(mut tunnel: Tunnel) {
     }
 }
 
-/// A page whose style sheet can be fetched before the page is made.
-async fn page(context: Context) -> Response {
+/// Tells the client what the page will need, before the page is made.
+fn hint(context: &Context) {
     let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
     // A client that takes no hints gets the page all the same.
     let _ = context.inform(&hints.expect("a constant field is valid"));
+}
+
+/// A page whose style sheet can be fetched before the page is made.
+async fn page(context: Context) -> Response {
+    hint(&context);
     let page =
         Bytes::from_static(b"<!doctype html><title>hints</title><link rel=stylesheet href=/style.css>");
     Html(page).into_response().with_status(Status::OK)
 }
 
-fn main() -> Result<(), RunError> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let address = address.parse().unwrap_or_else(|error| panic!("{address}: {error}"));
-    Server::new().listen(address).try_run(|_core| routes())
+/// Whether the style sheet was fetched from this core, and who waits for that.
+#[derive(Default)]
+struct Style {
+    fetches: Cell<u64>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Style {
+    fn poll_fetched(&self, before: u64, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if self.fetches.get() > before {
+            return Poll::Ready(());
+        }
+        self.waiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+async fn style(style: State<Style>) -> Response {
+    style.fetches.set(style.fetches.get() + 1);
+    for waiting in style.waiting.take() {
+        waiting.wake();
+    }
+    // Fresh for a while, or what the hint fetched is fetched again for the page.
+    let fields = [("Content-Type", "text/css"), ("Cache-Control", "max-age=60")];
+    let sheet = Response::text("h1 { color: rgb(1, 2, 3) }");
+    fields
+        .into_iter()
+        .fold(sheet, |sheet, (name, value)| sheet.field(name, value).expect("a constant field is valid"))
+}
+
+/// A page that is made once its style sheet was fetched, which the hint alone can bring about; it tells
+/// whether that was so.
+async fn late(context: Context, style: State<Style>, ring: State<Ring>) -> Response {
+    let before = style.fetches.get();
+    hint(&context);
+    let mut sleep = pin!(ring.sleep(LATE));
+    let is_hinted = poll_fn(|cx| {
+        if style.poll_fetched(before, cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        sleep.as_mut().poll(cx).map(|()| false)
+    })
+    .await;
+    let title = if is_hinted { "hinted" } else { "not hinted" };
+    let page =
+        format!("<!doctype html><title>{title}</title><link rel=stylesheet href=/style.css><h1>{title}</h1>");
+    Html(page).into_response()
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let address = address.parse().map_err(|error| format!("{address}: {error}"))?;
+    let server = match (args.next(), args.next()) {
+        (Some(certificate), Some(key)) => {
+            let certificates = vec![CertificateFiles::new(certificate, key)];
+            let options = TlsOptions { certificates, ..TlsOptions::default() };
+            Server::new().listen_tls(address, TlsServer::new(options)?)
+        }
+        _ => Server::new().listen(address),
+    };
+    server.try_run(|core| routes(core.ring.clone()))?;
+    Ok(())
 }

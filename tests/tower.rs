@@ -17,3 +17,5 @@ mod lab;
 mod services;
 #[path = "tower/threads.rs"]
 mod threads;
+#[path = "tower/upgrades.rs"]
+mod upgrades;

@@ -18,6 +18,10 @@ pub struct Interim {
 
 impl Interim {
     /// 103: fields that the response will probably have, `Link` above all.
+    ///
+    /// Some HTTP/1.1 clients take any interim response but 100 for the final one, Python's `http.client` and
+    /// what is built on it among them: over HTTP/1.1 a handler may refrain (RFC 8297 §3). Browsers take hints
+    /// over HTTP/2 alone.
     pub fn early_hints() -> Self {
         Self { status: Status::EARLY_HINTS, fields: FieldBlock::Static(b"") }
     }

@@ -91,6 +91,20 @@ pub(super) fn write_lines(map: &HeaderMap, lines: &mut Vec<u8>) -> Said {
     said
 }
 
+/// Writes the protocol that a response switches to, and that this concerns the connection (RFC 9110 §7.8).
+pub(super) fn write_upgrade(map: &HeaderMap, lines: &mut Vec<u8>) {
+    for (name, value) in [("Connection", Some("upgrade".as_bytes())), ("Upgrade", upgrade_of(map))] {
+        if let Some(value) = value {
+            // A `HeaderMap` cannot hold what is refused here.
+            let _ = push_field(lines, name, value);
+        }
+    }
+}
+
+fn upgrade_of(map: &HeaderMap) -> Option<&[u8]> {
+    map.get(header::UPGRADE).map(HeaderValue::as_bytes)
+}
+
 /// Adds trailer fields, without those that have to stand in a head (RFC 9110 §6.5.1).
 pub(super) fn add_trailers(map: &HeaderMap, trailers: &mut Trailers) {
     for (name, value) in map {

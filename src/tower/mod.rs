@@ -75,9 +75,33 @@
 //! })
 //! ```
 //!
+//! # Upgrades
+//!
+//! A request that asks for a tunnel, by `Upgrade`, CONNECT or HTTP/2's extended CONNECT, carries hyper's
+//! `OnUpgrade` in its extensions, which is what axum's `WebSocketUpgrade` takes. Where the service answers
+//! 101, or 2xx to a CONNECT, the client's bytes are the upgraded stream's from there on; any other answer
+//! fails the `OnUpgrade`. axum handles a WebSocket in a task of tokio's (`tokio::spawn`), so a runtime must
+//! be entered, as above; without one the request fails with 500. Wake-ups then come from another thread, and
+//! are late without [`TowerService::woken_from_outside`].
+//!
+//! How: hyper alone can make an `OnUpgrade`, so each such request gets a server connection of hyper's, in
+//! memory, which is given a constant request and, once the service has answered, a constant 101. The real
+//! request and response never pass through it.
+//!
+//! - It costs one connection of hyper's, with two buffers of 8 KiB, per request that asks for a tunnel,
+//!   until its response; other requests cost nothing. Within the tunnel each direction is copied once more
+//!   than in a tunnel of [`Response::upgrade`], under a lock that the application's thread shares.
+//! - Both directions hold back: 32 KiB written by the application wait for the client, and one piece from
+//!   the client, of the size the connection reads, for the application.
+//! - The tunnel ends when the application has closed its direction and the client has taken what was
+//!   written: what the client sends after that is not read.
+//! - Over HTTP/2 axum wants to find `hyper::ext::Protocol` in the extensions where its own feature `http2`
+//!   is on. That type comes with hyper's HTTP/2, which is not built here; an application that has it adds it
+//!   with [`TowerService::extensions`] from
+//!   [`RequestHead::protocol`](crate::http::message::RequestHead::protocol).
+//!
 //! # What does not work
 //!
-//! - Protocol upgrades (WebSockets through hyper): nothing answers `OnUpgrade`.
 //! - What axum demands of handlers it demands here too: their futures must be `Send`, so that what belongs to
 //!   a core, such as its ring's timers, is for services that ask for less.
 
@@ -86,6 +110,7 @@ mod fields;
 mod outside;
 mod request;
 mod response;
+mod upgrade;
 mod within;
 
 use std::future::{Future, poll_fn};
@@ -99,7 +124,8 @@ pub use self::body::Body;
 use self::body::{Pump, Pumped};
 use self::outside::Outside;
 use self::request::Refused;
-use self::response::{BoxError, failed, respond};
+use self::response::{BoxError, failed, respond, respond_with_tunnel};
+use self::upgrade::Upgrade;
 use self::within::Within;
 use crate::http::status::Status;
 use crate::ring::Ring;
@@ -175,22 +201,32 @@ where
 {
     async fn call(&self, request: Request) -> Response {
         let method = request.method();
+        let offer = if upgrade::is_asked_for(request.head()) { Upgrade::offer() } else { None };
+        let (mut offer, on_upgrade) = offer.unzip();
         let (mut service, mut outside) = (self.service.clone(), self.outside.clone());
         let ready = poll_fn(|cx| outside.enter(cx, |cx| self.within.run(|| service.poll_ready(cx)))).await;
         if let Err(error) = ready {
             return failed(error.into());
         }
-        let (request, mut pump) = match self.take_over(request) {
+        let (mut request, mut pump) = match self.take_over(request) {
             Ok(taken) => taken,
             Err(Refused::Method) => return Response::error(Status::NOT_IMPLEMENTED, "no such method"),
             Err(Refused::Target) => return Response::error(Status::BAD_REQUEST, "the target is no URI"),
         };
+        if let Some(on_upgrade) = on_upgrade {
+            request.extensions_mut().insert(on_upgrade);
+        }
         let mut answer = pin!(self.within.run(|| service.call(request)));
         poll_fn(|cx| {
             outside.enter(cx, |cx| {
                 loop {
                     match self.within.run(|| answer.as_mut().poll(cx)) {
                         Poll::Ready(Ok(answer)) => {
+                            if response::opens_tunnel(method, answer.status())
+                                && let Some(offer) = offer.take()
+                            {
+                                return Poll::Ready(respond_with_tunnel(answer, offer, self.outside.clone()));
+                            }
                             let surroundings = (self.within.clone(), self.outside.clone());
                             return Poll::Ready(respond(answer, pump.take(), method, surroundings, cx));
                         }

@@ -12,12 +12,13 @@ use http_body::{Body as HttpBody, Frame as HttpFrame};
 use super::body::{Pump, Pumped};
 use super::fields;
 use super::outside::Outside;
+use super::upgrade::Upgrade;
 use super::within::Within;
 use crate::http::message::Trailers;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
-use crate::service::{Body, BodyError, BodyFrame, FieldBlock, Frame, Response, StreamBody};
+use crate::service::{Body, BodyError, BodyFrame, FieldBlock, Frame, Response, StreamBody, TunnelHandler};
 
 /// Anything a service or a body may fail with.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -50,9 +51,7 @@ where
         _ => return failed(format!("it answered {}, which is not a final status", parts.status).into()),
     };
     let response = Response::new(status).with_fields(FieldBlock::Owned(lines));
-    // What follows a CONNECT that succeeded is not HTTP any more.
-    let closes = said.closes || method == Method::Connect;
-    let response = if closes { response.closing() } else { response };
+    let response = if said.closes { response.closing() } else { response };
     // A hint of zero may be a body that was taken off already.
     let length = said.length.or_else(|| body.size_hint().exact().filter(|&length| length > 0));
     if status.forbids_body() {
@@ -90,6 +89,37 @@ where
         }
     }
     response.with_body(Body::Stream(Box::new(stream)))
+}
+
+/// Whether a response with this status turns its connection, or its stream, into a tunnel.
+pub(super) fn opens_tunnel(method: Method, status: http::StatusCode) -> bool {
+    match method {
+        Method::Connect => status.is_success(),
+        _ => status == http::StatusCode::SWITCHING_PROTOCOLS,
+    }
+}
+
+/// Turns a service's response that opens a tunnel into ours: the protocol is the one that it names.
+pub(super) fn respond_with_tunnel<B>(
+    answer: http::Response<B>,
+    offer: Upgrade,
+    outside: Outside,
+) -> Response {
+    let (parts, _) = answer.into_parts();
+    let Some(status) = Status::new(parts.status.as_u16()) else {
+        return failed(format!("it answered {}, which is no status", parts.status).into());
+    };
+    let Some(far) = offer.accept() else {
+        return failed("the connection for its upgrade could not be made".into());
+    };
+    let mut lines = Vec::with_capacity(LINES_BYTES);
+    if status == Status::SWITCHING_PROTOCOLS {
+        fields::write_upgrade(&parts.headers, &mut lines);
+    }
+    fields::write_lines(&parts.headers, &mut lines);
+    fields::give_map(parts.headers);
+    let tunnel = TunnelHandler::new(async move |tunnel| far.carry(tunnel, outside).await);
+    Response::new(status).with_fields(FieldBlock::Owned(lines)).with_body(Body::Tunnel(tunnel))
 }
 
 /// A service that failed, told to the log rather than to the client.

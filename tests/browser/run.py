@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(1, os.path.join(HERE, "..", "clients"))
 
 import compressed
+import hinted
 import listing
 import notes
 import upload
@@ -50,7 +51,7 @@ def main():
         return server.url
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        made = {name: os.path.join(scratch, name) for name in ("profile", "site", "names", "uploads")}
+        made = {name: os.path.join(scratch, name) for name in ("profile", "site", "names", "uploads", "certificate")}
         for path in made.values():
             os.mkdir(path)
         browser = None
@@ -61,12 +62,17 @@ def main():
             site = start("quoit", "serve", made["site"])
             names = start("quoit", "serve", made["names"], "--list")
             uploads = start("examples/upload", "--dir", made["uploads"])
+            files = hinted.certificate(os.path.join(target, "quoit"), made["certificate"])
+            streams = Server(os.path.join(target, "examples/streams"), "127.0.0.1:0", *files)
+            servers.append(streams)
+            processes.append(streams.process)
             browser = Browser(made["profile"])
             processes.append(browser.process)
             compressed.check(checks, browser, site, api)
             notes.check(checks, browser, api, shots)
             listing.check(checks, browser, names, made["names"], shots)
             upload.check(checks, browser, uploads, made["uploads"], shots)
+            hinted.check(checks, browser, f"https://127.0.0.1:{streams.port}")
         finally:
             if browser:
                 browser.close()

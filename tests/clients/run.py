@@ -2,8 +2,8 @@
 """Real HTTP clients against the built programs. Called by scripts/test.
 
 QUOIT_TARGET_DIR names the directory with `quoit` and `examples/` (default target/debug). Starts `quoit serve`
-and the examples `hello` and `echo` on ports of the kernel's choice, runs every check of every client against
-them, and ends them. Prints a line per check, `N passed, N failed` at the end, and fails if any check did. The
+and the examples `hello`, `echo`, `streams` and `websocket` on ports of the kernel's choice, runs every check
+of every client against them, and ends them. Prints a line per check, `N passed, N failed` at the end, and fails if any check did. The
 whole run is given up after DEADLINE_S.
 """
 
@@ -19,12 +19,17 @@ import blocking
 import common
 import content
 import curl
+import grpc_echo
+import hints
 import http2
 import raw
+import streams
 import tls
+import tunnels
+import websocket
 from harness import Checks, Server, expect, expect_bytes
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 def give_up(servers):
@@ -96,8 +101,15 @@ def main():
             servers.append(Server(quoit, "serve", site, *listen, "--listen", "unix:" + unix_path))
             servers.append(Server(os.path.join(target, "examples", "echo"), *listen))
             servers.append(Server(os.path.join(target, "examples", "hello"), *listen))
-            serve, echo, hello = servers
+            servers.append(Server(os.path.join(target, "examples", "streams"), "127.0.0.1:0"))
+            servers.append(Server(os.path.join(target, "examples", "websocket"), *listen))
+            serve, echo, hello, streaming, sockets = servers
             check_all(checks, serve, echo, hello, unix_path, scratch)
+            streams.check(checks, streaming)
+            tunnels.check(checks, streaming, os.path.join(target, "examples", "streams"))
+            hints.check(checks, streaming)
+            grpc_echo.check(checks, streaming)
+            websocket.check(checks, sockets)
             tls.check(checks, quoit, site, scratch, servers)
             check_ends(checks, servers)
         finally:

@@ -180,32 +180,53 @@ pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
-/// The traits of tokio are how the crate `h2`, a client in tests, sees a socket, and its channels are how
-/// hyper's client, in tests too, hands requests to a connection. Its runtime would show in what the package
-/// depends on, or in who depends on it.
-pub(crate) fn foreign_runtimes(lock: &str) -> Vec<Problem> {
-    const TRAITS_NEED: [&str; 2] = ["bytes", "pin-project-lite"];
-    const USERS: [&str; 4] = ["h2", "hyper", "quoit", "tokio-util"];
-    let mut problems = Vec::new();
-    let mut package = "";
-    for (line, text) in lock.lines().enumerate() {
-        let quoted = text.split('"').nth(1).unwrap_or_default();
-        if text.starts_with("name = ") {
-            package = quoted;
-            if ["mio", "tokio-macros", "tokio-rustls"].contains(&package) {
-                problems.push(problem("Cargo.lock", line + 1, format!("the package {package}")));
+/// Tests and examples may bring a runtime, as axum does. In what the product depends on, `hyper` alone may
+/// lead to tokio, and only with features that need its channels and traits: the upgrades of `src/tower`.
+pub(crate) fn foreign_runtimes(manifest: &str, lock: &str) -> Vec<Problem> {
+    const HYPERS_FEATURES: &str = "features = [\"http1\", \"server\"], optional = true";
+    let (mut problems, mut waiting) = (Vec::new(), Vec::new());
+    let mut section = "";
+    for (line, text) in manifest.lines().enumerate() {
+        if text.starts_with('[') {
+            section = text;
+        } else if section == "[dependencies]" && text.contains('=') && !text.starts_with('#') {
+            let name = text.split('=').next().unwrap_or_default().trim();
+            if name == "hyper" && !text.contains(HYPERS_FEATURES) {
+                problems.push(problem("Cargo.toml", line + 1, "`hyper` with other features"));
             }
-        } else if text.starts_with(" \"") {
-            let needed = quoted.split(' ').next().unwrap_or_default();
-            if package == "tokio" && !TRAITS_NEED.contains(&needed) {
-                problems.push(problem("Cargo.lock", line + 1, format!("tokio with `{needed}`")));
+            // Under its own name, where it is renamed.
+            let renamed = text.split_once("package = \"").and_then(|(_, rest)| rest.split('"').next());
+            waiting.push(renamed.unwrap_or(name));
+        }
+    }
+    let mut seen = vec!["hyper"];
+    while let Some(package) = waiting.pop() {
+        if seen.contains(&package) {
+            continue;
+        }
+        seen.push(package);
+        for (line, needed) in needs(package, lock) {
+            if ["mio", "tokio"].contains(&needed) {
+                problems.push(problem("Cargo.lock", line, format!("`{package}` uses {needed}")));
             }
-            if needed == "tokio" && !USERS.contains(&package) {
-                problems.push(problem("Cargo.lock", line + 1, format!("`{package}` uses tokio")));
-            }
+            waiting.push(needed);
         }
     }
     problems
+}
+
+/// What the packages of this name depend on, with the lines that say it.
+fn needs<'l>(package: &str, lock: &'l str) -> Vec<(usize, &'l str)> {
+    let (mut needs, mut is_it) = (Vec::new(), false);
+    for (line, text) in lock.lines().enumerate() {
+        let quoted = text.split('"').nth(1).unwrap_or_default();
+        if text.starts_with("name = ") {
+            is_it = quoted == package;
+        } else if is_it && text.starts_with(" \"") {
+            needs.push((line + 1, quoted.split(' ').next().unwrap_or_default()));
+        }
+    }
+    needs
 }
 
 /// What only tests may use, among the dependencies of the product.
@@ -217,7 +238,7 @@ pub(crate) fn test_crates_in_product(manifest: &str) -> Vec<Problem> {
             section = text;
         } else if section == "[dependencies]" {
             let name = text.split('=').next().unwrap_or_default().trim();
-            if ["h2", "hyper", "tokio"].contains(&name) {
+            if ["h2", "tokio"].contains(&name) {
                 problems.push(problem("Cargo.toml", line + 1, format!("`{name}` is for tests alone")));
             }
         }
@@ -386,12 +407,17 @@ mod samples {
 
     #[test]
     fn runtimes() {
-        let traits = "name = \"tokio\"\ndependencies = [\n \"bytes\",\n \"pin-project-lite\",\n]\n";
-        assert_eq!(foreign_runtimes(traits), []);
-        assert_eq!(foreign_runtimes("name = \"h2\"\ndependencies = [\n \"tokio\",\n]\n"), []);
-        assert_eq!(foreign_runtimes("name = \"reqwest\"\ndependencies = [\n \"tokio 1.0.0\",\n]\n").len(), 1);
-        assert_eq!(foreign_runtimes("name = \"tokio\"\ndependencies = [\n \"socket2\",\n]\n").len(), 1);
-        assert_eq!(foreign_runtimes("[[package]]\nname = \"mio\"\n").len(), 1);
+        let lock = "name = \"a\"\ndependencies = [\n \"b 1.0.0\",\n]\n\
+                    name = \"b\"\ndependencies = [\n \"tokio\",\n]\n\
+                    name = \"hyper\"\ndependencies = [\n \"tokio\",\n]\n";
+        let hyper = "[dependencies]\nhyper = { features = [\"http1\", \"server\"], optional = true } # x\n";
+        assert_eq!(foreign_runtimes(hyper, lock), []);
+        assert_eq!(foreign_runtimes("[dev-dependencies]\na = \"1\"\n", lock), []);
+        let http2 = hyper.replace("http1", "http2");
+        assert_eq!(places(&foreign_runtimes(&http2, lock)), ["Cargo.toml:2"]);
+        assert_eq!(places(&foreign_runtimes("[dependencies]\na = \"1\"\n", lock)), ["Cargo.lock:7"]);
+        let renamed = "[dependencies]\nz = { package = \"b\" }\n";
+        assert_eq!(places(&foreign_runtimes(renamed, lock)), ["Cargo.lock:7"]);
         let manifest =
             "[dependencies]\nh2 = \"0.4\" # x\ntokio = { } # y\n[dev-dependencies]\nh2 = \"0.4\"\n";
         assert_eq!(places(&test_crates_in_product(manifest)), ["Cargo.toml:2", "Cargo.toml:3"]);

@@ -129,7 +129,8 @@ impl<'a, S: Service> Session<'a, S> {
             self.work(cx);
             let (is_over, waits) = {
                 let inner = &*self.wire.inner.borrow();
-                let is_done = self.is_eof && inner.machine.open_streams() == 0;
+                // A stream that the client has not ended stays open, and will not be ended any more.
+                let is_done = self.is_eof && self.called.is_empty() && self.sending.is_empty();
                 (is_done || inner.machine.is_over(), inner.output.len() >= OUTPUT_BYTES_MAX)
             };
             if is_over {
