@@ -23,7 +23,7 @@ use crate::service::{
 
 /// Interim responses that wait to be sent, in bytes: a handler that informs a client which does not read is
 /// told so rather than given memory.
-const INTERIM_BYTES_MAX: usize = 16 * 1024;
+const INTERIM_BYTES_MAX: usize = 48 * 1024;
 
 pub(super) struct Wire {
     stream: Stream,
