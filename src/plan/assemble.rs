@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Plan;
 use super::options::{FilterOptions, HandlerOptions};
 use super::site::{Route, Site};
-use crate::service::{AnyService, Router, Step};
+use crate::service::{AnyService, BodyPolicy, Router, Step};
 
 /// Makes the parts of a router. `place` says where in the plan a part stands.
 pub(super) trait Parts {
@@ -27,13 +27,13 @@ pub(super) fn router(plan: &Plan, parts: &mut dyn Parts) -> Router {
 
 /// The router of one site.
 pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn Parts) -> Router {
-    let mut router = Router::new();
+    let mut router = judged(Router::new(), site.body_policy);
     for filter in &site.filters {
         router = router.steps(parts.filter(place, filter));
     }
     for route in &site.routes {
         let place = route_place(place, route);
-        let mut inner = Router::new();
+        let mut inner = judged(Router::new(), route.body_policy);
         for filter in &route.filters {
             inner = inner.steps(parts.filter(&place, filter));
         }
@@ -50,6 +50,13 @@ pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn Parts) -> Ro
     match &site.fallback {
         None => router,
         Some(handler) => router.shared_fallback(parts.handler(place, handler)),
+    }
+}
+
+fn judged(router: Router, policy: Option<BodyPolicy>) -> Router {
+    match policy {
+        Some(policy) => router.body_policy(policy),
+        None => router,
     }
 }
 

@@ -67,7 +67,7 @@ impl Plan {
     /// without a router.
     fn lone_handler(&self) -> Option<&HandlerOptions> {
         match self {
-            Self { default_site: Site { filters, routes, fallback }, sites, .. }
+            Self { default_site: Site { filters, routes, fallback, body_policy: None }, sites, .. }
                 if sites.is_empty() && filters.is_empty() && routes.is_empty() =>
             {
                 fallback.as_ref()

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::options::{FilterOptions, HandlerOptions};
-use super::show::on_one_line;
+use super::show::{Bodies, on_one_line};
 use super::site::{Route, Site};
 use super::{Listener, Plan};
+use crate::service::BodyPolicy;
 
 /// The changes from one plan to another. Empty if and only if the plans are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,7 @@ enum Part<'a> {
     Listener(&'a Listener),
     Site,
     Filters(&'a [FilterOptions]),
+    Bodies(&'a BodyPolicy),
     Route(&'a Route),
     Fallback(&'a HandlerOptions),
 }
@@ -94,7 +96,8 @@ impl fmt::Display for Part<'_> {
             Self::Filters(filters) => {
                 f.write_str(&filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" > "))
             }
-            Self::Route(route) => f.write_str(&on_one_line(&route.filters, &route.handler)),
+            Self::Route(route) => f.write_str(&on_one_line(route)),
+            Self::Bodies(policy) => Bodies(policy).fmt(f),
             Self::Fallback(handler) => handler.fmt(f),
         }
     }
@@ -116,6 +119,9 @@ fn parts(plan: &Plan) -> Parts<'_> {
 }
 
 fn push_site<'a>(parts: &mut Parts<'a>, place: &str, site: &'a Site) {
+    if let Some(policy) = &site.body_policy {
+        parts.push((format!("{place}, bodies"), Part::Bodies(policy)));
+    }
     if !site.filters.is_empty() {
         parts.push((format!("{place}, filters"), Part::Filters(&site.filters)));
     }

@@ -9,10 +9,12 @@ use super::assemble::router;
 use super::error::PlanErrors;
 use super::options::FilterOptions;
 use super::service::Unbuilt;
+use super::show::Bodies;
 use super::site::{Route, Site};
 use super::{Listener, Plan};
 use crate::http::target::split_authority;
 use crate::net::Address;
+use crate::service::BodyPolicy;
 use crate::service::router::{PathMismatch, Target, mismatch};
 
 /// What happens to a request.
@@ -26,6 +28,8 @@ pub struct Explanation {
     pub responder: Responder,
     /// The filters that it passes, outermost first.
     pub filters: Vec<ExplainedFilter>,
+    /// How large and how slow its body may be; `None` for the server's limits.
+    pub body_policy: Option<BodyPolicy>,
     /// Listeners, sites and routes of the site that it does not get to, each with the reason.
     pub passed_over: Vec<PassedOver>,
 }
@@ -148,6 +152,9 @@ impl fmt::Display for Explanation {
                 Some(reason) => writeln!(f, "filter: {filter} (responds: {reason})")?,
             }
         }
+        if let Some(policy) = &self.body_policy {
+            writeln!(f, "{}", Bodies(policy))?;
+        }
         write!(f, "response: {}", self.responder)?;
         for PassedOver { part, reason } in &self.passed_over {
             write!(f, "\nnot {part}: {reason}")?;
@@ -227,6 +234,7 @@ impl Plan {
             site: name.to_owned(),
             responder: site.responder(&decision.target, chosen),
             filters: filters.map(|filter| explained(filter, &question)).collect(),
+            body_policy: chosen.and_then(|route| route.body_policy).or(site.body_policy),
             passed_over,
         })
     }

@@ -2,9 +2,30 @@
 
 use std::fmt::{self, Display};
 
-use super::options::{FilterOptions, HandlerOptions};
+use super::options::FilterOptions;
 use super::site::{Route, Site};
 use super::{Listener, Plan};
+use crate::service::BodyPolicy;
+
+/// A policy as the printed plan has it.
+pub(super) struct Bodies<'a>(pub(super) &'a BodyPolicy);
+
+impl Display for Bodies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.bytes_max {
+            Some(bytes) => write!(f, "bodies up to {bytes} bytes")?,
+            None => f.write_str("bodies of any size")?,
+        }
+        match self.0.stall_timeout {
+            Some(time) => write!(f, ", {} bytes/s over {} s", self.0.rate_min, time.as_secs_f64()),
+            None => f.write_str(", at any pace"),
+        }
+    }
+}
+
+fn bodies(policy: &Option<BodyPolicy>) -> impl Iterator<Item = Node> {
+    policy.iter().map(|policy| Node::leaf(Bodies(policy)))
+}
 
 /// A line, and those below it.
 struct Node {
@@ -35,7 +56,10 @@ fn filters(filters: &[FilterOptions]) -> impl Iterator<Item = Node> {
 }
 
 fn route(route: &Route) -> Node {
-    let below = filters(&route.filters).chain([Node::leaf(&route.handler)]).collect();
+    let below = bodies(&route.body_policy)
+        .chain(filters(&route.filters))
+        .chain([Node::leaf(&route.handler)])
+        .collect();
     Node { text: format!("route {}", route.name()), below }
 }
 
@@ -45,7 +69,8 @@ fn site(text: String, site: &Site) -> Node {
         None => "otherwise 404".to_owned(),
     };
     let routes = site.routes.iter().map(route);
-    Node { text, below: filters(&site.filters).chain(routes).chain([Node::leaf(fallback)]).collect() }
+    let inside = filters(&site.filters).chain(routes).chain([Node::leaf(fallback)]);
+    Node { text, below: bodies(&site.body_policy).chain(inside).collect() }
 }
 
 /// One line per listener, site, filter, route and handler.
@@ -74,8 +99,10 @@ impl Display for Listener {
     }
 }
 
-/// What handles the requests of a route, on one line with its filters.
-pub(super) fn on_one_line(filters: &[FilterOptions], handler: &HandlerOptions) -> String {
-    let parts = filters.iter().map(ToString::to_string).chain([handler.to_string()]);
+/// What handles the requests of a route, on one line with its filters and policy.
+pub(super) fn on_one_line(route: &Route) -> String {
+    let policy = route.body_policy.iter().map(|policy| Bodies(policy).to_string());
+    let filters = route.filters.iter().map(ToString::to_string);
+    let parts = policy.chain(filters).chain([route.handler.to_string()]);
     parts.collect::<Vec<_>>().join(" > ")
 }

@@ -1,6 +1,7 @@
 //! Sites and their routes, as values. What they mean is decided where they are assembled.
 
 use super::options::{FilterOptions, HandlerOptions};
+use crate::service::BodyPolicy;
 
 /// What one host serves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,6 +13,8 @@ pub struct Site {
     pub routes: Vec<Route>,
     /// Handles requests that match no route. Default: 404.
     pub fallback: Option<HandlerOptions>,
+    /// How large and how slow bodies of requests may be. Default: the server's limits.
+    pub body_policy: Option<BodyPolicy>,
 }
 
 impl Site {
@@ -37,6 +40,12 @@ impl Site {
         self
     }
 
+    /// Judges the bodies of requests by another policy than the server's.
+    pub fn body_policy(mut self, policy: BodyPolicy) -> Self {
+        self.body_policy = Some(policy);
+        self
+    }
+
     /// Handles requests that match no route.
     pub fn fallback(mut self, handler: HandlerOptions) -> Self {
         self.fallback = Some(handler);
@@ -55,6 +64,8 @@ pub struct Route {
     pub filters: Vec<FilterOptions>,
     /// The handler.
     pub handler: HandlerOptions,
+    /// How large and how slow bodies of requests may be. Default: as for the site.
+    pub body_policy: Option<BodyPolicy>,
 }
 
 impl Route {
@@ -65,7 +76,7 @@ impl Route {
         handler: HandlerOptions,
     ) -> Self {
         let methods = methods.into_iter().map(Into::into).collect();
-        Self { methods, pattern: pattern.to_owned(), filters: Vec::new(), handler }
+        Self { methods, pattern: pattern.to_owned(), filters: Vec::new(), handler, body_policy: None }
     }
 
     /// A route for GET and HEAD.
@@ -81,6 +92,12 @@ impl Route {
     /// Adds a filter inside those added before.
     pub fn filter(mut self, filter: FilterOptions) -> Self {
         self.filters.push(filter);
+        self
+    }
+
+    /// Judges the bodies of requests by another policy than the site's.
+    pub fn body_policy(mut self, policy: BodyPolicy) -> Self {
+        self.body_policy = Some(policy);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Watches the files of TLS listeners, on a thread beside the serving cores: new files are taken once they
-//! have settled, broken ones are reported once, and expiry is reported in time. How they are read and replaced
-//! is `net::tls`'s business.
+//! have settled, broken ones are reported once, and expiry is reported in time. How files are read and
+//! replaced is the business of `net::tls`.
 
 use std::io;
 use std::sync::Arc;

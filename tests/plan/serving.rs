@@ -9,7 +9,7 @@ use quoit::harness::{Call, on_core};
 use quoit::http::status::Status;
 use quoit::net::Address;
 use quoit::plan::{CustomFilter, FilterOptions, HandlerOptions, Plan, Responder, Route, Site};
-use quoit::service::{Next, Request, Response, Router};
+use quoit::service::{BodyPolicy, Next, Request, Response, Router};
 use quoit::{RunError, Server};
 
 use crate::common::Client;
@@ -167,4 +167,32 @@ fn explanations_agree_with_what_is_served() {
         }
         assert_eq!(responders.into_iter().collect::<Vec<_>>(), [200, 204, 400, 404, 405]);
     });
+}
+
+#[test]
+fn bodies_are_judged_by_the_nearest_policy() {
+    let up_to = |bytes| BodyPolicy { bytes_max: Some(bytes), ..BodyPolicy::default() };
+    let site = Site::of(HandlerOptions::text("taken"))
+        .body_policy(up_to(4))
+        .route(Route::any("/more", HandlerOptions::text("taken")).body_policy(up_to(8)));
+    let plan = Plan::builder().default_site(site).build();
+    assert!(
+        plan.to_string().contains("route any /more\n   │  ├─ bodies up to 8 bytes, 240 bytes/s over 30 s")
+    );
+    assert_eq!(plan.explain("PUT", "/more", &[]).unwrap().body_policy, Some(up_to(8)));
+    assert_eq!(plan.explain("PUT", "/", &[]).unwrap().body_policy, Some(up_to(4)));
+    let mut other = plan.clone();
+    other.default_site.body_policy = None;
+    let change = "- default site, bodies: bodies up to 4 bytes, 240 bytes/s over 30 s";
+    assert_eq!(plan.diff(&other).to_string(), change);
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let running = Server::new().listen(any).workers(1).quiet(true).start_plan(plan).unwrap();
+    let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    for (path, length, status) in [("/", 4, 200), ("/", 5, 413), ("/more", 8, 200), ("/more", 9, 413)] {
+        let mut client = Client::connect(addr);
+        client.send(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+        client.send(vec![b'x'; length]);
+        client.response().has_status(status);
+    }
+    running.stop().unwrap();
 }
