@@ -167,12 +167,14 @@ def check_client(checks, client, serve, echo, http_2=False):
         ("compressed forms", compressed),
         ("12 MiB file", large_file),
         ("20 requests on one connection", keep_alive),
-        ("50 in parallel", fifty_in_parallel),
         ("POST with a length", post_fixed),
         ("POST chunked", post_chunked),
         ("POST where it is not allowed", not_allowed),
     ]
     if not http_2:
         all_checks.append(("Connection: close", connection_close))
+        # Over HTTP/2 httpx's threads race for a connection's streams, and now and then send them out of order;
+        # many at once are asked for without threads there.
+        all_checks.append(("50 in parallel", fifty_in_parallel))
     for what, check in all_checks:
         checks.run(client.name, what, check)
