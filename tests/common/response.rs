@@ -39,7 +39,7 @@ pub(crate) enum Broken {
     /// The connection ended within the head.
     InHead(End),
     /// The connection ended within the body: what there is of it.
-    InBody(Response, End),
+    InBody(Box<Response>, End),
     /// Nothing came for too long.
     TimedOut,
 }
@@ -146,7 +146,9 @@ pub(crate) fn read(client: &mut Client, method: &str) -> Result<Response, Broken
     };
     match done {
         Ok(()) => Ok(response),
-        Err(Stop::Ended) => Err(Broken::InBody(response, client.ended().expect("the end was seen"))),
+        Err(Stop::Ended) => {
+            Err(Broken::InBody(Box::new(response), client.ended().expect("the end was seen")))
+        }
         Err(Stop::TimedOut) => Err(Broken::TimedOut),
     }
 }
