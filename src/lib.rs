@@ -28,7 +28,8 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → plan · exchange → handler → filter → service → net · observe → http · ring
+//! cli → supervisor → server · acme → plan · exchange → handler · tower → filter → service → net · observe
+//!     → http · ring
 //! ```
 
 #[cfg(feature = "acme")]
