@@ -237,7 +237,7 @@ impl<R: Role> Connection<R> {
         };
         let Some(known) = self.get_mut(stream) else { return Ok(None) };
         let error = match &known.state {
-            State::HalfClosedRemote(_) => Some(StreamError::AfterEnd),
+            State::HalfClosedRemote { .. } => Some(StreamError::AfterEnd),
             _ if block.depends_on_itself => Some(StreamError::DependsOnItself),
             State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. }
                 if incoming.content == Content::Tunnel =>
@@ -429,7 +429,7 @@ impl<R: Role> Connection<R> {
         now: Duration,
     ) -> Result<(), ConnectionError> {
         if header.has(flag::ACK) {
-            self.know_settings();
+            self.know_settings(out);
             return Ok(());
         }
         self.settings_seen = true;
