@@ -182,8 +182,9 @@ impl Connection {
         self.write_start(&settings, out);
     }
 
-    /// Whether another request can be sent now: neither side is leaving, and fewer streams are open than the
-    /// server and we allow, and what is unread of responses that are over leaves room for another. When only numbers of streams are used up, so is the connection.
+    /// Whether another request can be sent now: neither side is leaving, fewer streams are open than the
+    /// server and we allow, and what is unread of responses that are over leaves room for another. When only
+    /// numbers of streams are used up, so is the connection.
     pub fn can_send_request(&self) -> bool {
         let allowed = match self.peer.streams_max {
             Some(allowed) => allowed,

@@ -131,10 +131,10 @@ impl RecvWindow {
         debug_assert!(i64::from(self.owed) + i64::from(self.left) <= i64::from(self.full));
     }
 
-    /// Whether it is time to announce what is owed: once it is half of the window, which is often enough that a
-    /// peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what the
-    /// peer may use is less than the window: then as soon as more is owed than is left, but no less than a
-    /// frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
+    /// Whether it is time to announce what is owed: once it is half of the window, which is often enough that
+    /// a peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what
+    /// the peer may use is less than the window: then as soon as more is owed than is left, but no less than
+    /// a frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
     #[inline]
     pub fn is_due(self) -> bool {
         let is_half = self.owed >= self.full.div_ceil(2);

@@ -336,6 +336,8 @@ impl<R: Role> Connection<R> {
             }
             return Ok(None);
         }
+        // Before any credit is given: whether a window may grow depends on what is unread.
+        self.unread += u64::from(length);
         if padding > 0 {
             self.credit_stream(stream, padding, out);
         }
@@ -343,7 +345,6 @@ impl<R: Role> Connection<R> {
             self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
         }
         if length > 0 {
-            self.unread += u64::from(length);
             self.floods.worked();
         } else if !ends {
             return Ok(None);

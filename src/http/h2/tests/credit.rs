@@ -311,6 +311,20 @@ fn what_is_unread_of_closed_streams_leaves_less_room() {
     assert!(uploads.lab.machine.stream(11).is_some());
 }
 
+/// A tunnel has no length, and its window grows as a body's does.
+#[test]
+fn windows_of_tunnels_grow() {
+    let lines = ":method: CONNECT\r\n:authority: a.example:443\r\n";
+    let piece = vec![0; 16_384];
+    let mut lab = Lab::new(H2Limits::DEFAULT);
+    lab.take(&Wire::new().frame(Kind::Settings, flag::ACK, 0, b"").headers(1, End::No, lines).bytes);
+    lab.respond(1, Status::OK, "", End::No);
+    lab.machine.open_tunnel(lab.machine.stream(1).unwrap());
+    lab.take(&Wire::default().data(1, End::No, &piece).data(1, End::No, &piece).bytes);
+    let said = ["SETTINGS ack", "HEADERS 1 :status=200", "WINDOW_UPDATE 1 229377"];
+    assert_eq!(lab.said(), said);
+}
+
 #[test]
 fn discarded_data_is_no_longer_unread() {
     let mut uploads = Uploads::new(H2Limits::DEFAULT);
