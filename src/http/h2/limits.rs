@@ -139,7 +139,7 @@ impl H2Limits {
 
     /// The connection's window.
     pub(super) fn connection_window(&self) -> u32 {
-        self.connection_window.max(self.grown_window()).max(WINDOW_DEFAULT).min(MAX_31_BITS)
+        self.connection_window.max(self.grown_window()).clamp(WINDOW_DEFAULT, MAX_31_BITS)
     }
 
     /// The bound on what is unread: room for one stream at least, before our settings are known.
