@@ -207,7 +207,7 @@ fn unread_uploads_do_not_hold_up_one_that_is_read() {
     // The last one was 256 KiB ahead at the most, and never more than 65,535 + 196,609 bytes of it unread.
     let last = unread[UNREAD - 1] + 2;
     let allowed = 65_535 + peer.credit[&last];
-    assert!(5_000_000 <= allowed && allowed <= 5_000_000 + 256 * 1024, "{allowed}");
+    assert!((5_000_000..=5_000_000 + 256 * 1024).contains(&allowed), "{allowed}");
 }
 
 /// All windows together stay within `unread_bytes_max`, however many streams are read to begin with: nine of
