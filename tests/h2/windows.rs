@@ -178,6 +178,62 @@ fn a_body_that_nobody_reads_gets_no_credit() {
     peer.post("/count", &pattern(LARGE)).is(200, format!("{LARGE} bytes"));
 }
 
+/// A hundred uploads, of which one is read: it is not held up, and no more lies unread than the windows of
+/// the others, 65,535 bytes each.
+#[test]
+fn unread_uploads_do_not_hold_up_one_that_is_read() {
+    const UNREAD: usize = 99;
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    assert_eq!(peer.settings.get(&INITIAL_WINDOW_SIZE), Some(&65_535));
+    let unread: Vec<u32> = (0..UNREAD).map(|_| peer.fresh()).collect();
+    for &stream in &unread {
+        peer.send(post(stream, "/hold"));
+        let mut rest = 65_535;
+        while rest > 0 {
+            peer.until("the connection's credit", |peer| peer.room(stream) > 0);
+            let length = peer.room(stream).min(16_384).min(rest);
+            peer.send_data(stream, 0, vec![0; length]);
+            rest -= length;
+        }
+    }
+    let body = pattern(5_000_000);
+    let read = peer.post("/count", &body);
+    read.is(200, "5000000 bytes");
+    for stream in &unread {
+        assert_eq!(peer.credit.get(stream), None, "stream {stream} is not read");
+        assert!(!peer.streams.contains_key(stream), "stream {stream} is held");
+    }
+    // The last one was 256 KiB ahead at the most, and never more than 65,535 + 196,609 bytes of it unread.
+    let last = unread[UNREAD - 1] + 2;
+    let allowed = 65_535 + peer.credit[&last];
+    assert!((5_000_000..=5_000_000 + 256 * 1024).contains(&allowed), "{allowed}");
+}
+
+/// All windows together stay within `unread_bytes_max`, however many streams are read to begin with: nine of
+/// a hundred grow to 256 KiB by default.
+#[test]
+fn windows_grow_within_a_bound() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let streams: Vec<u32> = (0..100).map(|_| peer.fresh()).collect();
+    for &stream in &streams {
+        peer.send(post(stream, "/count"));
+        peer.send_body_open(stream, &[0; 40_000]);
+        peer.until("the stream's credit", |peer| peer.credit.contains_key(&stream));
+    }
+    peer.ping();
+    let allowed: Vec<u64> = streams.iter().map(|stream| 65_535 + peer.credit[stream]).collect();
+    // No more than what was sent of each can have been read.
+    let unread_possible = allowed.iter().sum::<u64>() - 100 * 40_000;
+    assert!(unread_possible <= 8 << 20, "{unread_possible}");
+    assert_eq!(allowed.iter().filter(|allowed| **allowed > 196_609).count(), 9, "{allowed:?}");
+    for stream in streams {
+        peer.send_data(stream, END_STREAM, b"");
+        peer.answer(stream).is(200, "40000 bytes");
+    }
+}
+
 /// Padding counts (§6.1), and is given back although nobody reads it.
 #[test]
 fn padding_counts_for_the_window() {

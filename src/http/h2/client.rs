@@ -175,15 +175,16 @@ impl Connection {
         out.extend_from_slice(PREFACE);
         let settings = [
             (id::ENABLE_PUSH, 0),
-            (id::INITIAL_WINDOW_SIZE, self.limits.stream_window()),
+            (id::INITIAL_WINDOW_SIZE, self.limits.initial_window()),
             (id::MAX_HEADER_LIST_SIZE, u32::from(self.limits.list_bytes_max)),
             (id::NO_RFC7540_PRIORITIES, 1),
         ];
         self.write_start(&settings, out);
     }
 
-    /// Whether another request can be sent now: neither side is leaving, and fewer streams are open than the
-    /// server and we allow. When only numbers of streams are used up, so is the connection.
+    /// Whether another request can be sent now: neither side is leaving, fewer streams are open than the
+    /// server and we allow, and what is unread of responses that are over leaves room for another. When only
+    /// numbers of streams are used up, so is the connection.
     pub fn can_send_request(&self) -> bool {
         let allowed = match self.peer.streams_max {
             Some(allowed) => allowed,
@@ -194,6 +195,7 @@ impl Connection {
             && self.peer_leaves.is_none()
             && self.streams.len() < allowed.min(self.limits.streams_max) as usize
             && self.highest < MAX_31_BITS
+            && self.has_room_for_stream()
     }
 
     /// Whether the server has announced that it takes extended CONNECT (RFC 8441 §3).

@@ -19,6 +19,7 @@ use super::hpack;
 use super::limits::H2Limits;
 use super::reader::FrameReader;
 use super::settings::{Settings, WINDOW_DEFAULT};
+use super::stream::Stream;
 use super::streams::{Closed, Streams};
 use crate::http::message::{BodyLimits, FramingError, HeadLimits, Trailers};
 
@@ -209,8 +210,8 @@ pub struct Connection<R: Role> {
     pub(super) recv: RecvWindow,
     /// Bytes of data that were handed out and not given back yet, of all streams.
     ///
-    /// INVARIANT: at most [`H2Limits::unread_bytes_max`]: each stream's window bounds its own share, and only
-    /// open streams have one.
+    /// INVARIANT: with what the peer may still send ([`unread_possible`](Connection::unread_possible)) at
+    /// most [`H2Limits::unread_bytes_max`], which is looked at when a stream opens and when its window grows.
     pub(super) unread: u64,
     pub(super) send: SendWindow,
     pub(super) floods: Floods,
@@ -244,7 +245,7 @@ impl<R: Role> Connection<R> {
             peer: Settings::DEFAULT,
             streams: Streams::default(),
             highest: 0,
-            recv: RecvWindow::new(limits.connection_window.max(WINDOW_DEFAULT)),
+            recv: RecvWindow::new(limits.connection_window()),
             unread: 0,
             send: SendWindow::new(WINDOW_DEFAULT),
             floods: Floods::new(limits.budgets),
@@ -264,18 +265,22 @@ impl<R: Role> Connection<R> {
 
     /// The window of a stream that is opened now.
     pub(super) fn new_stream_window(&self) -> RecvWindow {
-        let window = self.limits.stream_window();
         // A peer that does not know our settings yet may fill the default window.
-        RecvWindow::new(if self.settings_known { window } else { window.max(WINDOW_DEFAULT) })
+        let window = if self.settings_known { self.limits.initial_window() } else { WINDOW_DEFAULT };
+        RecvWindow::new(window)
     }
 
-    /// The peer has acknowledged our settings, and keeps to them from now on.
-    pub(super) fn know_settings(&mut self) {
-        let window = self.limits.stream_window();
-        if !self.settings_known && window < WINDOW_DEFAULT {
+    /// The peer has acknowledged our settings, and keeps to them from now on. What a stream is owed may be
+    /// due now that its window is smaller, and nothing else may come that would have it announced.
+    pub(super) fn know_settings(&mut self, out: &mut Vec<u8>) {
+        let smaller_by = WINDOW_DEFAULT - self.limits.initial_window();
+        if !self.settings_known && smaller_by > 0 {
             for (_, stream) in self.streams.iter_mut() {
-                if let Some(incoming) = stream.incoming() {
-                    incoming.window.resize(window);
+                let (id, is_read) = (stream.id, stream.is_read());
+                let Some(incoming) = stream.incoming() else { continue };
+                incoming.window.shrink(smaller_by);
+                if is_read && let Some(increment) = incoming.window.announce() {
+                    frame::write_window_update(out, id, increment);
                 }
             }
         }
@@ -354,11 +359,11 @@ impl<R: Role> Connection<R> {
 
     // ---- streams ----
 
-    pub(super) fn get(&self, key: StreamKey) -> Option<&super::stream::Stream> {
+    pub(super) fn get(&self, key: StreamKey) -> Option<&Stream> {
         self.streams.get(key.place).filter(|stream| stream.id == key.id)
     }
 
-    pub(super) fn get_mut(&mut self, key: StreamKey) -> Option<&mut super::stream::Stream> {
+    pub(super) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
         self.streams.at(key.place).filter(|stream| stream.id == key.id)
     }
 
@@ -370,11 +375,37 @@ impl<R: Role> Connection<R> {
         }
     }
 
-    /// Gives the stream credit for data that was handed out and is gone: read, or thrown away. The stream may
-    /// be closed.
+    /// Gives the stream credit for data that was handed out and is gone: read, or thrown away. The first time
+    /// that credit is announced for it, the stream's window grows too. The stream may be closed.
     pub fn consume(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
         self.discard(bytes, out);
         self.credit_stream(stream, bytes, out);
+    }
+
+    /// Whether one stream's window can be so much larger: beside it there must be room for the windows of all
+    /// open streams, and for as many more as may be opened, so that growth costs no stream its place.
+    fn has_room_for_growth(&self, by: u32) -> bool {
+        let initial = self.limits.initial_window();
+        let windows = self.streams.iter().map(|stream| u64::from(stream.unread_max().max(initial)));
+        let unopened = u64::from(self.limits.streams_max).saturating_sub(self.streams.len() as u64);
+        let reserved = windows.sum::<u64>() + unopened * u64::from(initial);
+        // They differ where streams are over and their data is not read yet.
+        reserved.max(self.unread_possible()) + u64::from(by) <= self.limits.unread_bytes_max()
+    }
+
+    /// Whether the window of one more stream can be filled. It always can be, unless streams are over whose
+    /// data is not read yet, or our settings are not known yet.
+    pub(super) fn has_room_for_stream(&self) -> bool {
+        let window = u64::from(self.new_stream_window().full());
+        self.unread_possible() + window <= self.limits.unread_bytes_max()
+    }
+
+    /// What can be unread before more is consumed: what is, the rest of a DATA frame whose start was handed
+    /// out, and what the peer may send besides.
+    fn unread_possible(&self) -> u64 {
+        let on_its_way = if self.data.stream.is_some() { self.reader.data_left() } else { 0 };
+        let usable = self.streams.iter().map(|stream| u64::from(stream.usable()));
+        self.unread + u64::from(on_its_way) + usable.sum::<u64>()
     }
 
     /// Notes that data was thrown away that had been handed out. Its stream gets no credit: nothing is read
@@ -389,6 +420,7 @@ impl<R: Role> Connection<R> {
     }
 
     pub(super) fn credit_stream(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
+        let grown = self.limits.grown_window();
         let Some(known) = self.get_mut(stream) else { return };
         // What is not read on keeps its window as it is.
         if !known.is_read() {
@@ -396,8 +428,23 @@ impl<R: Role> Connection<R> {
         }
         let Some(incoming) = known.incoming() else { return };
         incoming.window.consume(bytes);
-        if let Some(increment) = incoming.window.announce() {
-            frame::write_window_update(out, stream.id, increment);
+        if !incoming.window.is_due() {
+            return;
+        }
+        // All streams are looked at here: once for most bodies, and where there is no room once for each
+        // announcement.
+        let full = incoming.window.full();
+        if full < grown && incoming.needs_more_window() && self.has_room_for_growth(grown - full) {
+            self.announce_credit(stream, grown, out);
+        } else {
+            self.announce_credit(stream, full, out);
+        }
+    }
+
+    /// Announces all credit that a stream has, and a window that is as large as `full`.
+    fn announce_credit(&mut self, stream: StreamKey, full: u32, out: &mut Vec<u8>) {
+        if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming) {
+            frame::write_window_update(out, stream.id, incoming.window.grow(full));
         }
     }
 
@@ -406,8 +453,8 @@ impl<R: Role> Connection<R> {
     /// The connection's window bounds what is on its way, not what is unread: were its credit withheld until
     /// data is read, a few streams that are not read could use it up, and stop all others, whose data is
     /// wanted (RFC 9113 §5.2.2). Memory is bounded by the windows of the streams instead, which are given
-    /// back only for what was read: together they hold at most [`H2Limits::unread_bytes_max`], and none of
-    /// them depends on another one's reader.
+    /// back only for what was read: together they are at most [`H2Limits::unread_bytes_max`], and none of
+    /// them depends on another one's reader. Only whether one grows depends on the others.
     pub(super) fn receive_for_connection(
         &mut self,
         bytes: u32,

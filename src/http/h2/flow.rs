@@ -60,7 +60,7 @@ pub struct Exceeded;
 /// What the peer may send. Credit is given back as data is consumed, and announced in large steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecvWindow {
-    /// What the peer may still send. Below zero after `resize` (§6.9.2).
+    /// What the peer may still send. Below zero after `shrink` (§6.9.2).
     left: i32,
     /// Consumed, and not announced yet.
     owed: u32,
@@ -81,12 +81,34 @@ impl RecvWindow {
         self.left.max(0) as u32
     }
 
-    /// The peer has taken another initial window, of at most 2^31 - 1 bytes, in place of the one that this
-    /// window began with (§6.9.2).
-    pub fn resize(&mut self, full: u32) {
-        let full = full.min(MAX_31_BITS);
-        self.left += full as i32 - self.full as i32;
+    /// What the window is when nothing is on its way, and everything was consumed.
+    #[inline]
+    pub fn full(self) -> u32 {
+        self.full
+    }
+
+    /// What the peer may still send before more is consumed: what is left of the window, and what is owed.
+    #[inline]
+    pub fn usable(self) -> u32 {
+        (i64::from(self.left) + i64::from(self.owed)).max(0) as u32
+    }
+
+    /// The peer has taken an initial window that is so much smaller than the one that this window began with
+    /// (§6.9.2): at most what `full` is.
+    pub fn shrink(&mut self, by: u32) {
+        debug_assert!(by <= self.full);
+        self.left -= by as i32;
+        self.full -= by;
+    }
+
+    /// Makes the window as large as `full`, at least what it was and at most 2^31 - 1: the increment to
+    /// announce, with what is owed.
+    pub fn grow(&mut self, full: u32) -> u32 {
+        debug_assert!(self.full <= full && full <= MAX_31_BITS);
+        let increment = std::mem::take(&mut self.owed) + (full - self.full);
         self.full = full;
+        self.left += increment as i32;
+        increment
     }
 
     /// Counts what was received, padding included.
@@ -109,20 +131,20 @@ impl RecvWindow {
         debug_assert!(i64::from(self.owed) + i64::from(self.left) <= i64::from(self.full));
     }
 
-    /// The increment to announce, if it is time: once it is half of the window, which is often enough that a
-    /// peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what the
-    /// peer may use is less than the window: then as soon as more is owed than is left, but no less than a
-    /// frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
+    /// Whether it is time to announce what is owed: once it is half of the window, which is often enough that
+    /// a peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what
+    /// the peer may use is less than the window: then as soon as more is owed than is left, but no less than
+    /// a frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
+    #[inline]
+    pub fn is_due(self) -> bool {
+        let is_half = self.owed >= self.full.div_ceil(2);
+        self.owed > 0 && (is_half || self.owed > self.left() && self.owed >= FRAME_BYTES_DEFAULT)
+    }
+
+    /// The increment to announce, if it [is time](RecvWindow::is_due).
     #[inline]
     pub fn announce(&mut self) -> Option<u32> {
-        let half = self.full / 2;
-        let is_due = self.owed >= half || self.owed > self.left() && self.owed >= FRAME_BYTES_DEFAULT;
-        if self.owed == 0 || !is_due {
-            return None;
-        }
-        let increment = std::mem::take(&mut self.owed);
-        self.left += increment as i32;
-        Some(increment)
+        self.is_due().then(|| self.grow(self.full))
     }
 }
 
@@ -159,7 +181,7 @@ mod tests {
         assert_eq!(window.announce(), None);
         let mut shrunk = RecvWindow::new(65_535);
         assert_eq!(shrunk.receive(1000), Ok(()));
-        shrunk.resize(1000);
+        shrunk.shrink(64_535);
         assert_eq!((shrunk.left(), shrunk.receive(1)), (0, Err(Exceeded)));
         shrunk.consume(1000);
         assert_eq!((shrunk.announce(), shrunk.left()), (Some(1000), 1000));
@@ -167,5 +189,23 @@ mod tests {
         assert_eq!((least.announce(), least.receive(1)), (None, Ok(())));
         least.consume(1);
         assert_eq!(least.announce(), Some(1));
+    }
+
+    #[test]
+    fn growth_is_announced_with_what_is_owed() {
+        let mut window = RecvWindow::new(100);
+        assert_eq!(window.receive(90), Ok(()));
+        window.consume(30);
+        assert_eq!((window.usable(), window.grow(400)), (40, 330));
+        assert_eq!((window.full(), window.left(), window.usable()), (400, 340, 340));
+        window.consume(60);
+        assert_eq!((window.is_due(), window.usable()), (false, 400));
+        // Before our settings were known: what had grown keeps what it grew by.
+        let mut early = RecvWindow::new(65_535);
+        assert_eq!((early.receive(65_535), early.grow(100_000)), (Ok(()), 34_465));
+        early.shrink(64_535);
+        assert_eq!((early.full(), early.left(), early.usable()), (35_465, 0, 0));
+        early.consume(65_535);
+        assert_eq!((early.announce(), early.left()), (Some(65_535), 35_465));
     }
 }

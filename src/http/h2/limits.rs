@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::Nuisance;
 use super::frame::MAX_31_BITS;
+use super::settings::WINDOW_DEFAULT;
 
 /// Bounds on one HTTP/2 connection. Heads and bodies are bounded as HTTP/1's besides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,20 +22,27 @@ pub struct H2Limits {
     /// CONTINUATION frames of one field block. Default 8: blocks that need more than one are rare, and a
     /// frame of nothing costs as much as a full one.
     pub continuations_max: u32,
-    /// The window of each stream, and so what one unread body holds in memory at the most. Default 256 KiB:
-    /// 20 Mbit/s over 100 ms. Smaller where `unread_bytes_max` asks for it; at least 65,535 until a client
-    /// knows it.
+    /// The window of a stream whose data is read, and so what one body holds in memory at the most, in
+    /// bytes. Streams begin with 65,535 at the most, as without any settings, and grow to this when credit
+    /// is announced for the first time and more is to come than that, if `unread_bytes_max` has room: a body
+    /// that is never read holds little. Default 256 KiB: 20 Mbit/s over 100 ms. Twice as much is twice the
+    /// throughput of one body over a long way, and half as many bodies that have it at once.
     pub stream_window: u32,
-    /// What all unread bodies of one connection may hold in memory together, in bytes: each stream's window
-    /// is at most its `streams_max`th part. Default 25 MiB, 100 times 256 KiB, which makes no window smaller.
+    /// What all unread bodies of one connection may hold in memory together, in bytes: never is the sum of
+    /// the streams' windows larger. Default 8 MiB: 100 streams that begin with 65,535 bytes always fit, which
+    /// is 6.25 MiB, and 9 of them that have grown to 256 KiB. Twice as much lets 52 grow; with less than
+    /// `streams_max` times 65,535 streams begin with smaller windows, the `streams_max`th part of it each.
     ///
-    /// One bound for the connection that is lower than the sum of its streams' windows would let streams that
-    /// are not read stop those that are. It is therefore divided in advance. Until a client has acknowledged
-    /// our settings each of its streams may hold 65,535 bytes, whatever is set here.
+    /// One bound that is lower than the sum of the windows would let streams that are not read stop those
+    /// that are. What each stream begins with is therefore set aside in advance, and only growth depends on
+    /// what else is open. Until a client has acknowledged our settings each of its streams may hold 65,535
+    /// bytes; those for which there is no room then are refused with REFUSED_STREAM. At least 65,535.
     pub unread_bytes_max: u32,
-    /// The connection's window: data on its way, of all streams. It is given back as data is received,
-    /// whether or not it is read, and so bounds throughput and no memory of ours. Default 1 MiB: 80 Mbit/s
-    /// over 100 ms. At least 65,535, because no setting can make it smaller.
+    /// The connection's window: data on its way, of all streams, in bytes. It is given back as data is
+    /// received, whether or not it is read, and so bounds throughput and no memory of ours. Default 1 MiB:
+    /// 80 Mbit/s over 100 ms; twice as much is twice the throughput of several bodies together. At least
+    /// 65,535, because no setting can make it smaller, and at least `stream_window`, or one body could never
+    /// use its own.
     pub connection_window: u32,
     /// Whether extended CONNECT (RFC 8441) is offered: SETTINGS_ENABLE_CONNECT_PROTOCOL is sent, and
     /// `:protocol` taken. Default true. Without it such requests are malformed.
@@ -110,23 +118,41 @@ impl H2Limits {
         block_bytes_max: 32 * 1024,
         continuations_max: 8,
         stream_window: 256 * 1024,
-        unread_bytes_max: 100 * 256 * 1024,
+        unread_bytes_max: 8 * 1024 * 1024,
         connection_window: 1024 * 1024,
         connect_protocol: true,
         budgets: Budgets::DEFAULT,
         window_timeout: Duration::from_secs(30),
     };
 
-    /// The window that streams begin with: as large as `stream_window`, `unread_bytes_max` and the protocol
-    /// let it be.
-    pub(super) fn stream_window(&self) -> u32 {
-        self.stream_window.min(self.unread_bytes_max / self.streams_max.max(1)).min(MAX_31_BITS)
+    /// The window that streams begin with, once the peer knows it: so large that `streams_max` of them fit.
+    /// At least one byte, for one of nothing would never be consumed, and never grow.
+    pub(super) fn initial_window(&self) -> u32 {
+        let share = self.unread_bytes_max / self.streams_max.max(1);
+        WINDOW_DEFAULT.min(self.stream_window).min(share).max(1)
+    }
+
+    /// The window that streams grow to.
+    pub(super) fn grown_window(&self) -> u32 {
+        self.stream_window.min(MAX_31_BITS)
+    }
+
+    /// The connection's window.
+    pub(super) fn connection_window(&self) -> u32 {
+        self.connection_window.max(self.grown_window()).clamp(WINDOW_DEFAULT, MAX_31_BITS)
+    }
+
+    /// The bound on what is unread: room for one stream at least, before our settings are known.
+    pub(super) fn unread_bytes_max(&self) -> u64 {
+        u64::from(self.unread_bytes_max.max(WINDOW_DEFAULT))
     }
 }
 
 const _: () = {
     let limits = H2Limits::DEFAULT;
-    assert!(limits.stream_window as u64 * limits.streams_max as u64 <= limits.unread_bytes_max as u64);
+    let unread_bytes_max = limits.unread_bytes_max as u64;
+    assert!(limits.streams_max as u64 * WINDOW_DEFAULT as u64 <= unread_bytes_max);
+    assert!(WINDOW_DEFAULT <= limits.stream_window && limits.stream_window <= limits.connection_window);
 };
 
 impl Default for H2Limits {

@@ -86,6 +86,15 @@ impl FrameReader {
         matches!(self.stage, Stage::Header { have: 0, .. } | Stage::PadLength { .. } | Stage::Data { .. })
     }
 
+    /// Bytes of a DATA frame, padding included, whose header was handed out and which were not.
+    pub fn data_left(&self) -> u32 {
+        match self.stage {
+            Stage::PadLength { left } => left,
+            Stage::Data { data, padding } => data + padding,
+            Stage::Header { .. } | Stage::Payload { .. } => 0,
+        }
+    }
+
     /// Takes what was received up to the end of the next piece; how much that was, and the piece. Call again
     /// with what is left until it is [`Piece::Incomplete`].
     ///

@@ -237,7 +237,7 @@ impl<R: Role> Connection<R> {
         };
         let Some(known) = self.get_mut(stream) else { return Ok(None) };
         let error = match &known.state {
-            State::HalfClosedRemote(_) => Some(StreamError::AfterEnd),
+            State::HalfClosedRemote { .. } => Some(StreamError::AfterEnd),
             _ if block.depends_on_itself => Some(StreamError::DependsOnItself),
             State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. }
                 if incoming.content == Content::Tunnel =>
@@ -336,6 +336,8 @@ impl<R: Role> Connection<R> {
             }
             return Ok(None);
         }
+        // Before any credit is given: whether a window may grow depends on what is unread.
+        self.unread += u64::from(length);
         if padding > 0 {
             self.credit_stream(stream, padding, out);
         }
@@ -343,7 +345,6 @@ impl<R: Role> Connection<R> {
             self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
         }
         if length > 0 {
-            self.unread += u64::from(length);
             self.floods.worked();
         } else if !ends {
             return Ok(None);
@@ -429,7 +430,7 @@ impl<R: Role> Connection<R> {
         now: Duration,
     ) -> Result<(), ConnectionError> {
         if header.has(flag::ACK) {
-            self.know_settings();
+            self.know_settings(out);
             return Ok(());
         }
         self.settings_seen = true;

@@ -147,7 +147,7 @@ impl Connection {
     pub fn start(&self, out: &mut Vec<u8>) {
         let settings = [
             (id::MAX_CONCURRENT_STREAMS, self.limits.streams_max),
-            (id::INITIAL_WINDOW_SIZE, self.limits.stream_window()),
+            (id::INITIAL_WINDOW_SIZE, self.limits.initial_window()),
             (id::MAX_HEADER_LIST_SIZE, u32::from(self.limits.list_bytes_max)),
             // RFC 7540's tree of dependencies is not looked at.
             (id::NO_RFC7540_PRIORITIES, 1),
@@ -214,7 +214,8 @@ impl Connection {
             self.streams.remember(id, Closed::ResetByUs);
             return self.pass_over(block.bytes);
         }
-        if self.streams.len() >= self.limits.streams_max as usize {
+        let has_room = block.ends || self.has_room_for_stream();
+        if self.streams.len() >= self.limits.streams_max as usize || !has_room {
             self.pass_over(block.bytes)?;
             return self.refuse(id, StreamError::TooManyStreams, out, now);
         }
@@ -264,7 +265,7 @@ impl Connection {
     ) -> StreamKey {
         let outgoing = Outgoing { window: SendWindow::new(self.peer.initial_window), priority };
         let state = if ends {
-            State::HalfClosedRemote(outgoing)
+            State::HalfClosedRemote { outgoing, unread_max: 0 }
         } else {
             let window = self.new_stream_window();
             State::Open(Incoming::request(window, length, content), outgoing)

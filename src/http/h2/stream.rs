@@ -90,6 +90,11 @@ impl Incoming {
         }
     }
 
+    /// Whether the window holds less than what is to come; where no length is announced, it may.
+    pub(super) fn needs_more_window(&self) -> bool {
+        self.length_left.is_none_or(|left| left > u64::from(self.window.usable()))
+    }
+
     /// Whether the peer announced more than its window lets it send.
     pub(super) fn exceeds_window(&self) -> bool {
         self.window.left() == 0 || self.length_left.is_some_and(|left| left > u64::from(self.window.left()))
@@ -109,7 +114,11 @@ pub(super) enum State {
     /// Both sides may send.
     Open(Incoming, Outgoing),
     /// The peer has sent all of its message.
-    HalfClosedRemote(Outgoing),
+    HalfClosedRemote {
+        outgoing: Outgoing,
+        /// The window that the peer's message had: no more of it can be unread.
+        unread_max: u32,
+    },
     /// All of our message is out.
     HalfClosedLocal {
         incoming: Incoming,
@@ -132,28 +141,44 @@ impl Stream {
     pub(super) fn is_read(&self) -> bool {
         match &self.state {
             State::Open(..) => true,
-            State::HalfClosedRemote(_) => false,
+            State::HalfClosedRemote { .. } => false,
             State::HalfClosedLocal { incoming, .. } => incoming.reads_on,
+        }
+    }
+
+    /// The most of the peer's message that can be unread: its window.
+    pub(super) fn unread_max(&self) -> u32 {
+        match &self.state {
+            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => incoming.window.full(),
+            State::HalfClosedRemote { unread_max, .. } => *unread_max,
+        }
+    }
+
+    /// What the peer may still send before more of it is read.
+    pub(super) fn usable(&self) -> u32 {
+        match &self.state {
+            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => incoming.window.usable(),
+            State::HalfClosedRemote { .. } => 0,
         }
     }
 
     pub(super) fn incoming(&mut self) -> Option<&mut Incoming> {
         match &mut self.state {
             State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => Some(incoming),
-            State::HalfClosedRemote(_) => None,
+            State::HalfClosedRemote { .. } => None,
         }
     }
 
     pub(super) fn outgoing(&self) -> Option<&Outgoing> {
         match &self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => Some(outgoing),
+            State::Open(_, outgoing) | State::HalfClosedRemote { outgoing, .. } => Some(outgoing),
             State::HalfClosedLocal { .. } => None,
         }
     }
 
     pub(super) fn outgoing_mut(&mut self) -> Option<&mut Outgoing> {
         match &mut self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => Some(outgoing),
+            State::Open(_, outgoing) | State::HalfClosedRemote { outgoing, .. } => Some(outgoing),
             State::HalfClosedLocal { .. } => None,
         }
     }
@@ -161,7 +186,7 @@ impl Stream {
     /// The window that the peer's WINDOW_UPDATE widens.
     pub(super) fn send_window(&mut self) -> &mut SendWindow {
         match &mut self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => &mut outgoing.window,
+            State::Open(_, outgoing) | State::HalfClosedRemote { outgoing, .. } => &mut outgoing.window,
             State::HalfClosedLocal { window, .. } => window,
         }
     }
@@ -169,9 +194,11 @@ impl Stream {
     /// After the peer's END_STREAM; `None` when that was the end of the stream.
     pub(super) fn ended_remotely(self) -> Option<Stream> {
         match self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote(outgoing) => {
-                Some(Stream { state: State::HalfClosedRemote(outgoing), ..self })
+            State::Open(incoming, outgoing) => {
+                let unread_max = incoming.window.full();
+                Some(Stream { state: State::HalfClosedRemote { outgoing, unread_max }, ..self })
             }
+            State::HalfClosedRemote { .. } => Some(self),
             State::HalfClosedLocal { .. } => None,
         }
     }
@@ -183,7 +210,7 @@ impl Stream {
                 Some(Stream { state: State::HalfClosedLocal { incoming, window, since: now }, ..self })
             }
             State::HalfClosedLocal { .. } => Some(self),
-            State::HalfClosedRemote(_) => None,
+            State::HalfClosedRemote { .. } => None,
         }
     }
 }

@@ -109,6 +109,11 @@ impl Streams {
         }
     }
 
+    /// All open streams.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.places.iter().flatten()
+    }
+
     /// All open streams with their places.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Stream)> {
         let places = self.places.iter_mut().enumerate();
@@ -220,7 +225,7 @@ mod tests {
 
     fn stream(id: u32) -> Stream {
         let outgoing = Outgoing { window: SendWindow::new(1), priority: Priority::DEFAULT };
-        Stream { id, state: State::HalfClosedRemote(outgoing) }
+        Stream { id, state: State::HalfClosedRemote { outgoing, unread_max: 0 } }
     }
 
     #[test]

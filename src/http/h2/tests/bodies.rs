@@ -12,18 +12,15 @@ fn bodies_arrive_and_credit_goes_back() {
     wire = wire.data(1, End::Yes, &piece);
     let (heard, said) = dialogue(&wire);
     assert_eq!((heard.len(), heard[1].len()), (2, "1 data .".len() + 32 * 16384));
-    let credit = |line: &&String| line.starts_with("WINDOW_UPDATE 1");
-    assert_eq!(
-        said.iter().filter(credit).count(),
-        3,
-        "by halves of 256 KiB, and none after the end: {said:?}"
-    );
+    let credit: Vec<_> = said.iter().filter_map(|line| line.strip_prefix("WINDOW_UPDATE 1 ")).collect();
+    // At half of 65,535 the window grows to 256 KiB, then by halves; none after the end.
+    assert_eq!(credit, ["229377", "131072", "131072", "131072"], "{said:?}");
     assert_eq!(said.last().unwrap(), "WINDOW_UPDATE 0 524288");
 }
 
 #[test]
 fn an_unread_body_fills_its_window_and_no_more() {
-    let limits = H2Limits { stream_window: 70_000, connection_window: 100_000, ..H2Limits::DEFAULT };
+    let limits = H2Limits { stream_window: 50_000, connection_window: 70_000, ..H2Limits::DEFAULT };
     let unread = |streams: &[(u32, usize)]| {
         let mut lab = Lab::new(limits);
         let mut wire = Wire::new().frame(Kind::Settings, flag::ACK, 0, b"");
@@ -47,27 +44,27 @@ fn an_unread_body_fills_its_window_and_no_more() {
         }
         lab.said()
     };
-    let (ack, credit) = ("SETTINGS ack", "WINDOW_UPDATE 0 65536");
-    assert_eq!(unread(&[(1, 70_000)]), [ack, credit]);
-    assert_eq!(unread(&[(1, 70_001)]), [ack, credit, "RST_STREAM 1 FLOW_CONTROL_ERROR"]);
-    assert_eq!(unread(&[(1, 70_000), (3, 30_000)]), [ack, credit], "the connection's is given back");
-    let later = "WINDOW_UPDATE 0 53616";
-    assert_eq!(unread(&[(1, 70_000), (3, 70_000)]), [ack, credit, later]);
-    let beyond = unread(&[(1, 70_000), (3, 70_001)]);
+    let (ack, credit) = ("SETTINGS ack", "WINDOW_UPDATE 0 49152");
+    assert_eq!(unread(&[(1, 50_000)]), [ack, credit]);
+    assert_eq!(unread(&[(1, 50_001)]), [ack, credit, "RST_STREAM 1 FLOW_CONTROL_ERROR"]);
+    assert_eq!(unread(&[(1, 50_000), (3, 30_000)]), [ack, credit], "the connection's is given back");
+    let later = "WINDOW_UPDATE 0 50000";
+    assert_eq!(unread(&[(1, 50_000), (3, 50_000)]), [ack, credit, later]);
+    let beyond = unread(&[(1, 50_000), (3, 50_001)]);
     assert_eq!(beyond, [ack, credit, later, "RST_STREAM 3 FLOW_CONTROL_ERROR"]);
 }
 
 #[test]
 fn padding_is_counted_and_given_back() {
     let mut wire = Wire::new().headers(1, End::No, POST);
-    for _ in 0..1100 {
+    for _ in 0..900 {
         wire = wire.frame(Kind::Data, flag::PADDED, 1, [&[250, b'x'][..], &[0; 250]].concat());
     }
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.take(&wire.bytes);
     let said = lab.said();
     assert!(!lab.failed && said.len() == 3, "{said:?}");
-    assert!(said[1].starts_with("WINDOW_UPDATE 1 131") && said[2].starts_with("WINDOW_UPDATE 1 131"));
+    assert!(said[1].starts_with("WINDOW_UPDATE 1 229") && said[2].starts_with("WINDOW_UPDATE 1 131"));
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn the_server_speaks_first_and_acknowledges() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.machine.start(&mut lab.out);
     let settings =
-        [0, 3, 0, 0, 0, 100, 0, 4, 0, 4, 0, 0, 0, 6, 0, 0, 0x40, 0, 0, 9, 0, 0, 0, 1, 0, 8, 0, 0, 0, 1];
+        [0, 3, 0, 0, 0, 100, 0, 4, 0, 0, 0xff, 0xff, 0, 6, 0, 0, 0x40, 0, 0, 9, 0, 0, 0, 1, 0, 8, 0, 0, 0, 1];
     assert_eq!(lab.out[9..39], settings);
     assert_eq!(lab.said(), ["SETTINGS 0 0x0 30", "WINDOW_UPDATE 0 983041"]);
     assert!(lab.machine.is_within_frame() && lab.machine.is_new());

@@ -139,7 +139,7 @@ fn the_client_begins_with_its_preface_and_refuses_push() {
     lab.machine.start(&mut lab.out);
     assert_eq!(lab.out[..24], *PREFACE);
     lab.out.drain(..24);
-    let settings = [0, 2, 0, 0, 0, 0, 0, 4, 0, 4, 0, 0, 0, 6, 0, 0, 0x40, 0, 0, 9, 0, 0, 0, 1];
+    let settings = [0, 2, 0, 0, 0, 0, 0, 4, 0, 0, 0xff, 0xff, 0, 6, 0, 0, 0x40, 0, 0, 9, 0, 0, 0, 1];
     assert_eq!(lab.out[9..33], settings);
     assert_eq!(lab.said(), ["SETTINGS 0 0x0 24", "WINDOW_UPDATE 0 983041"]);
     assert!(!lab.machine.is_new() && lab.machine.is_within_frame());
@@ -443,13 +443,16 @@ fn responses_are_read_within_credit() {
     lab.out.clear();
     lab.take(&(0..64).fold(ok(), |wire, _| wire.data(1, End::No, &piece)).bytes);
     let said = lab.said();
-    assert_eq!(said.iter().filter(|line| *line == "WINDOW_UPDATE 1 131072").count(), 8, "{said:?}");
+    // At half of 65,535 the window grows by 196,609; from then on by halves of 256 KiB.
+    assert_eq!(said[1], "WINDOW_UPDATE 1 229377");
+    assert_eq!(said.iter().filter(|line| *line == "WINDOW_UPDATE 1 131072").count(), 7, "{said:?}");
     assert_eq!(said.iter().filter(|line| *line == "WINDOW_UPDATE 0 524288").count(), 2, "{said:?}");
     // Unread: to the end of the window, and no further.
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
     lab.send(&GET_REQUEST, End::Yes).unwrap();
     lab.out.clear();
-    let wire = (0..16).fold(ok(), |wire, _| wire.data(1, End::No, &piece)).data(1, End::No, "x");
+    let wire = (0..3).fold(ok(), |wire, _| wire.data(1, End::No, &piece));
+    let wire = wire.data(1, End::No, &piece[1..]).data(1, End::No, "x");
     let mut rest = &wire.bytes[..];
     let error = loop {
         let step = lab.machine.handle_bytes(rest, &mut lab.out, &mut lab.head, lab.now).unwrap();
@@ -458,7 +461,7 @@ fn responses_are_read_within_credit() {
             break error;
         }
     };
-    assert_eq!((error, lab.machine.unread_bytes()), (Some(StreamError::DataBeyondWindow), 256 * 1024));
+    assert_eq!((error, lab.machine.unread_bytes()), (Some(StreamError::DataBeyondWindow), 65_535));
 }
 
 #[test]
