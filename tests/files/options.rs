@@ -49,7 +49,7 @@ fn links_to_preload_come_before_a_page() {
         assert!(page.is(200, "page").head.contains(links), "{}", page.head);
         client.get("/a.css", "").is(200, "css");
         let part = client.get("/", "Range: bytes=0-0\r\n");
-        assert_eq!(part.has_status(206).field("link"), None);
+        assert!(part.has_status(206).head.contains(links));
     }
     let head = client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(head.has_status(200).head.contains(links));
