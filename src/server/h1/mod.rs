@@ -28,6 +28,7 @@ use crate::exchange::{
 };
 use crate::http::h1::{Connection, HeadProgress, RequestDecoder};
 use crate::http::message::RequestError;
+use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::End as Ended;
@@ -177,7 +178,14 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
-        let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
+        // A client that sent CONNECT may have sent a tunnel's bytes behind it, which are somebody else's and
+        // not to be read as a request where the tunnel is refused.
+        let is_connect = asked.method == Method::Connect;
+        let keep = keep_alive
+            && !is_connect
+            && !response.closes()
+            && !worker.drain.has_begun()
+            && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
         let Begun { status, connection, rest, body_bytes } =
             respond::begin(worker, wire, asked, response, wanted);
