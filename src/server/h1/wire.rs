@@ -415,15 +415,38 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| body.pace.is_waiting())
     }
 
-    /// A wait for the body has begun, or its deadline is due: how long it may go on.
-    fn look_at_wait(&self) -> Result<(), BodyError> {
-        let mut body = self.body.borrow_mut();
-        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(()) };
-        let now = self.stream.ring().now();
-        pace.begin(now);
-        let left = pace.look(now, policy).map_err(|_| BodyError::TimedOut)?;
+    /// A wait for the body begins: how long it may go on.
+    fn begin_wait(&self) -> Result<(), BodyError> {
+        let left = self.look_at_wait()?;
+        // A send that is watched keeps its deadline, or whoever sends a little and reads nothing would move
+        // it for ever. The wait is looked at when that is due.
+        if !self.is_watching_send() {
+            self.stream.set_deadline(left);
+        }
+        Ok(())
+    }
+
+    /// A deadline is due in a wait for the body.
+    fn end_of_wait(&self) -> Result<(), BodyError> {
+        let left = self.look_at_wait()?;
+        if self.is_watching_send() {
+            return self.check_progress().map_err(|_| BodyError::TimedOut);
+        }
         self.stream.set_deadline(left);
         Ok(())
+    }
+
+    /// How long a wait for the body may go on. `None` for as long as it takes.
+    fn look_at_wait(&self) -> Result<Option<Duration>, BodyError> {
+        let mut body = self.body.borrow_mut();
+        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(None) };
+        let now = self.stream.ring().now();
+        pace.begin(now);
+        pace.look(now, policy).map_err(|_| BodyError::TimedOut)
+    }
+
+    fn is_watching_send(&self) -> bool {
+        self.watching_send.get() && self.stream.is_sending()
     }
 
     /// The next piece of the body that lies in the input in hand.
@@ -492,12 +515,12 @@ impl Wire {
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     // Perhaps the deadline of something else: then this wait begins only now.
-                    self.look_at_wait()?;
+                    self.end_of_wait()?;
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
                 Poll::Pending => {
                     if !self.is_waiting() {
-                        self.look_at_wait()?;
+                        self.begin_wait()?;
                     }
                     return Poll::Pending;
                 }
