@@ -411,12 +411,18 @@ impl Ring {
 impl Socket {
     /// The address of the peer; `None` for Unix sockets and peers that are gone. A system call.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        sys::socket_addr(self.fd, true)
+        self.is_open().then(|| sys::socket_addr(self.fd, true)).flatten()
     }
 
     /// The address of this end. A system call.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        sys::socket_addr(self.fd, false)
+        self.is_open().then(|| sys::socket_addr(self.fd, false)).flatten()
+    }
+
+    /// Whether the descriptor is still this socket's: after the last send it is closed, and its number may be
+    /// another connection's.
+    pub fn is_open(&self) -> bool {
+        !self.core.inner.borrow_mut().held(self.key).closed
     }
 
     /// The ring it lives on.
@@ -669,7 +675,9 @@ impl Socket {
 
     /// Ends our direction: the peer sees the end of the stream after everything sent.
     pub fn shutdown_write(&self) {
-        sys::shutdown(self.fd, libc::SHUT_WR);
+        if self.is_open() {
+            sys::shutdown(self.fd, libc::SHUT_WR);
+        }
     }
 
     /// Makes the close a reset, for a peer that must not keep resources of ours.
