@@ -90,6 +90,9 @@ pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> Opened {
 /// connection keeps room for everything else.
 pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Opened) -> Option<Box<Switched>> {
     let end = converse(worker, &wire).await;
+    if Rc::strong_count(&wire) > 1 {
+        wire.end_reading();
+    }
     let result = match end {
         End::Switch(early) => {
             // No request has been read, so nobody else holds it.

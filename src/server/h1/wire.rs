@@ -262,10 +262,23 @@ impl Wire {
         result
     }
 
-    /// Tells a client that waits for it to send the body. The answer leaves with what comes next.
-    pub(super) fn ask_for_body(&self) {
-        if self.body_is_open() && self.with_gate(Gate::ask_for_content) {
+    /// Tells a client that waits for it to send the body; whether it did. The answer leaves with what comes
+    /// next.
+    pub(super) fn ask_for_body(&self) -> bool {
+        let asks = self.body_is_open() && self.with_gate(Gate::ask_for_content);
+        if asks {
             self.write(|output| output.extend_from_slice(CONTINUE));
+        }
+        asks
+    }
+
+    /// Sends the output now, or once the send before it is done: then by the connection's own task, for this
+    /// may be another one, which must not take its place in waiting for that.
+    fn push_soon(&self) {
+        if self.stream.is_sending() {
+            self.stream.socket().wake();
+        } else {
+            self.stream.start_send(Payload::Buffer(self.output.take()));
         }
     }
 
@@ -301,6 +314,13 @@ impl Wire {
         self.exchange.set(self.exchange.get().wrapping_add(1));
         self.with_gate(Gate::end);
         self.begin_idle();
+    }
+
+    /// The connection ends: nothing more is read by whoever still holds a body of it.
+    pub(super) fn end_reading(&self) {
+        self.exchange.set(self.exchange.get().wrapping_add(1));
+        self.gate.set(Gate::SHUT);
+        self.stream.socket().wake();
     }
 
     // ---- output ----
@@ -498,9 +518,8 @@ impl Wire {
             if is_over || !self.body_is_open() {
                 return Poll::Ready(self.end_of_body());
             }
-            self.ask_for_body();
-            if let Poll::Ready(Err(_)) = self.poll_push(cx) {
-                return Poll::Ready(Some(Err(BodyError::Disconnected)));
+            if self.ask_for_body() {
+                self.push_soon();
             }
             match self.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(buffer))) => {
@@ -574,12 +593,7 @@ impl Downstream for Wire {
         }
         self.with_gate(|gate| gate.inform(status))?;
         self.write_interim(status, lines);
-        if self.stream.is_sending() {
-            // It follows when that send is done, by the connection's own task.
-            self.stream.socket().wake();
-        } else {
-            self.stream.start_send(Payload::Buffer(self.output.take()));
-        }
+        self.push_soon();
         Ok(())
     }
 
