@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "exchange/abuse.rs"]
+mod abuse;
 #[path = "exchange/bodies.rs"]
 mod bodies;
 #[path = "exchange/interim.rs"]

@@ -225,7 +225,7 @@ pub(crate) fn peer_of(socket: &Socket) -> Peer {
     match socket.peer_addr() {
         Some(addr) => Peer::Inet(addr),
         // This end still has its address when the other has reset the connection.
-        None if socket.local_addr().is_some() => Peer::Unknown,
+        None if !socket.is_open() || socket.local_addr().is_some() => Peer::Unknown,
         None => Peer::Unix,
     }
 }

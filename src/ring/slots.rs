@@ -69,7 +69,10 @@ pub(super) struct SocketSlot {
     pub(super) sent: u64,
     #[allow(clippy::box_collection, reason = "rarely used, and 16 bytes of every idle connection")]
     pub(super) heap: Option<Box<Vec<u8>>>,
+    /// Of the task that reads.
     pub(super) rx_waker: Option<Waker>,
+    /// Of the task that only watches, where it is another one.
+    pub(super) watcher: Option<Waker>,
     pub(super) tx_waker: Option<Waker>,
 }
 
@@ -115,6 +118,7 @@ impl SocketSlot {
             sent: 0,
             heap: None,
             rx_waker: None,
+            watcher: None,
             tx_waker: None,
         }
     }
@@ -128,7 +132,7 @@ impl SocketSlot {
 
     pub(super) fn wake_reader(&mut self) {
         self.reading = false;
-        if let Some(waker) = &self.rx_waker {
+        for waker in [&self.rx_waker, &self.watcher].into_iter().flatten() {
             waker.wake_by_ref();
         }
     }

@@ -17,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use io_uring::{cqueue, opcode, squeue, types};
@@ -290,7 +290,7 @@ impl Inner {
     fn abandon(&mut self, key: Key, pool: &BufferPool) {
         let slot = self.held(key);
         slot.held = false;
-        (slot.rx_waker, slot.tx_waker, slot.heap) = (None, None, None);
+        (slot.rx_waker, slot.watcher, slot.tx_waker, slot.heap) = (None, None, None, None);
         while slot.rx_count > 0 {
             let id = slot.rx_first;
             slot.rx_first = pool.link(id).0;
@@ -411,12 +411,18 @@ impl Ring {
 impl Socket {
     /// The address of the peer; `None` for Unix sockets and peers that are gone. A system call.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        sys::socket_addr(self.fd, true)
+        self.is_open().then(|| sys::socket_addr(self.fd, true)).flatten()
     }
 
     /// The address of this end. A system call.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        sys::socket_addr(self.fd, false)
+        self.is_open().then(|| sys::socket_addr(self.fd, false)).flatten()
+    }
+
+    /// Whether the descriptor is still this socket's: after the last send it is closed, and its number may be
+    /// another connection's.
+    pub fn is_open(&self) -> bool {
+        !self.core.inner.borrow_mut().held(self.key).closed
     }
 
     /// The ring it lives on.
@@ -503,12 +509,16 @@ impl Socket {
     }
 
     /// Wakes the task when input or the end of the stream arrives, without taking it: how a task that waits
-    /// for something else learns that its peer has gone.
+    /// for something else learns that its peer has gone. A task that reads is woken all the same.
     pub fn watch(&self, cx: &mut Context<'_>) {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
-        if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            slot.rx_waker = Some(cx.waker().clone());
+        let is_known =
+            |known: &Option<Waker>| known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_known(&slot.rx_waker) {
+            slot.watcher = None;
+        } else if !is_known(&slot.watcher) {
+            slot.watcher = Some(cx.waker().clone());
         }
         let unarmed = slot.rx_state == RecvState::Idle && !slot.starved && slot.rx_end == RecvEnd::Open;
         if unarmed && slot.rx_count == 0 && slot.heap.is_none() {
@@ -516,12 +526,9 @@ impl Socket {
         }
     }
 
-    /// Wakes the task that waits for input or [watches](Self::watch).
+    /// Wakes the tasks that wait for input or [watch](Self::watch).
     pub fn wake(&self) {
-        let waker = self.core.inner.borrow_mut().held(self.key).rx_waker.clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.core.inner.borrow_mut().held(self.key).wake_reader();
     }
 
     /// Whether a send is in progress.
@@ -669,7 +676,9 @@ impl Socket {
 
     /// Ends our direction: the peer sees the end of the stream after everything sent.
     pub fn shutdown_write(&self) {
-        sys::shutdown(self.fd, libc::SHUT_WR);
+        if self.is_open() {
+            sys::shutdown(self.fd, libc::SHUT_WR);
+        }
     }
 
     /// Makes the close a reset, for a peer that must not keep resources of ours.

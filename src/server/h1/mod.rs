@@ -28,6 +28,7 @@ use crate::exchange::{
 };
 use crate::http::h1::{Connection, HeadProgress, RequestDecoder};
 use crate::http::message::RequestError;
+use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::End as Ended;
@@ -89,6 +90,9 @@ pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> Opened {
 /// connection keeps room for everything else.
 pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Opened) -> Option<Box<Switched>> {
     let end = converse(worker, &wire).await;
+    if Rc::strong_count(&wire) > 1 {
+        wire.end_reading();
+    }
     let result = match end {
         End::Switch(early) => {
             // No request has been read, so nobody else holds it.
@@ -110,6 +114,9 @@ pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Open
     if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
         reset(wire);
+    } else if Rc::strong_count(&wire) > 1 {
+        // A handler has kept what holds the connection; the client must not wait for that.
+        wire.stream().socket().shutdown_write();
     }
     None
 }
@@ -177,7 +184,14 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
-        let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
+        // A client that sent CONNECT may have sent a tunnel's bytes behind it, which are somebody else's and
+        // not to be read as a request where the tunnel is refused.
+        let is_connect = asked.method == Method::Connect;
+        let keep = keep_alive
+            && !is_connect
+            && !response.closes()
+            && !worker.drain.has_begun()
+            && wire.can_continue();
         let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
         let Begun { status, connection, rest, body_bytes } =
             respond::begin(worker, wire, asked, response, wanted);

@@ -262,10 +262,23 @@ impl Wire {
         result
     }
 
-    /// Tells a client that waits for it to send the body. The answer leaves with what comes next.
-    pub(super) fn ask_for_body(&self) {
-        if self.body_is_open() && self.with_gate(Gate::ask_for_content) {
+    /// Tells a client that waits for it to send the body; whether it did. The answer leaves with what comes
+    /// next.
+    pub(super) fn ask_for_body(&self) -> bool {
+        let asks = self.body_is_open() && self.with_gate(Gate::ask_for_content);
+        if asks {
             self.write(|output| output.extend_from_slice(CONTINUE));
+        }
+        asks
+    }
+
+    /// Sends the output now, or once the send before it is done: then by the connection's own task, for this
+    /// may be another one, which must not take its place in waiting for that.
+    fn push_soon(&self) {
+        if self.stream.is_sending() {
+            self.stream.socket().wake();
+        } else {
+            self.stream.start_send(Payload::Buffer(self.output.take()));
         }
     }
 
@@ -301,6 +314,13 @@ impl Wire {
         self.exchange.set(self.exchange.get().wrapping_add(1));
         self.with_gate(Gate::end);
         self.begin_idle();
+    }
+
+    /// The connection ends: nothing more is read by whoever still holds a body of it.
+    pub(super) fn end_reading(&self) {
+        self.exchange.set(self.exchange.get().wrapping_add(1));
+        self.gate.set(Gate::SHUT);
+        self.stream.socket().wake();
     }
 
     // ---- output ----
@@ -415,15 +435,38 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| body.pace.is_waiting())
     }
 
-    /// A wait for the body has begun, or its deadline is due: how long it may go on.
-    fn look_at_wait(&self) -> Result<(), BodyError> {
-        let mut body = self.body.borrow_mut();
-        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(()) };
-        let now = self.stream.ring().now();
-        pace.begin(now);
-        let left = pace.look(now, policy).map_err(|_| BodyError::TimedOut)?;
+    /// A wait for the body begins: how long it may go on.
+    fn begin_wait(&self) -> Result<(), BodyError> {
+        let left = self.look_at_wait()?;
+        // A send that is watched keeps its deadline, or whoever sends a little and reads nothing would move
+        // it for ever. The wait is looked at when that is due.
+        if !self.is_watching_send() {
+            self.stream.set_deadline(left);
+        }
+        Ok(())
+    }
+
+    /// A deadline is due in a wait for the body.
+    fn end_of_wait(&self) -> Result<(), BodyError> {
+        let left = self.look_at_wait()?;
+        if self.is_watching_send() {
+            return self.check_progress().map_err(|_| BodyError::TimedOut);
+        }
         self.stream.set_deadline(left);
         Ok(())
+    }
+
+    /// How long a wait for the body may go on. `None` for as long as it takes.
+    fn look_at_wait(&self) -> Result<Option<Duration>, BodyError> {
+        let mut body = self.body.borrow_mut();
+        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(None) };
+        let now = self.stream.ring().now();
+        pace.begin(now);
+        pace.look(now, policy).map_err(|_| BodyError::TimedOut)
+    }
+
+    fn is_watching_send(&self) -> bool {
+        self.watching_send.get() && self.stream.is_sending()
     }
 
     /// The next piece of the body that lies in the input in hand.
@@ -475,9 +518,8 @@ impl Wire {
             if is_over || !self.body_is_open() {
                 return Poll::Ready(self.end_of_body());
             }
-            self.ask_for_body();
-            if let Poll::Ready(Err(_)) = self.poll_push(cx) {
-                return Poll::Ready(Some(Err(BodyError::Disconnected)));
+            if self.ask_for_body() {
+                self.push_soon();
             }
             match self.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(buffer))) => {
@@ -492,12 +534,12 @@ impl Wire {
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     // Perhaps the deadline of something else: then this wait begins only now.
-                    self.look_at_wait()?;
+                    self.end_of_wait()?;
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
                 Poll::Pending => {
                     if !self.is_waiting() {
-                        self.look_at_wait()?;
+                        self.begin_wait()?;
                     }
                     return Poll::Pending;
                 }
@@ -551,12 +593,7 @@ impl Downstream for Wire {
         }
         self.with_gate(|gate| gate.inform(status))?;
         self.write_interim(status, lines);
-        if self.stream.is_sending() {
-            // It follows when that send is done, by the connection's own task.
-            self.stream.socket().wake();
-        } else {
-            self.stream.start_send(Payload::Buffer(self.output.take()));
-        }
+        self.push_soon();
         Ok(())
     }
 

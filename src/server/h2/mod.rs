@@ -61,6 +61,9 @@ pub(super) async fn serve<S: Service>(
     if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         worker.counters.timed_out.bump();
         reset(wire);
+    } else if Rc::strong_count(&wire) > 1 {
+        // A handler has kept what holds the connection; the client must not wait for that.
+        wire.stream.socket().shutdown_write();
     }
 }
 

@@ -126,6 +126,9 @@ impl<'a, S: Service> Session<'a, S> {
                 },
                 Err(_) => return Poll::Ready(Ending::Abort),
             }
+            if self.is_eof {
+                self.give_up_shut();
+            }
             self.work(cx);
             let (is_over, waits) = {
                 let inner = &*self.wire.inner.borrow();
@@ -137,6 +140,13 @@ impl<'a, S: Service> Session<'a, S> {
                 return Poll::Ready(self.over());
             }
             if self.is_eof || waits {
+                // Nothing is received any more, which would see the deadline.
+                if self.wire.is_due() {
+                    match self.look() {
+                        Some(ending) => return Poll::Ready(ending),
+                        None => continue,
+                    }
+                }
                 // What is not taken holds the client back; the send that is in progress wakes us.
                 self.wire.stream.watch(cx);
                 return Poll::Pending;

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange::{Exchange, State};
+use super::exchange::{Exchange, Sends, State};
 use super::session::{Ending, GOODBYE_TIME, Session};
+use super::wire::OUTPUT_BYTES_MAX;
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::End as Ended;
@@ -65,6 +66,31 @@ impl<S: Service> Session<'_, S> {
         }
         self.wire.look_after(next);
         None
+    }
+
+    /// Gives up responses that wait for windows of a client that has closed its side: it cannot open them.
+    pub(super) fn give_up_shut(&mut self) {
+        let shut: Vec<_> = {
+            let inner = &*self.wire.inner.borrow();
+            if inner.output.len() >= OUTPUT_BYTES_MAX {
+                // Not all of them had their turn.
+                return;
+            }
+            let is_shut = |sends: &Sends, stream| {
+                sends.shut.is_some() && !sends.waits && inner.machine.sendable(stream) == 0
+            };
+            let exchanges = self.sending.iter().filter_map(|place| self.exchanges[*place].as_deref());
+            exchanges
+                .filter_map(|exchange| match &exchange.state {
+                    State::Sends(sends) if is_shut(sends, exchange.stream) => Some(exchange.stream),
+                    _ => None,
+                })
+                .collect()
+        };
+        for stream in shut {
+            self.reset(stream, ErrorCode::CANCEL);
+            self.give_up(stream, Ended::ClientGone);
+        }
     }
 
     /// Looks at responses that wait for the client's windows.

@@ -221,6 +221,11 @@ impl Wire {
         }
     }
 
+    /// Whether it is time for a look.
+    pub(super) fn is_due(&self) -> bool {
+        self.now() >= self.look_at.get()
+    }
+
     /// Sets the deadline anew.
     pub(super) fn look_after(&self, after: Duration) {
         let after = after.max(TICK);
