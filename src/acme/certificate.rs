@@ -73,7 +73,7 @@ pub(super) fn answer(name: &str, key_authorization: &str) -> Result<(Vec<u8>, Ke
 
 /// What the renewals need to know of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct RenewalFacts {
     /// Its DNS names, in lower case.
     pub names: BTreeSet<String>,
     /// From when on it is valid.
@@ -88,7 +88,7 @@ pub(super) struct Facts {
 ///
 /// # Errors
 /// It is malformed, of another key, or out of order.
-pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<Facts, CertificateError> {
+pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<RenewalFacts, CertificateError> {
     let malformed = |error: &dyn fmt::Display| CertificateError::Malformed(error.to_string());
     let ders: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let ders = ders.map_err(|error| malformed(&error))?;
@@ -114,7 +114,7 @@ pub(super) fn check(
     key: &KeyPair,
     names: &[String],
     now: SystemTime,
-) -> Result<Facts, CertificateError> {
+) -> Result<RenewalFacts, CertificateError> {
     let facts = read(chain, key)?;
     let missing: Vec<String> = names.iter().filter(|name| !facts.names.contains(*name)).cloned().collect();
     if !missing.is_empty() {
@@ -126,7 +126,7 @@ pub(super) fn check(
     Ok(facts)
 }
 
-fn facts(leaf: &X509Certificate<'_>) -> Facts {
+fn facts(leaf: &X509Certificate<'_>) -> RenewalFacts {
     let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     let mut names = BTreeSet::new();
     let mut renewal_id = None;
@@ -148,7 +148,7 @@ fn facts(leaf: &X509Certificate<'_>) -> Facts {
         }
     }
     let validity = leaf.validity();
-    Facts {
+    RenewalFacts {
         names,
         not_before: at(validity.not_before.timestamp()),
         not_after: at(validity.not_after.timestamp()),

@@ -9,10 +9,11 @@ use serde_json::json;
 
 use super::error::AcmeError;
 use super::jws::{AccountKey, Binding, Signer};
-use super::messages::{Authorization, Directory, Order, Problem, RenewalInfo};
+use super::messages::{Authorization, AcmeDirectory, Order, AcmeProblem, RenewalInfo};
 use super::pace::Clock;
 use super::schedule::retry_after;
-use super::transport::{Method, Reply, Request, Transport};
+use super::transport::{AcmeReply, AcmeRequest, Transport};
+use crate::http::method::Method;
 
 /// Nonces refused in a row. Servers behind balancers refuse some; one that refuses this many takes none.
 const BAD_NONCES_MAX: u32 = 10;
@@ -23,10 +24,10 @@ const PASSING_MAX: u32 = 2;
 const PASSING_PAUSE: Duration = Duration::from_secs(1);
 
 /// A conversation with a CA.
-pub(super) struct Client {
+pub(super) struct AcmeClient {
     transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
-    directory: Directory,
+    directory: AcmeDirectory,
     nonce: Option<String>,
 }
 
@@ -41,14 +42,14 @@ pub(super) struct Account<'a> {
 
 /// A reply with what it says about when to ask again.
 #[derive(Debug)]
-pub(super) struct Told<T> {
+pub(super) struct Polled<T> {
     /// The object.
     pub object: T,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
-impl Client {
+impl AcmeClient {
     /// Reads the directory.
     ///
     /// # Errors
@@ -58,7 +59,7 @@ impl Client {
         clock: Arc<dyn Clock>,
         directory_url: &str,
     ) -> Result<Self, AcmeError> {
-        let directory = Directory {
+        let directory = AcmeDirectory {
             new_nonce: String::new(),
             new_account: String::new(),
             new_order: String::new(),
@@ -72,7 +73,7 @@ impl Client {
     }
 
     /// What the CA offers.
-    pub(super) fn directory(&self) -> &Directory {
+    pub(super) fn directory(&self) -> &AcmeDirectory {
         &self.directory
     }
 
@@ -125,7 +126,7 @@ impl Client {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Told<Order>, AcmeError> {
+    pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Polled<Order>, AcmeError> {
         let reply = self.post_as("order", account, url, "")?;
         self.told("order", &reply)
     }
@@ -138,7 +139,7 @@ impl Client {
         &mut self,
         account: Account<'_>,
         url: &str,
-    ) -> Result<Told<Authorization>, AcmeError> {
+    ) -> Result<Polled<Authorization>, AcmeError> {
         let reply = self.post_as("authorization", account, url, "")?;
         self.told("authorization", &reply)
     }
@@ -179,23 +180,23 @@ impl Client {
     ///
     /// # Errors
     /// The CA refuses.
-    pub(super) fn renewal_info(&mut self, id: &str) -> Result<Option<Told<RenewalInfo>>, AcmeError> {
+    pub(super) fn renewal_info(&mut self, id: &str) -> Result<Option<Polled<RenewalInfo>>, AcmeError> {
         let Some(base) = &self.directory.renewal_info else { return Ok(None) };
         let url = format!("{}/{id}", base.trim_end_matches('/'));
         let reply = self.get("renewal information", &url)?;
         self.told("renewal information", &reply).map(Some)
     }
 
-    fn told<T: DeserializeOwned>(&self, what: &'static str, reply: &Reply) -> Result<Told<T>, AcmeError> {
-        Ok(Told { object: parse(what, reply)?, retry_after: self.retry_after(reply) })
+    fn told<T: DeserializeOwned>(&self, what: &'static str, reply: &AcmeReply) -> Result<Polled<T>, AcmeError> {
+        Ok(Polled { object: parse(what, reply)?, retry_after: self.retry_after(reply) })
     }
 
-    fn retry_after(&self, reply: &Reply) -> Option<Duration> {
+    fn retry_after(&self, reply: &AcmeReply) -> Option<Duration> {
         retry_after(reply.field("retry-after")?, self.clock.now())
     }
 
-    fn get(&mut self, what: &'static str, url: &str) -> Result<Reply, AcmeError> {
-        self.persist(|client| client.exchange(what, &Request { method: Method::Get, url, body: &[] }))
+    fn get(&mut self, what: &'static str, url: &str) -> Result<AcmeReply, AcmeError> {
+        self.persist(|client| client.exchange(what, &AcmeRequest { method: Method::Get, url, body: &[] }))
     }
 
     fn post_as(
@@ -204,7 +205,7 @@ impl Client {
         account: Account<'_>,
         url: &str,
         payload: &str,
-    ) -> Result<Reply, AcmeError> {
+    ) -> Result<AcmeReply, AcmeError> {
         self.post(what, account.key, Signer::Account(account.url), url, payload)
     }
 
@@ -215,13 +216,13 @@ impl Client {
         signer: Signer<'_>,
         url: &str,
         payload: &str,
-    ) -> Result<Reply, AcmeError> {
+    ) -> Result<AcmeReply, AcmeError> {
         let mut refused = 0;
         loop {
             let result = self.persist(|client| {
                 let nonce = client.take_nonce()?;
                 let body = key.sign(signer, &nonce, url, payload);
-                client.exchange(what, &Request { method: Method::Post, url, body: body.as_bytes() })
+                client.exchange(what, &AcmeRequest { method: Method::Post, url, body: body.as_bytes() })
             });
             match result {
                 // RFC 8555 §6.5: the refusal brings a nonce to try again with.
@@ -234,8 +235,8 @@ impl Client {
     /// Tries again what failed for a reason that may pass.
     fn persist(
         &mut self,
-        mut action: impl FnMut(&mut Self) -> Result<Reply, AcmeError>,
-    ) -> Result<Reply, AcmeError> {
+        mut action: impl FnMut(&mut Self) -> Result<AcmeReply, AcmeError>,
+    ) -> Result<AcmeReply, AcmeError> {
         let mut tries = 0;
         loop {
             match action(self) {
@@ -254,12 +255,12 @@ impl Client {
         }
         let what = "nonce";
         let url = self.directory.new_nonce.clone();
-        self.exchange(what, &Request { method: Method::Head, url: &url, body: &[] })?;
+        self.exchange(what, &AcmeRequest { method: Method::Head, url: &url, body: &[] })?;
         self.nonce.take().ok_or_else(|| AcmeError::Malformed { what, why: "it brings none".into() })
     }
 
     /// One exchange; keeps the nonce that every reply may bring.
-    fn exchange(&mut self, what: &'static str, request: &Request<'_>) -> Result<Reply, AcmeError> {
+    fn exchange(&mut self, what: &'static str, request: &AcmeRequest<'_>) -> Result<AcmeReply, AcmeError> {
         let reply = self.transport.exchange(request)?;
         // RFC 8555 §6.5.1: base64url alone; anything else is not repeated to anybody.
         let is_nonce = |text: &&str| {
@@ -271,17 +272,17 @@ impl Client {
         if reply.is_success() {
             return Ok(reply);
         }
-        let problem: Problem = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let problem: AcmeProblem = serde_json::from_slice(&reply.body).unwrap_or_default();
         let retry_after = self.retry_after(&reply);
         Err(AcmeError::Refused { what, status: reply.status, problem, retry_after })
     }
 }
 
-fn parse<T: DeserializeOwned>(what: &'static str, reply: &Reply) -> Result<T, AcmeError> {
+fn parse<T: DeserializeOwned>(what: &'static str, reply: &AcmeReply) -> Result<T, AcmeError> {
     serde_json::from_slice(&reply.body).map_err(|error| AcmeError::Malformed { what, why: error.to_string() })
 }
 
-fn location(what: &'static str, reply: &Reply) -> Result<String, AcmeError> {
+fn location(what: &'static str, reply: &AcmeReply) -> Result<String, AcmeError> {
     let found = reply.field("location").map(str::to_owned);
     found.ok_or_else(|| AcmeError::Malformed { what, why: "it has no Location".into() })
 }

@@ -11,7 +11,7 @@ pub(super) const UNFINISHED: &str = ".unfinished";
 
 /// What happens to the disk, in order. Each may be the last thing that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum DiskStep {
     /// A file is created, empty.
     Create,
     /// It is written.
@@ -41,18 +41,18 @@ impl Disk {
     /// The disk's.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let unfinished = with_ending(path, UNFINISHED);
-        self.before(Step::Create)?;
+        self.before(DiskStep::Create)?;
         remove_if_there(&unfinished)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        if let Err(error) = self.before(Step::Write) {
+        if let Err(error) = self.before(DiskStep::Write) {
             // A crash in the middle of writing leaves a part.
             let _ = file.write_all(&bytes[..bytes.len() / 2]);
             return Err(error);
         }
         file.write_all(bytes)?;
-        self.before(Step::SyncFile)?;
+        self.before(DiskStep::SyncFile)?;
         file.sync_all()?;
-        self.before(Step::Rename)?;
+        self.before(DiskStep::Rename)?;
         fs::rename(&unfinished, path)?;
         self.sync_directory_of(path)
     }
@@ -62,7 +62,7 @@ impl Disk {
     /// # Errors
     /// The disk's.
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.before(Step::Remove)?;
+        self.before(DiskStep::Remove)?;
         remove_if_there(path)?;
         self.sync_directory_of(path)
     }
@@ -73,25 +73,25 @@ impl Disk {
     /// The disk's.
     pub(super) fn set_aside(&self, path: &Path, ending: &str) -> io::Result<PathBuf> {
         let aside = with_ending(path, ending);
-        self.before(Step::Rename)?;
+        self.before(DiskStep::Rename)?;
         fs::rename(path, &aside)?;
         self.sync_directory_of(path)?;
         Ok(aside)
     }
 
     fn sync_directory_of(&self, path: &Path) -> io::Result<()> {
-        self.before(Step::SyncDirectory)?;
+        self.before(DiskStep::SyncDirectory)?;
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 
     #[cfg(not(test))]
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests crash here")]
-    fn before(&self, _step: Step) -> io::Result<()> {
+    fn before(&self, _step: DiskStep) -> io::Result<()> {
         Ok(())
     }
 
     #[cfg(test)]
-    fn before(&self, step: Step) -> io::Result<()> {
+    fn before(&self, step: DiskStep) -> io::Result<()> {
         self.crash.before(step)
     }
 }
@@ -176,7 +176,7 @@ pub(super) mod tests {
             self.steps.load(Ordering::Relaxed)
         }
 
-        pub(super) fn before(&self, step: Step) -> io::Result<()> {
+        pub(super) fn before(&self, step: DiskStep) -> io::Result<()> {
             let now = self.steps.fetch_add(1, Ordering::Relaxed);
             if now >= self.at.load(Ordering::Relaxed) {
                 return Err(io::Error::other(format!("crashed before {step:?}")));

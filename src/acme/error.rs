@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::certificate::CertificateError;
 use super::hook::HookError;
-use super::messages::Problem;
+use super::messages::AcmeProblem;
 use super::pace::Stopped;
 use super::state::StateError;
 use super::transport::TransportError;
@@ -25,7 +25,7 @@ pub enum AcmeError {
         /// The status of its reply.
         status: u16,
         /// What it said.
-        problem: Problem,
+        problem: AcmeProblem,
         /// How long it asked us to stay away.
         retry_after: Option<Duration>,
     },
@@ -61,7 +61,7 @@ pub enum AcmeError {
         /// How it was tried.
         kind: &'static str,
         /// What the CA said.
-        problem: Problem,
+        problem: AcmeProblem,
     },
     /// The CA did not come to an end.
     #[error("the CA was not done with the {what} within {} s", .waited.as_secs())]

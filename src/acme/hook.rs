@@ -33,7 +33,7 @@ impl Action {
 
 /// A TXT record that proves a name (RFC 8555 §8.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct DnsRecord {
     /// The name to prove, without `*.`.
     pub domain: String,
     /// Where the record belongs: `_acme-challenge.` and the name.
@@ -74,7 +74,7 @@ pub enum HookError {
 pub(super) fn run(
     command: &str,
     action: Action,
-    record: &Record,
+    record: &DnsRecord,
     limit: Duration,
     clock: &dyn Clock,
 ) -> Result<(), HookError> {
@@ -119,8 +119,8 @@ mod tests {
     use super::super::pace::SystemClock;
     use super::*;
 
-    fn record() -> Record {
-        Record {
+    fn record() -> DnsRecord {
+        DnsRecord {
             domain: "a.example".into(),
             name: "_acme-challenge.a.example".into(),
             value: "$(id) 'x'".into(),

@@ -20,7 +20,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, Timeout};
 
 use super::pace::Clock;
-use super::transport::{Method, REPLY_BODY_BYTES_MAX, Reply, Request, Transport, TransportError};
+use super::transport::{REPLY_BODY_BYTES_MAX, AcmeReply, AcmeRequest, Transport, TransportError};
+use crate::http::method::Method;
 
 /// One exchange, from connecting to the last byte. CAs sign within seconds and answer `processing` otherwise;
 /// the rest is for slow connections.
@@ -130,8 +131,8 @@ impl<C> HttpsClient<C> {
 }
 
 impl<C: Clock> Transport for HttpsClient<C> {
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
-        let exchange = Exchange {
+    fn exchange(&mut self, request: &AcmeRequest<'_>) -> Result<AcmeReply, TransportError> {
+        let exchange = HttpsCall {
             agent: self.agent.clone(),
             authority: authority(request.url)?,
             method: request.method,
@@ -192,7 +193,7 @@ fn authority(url: &str) -> Result<String, TransportError> {
 }
 
 /// One request and its reply, on a thread.
-struct Exchange {
+struct HttpsCall {
     agent: Agent,
     authority: String,
     method: Method,
@@ -201,18 +202,18 @@ struct Exchange {
     time_max: Duration,
 }
 
-impl Exchange {
-    fn run(&self) -> Result<Reply, TransportError> {
+impl HttpsCall {
+    fn run(&self) -> Result<AcmeReply, TransportError> {
         let request = ureq::http::Request::builder()
             .method(self.method.as_str())
             .uri(&self.url)
             .header("Connection", "close");
         let response = match self.method {
-            Method::Get | Method::Head => request.body(()).map(|request| self.send(request)),
             Method::Post => {
                 let request = request.header("Content-Type", "application/jose+json");
                 request.body(&self.body[..]).map(|request| self.send(request))
             }
+            _ => request.body(()).map(|request| self.send(request)),
         };
         let response = response.map_err(ureq::Error::Http).flatten();
         let (head, body) = response.map_err(|error| self.explain(error))?.into_parts();
@@ -220,7 +221,7 @@ impl Exchange {
         let has_body = self.method != Method::Head && !matches!(status, 204 | 304);
         let fields = head.headers.iter();
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        Ok(Reply {
+        Ok(AcmeReply {
             status,
             fields: fields.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
             body: if has_body { self.read(&head.headers, body)? } else { Vec::new() },

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// Where to ask for what (RFC 8555 §7.1.1).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Directory {
+pub(super) struct AcmeDirectory {
     /// For nonces.
     pub new_nonce: String,
     /// For an account.
@@ -49,7 +49,7 @@ pub(super) struct Order {
     pub certificate: Option<String>,
     /// Why it failed.
     #[serde(default)]
-    pub error: Option<Problem>,
+    pub error: Option<AcmeProblem>,
 }
 
 /// ```text
@@ -121,7 +121,7 @@ pub(super) struct Challenge {
     pub token: String,
     /// Why it failed.
     #[serde(default)]
-    pub error: Option<Problem>,
+    pub error: Option<AcmeProblem>,
 }
 
 /// When a certificate should be renewed (RFC 9773 §4.2).
@@ -143,7 +143,7 @@ pub(super) struct Window {
 
 /// What a CA says is wrong (RFC 8555 §6.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Problem {
+pub struct AcmeProblem {
     /// Such as `urn:ietf:params:acme:error:rateLimited`.
     #[serde(rename = "type", default)]
     pub kind: String,
@@ -174,14 +174,14 @@ pub struct NamedIdentifier {
     pub value: String,
 }
 
-impl Problem {
+impl AcmeProblem {
     /// Whether it is of this kind (RFC 8555 §6.7), such as `badNonce`.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.strip_prefix("urn:ietf:params:acme:error:") == Some(kind)
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for AcmeProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(&self.kind);
         let kind = if kind.is_empty() { "no reason" } else { kind };
@@ -203,13 +203,13 @@ mod tests {
 
     #[test]
     fn problems_say_what_is_known() {
-        let problem: Problem = serde_json::from_str(
+        let problem: AcmeProblem = serde_json::from_str(
             r#"{"type":"urn:ietf:params:acme:error:compound","detail":"two names",
                 "subproblems":[{"type":"x","detail":"no","identifier":{"type":"dns","value":"a.example"}}]}"#,
         )
         .unwrap();
         assert_eq!(problem.to_string(), "compound (two names); a.example: no");
         assert!(problem.is("compound") && !problem.is("badNonce"));
-        assert_eq!(serde_json::from_str::<Problem>("{}").unwrap().to_string(), "no reason");
+        assert_eq!(serde_json::from_str::<AcmeProblem>("{}").unwrap().to_string(), "no reason");
     }
 }

@@ -44,10 +44,10 @@ use self::https::{HttpsClient, Roots};
 pub use self::jws::Binding;
 pub use self::names::{Names, NamesError};
 use self::pace::SystemClock;
-pub use self::proof::{Front, Method};
+pub use self::proof::{Front, ChallengeType};
 use self::renewal::Keeper;
 pub use self::schedule::Backoff;
-use self::state::State;
+use self::state::StateDir;
 pub use self::state::StateError;
 use crate::observe::log;
 
@@ -71,7 +71,7 @@ pub struct AcmeOptions {
     /// Where account and certificates are kept.
     pub state: PathBuf,
     /// How names are proved. Default: TLS-ALPN-01, which needs no other port than TLS itself.
-    pub method: Method,
+    pub method: ChallengeType,
     /// PEM file with the CAs to trust with the directory. Default: this machine's.
     pub ca_root: Option<PathBuf>,
     /// An account outside ACME, where the CA demands one. Default: none.
@@ -88,7 +88,7 @@ impl AcmeOptions {
             directory: LETS_ENCRYPT.to_owned(),
             contact: None,
             state: state.into(),
-            method: Method::TlsAlpn01,
+            method: ChallengeType::TlsAlpn01,
             ca_root: None,
             binding: None,
             backoff: Backoff::default(),
@@ -105,7 +105,7 @@ pub enum AcmeStartError {
     Options(String),
     /// The state directory is of no use.
     #[error(transparent)]
-    State(#[from] StateError),
+    StateDir(#[from] StateError),
     /// No CA can be trusted with the directory.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -115,7 +115,7 @@ pub enum AcmeStartError {
 #[derive(Clone)]
 pub struct Acme {
     options: Arc<AcmeOptions>,
-    state: Arc<State>,
+    state: Arc<StateDir>,
     roots: Roots,
 }
 
@@ -133,7 +133,7 @@ impl Acme {
     pub fn open(options: AcmeOptions) -> Result<Self, AcmeStartError> {
         check(&options).map_err(AcmeStartError::Options)?;
         let roots = Roots::load(options.ca_root.as_deref())?;
-        let state = State::open(&options.state, &options.directory)?;
+        let state = StateDir::open(&options.state, &options.directory)?;
         let aside = state.set_damaged_aside(options.certificates.iter().map(Names::first));
         for aside in aside? {
             log::line(format_args!("acme: {aside}"));
@@ -148,7 +148,7 @@ impl Acme {
     }
 
     /// How names are proved, so that whoever listens can see to it.
-    pub fn method(&self) -> &Method {
+    pub fn method(&self) -> &ChallengeType {
         &self.options.method
     }
 
@@ -184,7 +184,7 @@ fn check(options: &AcmeOptions) -> Result<(), String> {
         return Err(format!("--acme-directory `{url}` must be an https URL, as the CA's manual names it"));
     }
     for (index, names) in options.certificates.iter().enumerate() {
-        if names.has_wildcard() && !matches!(options.method, Method::Dns01(_)) {
+        if names.has_wildcard() && !matches!(options.method, ChallengeType::Dns01(_)) {
             return Err(format!(
                 "a wildcard ({names}) can only be proved by DNS: --acme-challenge dns-01 with \
                  --acme-dns-hook CMD"

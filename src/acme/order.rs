@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use super::certificate;
-use super::client::{Account, Client, Told};
+use super::client::{Account, AcmeClient, Polled};
 use super::error::AcmeError;
 use super::jws::base64url;
-use super::messages::{AuthorizationStatus, Order, OrderStatus, Problem};
+use super::messages::{AuthorizationStatus, Order, OrderStatus, AcmeProblem};
 use super::pace::Clock;
-use super::proof::{self, Front, Method};
-use super::state::{Pending, State};
+use super::proof::{self, Front, ChallengeType};
+use super::state::{Pending, StateDir};
 
 /// How long a CA may work on one step. Let's Encrypt takes seconds; queues of others, minutes.
 const STEP_TIME_MAX: Duration = Duration::from_secs(10 * 60);
@@ -29,13 +29,13 @@ const LOOK_ASKED_MAX: Duration = Duration::from_secs(60);
 /// What an order needs.
 pub(super) struct Means<'a> {
     /// The conversation.
-    pub client: &'a mut Client,
+    pub client: &'a mut AcmeClient,
     /// Who orders.
     pub account: Account<'a>,
     /// Where things are kept.
-    pub state: &'a State,
+    pub state: &'a StateDir,
     /// How names are proved.
-    pub method: &'a Method,
+    pub method: &'a ChallengeType,
     /// Where.
     pub front: &'a dyn Front,
     /// Time.
@@ -51,7 +51,7 @@ impl Means<'_> {
         &mut self,
         names: &[String],
         replaces: Option<&str>,
-    ) -> Result<certificate::Facts, AcmeError> {
+    ) -> Result<certificate::RenewalFacts, AcmeError> {
         let (pending, mut order) = match self.resume(names)? {
             Some(found) => found,
             None => self.begin(names, replaces)?,
@@ -69,7 +69,7 @@ impl Means<'_> {
     fn resume(&mut self, names: &[String]) -> Result<Option<(Pending, Order)>, AcmeError> {
         let Some(pending) = self.state.pending(names, self.account.key)? else { return Ok(None) };
         match self.client.order(self.account, &pending.order) {
-            Ok(Told { object, .. }) if object.status != OrderStatus::Invalid => Ok(Some((pending, object))),
+            Ok(Polled { object, .. }) if object.status != OrderStatus::Invalid => Ok(Some((pending, object))),
             Err(error) if error.is_passing() || error.is_stopped() => Err(error),
             _ => {
                 self.state.forget_order(&names[0])?;
@@ -100,7 +100,7 @@ impl Means<'_> {
         names: &[String],
         pending: &Pending,
         order: &mut Order,
-    ) -> Result<certificate::Facts, AcmeError> {
+    ) -> Result<certificate::RenewalFacts, AcmeError> {
         if order.status == OrderStatus::Pending {
             for url in order.authorizations.clone() {
                 self.prove(&url, names)?;
@@ -220,7 +220,7 @@ fn is_worth_keeping(error: &AcmeError, status: OrderStatus) -> bool {
     }
 }
 
-fn is_passing_problem(problem: &Problem) -> bool {
+fn is_passing_problem(problem: &AcmeProblem) -> bool {
     ["rateLimited", "serverInternal", "badNonce"].iter().any(|kind| problem.is(kind))
         || problem.kind.is_empty()
 }

@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::{self, CertificateError};
 use super::error::AcmeError;
-use super::hook::{self, Action, HOOK_TIME_MAX, Record};
+use super::hook::{self, Action, HOOK_TIME_MAX, DnsRecord};
 use super::jws::{AccountKey, base64url};
 use super::pace::{Clock, Stopped};
 use crate::net::tls::TlsError;
@@ -19,7 +19,7 @@ use crate::net::tls::TlsError;
 /// How names are proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Method {
+pub enum ChallengeType {
     /// A token on the plain listener, which the CA asks on port 80 (RFC 8555 §8.3).
     Http01,
     /// A certificate on the TLS listener, which the CA asks on port 443 (RFC 8737).
@@ -28,7 +28,7 @@ pub enum Method {
     Dns01(String),
 }
 
-impl Method {
+impl ChallengeType {
     /// As the CA calls it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -60,13 +60,13 @@ pub trait Front: Send + Sync {
 pub(super) struct Proof<'a> {
     front: &'a dyn Front,
     clock: &'a dyn Clock,
-    place: Place<'a>,
+    place: ChallengeLocation<'a>,
 }
 
-enum Place<'a> {
+enum ChallengeLocation<'a> {
     Token(String),
     Certificate(String),
-    Record { command: &'a str, record: Record },
+    Record { command: &'a str, record: DnsRecord },
 }
 
 /// Puts the answer to the challenge with this `token` for `name` where `method` has it.
@@ -74,7 +74,7 @@ enum Place<'a> {
 /// # Errors
 /// The command for DNS records failed, or the name is none.
 pub(super) fn present<'a>(
-    method: &'a Method,
+    method: &'a ChallengeType,
     name: &str,
     token: &str,
     key: &AccountKey,
@@ -83,18 +83,18 @@ pub(super) fn present<'a>(
 ) -> Result<Proof<'a>, AcmeError> {
     let authorization = key.authorize(token);
     let place = match method {
-        Method::Http01 => {
+        ChallengeType::Http01 => {
             front.put_token(token, &authorization);
-            Place::Token(token.to_owned())
+            ChallengeLocation::Token(token.to_owned())
         }
-        Method::TlsAlpn01 => {
+        ChallengeType::TlsAlpn01 => {
             front.put_certificate(name, Arc::new(certified(name, &authorization)?));
-            Place::Certificate(name.to_owned())
+            ChallengeLocation::Certificate(name.to_owned())
         }
-        Method::Dns01(command) => {
+        ChallengeType::Dns01(command) => {
             let record = record(name, &authorization);
             // Made before the command runs: when that fails half-way, cleaning up is still right.
-            let proof = Proof { front, clock, place: Place::Record { command, record: record.clone() } };
+            let proof = Proof { front, clock, place: ChallengeLocation::Record { command, record: record.clone() } };
             hook::run(command, Action::Present, &record, HOOK_TIME_MAX, clock)?;
             return Ok(proof);
         }
@@ -109,8 +109,8 @@ fn certified(name: &str, authorization: &str) -> Result<CertifiedKey, AcmeError>
     Ok(CertifiedKey::new(vec![certificate.into()], key))
 }
 
-fn record(domain: &str, authorization: &str) -> Record {
-    Record {
+fn record(domain: &str, authorization: &str) -> DnsRecord {
+    DnsRecord {
         domain: domain.to_owned(),
         name: format!("_acme-challenge.{domain}"),
         value: base64url(digest(&SHA256, authorization.as_bytes())),
@@ -120,9 +120,9 @@ fn record(domain: &str, authorization: &str) -> Record {
 impl Drop for Proof<'_> {
     fn drop(&mut self) {
         match &self.place {
-            Place::Token(token) => self.front.remove_token(token),
-            Place::Certificate(name) => self.front.remove_certificate(name),
-            Place::Record { command, record } => {
+            ChallengeLocation::Token(token) => self.front.remove_token(token),
+            ChallengeLocation::Certificate(name) => self.front.remove_certificate(name),
+            ChallengeLocation::Record { command, record } => {
                 let clock = Unstoppable(self.clock);
                 // The record is of no use to anybody any more; who is interested sees what the command
                 // printed.

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::certificate::Facts;
-use super::client::{self, Client};
+use super::certificate::RenewalFacts;
+use super::client::{self, AcmeClient};
 use super::error::AcmeError;
 use super::jws::{AccountKey, Binding};
 use super::names::Names;
 use super::order::Means;
 use super::pace::{Clock, Stopped};
-use super::proof::{Front, Method};
+use super::proof::{Front, ChallengeType};
 use super::schedule::{self, Backoff};
-use super::state::{Account, State, Stored};
+use super::state::{StoredAccount, StateDir, StoredCertificate};
 use super::transport::Transport;
 use crate::net::tls;
 use crate::observe::log;
@@ -36,11 +36,11 @@ pub(super) struct Keeper {
     /// An account outside ACME.
     pub binding: Option<Binding>,
     /// How names are proved.
-    pub method: Method,
+    pub method: ChallengeType,
     /// How failures are spaced.
     pub backoff: Backoff,
     /// Where things are kept.
-    pub state: Arc<State>,
+    pub state: Arc<StateDir>,
     /// Where certificates are presented.
     pub front: Arc<dyn Front>,
     /// Time.
@@ -50,9 +50,9 @@ pub(super) struct Keeper {
 }
 
 /// One certificate.
-struct Job {
+struct RenewalJob {
     names: Names,
-    facts: Option<Facts>,
+    facts: Option<RenewalFacts>,
     /// Failures in a row.
     failures: u32,
     /// When to renew, as far as is known.
@@ -61,7 +61,7 @@ struct Job {
     ask_at: Option<SystemTime>,
 }
 
-impl Job {
+impl RenewalJob {
     fn next(&self) -> SystemTime {
         self.ask_at.map_or(self.renew_at, |ask_at| ask_at.min(self.renew_at))
     }
@@ -70,7 +70,7 @@ impl Job {
 impl Keeper {
     /// Keeps these certificates until the clock is stopped.
     pub(super) fn run(self, certificates: Vec<Names>) {
-        let mut jobs: Vec<Job> = certificates.into_iter().map(|names| self.look(names)).collect();
+        let mut jobs: Vec<RenewalJob> = certificates.into_iter().map(|names| self.look(names)).collect();
         while let Some(job) = jobs.iter_mut().min_by_key(|job| job.next()) {
             let wait = job.next().duration_since(self.clock.now()).unwrap_or_default();
             let slept = if wait.is_zero() { Ok(()) } else { self.clock.sleep(wait.min(SLEEP_MAX)) };
@@ -84,11 +84,11 @@ impl Keeper {
     }
 
     /// What there is of a certificate at the start, and when it is due.
-    fn look(&self, names: Names) -> Job {
+    fn look(&self, names: Names) -> RenewalJob {
         let now = self.clock.now();
-        let mut job = Job { names, facts: None, failures: 0, renew_at: now, ask_at: None };
+        let mut job = RenewalJob { names, facts: None, failures: 0, renew_at: now, ask_at: None };
         match self.state.certificate(job.names.first()) {
-            Ok(Stored::Found(facts)) => {
+            Ok(StoredCertificate::Found(facts)) => {
                 if let Err(error) = self.state.forget_finished_order(job.names.first()) {
                     say(&job.names, &error.to_string());
                 }
@@ -103,8 +103,8 @@ impl Keeper {
                     self.say_plan(&job, "using the stored certificate");
                 }
             }
-            Ok(Stored::None) => say(&job.names, "no certificate yet; getting one"),
-            Ok(Stored::Damaged(why)) => {
+            Ok(StoredCertificate::None) => say(&job.names, "no certificate yet; getting one"),
+            Ok(StoredCertificate::Damaged(why)) => {
                 say(&job.names, &format!("the stored certificate is damaged: {why}; getting another"));
             }
             Err(error) => say(&job.names, &error.to_string()),
@@ -112,20 +112,20 @@ impl Keeper {
         job
     }
 
-    fn plan(&self, job: &mut Job, facts: Facts) {
+    fn plan(&self, job: &mut RenewalJob, facts: RenewalFacts) {
         job.renew_at = schedule::renewal(facts.not_before, facts.not_after, chance());
         job.ask_at = facts.renewal_id.is_some().then(|| self.clock.now());
         job.failures = 0;
         job.facts = Some(facts);
     }
 
-    fn say_plan(&self, job: &Job, what: &str) {
+    fn say_plan(&self, job: &RenewalJob, what: &str) {
         let Some(facts) = &job.facts else { return };
         let (until, renewal) = (date(facts.not_after), date(job.renew_at));
         say(&job.names, &format!("{what}; valid until {until}, renewal planned for {renewal}"));
     }
 
-    fn attend(&self, job: &mut Job) -> Result<(), Stopped> {
+    fn attend(&self, job: &mut RenewalJob) -> Result<(), Stopped> {
         let now = self.clock.now();
         if job.ask_at.is_some_and(|ask_at| ask_at <= now) {
             self.ask(job);
@@ -144,14 +144,14 @@ impl Keeper {
         Ok(())
     }
 
-    fn publish(&self, job: &Job) {
+    fn publish(&self, job: &RenewalJob) {
         match self.front.reload() {
             Ok(()) => self.say_plan(job, "got a certificate and presenting it"),
             Err(error) => say(&job.names, &AcmeError::Publish(error).to_string()),
         }
     }
 
-    fn put_off(&self, job: &mut Job, error: &AcmeError) {
+    fn put_off(&self, job: &mut RenewalJob, error: &AcmeError) {
         job.failures += 1;
         let now = self.clock.now();
         let wait = self.backoff.after(job.failures, error.retry_after(), chance());
@@ -170,7 +170,7 @@ impl Keeper {
     }
 
     /// Asks the CA when it would like the certificate renewed. Not to know is no failure: there is a plan.
-    fn ask(&self, job: &mut Job) {
+    fn ask(&self, job: &mut RenewalJob) {
         job.ask_at = None;
         let Some(facts) = &job.facts else { return };
         let Some(id) = &facts.renewal_id else { return };
@@ -197,12 +197,12 @@ impl Keeper {
         job.ask_at = Some(self.clock.now() + every);
     }
 
-    fn obtain(&self, job: &Job) -> Result<Facts, AcmeError> {
+    fn obtain(&self, job: &RenewalJob) -> Result<RenewalFacts, AcmeError> {
         match self.obtain_as(job) {
             // The CA has forgotten the account, or the state directory is that of another: same key, new one.
             Err(error) if error.is_problem("accountDoesNotExist") => {
                 if let Some(account) = self.state.account()? {
-                    self.state.save_account(&Account { url: None, ..account })?;
+                    self.state.save_account(&StoredAccount { url: None, ..account })?;
                 }
                 self.obtain_as(job)
             }
@@ -210,7 +210,7 @@ impl Keeper {
         }
     }
 
-    fn obtain_as(&self, job: &Job) -> Result<Facts, AcmeError> {
+    fn obtain_as(&self, job: &RenewalJob) -> Result<RenewalFacts, AcmeError> {
         let stored = self.state.account()?;
         let mut client = self.connect()?;
         let (key, url) = self.account(&mut client, stored)?;
@@ -232,14 +232,14 @@ impl Keeper {
     /// a key that the CA takes for the same account again.
     fn account(
         &self,
-        client: &mut Client,
-        stored: Option<Account>,
+        client: &mut AcmeClient,
+        stored: Option<StoredAccount>,
     ) -> Result<(AccountKey, String), AcmeError> {
         let key = match stored {
-            Some(Account { key, url: Some(url) }) => return Ok((key, url)),
-            Some(Account { key, url: None }) => key,
+            Some(StoredAccount { key, url: Some(url) }) => return Ok((key, url)),
+            Some(StoredAccount { key, url: None }) => key,
             None => {
-                let account = Account { key: AccountKey::generate(), url: None };
+                let account = StoredAccount { key: AccountKey::generate(), url: None };
                 self.state.save_account(&account)?;
                 account.key
             }
@@ -248,13 +248,13 @@ impl Keeper {
         if let Some(terms) = &client.directory().meta.terms_of_service {
             log::line(format_args!("acme: account {url}, under the terms of {terms}"));
         }
-        let account = Account { key, url: Some(url.clone()) };
+        let account = StoredAccount { key, url: Some(url.clone()) };
         self.state.save_account(&account)?;
         Ok((account.key, url))
     }
 
-    fn connect(&self) -> Result<Client, AcmeError> {
-        Client::connect((self.transport)(), self.clock.clone(), &self.directory)
+    fn connect(&self) -> Result<AcmeClient, AcmeError> {
+        AcmeClient::connect((self.transport)(), self.clock.clone(), &self.directory)
     }
 }
 

@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::KeyPair;
 use serde::{Deserialize, Serialize};
 
-use super::certificate::{self, CertificateError, Facts};
+use super::certificate::{self, CertificateError, RenewalFacts};
 use super::disk::{self, Disk};
 use super::jws::AccountKey;
 
@@ -86,7 +86,7 @@ fn disk_refused(path: &Path, error: &io::Error) -> String {
 
 /// A state directory that is ours while this lives.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct StateDir {
     directory: PathBuf,
     disk: Disk,
     /// Unlocked when it is closed.
@@ -95,7 +95,7 @@ pub(super) struct State {
 
 /// An account as stored.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct StoredAccount {
     /// Its key.
     pub key: AccountKey,
     /// Its URL, unless the CA was not asked yet.
@@ -131,11 +131,11 @@ struct PendingFile {
 
 /// What is there of a certificate.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredCertificate {
     /// Nothing.
     None,
     /// A certificate, perhaps of other names or over; it can be presented.
-    Found(Facts),
+    Found(RenewalFacts),
     /// A file that is of no use.
     Damaged(CertificateError),
 }
@@ -161,7 +161,7 @@ impl fmt::Display for Aside {
     }
 }
 
-impl State {
+impl StateDir {
     /// Opens the directory, makes what is missing, and locks it.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ impl State {
     ///
     /// # Errors
     /// Its file is damaged, or cannot be read.
-    pub(super) fn account(&self) -> Result<Option<Account>, StateError> {
+    pub(super) fn account(&self) -> Result<Option<StoredAccount>, StateError> {
         let path = self.directory.join("account.json");
         let Some(bytes) = self.read(&path)? else { return Ok(None) };
         let damaged =
@@ -196,14 +196,14 @@ impl State {
         let file: AccountFile = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
         let key = STANDARD.decode(&file.key).map_err(|error| damaged(&error))?;
         let key = AccountKey::from_pkcs8(&key).map_err(|_| damaged(&"its key is none on P-256"))?;
-        Ok(Some(Account { key, url: file.url }))
+        Ok(Some(StoredAccount { key, url: file.url }))
     }
 
     /// Keeps the account.
     ///
     /// # Errors
     /// The disk's.
-    pub(super) fn save_account(&self, account: &Account) -> Result<(), StateError> {
+    pub(super) fn save_account(&self, account: &StoredAccount) -> Result<(), StateError> {
         let file = AccountFile { key: STANDARD.encode(account.key.pkcs8()), url: account.url.clone() };
         self.write(&self.directory.join("account.json"), &json(&file))
     }
@@ -217,8 +217,8 @@ impl State {
     ///
     /// # Errors
     /// The disk's.
-    pub(super) fn certificate(&self, name: &str) -> Result<Stored, StateError> {
-        let Some(bytes) = self.read(&self.certificate_file(name))? else { return Ok(Stored::None) };
+    pub(super) fn certificate(&self, name: &str) -> Result<StoredCertificate, StateError> {
+        let Some(bytes) = self.read(&self.certificate_file(name))? else { return Ok(StoredCertificate::None) };
         let found = std::str::from_utf8(&bytes)
             .map_err(|error| CertificateError::Malformed(error.to_string()))
             .and_then(|text| {
@@ -226,7 +226,7 @@ impl State {
                 key.map_err(|error| CertificateError::Malformed(format!("its key: {error}")))
             })
             .and_then(|key| certificate::read(&bytes, &key));
-        Ok(found.map_or_else(Stored::Damaged, Stored::Found))
+        Ok(found.map_or_else(StoredCertificate::Damaged, StoredCertificate::Found))
     }
 
     /// Keeps a certificate and forgets its order. Key and chain are one file, so that they change at once.
@@ -250,7 +250,7 @@ impl State {
     ) -> Result<Vec<Aside>, StateError> {
         let mut found = Vec::new();
         for name in names {
-            let Stored::Damaged(why) = self.certificate(name)? else { continue };
+            let StoredCertificate::Damaged(why) = self.certificate(name)? else { continue };
             let path = self.certificate_file(name);
             let now = self.disk.set_aside(&path, ".damaged");
             let now = now.map_err(|error| StateError::Disk { path: path.clone(), error })?;
@@ -381,11 +381,11 @@ mod tests {
     fn accounts_are_kept_and_damage_is_told_with_the_remedy() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("acme");
-        let state = State::open(&root, URL).unwrap();
+        let state = StateDir::open(&root, URL).unwrap();
         assert!(state.account().unwrap().is_none());
         let key = AccountKey::generate();
         let thumbprint = key.thumbprint();
-        state.save_account(&Account { key, url: Some("https://ca/acct/1".into()) }).unwrap();
+        state.save_account(&StoredAccount { key, url: Some("https://ca/acct/1".into()) }).unwrap();
         let found = state.account().unwrap().unwrap();
         assert_eq!((found.key.thumbprint(), found.url.as_deref()), (thumbprint, Some("https://ca/acct/1")));
 
@@ -403,20 +403,20 @@ mod tests {
     #[test]
     fn one_process_has_the_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path(), URL).unwrap();
-        let told = State::open(dir.path(), URL).unwrap_err().to_string();
+        let state = StateDir::open(dir.path(), URL).unwrap();
+        let told = StateDir::open(dir.path(), URL).unwrap_err().to_string();
         assert!(told.contains("in use by another process"), "{told}");
         drop(state);
-        State::open(dir.path(), URL).unwrap();
+        StateDir::open(dir.path(), URL).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
-        let told = State::open(dir.path(), URL).unwrap_err().to_string();
+        let told = StateDir::open(dir.path(), URL).unwrap_err().to_string();
         assert!(told.contains("(mode 770)") && told.contains("chmod 700"), "{told}");
     }
 
     #[test]
     fn orders_belong_to_their_names_and_account() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path(), URL).unwrap();
+        let state = StateDir::open(dir.path(), URL).unwrap();
         let names = ["*.a.example".to_owned(), "a.example".to_owned()];
         let account = AccountKey::generate();
         let pending = Pending { order: "https://ca/order/1".into(), key: certificate::new_key() };
@@ -434,16 +434,16 @@ mod tests {
     #[test]
     fn damaged_certificates_are_told_apart_from_missing_ones() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path(), URL).unwrap();
-        assert_eq!(state.certificate("a.example").unwrap(), Stored::None);
+        let state = StateDir::open(dir.path(), URL).unwrap();
+        assert_eq!(state.certificate("a.example").unwrap(), StoredCertificate::None);
         fs::write(state.certificate_file("a.example"), "-----BEGIN NONSENSE-----").unwrap();
-        assert!(matches!(state.certificate("a.example").unwrap(), Stored::Damaged(_)));
+        assert!(matches!(state.certificate("a.example").unwrap(), StoredCertificate::Damaged(_)));
         let aside = state.set_damaged_aside(["a.example", "b.example"].into_iter()).unwrap();
         assert_eq!(aside.len(), 1);
         assert!(aside[0].now.ends_with("a.example.pem.damaged") && aside[0].now.exists());
         let told = aside[0].to_string();
         assert!(told.contains("a.example.pem is damaged: it cannot be read: its key"), "{told}");
-        assert_eq!(state.certificate("a.example").unwrap(), Stored::None);
+        assert_eq!(state.certificate("a.example").unwrap(), StoredCertificate::None);
     }
 
     #[test]

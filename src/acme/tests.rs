@@ -13,15 +13,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::sign::CertifiedKey;
 
 use self::authority::{Authority, Mishap, Probe};
-use super::client::Client;
+use super::client::AcmeClient;
 use super::jws::{AccountKey, Binding};
 use super::names::Names;
 use super::pace::{Clock, Stopped};
-use super::proof::{Front, Method};
+use super::proof::{Front, ChallengeType};
 use super::renewal::Keeper;
 use super::schedule::Backoff;
-use super::state::{State, Stored};
-use super::transport::{Reply, Request, Transport, TransportError};
+use super::state::{StateDir, StoredCertificate};
+use super::transport::{AcmeReply, AcmeRequest, Transport, TransportError};
 use crate::net::tls::TlsError;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -97,7 +97,7 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
+    fn exchange(&mut self, request: &AcmeRequest<'_>) -> Result<AcmeReply, TransportError> {
         let path = request.url.strip_prefix(BASE).expect("URLs of the authority alone");
         let mut authority = self.authority.lock().unwrap();
         assert!(authority.asked.len() < REQUESTS_MAX, "requests without end");
@@ -105,7 +105,7 @@ impl Transport for Wire {
         let answer = authority.handle(request.method.as_str(), path, request.body);
         let broken = || TransportError::Broken { authority: BASE.into(), error: io::Error::other("reset") };
         let answer = answer.ok_or_else(broken)?;
-        Ok(Reply { status: answer.status, fields: answer.fields, body: answer.body })
+        Ok(AcmeReply { status: answer.status, fields: answer.fields, body: answer.body })
     }
 }
 
@@ -114,17 +114,17 @@ struct Lab {
     authority: Arc<Mutex<Authority>>,
     listeners: Arc<Listeners>,
     clock: Arc<Jumping>,
-    method: Method,
+    method: ChallengeType,
     binding: Option<Binding>,
     names: Names,
 }
 
 impl Lab {
     fn new() -> Self {
-        Self::proving(Method::Http01)
+        Self::proving(ChallengeType::Http01)
     }
 
-    fn proving(method: Method) -> Self {
+    fn proving(method: ChallengeType) -> Self {
         let listeners = Arc::new(Listeners::default());
         let seen = listeners.clone();
         let look = move |probe: &Probe| match probe.kind {
@@ -151,8 +151,8 @@ impl Lab {
         self.directory.path()
     }
 
-    fn state(&self) -> State {
-        State::open(self.root(), DIRECTORY).unwrap()
+    fn state(&self) -> StateDir {
+        StateDir::open(self.root(), DIRECTORY).unwrap()
     }
 
     /// Keeps the certificate for so long.
@@ -160,7 +160,7 @@ impl Lab {
         self.run_with(self.state(), time);
     }
 
-    fn run_with(&self, state: State, time: Duration) {
+    fn run_with(&self, state: StateDir, time: Duration) {
         *self.clock.end.lock().unwrap() = self.clock.now() + time;
         *self.clock.stopped.lock().unwrap() = false;
         let (authority, clock) = (self.authority.clone(), self.clock.clone());
@@ -188,9 +188,9 @@ impl Lab {
     /// Time left of the stored certificate.
     fn left(&self) -> Option<Duration> {
         match self.state().certificate(self.names.first()).unwrap() {
-            Stored::Found(facts) => facts.not_after.duration_since(self.clock.now()).ok(),
-            Stored::None => None,
-            Stored::Damaged(why) => panic!("{why}"),
+            StoredCertificate::Found(facts) => facts.not_after.duration_since(self.clock.now()).ok(),
+            StoredCertificate::None => None,
+            StoredCertificate::Damaged(why) => panic!("{why}"),
         }
     }
 
@@ -207,7 +207,7 @@ impl Lab {
 
 #[test]
 fn a_certificate_is_got_at_the_start() {
-    for method in [Method::Http01, Method::TlsAlpn01] {
+    for method in [ChallengeType::Http01, ChallengeType::TlsAlpn01] {
         let lab = Lab::proving(method);
         lab.run_for(Duration::from_secs(30));
         assert_eq!(lab.left(), Some(90 * DAY));
@@ -349,7 +349,7 @@ fn names_that_are_not_proved_cost_their_order() {
     lab.run_for(Duration::from_secs(30));
     assert_eq!((lab.left(), lab.authority().orders()), (Some(90 * DAY), 2));
 
-    lab = Lab::proving(Method::TlsAlpn01);
+    lab = Lab::proving(ChallengeType::TlsAlpn01);
     lab.names = "b.example".parse().unwrap();
     let blind = |probe: &Probe| Err(format!("nobody is at {}", probe.domain));
     lab.authority = Arc::new(Mutex::new(Authority::new(BASE, Box::new(blind))));
@@ -375,7 +375,7 @@ fn accounts_are_bound_where_that_is_demanded() {
     lab.run_for(Duration::from_secs(30));
     assert!(lab.left().is_none());
     let wire = Wire { authority: lab.authority.clone(), clock: lab.clock.clone() };
-    let mut client = Client::connect(Box::new(wire), lab.clock.clone(), DIRECTORY).unwrap();
+    let mut client = AcmeClient::connect(Box::new(wire), lab.clock.clone(), DIRECTORY).unwrap();
     let told = client.account(&AccountKey::generate(), None, None).unwrap_err().to_string();
     assert!(told.contains("--acme-eab"), "{told}");
     lab.binding = Some(Binding::new("kid-1", "AAECAw").unwrap());

@@ -4,32 +4,12 @@
 use std::io;
 use std::time::Duration;
 
-/// The methods that ACME uses (RFC 8555 §6.2, §7.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    /// Reads the directory and renewal information.
-    Get,
-    /// Asks for a nonce.
-    Head,
-    /// Everything else, signed.
-    Post,
-}
-
-impl Method {
-    /// As it stands in a request line.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-        }
-    }
-}
+use crate::http::method::Method;
 
 /// A request; its body, if any, is a JWS.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
-    /// The method.
+pub(super) struct AcmeRequest<'a> {
+    /// GET, HEAD or POST: ACME uses no other (RFC 8555 §6.2, §7.2).
     pub method: Method,
     /// An `https` URL.
     pub url: &'a str,
@@ -39,7 +19,7 @@ pub(super) struct Request<'a> {
 
 /// A reply, whole.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reply {
+pub(super) struct AcmeReply {
     /// The status code.
     pub status: u16,
     /// Fields; several of one name are in the order of arrival. Look them up by [`field`](Self::field).
@@ -51,7 +31,7 @@ pub(super) struct Reply {
 /// Longest body of a reply. Chains are a few KiB; doubling it only lets a mad server hold more memory.
 pub(super) const REPLY_BODY_BYTES_MAX: usize = 1024 * 1024;
 
-impl Reply {
+impl AcmeReply {
     /// The first field of this name.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -70,7 +50,7 @@ pub(super) trait Transport: Send {
     ///
     /// # Errors
     /// There is no whole reply; whether the server acted on the request is then unknown.
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError>;
+    fn exchange(&mut self, request: &AcmeRequest<'_>) -> Result<AcmeReply, TransportError>;
 }
 
 /// Why there was no reply.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use crate::acme::{Acme, AcmeOptions, Binding, LETS_ENCRYPT, Method, Names};
+use crate::acme::{Acme, AcmeOptions, Binding, LETS_ENCRYPT, ChallengeType, Names};
 
 /// What `quoit serve` can be told about ACME.
 #[derive(Args, Clone, Debug)]
@@ -37,7 +37,7 @@ pub(super) struct AcmeArgs {
     /// How names are proved [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
     /// tls-alpn-01]
     #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", requires = "acme_domain", value_enum)]
-    acme_challenge: Option<Kind>,
+    acme_challenge: Option<ChallengeArg>,
 
     /// Command that writes and removes DNS records, run as CMD present|cleanup DOMAIN RECORD VALUE; needed
     /// for wildcards
@@ -57,7 +57,7 @@ pub(super) struct AcmeArgs {
 
 /// Names of the challenges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum ChallengeArg {
     /// A token on port 80, by --redirect-from
     #[value(name = "http-01")]
     Http01,
@@ -125,23 +125,23 @@ impl AcmeArgs {
         }))
     }
 
-    fn method(&self, redirects: bool) -> Result<Method, String> {
+    fn method(&self, redirects: bool) -> Result<ChallengeType, String> {
         match (self.acme_challenge, &self.acme_dns_hook) {
-            (None | Some(Kind::Dns01), Some(command)) => Ok(Method::Dns01(command.clone())),
-            (Some(Kind::Dns01), None) => {
+            (None | Some(ChallengeArg::Dns01), Some(command)) => Ok(ChallengeType::Dns01(command.clone())),
+            (Some(ChallengeArg::Dns01), None) => {
                 Err("--acme-challenge dns-01 needs --acme-dns-hook CMD to write records with".to_owned())
             }
             (Some(_), Some(_)) => {
                 Err("--acme-dns-hook is for --acme-challenge dns-01; leave one of them out".to_owned())
             }
-            (Some(Kind::Http01), None) if !redirects => Err(
+            (Some(ChallengeArg::Http01), None) if !redirects => Err(
                 "--acme-challenge http-01 needs a listener without TLS: add --redirect-from 0.0.0.0:80, or \
                  use tls-alpn-01"
                     .to_owned(),
             ),
-            (Some(Kind::Http01), None) => Ok(Method::Http01),
-            (None, None) if redirects => Ok(Method::Http01),
-            (Some(Kind::TlsAlpn01) | None, None) => Ok(Method::TlsAlpn01),
+            (Some(ChallengeArg::Http01), None) => Ok(ChallengeType::Http01),
+            (None, None) if redirects => Ok(ChallengeType::Http01),
+            (Some(ChallengeArg::TlsAlpn01) | None, None) => Ok(ChallengeType::TlsAlpn01),
         }
     }
 }
@@ -200,10 +200,10 @@ mod tests {
             options(&format!("--acme-domain a.example --acme-state s {line}"), redirects)
                 .map(|options| options.method)
         };
-        assert_eq!(method("", false), Ok(Method::TlsAlpn01));
-        assert_eq!(method("", true), Ok(Method::Http01));
-        assert_eq!(method("--acme-dns-hook /bin/dns", true), Ok(Method::Dns01("/bin/dns".into())));
-        assert_eq!(method("--acme-challenge tls-alpn-01", true), Ok(Method::TlsAlpn01));
+        assert_eq!(method("", false), Ok(ChallengeType::TlsAlpn01));
+        assert_eq!(method("", true), Ok(ChallengeType::Http01));
+        assert_eq!(method("--acme-dns-hook /bin/dns", true), Ok(ChallengeType::Dns01("/bin/dns".into())));
+        assert_eq!(method("--acme-challenge tls-alpn-01", true), Ok(ChallengeType::TlsAlpn01));
         assert!(method("--acme-challenge http-01", false).unwrap_err().contains("--redirect-from"));
         assert!(method("--acme-challenge dns-01", false).unwrap_err().contains("--acme-dns-hook"));
         assert!(method("--acme-challenge http-01 --acme-dns-hook x", true).is_err());

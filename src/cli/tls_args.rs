@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::Server;
-use crate::acme::{Acme, Method};
+use crate::acme::{Acme, ChallengeType};
 use crate::filter::{AcmeChallenges, HstsOptions, HttpsOptions};
 use crate::net::Address;
 use crate::net::tls::{
@@ -48,7 +48,7 @@ pub(super) struct TlsArgs {
 
     /// The lowest version of TLS that is spoken
     #[arg(long, value_name = "VERSION", env = "QUOIT_TLS_MIN", value_enum, default_value = "1.2")]
-    tls_min: Version,
+    tls_min: TlsVersionArg,
 
     /// Listen here for plain HTTP and send everybody to HTTPS (308); may be given several times
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_REDIRECT_FROM", value_delimiter = ',')]
@@ -112,7 +112,7 @@ enum When {
 
 /// Versions by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Version {
+enum TlsVersionArg {
     /// TLS 1.2
     #[value(name = "1.2")]
     V1_2,
@@ -153,8 +153,8 @@ impl TlsArgs {
             self_signed: self.tls_self_signed.clone(),
             client_auth: self.client_auth()?,
             version_min: match self.tls_min {
-                Version::V1_2 => TlsVersion::V1_2,
-                Version::V1_3 => TlsVersion::V1_3,
+                TlsVersionArg::V1_2 => TlsVersion::V1_2,
+                TlsVersionArg::V1_3 => TlsVersion::V1_3,
             },
             ..TlsOptions::default()
         }))
@@ -172,7 +172,7 @@ impl TlsArgs {
             return Ok(Https::default());
         };
         let method = acme.as_ref().map(Acme::method);
-        options.acme_tls_alpn = method == Some(&Method::TlsAlpn01);
+        options.acme_tls_alpn = method == Some(&ChallengeType::TlsAlpn01);
         if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
             return Err(vec![
                 "the CA has no client certificate, so it cannot prove names by tls-alpn-01 here; use \
@@ -184,7 +184,7 @@ impl TlsArgs {
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let mut filters = Vec::new();
-        if method == Some(&Method::Http01) {
+        if method == Some(&ChallengeType::Http01) {
             filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
         }
         let promised = |seconds| HstsOptions { tls: tls.clone(), max_age: Duration::from_secs(seconds) };

@@ -27,10 +27,10 @@ const SMALL_BYTES_MAX: usize = 3 * 1024;
 pub struct Stream {
     socket: Socket,
     /// Boxed: a plain connection keeps no room for it.
-    tls: Option<Box<RefCell<Tls>>>,
+    tls: Option<Box<RefCell<TlsState>>>,
 }
 
-struct Tls {
+struct TlsState {
     session: Session,
     /// Data that came with the end of the handshake.
     early: Option<RecvBuf>,
@@ -44,7 +44,7 @@ struct Tls {
     flushes: bool,
 }
 
-impl Tls {
+impl TlsState {
     fn serves(&self, authority: &str) -> bool {
         let Some(name) = self.session.info().server_name() else { return true };
         let host = split_authority(authority).0;
@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for TlsState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.session.info().fmt(f)
     }
@@ -73,7 +73,7 @@ impl From<Socket> for Stream {
 impl From<Established> for Stream {
     fn from(established: Established) -> Self {
         let Established { socket, session, early } = established;
-        let tls = Tls { session, early, unsent: None, server: None, closes: false, flushes: false };
+        let tls = TlsState { session, early, unsent: None, server: None, closes: false, flushes: false };
         Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 }
@@ -189,7 +189,7 @@ impl Stream {
         }
     }
 
-    fn poll_recv_tls(&self, tls: &RefCell<Tls>, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+    fn poll_recv_tls(&self, tls: &RefCell<TlsState>, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
         if let Some(early) = tls.borrow_mut().early.take() {
             return Poll::Ready(Ok(Some(early)));
         }
@@ -253,7 +253,7 @@ impl Stream {
         }
     }
 
-    fn start_send_tls(&self, tls: &RefCell<Tls>, payload: Payload, last: bool) {
+    fn start_send_tls(&self, tls: &RefCell<TlsState>, payload: Payload, last: bool) {
         let mut tls = tls.borrow_mut();
         debug_assert!(tls.unsent.is_none(), "one send at a time");
         tls.unsent = Some((payload, 0));
@@ -262,7 +262,7 @@ impl Stream {
     }
 
     /// Seals as much of what is unsent as one send takes, and starts that.
-    fn send_more(&self, tls: &mut Tls) {
+    fn send_more(&self, tls: &mut TlsState) {
         let ring = self.socket.ring();
         let (payload, from) = tls.unsent.take().unwrap_or((Payload::Buffer(Vec::new()), 0));
         let room = tls.session.sealed_bytes_max(payload.len() - from);
@@ -299,7 +299,7 @@ impl Stream {
     }
 
     /// The last records and the close_notify, in one send where they fit.
-    fn send_last(&self, tls: &mut Tls, records: Payload) {
+    fn send_last(&self, tls: &mut TlsState, records: Payload) {
         let mut last = match records {
             Payload::Buffer(buffer) => buffer,
             // A large body on a connection that closes: the alert follows it.
@@ -317,7 +317,7 @@ impl Stream {
     }
 
     /// Starts what waits to be sent, once nothing is being sent; ready when nothing waits.
-    fn poll_pending(&self, tls: &RefCell<Tls>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_pending(&self, tls: &RefCell<TlsState>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !tls.borrow().has_unsent() && !tls.borrow().session.has_replies() {
                 return Poll::Ready(Ok(()));

@@ -9,7 +9,7 @@ use super::site::{Route, Site};
 use crate::service::{AnyService, Router, Step};
 
 /// Makes the parts of a router. `place` says where in the plan a part stands.
-pub(super) trait Parts {
+pub(super) trait PartFactory {
     /// The filters that these options ask for.
     fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step>;
 
@@ -18,7 +18,7 @@ pub(super) trait Parts {
 }
 
 /// The router of all sites. Its hosts are numbered as [`Plan::sites`], from 1; 0 is the default site.
-pub(super) fn router(plan: &Plan, parts: &mut dyn Parts) -> Router {
+pub(super) fn router(plan: &Plan, parts: &mut dyn PartFactory) -> Router {
     let default = site_router(&place_of(plan, None), &plan.default_site, parts);
     plan.sites.iter().fold(default, |router, (host, site)| {
         router.host_alone(host, site_router(&place_of(plan, Some(host)), site, parts))
@@ -26,7 +26,7 @@ pub(super) fn router(plan: &Plan, parts: &mut dyn Parts) -> Router {
 }
 
 /// The router of one site.
-pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn Parts) -> Router {
+pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn PartFactory) -> Router {
     let mut router = Router::new();
     for filter in &site.filters {
         router = router.steps(parts.filter(place, filter));

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::assemble::{Parts, place_of, router, site_router};
+use super::assemble::{PartFactory, place_of, router, site_router};
 use super::error::{PlanError, PlanErrors, PlanMistake};
 use super::options::{FilterOptions, HandlerOptions};
 use super::service::{PlanService, Unbuilt};
@@ -24,7 +24,7 @@ impl Plan {
     /// # Errors
     /// Every mistake.
     pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
-        let mut builder = Builder { core: Some(core), errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: Some(core), errors: self.mistakes_of_routes() };
         let service = match self.lone_handler() {
             Some(HandlerOptions::Files(directory)) => builder
                 .kept("", directory.open(&core.ring).map_err(one))
@@ -58,7 +58,7 @@ impl Plan {
     /// # Errors
     /// Every mistake found.
     pub fn check(&self) -> Result<(), PlanErrors> {
-        let mut builder = Builder { core: None, errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: None, errors: self.mistakes_of_routes() };
         drop(router(self, &mut builder));
         if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
     }
@@ -112,7 +112,7 @@ fn route_mistake(site: &str, error: &RouteError) -> PlanError {
 
 /// Makes parts on a core, or only looks whether they could be made. What cannot be made is replaced by
 /// something that is never called, because mistakes end the build.
-struct Builder<'a> {
+struct ServiceBuilder<'a> {
     core: Option<&'a CoreContext>,
     errors: Vec<PlanError>,
 }
@@ -139,7 +139,7 @@ fn service(service: impl Service) -> Rc<dyn AnyService> {
     Rc::new(service)
 }
 
-impl Builder<'_> {
+impl ServiceBuilder<'_> {
     /// The value, or `None` once its mistakes are noted.
     fn kept<T>(&mut self, place: &str, built: Built<T>) -> Option<T> {
         let noted = |mistake| PlanError { place: place.to_owned(), mistake };
@@ -215,7 +215,7 @@ impl Builder<'_> {
     }
 }
 
-impl Parts for Builder<'_> {
+impl PartFactory for ServiceBuilder<'_> {
     fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step> {
         let steps = self.steps(options);
         self.kept(place, steps).unwrap_or_default()

@@ -78,7 +78,7 @@ impl fmt::Display for PlanChange {
 
 /// One part of a plan that has a place of its own.
 #[derive(PartialEq)]
-enum Part<'a> {
+enum PlanPart<'a> {
     Listener(&'a Listener),
     Site,
     Filters(&'a [FilterOptions]),
@@ -86,7 +86,7 @@ enum Part<'a> {
     Fallback(&'a HandlerOptions),
 }
 
-impl fmt::Display for Part<'_> {
+impl fmt::Display for PlanPart<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener(listener) => listener.fmt(f),
@@ -100,30 +100,30 @@ impl fmt::Display for Part<'_> {
     }
 }
 
-type Parts<'a> = Vec<(String, Part<'a>)>;
+type PlanParts<'a> = Vec<(String, PlanPart<'a>)>;
 
-fn parts(plan: &Plan) -> Parts<'_> {
-    let mut parts: Parts<'_> = Vec::new();
+fn parts(plan: &Plan) -> PlanParts<'_> {
+    let mut parts: PlanParts<'_> = Vec::new();
     for listener in &plan.listeners {
-        parts.push((format!("listener {}", listener.address), Part::Listener(listener)));
+        parts.push((format!("listener {}", listener.address), PlanPart::Listener(listener)));
     }
     for (host, site) in &plan.sites {
-        parts.push((format!("site {host}"), Part::Site));
+        parts.push((format!("site {host}"), PlanPart::Site));
         push_site(&mut parts, &format!("site {host}"), site);
     }
     push_site(&mut parts, "default site", &plan.default_site);
     parts
 }
 
-fn push_site<'a>(parts: &mut Parts<'a>, place: &str, site: &'a Site) {
+fn push_site<'a>(parts: &mut PlanParts<'a>, place: &str, site: &'a Site) {
     if !site.filters.is_empty() {
-        parts.push((format!("{place}, filters"), Part::Filters(&site.filters)));
+        parts.push((format!("{place}, filters"), PlanPart::Filters(&site.filters)));
     }
     for route in &site.routes {
-        parts.push((format!("{place}, route {}", route.name()), Part::Route(route)));
+        parts.push((format!("{place}, route {}", route.name()), PlanPart::Route(route)));
     }
     if let Some(handler) = &site.fallback {
-        parts.push((format!("{place}, fallback"), Part::Fallback(handler)));
+        parts.push((format!("{place}, fallback"), PlanPart::Fallback(handler)));
     }
 }
 
@@ -133,7 +133,7 @@ impl Plan {
         let (mut before, after) = (parts(self), parts(other));
         let mut changes = Vec::new();
         let mut change = |place: &str, kind| changes.push(PlanChange { place: place.to_owned(), kind });
-        let order = |parts: &Parts<'_>| parts.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>();
+        let order = |parts: &PlanParts<'_>| parts.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>();
         let had_same_parts = {
             let (mut old, mut new) = (order(&before), order(&after));
             let is_reordered = old != new;

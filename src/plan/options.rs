@@ -154,10 +154,10 @@ fn cors(options: &CorsOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 impl fmt::Display for HandlerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files(directory) => write!(f, "files {}", Directory(directory)),
+            Self::Files(directory) => write!(f, "files {}", DisplayDirectory(directory)),
             Self::Mounts(mounts) => {
-                write!(f, "files {}", Directory(&mounts.root))?;
-                mounts.below.iter().try_for_each(|directory| write!(f, "; {}", Directory(directory)))
+                write!(f, "files {}", DisplayDirectory(&mounts.root))?;
+                mounts.below.iter().try_for_each(|directory| write!(f, "; {}", DisplayDirectory(directory)))
             }
             Self::Welcome => f.write_str("welcome page"),
             Self::Respond(options) => {
@@ -174,9 +174,9 @@ impl fmt::Display for HandlerOptions {
 }
 
 /// A directory with the options that are not the defaults.
-struct Directory<'a>(&'a DirectoryOptions);
+struct DisplayDirectory<'a>(&'a DirectoryOptions);
 
-impl fmt::Display for Directory<'_> {
+impl fmt::Display for DisplayDirectory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(DirectoryOptions { path, files }) = self;
         let default = FilesOptions::default();

@@ -3,16 +3,16 @@
 
 use std::rc::Rc;
 
-use super::assemble::Parts;
+use super::assemble::PartFactory;
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
 use crate::service::{AnyService, LocalFuture, Request, Response, Routes, Service, Step};
 
 /// What a plan was built into, on one core.
-pub struct PlanService(Kind);
+pub struct PlanService(ServiceKind);
 
-enum Kind {
+enum ServiceKind {
     /// Files and nothing around them: called directly, as if there were no plan.
     Files(Mounts),
     /// One handler and nothing around it: one indirect call.
@@ -22,15 +22,15 @@ enum Kind {
 
 impl PlanService {
     pub(super) fn files(mounts: Mounts) -> Self {
-        Self(Kind::Files(mounts))
+        Self(ServiceKind::Files(mounts))
     }
 
     pub(super) fn direct(service: Rc<dyn AnyService>) -> Self {
-        Self(Kind::Direct(service))
+        Self(ServiceKind::Direct(service))
     }
 
     pub(super) fn routes(routes: Routes) -> Self {
-        Self(Kind::Routes(routes))
+        Self(ServiceKind::Routes(routes))
     }
 }
 
@@ -38,9 +38,9 @@ impl Service for PlanService {
     /// A box, so that an idle connection keeps no room for an answer. What waits has one anyway.
     fn call(&self, request: Request) -> impl Future<Output = Response> {
         let future: LocalFuture<'_, Response> = match &self.0 {
-            Kind::Files(mounts) => mounts.look(request),
-            Kind::Direct(service) => service.later(request),
-            Kind::Routes(routes) => routes.route(request).into_boxed(),
+            ServiceKind::Files(mounts) => mounts.look(request),
+            ServiceKind::Direct(service) => service.later(request),
+            ServiceKind::Routes(routes) => routes.route(request).into_boxed(),
         };
         future
     }
@@ -48,18 +48,18 @@ impl Service for PlanService {
     #[inline]
     fn call_now(&self, request: Request) -> Result<Response, Request> {
         match &self.0 {
-            Kind::Files(mounts) => mounts.call_now(request),
-            Kind::Direct(service) => service.now(request),
+            ServiceKind::Files(mounts) => mounts.call_now(request),
+            ServiceKind::Direct(service) => service.now(request),
             // A handler behind a route may have to wait, and then the request could not be given back.
-            Kind::Routes(_) => Err(request),
+            ServiceKind::Routes(_) => Err(request),
         }
     }
 
     fn judges_bodies(&self) -> bool {
         match &self.0 {
-            Kind::Files(mounts) => mounts.judges_bodies(),
-            Kind::Direct(service) => service.judges(),
-            Kind::Routes(routes) => routes.judges_bodies(),
+            ServiceKind::Files(mounts) => mounts.judges_bodies(),
+            ServiceKind::Direct(service) => service.judges(),
+            ServiceKind::Routes(routes) => routes.judges_bodies(),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Service for Unbuilt {
 }
 
 /// Makes nothing, which is enough to know the routes.
-impl Parts for Unbuilt {
+impl PartFactory for Unbuilt {
     fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<Step> {
         Vec::new()
     }

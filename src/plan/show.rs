@@ -7,12 +7,12 @@ use super::site::{Route, Site};
 use super::{Listener, Plan};
 
 /// A line, and those below it.
-struct Node {
+struct PlanNode {
     text: String,
-    below: Vec<Node>,
+    below: Vec<PlanNode>,
 }
 
-impl Node {
+impl PlanNode {
     fn leaf(text: impl Display) -> Self {
         Self { text: text.to_string(), below: Vec::new() }
     }
@@ -30,34 +30,34 @@ impl Node {
     }
 }
 
-fn filters(filters: &[FilterOptions]) -> impl Iterator<Item = Node> {
-    filters.iter().map(|filter| Node::leaf(format_args!("filter {filter}")))
+fn filters(filters: &[FilterOptions]) -> impl Iterator<Item = PlanNode> {
+    filters.iter().map(|filter| PlanNode::leaf(format_args!("filter {filter}")))
 }
 
-fn route(route: &Route) -> Node {
-    let below = filters(&route.filters).chain([Node::leaf(&route.handler)]).collect();
-    Node { text: format!("route {}", route.name()), below }
+fn route(route: &Route) -> PlanNode {
+    let below = filters(&route.filters).chain([PlanNode::leaf(&route.handler)]).collect();
+    PlanNode { text: format!("route {}", route.name()), below }
 }
 
-fn site(text: String, site: &Site) -> Node {
+fn site(text: String, site: &Site) -> PlanNode {
     let fallback = match &site.fallback {
         Some(handler) => format!("otherwise {handler}"),
         None => "otherwise 404".to_owned(),
     };
     let routes = site.routes.iter().map(route);
-    Node { text, below: filters(&site.filters).chain(routes).chain([Node::leaf(fallback)]).collect() }
+    PlanNode { text, below: filters(&site.filters).chain(routes).chain([PlanNode::leaf(fallback)]).collect() }
 }
 
 /// One line per listener, site, filter, route and handler.
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listeners =
-            self.listeners.iter().map(|listener| Node::leaf(format_args!("listen on {listener}")));
+            self.listeners.iter().map(|listener| PlanNode::leaf(format_args!("listen on {listener}")));
         let named = self.sites.iter().map(|(host, named)| site(format!("site {host}"), named));
         let default = site("default site".to_owned(), &self.default_site);
         let below = listeners.chain(named).chain([default]).collect();
         f.write_str("plan")?;
-        Node { text: String::new(), below }.write(f, "")
+        PlanNode { text: String::new(), below }.write(f, "")
     }
 }
 

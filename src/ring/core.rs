@@ -1,6 +1,6 @@
 //! The heart of the ring: the queues, the slots, and one turn of submit and collect.
 //!
-//! `Inner` is reached through a `RefCell` that no caller's code runs under: wakers only mark tasks ready,
+//! `CoreInner` is reached through a `RefCell` that no caller's code runs under: wakers only mark tasks ready,
 //! and everything handed out (buffers, futures) gives back through cells of its own. A slot is freed when
 //! the kernel can send no more completions for it; keys carry a generation all the same, so that a
 //! mistake here would be an ignored completion and not somebody else's data.
@@ -17,7 +17,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 use super::buffers::BufferPool;
-use super::key::{Key, Kind};
+use super::key::{Key, OpKind};
 use super::offload::Offload;
 use super::payload::{Block, Payload, Spare};
 use super::probe::{self, SetupError};
@@ -84,7 +84,7 @@ pub struct RingStats {
 }
 
 pub(super) struct Core {
-    pub(super) inner: RefCell<Inner>,
+    pub(super) inner: RefCell<CoreInner>,
     pub(super) pool: BufferPool,
     pub(super) config: RingConfig,
     /// Whether the driver sleeps in the executor and no turn keeps the time.
@@ -97,7 +97,7 @@ pub(super) struct Core {
     pub(super) offload: OnceCell<Rc<Offload>>,
 }
 
-pub(super) struct Inner {
+pub(super) struct CoreInner {
     // Declared first, dropped first: the kernel lets go of the pool's memory before it is unmapped.
     pub(super) uring: IoUring,
     pub(super) enter_fd: EnterFd,
@@ -186,7 +186,7 @@ impl Ring {
             .map_err(|error| SetupError::from_io("the wake-up eventfd", error))?;
         let enter_fd = EnterFd::register(uring.as_raw_fd());
         let now = Instant::now();
-        let mut inner = Inner {
+        let mut inner = CoreInner {
             uring,
             enter_fd,
             event,
@@ -343,7 +343,7 @@ pub(super) fn timespec(duration: Duration) -> types::Timespec {
     types::Timespec::new().sec(duration.as_secs()).nsec(duration.subsec_nanos())
 }
 
-impl Inner {
+impl CoreInner {
     /// The next generation; 24 bits, as `user_data` carries them.
     pub(super) fn generation(&mut self) -> u32 {
         self.next_generation = (self.next_generation + 1) & 0xff_ffff;
@@ -400,13 +400,13 @@ impl Inner {
             .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK)
-            .user_data(Kind::Batch as u64);
+            .user_data(OpKind::Batch as u64);
         let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
-        self.push_linked(&send, &close.user_data(Kind::Ignore as u64));
+        self.push_linked(&send, &close.user_data(OpKind::Ignore as u64));
         self.enter(0, None);
         let completions: Vec<_> =
             self.uring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
-        let fell_short = matches!(completions[..], [(data, sent)] if data == Kind::Batch as u64
+        let fell_short = matches!(completions[..], [(data, sent)] if data == OpKind::Batch as u64
             && sent > 0 && (sent as usize) < more_than_fits.len());
         let open = sys::is_open(ours.as_raw_fd());
         if !open {
@@ -445,7 +445,7 @@ impl Inner {
         if !self.alarm_armed {
             self.alarm_armed = true;
             let entry = opcode::Timeout::new(&raw const *self.alarm_timespec).build();
-            self.push(&entry.user_data(Kind::Alarm as u64));
+            self.push(&entry.user_data(OpKind::Alarm as u64));
         }
     }
 
@@ -472,12 +472,12 @@ impl Inner {
     /// Asks the kernel to end the operation with this `user_data`. Its completion still comes.
     pub(super) fn cancel(&mut self, user_data: u64) {
         let entry = opcode::AsyncCancel::new(user_data).build();
-        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(OpKind::Ignore as u64));
     }
 
     /// Closes `fd` with the next submission.
     pub(super) fn close(&mut self, fd: RawFd) {
         let entry = opcode::Close::new(types::Fd(fd)).build();
-        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(OpKind::Ignore as u64));
     }
 }

@@ -53,7 +53,7 @@ impl Directory {
         entries_max: usize,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> io::Result<(Vec<DirectoryEntry>, bool)> {
-        let stream = Stream::open(self.fd)?;
+        let stream = DirStream::open(self.fd)?;
         let mut entries = Vec::new();
         while let Some(name) = stream.next()? {
             if matches!(name.to_bytes(), b"." | b"..") || !wanted(name.to_bytes()) {
@@ -113,9 +113,9 @@ fn follow(root: RawFd, path: &[u8], name: &[u8]) -> io::Result<libc::statx> {
 }
 
 /// A directory stream of the C library. INVARIANT: open until dropped, used by one thread.
-struct Stream(NonNull<libc::DIR>);
+struct DirStream(NonNull<libc::DIR>);
 
-impl Stream {
+impl DirStream {
     fn open(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: the descriptor is open and ours.
         let stream = unsafe { libc::fdopendir(fd.as_raw_fd()) };
@@ -145,7 +145,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for DirStream {
     fn drop(&mut self) {
         // SAFETY: the stream is open, and this is its last use.
         unsafe { libc::closedir(self.0.as_ptr()) };

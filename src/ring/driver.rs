@@ -21,8 +21,8 @@ use std::rc::Rc;
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
 
-use super::core::{Core, Inner, Ring};
-use super::key::Kind;
+use super::core::{Core, CoreInner, Ring};
+use super::key::OpKind;
 use super::sys;
 use super::task::{polls, yield_now};
 use super::timer::TICK_MS;
@@ -31,10 +31,10 @@ use super::timer::TICK_MS;
 /// turning.
 const YIELDS_MAX: u32 = 4;
 
-/// The eventfd, lent to the executor; `Inner` owns it.
-struct Event(RawFd);
+/// The eventfd, lent to the executor; `CoreInner` owns it.
+struct DriverEvent(RawFd);
 
-impl AsRawFd for Event {
+impl AsRawFd for DriverEvent {
     fn as_raw_fd(&self) -> RawFd {
         self.0
     }
@@ -45,7 +45,7 @@ impl Ring {
     /// task queue of the connections.
     pub async fn drive(&self) {
         let core = self.core.clone();
-        let event = Event(core.inner.borrow().event.as_raw_fd());
+        let event = DriverEvent(core.inner.borrow().event.as_raw_fd());
         let event = PollableFd::new(event).expect("the driver runs on an executor");
         let always = always_readable().expect("one more descriptor at start");
         while !core.stopping.get() {
@@ -103,7 +103,7 @@ impl Core {
         }
     }
 
-    async fn park(self: &Rc<Self>, event: &PollableFd<Event>) {
+    async fn park(self: &Rc<Self>, event: &PollableFd<DriverEvent>) {
         if self.inner.borrow_mut().renew_event().is_err() {
             return;
         }
@@ -146,11 +146,11 @@ impl Core {
             types::Timespec::new().sec(wait_ms / 1000).nsec((wait_ms % 1000) as u32 * 1_000_000);
         // The kernel copies the time when it takes the entry, which the next turn makes it do.
         let entry = opcode::Timeout::new(&raw const *inner.park_timespec).build();
-        inner.push(&entry.user_data(Kind::Ignore as u64));
+        inner.push(&entry.user_data(OpKind::Ignore as u64));
     }
 }
 
-impl Inner {
+impl CoreInner {
     /// Registers the ring's eventfd anew when another eventfd is polled. While one eventfd is written the
     /// kernel must not signal a second one at once, so it defers that to a callback of which a registration
     /// has one, and newer kernels (seen on 6.18) never make that usable again: a second foreign event

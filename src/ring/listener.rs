@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use io_uring::{cqueue, opcode, types};
 
-use super::core::{Core, Inner, Ring};
-use super::key::{Key, Kind};
+use super::core::{Core, CoreInner, Ring};
+use super::key::{Key, OpKind};
 use super::slots::ListenerSlot;
 use super::sys::{self, RawAddr};
 
@@ -19,7 +19,7 @@ use super::sys::{self, RawAddr};
 /// cut to net.core.somaxconn.
 const BACKLOG: libc::c_int = 4096;
 
-impl Inner {
+impl CoreInner {
     fn listener(&mut self, key: Key) -> Option<&mut ListenerSlot> {
         self.listeners.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
@@ -139,7 +139,7 @@ impl Listener {
             slot.armed = true;
             inner.in_flight += 1;
             let entry = opcode::AcceptMulti::new(types::Fd(self.fd)).flags(libc::SOCK_CLOEXEC).build();
-            inner.push(&entry.user_data(self.key.user_data(Kind::Accept)));
+            inner.push(&entry.user_data(self.key.user_data(OpKind::Accept)));
         }
         Poll::Pending
     }
@@ -153,7 +153,7 @@ impl Drop for Listener {
         slot.held = false;
         slot.waker = None;
         if slot.armed {
-            inner.cancel(self.key.user_data(Kind::Accept));
+            inner.cancel(self.key.user_data(OpKind::Accept));
         } else {
             let mut slot = inner.listeners.remove(self.key.index as usize);
             slot.close_queue();

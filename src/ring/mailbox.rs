@@ -34,11 +34,11 @@ pub enum SendError<M> {
 /// The kernel's, when it has no descriptors.
 pub fn mailbox<M: Send>() -> io::Result<(Sender<M>, Mailbox<M>)> {
     let (sender, queue) = mpsc::channel();
-    let shared = Arc::new(Shared { wake: WakeUp::new()?, waiting: AtomicUsize::new(0) });
+    let shared = Arc::new(MailboxShared { wake: WakeUp::new()?, waiting: AtomicUsize::new(0) });
     Ok((Sender { queue: Some(sender), shared: shared.clone() }, Mailbox { queue, shared }))
 }
 
-struct Shared {
+struct MailboxShared {
     wake: WakeUp,
     /// Messages in the queue; may be too high for a moment, never too low.
     waiting: AtomicUsize,
@@ -48,7 +48,7 @@ struct Shared {
 pub struct Sender<M> {
     // INVARIANT: `Some` until it is dropped.
     queue: Option<mpsc::Sender<M>>,
-    shared: Arc<Shared>,
+    shared: Arc<MailboxShared>,
 }
 
 impl<M> Sender<M> {
@@ -103,7 +103,7 @@ impl<M> Drop for Sender<M> {
 /// A core's end of its mailbox.
 pub struct Mailbox<M> {
     queue: mpsc::Receiver<M>,
-    shared: Arc<Shared>,
+    shared: Arc<MailboxShared>,
 }
 
 impl<M> Mailbox<M> {

@@ -20,32 +20,32 @@ type Work = Box<dyn FnOnce() -> Product + Send>;
 
 /// A core's threads and what they work on.
 pub(super) struct Offload {
-    state: RefCell<State>,
+    state: RefCell<OffloadState>,
     /// Raised when an outcome came.
     pub(super) wake: Arc<WakeUp>,
 }
 
-struct State {
+struct OffloadState {
     threads: Vec<Thread>,
     threads_max: usize,
     /// Jobs that no thread has yet. As many as tasks wait for one, and so bounded by the connections.
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<OffloadJob>,
     tickets: Slab<Ticket>,
-    outcomes: mpsc::Receiver<Outcome>,
-    report: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Receiver<JobOutcome>,
+    report: mpsc::Sender<JobOutcome>,
 }
 
 struct Thread {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<OffloadJob>,
     busy: bool,
 }
 
-struct Job {
+struct OffloadJob {
     ticket: usize,
     work: Work,
 }
 
-struct Outcome {
+struct JobOutcome {
     thread: usize,
     ticket: usize,
     product: thread::Result<Product>,
@@ -61,7 +61,7 @@ enum Ticket {
 impl Offload {
     pub(super) fn new(threads_max: usize) -> io::Result<Self> {
         let (report, outcomes) = mpsc::channel();
-        let state = State {
+        let state = OffloadState {
             threads: Vec::new(),
             threads_max: threads_max.max(1),
             waiting: VecDeque::new(),
@@ -88,7 +88,7 @@ impl Offload {
             idle => idle,
         };
         let ticket = state.tickets.insert(Ticket::Pending(None));
-        let job = Job { ticket, work };
+        let job = OffloadJob { ticket, work };
         match thread {
             Some(thread) => state.threads[thread].take(job),
             None => state.waiting.push_back(job),
@@ -96,16 +96,16 @@ impl Offload {
         Ok(ticket)
     }
 
-    fn spawn(&self, state: &mut State) -> io::Result<usize> {
+    fn spawn(&self, state: &mut OffloadState) -> io::Result<usize> {
         let number = state.threads.len();
-        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (jobs, inbox) = mpsc::channel::<OffloadJob>();
         let (report, wake) = (state.report.clone(), self.wake.clone());
         thread::Builder::new().name("quoit-blocking".to_owned()).spawn(move || {
             // Made by a thread that is pinned: on that CPU it would take the core's time.
             sys::unpin_thread();
-            for Job { ticket, work } in inbox {
+            for OffloadJob { ticket, work } in inbox {
                 let product = catch_unwind(AssertUnwindSafe(work));
-                if report.send(Outcome { thread: number, ticket, product }).is_err() {
+                if report.send(JobOutcome { thread: number, ticket, product }).is_err() {
                     return;
                 }
                 wake.raise();
@@ -119,7 +119,7 @@ impl Offload {
     pub(super) fn collect(&self) {
         self.wake.clear();
         let mut state = self.state.borrow_mut();
-        while let Ok(Outcome { thread, ticket, product }) = state.outcomes.try_recv() {
+        while let Ok(JobOutcome { thread, ticket, product }) = state.outcomes.try_recv() {
             state.threads[thread].busy = false;
             if let Some(job) = state.waiting.pop_front() {
                 state.threads[thread].take(job);
@@ -158,7 +158,7 @@ impl Offload {
 }
 
 impl Thread {
-    fn take(&mut self, job: Job) {
+    fn take(&mut self, job: OffloadJob) {
         self.busy = true;
         self.jobs.send(job).expect("a thread lives as long as its channel");
     }

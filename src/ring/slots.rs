@@ -210,7 +210,7 @@ impl ListenerSlot {
 pub(super) enum OpPayload {
     /// Nothing.
     None,
-    /// Nothing; what is polled may be an eventfd, which `Inner::renew_event` has to know.
+    /// Nothing; what is polled may be an eventfd, which `CoreInner::renew_event` has to know.
     Event,
     /// The address, and the descriptor so that it stays open.
     Connect(Box<RawAddr>, OwnedFd),
@@ -219,18 +219,18 @@ pub(super) enum OpPayload {
     /// A buffer read into, and the file.
     Buffer(Vec<u8>, Rc<OwnedFd>),
     /// A datagram with its header and address, and the socket.
-    Message(Box<Message>, Rc<OwnedFd>),
+    Message(Box<DatagramMessage>, Rc<OwnedFd>),
 }
 
 /// A datagram's header, address and bytes; boxed, because the header points at its siblings.
-pub(super) struct Message {
+pub(super) struct DatagramMessage {
     pub(super) header: libc::msghdr,
     pub(super) part: libc::iovec,
     pub(super) addr: RawAddr,
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) enum State {
+pub(super) enum OpState {
     Waiting(Option<Waker>),
     Done(i32),
     /// The future is gone; the completion frees the slot.
@@ -241,7 +241,7 @@ pub(super) enum State {
 
 pub(super) struct OpSlot {
     pub(super) generation: u32,
-    pub(super) state: State,
+    pub(super) state: OpState,
     pub(super) payload: OpPayload,
 }
 

@@ -23,8 +23,8 @@ use std::time::Duration;
 use io_uring::{cqueue, opcode, squeue, types};
 
 use super::buffers::{BufferPool, GROUP};
-use super::core::{Core, Inner, Ring, RingConfig};
-use super::key::{Key, Kind};
+use super::core::{Core, CoreInner, Ring, RingConfig};
+use super::key::{Key, OpKind};
 use super::op;
 use super::payload::Payload;
 use super::recv_buf::RecvBuf;
@@ -39,7 +39,7 @@ const DEADLINE_CHECK: Duration = Duration::from_secs(8);
 /// Bytes that one operation sends at the most; the kernel cuts what is longer than 2 GiB less a page.
 const SEND_BYTES_MAX: usize = 1 << 30;
 
-impl Inner {
+impl CoreInner {
     fn socket(&mut self, key: Key) -> Option<&mut SocketSlot> {
         self.sockets.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
@@ -70,7 +70,7 @@ impl Inner {
                 .flags(squeue::Flags::BUFFER_SELECT)
         };
         self.in_flight += 1;
-        self.push(&entry.user_data(key.user_data(Kind::Recv)));
+        self.push(&entry.user_data(key.user_data(OpKind::Recv)));
     }
 
     pub(super) fn handle_recv(
@@ -122,7 +122,7 @@ impl Inner {
         }
         if stop {
             self.stats.receives_stopped += 1;
-            self.cancel(key.user_data(Kind::Recv));
+            self.cancel(key.user_data(OpKind::Recv));
         }
         if released {
             self.release(key);
@@ -183,15 +183,15 @@ impl Inner {
         };
         if !send.in_batch {
             self.in_flight += 1;
-            return self.push(&entry.user_data(key.user_data(Kind::Send)));
+            return self.push(&entry.user_data(key.user_data(OpKind::Send)));
         }
         let last = send.last;
-        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(key.user_data(Kind::Batch));
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(key.user_data(OpKind::Batch));
         self.batch.push(key);
         if last {
             // A short send cuts the link, so the close happens only when everything is sent.
             let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
-            self.push_linked(&entry.flags(squeue::Flags::IO_LINK), &close.user_data(Kind::Ignore as u64));
+            self.push_linked(&entry.flags(squeue::Flags::IO_LINK), &close.user_data(OpKind::Ignore as u64));
         } else {
             self.push(&entry);
         }
@@ -301,11 +301,11 @@ impl Inner {
         // Cancels, not a shutdown: the kernel runs a shutdown later, on a thread that looks the descriptor's
         // number up then, when it may be another connection's.
         if receiving {
-            self.cancel(key.user_data(Kind::Recv));
+            self.cancel(key.user_data(OpKind::Recv));
         }
         if let Some(waiting) = self.sends.get(send as usize).filter(|waiting| !waiting.in_batch) {
             let key = Key { index: send, generation: waiting.generation };
-            self.cancel(key.user_data(Kind::Send));
+            self.cancel(key.user_data(OpKind::Send));
         }
         self.release(key);
     }
@@ -432,7 +432,7 @@ impl Socket {
         slot.multishot = multishot;
         if !multishot && slot.rx_state == RecvState::Multi {
             slot.rx_state = RecvState::Cancelling;
-            inner.cancel(self.key.user_data(Kind::Recv));
+            inner.cancel(self.key.user_data(OpKind::Recv));
         }
     }
 

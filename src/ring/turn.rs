@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use io_uring::cqueue;
 
 use super::buffers::BufferPool;
-use super::core::{Core, Inner, RingConfig, timespec};
-use super::key::{Key, Kind};
+use super::core::{Core, CoreInner, RingConfig, timespec};
+use super::key::{Key, OpKind};
 use super::sys;
 
 impl Core {
@@ -33,14 +33,14 @@ impl Core {
         }
     }
 
-    pub(super) fn read_clock(&self, inner: &mut Inner) {
+    pub(super) fn read_clock(&self, inner: &mut CoreInner) {
         let now = Instant::now();
         self.now.set(now);
         self.unix_seconds.set(sys::unix_seconds());
         inner.read_tick(now);
     }
 
-    fn fire_timers(&self, inner: &mut Inner) {
+    fn fire_timers(&self, inner: &mut CoreInner) {
         let mut fired = std::mem::take(&mut inner.fired);
         inner.wheel.advance(inner.tick, &mut fired);
         inner.busy |= !fired.is_empty();
@@ -56,7 +56,7 @@ impl Core {
     }
 }
 
-impl Inner {
+impl CoreInner {
     /// Submits what is queued, waits for `want` completions, hands out all that came, and settles the batch
     /// if nothing about it can still be unknown.
     fn submit_and_collect(&mut self, pool: &BufferPool, config: &RingConfig, want: u32) {
@@ -80,17 +80,17 @@ impl Inner {
         for completion in completions.drain(..) {
             let data = completion.user_data();
             let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
-            if Kind::is_counted(data) && !cqueue::more(flags) {
+            if OpKind::is_counted(data) && !cqueue::more(flags) {
                 self.in_flight -= 1;
             }
-            self.busy |= data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Alarm as u64;
+            self.busy |= data & 0xff != OpKind::Ignore as u64 && data & 0xff != OpKind::Alarm as u64;
             match data & 0xff {
-                k if k == Kind::Alarm as u64 => (self.alarm_armed, self.alarm_fired) = (false, true),
-                k if k == Kind::Recv as u64 => self.handle_recv(pool, config, key, result, flags),
-                k if k == Kind::Send as u64 => self.handle_send(key, result),
-                k if k == Kind::Batch as u64 => self.handle_batch_failure(key, result),
-                k if k == Kind::Accept as u64 => self.handle_accept(key, result, flags),
-                k if k == Kind::Op as u64 => self.handle_op(key, result),
+                k if k == OpKind::Alarm as u64 => (self.alarm_armed, self.alarm_fired) = (false, true),
+                k if k == OpKind::Recv as u64 => self.handle_recv(pool, config, key, result, flags),
+                k if k == OpKind::Send as u64 => self.handle_send(key, result),
+                k if k == OpKind::Batch as u64 => self.handle_batch_failure(key, result),
+                k if k == OpKind::Accept as u64 => self.handle_accept(key, result, flags),
+                k if k == OpKind::Op as u64 => self.handle_op(key, result),
                 _ => {}
             }
         }

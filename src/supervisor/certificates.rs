@@ -31,7 +31,7 @@ impl CertificateWatch {
     /// Tells what is presented and what should not stay, and begins to watch.
     pub(super) fn start(servers: Vec<Arc<TlsServer>>, quiet: bool) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let mut watched: Vec<Watched> = servers.into_iter().map(Watched::new).collect();
+        let mut watched: Vec<WatchedCertificates> = servers.into_iter().map(WatchedCertificates::new).collect();
         let now = SystemTime::now();
         for one in &mut watched {
             report(one.begin(now), quiet);
@@ -80,24 +80,24 @@ impl Drop for CertificateWatch {
 
 /// A line for the operator.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum ReportLine {
     /// Left out by --quiet.
     Fact(String),
     /// To be acted on.
     Concern(String),
 }
 
-fn report(lines: Vec<Line>, quiet: bool) {
+fn report(lines: Vec<ReportLine>, quiet: bool) {
     for line in lines {
         match line {
-            Line::Fact(_) if quiet => {}
-            Line::Fact(text) | Line::Concern(text) => log::line(format_args!("{text}")),
+            ReportLine::Fact(_) if quiet => {}
+            ReportLine::Fact(text) | ReportLine::Concern(text) => log::line(format_args!("{text}")),
         }
     }
 }
 
 /// One listener's files.
-struct Watched {
+struct WatchedCertificates {
     server: Arc<TlsServer>,
     /// What the files were when they were last taken, or refused.
     tried: Vec<FileVersion>,
@@ -107,13 +107,13 @@ struct Watched {
     reported: Vec<String>,
 }
 
-impl Watched {
+impl WatchedCertificates {
     fn new(server: Arc<TlsServer>) -> Self {
         let versions = server.loaded_versions();
         Self { server, tried: versions.clone(), seen: versions, reported: Vec::new() }
     }
 
-    fn begin(&mut self, now: SystemTime) -> Vec<Line> {
+    fn begin(&mut self, now: SystemTime) -> Vec<ReportLine> {
         let mut lines = self.news(now);
         lines.extend(self.warnings(now));
         lines
@@ -121,7 +121,7 @@ impl Watched {
 
     /// Looks at the files: they are read again when they differ from what was tried and are as they were at
     /// the last look, so that chain and key can be written one after the other; or when `asked`.
-    fn look(&mut self, asked: bool, now: SystemTime) -> Vec<Line> {
+    fn look(&mut self, asked: bool, now: SystemTime) -> Vec<ReportLine> {
         let versions = self.server.versions();
         let is_settled = versions == self.seen;
         self.seen.clone_from(&versions);
@@ -139,24 +139,24 @@ impl Watched {
             Ok(_) => {}
             Err(error) => {
                 let kept = "what was read before stays in use";
-                lines.extend(error.problems().iter().map(|one| Line::Concern(format!("{one}; {kept}"))));
+                lines.extend(error.problems().iter().map(|one| ReportLine::Concern(format!("{one}; {kept}"))));
             }
         }
         lines
     }
 
     /// What is presented and has not been reported yet.
-    fn news(&mut self, now: SystemTime) -> Vec<Line> {
+    fn news(&mut self, now: SystemTime) -> Vec<ReportLine> {
         let facts = self.server.inventory();
         let is_new = |one: &&CertificateFacts| !self.reported.contains(&one.fingerprint);
-        let lines = facts.iter().filter(is_new).map(|one| Line::Fact(presents(one, now))).collect();
+        let lines = facts.iter().filter(is_new).map(|one| ReportLine::Fact(presents(one, now))).collect();
         self.reported = facts.into_iter().map(|one| one.fingerprint).collect();
         lines
     }
 
-    fn warnings(&self, now: SystemTime) -> Vec<Line> {
+    fn warnings(&self, now: SystemTime) -> Vec<ReportLine> {
         let warnings = self.server.warnings(now);
-        warnings.iter().map(|warning| Line::Concern(warning.to_string())).collect()
+        warnings.iter().map(|warning| ReportLine::Concern(warning.to_string())).collect()
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     /// A directory with a certificate for `a.test`, watched.
-    fn watched(days: u32) -> (tempfile::TempDir, Watched) {
+    fn watched(days: u32) -> (tempfile::TempDir, WatchedCertificates) {
         let dir = tempfile::tempdir().unwrap();
         let [chain, key] = ["a.pem", "a.key"].map(|name| dir.path().join(name));
         let (pem, key_pem) = make("a.test", days);
@@ -204,13 +204,13 @@ mod tests {
         put(&key, &key_pem);
         let certificates = vec![CertificateFiles::new(chain, key)];
         let server = TlsServer::new(TlsOptions { certificates, ..TlsOptions::default() }).unwrap();
-        (dir, Watched::new(server))
+        (dir, WatchedCertificates::new(server))
     }
 
     #[track_caller]
-    fn has(lines: &[Line], words: &str) {
+    fn has(lines: &[ReportLine], words: &str) {
         let found =
-            |line: &Line| matches!(line, Line::Fact(text) | Line::Concern(text) if text.contains(words));
+            |line: &ReportLine| matches!(line, ReportLine::Fact(text) | ReportLine::Concern(text) if text.contains(words));
         assert!(lines.iter().any(found), "`{words}` is missing: {lines:?}");
     }
 

@@ -300,9 +300,9 @@ impl Server {
         thread::spawn(move || {
             for signal in signals.forever() {
                 let event = match signal {
-                    SIGUSR1 => Event::Rotate,
-                    SIGHUP => Event::Reload,
-                    _ => Event::Signal,
+                    SIGUSR1 => SupervisorEvent::Rotate,
+                    SIGHUP => SupervisorEvent::Reload,
+                    _ => SupervisorEvent::Signal,
                 };
                 if signal_events.send(event).is_err() {
                     return;
@@ -498,7 +498,7 @@ pub struct LiveTotals {
     pub workers: usize,
 }
 
-enum Event {
+enum SupervisorEvent {
     Signal,
     Rotate,
     Reload,
@@ -624,13 +624,13 @@ impl Running {
         Ok(totals)
     }
 
-    fn wait(mut self, events: &mpsc::Sender<Event>, inbox: &mpsc::Receiver<Event>) -> Result<(), RunError> {
+    fn wait(mut self, events: &mpsc::Sender<SupervisorEvent>, inbox: &mpsc::Receiver<SupervisorEvent>) -> Result<(), RunError> {
         let count = self.workers.len();
         for worker in std::mem::take(&mut self.workers) {
             let events = events.clone();
             thread::spawn(move || {
                 let ended = worker.join().map_err(|error| error.to_string());
-                let _ = events.send(Event::WorkerEnded(ended));
+                let _ = events.send(SupervisorEvent::WorkerEnded(ended));
             });
         }
         let mut totals = Totals::default();
@@ -638,21 +638,21 @@ impl Running {
         let mut ended = 0;
         while ended < count {
             match inbox.recv() {
-                Ok(Event::Signal) if self.shared.phase() == Phase::Serve => {
+                Ok(SupervisorEvent::Signal) if self.shared.phase() == Phase::Serve => {
                     if !self.quiet {
                         log::line(format_args!("draining; a second signal stops at once"));
                     }
                     self.shared.set_phase(Phase::Drain);
                     self.renewals.stop();
                 }
-                Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
-                Ok(Event::Rotate) => self.reopen_log(),
-                Ok(Event::Reload) => self.reload_certificates(),
-                Ok(Event::WorkerEnded(Ok(worker))) => {
+                Ok(SupervisorEvent::Signal) => self.shared.set_phase(Phase::Stop),
+                Ok(SupervisorEvent::Rotate) => self.reopen_log(),
+                Ok(SupervisorEvent::Reload) => self.reload_certificates(),
+                Ok(SupervisorEvent::WorkerEnded(Ok(worker))) => {
                     totals += worker;
                     ended += 1;
                 }
-                Ok(Event::WorkerEnded(Err(text))) => {
+                Ok(SupervisorEvent::WorkerEnded(Err(text))) => {
                     // The others go on for now, but a server that lost a core drains and returns an error.
                     lost = Some(text);
                     ended += 1;

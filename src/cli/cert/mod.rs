@@ -55,7 +55,7 @@ struct CaArgs {
 
 /// Where what is made goes, and for how long it is good.
 #[derive(Args, Debug)]
-struct Output {
+struct OutputArgs {
     /// Directory to write to
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -80,7 +80,7 @@ struct LeafArgs {
     ca: PathBuf,
 
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -90,7 +90,7 @@ struct SelfSignedArgs {
     names: Vec<String>,
 
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -104,7 +104,7 @@ struct ClientArgs {
     ca: PathBuf,
 
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]

@@ -11,7 +11,7 @@ const CERTIFICATE_MODE: u32 = 0o644;
 
 /// A pair of files.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct PemPair {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
 }
@@ -30,7 +30,7 @@ pub(super) enum StoreError {
     Refused(PathBuf, #[source] io::Error),
 }
 
-impl Pair {
+impl PemPair {
     /// `NAME.pem` and `NAME.key` in a directory.
     pub(super) fn new(dir: &Path, name: &str) -> Self {
         let file = |extension: &str| {

@@ -8,11 +8,11 @@ use crate::http::message::{BodyLimits, Fields, Framing, FramingError, Trailers};
 /// Reads one body.
 #[derive(Debug)]
 pub struct BodyDecoder {
-    kind: Kind,
+    kind: BodyKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum BodyKind {
     Length {
         left: u64,
     },
@@ -32,14 +32,14 @@ impl BodyDecoder {
     pub fn new(framing: Framing, limits: &BodyLimits) -> Result<BodyDecoder, FramingError> {
         let kind = match framing {
             // HTTP/1 heads have no tunnel before it stands.
-            Framing::None | Framing::Tunnel => Kind::Length { left: 0 },
+            Framing::None | Framing::Tunnel => BodyKind::Length { left: 0 },
             Framing::Length(length) if limits.body_bytes_max.is_some_and(|max| length > max) => {
                 return Err(FramingError::TooLarge);
             }
-            Framing::Length(length) => Kind::Length { left: length },
-            Framing::Chunked => Kind::Chunked(ChunkedDecoder::new(limits)),
+            Framing::Length(length) => BodyKind::Length { left: length },
+            Framing::Chunked => BodyKind::Chunked(ChunkedDecoder::new(limits)),
             Framing::UntilClose => {
-                Kind::UntilClose { left: limits.body_bytes_max.unwrap_or(u64::MAX), has_ended: false }
+                BodyKind::UntilClose { left: limits.body_bytes_max.unwrap_or(u64::MAX), has_ended: false }
             }
         };
         Ok(BodyDecoder { kind })
@@ -48,7 +48,7 @@ impl BodyDecoder {
     /// Takes at most this many bytes of data from here on, in chunks; a length that was announced is its
     /// reader's to judge.
     pub fn set_bytes_max(&mut self, bytes_max: Option<u64>) {
-        if let Kind::Chunked(chunked) = &mut self.kind {
+        if let BodyKind::Chunked(chunked) = &mut self.kind {
             chunked.set_bytes_max(bytes_max);
         }
     }
@@ -63,11 +63,11 @@ impl BodyDecoder {
     #[inline]
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
         match &mut self.kind {
-            Kind::Length { left } => Ok(take(left, input)),
-            Kind::Chunked(chunked) => chunked.handle_bytes(input),
-            Kind::UntilClose { has_ended: true, .. } => Ok(BodyStep::default()),
-            Kind::UntilClose { left: 0, .. } if !input.is_empty() => Err(FramingError::TooLarge),
-            Kind::UntilClose { left, .. } => Ok(take(left, input)),
+            BodyKind::Length { left } => Ok(take(left, input)),
+            BodyKind::Chunked(chunked) => chunked.handle_bytes(input),
+            BodyKind::UntilClose { has_ended: true, .. } => Ok(BodyStep::default()),
+            BodyKind::UntilClose { left: 0, .. } if !input.is_empty() => Err(FramingError::TooLarge),
+            BodyKind::UntilClose { left, .. } => Ok(take(left, input)),
         }
     }
 
@@ -78,7 +78,7 @@ impl BodyDecoder {
     /// [`FramingError::Truncated`] if a length or chunks announced more. What was read is not the whole body:
     /// pass it on only in a way that its recipient sees as cut off too.
     pub fn end_of_input(&mut self) -> Result<(), FramingError> {
-        if let Kind::UntilClose { has_ended, .. } = &mut self.kind {
+        if let BodyKind::UntilClose { has_ended, .. } = &mut self.kind {
             *has_ended = true;
         }
         if self.is_done() { Ok(()) } else { Err(FramingError::Truncated) }
@@ -88,18 +88,18 @@ impl BodyDecoder {
     #[inline]
     pub fn is_done(&self) -> bool {
         match &self.kind {
-            Kind::Length { left } => *left == 0,
-            Kind::Chunked(chunked) => chunked.is_done(),
-            Kind::UntilClose { has_ended, .. } => *has_ended,
+            BodyKind::Length { left } => *left == 0,
+            BodyKind::Chunked(chunked) => chunked.is_done(),
+            BodyKind::UntilClose { has_ended, .. } => *has_ended,
         }
     }
 
     /// Bytes of data still to come, when that is known.
     pub fn remaining(&self) -> Option<u64> {
         match &self.kind {
-            Kind::Length { left } => Some(*left),
-            Kind::Chunked(chunked) => chunked.is_done().then_some(0),
-            Kind::UntilClose { has_ended, .. } => has_ended.then_some(0),
+            BodyKind::Length { left } => Some(*left),
+            BodyKind::Chunked(chunked) => chunked.is_done().then_some(0),
+            BodyKind::UntilClose { has_ended, .. } => has_ended.then_some(0),
         }
     }
 
@@ -107,16 +107,16 @@ impl BodyDecoder {
     /// none into the head (RFC 9110 §6.5.1).
     pub fn trailers(&self) -> Fields<'_> {
         match &self.kind {
-            Kind::Length { .. } | Kind::UntilClose { .. } => Fields::new(&[], &[]),
-            Kind::Chunked(chunked) => chunked.trailers(),
+            BodyKind::Length { .. } | BodyKind::UntilClose { .. } => Fields::new(&[], &[]),
+            BodyKind::Chunked(chunked) => chunked.trailers(),
         }
     }
 
     /// The same fields to keep; none are left in the decoder.
     pub fn take_trailers(&mut self) -> Trailers {
         match &mut self.kind {
-            Kind::Length { .. } | Kind::UntilClose { .. } => Trailers::new(),
-            Kind::Chunked(chunked) => chunked.take_trailers(),
+            BodyKind::Length { .. } | BodyKind::UntilClose { .. } => Trailers::new(),
+            BodyKind::Chunked(chunked) => chunked.take_trailers(),
         }
     }
 }

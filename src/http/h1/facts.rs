@@ -4,7 +4,7 @@
 
 use crate::http::message::facts::{ContentFacts, Expectation};
 use crate::http::message::grammar::{is_token_byte, list_members};
-use crate::http::message::head::Facts;
+use crate::http::message::head::HeadFacts;
 use crate::http::message::{Framing, FramingFieldError, RequestError, Version};
 use crate::http::method::Method;
 use crate::http::target::is_authority;
@@ -79,7 +79,7 @@ impl<'a> Gathered<'a> {
 
     /// Weighs the fields against each other and the request line.
     #[inline]
-    pub(super) fn finish(&self, method: Method, version: Version) -> Result<Facts, RequestError> {
+    pub(super) fn finish(&self, method: Method, version: Version) -> Result<HeadFacts, RequestError> {
         if self.host.is_none() && version == Version::Http11 {
             return Err(RequestError::HostMissing);
         }
@@ -93,7 +93,7 @@ impl<'a> Gathered<'a> {
         if expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
-        Ok(Facts {
+        Ok(HeadFacts {
             framing,
             keep_alive: self.keeps_alive(version),
             expects_continue: expectation == Expectation::Continue && !framing.is_empty(),

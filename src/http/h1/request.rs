@@ -9,7 +9,7 @@
 use std::mem::MaybeUninit;
 
 use super::facts::Gathered;
-use super::scan::{Seen, scan};
+use super::scan::{HeadExtent, scan};
 use super::straddling::{LineSpans, Straddling, TABLE_FIELDS, range_within};
 use crate::http::message::head::Span;
 use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
@@ -108,8 +108,8 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
         Ok(httparse::Status::Partial) | Err(_) => RequestError::Disagreement,
     };
     match scan(bytes, limits)? {
-        Seen::Part => Ok(None),
-        Seen::Whole => Err(doubt),
+        HeadExtent::Part => Ok(None),
+        HeadExtent::Whole => Err(doubt),
     }
 }
 

@@ -9,7 +9,7 @@
 use std::mem::MaybeUninit;
 
 use super::facts::{Gathered, check_coding, framing, is_named};
-use super::scan::Seen;
+use super::scan::HeadExtent;
 use super::scan_response::scan_response;
 use super::straddling::{LineSpans, Straddling, TABLE_FIELDS};
 use crate::http::message::facts::content_length;
@@ -167,8 +167,8 @@ fn decode(
         Ok(httparse::Status::Partial) | Err(_) => ResponseError::Disagreement,
     };
     match scan_response(bytes, limits)? {
-        Seen::Part => Ok(None),
-        Seen::Whole => Err(doubt),
+        HeadExtent::Part => Ok(None),
+        HeadExtent::Whole => Err(doubt),
     }
 }
 
@@ -212,7 +212,7 @@ struct GatheredResponse<'a> {
     is_chunked: bool,
     /// The first misdeed of the framing fields, which a tunnel's head may have: a client must ignore them
     /// there (RFC 9110 §9.3.6).
-    misdeed: Option<FramingFieldError>,
+    error: Option<FramingFieldError>,
     has_upgrade: bool,
     has_upgrade_option: bool,
 }
@@ -239,7 +239,7 @@ impl GatheredResponse<'_> {
     }
 
     fn note(&mut self, error: FramingFieldError) {
-        self.misdeed.get_or_insert(error);
+        self.error.get_or_insert(error);
     }
 
     /// Weighs the fields against each other, the status and the request (RFC 9112 §6.3), rule by rule.
@@ -255,8 +255,8 @@ impl GatheredResponse<'_> {
         if request.method == Method::Connect && status.is_success() {
             return Ok((bodiless(false), Follows::Tunnel));
         }
-        if let Some(misdeed) = self.misdeed {
-            return Err(misdeed.into());
+        if let Some(error) = self.error {
+            return Err(error.into());
         }
         // 3: both framing fields are an attack or a broken server; the RFC lets a client go on, but only by
         // guessing which of the two the other readers believe.

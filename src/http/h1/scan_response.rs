@@ -1,7 +1,7 @@
 //! The slow, strict reading of a response head that may be incomplete, as `scan` is for requests: says what
 //! its first misdeed is, in the order of the bytes. Fills nothing, and does not judge what fields mean.
 
-use super::scan::{Seen, scan_fields};
+use super::scan::{HeadExtent, scan_fields};
 use crate::http::message::grammar::{LineEnd, first_line, is_value_byte};
 use crate::http::message::{ResponseError, ResponseLimits};
 
@@ -10,14 +10,14 @@ use crate::http::message::{ResponseError, ResponseLimits};
 /// An error depends on nothing behind the byte that causes it. So however the bytes are split between reads,
 /// the same response is refused for the same reason; the fuzz target holds this.
 #[cold]
-pub(super) fn scan_response(bytes: &[u8], limits: &ResponseLimits) -> Result<Seen, ResponseError> {
+pub(super) fn scan_response(bytes: &[u8], limits: &ResponseLimits) -> Result<HeadExtent, ResponseError> {
     let bytes_max = usize::from(limits.head_bytes_max);
     let view = &bytes[..bytes.len().min(bytes_max)];
     let seen = match scan_status_line(view)? {
         Some(length) => scan_fields(&view[length..], limits.fields_max)?,
-        None => Seen::Part,
+        None => HeadExtent::Part,
     };
-    if seen == Seen::Part && bytes.len() >= bytes_max {
+    if seen == HeadExtent::Part && bytes.len() >= bytes_max {
         return Err(ResponseError::HeadTooLong);
     }
     Ok(seen)

@@ -2,7 +2,7 @@
 //! §10.1.1). Knows two field names; how a body is delimited besides is its version's business.
 
 use super::framing_field_error::FramingFieldError;
-use super::head::{Facts, Framing};
+use super::head::{HeadFacts, Framing};
 use super::request_error::RequestError;
 use crate::http::method::Method;
 
@@ -41,7 +41,7 @@ impl ContentFacts {
     /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body, or after
     /// CONNECT with the tunnel's data. That a length is announced only where a body comes is checked by the
     /// caller.
-    pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<Facts, RequestError> {
+    pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<HeadFacts, RequestError> {
         let is_connect = method == Method::Connect;
         if is_connect && self.length.is_some() {
             return Err(RequestError::ConnectWithBody);
@@ -55,7 +55,7 @@ impl ContentFacts {
         if self.expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
-        Ok(Facts {
+        Ok(HeadFacts {
             framing,
             keep_alive: true,
             expects_continue: self.expectation == Expectation::Continue && !ends && !is_connect,

@@ -269,12 +269,12 @@ pub struct RequestHead {
     authority: Span,
     /// `:protocol` of an extended CONNECT; beside `bytes`, because HTTP/1 has no place for it.
     protocol: Option<Box<str>>,
-    facts: Facts,
+    facts: HeadFacts,
 }
 
 /// What the fields of a head say together about the message and the connection.
 #[derive(Clone, Copy, Default)]
-pub(in crate::http) struct Facts {
+pub(in crate::http) struct HeadFacts {
     pub(in crate::http) framing: Framing,
     pub(in crate::http) keep_alive: bool,
     pub(in crate::http) expects_continue: bool,
@@ -481,7 +481,7 @@ impl RequestHead {
     }
 
     /// Ends a head that was begun.
-    pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
+    pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: HeadFacts) {
         self.block.bytes.extend_from_slice(b"\r\n");
         self.scheme = scheme;
         self.finish(Version::Http2, host, facts);
@@ -494,7 +494,7 @@ impl RequestHead {
     }
 
     #[inline]
-    pub(in crate::http) fn finish(&mut self, version: Version, host: Option<Span>, facts: Facts) {
+    pub(in crate::http) fn finish(&mut self, version: Version, host: Option<Span>, facts: HeadFacts) {
         self.version = version;
         self.facts = facts;
         if let (Some(host), TargetForm::Origin | TargetForm::Asterisk) = (host, self.form) {

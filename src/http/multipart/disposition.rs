@@ -3,7 +3,7 @@
 
 use percent_encoding::percent_decode;
 
-use super::error::Misdeed;
+use super::error::MultipartErrorKind;
 use crate::http::content_type::{Parameter, Parameters};
 use crate::http::message::grammar::{field_line, trimmed};
 
@@ -35,16 +35,16 @@ impl HeadBuilder {
     }
 
     /// Takes one field line with its end. Fields that RFC 7578 §4.8 does not know are passed over.
-    pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), Misdeed> {
-        let field = field_line(line).map_err(Misdeed::Field)?.expect("the line comes with its end");
+    pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), MultipartErrorKind> {
+        let field = field_line(line).map_err(MultipartErrorKind::Field)?.expect("the line comes with its end");
         self.fields += 1;
         if self.fields > fields_max {
-            return Err(Misdeed::TooManyFields);
+            return Err(MultipartErrorKind::TooManyFields);
         }
         let (name, value) = (&line[field.name], &line[field.value]);
         if name.eq_ignore_ascii_case(b"content-disposition") {
             if std::mem::replace(&mut self.has_disposition, true) {
-                return Err(Misdeed::DispositionRepeated);
+                return Err(MultipartErrorKind::DispositionRepeated);
             }
             return self.disposition(value);
         }
@@ -53,29 +53,29 @@ impl HeadBuilder {
         }
         if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
             let plain = [&b"7bit"[..], b"8bit", b"binary"].iter().any(|c| value.eq_ignore_ascii_case(c));
-            return if plain { Ok(()) } else { Err(Misdeed::TransferEncoded) };
+            return if plain { Ok(()) } else { Err(MultipartErrorKind::TransferEncoded) };
         }
         Ok(())
     }
 
     /// The end of the head.
-    pub(super) fn finish(self) -> Result<PartHead, Misdeed> {
+    pub(super) fn finish(self) -> Result<PartHead, MultipartErrorKind> {
         match self {
-            Self { has_disposition: false, .. } => Err(Misdeed::DispositionMissing),
-            Self { has_name: false, .. } => Err(Misdeed::NameMissing),
+            Self { has_disposition: false, .. } => Err(MultipartErrorKind::DispositionMissing),
+            Self { has_name: false, .. } => Err(MultipartErrorKind::NameMissing),
             Self { head, .. } => Ok(head),
         }
     }
 
-    fn disposition(&mut self, value: &[u8]) -> Result<(), Misdeed> {
+    fn disposition(&mut self, value: &[u8]) -> Result<(), MultipartErrorKind> {
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         let (kind, parameters) = value.split_at(end);
         if !kind[trimmed(kind)].eq_ignore_ascii_case(b"form-data") {
-            return Err(Misdeed::DispositionMalformed);
+            return Err(MultipartErrorKind::DispositionMalformed);
         }
         let (mut file_name, mut extended) = (None, None);
         for parameter in Parameters::of(parameters) {
-            let parameter = parameter.map_err(|_| Misdeed::DispositionMalformed)?;
+            let parameter = parameter.map_err(|_| MultipartErrorKind::DispositionMalformed)?;
             let repeated = if parameter.is("name") {
                 self.head.name = text(form_unescaped(&parameter))?;
                 std::mem::replace(&mut self.has_name, true)
@@ -87,7 +87,7 @@ impl HeadBuilder {
                 false
             };
             if repeated {
-                return Err(Misdeed::DispositionMalformed);
+                return Err(MultipartErrorKind::DispositionMalformed);
             }
         }
         self.head.file_name = match (extended, file_name) {
@@ -99,8 +99,8 @@ impl HeadBuilder {
     }
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, Misdeed> {
-    String::from_utf8(bytes).map_err(|_| Misdeed::NotUtf8)
+fn text(bytes: Vec<u8>) -> Result<String, MultipartErrorKind> {
+    String::from_utf8(bytes).map_err(|_| MultipartErrorKind::NotUtf8)
 }
 
 /// Names as forms write them. Browsers send `"` as `%22` and line ends as `%0D%0A` and escape nothing else
@@ -124,12 +124,12 @@ fn form_unescaped(parameter: &Parameter<'_>) -> Vec<u8> {
 }
 
 /// `UTF-8'language'percent-encoded` (RFC 8187 §3.2). RFC 7578 §4.2 asks senders not to; some do.
-fn extended_value(parameter: &Parameter<'_>) -> Result<String, Misdeed> {
+fn extended_value(parameter: &Parameter<'_>) -> Result<String, MultipartErrorKind> {
     let mut pieces = parameter.raw_value.splitn(3, |byte| *byte == b'\'');
     let charset = pieces.next().unwrap_or_default();
-    let encoded = pieces.nth(1).ok_or(Misdeed::DispositionMalformed)?;
+    let encoded = pieces.nth(1).ok_or(MultipartErrorKind::DispositionMalformed)?;
     if !charset.eq_ignore_ascii_case(b"utf-8") {
-        return Err(Misdeed::DispositionMalformed);
+        return Err(MultipartErrorKind::DispositionMalformed);
     }
     text(percent_decode(encoded).collect())
 }

@@ -8,7 +8,7 @@ use crate::http::status::Status;
 
 /// What is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Misdeed {
+pub enum MultipartErrorKind {
     /// The Content-Type is another one.
     NotMultipart,
     /// The Content-Type has no boundary, or none that is allowed.
@@ -45,7 +45,7 @@ pub enum Misdeed {
     Truncated,
 }
 
-impl Misdeed {
+impl MultipartErrorKind {
     /// The status to answer with.
     pub fn status(self) -> Status {
         match self {
@@ -61,7 +61,7 @@ impl Misdeed {
     }
 }
 
-impl fmt::Display for Misdeed {
+impl fmt::Display for MultipartErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotMultipart => "the body must be multipart/form-data",
@@ -89,7 +89,7 @@ impl fmt::Display for Misdeed {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MultipartError {
     /// What is wrong.
-    pub misdeed: Misdeed,
+    pub kind: MultipartErrorKind,
     /// In which part, counted from 1; 0 before the first.
     pub part: usize,
     /// The name of that part, once it is known.
@@ -100,9 +100,9 @@ pub struct MultipartError {
 impl fmt::Display for MultipartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.name, self.part) {
-            (Some(name), part) => write!(f, "part {part} ({name:?}): {}", self.misdeed),
-            (None, 0) => self.misdeed.fmt(f),
-            (None, part) => write!(f, "part {part}: {}", self.misdeed),
+            (Some(name), part) => write!(f, "part {part} ({name:?}): {}", self.kind),
+            (None, 0) => self.kind.fmt(f),
+            (None, part) => write!(f, "part {part}: {}", self.kind),
         }
     }
 }

@@ -15,9 +15,9 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{Decoder, Event, MultipartLimits, Step};
+pub use decoder::{MultipartDecoder, MultipartEvent, MultipartLimits, DecodeStep};
 pub use disposition::PartHead;
-pub use error::{Misdeed, MultipartError};
+pub use error::{MultipartErrorKind, MultipartError};
 
 use crate::http::content_type::ContentType;
 
@@ -27,15 +27,15 @@ pub const BOUNDARY_BYTES_MAX: usize = 70;
 /// The boundary that a Content-Type field names, if it is `multipart/form-data` with a proper one.
 ///
 /// # Errors
-/// [`Misdeed::NotMultipart`] for another type, [`Misdeed::BoundaryMalformed`] for a boundary that is missing,
+/// [`MultipartErrorKind::NotMultipart`] for another type, [`MultipartErrorKind::BoundaryMalformed`] for a boundary that is missing,
 /// repeated, empty, over [`BOUNDARY_BYTES_MAX`], or made of other characters than RFC 2046 §5.1.1 allows.
-pub fn boundary(content_type: &[u8]) -> Result<String, Misdeed> {
-    let content_type = ContentType::parse(content_type).ok_or(Misdeed::NotMultipart)?;
+pub fn boundary(content_type: &[u8]) -> Result<String, MultipartErrorKind> {
+    let content_type = ContentType::parse(content_type).ok_or(MultipartErrorKind::NotMultipart)?;
     if !content_type.is("multipart", "form-data") {
-        return Err(Misdeed::NotMultipart);
+        return Err(MultipartErrorKind::NotMultipart);
     }
-    let boundary = content_type.parameter("boundary").ok_or(Misdeed::BoundaryMalformed)?;
+    let boundary = content_type.parameter("boundary").ok_or(MultipartErrorKind::BoundaryMalformed)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     let fits = (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()) && !boundary.ends_with(' ');
-    if fits && boundary.bytes().all(allowed) { Ok(boundary) } else { Err(Misdeed::BoundaryMalformed) }
+    if fits && boundary.bytes().all(allowed) { Ok(boundary) } else { Err(MultipartErrorKind::BoundaryMalformed) }
 }

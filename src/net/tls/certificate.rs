@@ -13,7 +13,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::error::{Concern, Misdeed, TlsProblem, TlsWarning};
+use super::error::{Concern, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::{CertificateFacts, date, days};
 use super::files::{self, ALL_MAY_READ, PEM_BYTES_MAX};
 
@@ -82,11 +82,11 @@ impl Certificate {
             (Ok(chain), Ok(key)) => (chain, key),
             (chain, key) => return Err(chain.err().into_iter().chain(key.err()).collect()),
         };
-        let refused = |misdeed| vec![TlsProblem::new(&files.key, misdeed)];
+        let refused = |kind| vec![TlsProblem::new(&files.key, kind)];
         let key = provider
             .key_provider
             .load_private_key(key)
-            .map_err(|error| refused(Misdeed::KeyRefused(error.to_string())))?;
+            .map_err(|error| refused(TlsErrorKind::KeyRefused(error.to_string())))?;
         let facts = check_chain(&files.chain, &chain).map_err(|problem| vec![problem])?;
         let certified = CertifiedKey::new(chain, key);
         if certified.keys_match().is_err() {
@@ -125,7 +125,7 @@ impl Certificate {
 
 /// The certificates of a PEM file, in its order.
 pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
-    let wrong = |misdeed| TlsProblem::new(path, misdeed);
+    let wrong = |kind| TlsProblem::new(path, kind);
     let (text, _) = files::read(path, PEM_BYTES_MAX).map_err(wrong)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|error| wrong(not_pem(&error)))?;
@@ -133,8 +133,8 @@ pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
         return Ok(chain);
     }
     Err(wrong(match PrivateKeyDer::from_pem_slice(&text) {
-        Ok(_) => Misdeed::OnlyAKey,
-        Err(_) => Misdeed::NoCertificate,
+        Ok(_) => TlsErrorKind::OnlyAKey,
+        Err(_) => TlsErrorKind::NoCertificate,
     }))
 }
 
@@ -146,13 +146,13 @@ fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'static>, u32), T
         let mode = files::key_mode(&metadata)?;
         match PrivateKeyDer::from_pem_slice(&text) {
             Ok(key) => Ok((key, mode)),
-            Err(_) if is_encrypted(&text) => Err(Misdeed::KeyEncrypted),
-            Err(pem::Error::NoItemsFound) if files.key == files.chain => Err(Misdeed::NoKeyBeside),
-            Err(pem::Error::NoItemsFound) => Err(Misdeed::NoKey),
+            Err(_) if is_encrypted(&text) => Err(TlsErrorKind::KeyEncrypted),
+            Err(pem::Error::NoItemsFound) if files.key == files.chain => Err(TlsErrorKind::NoKeyBeside),
+            Err(pem::Error::NoItemsFound) => Err(TlsErrorKind::NoKey),
             Err(error) => Err(not_pem(&error)),
         }
     };
-    load().map_err(|misdeed| TlsProblem::new(path, misdeed))
+    load().map_err(|kind| TlsProblem::new(path, kind))
 }
 
 /// PKCS #8 says so in its label, the older forms in a field.
@@ -162,9 +162,9 @@ fn is_encrypted(text: &[u8]) -> bool {
         .any(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some())
 }
 
-pub(super) fn not_pem(error: &pem::Error) -> Misdeed {
+pub(super) fn not_pem(error: &pem::Error) -> TlsErrorKind {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Misdeed::NotPem(match error {
+    TlsErrorKind::NotPem(match error {
         pem::Error::MissingSectionEnd { end_marker } => {
             format!("the line -----END {}----- is missing", text(end_marker))
         }
@@ -175,33 +175,33 @@ pub(super) fn not_pem(error: &pem::Error) -> Misdeed {
 
 /// Whether each certificate was issued by the next; the facts of the first.
 fn check_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<CertificateFacts, TlsProblem> {
-    let wrong = |misdeed| TlsProblem::new(path, misdeed);
+    let wrong = |kind| TlsProblem::new(path, kind);
     let read = |(place, der): (usize, &CertificateDer<'_>)| {
-        CertificateFacts::read(der).map_err(|why| wrong(Misdeed::CertificateBroken { place, why }))
+        CertificateFacts::read(der).map_err(|why| wrong(TlsErrorKind::CertificateBroken { place, why }))
     };
     let facts: Result<Vec<_>, _> = (1..).zip(chain).map(read).collect();
     let mut facts = facts?;
     for (place, pair) in (1..).zip(facts.windows(2)) {
         if pair[0].issuer != pair[1].subject {
             let (issuer, next) = (pair[0].issuer.clone(), pair[1].subject.clone());
-            return Err(wrong(Misdeed::ChainBroken { place, issuer, next }));
+            return Err(wrong(TlsErrorKind::ChainBroken { place, issuer, next }));
         }
     }
     let leaf = facts.swap_remove(0);
     if leaf.names.is_empty() {
-        return Err(wrong(Misdeed::NoNames));
+        return Err(wrong(TlsErrorKind::NoNames));
     }
     Ok(leaf)
 }
 
 /// The key does not belong to the first certificate: to which, then?
-fn whose_key(chain: &Path, certified: &CertifiedKey) -> Misdeed {
+fn whose_key(chain: &Path, certified: &CertifiedKey) -> TlsErrorKind {
     let belongs_to = |der: &CertificateDer<'static>| {
         CertifiedKey::new(vec![der.clone()], certified.key.clone()).keys_match().is_ok()
     };
     match certified.cert.iter().position(belongs_to) {
-        Some(index) => Misdeed::LeafNotFirst { chain: chain.to_owned(), place: index + 1 },
-        None => Misdeed::KeyOfAnother { chain: chain.to_owned() },
+        Some(index) => TlsErrorKind::LeafNotFirst { chain: chain.to_owned(), place: index + 1 },
+        None => TlsErrorKind::KeyOfAnother { chain: chain.to_owned() },
     }
 }
 

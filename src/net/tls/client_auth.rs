@@ -15,7 +15,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::certificate::{load_chain, not_pem};
-use super::error::{Concern, Misdeed, TlsProblem, TlsWarning};
+use super::error::{Concern, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::{AlternativeName, CertificateFacts, days, time};
 use super::files::{self, CRL_BYTES_MAX};
 
@@ -83,7 +83,7 @@ impl Verifier {
                     crls.extend(lists);
                     due.extend(first.map(|first| (path.clone(), first)));
                 }
-                Err(misdeed) => problems.push(TlsProblem::new(path, misdeed)),
+                Err(kind) => problems.push(TlsProblem::new(path, kind)),
             }
         }
         if !problems.is_empty() {
@@ -97,7 +97,7 @@ impl Verifier {
         };
         let verifier = builder.build().map_err(|error| {
             let path = trust.crls.first().unwrap_or(&trust.authorities);
-            vec![TlsProblem::new(path, Misdeed::CrlRefused(error.to_string()))]
+            vec![TlsProblem::new(path, TlsErrorKind::CrlRefused(error.to_string()))]
         })?;
         let binding = hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
         Ok(Self { verifier, binding, due })
@@ -116,7 +116,7 @@ fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) 
     for (place, authority) in (1..).zip(load_chain(path)?) {
         hash.update(&authority);
         roots.add(authority).map_err(|error| {
-            TlsProblem::new(path, Misdeed::AuthorityRefused { place, why: error.to_string() })
+            TlsProblem::new(path, TlsErrorKind::AuthorityRefused { place, why: error.to_string() })
         })?;
     }
     Ok(())
@@ -125,18 +125,18 @@ fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) 
 type Lists = (Vec<CertificateRevocationListDer<'static>>, Option<SystemTime>);
 
 /// The lists of a file, and when the first of them should be replaced.
-fn load_crls(path: &Path, hash: &mut Context) -> Result<Lists, Misdeed> {
+fn load_crls(path: &Path, hash: &mut Context) -> Result<Lists, TlsErrorKind> {
     let (text, _) = files::read(path, CRL_BYTES_MAX)?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
     let lists = lists.map_err(|error| not_pem(&error))?;
     if lists.is_empty() {
-        return Err(Misdeed::NoCrl);
+        return Err(TlsErrorKind::NoCrl);
     }
     let mut due: Option<SystemTime> = None;
     for list in &lists {
         hash.update(list);
         let (_, list) = CertificateRevocationList::from_der(list)
-            .map_err(|error| Misdeed::CrlRefused(error.to_string()))?;
+            .map_err(|error| TlsErrorKind::CrlRefused(error.to_string()))?;
         let next = list.next_update().map(|next| time(next.timestamp()));
         due = [due, next].into_iter().flatten().min();
     }

@@ -14,11 +14,11 @@ use rustls::{SupportedProtocolVersion, version};
 use super::certificate::{Certificate, CertificateFiles};
 use super::challenges::{ACME_TLS_ALPN, Challenges};
 use super::client_auth::{ClientAuth, Verifier};
-use super::error::{Misdeed, TlsError, TlsProblem, TlsWarning};
+use super::error::{TlsErrorKind, TlsError, TlsProblem, TlsWarning};
 use super::facts::CertificateFacts;
 use super::files::FileVersion;
 use super::self_signed;
-use super::table::Table;
+use super::table::CertificateTable;
 use super::tickets::{TicketKeys, Ticketer};
 
 /// Tickets per full TLS 1.3 handshake: a client that opens two connections next needs one for each, as
@@ -96,8 +96,8 @@ pub struct TlsServer {
 #[derive(Debug)]
 struct Published {
     config: Arc<ServerConfig>,
-    table: Arc<Table>,
-    parts: Parts,
+    table: Arc<CertificateTable>,
+    parts: ConfigParts,
     /// What the files were when they were read, or tried.
     versions: Vec<FileVersion>,
     /// Whether all files were sound.
@@ -106,7 +106,7 @@ struct Published {
 
 /// What was read, part by part: when a file is replaced by a broken one, its part stays.
 #[derive(Clone, Debug)]
-struct Parts {
+struct ConfigParts {
     /// As in the options; `None` for one that is awaited.
     certificates: Vec<Option<Arc<Certificate>>>,
     self_signed: Option<Arc<Certificate>>,
@@ -244,9 +244,9 @@ fn versions(options: &TlsOptions) -> Vec<FileVersion> {
 fn load(
     options: &TlsOptions,
     provider: &Arc<CryptoProvider>,
-    old: Option<&Parts>,
+    old: Option<&ConfigParts>,
     now: SystemTime,
-) -> (Option<Parts>, Vec<TlsProblem>) {
+) -> (Option<ConfigParts>, Vec<TlsProblem>) {
     let mut problems = Vec::new();
     let mut certificates = Vec::with_capacity(options.certificates.len());
     let mut is_whole = true;
@@ -282,11 +282,11 @@ fn load(
         }
     };
     if options.certificates.is_empty() && options.self_signed.is_empty() {
-        problems.push(TlsProblem::without_file(Misdeed::NothingToPresent));
+        problems.push(TlsProblem::without_file(TlsErrorKind::NothingToPresent));
         is_whole = false;
     }
     let parts = verifier.filter(|_| is_whole);
-    (parts.map(|verifier| Parts { certificates, self_signed: made, verifier }), problems)
+    (parts.map(|verifier| ConfigParts { certificates, self_signed: made, verifier }), problems)
 }
 
 /// Puts the parts together.
@@ -295,10 +295,10 @@ fn publish(
     provider: &Arc<CryptoProvider>,
     tickets: &Arc<TicketKeys>,
     challenges: &Arc<Challenges>,
-    parts: Parts,
-) -> Result<(Arc<ServerConfig>, Arc<Table>, Parts), TlsProblem> {
+    parts: ConfigParts,
+) -> Result<(Arc<ServerConfig>, Arc<CertificateTable>, ConfigParts), TlsProblem> {
     let certificates = parts.certificates.iter().chain([&parts.self_signed]).flatten().cloned().collect();
-    let table = Arc::new(Table::new(certificates, challenges.clone()));
+    let table = Arc::new(CertificateTable::new(certificates, challenges.clone()));
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(options.version_min.and_later())
         .map_err(|error| config_problem(&error.to_string()))?
@@ -328,5 +328,5 @@ fn facts(certificates: &[Arc<Certificate>]) -> Vec<CertificateFacts> {
 }
 
 fn config_problem(why: &str) -> TlsProblem {
-    TlsProblem::without_file(Misdeed::Config(why.to_owned()))
+    TlsProblem::without_file(TlsErrorKind::Config(why.to_owned()))
 }

@@ -33,20 +33,20 @@ fn in_one_line(problems: &[TlsProblem]) -> String {
 
 /// One mistake, with the file that it is in.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{misdeed}", .file.as_ref().map_or_else(String::new, |file| format!("{}: ", file.display())))]
+#[error("{}{kind}", .file.as_ref().map_or_else(String::new, |file| format!("{}: ", file.display())))]
 pub struct TlsProblem {
     file: Option<PathBuf>,
     #[source]
-    misdeed: Misdeed,
+    kind: TlsErrorKind,
 }
 
 impl TlsProblem {
-    pub(super) fn new(file: &Path, misdeed: Misdeed) -> Self {
-        Self { file: Some(file.to_owned()), misdeed }
+    pub(super) fn new(file: &Path, kind: TlsErrorKind) -> Self {
+        Self { file: Some(file.to_owned()), kind }
     }
 
-    pub(super) fn without_file(misdeed: Misdeed) -> Self {
-        Self { file: None, misdeed }
+    pub(super) fn without_file(kind: TlsErrorKind) -> Self {
+        Self { file: None, kind }
     }
 
     /// The file, if it is about one.
@@ -56,7 +56,7 @@ impl TlsProblem {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Misdeed {
+pub(super) enum TlsErrorKind {
     #[error("there is no such file; check the spelling, or make a certificate with `quoit cert`")]
     Missing,
     #[error("no permission to read it; let this user read the file and search its directories")]

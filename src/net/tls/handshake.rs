@@ -13,7 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
 use super::info::{TlsInfo, is_resumed};
-use super::session::{Role, Session};
+use super::session::{TlsRole, Session};
 use crate::ring::{Payload, RecvBuf, Socket};
 
 /// Bytes of a handshake that may have come before it makes sense: the longest flight of a client has a
@@ -131,7 +131,7 @@ impl Half for ServerHalf {
     fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
         let (secrets, kernel) = self.connection.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        Session::new(&secrets, suite, Role::Server(kernel), replies, info).ok_or_else(unknown_cipher)
+        Session::new(&secrets, suite, TlsRole::Server(kernel), replies, info).ok_or_else(unknown_cipher)
     }
 }
 
@@ -154,7 +154,7 @@ impl Half for UnbufferedClientConnection {
     fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
         let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        Session::new(&secrets, suite, Role::Client(kernel), replies, info).ok_or_else(unknown_cipher)
+        Session::new(&secrets, suite, TlsRole::Client(kernel), replies, info).ok_or_else(unknown_cipher)
     }
 }
 
@@ -163,7 +163,7 @@ fn unknown_cipher() -> Error {
 }
 
 /// What to do after a look at the input.
-enum Step {
+enum HandshakeStep {
     Again,
     Receive,
     Done,
@@ -190,10 +190,10 @@ impl<C: Half> Handshake<C> {
     async fn run(mut self) -> Result<Established, HandshakeError> {
         loop {
             match self.step() {
-                Step::Again => {}
-                Step::Done => return self.finish().await,
-                Step::Failed(error) => return Err(self.fail(error).await),
-                Step::Receive => {
+                HandshakeStep::Again => {}
+                HandshakeStep::Done => return self.finish().await,
+                HandshakeStep::Failed(error) => return Err(self.fail(error).await),
+                HandshakeStep::Receive => {
                     self.send().await?;
                     let Some(received) = self.socket.recv().await? else {
                         return Err(HandshakeError::Closed);
@@ -216,35 +216,35 @@ impl<C: Half> Handshake<C> {
         self.connection.common().protocol_version().is_none()
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> HandshakeStep {
         let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut self.input);
         let step = match state {
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 encode(&mut data, &mut self.output);
-                Step::Again
+                HandshakeStep::Again
             }
             Ok(ConnectionState::TransmitTlsData(data)) => {
                 // What lies in the output leaves before anything else is waited for.
                 data.done();
-                Step::Again
+                HandshakeStep::Again
             }
             Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
                 match traffic.next_record() {
                     Some(Ok(record)) => self.early.extend_from_slice(record.payload),
-                    Some(Err(error)) => break Step::Failed(error),
-                    None => break Step::Again,
+                    Some(Err(error)) => break HandshakeStep::Failed(error),
+                    None => break HandshakeStep::Again,
                 }
             },
-            Ok(ConnectionState::BlockedHandshake) => Step::Receive,
-            Ok(ConnectionState::WriteTraffic(_)) => Step::Done,
+            Ok(ConnectionState::BlockedHandshake) => HandshakeStep::Receive,
+            Ok(ConnectionState::WriteTraffic(_)) => HandshakeStep::Done,
             // One that closes before the end of the handshake will be seen to be gone by the next receive.
             Ok(ConnectionState::PeerClosed) => {
                 self.peer_closed = true;
-                Step::Again
+                HandshakeStep::Again
             }
             // Early data is off.
-            Ok(_) => Step::Failed(Error::HandshakeNotComplete),
-            Err(error) => Step::Failed(error),
+            Ok(_) => HandshakeStep::Failed(Error::HandshakeNotComplete),
+            Err(error) => HandshakeStep::Failed(error),
         };
         self.input.drain(..discard);
         step

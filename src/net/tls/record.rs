@@ -31,7 +31,7 @@ const LEGACY_VERSION: [u8; 2] = [3, 3];
 
 /// How nonces and additional data are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
+enum NonceScheme {
     /// Nonce from the sequence number; the type is encrypted behind the data.
     Tls13,
     /// Half of the nonce travels with the record (RFC 5288 §3).
@@ -89,7 +89,7 @@ pub(super) struct Protection {
     key: LessSafeKey,
     iv: [u8; 12],
     sequence: u64,
-    scheme: Scheme,
+    scheme: NonceScheme,
     /// Records that the key may protect (RFC 8446 §5.5).
     records_max: u64,
 }
@@ -105,12 +105,12 @@ impl Protection {
         suite: SupportedCipherSuite,
     ) -> Option<Self> {
         let is_13 = suite.tls13().is_some();
-        let gcm = if is_13 { Scheme::Tls13 } else { Scheme::Gcm12 };
+        let gcm = if is_13 { NonceScheme::Tls13 } else { NonceScheme::Gcm12 };
         let (algorithm, key, iv, scheme) = match secrets {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv, gcm),
             ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv, gcm),
             ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
-                (&CHACHA20_POLY1305, key, iv, if is_13 { Scheme::Tls13 } else { Scheme::ChaCha12 })
+                (&CHACHA20_POLY1305, key, iv, if is_13 { NonceScheme::Tls13 } else { NonceScheme::ChaCha12 })
             }
             _ => return None,
         };
@@ -127,7 +127,7 @@ impl Protection {
 
     /// Whether the version can change keys.
     pub(super) fn is_13(&self) -> bool {
-        self.scheme == Scheme::Tls13
+        self.scheme == NonceScheme::Tls13
     }
 
     #[inline]
@@ -150,12 +150,12 @@ impl Protection {
         assert!(plain.len() <= PLAIN_BYTES_MAX);
         let (nonce, sequence) = self.next_nonce();
         let (inner_type, explicit): (&[u8], &[u8]) = match self.scheme {
-            Scheme::Tls13 => (&[kind], &[]),
-            Scheme::Gcm12 => (&[], &nonce[4..]),
-            Scheme::ChaCha12 => (&[], &[]),
+            NonceScheme::Tls13 => (&[kind], &[]),
+            NonceScheme::Gcm12 => (&[], &nonce[4..]),
+            NonceScheme::ChaCha12 => (&[], &[]),
         };
         let fragment = explicit.len() + plain.len() + inner_type.len() + TAG_BYTES;
-        let outer = if self.scheme == Scheme::Tls13 { APPLICATION_DATA } else { kind };
+        let outer = if self.scheme == NonceScheme::Tls13 { APPLICATION_DATA } else { kind };
         let header = header(outer, fragment);
         let (record, _) = out.split_at_mut(HEADER_BYTES + fragment);
         record[..HEADER_BYTES].copy_from_slice(&header);
@@ -163,7 +163,7 @@ impl Protection {
         front.copy_from_slice(explicit);
         let (data, behind) = rest.split_at_mut(plain.len());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let sealed = if self.scheme == Scheme::Tls13 {
+        let sealed = if self.scheme == NonceScheme::Tls13 {
             self.key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, data, inner_type, behind)
         } else {
             let aad = Aad::from(additional_data_12(sequence, kind, plain.len()));
@@ -179,7 +179,7 @@ impl Protection {
         let header: [u8; HEADER_BYTES] = record[..HEADER_BYTES].try_into().expect("a whole record");
         let (nonce, sequence) = self.next_nonce();
         match self.scheme {
-            Scheme::Tls13 => {
+            NonceScheme::Tls13 => {
                 if outer != APPLICATION_DATA {
                     return Err(RecordError::UnexpectedType(outer));
                 }
@@ -194,8 +194,8 @@ impl Protection {
                 }
                 Ok((plain[end], HEADER_BYTES..HEADER_BYTES + end))
             }
-            Scheme::Gcm12 | Scheme::ChaCha12 => {
-                let explicit = if self.scheme == Scheme::Gcm12 { EXPLICIT_NONCE_BYTES } else { 0 };
+            NonceScheme::Gcm12 | NonceScheme::ChaCha12 => {
+                let explicit = if self.scheme == NonceScheme::Gcm12 { EXPLICIT_NONCE_BYTES } else { 0 };
                 let start = HEADER_BYTES + explicit;
                 let length = (record.len() - HEADER_BYTES)
                     .checked_sub(explicit + TAG_BYTES)

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
-use super::error::{Misdeed, TlsProblem};
+use super::error::{TlsErrorKind, TlsProblem};
 use super::facts::CertificateFacts;
 
 /// Longer than a server is left alone, shorter than what clients refuse for its length.
@@ -27,12 +27,12 @@ pub(super) fn make(
     let wrong: Vec<TlsProblem> = names
         .iter()
         .filter(|name| !is_name(name))
-        .map(|name| TlsProblem::without_file(Misdeed::NoName(name.clone())))
+        .map(|name| TlsProblem::without_file(TlsErrorKind::NoName(name.clone())))
         .collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    let failed = |why: String| vec![TlsProblem::without_file(Misdeed::Config(why))];
+    let failed = |why: String| vec![TlsProblem::without_file(TlsErrorKind::Config(why))];
     let (der, key) = sign(names, now - BACKDATED, now + LIFETIME).map_err(failed)?;
     let facts = CertificateFacts::read(&der).map_err(failed)?;
     let key = provider.key_provider.load_private_key(key).map_err(|error| failed(error.to_string()))?;

@@ -37,14 +37,14 @@ const WITHOUT_DATA_MAX: u32 = 32;
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Which end we are, with what rustls keeps for it.
-pub(super) enum Role {
+pub(super) enum TlsRole {
     /// The server's.
     Server(KernelConnection<ServerConnectionData>),
     /// The client's.
     Client(KernelConnection<ClientConnectionData>),
 }
 
-impl Role {
+impl TlsRole {
     fn next_sending(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
         match self {
             Self::Server(kernel) => kernel.update_tx_secret(),
@@ -65,7 +65,7 @@ pub struct Session {
     sending: Protection,
     receiving: Protection,
     suite: SupportedCipherSuite,
-    role: Role,
+    role: TlsRole,
     /// The beginning of a record.
     partial: Vec<u8>,
     /// The beginning of a handshake message.
@@ -82,7 +82,7 @@ impl Session {
     pub(super) fn new(
         secrets: &ExtractedSecrets,
         suite: SupportedCipherSuite,
-        role: Role,
+        role: TlsRole,
         replies: Vec<u8>,
         info: TlsInfo,
     ) -> Option<Self> {
@@ -229,11 +229,11 @@ impl Session {
                 &[asked @ (0 | 1)] if self.message.is_empty() => self.update_keys(asked == 1),
                 _ => Err(RecordError::Malformed),
             },
-            (NEW_SESSION_TICKET, Role::Client(kernel)) if self.receiving.is_13() => {
+            (NEW_SESSION_TICKET, TlsRole::Client(kernel)) if self.receiving.is_13() => {
                 kernel.handle_new_session_ticket(body).map_err(|_| RecordError::Malformed)
             }
             // Renegotiation (RFC 5746 §4.5): refused, and the connection goes on.
-            (CLIENT_HELLO, Role::Server(_)) | (HELLO_REQUEST, Role::Client(_)) if !self.receiving.is_13() => {
+            (CLIENT_HELLO, TlsRole::Server(_)) | (HELLO_REQUEST, TlsRole::Client(_)) if !self.receiving.is_13() => {
                 self.reply(ALERT, &[WARNING, NO_RENEGOTIATION]);
                 Ok(())
             }

@@ -15,7 +15,7 @@ use super::facts::AlternativeName;
 
 /// All certificates of a listener.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct CertificateTable {
     certificates: Vec<Arc<Certificate>>,
     /// Certificates by whole name, addresses included; the preferred one first. Places in `certificates`.
     exact: HashMap<Box<str>, Vec<usize>>,
@@ -27,7 +27,7 @@ pub(super) struct Table {
     challenges: Arc<Challenges>,
 }
 
-impl Table {
+impl CertificateTable {
     /// The first certificate is the default.
     pub(super) fn new(certificates: Vec<Arc<Certificate>>, challenges: Arc<Challenges>) -> Self {
         let mut exact: HashMap<Box<str>, Vec<usize>> = HashMap::new();
@@ -119,7 +119,7 @@ fn cost(algorithm: SignatureAlgorithm) -> u8 {
     }
 }
 
-impl ResolvesServerCert for Table {
+impl ResolvesServerCert for CertificateTable {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if is_challenge(&hello) {
             return self.challenges.certificate(hello.server_name()?);

@@ -26,7 +26,7 @@ const TAG_BYTES: usize = 16;
 
 /// Keys of a server's tickets, shared by its cores and kept when certificates are replaced.
 pub(super) struct TicketKeys {
-    pair: ArcSwap<Pair>,
+    pair: ArcSwap<KeyRotation>,
 }
 
 /// Seals and opens, for one set of rules about clients' certificates.
@@ -38,20 +38,20 @@ pub(super) struct Ticketer {
     binding: [u8; 32],
 }
 
-struct Pair {
-    current: Key,
-    previous: Option<Key>,
+struct KeyRotation {
+    current: TicketKey,
+    previous: Option<TicketKey>,
     /// When the current key has to become the previous one.
     ends: Instant,
 }
 
 #[derive(Clone)]
-struct Key {
+struct TicketKey {
     name: [u8; NAME_BYTES],
     key: Arc<RandomizedNonceKey>,
 }
 
-impl Key {
+impl TicketKey {
     fn new() -> Result<Self, Unspecified> {
         let mut bytes = [0; 32];
         let mut name = [0; NAME_BYTES];
@@ -63,19 +63,19 @@ impl Key {
 
 impl TicketKeys {
     pub(super) fn new(now: Instant) -> Result<Self, Unspecified> {
-        let pair = Pair { current: Key::new()?, previous: None, ends: now + SEALING };
+        let pair = KeyRotation { current: TicketKey::new()?, previous: None, ends: now + SEALING };
         Ok(Self { pair: ArcSwap::from_pointee(pair) })
     }
 
     /// The keys for `now`; when it is time, whoever comes first exchanges them.
-    fn at(&self, now: Instant) -> Option<arc_swap::Guard<Arc<Pair>>> {
+    fn at(&self, now: Instant) -> Option<arc_swap::Guard<Arc<KeyRotation>>> {
         let pair = self.pair.load();
         if now < pair.ends {
             return Some(pair);
         }
         // After a long silence the current key is as old as the previous one should be at most.
         let previous = (now < pair.ends + SEALING).then(|| pair.current.clone());
-        let next = Pair { current: Key::new().ok()?, previous, ends: now + SEALING };
+        let next = KeyRotation { current: TicketKey::new().ok()?, previous, ends: now + SEALING };
         self.pair.compare_and_swap(&pair, Arc::new(next));
         Some(self.pair.load())
     }

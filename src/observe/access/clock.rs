@@ -10,14 +10,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The clock of one core's log, or of its writer.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct LogClock {
     looked_at: Instant,
     /// Since the epoch, at `looked_at`.
     wall: Duration,
     stamp: Stamp,
 }
 
-impl Clock {
+impl LogClock {
     pub(super) fn new(now: Instant) -> Self {
         let wall = since_epoch();
         Self { looked_at: now, wall, stamp: Stamp::new(wall.as_secs()) }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn time_is_counted_from_the_instants_given() {
         let start = Instant::now();
-        let mut clock = Clock::new(start);
+        let mut clock = LogClock::new(start);
         clock.wall = Duration::from_millis(10_250);
         assert_eq!(clock.at(start).rfc3339(), b"1970-01-01T00:00:10.250Z");
         assert_eq!(clock.at(start + Duration::from_millis(800)).rfc3339(), b"1970-01-01T00:00:11.050Z");

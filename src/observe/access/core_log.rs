@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::clock::Clock;
+use super::clock::LogClock;
 use super::format::Format;
 use super::record::Record;
 
@@ -44,7 +44,7 @@ pub(super) struct Batch {
 
 /// What the writer is told.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum LogMessage {
     Lines(Batch),
     /// To look at its flags.
     Wake,
@@ -56,14 +56,14 @@ pub struct CoreLog {
     core: usize,
     format: Format,
     lines: RefCell<Lines>,
-    out: SyncSender<Message>,
+    out: SyncSender<LogMessage>,
     /// Empty buffers, back from the writer.
     spares: Receiver<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Lines {
-    clock: Clock,
+    clock: LogClock,
     bytes: Vec<u8>,
     count: u64,
     lost: u64,
@@ -76,11 +76,11 @@ impl CoreLog {
     pub(super) fn new(
         core: usize,
         format: Format,
-        out: SyncSender<Message>,
+        out: SyncSender<LogMessage>,
         spares: Receiver<Vec<u8>>,
     ) -> Self {
         let lines = Lines {
-            clock: Clock::new(Instant::now()),
+            clock: LogClock::new(Instant::now()),
             bytes: buffer(),
             count: 0,
             lost: 0,
@@ -158,6 +158,6 @@ impl CoreLog {
             lost: std::mem::take(&mut lines.lost),
         };
         // There is room for every buffer there is. Fails only when the writer is no more.
-        self.out.try_send(Message::Lines(batch)).is_ok()
+        self.out.try_send(LogMessage::Lines(batch)).is_ok()
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::clock::Stamp;
 use super::escape::{push_json, push_text, push_word};
-use super::record::{Peer, Record};
+use super::record::{LoggedPeer, Record};
 use crate::http::message::{RequestHead, Version};
 
 /// The form of the lines.
@@ -69,13 +69,13 @@ fn push_object(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
     out.extend_from_slice(stamp.rfc3339());
     out.extend_from_slice(b"\",\"peer\":\"");
     match record.peer {
-        Peer::Inet(addr) => {
+        LoggedPeer::Inet(addr) => {
             push_ip(out, addr, true);
             out.push(b':');
             push_number(out, addr.port());
         }
-        Peer::Unix => out.extend_from_slice(b"unix:"),
-        Peer::Unknown => out.push(b'-'),
+        LoggedPeer::Unix => out.extend_from_slice(b"unix:"),
+        LoggedPeer::Unknown => out.push(b'-'),
     }
     if let Some(head) = record.head {
         if !head.authority().is_empty() {
@@ -200,11 +200,11 @@ fn push_pretty(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, coloured: 
 }
 
 /// The peer without its port.
-fn push_peer(out: &mut Vec<u8>, peer: Peer) {
+fn push_peer(out: &mut Vec<u8>, peer: LoggedPeer) {
     match peer {
-        Peer::Inet(addr) => push_ip(out, addr, false),
-        Peer::Unix => out.extend_from_slice(b"unix:"),
-        Peer::Unknown => out.push(b'-'),
+        LoggedPeer::Inet(addr) => push_ip(out, addr, false),
+        LoggedPeer::Unix => out.extend_from_slice(b"unix:"),
+        LoggedPeer::Unknown => out.push(b'-'),
     }
 }
 
@@ -249,7 +249,7 @@ fn push_method(out: &mut Vec<u8>, head: &RequestHead) {
 mod tests {
     use std::time::Duration;
 
-    use super::super::record::{CLIENT_GONE, End};
+    use super::super::record::{CLIENT_GONE, ExchangeEnd};
     use super::*;
     use crate::http::h1::{HeadProgress, RequestDecoder};
 
@@ -264,14 +264,14 @@ mod tests {
 
     fn record(head: Option<&RequestHead>) -> Record<'_> {
         Record {
-            peer: Peer::Inet("192.0.2.7:40112".parse().unwrap()),
+            peer: LoggedPeer::Inet("192.0.2.7:40112".parse().unwrap()),
             head,
             status: 200,
             body_bytes: 13,
             duration: Duration::from_nanos(42_999),
             user: None,
             request_id: None,
-            end: End::Complete,
+            end: ExchangeEnd::Complete,
         }
     }
 
@@ -306,14 +306,14 @@ mod tests {
 
     #[test]
     fn json_of_what_is_hardly_known() {
-        let none = Record { status: 408, body_bytes: 0, end: End::Refused, ..record(None) };
-        let told = line(Format::Json, &Record { peer: Peer::Unix, ..none });
+        let none = Record { status: 408, body_bytes: 0, end: ExchangeEnd::Refused, ..record(None) };
+        let told = line(Format::Json, &Record { peer: LoggedPeer::Unix, ..none });
         assert_eq!(
             told,
             "{\"time\":\"1994-11-06T08:49:37.000Z\",\"peer\":\"unix:\",\"status\":408,\"bytes\":0,\
              \"duration_us\":42,\"end\":\"refused\"}\n"
         );
-        let told = line(Format::Json, &Record { peer: Peer::Inet("[::1]:9".parse().unwrap()), ..none });
+        let told = line(Format::Json, &Record { peer: LoggedPeer::Inet("[::1]:9".parse().unwrap()), ..none });
         assert!(told.contains(r#""peer":"[::1]:9""#), "{told}");
     }
 
@@ -326,7 +326,7 @@ mod tests {
             line(Format::Combined, &record(Some(&head))),
             format!("{common} \"http://x/\\x22y\" \"\\x5cevil\\xff\\xc2\\x9b\"\n")
         );
-        let none = Record { status: CLIENT_GONE, body_bytes: 0, peer: Peer::Unknown, ..record(None) };
+        let none = Record { status: CLIENT_GONE, body_bytes: 0, peer: LoggedPeer::Unknown, ..record(None) };
         assert_eq!(
             line(Format::Combined, &none),
             "- - - [06/Nov/1994:08:49:37 +0000] \"-\" 499 - \"-\" \"-\"\n"
@@ -334,7 +334,7 @@ mod tests {
         let user = Record { user: Some(b"a b\x20\"\n"), ..none };
         assert!(line(Format::Common, &user).starts_with("- - a\\x20b\\x20\\x22\\x0a ["));
         assert!(line(Format::Json, &user).contains(r#""user":"a b \"\u000a""#));
-        let ip = Record { peer: Peer::Inet("[2001:db8::1]:9".parse().unwrap()), ..none };
+        let ip = Record { peer: LoggedPeer::Inet("[2001:db8::1]:9".parse().unwrap()), ..none };
         assert!(line(Format::Common, &ip).starts_with("2001:db8::1 - - ["));
     }
 
@@ -343,7 +343,7 @@ mod tests {
         let head = head(REAL);
         let plain = line(Format::Pretty { coloured: false }, &record(Some(&head)));
         assert_eq!(plain, "08:49:37.000 200 GET     /a?b=c  13 bytes  0.042 ms  192.0.2.7\n");
-        let gone = Record { status: CLIENT_GONE, end: End::ClientGone, ..record(Some(&head)) };
+        let gone = Record { status: CLIENT_GONE, end: ExchangeEnd::ClientGone, ..record(Some(&head)) };
         let painted = line(Format::Pretty { coloured: true }, &gone);
         assert!(painted.contains("\x1b[33m499\x1b[0m"), "{painted:?}");
         assert!(painted.ends_with("192.0.2.7  client_gone\x1b[0m\n"), "{painted:?}");

@@ -30,12 +30,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use self::core_log::CoreLog;
-use self::core_log::{BUFFERS, Message};
+use self::core_log::{BUFFERS, LogMessage};
 pub use self::format::Format;
-use self::output::Output;
+use self::output::LogFile;
 pub use self::output::{Destination, OpenError};
-pub use self::record::{CLIENT_GONE, End, Peer, Record};
-use self::writer::{Flags, Writer};
+pub use self::record::{CLIENT_GONE, ExchangeEnd, LoggedPeer, Record};
+use self::writer::{WriterFlags, Writer};
 
 /// Time for the last lines to be written. A disk needs a fraction of it; a FIFO that nobody reads would take
 /// for ever.
@@ -50,7 +50,7 @@ const WAKES_MAX: usize = 8;
 /// A log that could be opened, not yet written to.
 #[derive(Debug)]
 pub struct AccessLog {
-    output: Output,
+    output: LogFile,
     format: Format,
 }
 
@@ -60,7 +60,7 @@ impl AccessLog {
     /// # Errors
     /// The destination, the cause and the remedy.
     pub fn open(destination: &Destination, format: Option<Format>) -> Result<Self, OpenError> {
-        let output = Output::open(destination)?;
+        let output = LogFile::open(destination)?;
         let format = match (format, output.is_terminal()) {
             (Some(Format::Pretty { coloured }), terminal) => {
                 Format::Pretty { coloured: coloured && terminal }
@@ -88,7 +88,7 @@ impl AccessLog {
             returns.push(give);
             logs.push(CoreLog::new(core, self.format, out.clone(), spares));
         }
-        let flags = Arc::new(Flags::default());
+        let flags = Arc::new(WriterFlags::default());
         let writer = Writer::new(self.output, self.format, flags.clone());
         let thread = thread::Builder::new().name("quoit-log".to_owned());
         let thread = thread.spawn(move || writer.run(&messages, &returns))?;
@@ -98,8 +98,8 @@ impl AccessLog {
 
 /// The hold on the thread that writes.
 pub struct LogWriter {
-    flags: Arc<Flags>,
-    out: SyncSender<Message>,
+    flags: Arc<WriterFlags>,
+    out: SyncSender<LogMessage>,
     thread: JoinHandle<()>,
 }
 
@@ -130,6 +130,6 @@ impl LogWriter {
 
     /// When the channel is full the writer has something to do, and looks at its flags after that.
     fn wake(&self) {
-        let _ = self.out.try_send(Message::Wake);
+        let _ = self.out.try_send(LogMessage::Wake);
     }
 }

@@ -53,14 +53,14 @@ fn remedy(error: &io::Error) -> String {
 
 /// An open destination.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct LogFile {
     destination: Destination,
     file: File,
     /// Device and inode of `file`, by which a rotation is noticed.
     identity: (u64, u64),
 }
 
-impl Output {
+impl LogFile {
     pub(super) fn open(destination: &Destination) -> Result<Self, OpenError> {
         Self::try_open(destination.clone())
             .map_err(|error| OpenError { destination: destination.clone(), error })

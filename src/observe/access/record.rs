@@ -11,7 +11,7 @@ pub const CLIENT_GONE: u16 = 499;
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub enum LoggedPeer {
     /// A TCP peer.
     Inet(SocketAddr),
     /// Somebody on a Unix socket, who has no address.
@@ -22,7 +22,7 @@ pub enum Peer {
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExchangeEnd {
     /// The whole response was handed to the kernel.
     Complete,
     /// The request could not be read, and was answered with an error.
@@ -35,7 +35,7 @@ pub enum End {
     BodyFailed,
 }
 
-impl End {
+impl ExchangeEnd {
     /// The word for it in a log; none for the usual end.
     pub fn word(self) -> Option<&'static str> {
         match self {
@@ -52,7 +52,7 @@ impl End {
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Who asked.
-    pub peer: Peer,
+    pub peer: LoggedPeer,
     /// The request's head; `None` when it was refused before it was whole.
     pub head: Option<&'a RequestHead>,
     /// The status sent, or [`CLIENT_GONE`].
@@ -66,5 +66,5 @@ pub struct Record<'a> {
     /// The id that a filter gave the request.
     pub request_id: Option<&'a [u8]>,
     /// How it ended.
-    pub end: End,
+    pub end: ExchangeEnd,
 }

@@ -23,14 +23,14 @@ fn open(path: &Path) -> (LogWriter, CoreLog) {
 /// Logs an exchange with a status of its own.
 fn log(core: &CoreLog, status: u16) {
     let record = Record {
-        peer: Peer::Unix,
+        peer: LoggedPeer::Unix,
         head: None,
         status,
         body_bytes: 1,
         duration: Duration::ZERO,
         user: None,
         request_id: None,
-        end: End::Complete,
+        end: ExchangeEnd::Complete,
     };
     core.record(&record, Instant::now());
 }

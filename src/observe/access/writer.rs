@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clock::Clock;
-use super::core_log::{Batch, KEPT_BYTES_MAX, Message, buffer};
+use super::clock::LogClock;
+use super::core_log::{Batch, KEPT_BYTES_MAX, LogMessage, buffer};
 use super::format::Format;
-use super::output::Output;
+use super::output::LogFile;
 use crate::observe::log;
 
 /// How often the name is looked up, while lines are written: what a rotation by renaming may take.
@@ -25,7 +25,7 @@ const LAST_TRIES: u32 = 100;
 
 /// What the writer and its owner share.
 #[derive(Debug, Default)]
-pub(super) struct Flags {
+pub(super) struct WriterFlags {
     /// The name is to be opened again.
     pub(super) reopen: AtomicBool,
     /// No more lines will come.
@@ -35,10 +35,10 @@ pub(super) struct Flags {
 }
 
 pub(super) struct Writer {
-    output: Output,
+    output: LogFile,
     format: Format,
-    flags: Arc<Flags>,
-    clock: Clock,
+    flags: Arc<WriterFlags>,
+    clock: LogClock,
     looked_at: Instant,
     /// Whether the last write failed: told once, when it begins and when it ends.
     failing: bool,
@@ -52,13 +52,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(output: Output, format: Format, flags: Arc<Flags>) -> Self {
+    pub(super) fn new(output: LogFile, format: Format, flags: Arc<WriterFlags>) -> Self {
         let now = Instant::now();
         Self {
             output,
             format,
             flags,
-            clock: Clock::new(now),
+            clock: LogClock::new(now),
             looked_at: now,
             failing: false,
             unopened: false,
@@ -69,10 +69,10 @@ impl Writer {
     }
 
     /// Writes until the log ends.
-    pub(super) fn run(mut self, messages: &Receiver<Message>, spares: &[SyncSender<Vec<u8>>]) {
+    pub(super) fn run(mut self, messages: &Receiver<LogMessage>, spares: &[SyncSender<Vec<u8>>]) {
         while let Some(message) = self.next(messages) {
             self.heed_reopen();
-            let Message::Lines(mut batch) = message else { continue };
+            let LogMessage::Lines(mut batch) = message else { continue };
             self.write_batch(&batch);
             batch.bytes.clear();
             if batch.bytes.capacity() > KEPT_BYTES_MAX {
@@ -84,7 +84,7 @@ impl Writer {
     }
 
     /// The next message, without end until the log is to end.
-    fn next(&self, messages: &Receiver<Message>) -> Option<Message> {
+    fn next(&self, messages: &Receiver<LogMessage>) -> Option<LogMessage> {
         if !self.flags.finish.load(Ordering::Acquire) {
             return messages.recv().ok();
         }

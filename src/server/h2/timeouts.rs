@@ -7,7 +7,7 @@ use super::exchange::{Exchange, State};
 use super::session::{Ending, GOODBYE_TIME, Session};
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
-use crate::observe::access::End as Ended;
+use crate::observe::access::ExchangeEnd as Ended;
 use crate::service::Service;
 
 impl<S: Service> Session<'_, S> {
