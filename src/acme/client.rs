@@ -1,5 +1,5 @@
-//! Requests of RFC 8555, one method each: signed, with a fresh nonce, tried again where the RFC or plain
-//! sense says so. Knows no order of things; `order` has that.
+//! Requests of RFC 8555, one method each: signed, with a fresh nonce, and retried where the RFC or a
+//! transient failure allows. The order of the requests is up to `order`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use serde_json::json;
 
 use super::error::AcmeError;
 use super::jws::{AccountKey, Binding, Signer};
-use super::messages::{Authorization, AcmeDirectory, Order, AcmeProblem, RenewalInfo};
+use super::messages::{AcmeDirectory, AcmeProblem, Authorization, Order, RenewalInfo};
 use super::pace::Clock;
 use super::schedule::retry_after;
 use super::transport::{AcmeReply, AcmeRequest, Transport};
 use crate::http::method::Method;
 
-/// Nonces refused in a row. Servers behind balancers refuse some; one that refuses this many takes none.
+/// Consecutive `badNonce` errors after which the client gives up. Servers behind load balancers send some.
 const BAD_NONCES_MAX: u32 = 10;
 
-/// How often a request is sent again when the line or the CA had a bad moment, and how long after; longer
-/// trouble is for the backoff of whole attempts.
+/// Retries of a request after a transient failure, and the pause before each; longer outages are left to the
+/// backoff between attempts.
 const PASSING_MAX: u32 = 2;
 const PASSING_PAUSE: Duration = Duration::from_secs(1);
 
-/// A conversation with a CA.
+/// An ACME client of one CA.
 pub(super) struct AcmeClient {
     transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
@@ -31,7 +31,7 @@ pub(super) struct AcmeClient {
     nonce: Option<String>,
 }
 
-/// Who asks: a key and the account it has.
+/// The account that signs a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account<'a> {
     /// Its key.
@@ -40,7 +40,7 @@ pub(super) struct Account<'a> {
     pub url: &'a str,
 }
 
-/// A reply with what it says about when to ask again.
+/// An object that the client polls, with the delay that the CA requests.
 #[derive(Debug)]
 pub(super) struct Polled<T> {
     /// The object.
@@ -53,7 +53,7 @@ impl AcmeClient {
     /// Reads the directory.
     ///
     /// # Errors
-    /// There is none there.
+    /// The URL serves no directory.
     pub(super) fn connect(
         transport: Box<dyn Transport>,
         clock: Arc<dyn Clock>,
@@ -72,15 +72,15 @@ impl AcmeClient {
         Ok(client)
     }
 
-    /// What the CA offers.
+    /// The directory object.
     pub(super) fn directory(&self) -> &AcmeDirectory {
         &self.directory
     }
 
-    /// The URL of the key's account, which is made if there is none (RFC 8555 §7.3).
+    /// The URL of the key's account, which is created if there is none (RFC 8555 §7.3).
     ///
     /// # Errors
-    /// The CA wants it bound, or refuses.
+    /// The CA requires external account binding, or refuses.
     pub(super) fn account(
         &mut self,
         key: &AccountKey,
@@ -101,8 +101,8 @@ impl AcmeClient {
         location("account", &reply)
     }
 
-    /// Orders a certificate (RFC 8555 §7.4): the order's URL, and the order. `replaces` names the certificate
-    /// that it follows (RFC 9773 §5).
+    /// Creates an order (RFC 8555 §7.4): its URL and the order. `replaces` identifies the certificate that it
+    /// replaces (RFC 9773 §5).
     ///
     /// # Errors
     /// The CA refuses.
@@ -125,7 +125,7 @@ impl AcmeClient {
     /// Reads an order.
     ///
     /// # Errors
-    /// There is none.
+    /// The CA does not return one.
     pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Polled<Order>, AcmeError> {
         let reply = self.post_as("order", account, url, "")?;
         self.told("order", &reply)
@@ -134,7 +134,7 @@ impl AcmeClient {
     /// Reads an authorization.
     ///
     /// # Errors
-    /// There is none.
+    /// The CA does not return one.
     pub(super) fn authorization(
         &mut self,
         account: Account<'_>,
@@ -144,7 +144,7 @@ impl AcmeClient {
         self.told("authorization", &reply)
     }
 
-    /// Says that the answer to a challenge stands (RFC 8555 §7.5.1).
+    /// Tells the CA that the challenge can be validated (RFC 8555 §7.5.1).
     ///
     /// # Errors
     /// The CA refuses.
@@ -152,7 +152,7 @@ impl AcmeClient {
         self.post_as("challenge", account, challenge_url, "{}").map(drop)
     }
 
-    /// Hands in the request for the certificate.
+    /// Finalizes the order with the certificate signing request.
     ///
     /// # Errors
     /// The CA refuses.
@@ -176,7 +176,7 @@ impl AcmeClient {
         String::from_utf8(reply.body).map_err(|error| AcmeError::Malformed { what, why: error.to_string() })
     }
 
-    /// When the certificate of this id should be renewed; nothing if the CA does not say.
+    /// The renewal window of the certificate with this id; `None` if the CA offers none.
     ///
     /// # Errors
     /// The CA refuses.
@@ -187,7 +187,11 @@ impl AcmeClient {
         self.told("renewal information", &reply).map(Some)
     }
 
-    fn told<T: DeserializeOwned>(&self, what: &'static str, reply: &AcmeReply) -> Result<Polled<T>, AcmeError> {
+    fn told<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        reply: &AcmeReply,
+    ) -> Result<Polled<T>, AcmeError> {
         Ok(Polled { object: parse(what, reply)?, retry_after: self.retry_after(reply) })
     }
 
@@ -225,14 +229,14 @@ impl AcmeClient {
                 client.exchange(what, &AcmeRequest { method: Method::Post, url, body: body.as_bytes() })
             });
             match result {
-                // RFC 8555 §6.5: the refusal brings a nonce to try again with.
+                // RFC 8555 §6.5: the error carries a nonce for the retry.
                 Err(error) if error.is_problem("badNonce") && refused < BAD_NONCES_MAX => refused += 1,
                 result => return result,
             }
         }
     }
 
-    /// Tries again what failed for a reason that may pass.
+    /// Retries transient failures.
     fn persist(
         &mut self,
         mut action: impl FnMut(&mut Self) -> Result<AcmeReply, AcmeError>,
@@ -259,10 +263,10 @@ impl AcmeClient {
         self.nonce.take().ok_or_else(|| AcmeError::Malformed { what, why: "it brings none".into() })
     }
 
-    /// One exchange; keeps the nonce that every reply may bring.
+    /// One request and its reply; keeps the nonce of the reply.
     fn exchange(&mut self, what: &'static str, request: &AcmeRequest<'_>) -> Result<AcmeReply, AcmeError> {
         let reply = self.transport.exchange(request)?;
-        // RFC 8555 §6.5.1: base64url alone; anything else is not repeated to anybody.
+        // RFC 8555 §6.5.1: base64url only; any other value is ignored.
         let is_nonce = |text: &&str| {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };

@@ -1,4 +1,4 @@
-//! The HTTPS client against servers that say what they are told to, over real sockets.
+//! The HTTPS client against servers with scripted replies, over real sockets.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use super::super::pace::SystemClock;
 use super::*;
 use crate::http::method::Method;
 
-/// How a server ends.
+/// How the server closes the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// With close_notify.
@@ -23,7 +23,7 @@ enum End {
     Never,
 }
 
-/// A server for one exchange that sends these bytes: its URL, and the root to trust it by.
+/// A server for one call that sends these bytes: its URL, and the root certificate to trust.
 fn server(reply: Vec<u8>, end: End) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut root = CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -55,7 +55,7 @@ fn server(reply: Vec<u8>, end: End) -> (String, String) {
                 stream.flush()
             }
             End::Cut => stream.sock.shutdown(std::net::Shutdown::Both),
-            // Until the client leaves.
+            // Until the client closes the connection.
             End::Never => stream.read(&mut input).map(drop),
         }
     });

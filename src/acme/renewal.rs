@@ -1,5 +1,5 @@
-//! The thread that keeps certificates fresh: looks when one is due, gets it, has it presented, and tries
-//! again later when that fails. Whatever happens here, serving goes on.
+//! The renewal thread: determines when a certificate is due, obtains it, has it presented, and retries later
+//! after a failure. Serving is not affected.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,41 +11,41 @@ use super::jws::{AccountKey, Binding};
 use super::names::Names;
 use super::order::Means;
 use super::pace::{Clock, Stopped};
-use super::proof::{Front, ChallengeType};
+use super::proof::{ChallengeType, Front};
 use super::schedule::{self, Backoff};
-use super::state::{StoredAccount, StateDir, StoredCertificate};
+use super::state::{StateDir, StoredAccount, StoredCertificate};
 use super::transport::Transport;
 use crate::net::tls;
 use crate::observe::log;
 
-/// The clock of the day may jump: nobody sleeps longer without a look at it.
+/// The wall clock may jump: no sleep is longer than this.
 const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// How often the CA is asked when it would like a certificate renewed, and the bounds of what it may ask for
+/// How often the renewal window is requested, and the bounds of the `Retry-After` that the CA may send
 /// instead (RFC 9773 §4.3).
 const ADVICE_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 const ADVICE_EVERY_MIN: Duration = Duration::from_secs(60);
 const ADVICE_EVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is kept fresh, and how.
+/// Configuration and dependencies of the renewals.
 pub(super) struct Keeper {
     /// URL of the CA's directory.
     pub directory: String,
-    /// Where the CA may write to.
+    /// Contact address of the account.
     pub contact: Option<String>,
-    /// An account outside ACME.
+    /// External account binding.
     pub binding: Option<Binding>,
-    /// How names are proved.
+    /// The challenge type.
     pub method: ChallengeType,
-    /// How failures are spaced.
+    /// Delays between attempts after failures.
     pub backoff: Backoff,
-    /// Where things are kept.
+    /// The state directory.
     pub state: Arc<StateDir>,
-    /// Where certificates are presented.
+    /// The listeners.
     pub front: Arc<dyn Front>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The way to the CA, made anew for each conversation.
+    /// Creates the transport to the CA; called for each attempt.
     pub transport: Box<dyn Fn() -> Box<dyn Transport> + Send>,
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Keeper {
 struct RenewalJob {
     names: Names,
     facts: Option<RenewalFacts>,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// When to renew, as far as is known.
+    /// When to renew, as currently planned.
     renew_at: SystemTime,
-    /// When to ask the CA whether that is still what it would like.
+    /// When to request the renewal window from the CA.
     ask_at: Option<SystemTime>,
 }
 
@@ -68,7 +68,7 @@ impl RenewalJob {
 }
 
 impl Keeper {
-    /// Keeps these certificates until the clock is stopped.
+    /// Renews these certificates until the clock is stopped.
     pub(super) fn run(self, certificates: Vec<Names>) {
         let mut jobs: Vec<RenewalJob> = certificates.into_iter().map(|names| self.look(names)).collect();
         while let Some(job) = jobs.iter_mut().min_by_key(|job| job.next()) {
@@ -83,7 +83,7 @@ impl Keeper {
         }
     }
 
-    /// What there is of a certificate at the start, and when it is due.
+    /// Loads the stored certificate at the start, and determines when it is due.
     fn look(&self, names: Names) -> RenewalJob {
         let now = self.clock.now();
         let mut job = RenewalJob { names, facts: None, failures: 0, renew_at: now, ask_at: None };
@@ -169,7 +169,7 @@ impl Keeper {
         say(&job.names, &format!("failure {failures}: {error}; {meanwhile}; trying again in {wait}"));
     }
 
-    /// Asks the CA when it would like the certificate renewed. Not to know is no failure: there is a plan.
+    /// Requests the renewal window from the CA. A failure is ignored, because a default plan exists.
     fn ask(&self, job: &mut RenewalJob) {
         job.ask_at = None;
         let Some(facts) = &job.facts else { return };
@@ -185,7 +185,7 @@ impl Keeper {
                 {
                     let (from, to) = (facts.not_before, facts.not_after);
                     let at = schedule::suggested(from, to, (start, end), chance());
-                    // The window was drawn from already if the plan lies in it.
+                    // The time was already drawn from the window if the plan lies in it.
                     if !(start..=end).contains(&job.renew_at) {
                         job.renew_at = at;
                     }
@@ -199,7 +199,8 @@ impl Keeper {
 
     fn obtain(&self, job: &RenewalJob) -> Result<RenewalFacts, AcmeError> {
         match self.obtain_as(job) {
-            // The CA has forgotten the account, or the state directory is that of another: same key, new one.
+            // The CA does not know the account, or the state directory was used with another CA: same key,
+            // new account.
             Err(error) if error.is_problem("accountDoesNotExist") => {
                 if let Some(account) = self.state.account()? {
                     self.state.save_account(&StoredAccount { url: None, ..account })?;
@@ -228,8 +229,8 @@ impl Keeper {
         means.obtain(job.names.as_slice(), replaces.as_deref())
     }
 
-    /// The stored account, or a new one. The key is kept before the CA hears of it: a crash in between leaves
-    /// a key that the CA takes for the same account again.
+    /// The stored account, or a new one. The key is stored before it is sent to the CA: after a crash in
+    /// between, the CA finds the same account by that key.
     fn account(
         &self,
         client: &mut AcmeClient,
@@ -266,7 +267,7 @@ fn date(time: SystemTime) -> String {
     tls::date(time)
 }
 
-/// A time for people, in its largest unit.
+/// A duration for log lines, in its largest unit.
 fn span(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -276,7 +277,7 @@ fn span(time: Duration) -> String {
     }
 }
 
-/// A number in 0..1 that nobody can guess; in the middle should the system have no random numbers.
+/// A random number in 0..1; 0.5 if the system has no random numbers.
 fn chance() -> f64 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {

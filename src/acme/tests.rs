@@ -1,5 +1,5 @@
-//! Renewals against an authority, with a clock that jumps and a disk that fails: years and crashes within
-//! milliseconds. The sockets have their tests in `tests/acme.rs`.
+//! Renewals against a test CA, with a simulated clock and a failing disk: years and crashes within
+//! milliseconds. `tests/acme.rs` tests the sockets.
 
 #[path = "../../tests/acme/authority.rs"]
 mod authority;
@@ -17,7 +17,7 @@ use super::client::AcmeClient;
 use super::jws::{AccountKey, Binding};
 use super::names::Names;
 use super::pace::{Clock, Stopped};
-use super::proof::{Front, ChallengeType};
+use super::proof::{ChallengeType, Front};
 use super::renewal::Keeper;
 use super::schedule::Backoff;
 use super::state::{StateDir, StoredCertificate};
@@ -26,11 +26,11 @@ use crate::net::tls::TlsError;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const BASE: &str = "https://ca.example";
-/// More than any of these stories needs.
+/// More than any of these tests needs.
 const REQUESTS_MAX: usize = 10_000;
 const DIRECTORY: &str = "https://ca.example/dir";
 
-/// Sleep takes no time, but the time of day goes on; at `end` the server ends.
+/// Sleep returns at once and advances the time; at `end` the server stops.
 struct Jumping {
     now: Mutex<SystemTime>,
     end: Mutex<SystemTime>,
@@ -59,7 +59,7 @@ impl Clock for Jumping {
     }
 }
 
-/// What is presented where.
+/// The provisioned responses.
 #[derive(Default)]
 struct Listeners {
     tokens: Mutex<HashMap<String, String>>,
@@ -90,7 +90,7 @@ impl Front for Listeners {
     }
 }
 
-/// The authority without a network.
+/// The test CA without a network.
 struct Wire {
     authority: Arc<Mutex<Authority>>,
     clock: Arc<Jumping>,
@@ -155,7 +155,7 @@ impl Lab {
         StateDir::open(self.root(), DIRECTORY).unwrap()
     }
 
-    /// Keeps the certificate for so long.
+    /// Runs the renewals for this long.
     fn run_for(&self, time: Duration) {
         self.run_with(self.state(), time);
     }
@@ -185,7 +185,7 @@ impl Lab {
         self.authority.lock().unwrap()
     }
 
-    /// Time left of the stored certificate.
+    /// Remaining validity of the stored certificate.
     fn left(&self) -> Option<Duration> {
         match self.state().certificate(self.names.first()).unwrap() {
             StoredCertificate::Found(facts) => facts.not_after.duration_since(self.clock.now()).ok(),
@@ -302,7 +302,7 @@ fn an_authority_that_never_ends_is_given_up_and_its_order_taken_up_again() {
 fn failures_are_spaced_and_the_next_success_is_in_time() {
     let lab = Lab::new();
     lab.run_for(Duration::from_secs(30));
-    // Ill from the day of renewal on, for three weeks.
+    // The CA fails from the day of renewal on, for three weeks.
     let ill: Vec<_> = (0..150).map(|_| ("dir", Mishap::Ill(500))).collect();
     *lab.clock.now.lock().unwrap() += 61 * DAY;
     lab.clock.sleeps.lock().unwrap().clear();
@@ -341,7 +341,7 @@ fn the_authoritys_word_on_when_to_come_back_is_honoured() {
 #[test]
 fn names_that_are_not_proved_cost_their_order() {
     let mut lab = Lab::new();
-    // The authority asks for a kind that this front answers to nobody.
+    // The CA offers a challenge type that this front does not answer.
     lab.authority().offered = vec!["dns-01"];
     lab.run_for(Duration::from_secs(30));
     assert!(lab.left().is_none());
@@ -386,7 +386,7 @@ fn accounts_are_bound_where_that_is_demanded() {
 #[test]
 fn the_authority_may_suggest_when_to_renew() {
     let lab = Lab::new();
-    // Days 20 and 21 of the certificate's 90: revocation is at hand.
+    // Days 20 and 21 of the certificate's 90: revocation is imminent.
     lab.authority().window = Some(("2024-10-24T00:00:00Z".into(), "2024-10-25T00:00:00Z".into()));
     assert_eq!(super::schedule::rfc3339("2024-10-24T00:00:00Z"), Some(UNIX_EPOCH + 20_020 * DAY));
     lab.run_for(20 * DAY - Duration::from_secs(1));
@@ -397,8 +397,8 @@ fn the_authority_may_suggest_when_to_renew() {
     assert_eq!(authority.replaced.len() + 1, authority.orders(), "orders tell what they replace");
 }
 
-/// A crash costs at most the work since the last step on the disk; never an account, and never what is
-/// presented. The disk is that of a first certificate and of its renewal.
+/// A crash loses at most the work since the last disk step; never an account or a presented certificate. The
+/// disk is that of a first certificate and of its renewal.
 #[test]
 fn a_crash_at_any_step_is_survived() {
     for renewing in [false, true] {
@@ -433,7 +433,8 @@ fn a_crash_at_any_step_is_survived() {
             }
             crashes += 1;
         }
-        // Account twice, order, certificate, each of five steps, and the order's removal of two.
+        // The account twice, order and certificate, with five steps each, and two for the removal of the
+        // order.
         assert_eq!(crashes, if renewing { 12 } else { 22 });
     }
 }
