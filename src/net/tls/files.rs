@@ -1,5 +1,5 @@
-//! PEM files: read within a bound, with the permissions of keys, and what tells one version from another.
-//! Knows nothing of what is inside.
+//! PEM files: reading within a size limit, permissions of keys, and detection of new versions. Does not parse
+//! the content.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -8,16 +8,16 @@ use std::path::Path;
 
 use super::error::TlsErrorKind;
 
-/// Bytes of a chain or a key: a thousand certificates. A larger file is another file.
+/// Largest chain or key file: a thousand certificates. A larger file is not the right one.
 pub(super) const PEM_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
-/// Bytes of a revocation list; those of the largest public authorities have some tens of megabytes.
+/// Largest revocation list; those of the largest public authorities have some tens of megabytes.
 pub(super) const CRL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const OTHERS_MAY_WRITE: u32 = 0o022;
 pub(super) const ALL_MAY_READ: u32 = 0o004;
 
-/// What tells one version of a file from another; `None` while it cannot be looked at.
+/// The version of a file; `None` while its metadata cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion(Option<FileStamp>);
 
@@ -30,7 +30,7 @@ struct FileStamp {
 }
 
 impl FileVersion {
-    /// What is there now, links followed: a link that points elsewhere is another version.
+    /// The current version, with links followed: a link to another target is another version.
     pub(super) fn now(path: &Path) -> Self {
         Self(std::fs::metadata(path).ok().map(|metadata| FileStamp {
             device: metadata.dev(),
@@ -41,9 +41,9 @@ impl FileVersion {
     }
 }
 
-/// Reads a plain file of at most `bytes_max`.
+/// Reads a regular file of at most `bytes_max`.
 pub(super) fn read(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, Metadata), TlsErrorKind> {
-    // Looked at before it is opened: opening a FIFO would wait for its writer.
+    // Checked before it is opened, because opening a FIFO would wait for its writer.
     if !std::fs::metadata(path).map_err(read_error)?.is_file() {
         return Err(TlsErrorKind::NotAFile);
     }
@@ -57,7 +57,7 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, Metadata), T
     Ok((bytes, metadata))
 }
 
-/// The permissions of a file with a private key, unless others could write it.
+/// The permissions of a private key's file, unless others may write to it.
 pub(super) fn key_mode(metadata: &Metadata) -> Result<u32, TlsErrorKind> {
     let mode = metadata.mode() & 0o7777;
     if mode & OTHERS_MAY_WRITE != 0 { Err(TlsErrorKind::Writable(mode)) } else { Ok(mode) }

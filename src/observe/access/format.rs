@@ -1,4 +1,4 @@
-//! How a line looks. Appends to a buffer and allocates nothing else.
+//! The formats of a log line. Appends to a buffer and allocates nothing else.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -8,24 +8,24 @@ use super::escape::{push_json, push_text, push_word};
 use super::record::{LoggedPeer, Record};
 use crate::http::message::{RequestHead, Version};
 
-/// The form of the lines.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object per line. What is not known is left out.
+    /// One JSON object per line. Unknown values are omitted.
     Json,
-    /// For people, with colours for a terminal.
+    /// Human-readable, with colours for a terminal.
     Pretty {
         /// Whether to write the escape sequences of colours.
         coloured: bool,
     },
     /// The Common Log Format.
     Common,
-    /// The Common Log Format, and behind it referer and user agent.
+    /// The Common Log Format, followed by referer and user agent.
     Combined,
 }
 
 impl Format {
-    /// Appends the line of `record`, its end included.
+    /// Appends the line of `record`, newline included.
     pub(super) fn push_line(self, out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
         match self {
             Self::Json => push_object(out, record, stamp),
@@ -43,7 +43,7 @@ impl Format {
         out.push(b'\n');
     }
 
-    /// Appends the line that tells of `lost` lines before it.
+    /// Appends the line that reports `lost` lines before it.
     pub(super) fn push_lost(self, out: &mut Vec<u8>, lost: u64, stamp: &Stamp) {
         match self {
             Self::Json => {
@@ -179,7 +179,7 @@ fn push_pretty(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, coloured: 
     match record.head {
         Some(head) => {
             push_method(out, head);
-            // Up to the width of OPTIONS.
+            // The width of OPTIONS.
             out.resize(out.len() + 7_usize.saturating_sub(head.method_str().len()), b' ');
             out.push(b' ');
             push_text(out, head.target().as_bytes());
@@ -284,7 +284,7 @@ mod tests {
     const BROWSER: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: example.com:80\r\nReferer: http://x/\"y\r\n\
         User-Agent: \x1b[31m\\evil\xff\r\n\r\n";
 
-    // A control byte in a field is refused before there is a head, so the worst that can come is this.
+    // A control byte in a field is refused before there is a head, so this is the worst case.
     const REAL: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: example.com:80\r\nReferer: http://x/\"y\r\n\
         User-Agent: \\evil\xff\xc2\x9b\r\n\r\n";
 
