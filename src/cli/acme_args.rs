@@ -1,4 +1,4 @@
-//! Flags about certificates that are got and renewed by ACME.
+//! Flags for certificates that are obtained and renewed by ACME.
 
 use std::env;
 use std::fmt;
@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use crate::acme::{Acme, AcmeOptions, Binding, LETS_ENCRYPT, ChallengeType, Names};
 
-/// What `quoit serve` can be told about ACME.
+/// ACME options of `quoit serve`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AcmeArgs {
     /// Get and renew a certificate for these names, such as example.com,www.example.com, and serve HTTPS on
@@ -55,7 +55,7 @@ pub(super) struct AcmeArgs {
     acme_eab: Option<Eab>,
 }
 
-/// Names of the challenges.
+/// Challenge types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ChallengeArg {
     /// A token on port 80, by --redirect-from
@@ -69,7 +69,7 @@ enum ChallengeArg {
     Dns01,
 }
 
-/// An account outside ACME; a type of its own, so that a mistake is told as one of the command line.
+/// External account binding; a separate type, so that an error is reported as one of the command line.
 #[derive(Clone)]
 struct Eab(Binding);
 
@@ -97,11 +97,11 @@ fn email(text: &str) -> Result<String, &'static str> {
 }
 
 impl AcmeArgs {
-    /// Opens the state directory for what the flags ask for; nothing without any. `redirects` is whether
-    /// plain HTTP is listened to.
+    /// Prepares the renewals that the flags request; `None` without any. `redirects` is whether there is a
+    /// plain HTTP listener.
     ///
     /// # Errors
-    /// What does not fit together or cannot be opened, and the remedy.
+    /// The conflict or failure, and the remedy.
     pub(super) fn open(&self, redirects: bool) -> Result<Option<Acme>, String> {
         match self.options(redirects)? {
             None => Ok(None),
@@ -146,10 +146,10 @@ impl AcmeArgs {
     }
 }
 
-/// Where services keep what must not be lost: as systemd says, or as is usual for this user.
+/// Directory for persistent state: as systemd sets it, or the usual one of this user.
 fn default_state() -> Option<PathBuf> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // systemd lists several with colons.
+    // systemd separates several by colons.
     let systemd = variable("STATE_DIRECTORY");
     let systemd = systemd.and_then(|list| env::split_paths(&list).next());
     let is_root = || fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);

@@ -1,4 +1,4 @@
-//! Flags about TLS: certificates, client certificates, and redirects from plain HTTP.
+//! Flags for TLS: certificates, client certificates, and redirects from plain HTTP.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::net::tls::{
 };
 use crate::plan::{FilterOptions, Listener, TlsReference};
 
-/// How `quoit serve` uses TLS.
+/// TLS options of `quoit serve`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TlsArgs {
     /// Serve HTTPS on every --listen with the certificate in this PEM file, its issuers behind it; several
@@ -60,23 +60,23 @@ pub(super) struct TlsArgs {
     hsts: Option<u64>,
 }
 
-/// What the flags say, loaded and checked.
+/// The loaded and validated TLS configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Https {
     tls: Option<Arc<TlsServer>>,
     redirect_from: Vec<Address>,
     filters: Vec<FilterOptions>,
-    /// Renews the certificates of `tls`.
+    /// The renewals of the certificates of `tls`.
     acme: Option<Acme>,
 }
 
 impl Https {
-    /// What listeners present; plain HTTP without.
+    /// The TLS configuration; plain HTTP without.
     pub(super) fn tls(&self) -> Option<&Arc<TlsServer>> {
         self.tls.as_ref()
     }
 
-    /// The same server, with its certificates renewed.
+    /// Adds the renewals to the server.
     pub(super) fn apply(&self, server: Server) -> Server {
         match (&self.acme, &self.tls) {
             (Some(acme), Some(tls)) => server.renew(acme.clone(), tls.clone()),
@@ -84,7 +84,7 @@ impl Https {
         }
     }
 
-    /// Listeners on these addresses, with TLS if there is any, and those that redirect to them.
+    /// Listeners on these addresses, with TLS if configured, and those that redirect to them.
     pub(super) fn listeners(&self, listen: &[Address]) -> Vec<Listener> {
         let tls = self.tls.clone().map(TlsReference::from);
         let main = listen.iter().map(|address| Listener { address: address.clone(), tls: tls.clone() });
@@ -92,14 +92,14 @@ impl Https {
         main.chain(self.redirect_from.iter().map(plain)).collect()
     }
 
-    /// The filters that the flags ask for, outermost first. They stand outside of all others: an authority
-    /// follows a redirect, but has no password.
+    /// The filters for the flags, outermost first. They are outside of all others: a CA follows redirects,
+    /// but has no password.
     pub(super) fn filters(&self) -> &[FilterOptions] {
         &self.filters
     }
 }
 
-/// Whether clients must have a certificate.
+/// Whether a client certificate is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum When {
     /// Nobody is asked
@@ -110,7 +110,7 @@ enum When {
     Required,
 }
 
-/// Versions by their numbers.
+/// TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TlsVersionArg {
     /// TLS 1.2
@@ -127,15 +127,15 @@ fn name(text: &str) -> Result<String, &'static str> {
 }
 
 impl TlsArgs {
-    /// Whether plain HTTP is listened to.
+    /// Whether there is a plain HTTP listener.
     pub(super) fn redirects(&self) -> bool {
         !self.redirect_from.is_empty()
     }
 
-    /// What listeners present, `more` certificates behind those of the flags; `None` without TLS.
+    /// The TLS options, with `more` certificates after those of the flags; `None` without TLS.
     ///
     /// # Errors
-    /// What does not fit together, and the remedy.
+    /// The conflict, and the remedy.
     pub(super) fn options(&self, more: Vec<CertificateFiles>) -> Result<Option<TlsOptions>, String> {
         let mut certificates = self.certificates()?;
         certificates.extend(more);
@@ -160,11 +160,11 @@ impl TlsArgs {
         }))
     }
 
-    /// Loads what listeners present, the certificates of `acme` included, and prepares what goes with it, for
-    /// a server that listens on `listen`. Without TLS, nothing.
+    /// Loads the TLS configuration, the certificates of `acme` included, for a server that listens on
+    /// `listen`. Without TLS, it is empty.
     ///
     /// # Errors
-    /// Every mistake, a line each.
+    /// Every error, a line each.
     pub(super) fn load(&self, listen: &[Address], acme: Option<Acme>) -> Result<Https, Vec<String>> {
         let files = acme.as_ref().map(Acme::certificate_files).unwrap_or_default();
         let awaited = files.iter().map(|file| CertificateFiles::awaited(file, file)).collect();
@@ -195,7 +195,7 @@ impl TlsArgs {
         Ok(Https { redirect_from: self.redirect_from.clone(), filters, acme, tls: Some(tls) })
     }
 
-    /// The port to redirect to, if plain HTTP is listened to.
+    /// The port to redirect to, if there is a plain HTTP listener.
     fn redirect(&self, listen: &[Address]) -> Result<Option<u16>, String> {
         if self.redirect_from.is_empty() {
             return Ok(None);
@@ -241,7 +241,7 @@ impl TlsArgs {
         })
     }
 
-    /// A flag that was given and means nothing without TLS.
+    /// A flag that was given and has no effect without TLS.
     fn only_with_tls(&self) -> Option<&'static str> {
         [
             (self.tls_client_ca.is_some(), "--tls-client-ca"),

@@ -1,4 +1,4 @@
-//! What one plan changes of another, route by route.
+//! The differences between two plans, route by route.
 
 use std::fmt;
 
@@ -17,27 +17,27 @@ pub struct PlanDiff {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanChange {
-    /// What changes: `listener http://127.0.0.1:8080`, `site a.test, route GET /x`, `default site, filters`.
+    /// The part: `listener http://127.0.0.1:8080`, `site a.test, route GET /x`, `default site, filters`.
     pub place: String,
-    /// How.
+    /// The kind of change.
     pub kind: PlanChangeKind,
 }
 
 /// How a part of a plan changes. Texts are those of the printed plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanChangeKind {
-    /// It is new.
+    /// Added.
     Added(String),
-    /// It is gone.
+    /// Removed.
     Removed(String),
-    /// It is another. The texts are equal where only a function or a TLS configuration was replaced.
+    /// Replaced. The texts are equal where only a function or a TLS configuration differs.
     Changed {
-        /// What it was.
+        /// The old text.
         from: String,
-        /// What it is.
+        /// The new text.
         to: String,
     },
-    /// The same parts stand in another order, which changes no response.
+    /// The same parts in another order, which changes no response.
     Reordered,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for PlanChange {
     }
 }
 
-/// One part of a plan that has a place of its own.
+/// One part of a plan with its own place.
 #[derive(PartialEq)]
 enum PlanPart<'a> {
     Listener(&'a Listener),
@@ -128,7 +128,7 @@ fn push_site<'a>(parts: &mut PlanParts<'a>, place: &str, site: &'a Site) {
 }
 
 impl Plan {
-    /// What `other` changes of this plan.
+    /// The changes from this plan to `other`.
     pub fn diff(&self, other: &Self) -> PlanDiff {
         let (mut before, after) = (parts(self), parts(other));
         let mut changes = Vec::new();

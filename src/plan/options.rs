@@ -1,5 +1,5 @@
-//! Which filters and handlers there are. Each variant holds the options of the feature that it names; the one
-//! line that stands for it in a printed plan is written here, without secrets.
+//! The available filters and handlers. Each variant holds the options of its feature; its line in a printed
+//! plan is written here, without secrets.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,33 +22,33 @@ use crate::service::{CoreContext, Service};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FilterOptions {
-    /// Answers challenges of a certificate authority. Stands outside of redirects and passwords.
+    /// Answers ACME challenges. Belongs outside of redirects and passwords.
     AcmeChallenges(AcmeChallenges),
-    /// Redirects to HTTPS, and has browsers remember it.
+    /// Redirects to HTTPS, and sends HSTS.
     Https(HttpsOptions),
-    /// Gives every request a name.
+    /// Gives every request an id.
     RequestId(RequestIdOptions),
     /// Adds fields to every response.
     Fields(FieldsOptions),
-    /// Adds the fields that protect a site's users.
+    /// Adds security fields for browsers.
     SecurityHeaders(SecurityHeadersOptions),
-    /// Lets scripts of other origins call.
+    /// Allows cross-origin requests (CORS).
     Cors(CorsOptions),
-    /// Compresses responses as they leave.
+    /// Compresses responses on the fly.
     #[cfg(feature = "compress")]
     Compress(CompressOptions),
     /// Replaces the bodies of errors.
     ErrorPages(ErrorPagesOptions),
-    /// Asks for a name and a password.
+    /// Requires a name and a password.
     #[cfg(feature = "auth")]
     BasicAuth(BasicAuthOptions),
-    /// Bounds how long handlers may take.
+    /// Limits the time that handlers may take.
     Timeout(TimeoutOptions),
     /// A filter written in Rust.
     Custom(CustomFilter),
 }
 
-/// What handles requests.
+/// A handler of requests.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum HandlerOptions {
@@ -56,11 +56,11 @@ pub enum HandlerOptions {
     Files(DirectoryOptions),
     /// Several directories as one tree.
     Mounts(MountsOptions),
-    /// A page for a server that has nothing to serve.
+    /// A page for a server without content.
     Welcome,
-    /// One response.
+    /// A fixed response.
     Respond(RespondOptions),
-    /// A redirect to one place.
+    /// A redirect to a fixed location.
     Redirect(RedirectOptions),
     /// A handler written in Rust.
     Custom(CustomHandler),

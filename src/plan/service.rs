@@ -1,5 +1,5 @@
-//! The service of a plan on one core: one concrete type whatever the plan, so that one can take the place of
-//! another while requests are served.
+//! The service of a plan on one core: one concrete type for every plan, so that one can replace another while
+//! requests are served.
 
 use std::rc::Rc;
 
@@ -9,13 +9,13 @@ use crate::handler::Mounts;
 use crate::http::status::Status;
 use crate::service::{AnyService, LocalFuture, Request, Response, Routes, Service, Step};
 
-/// What a plan was built into, on one core.
+/// A plan as built, on one core.
 pub struct PlanService(ServiceKind);
 
 enum ServiceKind {
-    /// Files and nothing around them: called directly, as if there were no plan.
+    /// Files without filters: called directly, without a router.
     Files(Mounts),
-    /// One handler and nothing around it: one indirect call.
+    /// One handler without filters: one indirect call.
     Direct(Rc<dyn AnyService>),
     Routes(Routes),
 }
@@ -35,7 +35,7 @@ impl PlanService {
 }
 
 impl Service for PlanService {
-    /// A box, so that an idle connection keeps no room for an answer. What waits has one anyway.
+    /// A box, so that an idle connection reserves no memory for a response. A waiting handler has one anyway.
     fn call(&self, request: Request) -> impl Future<Output = Response> {
         let future: LocalFuture<'_, Response> = match &self.0 {
             ServiceKind::Files(mounts) => mounts.look(request),
@@ -64,7 +64,7 @@ impl Service for PlanService {
     }
 }
 
-/// Stands where a part is not made: while a plan is checked or explained. Never called.
+/// Placeholder for a part while a plan is checked or explained. Never called.
 pub(super) struct Unbuilt;
 
 impl Service for Unbuilt {
@@ -73,7 +73,7 @@ impl Service for Unbuilt {
     }
 }
 
-/// Makes nothing, which is enough to know the routes.
+/// Creates placeholders only, which is enough to know the routes.
 impl PartFactory for Unbuilt {
     fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<Step> {
         Vec::new()

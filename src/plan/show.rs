@@ -1,4 +1,4 @@
-//! A plan as a tree of lines, for people. Holds no secret, because the options hold none.
+//! A plan as a tree of lines. Contains no secrets, because the options contain none.
 
 use std::fmt::{self, Display};
 

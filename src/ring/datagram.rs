@@ -38,8 +38,8 @@ impl Datagram {
         sys::socket_addr(self.fd.as_raw_fd(), false)
     }
 
-    /// Receives one datagram into `buffer` (up to its capacity; the rest of a longer one is lost, as
-    /// recvmsg(2) says) and tells who sent it.
+    /// Receives one datagram into `buffer` (up to its capacity; the rest of a longer one is lost, see
+    /// recvmsg(2)) and returns the sender's address.
     pub async fn recv_from(&self, mut buffer: Vec<u8>) -> io::Result<(Vec<u8>, Option<SocketAddr>)> {
         buffer.clear();
         let mut message = message(buffer, RawAddr::empty());

@@ -1,10 +1,10 @@
-//! Names of slots, as the kernel carries them in `user_data`.
+//! Keys of slots, as the kernel carries them in `user_data`.
 
 /// Kinds of completions; the low byte of `user_data`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum OpKind {
-    /// Nobody waits: close, shutdown, cancel, the park timer.
+    /// The completion is ignored: close, shutdown, cancel, the park timer.
     Ignore = 0,
     Accept = 1,
     Recv = 2,
@@ -16,7 +16,7 @@ pub(super) enum OpKind {
 }
 
 impl OpKind {
-    /// Whether exactly one final completion is certain to come, which `in_flight` counts.
+    /// Whether exactly one final completion is guaranteed, which `in_flight` counts.
     pub(super) fn is_counted(data: u64) -> bool {
         [OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Op].into_iter().any(|kind| data & 0xff == kind as u64)
     }
@@ -38,7 +38,7 @@ impl Key {
         Self { index: (data >> 8) as u32, generation: (data >> 40) as u32 }
     }
 
-    /// As a token of the timer wheel; bit 0 tells sockets from operations.
+    /// As a token of the timer wheel; bit 0 distinguishes sockets from operations.
     pub(super) fn token(self, is_socket: bool) -> u64 {
         self.user_data(OpKind::Ignore) | is_socket as u64
     }

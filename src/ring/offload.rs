@@ -1,5 +1,5 @@
-//! Threads beside a core, for work that would block it. They share nothing with the core but two channels
-//! and a wake-up: jobs go out, outcomes come back, and there is no lock.
+//! Helper threads of a core, for blocking work. They share only two channels and a wake-up with the core:
+//! jobs are sent, outcomes are received, and there is no lock.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,17 +18,17 @@ use super::wake::WakeUp;
 type Product = Box<dyn Any + Send>;
 type Work = Box<dyn FnOnce() -> Product + Send>;
 
-/// A core's threads and what they work on.
+/// A core's helper threads and their jobs.
 pub(super) struct Offload {
     state: RefCell<OffloadState>,
-    /// Raised when an outcome came.
+    /// Raised when an outcome is available.
     pub(super) wake: Arc<WakeUp>,
 }
 
 struct OffloadState {
     threads: Vec<Thread>,
     threads_max: usize,
-    /// Jobs that no thread has yet. As many as tasks wait for one, and so bounded by the connections.
+    /// Queued jobs. One for each waiting task at most, and so bounded by the connections.
     waiting: VecDeque<OffloadJob>,
     tickets: Slab<Ticket>,
     outcomes: mpsc::Receiver<JobOutcome>,
@@ -72,10 +72,10 @@ impl Offload {
         Ok(Self { state: RefCell::new(state), wake: Arc::new(WakeUp::new()?) })
     }
 
-    /// Hands a job to a thread, or queues it. Its ticket.
+    /// Sends a job to a thread, or queues it, and returns its ticket.
     ///
     /// # Errors
-    /// The system has no thread, and there is none yet.
+    /// The first thread cannot be started.
     pub(super) fn start(&self, work: Work) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         let idle = state.threads.iter().position(|thread| !thread.busy);
@@ -101,7 +101,7 @@ impl Offload {
         let (jobs, inbox) = mpsc::channel::<OffloadJob>();
         let (report, wake) = (state.report.clone(), self.wake.clone());
         thread::Builder::new().name("quoit-blocking".to_owned()).spawn(move || {
-            // Made by a thread that is pinned: on that CPU it would take the core's time.
+            // Spawned by a pinned thread: on that CPU it would compete with the core.
             sys::unpin_thread();
             for OffloadJob { ticket, work } in inbox {
                 let product = catch_unwind(AssertUnwindSafe(work));
@@ -115,7 +115,7 @@ impl Offload {
         Ok(number)
     }
 
-    /// Takes in what the threads have finished, and gives them what waits.
+    /// Collects outcomes, and sends queued jobs to idle threads.
     pub(super) fn collect(&self) {
         self.wake.clear();
         let mut state = self.state.borrow_mut();
@@ -145,7 +145,7 @@ impl Offload {
         }
     }
 
-    /// The future of this ticket was dropped. Work that has begun ends by itself.
+    /// The future of this ticket was dropped. Work that has begun runs to its end.
     pub(super) fn forget(&self, ticket: usize) {
         let mut state = self.state.borrow_mut();
         let queued = state.waiting.iter().position(|job| job.ticket == ticket);

@@ -1,5 +1,5 @@
-//! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns everything
-//! the kernel may touch; dropping the future cancels, and the slot is freed by the completion.
+//! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns all memory that
+//! the kernel may access; dropping the future cancels, and the slot is freed by the completion.
 
 use std::future::Future;
 use std::io;
@@ -116,7 +116,7 @@ impl Drop for Op {
             OpState::Done(result) => {
                 let slot = inner.ops.remove(key.index as usize);
                 if let (OpPayload::Open(..), 0..) = (&slot.payload, result) {
-                    // SAFETY: the completed open made this descriptor and nobody took it.
+                    // SAFETY: the completed open made this descriptor and it has no other owner.
                     drop(unsafe { OwnedFd::from_raw_fd(result) });
                 }
             }
@@ -131,7 +131,8 @@ impl Ring {
         let op = {
             let mut inner = self.core.inner.borrow_mut();
             let key = inner.add_op(OpState::Sleeping(None), OpPayload::None);
-            // The turn may have begun long ago, or the driver may be parked and has to see the new timer.
+            // The turn may have begun long ago, or the driver may be parked and has to be woken for the new
+            // timer.
             inner.wake_driver();
             inner.read_tick(Instant::now());
             let due = timer::due(inner.tick, duration);

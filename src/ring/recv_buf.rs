@@ -1,4 +1,4 @@
-//! Received bytes on loan: a provided buffer that goes back to the pool when dropped, or a copy.
+//! Received bytes on loan: a provided buffer that is returned to the pool when dropped, or a copy.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use super::core::Core;
 
-/// Bytes received on a socket, in a provided buffer (given back on drop) or on the heap.
+/// Bytes received on a socket, in a provided buffer (returned on drop) or on the heap.
 ///
 /// Keep it only while parsing. To hold input across a wait, call [`detach`](RecvBuf::detach) first: a
-/// provided buffer that waits for a slow handler is missing for everybody else on the core.
+/// provided buffer held by a slow handler is missing for all other connections of the core.
 pub struct RecvBuf {
     source: RecvSource,
     start: u32,
@@ -25,7 +25,7 @@ impl RecvBuf {
         Self { source: RecvSource::Provided { core, id }, start: 0 }
     }
 
-    /// Bytes that did not come in a provided buffer.
+    /// Bytes that are not in a provided buffer.
     pub fn heap(bytes: Vec<u8>) -> Self {
         Self { source: RecvSource::Heap(bytes), start: 0 }
     }
@@ -39,7 +39,7 @@ impl RecvBuf {
         self.start += n as u32;
     }
 
-    /// Keeps the first `n` bytes and forgets the rest.
+    /// Keeps the first `n` bytes and drops the rest.
     ///
     /// # Panics
     /// If there are fewer.
@@ -51,7 +51,7 @@ impl RecvBuf {
         }
     }
 
-    /// Copies what is left to the heap and gives the provided buffer back.
+    /// Copies the remaining bytes to the heap and returns the provided buffer.
     pub fn detach(&mut self) {
         if let RecvSource::Provided { .. } = self.source {
             let bytes = self.to_vec();
@@ -72,7 +72,7 @@ impl Deref for RecvBuf {
     }
 }
 
-/// For whoever decrypts in place.
+/// For in-place decryption.
 impl DerefMut for RecvBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         let all = match &mut self.source {

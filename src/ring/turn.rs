@@ -1,4 +1,4 @@
-//! One turn of the ring: submit, collect, hand each completion to what it belongs to.
+//! One turn of the ring: submit, collect, dispatch each completion.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -13,8 +13,8 @@ use super::sys;
 
 impl Core {
     /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
-    /// kernel waits for something to happen, or for the alarm: a timeout per wait would set the clock's
-    /// hardware twice per request, which a virtual machine pays for dearly.
+    /// kernel waits for a completion or the alarm: a timeout per wait would program the hardware timer twice
+    /// per request, which is expensive in a virtual machine.
     pub(super) fn turn(self: &Rc<Self>, wait: bool) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
@@ -57,12 +57,12 @@ impl Core {
 }
 
 impl CoreInner {
-    /// Submits what is queued, waits for `want` completions, hands out all that came, and settles the batch
-    /// if nothing about it can still be unknown.
+    /// Submits what is queued, waits for `want` completions, dispatches all that arrived, and settles the
+    /// batch if all its results are known.
     fn submit_and_collect(&mut self, pool: &BufferPool, config: &RingConfig, want: u32) {
         self.enter(want, None);
-        // Looked at before completions are handled, which queues more. What the kernel holds back now, for
-        // want of room, cannot be among them: a failure may still be unseen.
+        // Checked before completions are handled, which queues more. Completions that the kernel holds back
+        // now, because the queue was full, cannot be among them: a failure may still be unseen.
         let all_seen = {
             let queue = self.uring.submission();
             queue.is_empty() && !queue.cq_overflow()
@@ -99,10 +99,9 @@ impl CoreInner {
 }
 
 impl Drop for Core {
-    /// Waits for the last completions, so that the kernel holds no memory of ours when it is freed. Every
-    /// handle is gone, since handles keep the core, and has asked the kernel to end what was its own; the
-    /// completions close descriptors as they always do. If the kernel does not let go within a second, the
-    /// memory is leaked instead.
+    /// Waits for the last completions, so that the kernel uses no memory of ours when it is freed. Every
+    /// handle is gone, because handles keep the core alive, and has cancelled its operations; the completions
+    /// close descriptors as usual. If they do not arrive within a second, the memory is leaked instead.
     fn drop(&mut self) {
         let inner = self.inner.get_mut();
         let step = timespec(Duration::from_millis(10));
@@ -116,7 +115,7 @@ impl Drop for Core {
                 inner.enter(1, Some(&step));
             }
         }
-        // A close linked to a send posts no completion and runs as deferred work, some 20 pieces per enter.
+        // A close linked to a send posts no completion and runs as deferred work, some 20 items per enter.
         for _ in 0..=self.config.submissions / 16 {
             inner.enter(0, None);
         }

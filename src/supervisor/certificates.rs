@@ -1,6 +1,6 @@
-//! Watches the files of TLS listeners, on a thread beside the serving cores: new files are taken once they
-//! have settled, broken ones are reported once, and expiry is reported in time. How they are read and replaced
-//! is `net::tls`'s business.
+//! Watches the files of TLS listeners, on a thread beside the serving cores: new files are loaded once they
+//! are stable, invalid ones are reported once, and expiry is reported in time. Loading and replacing is done
+//! by `net::tls`.
 
 use std::io;
 use std::sync::Arc;
@@ -11,24 +11,25 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::net::tls::{CertificateFacts, FileVersion, TlsServer};
 use crate::observe::log;
 
-/// How often files are looked at: what a renewal may take to be noticed, and that they are settled.
+/// Interval at which files are checked: the delay until a change is noticed, and the time for which files
+/// must be unchanged.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often warnings are repeated, and certificates made in memory are replaced.
+/// Interval at which warnings are repeated, and self-signed certificates are checked for replacement.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The thread that watches; it ends when this is dropped.
+/// The watcher thread; it ends when this is dropped.
 pub(super) struct CertificateWatch {
-    /// `None` while it ends.
+    /// `None` during shutdown.
     commands: Option<mpsc::Sender<Reload>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request to read all files again: SIGHUP.
+/// A request to reload all files: SIGHUP.
 struct Reload;
 
 impl CertificateWatch {
-    /// Tells what is presented and what should not stay, and begins to watch.
+    /// Reports the presented certificates and the warnings, and starts to watch.
     pub(super) fn start(servers: Vec<Arc<TlsServer>>, quiet: bool) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
         let mut watched: Vec<WatchedCertificates> = servers.into_iter().map(WatchedCertificates::new).collect();
@@ -60,7 +61,7 @@ impl CertificateWatch {
         Ok(Self { commands: Some(commands), thread: Some(thread) })
     }
 
-    /// Reads all files again, now.
+    /// Reloads all files now.
     pub(super) fn reload(&self) {
         if let Some(commands) = &self.commands {
             // A thread that has ended can only have panicked, and its message was printed.
@@ -81,9 +82,9 @@ impl Drop for CertificateWatch {
 /// A line for the operator.
 #[derive(Debug, PartialEq, Eq)]
 enum ReportLine {
-    /// Left out by --quiet.
+    /// Omitted with --quiet.
     Fact(String),
-    /// To be acted on.
+    /// Requires action.
     Concern(String),
 }
 
@@ -99,9 +100,9 @@ fn report(lines: Vec<ReportLine>, quiet: bool) {
 /// One listener's files.
 struct WatchedCertificates {
     server: Arc<TlsServer>,
-    /// What the files were when they were last taken, or refused.
+    /// The versions of the files when they were last loaded, or rejected.
     tried: Vec<FileVersion>,
-    /// What they were at the last look.
+    /// Their versions at the last check.
     seen: Vec<FileVersion>,
     /// Fingerprints of the certificates that were reported as presented.
     reported: Vec<String>,
@@ -119,8 +120,8 @@ impl WatchedCertificates {
         lines
     }
 
-    /// Looks at the files: they are read again when they differ from what was tried and are as they were at
-    /// the last look, so that chain and key can be written one after the other; or when `asked`.
+    /// Checks the files: they are reloaded when they differ from the last attempt and are unchanged since the
+    /// last check, so that chain and key can be written one after the other; or when `asked`.
     fn look(&mut self, asked: bool, now: SystemTime) -> Vec<ReportLine> {
         let versions = self.server.versions();
         let is_settled = versions == self.seen;
@@ -128,7 +129,7 @@ impl WatchedCertificates {
         let is_new = versions != self.tried;
         let is_due = is_new && is_settled;
         if !asked && !is_due {
-            // Another thread may have had them read: ACME does so.
+            // The ACME thread may have reloaded them already.
             return self.news(now);
         }
         self.tried = versions;
@@ -145,7 +146,7 @@ impl WatchedCertificates {
         lines
     }
 
-    /// What is presented and has not been reported yet.
+    /// The certificates that are presented and were not reported yet.
     fn news(&mut self, now: SystemTime) -> Vec<ReportLine> {
         let facts = self.server.inventory();
         let is_new = |one: &&CertificateFacts| !self.reported.contains(&one.fingerprint);

@@ -1,4 +1,4 @@
-//! Makes authorities and certificates: ECDSA P-256 keys, which every client of the last ten years knows.
+//! Creates CAs and certificates: ECDSA P-256 keys, which every client of the last ten years supports.
 
 use std::error::Error;
 use std::fs;
@@ -18,13 +18,13 @@ use crate::net::tls::is_name;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Clocks differ.
+/// Backdated, to tolerate clock skew of clients.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
-/// What to tell, or what went wrong.
+/// The line to print, or the error.
 type MakeResult = Result<String, Box<dyn Error>>;
 
-/// The certificate could not be made or signed.
+/// The certificate could not be generated or signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate cannot be made: {0}")]
 struct SignError(#[source] rcgen::Error);
@@ -35,7 +35,7 @@ pub(super) fn authority(args: &CaArgs) -> MakeResult {
     let mut number = [0; 4];
     rand::fill(&mut number).map_err(|_| "the system has no random numbers".to_owned())?;
     let name = args.name.clone().unwrap_or_else(|| {
-        // Two authorities of one name would be mistaken for each other by those who trust one of them.
+        // Two CAs with the same name would be confused by clients that trust one of them.
         format!("quoit local authority {:08x}", u32::from_be_bytes(number))
     });
     let mut params = params(&name, args.days)?;
@@ -104,7 +104,7 @@ fn store_server(names: &[String], output: &OutputArgs, certificate: &Certificate
     ))
 }
 
-/// The authority in a directory.
+/// The CA in a directory.
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, String> {
     let pair = PemPair::new(dir, "ca");
     let read = |path: &Path| {
@@ -131,7 +131,7 @@ fn generate() -> Result<KeyPair, SignError> {
 }
 
 fn server_params(server_names: &[String], days: u32) -> Result<CertificateParams, SignError> {
-    // The common name is for eyes alone, and has room for 64 characters (RFC 5280, ub-common-name).
+    // The common name is informational, and has at most 64 characters (RFC 5280, ub-common-name).
     let common_name = server_names.iter().find(|name| name.len() <= 64).map_or("server", String::as_str);
     let mut params = leaf_params(common_name, days)?;
     params.subject_alt_names = names(server_names)?;
