@@ -1,11 +1,10 @@
-//! Bodies of requests and responses out of a byte stream (RFC 9112 §6, §7), whatever delimits them. Nothing
-//! is copied: data comes back as a range of the input. Where the bytes come from and how fast is the caller's
-//! concern.
+//! Bodies of requests and responses out of a byte stream (RFC 9112 §6, §7), with any framing. Nothing is
+//! copied: data is returned as a range of the input. Source and pace of the bytes are up to the caller.
 
 use super::chunked::{BodyStep, ChunkedDecoder};
 use crate::http::message::{BodyLimits, Fields, Framing, FramingError, Trailers};
 
-/// Reads one body.
+/// Decodes one body.
 #[derive(Debug)]
 pub struct BodyDecoder {
     kind: BodyKind,
@@ -17,7 +16,7 @@ enum BodyKind {
         left: u64,
     },
     Chunked(ChunkedDecoder),
-    /// `left` is what the limit still allows.
+    /// `left` is the rest of the limit.
     UntilClose {
         left: u64,
         has_ended: bool,
@@ -25,13 +24,13 @@ enum BodyKind {
 }
 
 impl BodyDecoder {
-    /// A decoder for the body that a head announced.
+    /// A decoder for the body with this framing.
     ///
     /// # Errors
     /// [`FramingError::TooLarge`] if its length is known and beyond the limit.
     pub fn new(framing: Framing, limits: &BodyLimits) -> Result<BodyDecoder, FramingError> {
         let kind = match framing {
-            // HTTP/1 heads have no tunnel before it stands.
+            // In HTTP/1, a tunnel is known only after the response.
             Framing::None | Framing::Tunnel => BodyKind::Length { left: 0 },
             Framing::Length(length) if limits.body_bytes_max.is_some_and(|max| length > max) => {
                 return Err(FramingError::TooLarge);
@@ -45,21 +44,20 @@ impl BodyDecoder {
         Ok(BodyDecoder { kind })
     }
 
-    /// Takes at most this many bytes of data from here on, in chunks; a length that was announced is its
-    /// reader's to judge.
+    /// Limits the data from here on, in chunks; an announced length is checked by the caller.
     pub fn set_bytes_max(&mut self, bytes_max: Option<u64>) {
         if let BodyKind::Chunked(chunked) = &mut self.kind {
             chunked.set_bytes_max(bytes_max);
         }
     }
 
-    /// Takes what was received, up to the end of the first piece of data and the framing around it. Call
-    /// again with what is left until [`is_done`](BodyDecoder::is_done) or the input is empty.
+    /// Takes received bytes, up to the end of the first piece of data and the framing around it. Call again
+    /// with the rest until [`is_done`](BodyDecoder::is_done) or the input is empty.
     ///
     /// # Errors
-    /// Malformed or oversized framing, once the data before it has been handed out. Close the connection,
-    /// after an answer with the error's status if the body is a request's and no answer has begun: where this
-    /// body ends cannot be known.
+    /// Malformed or oversized framing, once the data before it has been returned. Close the connection, after
+    /// a response with the error's status if the body is a request's and no response has begun, because the
+    /// end of this body is unknown.
     #[inline]
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<BodyStep, FramingError> {
         match &mut self.kind {
@@ -71,12 +69,12 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes the end of the connection's reading side, which ends a body that is delimited by it. Under TLS
-    /// only close_notify counts as the end: a TCP stream can be cut by anyone on the path.
+    /// Takes the end of the connection's receiving side, which ends a body that is delimited by it. With TLS
+    /// only close_notify counts as the end, because an attacker can truncate a TCP stream.
     ///
     /// # Errors
-    /// [`FramingError::Truncated`] if a length or chunks announced more. What was read is not the whole body:
-    /// pass it on only in a way that its recipient sees as cut off too.
+    /// [`FramingError::Truncated`] if a length or chunks announced more. The body is incomplete: forward it
+    /// only in a way that lets its recipient detect the truncation.
     pub fn end_of_input(&mut self) -> Result<(), FramingError> {
         if let BodyKind::UntilClose { has_ended, .. } = &mut self.kind {
             *has_ended = true;
@@ -94,7 +92,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Bytes of data still to come, when that is known.
+    /// Remaining bytes of data, if known.
     pub fn remaining(&self) -> Option<u64> {
         match &self.kind {
             BodyKind::Length { left } => Some(*left),
@@ -103,8 +101,8 @@ impl BodyDecoder {
         }
     }
 
-    /// The trailer fields, complete once the body is done. They come after the message was acted upon: merge
-    /// none into the head (RFC 9110 §6.5.1).
+    /// The trailer fields, complete once the body is done. They arrive after the message was processed: do
+    /// not merge them into the head (RFC 9110 §6.5.1).
     pub fn trailers(&self) -> Fields<'_> {
         match &self.kind {
             BodyKind::Length { .. } | BodyKind::UntilClose { .. } => Fields::new(&[], &[]),
@@ -112,7 +110,7 @@ impl BodyDecoder {
         }
     }
 
-    /// The same fields to keep; none are left in the decoder.
+    /// The same fields, moved out of the decoder.
     pub fn take_trailers(&mut self) -> Trailers {
         match &mut self.kind {
             BodyKind::Length { .. } | BodyKind::UntilClose { .. } => Trailers::new(),

@@ -1,5 +1,5 @@
-//! The chunked coding (RFC 9112 §7.1), read strictly: sizes are digits alone, line ends are CRLF alone, and
-//! everything that is not data is bounded. Sees the body's bytes and nothing else of the connection.
+//! The chunked coding (RFC 9112 §7.1), parsed strictly: sizes are digits only, line ends are CRLF only, and
+//! everything but data is limited. Sees only the bytes of the body.
 
 use std::ops::Range;
 
@@ -10,27 +10,27 @@ use crate::http::message::head::{FieldSpan, Span};
 use crate::http::message::trailers::is_forbidden_trailer;
 use crate::http::message::{self, BodyLimits, FieldLineError, Fields, FramingError};
 
-/// What one call took from its input.
+/// The result of one call.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BodyStep {
-    /// Bytes taken. Never zero while the body is not done and the input not empty; what follows goes into the
-    /// next call, or is the next request once the body is done.
+    /// Bytes taken. Never zero while the body is not done and the input is not empty; the rest goes into the
+    /// next call, or is the next message once the body is done.
     pub consumed: usize,
-    /// Where data lies within the input; may be empty, when only framing was read.
+    /// The range of data within the input; may be empty if only framing was read.
     pub data: Range<usize>,
 }
 
 /// Most digits of a size: what 64 bits hold.
 const SIZE_DIGITS_MAX: u8 = 16;
 
-/// Framing bytes a body may spend before they are weighed against its data.
+/// Framing bytes that a body may use before they are compared with its data.
 const OVERHEAD_BYTES_FREE: u64 = 64 * 1024;
 
-/// Framing bytes allowed per byte of data beyond that. One byte per chunk costs five
-/// (`1 CR LF`, the byte, `CR LF`), so honest framing always passes; only padded sizes do not.
+/// Framing bytes allowed per byte of data beyond that. One byte per chunk costs five (`1 CR LF`, the byte,
+/// `CR LF`), so regular framing always passes; only padded sizes do not.
 const OVERHEAD_PER_DATA_BYTE: u64 = 8;
 
-/// One chunk after another:
+/// The states, chunk by chunk:
 ///
 /// ```text
 /// Size ──► SizeLf ──► Data ──► DataCr ──► DataLf ─┐
@@ -47,7 +47,7 @@ enum ChunkState {
     Extension { size: u64, place: ExtensionState },
     /// After the CR of the size's line.
     SizeLf { size: u64 },
-    /// In data; never with nothing left.
+    /// In data; `left` is never 0.
     Data { left: u64 },
     /// Data is complete, its CR comes next.
     DataCr,
@@ -61,15 +61,15 @@ enum ChunkState {
     Failed(FramingError),
 }
 
-/// Where in the extensions a byte stands (RFC 9112 §7.1.1):
+/// State within the extensions (RFC 9112 §7.1.1):
 ///
 /// ```text
 /// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
 /// ```
 ///
-/// White space between the size and the first `;` is refused although the grammar has it, as it is refused
-/// before CRLF: some readers take a size followed by white space for another size, which is how requests are
-/// smuggled past them.
+/// White space between the size and the first `;` is refused although the grammar allows it, as it is refused
+/// before CRLF: some recipients parse a size followed by white space as another size, which allows request
+/// smuggling.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ExtensionState {
     /// After `;` and white space.
@@ -93,7 +93,7 @@ enum ExtensionState {
 }
 
 impl ExtensionState {
-    /// Where the next byte stands after `byte`, which is no line end; `None` if it must not stand here.
+    /// The state after `byte`, which is not a line end; `None` if it is not allowed here.
     fn next(self, byte: u8) -> Option<ExtensionState> {
         Some(match (self, byte) {
             (ExtensionState::Quoted, b'"') => ExtensionState::Unquoted,
@@ -131,12 +131,12 @@ impl ChunkState {
 pub(super) struct ChunkedDecoder {
     state: ChunkState,
     limits: BodyLimits,
-    /// Data of all chunks whose size was read.
+    /// Bytes of data of all chunks whose size was read.
     data_bytes: u64,
-    /// Everything before the trailers that is not data.
+    /// Bytes of framing before the trailers.
     overhead_bytes: u64,
     extension_bytes: u32,
-    /// Allocated by the first trailer: few bodies have one.
+    /// Allocated by the first trailer, because few bodies have one.
     trailers: Option<Box<TrailerBuffer>>,
 }
 
@@ -144,7 +144,7 @@ pub(super) struct ChunkedDecoder {
 struct TrailerBuffer {
     bytes: Vec<u8>,
     fields: Vec<FieldSpan>,
-    /// Where the line being gathered begins in `bytes`.
+    /// Start of the incomplete line in `bytes`.
     line_start: usize,
 }
 
@@ -175,7 +175,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// The trailer fields as lines of their own; none are left here.
+    /// The trailer fields, moved out of the decoder.
     pub(super) fn take_trailers(&mut self) -> message::Trailers {
         let lines = self.trailers().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"]);
         let lines = lines.flatten().copied().collect();
@@ -200,7 +200,7 @@ impl ChunkedDecoder {
             };
             match taken {
                 Ok(taken) => consumed += taken,
-                // Data in front of a fault is delivered first, as it is when the fault comes in another read.
+                // Data before an error is returned first, as it is when the error arrives in another read.
                 Err(error) => {
                     self.state = ChunkState::Failed(error);
                     if data.is_empty() {
@@ -220,7 +220,7 @@ impl ChunkedDecoder {
         available.start..available.start + length
     }
 
-    /// Takes one byte between data and data.
+    /// Processes one byte of framing between data.
     fn handle_framing(&mut self, byte: u8) -> Result<usize, FramingError> {
         self.state = self.next_state(byte)?;
         self.overhead_bytes += 1;
@@ -256,7 +256,7 @@ impl ChunkedDecoder {
             (ChunkState::DataLf, b'\n') => ChunkState::CHUNK_START,
             (ChunkState::DataCr | ChunkState::DataLf, _) => return Err(FramingError::ChunkUnterminated),
 
-            // Not framing; `handle_bytes` keeps these away.
+            // Not framing; not reached from `handle_bytes`.
             (state @ (ChunkState::Data { .. } | ChunkState::Trailers | ChunkState::Done | ChunkState::Failed(_)), _) => state,
         })
     }
@@ -269,7 +269,7 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    /// Weighs a chunk whose size is known.
+    /// Checks a chunk whose size is known.
     fn start_chunk(&mut self, size: u64) -> Result<ChunkState, FramingError> {
         if size == 0 {
             return Ok(ChunkState::Trailers);
@@ -287,7 +287,7 @@ impl ChunkedDecoder {
         Ok(ChunkState::Data { left: size })
     }
 
-    /// Takes trailer bytes up to the end of a line; the usual empty section costs no memory.
+    /// Takes trailer bytes up to the end of a line; an empty section, the usual case, allocates nothing.
     fn handle_trailers(&mut self, input: &[u8]) -> Result<usize, FramingError> {
         if self.trailers.is_none() && input.starts_with(b"\r\n") {
             self.state = ChunkState::Done;
@@ -302,8 +302,8 @@ impl ChunkedDecoder {
         if line_end.is_none() && wanted <= room {
             return Ok(taken);
         }
-        // A line is whole, or the section too long; look for a malformed line first, as when it comes in one
-        // piece.
+        // The line is complete, or the section too long; check for a malformed line first, as when it arrives
+        // in one piece.
         if trailers.handle_line(self.limits.trailer_fields_max)? {
             self.state = ChunkState::Done;
         } else if wanted > room {
@@ -314,7 +314,7 @@ impl ChunkedDecoder {
 }
 
 impl TrailerBuffer {
-    /// Reads the line being gathered; true when it is the empty one that ends the section.
+    /// Parses the gathered line; true when it is the empty one that ends the section.
     fn handle_line(&mut self, fields_max: u8) -> Result<bool, FramingError> {
         let line = &self.bytes[self.line_start..];
         match line {

@@ -1,28 +1,28 @@
-//! The slow, strict reading of a request head that may be incomplete: says what its first misdeed is, in the
-//! order of the bytes. It names the error when the fast path balked, and refuses garbage before a head is
-//! whole. It fills nothing, and gives no opinion on what fields mean.
+//! The slow, strict parser of a request head that may be incomplete: finds the first error in the order of
+//! the bytes. It determines the error after the fast path failed, and refuses invalid input before a head is
+//! complete. Fills no head, and does not interpret fields.
 
 use crate::http::message::grammar::{LineEnd, field_line, first_line, is_token_byte};
 use crate::http::message::{FieldLineError, HeadLimits, RequestError, ResponseError};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Extent};
 
-/// The first line of what HTTP/2 begins with. The rest of the preface is HTTP/2's to judge.
+/// The first line of the HTTP/2 preface. The rest of it is checked by HTTP/2.
 const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// What a scan without misdeed has seen.
+/// The extent of a head without errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum HeadExtent {
     /// A head up to and including its empty line.
     Whole,
-    /// The beginning of one, perhaps of no byte at all.
+    /// The start of one, possibly empty.
     Part,
 }
 
-/// Reads what a connection sent from the start of a request on, an ignored empty line included.
+/// Scans received bytes from the start of a request, an ignored empty line included.
 ///
-/// An error depends on nothing behind the byte that causes it. So however the bytes are split between reads,
-/// the same request is refused for the same reason; the fuzz target holds this.
+/// An error depends only on the bytes up to the one that causes it. So however the bytes are split between
+/// reads, the same request is refused with the same error; the fuzz target checks this.
 #[cold]
 pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<HeadExtent, RequestError> {
     if bytes.starts_with(HTTP2_PREFACE_LINE) {
@@ -53,7 +53,7 @@ fn scan_view(view: &[u8], limits: &HeadLimits) -> Result<HeadExtent, RequestErro
     Ok(scan_fields(&view[line_length..], limits.fields_max)?)
 }
 
-/// What is wrong with the lines after the first, in either direction.
+/// Errors of the lines after the first, in either direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FieldsError {
     /// The empty line ends with LF alone.
@@ -92,7 +92,7 @@ impl From<FieldsError> for ResponseError {
     }
 }
 
-/// Reads field lines up to and including the empty line.
+/// Scans field lines up to and including the empty line.
 pub(super) fn scan_fields(mut rest: &[u8], fields_max: u8) -> Result<HeadExtent, FieldsError> {
     let mut fields = 0;
     loop {
@@ -127,7 +127,7 @@ fn scan_request_line(view: &[u8], limits: &HeadLimits) -> Result<Option<usize>, 
     }
 }
 
-/// Judges method and target byte by byte, then, once the line has ended, its version and its target's form.
+/// Checks method and target byte by byte, then, once the line has ended, its version and its target's form.
 fn check_request_line(line: &[u8], end: LineEnd) -> Result<(), RequestError> {
     let (method, rest) = split_at_space(line);
     if method.is_empty() && rest.is_some() {
@@ -163,7 +163,8 @@ fn check_method(method: &[u8]) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// The version is judged as a whole, for 505 tells a client of another version more than 400.
+/// The version is checked as a whole, because 505 is more informative for a client of another version than
+/// 400.
 fn check_version(version: &[u8]) -> Result<(), RequestError> {
     match version {
         b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
@@ -176,7 +177,7 @@ fn check_version(version: &[u8]) -> Result<(), RequestError> {
     }
 }
 
-/// What stands before the first space and, if there is one, behind it.
+/// The bytes before the first space and, if there is one, after it.
 fn split_at_space(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     match bytes.iter().position(|&byte| byte == b' ') {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),

@@ -1,5 +1,6 @@
-//! Where parts begin and end. Sees each byte of the body once and keeps none but those of a part's head: a
-//! delimiter that a piece cuts in two is known by its length alone, for its bytes are known.
+//! Finds the boundaries of parts. Processes each byte of the body once and stores only those of a part's
+//! head: of a delimiter split between two inputs only the matched length is stored, because its bytes are
+//! known.
 
 use std::ops::Range;
 
@@ -13,16 +14,16 @@ use crate::http::message::FieldLineError;
 /// Limits of one body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MultipartLimits {
-    /// Parts. Default 64: more than forms have, and each costs its reader some memory.
+    /// Parts. Default 64: more than forms have, and each costs the application some memory.
     pub parts_max: usize,
-    /// Bytes of a part's head with its line ends. Default 8 KiB, as much as servers take of a request's.
+    /// Bytes of a part's head with its line ends. Default 8 KiB, a usual limit of a request's head.
     pub head_bytes_max: usize,
-    /// Fields of a part's head. Default 16; three of them mean something.
+    /// Fields of a part's head. Default 16; only three of them have a meaning.
     pub fields_max: usize,
-    /// Bytes of a part's data. Default 64 MiB. Data is not held, so this bounds what its reader gets.
+    /// Bytes of a part's data. Default 64 MiB. Data is not stored, so this limits what the application gets.
     pub part_bytes_max: u64,
-    /// Bytes before the first delimiter. Default 1 KiB: HTTP has no use for them, mail programs explain
-    /// themselves there.
+    /// Bytes before the first delimiter. Default 1 KiB: unused in HTTP; mail programs put an explanation
+    /// there.
     pub preamble_bytes_max: usize,
     /// Bytes after the last delimiter. Default 1 KiB, as before the first.
     pub epilogue_bytes_max: usize,
@@ -46,37 +47,38 @@ impl Default for MultipartLimits {
     }
 }
 
-/// What one call found.
+/// The result of one call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MultipartEvent {
-    /// All input is taken and nothing came of it yet.
+    /// All input was taken without a result.
     NeedsMore,
     /// A part begins.
     Part(PartHead),
-    /// Data of the part, at this place in the input.
+    /// Data of the part, as a range of the input.
     Data(Range<usize>),
-    /// Data of the part that earlier input ended in and that might have been a delimiter: these bytes of
+    /// Data of the part from the end of earlier input, which could have been a delimiter: these bytes of
     /// [`MultipartDecoder::delimiter`].
     Held(Range<usize>),
     /// The part is complete.
     PartEnd,
-    /// The body's last part is complete. What follows is passed over, within its limit.
+    /// The body's last part is complete. What follows is skipped, within its limit.
     End,
 }
 
-/// What one call took from its input.
+/// The result of one call, with the input that it took.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DecodeStep {
-    /// Bytes taken; what follows goes into the next call.
+    /// Bytes taken; the rest goes into the next call.
     pub consumed: usize,
-    /// What they, and those before, came to.
+    /// The event.
     pub event: MultipartEvent,
 }
 
-/// Spaces and tabs behind a delimiter (transport padding, RFC 2046 §5.1.1): senders must not, readers must.
+/// Spaces and tabs after a delimiter (transport padding, RFC 2046 §5.1.1): senders must not send them,
+/// recipients must accept them.
 const PADDING_BYTES_MAX: usize = 64;
 
-/// One part after another:
+/// The states, part by part:
 ///
 /// ```text
 /// Preamble ─► Behind ─► Padding ─► Head ─► Data ─► PartEnd ─► Behind …
@@ -88,27 +90,27 @@ enum DecodeState {
     Preamble { search: DelimiterMatch, bytes: usize },
     /// In a part's data.
     Data { search: DelimiterMatch, bytes: u64 },
-    /// Right behind a delimiter: CRLF, padding or the first hyphen.
+    /// Directly after a delimiter: CRLF, padding or the first hyphen.
     Behind,
     /// In the padding; a CR may have been seen.
     Padding { bytes: usize, cr: bool },
-    /// Behind the first of the last delimiter's two hyphens.
+    /// After the first of the last delimiter's two hyphens.
     Closing,
-    /// In a part's head; the line that is cut is in `line`.
+    /// In a part's head; the incomplete line is in `line`.
     Head { bytes: usize },
     /// After the last delimiter.
     Epilogue { bytes: usize },
-    /// Beyond repair; every further call says so.
+    /// After an error; every further call returns it.
     Failed(MultipartErrorKind),
 }
 
-/// How much of a delimiter the input so far ends in.
+/// How much of a delimiter the end of the input matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct DelimiterMatch {
     /// Bytes of the delimiter that match.
     matched: usize,
-    /// The first of them that are not the input's: the line end before it, which the start of the body and
-    /// the end of a part's head stand for.
+    /// The first of them that are not in the input: the line end before it, implied by the start of the body
+    /// and by the end of a part's head.
     assumed: usize,
 }
 
@@ -118,7 +120,7 @@ impl DelimiterMatch {
     const NOTHING: DelimiterMatch = DelimiterMatch { matched: 0, assumed: 0 };
 }
 
-/// Takes a multipart body apart.
+/// Decodes a multipart body.
 ///
 /// ```
 /// use quoit::http::multipart::{MultipartDecoder, MultipartEvent, MultipartLimits};
@@ -142,21 +144,21 @@ impl DelimiterMatch {
 /// ```
 #[derive(Debug)]
 pub struct MultipartDecoder {
-    /// Searches CRLF, two hyphens, the boundary. INVARIANT: no CR but the first byte, so that what a mismatch
-    /// leaves cannot itself begin a delimiter.
+    /// Searches CRLF, two hyphens, the boundary. INVARIANT: no CR but the first byte, so that the rest after
+    /// a mismatch cannot begin a delimiter.
     finder: Finder<'static>,
     limits: MultipartLimits,
     state: DecodeState,
     parts: usize,
     head: HeadBuilder,
-    /// The line of a head that is not complete.
+    /// The incomplete line of a head.
     line: Vec<u8>,
-    /// Name of the part being read, for errors.
+    /// Name of the current part, for errors.
     name: Option<Box<str>>,
 }
 
 impl MultipartDecoder {
-    /// For a body with this boundary, as [`boundary`](super::boundary) finds it.
+    /// For a body with this boundary, as returned by [`boundary`](super::boundary).
     ///
     /// # Panics
     /// When the boundary holds a CR.
@@ -179,11 +181,11 @@ impl MultipartDecoder {
         self.finder.needle()
     }
 
-    /// Takes input until something comes of it. A step may take nothing, but then its event is not
+    /// Takes input until there is an event. A step may take nothing, but then its event is not
     /// [`MultipartEvent::NeedsMore`].
     ///
     /// # Errors
-    /// See [`MultipartErrorKind`]; after one there is nothing more to read.
+    /// See [`MultipartErrorKind`]; the body cannot be decoded further.
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<DecodeStep, MultipartError> {
         let mut consumed = 0;
         loop {
@@ -202,10 +204,10 @@ impl MultipartDecoder {
         }
     }
 
-    /// Says whether the body may end here.
+    /// Checks whether the body may end here.
     ///
     /// # Errors
-    /// [`MultipartErrorKind::Truncated`] before its last delimiter, or what was wrong already.
+    /// [`MultipartErrorKind::Truncated`] before its last delimiter, or an earlier error.
     pub fn finish(&self) -> Result<(), MultipartError> {
         match self.state {
             DecodeState::Epilogue { .. } => Ok(()),
@@ -224,7 +226,7 @@ impl MultipartDecoder {
         MultipartError { kind, part: self.parts, name }
     }
 
-    /// One move; takes something, changes the state, or has an event, unless the input is empty.
+    /// One step; takes input, changes the state, or returns an event, unless the input is empty.
     fn advance(&mut self, input: &[u8]) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
         match self.state {
             DecodeState::Failed(kind) => Err(kind),
@@ -276,7 +278,7 @@ impl MultipartDecoder {
             return Ok((0, None));
         }
         let found = search_delimiter(&self.finder, search, input);
-        // Data in front of a delimiter, or of what may become one, is delivered first.
+        // Data before a delimiter, or before a possible one, is returned first.
         let (consumed, event, length, search) = if !found.held.is_empty() {
             let length = found.held.len();
             (0, Some(MultipartEvent::Held(found.held)), length, DelimiterMatch::NOTHING)
@@ -318,7 +320,7 @@ impl MultipartDecoder {
         Ok((1, None))
     }
 
-    /// Gathers lines. One is judged when it is complete, so no byte is looked at again and again.
+    /// Gathers lines. A line is parsed when it is complete, so no byte is parsed repeatedly.
     fn head(&mut self, input: &[u8], bytes: usize) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
         let line_end = memchr(b'\n', input);
         let taken = line_end.map_or(input.len(), |at| at + 1);
@@ -349,16 +351,16 @@ impl MultipartDecoder {
     }
 }
 
-/// What a search came to.
+/// The result of a delimiter search.
 struct DelimiterSearch {
-    /// Bytes of the delimiter that earlier input ended in and that turn out to be data. Nothing else counts
-    /// then but for `data`, which may follow.
+    /// Bytes of the delimiter at the end of earlier input that turned out to be data. If not empty, only
+    /// `data`, which may follow, is valid.
     held: Range<usize>,
-    /// Input that is data.
+    /// Bytes of input that are data.
     data: usize,
-    /// Input that is data, delimiter, or perhaps a delimiter.
+    /// Bytes of input that are data, delimiter, or possibly a delimiter.
     consumed: usize,
-    /// Where the search goes on; `None` when the delimiter is complete.
+    /// The state of the search; `None` when the delimiter is complete.
     search: Option<DelimiterMatch>,
 }
 
@@ -380,7 +382,7 @@ fn search_delimiter(finder: &Finder<'_>, search: DelimiterMatch, input: &[u8]) -
     if let Some(at) = finder.find(input) {
         return DelimiterSearch { held, data: at, consumed: at + delimiter.len(), search: None };
     }
-    // Only a CR begins a delimiter, so only the last one can begin one that the input cuts.
+    // Only a CR begins a delimiter, so only the last CR can begin one that the end of the input splits.
     let data = memrchr(b'\r', input).filter(|at| delimiter.starts_with(&input[*at..])).unwrap_or(input.len());
     let search = DelimiterMatch { matched: input.len() - data, assumed: 0 };
     DelimiterSearch { held, data, consumed: input.len(), search: Some(search) }

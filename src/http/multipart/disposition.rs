@@ -1,5 +1,5 @@
-//! The head of one part: its name, what its file was called, its type (RFC 7578 §4). File names are text for
-//! people, stripped of directories; whether one may be used on disk is for its user to judge.
+//! The head of one part: its name, its file name, its type (RFC 7578 §4). File names are informational text,
+//! stripped of directories; the application decides whether one may be used on disk.
 
 use percent_encoding::percent_decode;
 
@@ -7,20 +7,20 @@ use super::error::MultipartErrorKind;
 use crate::http::content_type::{Parameter, Parameters};
 use crate::http::message::grammar::{field_line, trimmed};
 
-/// What a part says of itself.
+/// The head of a part.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PartHead {
     /// The name of the form's field.
     pub name: String,
-    /// What the file was called at the sender, without directories and control characters; `None` for a field
-    /// that is no file. Empty for a file field left blank. Never `.` or `..`; still the client's word, so it
-    /// may begin with a dot, be very long, or be the name of another's file.
+    /// The file name at the sender, without directories and control characters; `None` for a field that is
+    /// not a file. Empty for a file field left blank. Never `.` or `..`; still untrusted, so it may begin
+    /// with a dot, be very long, or equal the name of another file.
     pub file_name: Option<String>,
-    /// The type as sent; none means plain text (RFC 7578 §4.4).
+    /// The type as sent; `None` means plain text (RFC 7578 §4.4).
     pub content_type: Option<String>,
 }
 
-/// A head as it is gathered, line by line.
+/// A head while it is gathered, line by line.
 #[derive(Debug, Default)]
 pub(super) struct HeadBuilder {
     head: PartHead,
@@ -34,7 +34,7 @@ impl HeadBuilder {
         self.has_name.then_some(self.head.name.as_str())
     }
 
-    /// Takes one field line with its end. Fields that RFC 7578 §4.8 does not know are passed over.
+    /// Takes one field line with its end. Fields other than those of RFC 7578 §4.8 are ignored.
     pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), MultipartErrorKind> {
         let field = field_line(line).map_err(MultipartErrorKind::Field)?.expect("the line comes with its end");
         self.fields += 1;
@@ -103,9 +103,9 @@ fn text(bytes: Vec<u8>) -> Result<String, MultipartErrorKind> {
     String::from_utf8(bytes).map_err(|_| MultipartErrorKind::NotUtf8)
 }
 
-/// Names as forms write them. Browsers send `"` as `%22` and line ends as `%0D%0A` and escape nothing else
-/// (the standard of HTML forms); other clients send `\"` and `\\`. A backslash before anything else is one:
-/// old browsers send whole paths.
+/// Names as forms encode them. Browsers send `"` as `%22` and line ends as `%0D%0A` and escape nothing else
+/// (the HTML standard); other clients send `\"` and `\\`. A backslash before anything else is literal,
+/// because old browsers send whole paths.
 fn form_unescaped(parameter: &Parameter<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(parameter.raw_value.len());
     let mut rest = parameter.raw_value;
@@ -123,7 +123,7 @@ fn form_unescaped(parameter: &Parameter<'_>) -> Vec<u8> {
     out
 }
 
-/// `UTF-8'language'percent-encoded` (RFC 8187 §3.2). RFC 7578 §4.2 asks senders not to; some do.
+/// `UTF-8'language'percent-encoded` (RFC 8187 §3.2). RFC 7578 §4.2 forbids it for senders; some use it.
 fn extended_value(parameter: &Parameter<'_>) -> Result<String, MultipartErrorKind> {
     let mut pieces = parameter.raw_value.splitn(3, |byte| *byte == b'\'');
     let charset = pieces.next().unwrap_or_default();
@@ -134,7 +134,7 @@ fn extended_value(parameter: &Parameter<'_>) -> Result<String, MultipartErrorKin
     text(percent_decode(encoded).collect())
 }
 
-/// What stands behind the last separator of any system, without control characters; empty if that is a
+/// The part after the last separator of any system, without control characters; empty if that is a
 /// directory's own name.
 fn last_component(path: &str) -> String {
     let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
