@@ -1,5 +1,5 @@
-//! Certificates as an account needs them: keys, requests to sign, the check of what the CA sent, and the one
-//! certificate that answers TLS-ALPN-01. Bytes in, bytes out.
+//! Certificates of an ACME account: keys, signing requests, validation of the chain that the CA sends, and
+//! the certificate that answers TLS-ALPN-01. Bytes in, bytes out.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,23 +14,23 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::jws::base64url;
 
-/// How far ahead of ours the CA's clock may be.
+/// Clock skew accepted between this host and the CA.
 const AHEAD_MAX: Duration = Duration::from_secs(3600);
 
-/// Why a certificate is not used.
+/// Why a certificate is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// There is none, or it cannot be read.
+    /// It is missing or cannot be parsed.
     #[error("it cannot be read: {0}")]
     Malformed(String),
-    /// It is for another key than the one we made.
+    /// It is not for the key of the request.
     #[error("it is not for the key that it should be for")]
     OtherKey,
-    /// These of the names asked for are not in it.
+    /// These requested names are not in it.
     #[error("it is not for {}", .0.join(", "))]
     NamesMissing(Vec<String>),
-    /// It is over already, or begins later than clocks differ.
+    /// It has expired, or begins to be valid later than [`AHEAD_MAX`] from now.
     #[error("it is not valid now; is this machine's clock right?")]
     NotNow,
     /// A certificate of the chain was not issued by the one after it.
@@ -38,7 +38,7 @@ pub enum CertificateError {
     ChainBroken,
 }
 
-/// A key of its own for each certificate: ECDSA on P-256.
+/// Generates the key of one certificate: ECDSA on P-256.
 ///
 /// # Panics
 /// The system has no random numbers.
@@ -46,10 +46,10 @@ pub(super) fn new_key() -> KeyPair {
     KeyPair::generate().expect("the system has random numbers")
 }
 
-/// The request for a certificate of these names, as DER (RFC 8555 §7.4: the names are all it says).
+/// The certificate signing request for these names, as DER (RFC 8555 §7.4: it holds nothing but the names).
 ///
 /// # Errors
-/// A name that no certificate can hold.
+/// A name that is not valid in a certificate.
 pub(super) fn request(names: &[String], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
     let malformed = |error: rcgen::Error| CertificateError::Malformed(error.to_string());
     let mut params = CertificateParams::new(names).map_err(malformed)?;
@@ -60,7 +60,7 @@ pub(super) fn request(names: &[String], key: &KeyPair) -> Result<Vec<u8>, Certif
 /// The certificate that answers TLS-ALPN-01 for `name`, and its key (RFC 8737 §3).
 ///
 /// # Errors
-/// A name that no certificate can hold.
+/// A name that is not valid in a certificate.
 pub(super) fn answer(name: &str, key_authorization: &str) -> Result<(Vec<u8>, KeyPair), CertificateError> {
     let malformed = |error: rcgen::Error| CertificateError::Malformed(error.to_string());
     let mut params = CertificateParams::new([name.to_owned()]).map_err(malformed)?;
@@ -71,24 +71,24 @@ pub(super) fn answer(name: &str, key_authorization: &str) -> Result<(Vec<u8>, Ke
     Ok((certificate.der().to_vec(), key))
 }
 
-/// What the renewals need to know of a certificate.
+/// The parts of a certificate that renewal needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct RenewalFacts {
     /// Its DNS names, in lower case.
     pub names: BTreeSet<String>,
-    /// From when on it is valid.
+    /// Start of its validity.
     pub not_before: SystemTime,
-    /// Until when.
+    /// End of its validity.
     pub not_after: SystemTime,
-    /// How renewal information is asked for (RFC 9773 §4.1); nothing without a key identifier of its issuer.
+    /// Its identifier for renewal information (RFC 9773 §4.1); `None` without an authority key identifier.
     pub renewal_id: Option<String>,
 }
 
 /// Reads a chain and checks it against its key.
 ///
 /// # Errors
-/// It is malformed, of another key, or out of order.
-pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<Facts, CertificateError> {
+/// It is malformed, is for another key, or is out of order.
+pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<RenewalFacts, CertificateError> {
     let malformed = |error: &dyn fmt::Display| CertificateError::Malformed(error.to_string());
     let ders: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let ders = ders.map_err(|error| malformed(&error))?;
@@ -105,7 +105,7 @@ pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<Facts, CertificateErro
     Ok(facts(leaf))
 }
 
-/// Reads a new chain and checks all of it: what clients would refuse is never stored.
+/// Reads and validates a new chain: a chain that clients would reject is never stored.
 ///
 /// # Errors
 /// See [`CertificateError`].
@@ -114,7 +114,7 @@ pub(super) fn check(
     key: &KeyPair,
     names: &[String],
     now: SystemTime,
-) -> Result<Facts, CertificateError> {
+) -> Result<RenewalFacts, CertificateError> {
     let facts = read(chain, key)?;
     let missing: Vec<String> = names.iter().filter(|name| !facts.names.contains(*name)).cloned().collect();
     if !missing.is_empty() {
@@ -126,7 +126,7 @@ pub(super) fn check(
     Ok(facts)
 }
 
-fn facts(leaf: &X509Certificate<'_>) -> Facts {
+fn facts(leaf: &X509Certificate<'_>) -> RenewalFacts {
     let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     let mut names = BTreeSet::new();
     let mut renewal_id = None;
@@ -148,7 +148,7 @@ fn facts(leaf: &X509Certificate<'_>) -> Facts {
         }
     }
     let validity = leaf.validity();
-    Facts {
+    RenewalFacts {
         names,
         not_before: at(validity.not_before.timestamp()),
         not_after: at(validity.not_after.timestamp()),

@@ -1,5 +1,5 @@
-//! Requests of RFC 8555, one method each: signed, with a fresh nonce, tried again where the RFC or plain
-//! sense says so. Knows no order of things; `order` has that.
+//! Requests of RFC 8555, one method each: signed, with a fresh nonce, and retried where the RFC or a
+//! transient failure allows. The order of the requests is up to `order`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,28 +9,29 @@ use serde_json::json;
 
 use super::error::AcmeError;
 use super::jws::{AccountKey, Binding, Signer};
-use super::messages::{Authorization, Directory, Order, Problem, RenewalInfo};
+use super::messages::{AcmeDirectory, AcmeProblem, Authorization, Order, RenewalInfo};
 use super::pace::Clock;
 use super::schedule::retry_after;
-use super::transport::{Method, Reply, Request, Transport};
+use super::transport::{AcmeReply, AcmeRequest, Transport};
+use crate::http::method::Method;
 
-/// Nonces refused in a row. Servers behind balancers refuse some; one that refuses this many takes none.
+/// Consecutive `badNonce` errors after which the client gives up. Servers behind load balancers send some.
 const BAD_NONCES_MAX: u32 = 10;
 
-/// How often a request is sent again when the line or the CA had a bad moment, and how long after; longer
-/// trouble is for the backoff of whole attempts.
+/// Retries of a request after a transient failure, and the pause before each; longer outages are left to the
+/// backoff between attempts.
 const PASSING_MAX: u32 = 2;
 const PASSING_PAUSE: Duration = Duration::from_secs(1);
 
-/// A conversation with a CA.
-pub(super) struct Client {
+/// An ACME client of one CA.
+pub(super) struct AcmeClient {
     transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
-    directory: Directory,
+    directory: AcmeDirectory,
     nonce: Option<String>,
 }
 
-/// Who asks: a key and the account it has.
+/// The account that signs a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account<'a> {
     /// Its key.
@@ -39,26 +40,26 @@ pub(super) struct Account<'a> {
     pub url: &'a str,
 }
 
-/// A reply with what it says about when to ask again.
+/// An object that the client polls, with the delay that the CA requests.
 #[derive(Debug)]
-pub(super) struct Told<T> {
+pub(super) struct Polled<T> {
     /// The object.
     pub object: T,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
-impl Client {
+impl AcmeClient {
     /// Reads the directory.
     ///
     /// # Errors
-    /// There is none there.
+    /// The URL serves no directory.
     pub(super) fn connect(
         transport: Box<dyn Transport>,
         clock: Arc<dyn Clock>,
         directory_url: &str,
     ) -> Result<Self, AcmeError> {
-        let directory = Directory {
+        let directory = AcmeDirectory {
             new_nonce: String::new(),
             new_account: String::new(),
             new_order: String::new(),
@@ -71,15 +72,15 @@ impl Client {
         Ok(client)
     }
 
-    /// What the CA offers.
-    pub(super) fn directory(&self) -> &Directory {
+    /// The directory object.
+    pub(super) fn directory(&self) -> &AcmeDirectory {
         &self.directory
     }
 
-    /// The URL of the key's account, which is made if there is none (RFC 8555 §7.3).
+    /// The URL of the key's account, which is created if there is none (RFC 8555 §7.3).
     ///
     /// # Errors
-    /// The CA wants it bound, or refuses.
+    /// The CA requires external account binding, or refuses.
     pub(super) fn account(
         &mut self,
         key: &AccountKey,
@@ -100,8 +101,8 @@ impl Client {
         location("account", &reply)
     }
 
-    /// Orders a certificate (RFC 8555 §7.4): the order's URL, and the order. `replaces` names the certificate
-    /// that it follows (RFC 9773 §5).
+    /// Creates an order (RFC 8555 §7.4): its URL and the order. `replaces` identifies the certificate that it
+    /// replaces (RFC 9773 §5).
     ///
     /// # Errors
     /// The CA refuses.
@@ -124,8 +125,8 @@ impl Client {
     /// Reads an order.
     ///
     /// # Errors
-    /// There is none.
-    pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Told<Order>, AcmeError> {
+    /// The CA does not return one.
+    pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Polled<Order>, AcmeError> {
         let reply = self.post_as("order", account, url, "")?;
         self.told("order", &reply)
     }
@@ -133,17 +134,17 @@ impl Client {
     /// Reads an authorization.
     ///
     /// # Errors
-    /// There is none.
+    /// The CA does not return one.
     pub(super) fn authorization(
         &mut self,
         account: Account<'_>,
         url: &str,
-    ) -> Result<Told<Authorization>, AcmeError> {
+    ) -> Result<Polled<Authorization>, AcmeError> {
         let reply = self.post_as("authorization", account, url, "")?;
         self.told("authorization", &reply)
     }
 
-    /// Says that the answer to a challenge stands (RFC 8555 §7.5.1).
+    /// Tells the CA that the challenge can be validated (RFC 8555 §7.5.1).
     ///
     /// # Errors
     /// The CA refuses.
@@ -151,7 +152,7 @@ impl Client {
         self.post_as("challenge", account, challenge_url, "{}").map(drop)
     }
 
-    /// Hands in the request for the certificate.
+    /// Finalizes the order with the certificate signing request.
     ///
     /// # Errors
     /// The CA refuses.
@@ -175,27 +176,31 @@ impl Client {
         String::from_utf8(reply.body).map_err(|error| AcmeError::Malformed { what, why: error.to_string() })
     }
 
-    /// When the certificate of this id should be renewed; nothing if the CA does not say.
+    /// The renewal window of the certificate with this id; `None` if the CA offers none.
     ///
     /// # Errors
     /// The CA refuses.
-    pub(super) fn renewal_info(&mut self, id: &str) -> Result<Option<Told<RenewalInfo>>, AcmeError> {
+    pub(super) fn renewal_info(&mut self, id: &str) -> Result<Option<Polled<RenewalInfo>>, AcmeError> {
         let Some(base) = &self.directory.renewal_info else { return Ok(None) };
         let url = format!("{}/{id}", base.trim_end_matches('/'));
         let reply = self.get("renewal information", &url)?;
         self.told("renewal information", &reply).map(Some)
     }
 
-    fn told<T: DeserializeOwned>(&self, what: &'static str, reply: &Reply) -> Result<Told<T>, AcmeError> {
-        Ok(Told { object: parse(what, reply)?, retry_after: self.retry_after(reply) })
+    fn told<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        reply: &AcmeReply,
+    ) -> Result<Polled<T>, AcmeError> {
+        Ok(Polled { object: parse(what, reply)?, retry_after: self.retry_after(reply) })
     }
 
-    fn retry_after(&self, reply: &Reply) -> Option<Duration> {
+    fn retry_after(&self, reply: &AcmeReply) -> Option<Duration> {
         retry_after(reply.field("retry-after")?, self.clock.now())
     }
 
-    fn get(&mut self, what: &'static str, url: &str) -> Result<Reply, AcmeError> {
-        self.persist(|client| client.exchange(what, &Request { method: Method::Get, url, body: &[] }))
+    fn get(&mut self, what: &'static str, url: &str) -> Result<AcmeReply, AcmeError> {
+        self.persist(|client| client.exchange(what, &AcmeRequest { method: Method::Get, url, body: &[] }))
     }
 
     fn post_as(
@@ -204,7 +209,7 @@ impl Client {
         account: Account<'_>,
         url: &str,
         payload: &str,
-    ) -> Result<Reply, AcmeError> {
+    ) -> Result<AcmeReply, AcmeError> {
         self.post(what, account.key, Signer::Account(account.url), url, payload)
     }
 
@@ -215,27 +220,27 @@ impl Client {
         signer: Signer<'_>,
         url: &str,
         payload: &str,
-    ) -> Result<Reply, AcmeError> {
+    ) -> Result<AcmeReply, AcmeError> {
         let mut refused = 0;
         loop {
             let result = self.persist(|client| {
                 let nonce = client.take_nonce()?;
                 let body = key.sign(signer, &nonce, url, payload);
-                client.exchange(what, &Request { method: Method::Post, url, body: body.as_bytes() })
+                client.exchange(what, &AcmeRequest { method: Method::Post, url, body: body.as_bytes() })
             });
             match result {
-                // RFC 8555 §6.5: the refusal brings a nonce to try again with.
+                // RFC 8555 §6.5: the error carries a nonce for the retry.
                 Err(error) if error.is_problem("badNonce") && refused < BAD_NONCES_MAX => refused += 1,
                 result => return result,
             }
         }
     }
 
-    /// Tries again what failed for a reason that may pass.
+    /// Retries transient failures.
     fn persist(
         &mut self,
-        mut action: impl FnMut(&mut Self) -> Result<Reply, AcmeError>,
-    ) -> Result<Reply, AcmeError> {
+        mut action: impl FnMut(&mut Self) -> Result<AcmeReply, AcmeError>,
+    ) -> Result<AcmeReply, AcmeError> {
         let mut tries = 0;
         loop {
             match action(self) {
@@ -254,14 +259,14 @@ impl Client {
         }
         let what = "nonce";
         let url = self.directory.new_nonce.clone();
-        self.exchange(what, &Request { method: Method::Head, url: &url, body: &[] })?;
+        self.exchange(what, &AcmeRequest { method: Method::Head, url: &url, body: &[] })?;
         self.nonce.take().ok_or_else(|| AcmeError::Malformed { what, why: "it brings none".into() })
     }
 
-    /// One exchange; keeps the nonce that every reply may bring.
-    fn exchange(&mut self, what: &'static str, request: &Request<'_>) -> Result<Reply, AcmeError> {
+    /// One request and its reply; keeps the nonce of the reply.
+    fn exchange(&mut self, what: &'static str, request: &AcmeRequest<'_>) -> Result<AcmeReply, AcmeError> {
         let reply = self.transport.exchange(request)?;
-        // RFC 8555 §6.5.1: base64url alone; anything else is not repeated to anybody.
+        // RFC 8555 §6.5.1: base64url only; any other value is ignored.
         let is_nonce = |text: &&str| {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
@@ -271,17 +276,17 @@ impl Client {
         if reply.is_success() {
             return Ok(reply);
         }
-        let problem: Problem = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let problem: AcmeProblem = serde_json::from_slice(&reply.body).unwrap_or_default();
         let retry_after = self.retry_after(&reply);
         Err(AcmeError::Refused { what, status: reply.status, problem, retry_after })
     }
 }
 
-fn parse<T: DeserializeOwned>(what: &'static str, reply: &Reply) -> Result<T, AcmeError> {
+fn parse<T: DeserializeOwned>(what: &'static str, reply: &AcmeReply) -> Result<T, AcmeError> {
     serde_json::from_slice(&reply.body).map_err(|error| AcmeError::Malformed { what, why: error.to_string() })
 }
 
-fn location(what: &'static str, reply: &Reply) -> Result<String, AcmeError> {
+fn location(what: &'static str, reply: &AcmeReply) -> Result<String, AcmeError> {
     let found = reply.field("location").map(str::to_owned);
     found.ok_or_else(|| AcmeError::Malformed { what, why: "it has no Location".into() })
 }

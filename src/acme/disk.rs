@@ -1,24 +1,24 @@
-//! Files that are either the old or the new, whenever the power goes: written beside, synced, renamed, and
-//! the directory synced. Knows nothing of what is in them.
+//! Atomic replacement of files: written under a temporary name, synced, renamed, and the directory synced, so
+//! that a power failure leaves the old or the new content. Does not interpret the content.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// How the name of a file that is not done yet ends. What ends so at a start is left by a crash.
+/// Suffix of files that are not complete. At a start, such files are leftovers of a crash.
 pub(super) const UNFINISHED: &str = ".unfinished";
 
-/// What happens to the disk, in order. Each may be the last thing that a process does.
+/// The disk operations, in order. A crash can follow each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum DiskStep {
     /// A file is created, empty.
     Create,
     /// It is written.
     Write,
     /// It is synced.
     SyncFile,
-    /// It takes its name.
+    /// It is renamed to its final name.
     Rename,
     /// Its directory is synced.
     SyncDirectory,
@@ -26,7 +26,7 @@ pub(super) enum Step {
     Remove,
 }
 
-/// The way to the disk.
+/// The disk, with a failure to inject in tests.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     #[cfg(test)]
@@ -34,80 +34,80 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Makes `path` hold `bytes`, for its owner's eyes only. On an error it is as before, or holds all of
-    /// them.
+    /// Replaces the content of `path` by `bytes`, readable by the owner only. After an error the file has its
+    /// old content or all of `bytes`.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let unfinished = with_ending(path, UNFINISHED);
-        self.before(Step::Create)?;
+        self.before(DiskStep::Create)?;
         remove_if_there(&unfinished)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        if let Err(error) = self.before(Step::Write) {
-            // A crash in the middle of writing leaves a part.
+        if let Err(error) = self.before(DiskStep::Write) {
+            // A crash in the middle of the write leaves a part.
             let _ = file.write_all(&bytes[..bytes.len() / 2]);
             return Err(error);
         }
         file.write_all(bytes)?;
-        self.before(Step::SyncFile)?;
+        self.before(DiskStep::SyncFile)?;
         file.sync_all()?;
-        self.before(Step::Rename)?;
+        self.before(DiskStep::Rename)?;
         fs::rename(&unfinished, path)?;
         self.sync_directory_of(path)
     }
 
-    /// Removes a file; it may be gone already.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.before(Step::Remove)?;
+        self.before(DiskStep::Remove)?;
         remove_if_there(path)?;
         self.sync_directory_of(path)
     }
 
-    /// Gives a file another name beside its old one, over whatever has it.
+    /// Renames a file within its directory, and replaces an existing one.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn set_aside(&self, path: &Path, ending: &str) -> io::Result<PathBuf> {
         let aside = with_ending(path, ending);
-        self.before(Step::Rename)?;
+        self.before(DiskStep::Rename)?;
         fs::rename(path, &aside)?;
         self.sync_directory_of(path)?;
         Ok(aside)
     }
 
     fn sync_directory_of(&self, path: &Path) -> io::Result<()> {
-        self.before(Step::SyncDirectory)?;
+        self.before(DiskStep::SyncDirectory)?;
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 
     #[cfg(not(test))]
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests crash here")]
-    fn before(&self, _step: Step) -> io::Result<()> {
+    fn before(&self, _step: DiskStep) -> io::Result<()> {
         Ok(())
     }
 
     #[cfg(test)]
-    fn before(&self, step: Step) -> io::Result<()> {
+    fn before(&self, step: DiskStep) -> io::Result<()> {
         self.crash.before(step)
     }
 }
 
-/// Makes a directory, and those above it, for its owner alone.
+/// Creates a directory and its parents, accessible to the owner only.
 ///
 /// # Errors
-/// The disk's.
+/// The I/O error.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Removes what a crash has left unfinished.
+/// Removes incomplete files that a crash has left.
 ///
 /// # Errors
-/// The disk's.
+/// The I/O error.
 pub(super) fn tidy(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -118,10 +118,10 @@ pub(super) fn tidy(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The file's bytes; nothing if there is no such file.
+/// The file's content; `None` if there is no such file.
 ///
 /// # Errors
-/// The disk's.
+/// The I/O error.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -150,8 +150,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Ends the process, as far as the disk can tell, before one of its steps: that step and all later ones
-    /// fail.
+    /// Simulates a crash before one of the steps: that step and all later ones fail.
     #[derive(Debug)]
     pub(in crate::acme) struct Crash {
         steps: AtomicUsize,
@@ -165,7 +164,7 @@ pub(super) mod tests {
     }
 
     impl Crash {
-        /// Crashes before the step of this number, counted from now.
+        /// Crashes before the step with this number, counted from now.
         pub(in crate::acme) fn at(&self, step: usize) {
             self.steps.store(0, Ordering::Relaxed);
             self.at.store(step, Ordering::Relaxed);
@@ -176,7 +175,7 @@ pub(super) mod tests {
             self.steps.load(Ordering::Relaxed)
         }
 
-        pub(super) fn before(&self, step: Step) -> io::Result<()> {
+        pub(super) fn before(&self, step: DiskStep) -> io::Result<()> {
             let now = self.steps.fetch_add(1, Ordering::Relaxed);
             if now >= self.at.load(Ordering::Relaxed) {
                 return Err(io::Error::other(format!("crashed before {step:?}")));

@@ -1,46 +1,46 @@
-//! Why a certificate could not be had, and what the failure means for the next try.
+//! Why no certificate was obtained, and what the failure means for the next attempt.
 
 use std::time::Duration;
 
 use super::certificate::CertificateError;
 use super::hook::HookError;
-use super::messages::Problem;
+use super::messages::AcmeProblem;
 use super::pace::Stopped;
 use super::state::StateError;
 use super::transport::TransportError;
 use crate::net::tls::TlsError;
 
-/// A failure on the way to a certificate.
+/// A failure while a certificate is obtained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcmeError {
     /// There was no reply.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The CA refused.
+    /// The CA returned an error.
     #[error("the CA refused the {what} with {status}: {problem}")]
     Refused {
-        /// What was asked for.
+        /// The requested object.
         what: &'static str,
         /// The status of its reply.
         status: u16,
-        /// What it said.
-        problem: Problem,
-        /// How long it asked us to stay away.
+        /// The problem document.
+        problem: AcmeProblem,
+        /// `Retry-After` of the reply.
         retry_after: Option<Duration>,
     },
-    /// The CA's reply is none that RFC 8555 allows.
+    /// The CA's reply does not conform to RFC 8555.
     #[error("the CA's reply to the {what} is none that ACME allows: {why}; is --acme-directory right?")]
     Malformed {
-        /// What was asked for.
+        /// The requested object.
         what: &'static str,
         /// What is wrong with it.
         why: String,
     },
-    /// The CA wants accounts bound to one outside ACME, and none was named.
+    /// The CA requires external account binding, and none is configured.
     #[error("this CA only serves accounts it knows: give the key it has issued with --acme-eab KID:KEY")]
     BindingMissing,
-    /// The CA does not offer the kind of challenge that was chosen.
+    /// The CA does not offer the configured challenge type.
     #[error(
         "the CA does not offer {wanted} for {domain}; choose with --acme-challenge among {}",
         .offered.join(", ")
@@ -48,48 +48,48 @@ pub enum AcmeError {
     NotOffered {
         /// The name.
         domain: String,
-        /// What was chosen.
+        /// The configured challenge type.
         wanted: &'static str,
-        /// What it offers.
+        /// The challenge types that it offers.
         offered: Vec<String>,
     },
-    /// The CA did not find the answer to its challenge, or the order failed otherwise.
+    /// The validation of a challenge or the order failed.
     #[error("the CA could not verify {domain} by {kind}: {problem}; {}", remedy(.kind))]
     NotProved {
         /// The name, or all names of the order.
         domain: String,
-        /// How it was tried.
+        /// The challenge type.
         kind: &'static str,
-        /// What the CA said.
-        problem: Problem,
+        /// The problem document.
+        problem: AcmeProblem,
     },
-    /// The CA did not come to an end.
+    /// The CA did not finish in time.
     #[error("the CA was not done with the {what} within {} s", .waited.as_secs())]
     TooSlow {
-        /// With what.
+        /// The object that was polled.
         what: &'static str,
-        /// For how long.
+        /// How long it was polled.
         waited: Duration,
     },
-    /// The command for DNS records failed.
+    /// The DNS hook failed.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// The certificate is not what was ordered.
+    /// The certificate does not match the order.
     #[error("the CA sent a certificate of no use: {0}")]
     Certificate(#[from] CertificateError),
-    /// The state directory.
+    /// The state directory failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The certificate is stored and could not be presented.
+    /// The certificate is stored, but the listeners could not load it.
     #[error("the new certificate is stored but not presented: {0}")]
     Publish(#[source] TlsError),
-    /// The server ends.
+    /// The server is stopping.
     #[error("the server ends")]
     Stopped,
 }
 
 impl AcmeError {
-    /// How long the CA asked us to stay away.
+    /// `Retry-After` of the CA's error.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -97,12 +97,12 @@ impl AcmeError {
         }
     }
 
-    /// Whether the CA said so, in the words of RFC 8555 §6.7.
+    /// Whether the CA's error is of this type (RFC 8555 §6.7).
     pub fn is_problem(&self, kind: &str) -> bool {
         matches!(self, Self::Refused { problem, .. } if problem.is(kind))
     }
 
-    /// Whether the same request may succeed in a moment: the line or the CA had a bad one.
+    /// Whether the failure is transient, so that the same request may succeed soon.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Transport(error) => !matches!(error, TransportError::Url { .. } | TransportError::Stopped),
@@ -111,7 +111,7 @@ impl AcmeError {
         }
     }
 
-    /// Whether it only says that the server ends.
+    /// Whether the cause is that the server is stopping.
     pub fn is_stopped(&self) -> bool {
         matches!(
             self,

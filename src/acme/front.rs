@@ -1,4 +1,4 @@
-//! TLS listeners as the front of the renewals.
+//! Connects the renewals to the TLS listeners.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The operator's command that writes and removes DNS records for DNS-01:
-//! `CMD present|cleanup DOMAIN RECORD VALUE`. Runs it, with a limit; knows nothing of DNS.
+//! The operator's command that creates and removes DNS records for DNS-01: `CMD present|cleanup DOMAIN RECORD
+//! VALUE`. Runs it with a time limit; implements no DNS.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::pace::{Clock, Stopped};
 
-/// Longest run of the command. It returns once the record can be seen by others, which takes some providers
-/// minutes.
+/// Longest run of the command. It returns once the record is visible to resolvers, which takes minutes with
+/// some providers.
 pub(super) const HOOK_TIME_MAX: Duration = Duration::from_secs(600);
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What the command is to do.
+/// The operation requested from the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Write the record, and return when it can be seen.
+    /// Create the record, and return when it is visible.
     Present,
     /// Remove it.
     Cleanup,
@@ -31,50 +31,50 @@ impl Action {
     }
 }
 
-/// A TXT record that proves a name (RFC 8555 §8.4).
+/// A TXT record that answers a DNS-01 challenge (RFC 8555 §8.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// The name to prove, without `*.`.
+pub(super) struct DnsRecord {
+    /// The name to validate, without `*.`.
     pub domain: String,
-    /// Where the record belongs: `_acme-challenge.` and the name.
+    /// Name of the record: `_acme-challenge.` and the domain.
     pub name: String,
-    /// Its text. A name and its wildcard have one each at the same place, one after the other.
+    /// Its text. A name and its wildcard have one record each under the same name, one after the other.
     pub value: String,
 }
 
-/// The command did not do it.
+/// The command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {
     /// It could not be started or waited for.
     #[error("--acme-dns-hook `{0}` could not be run: {1}")]
     Run(String, #[source] io::Error),
-    /// It said so.
+    /// It exited with an error status.
     #[error(
         "--acme-dns-hook `{0}` ended with {1}; what it printed is above, and running it by hand tells more"
     )]
     Failed(String, ExitStatus),
-    /// It did not return.
+    /// It did not exit in time.
     #[error(
         "--acme-dns-hook `{0}` did not return within {limit} s and was killed; it should return once the \
          record can be seen",
         limit = .1.as_secs()
     )]
     TooSlow(String, Duration),
-    /// The server ends.
+    /// The server is stopping.
     #[error("the server ends")]
     Stopped,
 }
 
-/// Runs `command` with a shell, so that it may have arguments; the record's parts reach it as single words
-/// whatever is in them. What it prints goes to our standard error.
+/// Runs `command` in a shell, so that it may have arguments; the record's parts are passed as single words,
+/// whatever they contain. Its output goes to the standard error of this process.
 ///
 /// # Errors
 /// See [`HookError`].
 pub(super) fn run(
     command: &str,
     action: Action,
-    record: &Record,
+    record: &DnsRecord,
     limit: Duration,
     clock: &dyn Clock,
 ) -> Result<(), HookError> {
@@ -106,7 +106,7 @@ pub(super) fn run(
 }
 
 fn end(child: &mut Child) {
-    // It may have ended by itself meanwhile.
+    // It may have exited meanwhile.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -119,8 +119,8 @@ mod tests {
     use super::super::pace::SystemClock;
     use super::*;
 
-    fn record() -> Record {
-        Record {
+    fn record() -> DnsRecord {
+        DnsRecord {
             domain: "a.example".into(),
             name: "_acme-challenge.a.example".into(),
             value: "$(id) 'x'".into(),

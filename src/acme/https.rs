@@ -1,7 +1,7 @@
-//! HTTPS to a CA, by ureq: one connection per exchange, one deadline for all of it, and an end as soon as the
-//! server ends. Follows no redirect, knows no proxy and keeps no connection.
+//! HTTPS to a CA, by ureq: one connection per call, one deadline for the whole call, cancelled when the
+//! server stops. No redirects, no proxy, no connection reuse.
 //!
-//! ureq blocks, so that an exchange has a thread of its own; there are a dozen a month.
+//! ureq blocks, so each call runs on its own thread; there are about a dozen a month.
 
 use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs;
@@ -20,38 +20,39 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, Timeout};
 
 use super::pace::Clock;
-use super::transport::{Method, REPLY_BODY_BYTES_MAX, Reply, Request, Transport, TransportError};
+use super::transport::{AcmeReply, AcmeRequest, REPLY_BODY_BYTES_MAX, Transport, TransportError};
+use crate::http::method::Method;
 
-/// One exchange, from connecting to the last byte. CAs sign within seconds and answer `processing` otherwise;
-/// the rest is for slow connections.
+/// Time limit of one call, from connecting to the last byte. CAs sign within seconds and answer `processing`
+/// otherwise; the rest is for slow connections.
 pub(super) const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Of that, what connecting may take, TLS included.
+/// The part of it that connecting may take, TLS included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How soon an exchange notices that the server ends.
+/// Interval at which a call checks whether the server is stopping.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(100);
 
-/// Longest head of a reply: several times what CAs send.
+/// Longest head of a reply: several times the size that CAs send.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// The transport for a CA's directory.
+/// HTTPS transport to one CA.
 #[derive(Clone)]
 pub(super) struct HttpsClient<C> {
     agent: Agent,
     clock: C,
-    /// For each exchange.
+    /// Per call.
     time_max: Duration,
 }
 
-/// Why no CA can be trusted with a directory.
+/// Why the trusted roots cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootsError {
     /// The file of `--acme-ca-root` cannot be read.
     #[error("--acme-ca-root {file}: {1}; name a PEM file that this user can read", file = .0.display())]
     Unreadable(PathBuf, #[source] io::Error),
-    /// It has no certificate, or a broken one.
+    /// It holds no certificate, or a malformed one.
     #[error(
         "--acme-ca-root {file}: {1}; the file must hold the CA's certificates as PEM",
         file = .0.display()
@@ -65,12 +66,12 @@ pub enum RootsError {
     None,
 }
 
-/// The CAs to trust.
+/// The trusted root certificates.
 #[derive(Clone)]
 pub(super) struct Roots(Arc<Vec<Certificate<'static>>>);
 
 impl Roots {
-    /// Trusts the certificates in `file` alone, or this machine's.
+    /// Trusts only the certificates in `file`, or by default those of this machine.
     ///
     /// # Errors
     /// There are none.
@@ -105,7 +106,7 @@ impl Roots {
 }
 
 impl<C> HttpsClient<C> {
-    /// A client that sees by this clock when the server ends.
+    /// A client that learns from this clock when the server stops.
     pub(super) fn new(Roots(roots): &Roots, clock: C) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = TlsConfig::builder()
@@ -130,8 +131,8 @@ impl<C> HttpsClient<C> {
 }
 
 impl<C: Clock> Transport for HttpsClient<C> {
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
-        let exchange = Exchange {
+    fn exchange(&mut self, request: &AcmeRequest<'_>) -> Result<AcmeReply, TransportError> {
+        let exchange = HttpsCall {
             agent: self.agent.clone(),
             authority: authority(request.url)?,
             method: request.method,
@@ -146,7 +147,7 @@ impl<C: Clock> Transport for HttpsClient<C> {
         thread::Builder::new()
             .name("quoit-acme-https".into())
             .spawn(move || {
-                // The receiver is gone when the server ends.
+                // The receiver is gone when the server stops.
                 let _ = done.send(exchange.run());
             })
             .map_err(|error| broken(&authority, error))?;
@@ -154,8 +155,8 @@ impl<C: Clock> Transport for HttpsClient<C> {
             match outcome.recv_timeout(LOOK_UP_EVERY) {
                 Ok(outcome) => return outcome,
                 Err(RecvTimeoutError::Timeout) if self.clock.is_stopped() => {
-                    // Closes the connection under the thread. A name lookup cannot be interrupted;
-                    // nothing waits for it.
+                    // Closes the thread's connection. A name lookup cannot be interrupted; its result is
+                    // discarded.
                     self.agent.clone().shutdown();
                     return Err(TransportError::Stopped);
                 }
@@ -170,7 +171,7 @@ impl<C: Clock> Transport for HttpsClient<C> {
 
 /// Host and port of an `https` URL.
 ///
-/// RFC 8555 §6.1 demands HTTPS: nonces and keys are worth nothing where others can write.
+/// RFC 8555 §6.1 requires HTTPS: without integrity, nonces and keys give no protection.
 fn authority(url: &str) -> Result<String, TransportError> {
     let wrong = |why| TransportError::Url { url: url.to_owned(), why };
     if !url.starts_with("https://") {
@@ -191,8 +192,8 @@ fn authority(url: &str) -> Result<String, TransportError> {
     Ok(authority.to_string())
 }
 
-/// One request and its reply, on a thread.
-struct Exchange {
+/// One request and its reply, on its own thread.
+struct HttpsCall {
     agent: Agent,
     authority: String,
     method: Method,
@@ -201,18 +202,18 @@ struct Exchange {
     time_max: Duration,
 }
 
-impl Exchange {
-    fn run(&self) -> Result<Reply, TransportError> {
+impl HttpsCall {
+    fn run(&self) -> Result<AcmeReply, TransportError> {
         let request = ureq::http::Request::builder()
             .method(self.method.as_str())
             .uri(&self.url)
             .header("Connection", "close");
         let response = match self.method {
-            Method::Get | Method::Head => request.body(()).map(|request| self.send(request)),
             Method::Post => {
                 let request = request.header("Content-Type", "application/jose+json");
                 request.body(&self.body[..]).map(|request| self.send(request))
             }
+            _ => request.body(()).map(|request| self.send(request)),
         };
         let response = response.map_err(ureq::Error::Http).flatten();
         let (head, body) = response.map_err(|error| self.explain(error))?.into_parts();
@@ -220,7 +221,7 @@ impl Exchange {
         let has_body = self.method != Method::Head && !matches!(status, 204 | 304);
         let fields = head.headers.iter();
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        Ok(Reply {
+        Ok(AcmeReply {
             status,
             fields: fields.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
             body: if has_body { self.read(&head.headers, body)? } else { Vec::new() },
@@ -233,7 +234,7 @@ impl Exchange {
     }
 
     fn read(&self, fields: &HeaderMap, body: Body) -> Result<Vec<u8>, TransportError> {
-        // What ends with the connection could have been cut: ureq takes an end without close_notify for one.
+        // A body that ends with the connection could be truncated: ureq accepts an end without close_notify.
         let coding = fields.get("transfer-encoding").map(|coding| coding.as_bytes());
         match coding {
             None if !fields.contains_key("content-length") => {
@@ -288,7 +289,7 @@ impl Exchange {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 TransportError::Broken { authority, error }
             }
-            // Nothing but a lookup of its own tells whether the name was at fault.
+            // Only a separate lookup shows whether name resolution failed.
             _ => match format!("{}:443", self.host()).to_socket_addrs() {
                 Err(error) => TransportError::Resolve { host: self.host(), error },
                 Ok(_) => TransportError::Broken { authority, error },

@@ -1,4 +1,4 @@
-//! The HTTPS client against servers that say what they are told to, over real sockets.
+//! The HTTPS client against servers with scripted replies, over real sockets.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -10,8 +10,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::super::pace::SystemClock;
 use super::*;
+use crate::http::method::Method;
 
-/// How a server ends.
+/// How the server closes the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// With close_notify.
@@ -22,7 +23,7 @@ enum End {
     Never,
 }
 
-/// A server for one exchange that sends these bytes: its URL, and the root to trust it by.
+/// A server for one call that sends these bytes: its URL, and the root certificate to trust.
 fn server(reply: Vec<u8>, end: End) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut root = CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -54,7 +55,7 @@ fn server(reply: Vec<u8>, end: End) -> (String, String) {
                 stream.flush()
             }
             End::Cut => stream.sock.shutdown(std::net::Shutdown::Both),
-            // Until the client leaves.
+            // Until the client closes the connection.
             End::Never => stream.read(&mut input).map(drop),
         }
     });
@@ -68,9 +69,9 @@ fn client(root: &str) -> HttpsClient<SystemClock> {
     HttpsClient::new(&Roots::load(Some(&file)).unwrap(), SystemClock::default())
 }
 
-fn get(reply: impl Into<Vec<u8>>, end: End) -> Result<Reply, TransportError> {
+fn get(reply: impl Into<Vec<u8>>, end: End) -> Result<AcmeReply, TransportError> {
     let (url, root) = server(reply.into(), end);
-    client(&root).exchange(&Request { method: Method::Get, url: &url, body: &[] })
+    client(&root).exchange(&AcmeRequest { method: Method::Get, url: &url, body: &[] })
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn silence_ends_in_time_and_with_the_server() {
     let (url, root) = server(Vec::new(), End::Never);
     let mut client = client(&root);
     client.time_max = Duration::from_millis(300);
-    let request = Request { method: Method::Get, url: &url, body: &[] };
+    let request = AcmeRequest { method: Method::Get, url: &url, body: &[] };
     assert!(matches!(client.exchange(&request), Err(TransportError::TooSlow { .. })));
 
     let (url, root) = server(Vec::new(), End::Never);
@@ -127,7 +128,7 @@ fn silence_ends_in_time_and_with_the_server() {
         thread::sleep(Duration::from_millis(100));
         clock.stop();
     });
-    let request = Request { method: Method::Get, url: &url, body: &[] };
+    let request = AcmeRequest { method: Method::Get, url: &url, body: &[] };
     assert!(matches!(client.exchange(&request), Err(TransportError::Stopped)));
     ending.join().unwrap();
 }
@@ -136,10 +137,10 @@ fn silence_ends_in_time_and_with_the_server() {
 fn servers_are_trusted_by_the_root_alone() {
     let (url, _) = server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(), End::Clean);
     let (_, other) = server(Vec::new(), End::Clean);
-    let request = Request { method: Method::Get, url: &url, body: &[] };
+    let request = AcmeRequest { method: Method::Get, url: &url, body: &[] };
     let told = client(&other).exchange(&request).unwrap_err().to_string();
     assert!(told.contains("TLS with 127.0.0.1:") && told.contains("--acme-ca-root"), "{told}");
-    let nobody = Request { url: "https://127.0.0.1:1/dir", ..request };
+    let nobody = AcmeRequest { url: "https://127.0.0.1:1/dir", ..request };
     let told = client(&other).exchange(&nobody).unwrap_err().to_string();
     assert!(told.starts_with("cannot connect to 127.0.0.1:1: "), "{told}");
 }

@@ -1,5 +1,5 @@
-//! Signed requests (RFC 7515 as RFC 8555 §6.2 narrows it): the account's key, its thumbprint, and the binding
-//! to an account outside ACME. Knows no URL's meaning and keeps nothing on disk.
+//! Signed requests (RFC 7515 as RFC 8555 §6.2 restricts it): the account's key, its thumbprint, and external
+//! account binding. Does not interpret URLs and stores nothing.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// As JOSE writes bytes (RFC 7515 §2).
+/// Encodes bytes as JOSE does (RFC 7515 §2).
 pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The key of an account: ECDSA on P-256 (ES256), which every CA takes.
+/// The key of an account: ECDSA on P-256 (ES256), which every CA supports.
 pub(super) struct AccountKey {
     pair: EcdsaKeyPair,
     pkcs8: Vec<u8>,
@@ -28,11 +28,12 @@ impl fmt::Debug for AccountKey {
     }
 }
 
-/// Bytes that are no key of ours.
+/// Bytes that are not a valid account key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoKey;
 
-/// Who signs (RFC 8555 §6.2): the key itself before there is an account, its URL afterwards.
+/// How the signer is identified (RFC 8555 §6.2): by its key before there is an account, by the account's URL
+/// afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signer<'a> {
     /// `jwk`.
@@ -42,7 +43,7 @@ pub(super) enum Signer<'a> {
 }
 
 impl AccountKey {
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Panics
     /// The system has no random numbers.
@@ -52,38 +53,38 @@ impl AccountKey {
         Self::from_pkcs8(pkcs8.as_ref()).expect("it was made for this algorithm")
     }
 
-    /// The key that was written as [`pkcs8`](Self::pkcs8).
+    /// Parses a key written by [`pkcs8`](Self::pkcs8).
     ///
     /// # Errors
-    /// It is none on P-256.
+    /// It is not a P-256 key.
     pub(super) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, NoKey> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| NoKey)?;
         Ok(Self { pair, pkcs8: pkcs8.to_vec() })
     }
 
-    /// The key to be kept: secret.
+    /// The private key as PKCS #8: secret.
     pub(super) fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 
-    /// The public key (RFC 7517), its members in the order that a thumbprint needs.
+    /// The public key (RFC 7517), with its members in the order of the thumbprint.
     fn jwk(&self) -> String {
         // An uncompressed point: 4, x, y.
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, base64url(x), base64url(y))
     }
 
-    /// RFC 7638.
+    /// The thumbprint (RFC 7638).
     pub(super) fn thumbprint(&self) -> String {
         base64url(digest(&SHA256, self.jwk().as_bytes()))
     }
 
-    /// What proves that this account may have a certificate (RFC 8555 §8.1).
+    /// The key authorization for a challenge (RFC 8555 §8.1).
     pub(super) fn authorize(&self, token: &str) -> String {
         format!("{token}.{}", self.thumbprint())
     }
 
-    /// The body of a request to `url`; an empty `payload` reads (RFC 8555 §6.3).
+    /// The body of a request to `url`; an empty `payload` is a POST-as-GET (RFC 8555 §6.3).
     pub(super) fn sign(&self, signer: Signer<'_>, nonce: &str, url: &str, payload: &str) -> String {
         let mut protected = json!({"alg": "ES256", "nonce": nonce, "url": url});
         match signer {
@@ -101,7 +102,7 @@ impl AccountKey {
         serde_json::from_str(&self.jwk()).expect("it was written as JSON")
     }
 
-    /// The CA's word that this key may use an account it knows from elsewhere (RFC 8555 §7.3.4).
+    /// The external account binding for this key (RFC 8555 §7.3.4).
     pub(super) fn bind(&self, binding: &Binding, new_account_url: &str) -> Value {
         let protected = json!({"alg": "HS256", "kid": binding.key_id, "url": new_account_url});
         let key = hmac::Key::new(hmac::HMAC_SHA256, &binding.key);
@@ -117,10 +118,10 @@ fn envelope(protected: &Value, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8
     json!({"protected": protected, "payload": payload, "signature": signature})
 }
 
-/// An account outside ACME, as some CAs demand one: what their web page says.
+/// The credentials for external account binding, as the CA issues them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// The key's name.
+    /// The key identifier.
     pub key_id: String,
     key: Vec<u8>,
 }
@@ -132,7 +133,7 @@ impl fmt::Debug for Binding {
 }
 
 impl Binding {
-    /// From the key's name and the key in base64url, with or without padding.
+    /// From the key identifier and the key in base64url, with or without padding.
     ///
     /// # Errors
     /// The key is not in base64url, or empty.

@@ -1,35 +1,36 @@
-//! The objects of RFC 8555 §7.1 as far as a client reads them, and problem documents (RFC 9457). Plain data.
+//! The objects of RFC 8555 §7.1 as far as the client reads them, and problem documents (RFC 9457). Plain
+//! data.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// Where to ask for what (RFC 8555 §7.1.1).
+/// The directory: the URLs of the CA's resources (RFC 8555 §7.1.1).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Directory {
-    /// For nonces.
+pub(super) struct AcmeDirectory {
+    /// `newNonce`.
     pub new_nonce: String,
-    /// For an account.
+    /// `newAccount`.
     pub new_account: String,
-    /// For a certificate.
+    /// `newOrder`.
     pub new_order: String,
-    /// When to renew (RFC 9773), if the CA says so.
+    /// `renewalInfo` (RFC 9773), if the CA supports it.
     #[serde(default)]
     pub renewal_info: Option<String>,
-    /// What the CA is about.
+    /// Metadata of the CA.
     #[serde(default)]
     pub meta: Meta,
 }
 
-/// What a CA says of itself.
+/// Metadata of a CA.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Meta {
-    /// URL of the terms that its users accept.
+    /// URL of the terms of service.
     #[serde(default)]
     pub terms_of_service: Option<String>,
-    /// Whether accounts must be bound to one outside ACME.
+    /// Whether external account binding is required.
     #[serde(default)]
     pub external_account_required: bool,
 }
@@ -37,19 +38,19 @@ pub(super) struct Meta {
 /// An order (RFC 8555 §7.1.3).
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Order {
-    /// How far it is.
+    /// Its status.
     pub status: OrderStatus,
-    /// URLs of what must be proved.
+    /// URLs of its authorizations.
     #[serde(default)]
     pub authorizations: Vec<String>,
-    /// Where the request for the certificate goes.
+    /// URL to finalize the order with the certificate signing request.
     pub finalize: String,
-    /// Where the certificate is, once the order is valid.
+    /// URL of the certificate, once the order is valid.
     #[serde(default)]
     pub certificate: Option<String>,
-    /// Why it failed.
+    /// Why it became invalid.
     #[serde(default)]
-    pub error: Option<Problem>,
+    pub error: Option<AcmeProblem>,
 }
 
 /// ```text
@@ -59,114 +60,114 @@ pub(super) struct Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OrderStatus {
-    /// Authorizations are missing.
+    /// Authorizations are not complete.
     Pending,
-    /// The request for the certificate is missing.
+    /// The certificate signing request is expected.
     Ready,
-    /// The CA works.
+    /// The CA is issuing the certificate.
     Processing,
-    /// The certificate is there.
+    /// The certificate is issued.
     Valid,
     /// It failed.
     Invalid,
 }
 
-/// What must be proved of one name (RFC 8555 §7.1.4).
+/// An authorization (RFC 8555 §7.1.4).
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Authorization {
     /// The name, without the wildcard's `*.`.
     pub identifier: Identifier,
-    /// How far it is.
+    /// Its status.
     pub status: AuthorizationStatus,
-    /// The ways to prove it.
+    /// Its challenges; one of them has to be completed.
     #[serde(default)]
     pub challenges: Vec<Challenge>,
 }
 
-/// A name.
+/// An identifier of type `dns`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Identifier {
-    /// In ASCII.
+    /// The name, in ASCII.
     pub value: String,
 }
 
-/// How far an authorization is.
+/// The status of an authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AuthorizationStatus {
-    /// A challenge must be answered.
+    /// A challenge has to be completed.
     Pending,
-    /// Proved.
+    /// Validated.
     Valid,
     /// A challenge failed.
     Invalid,
-    /// Given up by its account.
+    /// Deactivated by the account.
     Deactivated,
-    /// Its time is over.
+    /// Expired.
     Expired,
-    /// Taken back by the CA.
+    /// Revoked by the CA.
     Revoked,
 }
 
-/// One way to prove it (RFC 8555 §7.1.5).
+/// A challenge (RFC 8555 §7.1.5).
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Challenge {
-    /// Such as `http-01`.
+    /// Its type, such as `http-01`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where to say that the answer stands.
+    /// URL to which the client responds.
     pub url: String,
-    /// What the answer is made of; kinds we do not know may have none.
+    /// The token; challenges of unknown types may have none.
     #[serde(default)]
     pub token: String,
-    /// Why it failed.
+    /// Why it became invalid.
     #[serde(default)]
-    pub error: Option<Problem>,
+    pub error: Option<AcmeProblem>,
 }
 
-/// When a certificate should be renewed (RFC 9773 §4.2).
+/// The renewal information of a certificate (RFC 9773 §4.2).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RenewalInfo {
-    /// At some moment in it.
+    /// The window in which to renew.
     pub suggested_window: Window,
 }
 
-/// From when to when, as RFC 3339 writes it.
+/// A window, with times as RFC 3339 writes them.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Window {
-    /// The first moment.
+    /// Its start.
     pub start: String,
-    /// The last one.
+    /// Its end.
     pub end: String,
 }
 
-/// What a CA says is wrong (RFC 8555 §6.7).
+/// A problem document of a CA (RFC 8555 §6.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Problem {
-    /// Such as `urn:ietf:params:acme:error:rateLimited`.
+pub struct AcmeProblem {
+    /// The error type, such as `urn:ietf:params:acme:error:rateLimited`.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// For people.
+    /// Human-readable explanation.
     #[serde(default)]
     pub detail: String,
-    /// The same for single names.
+    /// Subproblems, one per identifier.
     #[serde(default)]
     pub subproblems: Vec<Subproblem>,
 }
 
-/// What is wrong with one name.
+/// The problem with one identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Subproblem {
-    /// For people.
+    /// Human-readable explanation.
     #[serde(default)]
     pub detail: String,
-    /// The name.
+    /// The identifier.
     #[serde(default)]
     pub identifier: Option<NamedIdentifier>,
 }
 
-/// The name of a subproblem.
+/// The identifier of a subproblem.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct NamedIdentifier {
     /// In ASCII.
@@ -174,14 +175,14 @@ pub struct NamedIdentifier {
     pub value: String,
 }
 
-impl Problem {
-    /// Whether it is of this kind (RFC 8555 §6.7), such as `badNonce`.
+impl AcmeProblem {
+    /// Whether it is of this error type (RFC 8555 §6.7), such as `badNonce`.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.strip_prefix("urn:ietf:params:acme:error:") == Some(kind)
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for AcmeProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(&self.kind);
         let kind = if kind.is_empty() { "no reason" } else { kind };
@@ -203,13 +204,13 @@ mod tests {
 
     #[test]
     fn problems_say_what_is_known() {
-        let problem: Problem = serde_json::from_str(
+        let problem: AcmeProblem = serde_json::from_str(
             r#"{"type":"urn:ietf:params:acme:error:compound","detail":"two names",
                 "subproblems":[{"type":"x","detail":"no","identifier":{"type":"dns","value":"a.example"}}]}"#,
         )
         .unwrap();
         assert_eq!(problem.to_string(), "compound (two names); a.example: no");
         assert!(problem.is("compound") && !problem.is("badNonce"));
-        assert_eq!(serde_json::from_str::<Problem>("{}").unwrap().to_string(), "no reason");
+        assert_eq!(serde_json::from_str::<AcmeProblem>("{}").unwrap().to_string(), "no reason");
     }
 }

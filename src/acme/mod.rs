@@ -8,8 +8,8 @@
 //! state            account, orders and certificates on disk, whole at any moment
 //! ```
 //!
-//! A certificate is a file in the state directory; listeners load it like any other and are told to look
-//! again. Serving depends on nothing here: what fails is logged with the time of the next try.
+//! A certificate is a file in the state directory; listeners load it like any other and reload when it
+//! changes. Serving does not depend on this module: failures are logged with the time of the next attempt.
 
 mod certificate;
 mod client;
@@ -44,51 +44,51 @@ use self::https::{HttpsClient, Roots};
 pub use self::jws::Binding;
 pub use self::names::{Names, NamesError};
 use self::pace::SystemClock;
-pub use self::proof::{Front, Method};
+pub use self::proof::{ChallengeType, Front};
 use self::renewal::Keeper;
 pub use self::schedule::Backoff;
-use self::state::State;
+use self::state::StateDir;
 pub use self::state::StateError;
 use crate::observe::log;
 
 /// The directory of Let's Encrypt, the default.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// How long the end of the server waits for the renewals to leave. State is safe at any moment, so more
-/// patience would only serve manners.
+/// How long shutdown waits for the renewal thread. The state directory is crash-safe, so waiting longer gains
+/// nothing.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Which certificates to have, and from whom.
+/// Which certificates to obtain, and from which CA.
 #[derive(Clone, Debug)]
 pub struct AcmeOptions {
     /// The certificates, each with its names.
     pub certificates: Vec<Names>,
     /// URL of the CA's directory. Default: [`LETS_ENCRYPT`].
     pub directory: String,
-    /// Where the CA may write to. Default: nowhere.
+    /// Contact address of the account. Default: none.
     pub contact: Option<String>,
-    /// Where account and certificates are kept.
+    /// The state directory: account and certificates.
     pub state: PathBuf,
-    /// How names are proved. Default: TLS-ALPN-01, which needs no other port than TLS itself.
-    pub method: Method,
-    /// PEM file with the CAs to trust with the directory. Default: this machine's.
+    /// The challenge type. Default: TLS-ALPN-01, which needs no port other than that of TLS.
+    pub method: ChallengeType,
+    /// PEM file with the root certificates to trust for the CA's HTTPS. Default: those of this machine.
     pub ca_root: Option<PathBuf>,
-    /// An account outside ACME, where the CA demands one. Default: none.
+    /// External account binding, for CAs that require it. Default: none.
     pub binding: Option<Binding>,
-    /// How failures are spaced.
+    /// Delays between attempts after failures.
     pub backoff: Backoff,
 }
 
 impl AcmeOptions {
-    /// These certificates, kept in `state`, with the defaults.
+    /// Options for these certificates, with the state directory `state` and defaults otherwise.
     pub fn new(certificates: Vec<Names>, state: impl Into<PathBuf>) -> Self {
         Self {
             certificates,
             directory: LETS_ENCRYPT.to_owned(),
             contact: None,
             state: state.into(),
-            method: Method::TlsAlpn01,
+            method: ChallengeType::TlsAlpn01,
             ca_root: None,
             binding: None,
             backoff: Backoff::default(),
@@ -96,26 +96,26 @@ impl AcmeOptions {
     }
 }
 
-/// Why the renewals cannot even begin.
+/// Why renewals cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcmeStartError {
     /// The options contradict each other.
     #[error("{0}")]
     Options(String),
-    /// The state directory is of no use.
+    /// The state directory cannot be used.
     #[error(transparent)]
-    State(#[from] StateError),
-    /// No CA can be trusted with the directory.
+    StateDir(#[from] StateError),
+    /// The trusted root certificates cannot be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
 }
 
-/// Renewals that are ready to begin: the state directory is ours as long as a copy of this lives.
+/// Renewals that are ready to start. The state directory is locked while a copy of this exists.
 #[derive(Clone)]
 pub struct Acme {
     options: Arc<AcmeOptions>,
-    state: Arc<State>,
+    state: Arc<StateDir>,
     roots: Roots,
 }
 
@@ -126,14 +126,14 @@ impl fmt::Debug for Acme {
 }
 
 impl Acme {
-    /// Checks the options, opens the state directory and locks it. Talks to nobody yet.
+    /// Validates the options, and opens and locks the state directory. Does not contact the CA yet.
     ///
     /// # Errors
     /// See [`AcmeStartError`].
     pub fn open(options: AcmeOptions) -> Result<Self, AcmeStartError> {
         check(&options).map_err(AcmeStartError::Options)?;
         let roots = Roots::load(options.ca_root.as_deref())?;
-        let state = State::open(&options.state, &options.directory)?;
+        let state = StateDir::open(&options.state, &options.directory)?;
         let aside = state.set_damaged_aside(options.certificates.iter().map(Names::first));
         for aside in aside? {
             log::line(format_args!("acme: {aside}"));
@@ -141,21 +141,21 @@ impl Acme {
         Ok(Self { options: Arc::new(options), state: Arc::new(state), roots })
     }
 
-    /// The file of each certificate, with its key; it may not be there yet. What listeners have to load.
+    /// The files of each certificate and its key, for the listeners; they may not exist yet.
     pub fn certificate_files(&self) -> Vec<PathBuf> {
         let names = self.options.certificates.iter();
         names.map(|names| self.state.certificate_file(names.first())).collect()
     }
 
-    /// How names are proved, so that whoever listens can see to it.
-    pub fn method(&self) -> &Method {
+    /// The challenge type, which decides what the listeners have to answer.
+    pub fn method(&self) -> &ChallengeType {
         &self.options.method
     }
 
-    /// Begins, on a thread of its own: from now on certificates are got and renewed, and `front` is told.
+    /// Starts the renewal thread: certificates are obtained and renewed, and `front` is notified.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread cannot be created.
     pub fn start(&self, front: Arc<dyn Front>) -> io::Result<Renewals> {
         let clock = SystemClock::default();
         let client = HttpsClient::new(&self.roots, clock.clone());
@@ -184,7 +184,7 @@ fn check(options: &AcmeOptions) -> Result<(), String> {
         return Err(format!("--acme-directory `{url}` must be an https URL, as the CA's manual names it"));
     }
     for (index, names) in options.certificates.iter().enumerate() {
-        if names.has_wildcard() && !matches!(options.method, Method::Dns01(_)) {
+        if names.has_wildcard() && !matches!(options.method, ChallengeType::Dns01(_)) {
             return Err(format!(
                 "a wildcard ({names}) can only be proved by DNS: --acme-challenge dns-01 with \
                  --acme-dns-hook CMD"
@@ -200,7 +200,7 @@ fn check(options: &AcmeOptions) -> Result<(), String> {
     Ok(())
 }
 
-/// Renewals that run. Dropping this ends them.
+/// Running renewals. Dropping this stops them.
 #[derive(Debug)]
 pub struct Renewals {
     clock: SystemClock,
@@ -210,7 +210,7 @@ pub struct Renewals {
 impl Drop for Renewals {
     fn drop(&mut self) {
         self.clock.stop();
-        // A name that does not resolve holds the thread longer; the process need not wait for that.
+        // A name lookup can hold the thread longer; the process does not wait for it.
         let until = Instant::now() + LEAVE_WITHIN;
         while !self.thread.is_finished() && Instant::now() < until {
             thread::sleep(LOOK_EVERY);
@@ -219,7 +219,7 @@ impl Drop for Renewals {
 }
 
 impl Renewals {
-    /// Has them end, and does not wait for it.
+    /// Requests the stop without waiting for it.
     pub fn stop(&self) {
         self.clock.stop();
     }

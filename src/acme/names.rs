@@ -1,40 +1,40 @@
-//! The names of one certificate, as an operator writes them. Asks no DNS.
+//! The names of one certificate, as an operator writes them. Does no DNS lookup.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Most names of a certificate, as Let's Encrypt has it.
+/// Most names of a certificate, the limit of Let's Encrypt.
 const NAMES_MAX: usize = 100;
 
-/// The names of one certificate: in lower case, each once, the first of which names its file.
+/// The names of one certificate: in lower case, without duplicates. The first determines the file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names(Vec<String>);
 
-/// A text that is no list of names.
+/// The text is not a list of names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamesError {
-    /// No CA signs this name.
+    /// No public CA issues certificates for this name.
     #[error(
         "`{0}` is no public host name; write example.com or *.example.com, and names with other letters in \
          their xn-- form"
     )]
     NoName(String),
-    /// It is an address.
+    /// It is an IP address.
     #[error("`{0}` is an address; certificates are for names such as example.com")]
     IsAddress(String),
-    /// There are none, or too many.
+    /// There are no names, or too many.
     #[error("{0} names; a certificate has 1 to {NAMES_MAX}")]
     Count(usize),
 }
 
 impl Names {
-    /// All of them.
+    /// All names.
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
 
-    /// The one that names its file.
+    /// The name that determines the file name.
     pub fn first(&self) -> &str {
         &self.0[0]
     }

@@ -1,57 +1,56 @@
-//! One order from its beginning, or from where a crash has left it, to a stored certificate.
+//! One order, from its creation or from the state that a crash has left, to a stored certificate.
 //!
 //! ```text
-//! new ─► prove each name ─► ready ─► hand in the request ─► processing ─► valid ─► fetch, check, keep
+//! new ─► validate each name ─► ready ─► finalize ─► processing ─► valid ─► download, check, store
 //! ```
 
 use std::time::Duration;
 
 use super::certificate;
-use super::client::{Account, Client, Told};
+use super::client::{Account, AcmeClient, Polled};
 use super::error::AcmeError;
 use super::jws::base64url;
-use super::messages::{AuthorizationStatus, Order, OrderStatus, Problem};
+use super::messages::{AcmeProblem, AuthorizationStatus, Order, OrderStatus};
 use super::pace::Clock;
-use super::proof::{self, Front, Method};
-use super::state::{Pending, State};
+use super::proof::{self, ChallengeType, Front};
+use super::state::{Pending, StateDir};
 
-/// How long a CA may work on one step. Let's Encrypt takes seconds; queues of others, minutes.
+/// How long the CA may take for one step. Let's Encrypt takes seconds; queues of other CAs, minutes.
 const STEP_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// How long to wait between looks when the CA does not say: twice as long each time, from the first to the
-/// last.
+/// Polling interval when the CA sends no `Retry-After`: doubled each time, from the first to the last.
 const LOOK_FIRST: Duration = Duration::from_millis(250);
 const LOOK_LAST: Duration = Duration::from_secs(10);
 
-/// The most of what a CA may ask for between two looks.
+/// Longest `Retry-After` honoured while polling.
 const LOOK_ASKED_MAX: Duration = Duration::from_secs(60);
 
-/// What an order needs.
+/// The dependencies of an order.
 pub(super) struct Means<'a> {
-    /// The conversation.
-    pub client: &'a mut Client,
-    /// Who orders.
+    /// The client.
+    pub client: &'a mut AcmeClient,
+    /// The account.
     pub account: Account<'a>,
-    /// Where things are kept.
-    pub state: &'a State,
-    /// How names are proved.
-    pub method: &'a Method,
-    /// Where.
+    /// The state directory.
+    pub state: &'a StateDir,
+    /// The challenge type.
+    pub method: &'a ChallengeType,
+    /// The listeners that answer challenges.
     pub front: &'a dyn Front,
-    /// Time.
+    /// The clock.
     pub clock: &'a dyn Clock,
 }
 
 impl Means<'_> {
-    /// Gets a certificate for these names and keeps it. `replaces` names the one it follows.
+    /// Obtains a certificate for these names and stores it. `replaces` identifies the one that it replaces.
     ///
     /// # Errors
-    /// What went wrong. An order that may still succeed is kept and taken up by the next attempt.
+    /// The failure. An order that may still succeed is stored and resumed by the next attempt.
     pub(super) fn obtain(
         &mut self,
         names: &[String],
         replaces: Option<&str>,
-    ) -> Result<certificate::Facts, AcmeError> {
+    ) -> Result<certificate::RenewalFacts, AcmeError> {
         let (pending, mut order) = match self.resume(names)? {
             Some(found) => found,
             None => self.begin(names, replaces)?,
@@ -65,11 +64,11 @@ impl Means<'_> {
         finished
     }
 
-    /// The order that an earlier attempt has left, if the CA still has it and it can still succeed.
+    /// The order that an earlier attempt has stored, if the CA still has it and it can still succeed.
     fn resume(&mut self, names: &[String]) -> Result<Option<(Pending, Order)>, AcmeError> {
         let Some(pending) = self.state.pending(names, self.account.key)? else { return Ok(None) };
         match self.client.order(self.account, &pending.order) {
-            Ok(Told { object, .. }) if object.status != OrderStatus::Invalid => Ok(Some((pending, object))),
+            Ok(Polled { object, .. }) if object.status != OrderStatus::Invalid => Ok(Some((pending, object))),
             Err(error) if error.is_passing() || error.is_stopped() => Err(error),
             _ => {
                 self.state.forget_order(&names[0])?;
@@ -80,7 +79,7 @@ impl Means<'_> {
 
     fn begin(&mut self, names: &[String], replaces: Option<&str>) -> Result<(Pending, Order), AcmeError> {
         let ordered = match self.client.new_order(self.account, names, replaces) {
-            // RFC 9773 §5: the predecessor may have been replaced already, or be none of this account's.
+            // RFC 9773 §5: the predecessor may have been replaced already, or belong to another account.
             Err(AcmeError::Refused { retry_after: None, problem, .. })
                 if replaces.is_some() && !problem.is("rateLimited") =>
             {
@@ -94,13 +93,13 @@ impl Means<'_> {
         Ok((pending, order))
     }
 
-    /// Leaves the order as it is then in `order`, whatever the end.
+    /// Completes the order; `order` holds its latest state also after an error.
     fn finish(
         &mut self,
         names: &[String],
         pending: &Pending,
         order: &mut Order,
-    ) -> Result<certificate::Facts, AcmeError> {
+    ) -> Result<certificate::RenewalFacts, AcmeError> {
         if order.status == OrderStatus::Pending {
             for url in order.authorizations.clone() {
                 self.prove(&url, names)?;
@@ -110,7 +109,7 @@ impl Means<'_> {
         if order.status == OrderStatus::Ready {
             let csr = base64url(certificate::request(names, &pending.key)?);
             match self.client.finalize(self.account, order, &csr) {
-                // A try before this one has reached the CA; its reply was lost.
+                // An earlier attempt has reached the CA; its reply was lost.
                 Err(error) if error.is_problem("orderNotReady") => {}
                 result => result?,
             }
@@ -134,7 +133,7 @@ impl Means<'_> {
         Ok(facts)
     }
 
-    /// Proves what one authorization asks for.
+    /// Completes one authorization.
     fn prove(&mut self, url: &str, names: &[String]) -> Result<(), AcmeError> {
         let authorization = self.client.authorization(self.account, url)?.object;
         if authorization.status == AuthorizationStatus::Valid {
@@ -142,7 +141,7 @@ impl Means<'_> {
         }
         let domain = authorization.identifier.value;
         let what = "authorization";
-        // It goes to a command: only what we ordered.
+        // The name is passed to a command: only ordered names are accepted.
         if !names.iter().any(|name| name.strip_prefix("*.").unwrap_or(name) == domain) {
             return Err(AcmeError::Malformed { what, why: "it is for a name that was not ordered".into() });
         }
@@ -205,13 +204,14 @@ enum Look<T> {
     Again(Option<Duration>),
 }
 
-/// RFC 8555 §8: base64url alone. It becomes a part of URLs and an argument of commands.
+/// RFC 8555 §8: base64url only. The token becomes a part of URLs and an argument of commands.
 fn is_token(token: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     !token.is_empty() && token.len() <= 512 && token.bytes().all(allowed)
 }
 
-/// Whether the order is taken up again by the next attempt: it has not failed, the line did, or we end.
+/// Whether the next attempt resumes the order: the order itself has not failed, but the connection has, or
+/// the server is stopping.
 fn is_worth_keeping(error: &AcmeError, status: OrderStatus) -> bool {
     match error {
         AcmeError::Refused { problem, .. } => is_passing_problem(problem),
@@ -220,7 +220,7 @@ fn is_worth_keeping(error: &AcmeError, status: OrderStatus) -> bool {
     }
 }
 
-fn is_passing_problem(problem: &Problem) -> bool {
+fn is_passing_problem(problem: &AcmeProblem) -> bool {
     ["rateLimited", "serverInternal", "badNonce"].iter().any(|kind| problem.is(kind))
         || problem.kind.is_empty()
 }

@@ -1,29 +1,28 @@
-//! Time for the renewals: a clock that is passed in, and sleep that ends when the server does. Decides
-//! nothing about when something is due.
+//! Time for the renewals: an injectable clock, and sleep that ends when the server stops. Makes no schedule.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The server ends: leave what you are doing, the state directory is fit to be left at any point.
+/// The server is stopping. Callers return at once; the state directory is consistent at any point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// What the renewals know of time. Tests pass one that jumps.
+/// The clock of the renewals. Tests use a simulated one.
 pub(super) trait Clock: Send + Sync {
-    /// The time of day.
+    /// The wall-clock time.
     fn now(&self) -> SystemTime;
 
-    /// Waits.
+    /// Sleeps.
     ///
     /// # Errors
-    /// The server ended before or meanwhile.
+    /// The server is stopping.
     fn sleep(&self, time: Duration) -> Result<(), Stopped>;
 
-    /// Whether the server ends, for those who wait in other ways.
+    /// Whether the server is stopping, for other kinds of waiting.
     fn is_stopped(&self) -> bool;
 }
 
-/// The system's clock, with the switch that ends its sleepers.
+/// The system's clock, and the switch that interrupts sleepers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SystemClock {
     switch: Arc<Switch>,
@@ -36,7 +35,7 @@ struct Switch {
 }
 
 impl SystemClock {
-    /// Ends every sleep, present and future.
+    /// Interrupts every sleep, present and future.
     pub(super) fn stop(&self) {
         *self.switch.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.switch.changed.notify_all();

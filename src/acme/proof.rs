@@ -1,5 +1,5 @@
-//! Proofs for a CA: what it asks for is put where it looks (RFC 8555 §8, RFC 8737), and taken away again.
-//! Whether it found it is not known here.
+//! Responses to ACME challenges: provisioned where the CA looks for them (RFC 8555 §8, RFC 8737), and removed
+//! again. The result of the validation is not known here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::{self, CertificateError};
 use super::error::AcmeError;
-use super::hook::{self, Action, HOOK_TIME_MAX, Record};
+use super::hook::{self, Action, DnsRecord, HOOK_TIME_MAX};
 use super::jws::{AccountKey, base64url};
 use super::pace::{Clock, Stopped};
 use crate::net::tls::TlsError;
 
-/// How names are proved.
+/// The challenge types (RFC 8555 §8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Method {
-    /// A token on the plain listener, which the CA asks on port 80 (RFC 8555 §8.3).
+pub enum ChallengeType {
+    /// A token on the plain listener, which the CA requests on port 80 (RFC 8555 §8.3).
     Http01,
-    /// A certificate on the TLS listener, which the CA asks on port 443 (RFC 8737).
+    /// A certificate on the TLS listener, which the CA requests on port 443 (RFC 8737).
     TlsAlpn01,
-    /// A DNS record, written by this command (RFC 8555 §8.4): the only way for wildcards.
+    /// A DNS record, written by this command (RFC 8555 §8.4); required for wildcards.
     Dns01(String),
 }
 
-impl Method {
-    /// As the CA calls it.
+impl ChallengeType {
+    /// The type's name in ACME.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Http01 => "http-01",
@@ -39,42 +39,42 @@ impl Method {
     }
 }
 
-/// The listeners, as far as certificates go.
+/// The listeners, as far as challenges and certificates are concerned.
 pub trait Front: Send + Sync {
-    /// Answers this token of HTTP-01 from now on.
+    /// Adds the response for this token of HTTP-01.
     fn put_token(&self, token: &str, key_authorization: &str);
-    /// Answers this token no longer.
+    /// Removes the response for this token.
     fn remove_token(&self, token: &str);
-    /// Presents this certificate to validators of TLS-ALPN-01 that ask for `name`.
+    /// Adds the TLS-ALPN-01 certificate for `name`.
     fn put_certificate(&self, name: &str, certificate: Arc<CertifiedKey>);
-    /// Presents a certificate for this name no longer.
+    /// Removes the TLS-ALPN-01 certificate for this name.
     fn remove_certificate(&self, name: &str);
-    /// Reads the certificates in the state directory and presents what has changed.
+    /// Reloads the certificates in the state directory and presents those that have changed.
     ///
     /// # Errors
-    /// What is wrong with them; what was presented before still is.
+    /// What is wrong with them; the previous certificates remain in use.
     fn reload(&self) -> Result<(), TlsError>;
 }
 
-/// Something that the CA can find until this goes.
+/// A provisioned challenge response; dropping it removes the response.
 pub(super) struct Proof<'a> {
     front: &'a dyn Front,
     clock: &'a dyn Clock,
-    place: Place<'a>,
+    place: ChallengeLocation<'a>,
 }
 
-enum Place<'a> {
+enum ChallengeLocation<'a> {
     Token(String),
     Certificate(String),
-    Record { command: &'a str, record: Record },
+    Record { command: &'a str, record: DnsRecord },
 }
 
-/// Puts the answer to the challenge with this `token` for `name` where `method` has it.
+/// Provisions the response to the challenge with this `token` for `name`.
 ///
 /// # Errors
-/// The command for DNS records failed, or the name is none.
+/// The DNS hook failed, or the name is not valid.
 pub(super) fn present<'a>(
-    method: &'a Method,
+    method: &'a ChallengeType,
     name: &str,
     token: &str,
     key: &AccountKey,
@@ -83,18 +83,19 @@ pub(super) fn present<'a>(
 ) -> Result<Proof<'a>, AcmeError> {
     let authorization = key.authorize(token);
     let place = match method {
-        Method::Http01 => {
+        ChallengeType::Http01 => {
             front.put_token(token, &authorization);
-            Place::Token(token.to_owned())
+            ChallengeLocation::Token(token.to_owned())
         }
-        Method::TlsAlpn01 => {
+        ChallengeType::TlsAlpn01 => {
             front.put_certificate(name, Arc::new(certified(name, &authorization)?));
-            Place::Certificate(name.to_owned())
+            ChallengeLocation::Certificate(name.to_owned())
         }
-        Method::Dns01(command) => {
+        ChallengeType::Dns01(command) => {
             let record = record(name, &authorization);
-            // Made before the command runs: when that fails half-way, cleaning up is still right.
-            let proof = Proof { front, clock, place: Place::Record { command, record: record.clone() } };
+            // Created before the command runs: when that fails half-way, cleanup still has to run.
+            let proof =
+                Proof { front, clock, place: ChallengeLocation::Record { command, record: record.clone() } };
             hook::run(command, Action::Present, &record, HOOK_TIME_MAX, clock)?;
             return Ok(proof);
         }
@@ -109,8 +110,8 @@ fn certified(name: &str, authorization: &str) -> Result<CertifiedKey, AcmeError>
     Ok(CertifiedKey::new(vec![certificate.into()], key))
 }
 
-fn record(domain: &str, authorization: &str) -> Record {
-    Record {
+fn record(domain: &str, authorization: &str) -> DnsRecord {
+    DnsRecord {
         domain: domain.to_owned(),
         name: format!("_acme-challenge.{domain}"),
         value: base64url(digest(&SHA256, authorization.as_bytes())),
@@ -120,22 +121,21 @@ fn record(domain: &str, authorization: &str) -> Record {
 impl Drop for Proof<'_> {
     fn drop(&mut self) {
         match &self.place {
-            Place::Token(token) => self.front.remove_token(token),
-            Place::Certificate(name) => self.front.remove_certificate(name),
-            Place::Record { command, record } => {
+            ChallengeLocation::Token(token) => self.front.remove_token(token),
+            ChallengeLocation::Certificate(name) => self.front.remove_certificate(name),
+            ChallengeLocation::Record { command, record } => {
                 let clock = Unstoppable(self.clock);
-                // The record is of no use to anybody any more; who is interested sees what the command
-                // printed.
+                // A leftover record does no harm, and the command's output is already on standard error.
                 let _ = hook::run(command, Action::Cleanup, record, CLEANUP_TIME_MAX, &clock);
             }
         }
     }
 }
 
-/// Longest run of the command when it cleans up, also at the end of the server: nobody waits for its effect.
+/// Longest run of the cleanup command, also during shutdown.
 const CLEANUP_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// A clock whose sleep the end of the server does not disturb, so that records are taken away even then.
+/// A clock whose sleep continues during shutdown, so that records are still removed then.
 struct Unstoppable<'a>(&'a dyn Clock);
 
 impl Clock for Unstoppable<'_> {

@@ -1,76 +1,76 @@
-//! The thread that keeps certificates fresh: looks when one is due, gets it, has it presented, and tries
-//! again later when that fails. Whatever happens here, serving goes on.
+//! The renewal thread: determines when a certificate is due, obtains it, has it presented, and retries later
+//! after a failure. Serving is not affected.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::certificate::Facts;
-use super::client::{self, Client};
+use super::certificate::RenewalFacts;
+use super::client::{self, AcmeClient};
 use super::error::AcmeError;
 use super::jws::{AccountKey, Binding};
 use super::names::Names;
 use super::order::Means;
 use super::pace::{Clock, Stopped};
-use super::proof::{Front, Method};
+use super::proof::{ChallengeType, Front};
 use super::schedule::{self, Backoff};
-use super::state::{Account, State, Stored};
+use super::state::{StateDir, StoredAccount, StoredCertificate};
 use super::transport::Transport;
 use crate::net::tls;
 use crate::observe::log;
 
-/// The clock of the day may jump: nobody sleeps longer without a look at it.
+/// The wall clock may jump: no sleep is longer than this.
 const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// How often the CA is asked when it would like a certificate renewed, and the bounds of what it may ask for
+/// How often the renewal window is requested, and the bounds of the `Retry-After` that the CA may send
 /// instead (RFC 9773 §4.3).
 const ADVICE_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 const ADVICE_EVERY_MIN: Duration = Duration::from_secs(60);
 const ADVICE_EVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is kept fresh, and how.
+/// Configuration and dependencies of the renewals.
 pub(super) struct Keeper {
     /// URL of the CA's directory.
     pub directory: String,
-    /// Where the CA may write to.
+    /// Contact address of the account.
     pub contact: Option<String>,
-    /// An account outside ACME.
+    /// External account binding.
     pub binding: Option<Binding>,
-    /// How names are proved.
-    pub method: Method,
-    /// How failures are spaced.
+    /// The challenge type.
+    pub method: ChallengeType,
+    /// Delays between attempts after failures.
     pub backoff: Backoff,
-    /// Where things are kept.
-    pub state: Arc<State>,
-    /// Where certificates are presented.
+    /// The state directory.
+    pub state: Arc<StateDir>,
+    /// The listeners.
     pub front: Arc<dyn Front>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The way to the CA, made anew for each conversation.
+    /// Creates the transport to the CA; called for each attempt.
     pub transport: Box<dyn Fn() -> Box<dyn Transport> + Send>,
 }
 
 /// One certificate.
-struct Job {
+struct RenewalJob {
     names: Names,
-    facts: Option<Facts>,
-    /// Failures in a row.
+    facts: Option<RenewalFacts>,
+    /// Consecutive failures.
     failures: u32,
-    /// When to renew, as far as is known.
+    /// When to renew, as currently planned.
     renew_at: SystemTime,
-    /// When to ask the CA whether that is still what it would like.
+    /// When to request the renewal window from the CA.
     ask_at: Option<SystemTime>,
 }
 
-impl Job {
+impl RenewalJob {
     fn next(&self) -> SystemTime {
         self.ask_at.map_or(self.renew_at, |ask_at| ask_at.min(self.renew_at))
     }
 }
 
 impl Keeper {
-    /// Keeps these certificates until the clock is stopped.
+    /// Renews these certificates until the clock is stopped.
     pub(super) fn run(self, certificates: Vec<Names>) {
-        let mut jobs: Vec<Job> = certificates.into_iter().map(|names| self.look(names)).collect();
+        let mut jobs: Vec<RenewalJob> = certificates.into_iter().map(|names| self.look(names)).collect();
         while let Some(job) = jobs.iter_mut().min_by_key(|job| job.next()) {
             let wait = job.next().duration_since(self.clock.now()).unwrap_or_default();
             let slept = if wait.is_zero() { Ok(()) } else { self.clock.sleep(wait.min(SLEEP_MAX)) };
@@ -83,12 +83,12 @@ impl Keeper {
         }
     }
 
-    /// What there is of a certificate at the start, and when it is due.
-    fn look(&self, names: Names) -> Job {
+    /// Loads the stored certificate at the start, and determines when it is due.
+    fn look(&self, names: Names) -> RenewalJob {
         let now = self.clock.now();
-        let mut job = Job { names, facts: None, failures: 0, renew_at: now, ask_at: None };
+        let mut job = RenewalJob { names, facts: None, failures: 0, renew_at: now, ask_at: None };
         match self.state.certificate(job.names.first()) {
-            Ok(Stored::Found(facts)) => {
+            Ok(StoredCertificate::Found(facts)) => {
                 if let Err(error) = self.state.forget_finished_order(job.names.first()) {
                     say(&job.names, &error.to_string());
                 }
@@ -103,8 +103,8 @@ impl Keeper {
                     self.say_plan(&job, "using the stored certificate");
                 }
             }
-            Ok(Stored::None) => say(&job.names, "no certificate yet; getting one"),
-            Ok(Stored::Damaged(why)) => {
+            Ok(StoredCertificate::None) => say(&job.names, "no certificate yet; getting one"),
+            Ok(StoredCertificate::Damaged(why)) => {
                 say(&job.names, &format!("the stored certificate is damaged: {why}; getting another"));
             }
             Err(error) => say(&job.names, &error.to_string()),
@@ -112,20 +112,20 @@ impl Keeper {
         job
     }
 
-    fn plan(&self, job: &mut Job, facts: Facts) {
+    fn plan(&self, job: &mut RenewalJob, facts: RenewalFacts) {
         job.renew_at = schedule::renewal(facts.not_before, facts.not_after, chance());
         job.ask_at = facts.renewal_id.is_some().then(|| self.clock.now());
         job.failures = 0;
         job.facts = Some(facts);
     }
 
-    fn say_plan(&self, job: &Job, what: &str) {
+    fn say_plan(&self, job: &RenewalJob, what: &str) {
         let Some(facts) = &job.facts else { return };
         let (until, renewal) = (date(facts.not_after), date(job.renew_at));
         say(&job.names, &format!("{what}; valid until {until}, renewal planned for {renewal}"));
     }
 
-    fn attend(&self, job: &mut Job) -> Result<(), Stopped> {
+    fn attend(&self, job: &mut RenewalJob) -> Result<(), Stopped> {
         let now = self.clock.now();
         if job.ask_at.is_some_and(|ask_at| ask_at <= now) {
             self.ask(job);
@@ -144,14 +144,14 @@ impl Keeper {
         Ok(())
     }
 
-    fn publish(&self, job: &Job) {
+    fn publish(&self, job: &RenewalJob) {
         match self.front.reload() {
             Ok(()) => self.say_plan(job, "got a certificate and presenting it"),
             Err(error) => say(&job.names, &AcmeError::Publish(error).to_string()),
         }
     }
 
-    fn put_off(&self, job: &mut Job, error: &AcmeError) {
+    fn put_off(&self, job: &mut RenewalJob, error: &AcmeError) {
         job.failures += 1;
         let now = self.clock.now();
         let wait = self.backoff.after(job.failures, error.retry_after(), chance());
@@ -169,8 +169,8 @@ impl Keeper {
         say(&job.names, &format!("failure {failures}: {error}; {meanwhile}; trying again in {wait}"));
     }
 
-    /// Asks the CA when it would like the certificate renewed. Not to know is no failure: there is a plan.
-    fn ask(&self, job: &mut Job) {
+    /// Requests the renewal window from the CA. A failure is ignored, because a default plan exists.
+    fn ask(&self, job: &mut RenewalJob) {
         job.ask_at = None;
         let Some(facts) = &job.facts else { return };
         let Some(id) = &facts.renewal_id else { return };
@@ -185,7 +185,7 @@ impl Keeper {
                 {
                     let (from, to) = (facts.not_before, facts.not_after);
                     let at = schedule::suggested(from, to, (start, end), chance());
-                    // The window was drawn from already if the plan lies in it.
+                    // The time was already drawn from the window if the plan lies in it.
                     if !(start..=end).contains(&job.renew_at) {
                         job.renew_at = at;
                     }
@@ -197,12 +197,13 @@ impl Keeper {
         job.ask_at = Some(self.clock.now() + every);
     }
 
-    fn obtain(&self, job: &Job) -> Result<Facts, AcmeError> {
+    fn obtain(&self, job: &RenewalJob) -> Result<RenewalFacts, AcmeError> {
         match self.obtain_as(job) {
-            // The CA has forgotten the account, or the state directory is that of another: same key, new one.
+            // The CA does not know the account, or the state directory was used with another CA: same key,
+            // new account.
             Err(error) if error.is_problem("accountDoesNotExist") => {
                 if let Some(account) = self.state.account()? {
-                    self.state.save_account(&Account { url: None, ..account })?;
+                    self.state.save_account(&StoredAccount { url: None, ..account })?;
                 }
                 self.obtain_as(job)
             }
@@ -210,7 +211,7 @@ impl Keeper {
         }
     }
 
-    fn obtain_as(&self, job: &Job) -> Result<Facts, AcmeError> {
+    fn obtain_as(&self, job: &RenewalJob) -> Result<RenewalFacts, AcmeError> {
         let stored = self.state.account()?;
         let mut client = self.connect()?;
         let (key, url) = self.account(&mut client, stored)?;
@@ -228,18 +229,18 @@ impl Keeper {
         means.obtain(job.names.as_slice(), replaces.as_deref())
     }
 
-    /// The stored account, or a new one. The key is kept before the CA hears of it: a crash in between leaves
-    /// a key that the CA takes for the same account again.
+    /// The stored account, or a new one. The key is stored before it is sent to the CA: after a crash in
+    /// between, the CA finds the same account by that key.
     fn account(
         &self,
-        client: &mut Client,
-        stored: Option<Account>,
+        client: &mut AcmeClient,
+        stored: Option<StoredAccount>,
     ) -> Result<(AccountKey, String), AcmeError> {
         let key = match stored {
-            Some(Account { key, url: Some(url) }) => return Ok((key, url)),
-            Some(Account { key, url: None }) => key,
+            Some(StoredAccount { key, url: Some(url) }) => return Ok((key, url)),
+            Some(StoredAccount { key, url: None }) => key,
             None => {
-                let account = Account { key: AccountKey::generate(), url: None };
+                let account = StoredAccount { key: AccountKey::generate(), url: None };
                 self.state.save_account(&account)?;
                 account.key
             }
@@ -248,13 +249,13 @@ impl Keeper {
         if let Some(terms) = &client.directory().meta.terms_of_service {
             log::line(format_args!("acme: account {url}, under the terms of {terms}"));
         }
-        let account = Account { key, url: Some(url.clone()) };
+        let account = StoredAccount { key, url: Some(url.clone()) };
         self.state.save_account(&account)?;
         Ok((account.key, url))
     }
 
-    fn connect(&self) -> Result<Client, AcmeError> {
-        Client::connect((self.transport)(), self.clock.clone(), &self.directory)
+    fn connect(&self) -> Result<AcmeClient, AcmeError> {
+        AcmeClient::connect((self.transport)(), self.clock.clone(), &self.directory)
     }
 }
 
@@ -266,7 +267,7 @@ fn date(time: SystemTime) -> String {
     tls::date(time)
 }
 
-/// A time for people, in its largest unit.
+/// A duration for log lines, in its largest unit.
 fn span(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -276,7 +277,7 @@ fn span(time: Duration) -> String {
     }
 }
 
-/// A number in 0..1 that nobody can guess; in the middle should the system have no random numbers.
+/// A random number in 0..1; 0.5 if the system has no random numbers.
 fn chance() -> f64 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -1,4 +1,5 @@
-//! When a certificate is renewed, and when a failure is tried again. Arithmetic on times that are passed in.
+//! When a certificate is renewed, and when a failed attempt is repeated. Arithmetic on times that are passed
+//! in.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,29 +8,29 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::http::date::parse_http_date;
 
-/// Renewal comes when this part of the lifetime is left: a third, as CAs advise, is a month of ninety days
-/// for everything that may fail meanwhile.
+/// Renewal begins when this part of the lifetime is left: a third, as CAs advise, leaves a month of ninety
+/// days for failures.
 const LEFT: u32 = 3;
 
-/// Renewals are spread over this part of the lifetime before that, so that many servers that began together
-/// do not come back together.
+/// Renewals are spread over this part of the lifetime before that, so that servers which started together do
+/// not renew together.
 const SPREAD: u32 = 30;
 
-/// However late the CA would like it (RFC 9773), this part of the lifetime stays for failures.
+/// However late the CA's renewal window (RFC 9773), this part of the lifetime is kept for failures.
 const LEFT_MIN: u32 = 6;
 
-/// However early the CA would like it, a certificate reaches this part of its lifetime: a CA whose window
-/// lies in the past for ever would otherwise be asked for certificates without end.
+/// However early the window, a certificate reaches this part of its lifetime: a CA whose window always lies
+/// in the past would otherwise be asked for certificates without end.
 const AGE_MIN: u32 = 90;
 
-/// A moment in the lifetime of a certificate at which to renew it; `chance` in 0..1 places it.
+/// When to renew a certificate with this lifetime; `chance` in 0..1 selects the moment.
 pub(super) fn renewal(not_before: SystemTime, not_after: SystemTime, chance: f64) -> SystemTime {
     let lifetime = not_after.duration_since(not_before).unwrap_or_default();
     let spread = (lifetime / SPREAD).mul_f64(chance.clamp(0.0, 1.0));
     not_after - lifetime / LEFT - spread
 }
 
-/// The same, where the CA suggests a window (RFC 9773 §4.2: any moment in it, chosen at random).
+/// The same with a window from the CA (RFC 9773 §4.2: a uniformly random moment in it).
 pub(super) fn suggested(
     not_before: SystemTime,
     not_after: SystemTime,
@@ -42,13 +43,12 @@ pub(super) fn suggested(
     wanted.max(not_before + lifetime / AGE_MIN).min(not_after - lifetime / LEFT_MIN)
 }
 
-/// How long to wait after failures.
+/// Delays after failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// After the first failure. Default: 1 min; an answer from a DNS server or a firewall is often wrong for
-    /// that long.
+    /// After the first failure. Default: 1 min; DNS or firewall errors often last that long.
     pub first: Duration,
-    /// The most. Default: 1 day; a certificate has a month when the first renewal fails.
+    /// Longest delay. Default: 1 day; a certificate has a month left when the first renewal fails.
     pub last: Duration,
 }
 
@@ -58,13 +58,13 @@ impl Default for Backoff {
     }
 }
 
-/// Each wait is so many times the one before. CAs count failures by the hour (Let's Encrypt: 5 per name):
-/// with 3 the fifth comes after 40 min, and the sixth, which would be refused, after two hours.
+/// Factor between delays. CAs count failures by the hour (Let's Encrypt: 5 per name): with 3 the fifth comes
+/// after 40 min, and the sixth, which would be refused, after two hours.
 const FACTOR: u32 = 3;
 
 impl Backoff {
-    /// The wait after so many failures in a row: at least what the CA asked for, and up to a quarter longer
-    /// as `chance` in 0..1 will have it.
+    /// The delay after this many consecutive failures: at least the CA's `Retry-After`, plus up to a quarter,
+    /// selected by `chance` in 0..1.
     pub fn after(&self, failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let factor = FACTOR.saturating_pow(failures.saturating_sub(1));
         let wait = self.first.saturating_mul(factor).min(self.last);
@@ -73,10 +73,10 @@ impl Backoff {
     }
 }
 
-/// Rate limits of CAs are at most weeks; a longer wait is a mistake of somebody's.
+/// Rate limits of CAs last weeks at most; a longer delay is a mistake of the CA.
 const ASKED_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// What `Retry-After` says (RFC 9110 §10.2.3), in seconds or as a date.
+/// Parses `Retry-After` (RFC 9110 §10.2.3): seconds or a date.
 pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
@@ -87,7 +87,7 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
-/// A moment as RFC 3339 writes it, from 1970 on.
+/// Parses an RFC 3339 time, from 1970 on.
 pub(super) fn rfc3339(text: &str) -> Option<SystemTime> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     Some(SystemTime::from(moment)).filter(|moment| *moment >= UNIX_EPOCH)

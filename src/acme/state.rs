@@ -1,5 +1,5 @@
-//! The state directory: the account's key, an order on its way, and certificates, for one CA at a time. Every
-//! file is whole at any moment, so a crash costs at most the work since the last one.
+//! The state directory: the account's key, pending orders, and certificates, for one CA at a time. Files are
+//! replaced atomically, so a crash loses at most the work since the last write.
 //!
 //! ```text
 //! STATE/lock                                     held while a server runs
@@ -22,11 +22,11 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::KeyPair;
 use serde::{Deserialize, Serialize};
 
-use super::certificate::{self, CertificateError, Facts};
+use super::certificate::{self, CertificateError, RenewalFacts};
 use super::disk::{self, Disk};
 use super::jws::AccountKey;
 
-/// A server that was killed holds its lock until the kernel has taken its rings apart.
+/// A killed server holds its lock until the kernel has released its rings.
 const RELEASED_WITHIN: Duration = Duration::from_millis(500);
 const RETRY_EVERY: Duration = Duration::from_millis(10);
 
@@ -34,14 +34,14 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Another process has it.
+    /// Another process has locked it.
     #[error(
         "the state directory {} is in use by another process; stop that one, or name another directory \
          with --acme-state",
         .0.display()
     )]
     Locked(PathBuf),
-    /// Others may write to it, and so swap keys.
+    /// It is writable by others, who could replace keys.
     #[error(
         "others may write to the state directory {} (mode {mode:o}) and swap its keys; run: chmod 700 {}",
         .path.display(), .path.display()
@@ -52,12 +52,12 @@ pub enum StateError {
         /// Its permissions.
         mode: u32,
     },
-    /// The disk refused.
+    /// An I/O error.
     #[error("{}", disk_refused(.path, .error))]
     Disk {
         /// The file or directory.
         path: PathBuf,
-        /// What it said.
+        /// The error.
         #[source]
         error: io::Error,
     },
@@ -84,21 +84,21 @@ fn disk_refused(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// A state directory that is ours while this lives.
+/// A state directory that this process has locked.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct StateDir {
     directory: PathBuf,
     disk: Disk,
-    /// Unlocked when it is closed.
+    /// The lock is released when the file is closed.
     _lock: File,
 }
 
 /// An account as stored.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct StoredAccount {
     /// Its key.
     pub key: AccountKey,
-    /// Its URL, unless the CA was not asked yet.
+    /// Its URL; `None` before the account is registered.
     pub url: Option<String>,
 }
 
@@ -110,7 +110,7 @@ struct AccountFile {
     url: Option<String>,
 }
 
-/// An order on its way.
+/// A pending order.
 #[derive(Debug)]
 pub(super) struct Pending {
     /// The order's URL.
@@ -125,22 +125,22 @@ struct PendingFile {
     names: Vec<String>,
     /// PEM.
     key: String,
-    /// Of the account's key: another account cannot see the order.
+    /// Thumbprint of the account's key: another account cannot access the order.
     account: String,
 }
 
-/// What is there of a certificate.
+/// The stored certificate of a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredCertificate {
     /// Nothing.
     None,
-    /// A certificate, perhaps of other names or over; it can be presented.
-    Found(Facts),
-    /// A file that is of no use.
+    /// A certificate that can be presented, possibly expired or for other names.
+    Found(RenewalFacts),
+    /// A file that cannot be used.
     Damaged(CertificateError),
 }
 
-/// A damaged certificate that was moved out of the way.
+/// A damaged certificate that was renamed.
 #[derive(Debug)]
 pub(super) struct Aside {
     path: PathBuf,
@@ -161,8 +161,8 @@ impl fmt::Display for Aside {
     }
 }
 
-impl State {
-    /// Opens the directory, makes what is missing, and locks it.
+impl StateDir {
+    /// Opens the directory, creates missing parts, and locks it.
     ///
     /// # Errors
     /// See [`StateError`].
@@ -184,11 +184,11 @@ impl State {
         Ok(Self { directory, disk: Disk::default(), _lock: lock })
     }
 
-    /// The account, if there is one.
+    /// The account, if one is stored.
     ///
     /// # Errors
     /// Its file is damaged, or cannot be read.
-    pub(super) fn account(&self) -> Result<Option<Account>, StateError> {
+    pub(super) fn account(&self) -> Result<Option<StoredAccount>, StateError> {
         let path = self.directory.join("account.json");
         let Some(bytes) = self.read(&path)? else { return Ok(None) };
         let damaged =
@@ -196,29 +196,31 @@ impl State {
         let file: AccountFile = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
         let key = STANDARD.decode(&file.key).map_err(|error| damaged(&error))?;
         let key = AccountKey::from_pkcs8(&key).map_err(|_| damaged(&"its key is none on P-256"))?;
-        Ok(Some(Account { key, url: file.url }))
+        Ok(Some(StoredAccount { key, url: file.url }))
     }
 
-    /// Keeps the account.
+    /// Stores the account.
     ///
     /// # Errors
-    /// The disk's.
-    pub(super) fn save_account(&self, account: &Account) -> Result<(), StateError> {
+    /// The I/O error.
+    pub(super) fn save_account(&self, account: &StoredAccount) -> Result<(), StateError> {
         let file = AccountFile { key: STANDARD.encode(account.key.pkcs8()), url: account.url.clone() };
         self.write(&self.directory.join("account.json"), &json(&file))
     }
 
-    /// Where the certificate named after `name` is: its key and chain.
+    /// Path of the certificate named after `name`: its key and chain.
     pub(super) fn certificate_file(&self, name: &str) -> PathBuf {
         self.file(name, "pem")
     }
 
-    /// What is there of the certificate.
+    /// Reads the certificate.
     ///
     /// # Errors
-    /// The disk's.
-    pub(super) fn certificate(&self, name: &str) -> Result<Stored, StateError> {
-        let Some(bytes) = self.read(&self.certificate_file(name))? else { return Ok(Stored::None) };
+    /// The I/O error.
+    pub(super) fn certificate(&self, name: &str) -> Result<StoredCertificate, StateError> {
+        let Some(bytes) = self.read(&self.certificate_file(name))? else {
+            return Ok(StoredCertificate::None);
+        };
         let found = std::str::from_utf8(&bytes)
             .map_err(|error| CertificateError::Malformed(error.to_string()))
             .and_then(|text| {
@@ -226,31 +228,32 @@ impl State {
                 key.map_err(|error| CertificateError::Malformed(format!("its key: {error}")))
             })
             .and_then(|key| certificate::read(&bytes, &key));
-        Ok(found.map_or_else(Stored::Damaged, Stored::Found))
+        Ok(found.map_or_else(StoredCertificate::Damaged, StoredCertificate::Found))
     }
 
-    /// Keeps a certificate and forgets its order. Key and chain are one file, so that they change at once.
+    /// Stores a certificate and removes its order. Key and chain are one file, so that they change
+    /// atomically.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn save_certificate(&self, name: &str, key: &KeyPair, chain: &str) -> Result<(), StateError> {
         let both = key.serialize_pem() + chain;
         self.write(&self.certificate_file(name), both.as_bytes())?;
         self.forget_order(name)
     }
 
-    /// Moves damaged ones among the certificates named after `names` out of the way, so that listeners do not
-    /// trip over them; tells of each.
+    /// Renames damaged certificates among those named after `names`, so that listeners can start without
+    /// them; returns each.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn set_damaged_aside<'a>(
         &self,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Aside>, StateError> {
         let mut found = Vec::new();
         for name in names {
-            let Stored::Damaged(why) = self.certificate(name)? else { continue };
+            let StoredCertificate::Damaged(why) = self.certificate(name)? else { continue };
             let path = self.certificate_file(name);
             let now = self.disk.set_aside(&path, ".damaged");
             let now = now.map_err(|error| StateError::Disk { path: path.clone(), error })?;
@@ -259,11 +262,11 @@ impl State {
         Ok(found)
     }
 
-    /// The order on its way for exactly these names, by this account. A file that is damaged or of another
-    /// order counts as none: a new order replaces it.
+    /// The pending order of this account for exactly these names. A file that is damaged or for another order
+    /// is ignored and replaced by a new order.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn pending(
         &self,
         names: &[String],
@@ -276,10 +279,10 @@ impl State {
         Ok(ours.then_some(Pending { order: file.order, key }))
     }
 
-    /// Keeps an order on its way.
+    /// Stores a pending order.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn save_pending(
         &self,
         names: &[String],
@@ -295,19 +298,19 @@ impl State {
         self.write(&self.order_file(names), &json(&file))
     }
 
-    /// Forgets the order on its way for the certificate named after `name`.
+    /// Removes the pending order of the certificate named after `name`.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn forget_order(&self, name: &str) -> Result<(), StateError> {
         let path = self.file(name, "order.json");
         self.disk.remove(&path).map_err(|error| StateError::Disk { path, error })
     }
 
-    /// Forgets the order that led to the certificate named after `name`: a crash came in between.
+    /// Removes the order of an already stored certificate: a crash came before its removal.
     ///
     /// # Errors
-    /// The disk's.
+    /// The I/O error.
     pub(super) fn forget_finished_order(&self, name: &str) -> Result<(), StateError> {
         let Some(order) = self.read(&self.file(name, "order.json"))? else { return Ok(()) };
         let Some(certificate) = self.read(&self.certificate_file(name))? else { return Ok(()) };
@@ -322,7 +325,7 @@ impl State {
         self.file(names.first().map_or("", |name| name), "order.json")
     }
 
-    /// `*` needs quoting in every shell; `_` is in no name that a CA signs.
+    /// `*` has a meaning in shells; `_` is in no name of a certificate.
     fn file(&self, name: &str, ending: &str) -> PathBuf {
         self.directory.join(format!("{}.{ending}", name.replace('*', "_")))
     }
@@ -360,12 +363,12 @@ fn lock(root: &Path) -> Result<File, StateError> {
     }
 }
 
-/// The folder of a CA: its directory's URL, as far as a file name can hold it.
+/// The folder of a CA: its directory URL, with characters replaced that a file name cannot hold.
 fn folder_of(url: &str) -> String {
     let rest = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
     let name: String = rest.chars().take(200).map(safe).collect();
-    // `.` and `..` are directories of their own meaning.
+    // `.` and `..` have a special meaning.
     if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
@@ -381,11 +384,11 @@ mod tests {
     fn accounts_are_kept_and_damage_is_told_with_the_remedy() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("acme");
-        let state = State::open(&root, URL).unwrap();
+        let state = StateDir::open(&root, URL).unwrap();
         assert!(state.account().unwrap().is_none());
         let key = AccountKey::generate();
         let thumbprint = key.thumbprint();
-        state.save_account(&Account { key, url: Some("https://ca/acct/1".into()) }).unwrap();
+        state.save_account(&StoredAccount { key, url: Some("https://ca/acct/1".into()) }).unwrap();
         let found = state.account().unwrap().unwrap();
         assert_eq!((found.key.thumbprint(), found.url.as_deref()), (thumbprint, Some("https://ca/acct/1")));
 
@@ -403,20 +406,20 @@ mod tests {
     #[test]
     fn one_process_has_the_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path(), URL).unwrap();
-        let told = State::open(dir.path(), URL).unwrap_err().to_string();
+        let state = StateDir::open(dir.path(), URL).unwrap();
+        let told = StateDir::open(dir.path(), URL).unwrap_err().to_string();
         assert!(told.contains("in use by another process"), "{told}");
         drop(state);
-        State::open(dir.path(), URL).unwrap();
+        StateDir::open(dir.path(), URL).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
-        let told = State::open(dir.path(), URL).unwrap_err().to_string();
+        let told = StateDir::open(dir.path(), URL).unwrap_err().to_string();
         assert!(told.contains("(mode 770)") && told.contains("chmod 700"), "{told}");
     }
 
     #[test]
     fn orders_belong_to_their_names_and_account() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path(), URL).unwrap();
+        let state = StateDir::open(dir.path(), URL).unwrap();
         let names = ["*.a.example".to_owned(), "a.example".to_owned()];
         let account = AccountKey::generate();
         let pending = Pending { order: "https://ca/order/1".into(), key: certificate::new_key() };
@@ -434,16 +437,16 @@ mod tests {
     #[test]
     fn damaged_certificates_are_told_apart_from_missing_ones() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path(), URL).unwrap();
-        assert_eq!(state.certificate("a.example").unwrap(), Stored::None);
+        let state = StateDir::open(dir.path(), URL).unwrap();
+        assert_eq!(state.certificate("a.example").unwrap(), StoredCertificate::None);
         fs::write(state.certificate_file("a.example"), "-----BEGIN NONSENSE-----").unwrap();
-        assert!(matches!(state.certificate("a.example").unwrap(), Stored::Damaged(_)));
+        assert!(matches!(state.certificate("a.example").unwrap(), StoredCertificate::Damaged(_)));
         let aside = state.set_damaged_aside(["a.example", "b.example"].into_iter()).unwrap();
         assert_eq!(aside.len(), 1);
         assert!(aside[0].now.ends_with("a.example.pem.damaged") && aside[0].now.exists());
         let told = aside[0].to_string();
         assert!(told.contains("a.example.pem is damaged: it cannot be read: its key"), "{told}");
-        assert_eq!(state.certificate("a.example").unwrap(), Stored::None);
+        assert_eq!(state.certificate("a.example").unwrap(), StoredCertificate::None);
     }
 
     #[test]

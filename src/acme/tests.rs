@@ -1,5 +1,5 @@
-//! Renewals against an authority, with a clock that jumps and a disk that fails: years and crashes within
-//! milliseconds. The sockets have their tests in `tests/acme.rs`.
+//! Renewals against a test CA, with a simulated clock and a failing disk: years and crashes within
+//! milliseconds. `tests/acme.rs` tests the sockets.
 
 #[path = "../../tests/acme/authority.rs"]
 mod authority;
@@ -13,24 +13,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::sign::CertifiedKey;
 
 use self::authority::{Authority, Mishap, Probe};
-use super::client::Client;
+use super::client::AcmeClient;
 use super::jws::{AccountKey, Binding};
 use super::names::Names;
 use super::pace::{Clock, Stopped};
-use super::proof::{Front, Method};
+use super::proof::{ChallengeType, Front};
 use super::renewal::Keeper;
 use super::schedule::Backoff;
-use super::state::{State, Stored};
-use super::transport::{Reply, Request, Transport, TransportError};
+use super::state::{StateDir, StoredCertificate};
+use super::transport::{AcmeReply, AcmeRequest, Transport, TransportError};
 use crate::net::tls::TlsError;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const BASE: &str = "https://ca.example";
-/// More than any of these stories needs.
+/// More than any of these tests needs.
 const REQUESTS_MAX: usize = 10_000;
 const DIRECTORY: &str = "https://ca.example/dir";
 
-/// Sleep takes no time, but the time of day goes on; at `end` the server ends.
+/// Sleep returns at once and advances the time; at `end` the server stops.
 struct Jumping {
     now: Mutex<SystemTime>,
     end: Mutex<SystemTime>,
@@ -59,7 +59,7 @@ impl Clock for Jumping {
     }
 }
 
-/// What is presented where.
+/// The provisioned responses.
 #[derive(Default)]
 struct Listeners {
     tokens: Mutex<HashMap<String, String>>,
@@ -90,14 +90,14 @@ impl Front for Listeners {
     }
 }
 
-/// The authority without a network.
+/// The test CA without a network.
 struct Wire {
     authority: Arc<Mutex<Authority>>,
     clock: Arc<Jumping>,
 }
 
 impl Transport for Wire {
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError> {
+    fn exchange(&mut self, request: &AcmeRequest<'_>) -> Result<AcmeReply, TransportError> {
         let path = request.url.strip_prefix(BASE).expect("URLs of the authority alone");
         let mut authority = self.authority.lock().unwrap();
         assert!(authority.asked.len() < REQUESTS_MAX, "requests without end");
@@ -105,7 +105,7 @@ impl Transport for Wire {
         let answer = authority.handle(request.method.as_str(), path, request.body);
         let broken = || TransportError::Broken { authority: BASE.into(), error: io::Error::other("reset") };
         let answer = answer.ok_or_else(broken)?;
-        Ok(Reply { status: answer.status, fields: answer.fields, body: answer.body })
+        Ok(AcmeReply { status: answer.status, fields: answer.fields, body: answer.body })
     }
 }
 
@@ -114,17 +114,17 @@ struct Lab {
     authority: Arc<Mutex<Authority>>,
     listeners: Arc<Listeners>,
     clock: Arc<Jumping>,
-    method: Method,
+    method: ChallengeType,
     binding: Option<Binding>,
     names: Names,
 }
 
 impl Lab {
     fn new() -> Self {
-        Self::proving(Method::Http01)
+        Self::proving(ChallengeType::Http01)
     }
 
-    fn proving(method: Method) -> Self {
+    fn proving(method: ChallengeType) -> Self {
         let listeners = Arc::new(Listeners::default());
         let seen = listeners.clone();
         let look = move |probe: &Probe| match probe.kind {
@@ -151,16 +151,16 @@ impl Lab {
         self.directory.path()
     }
 
-    fn state(&self) -> State {
-        State::open(self.root(), DIRECTORY).unwrap()
+    fn state(&self) -> StateDir {
+        StateDir::open(self.root(), DIRECTORY).unwrap()
     }
 
-    /// Keeps the certificate for so long.
+    /// Runs the renewals for this long.
     fn run_for(&self, time: Duration) {
         self.run_with(self.state(), time);
     }
 
-    fn run_with(&self, state: State, time: Duration) {
+    fn run_with(&self, state: StateDir, time: Duration) {
         *self.clock.end.lock().unwrap() = self.clock.now() + time;
         *self.clock.stopped.lock().unwrap() = false;
         let (authority, clock) = (self.authority.clone(), self.clock.clone());
@@ -185,12 +185,12 @@ impl Lab {
         self.authority.lock().unwrap()
     }
 
-    /// Time left of the stored certificate.
+    /// Remaining validity of the stored certificate.
     fn left(&self) -> Option<Duration> {
         match self.state().certificate(self.names.first()).unwrap() {
-            Stored::Found(facts) => facts.not_after.duration_since(self.clock.now()).ok(),
-            Stored::None => None,
-            Stored::Damaged(why) => panic!("{why}"),
+            StoredCertificate::Found(facts) => facts.not_after.duration_since(self.clock.now()).ok(),
+            StoredCertificate::None => None,
+            StoredCertificate::Damaged(why) => panic!("{why}"),
         }
     }
 
@@ -207,7 +207,7 @@ impl Lab {
 
 #[test]
 fn a_certificate_is_got_at_the_start() {
-    for method in [Method::Http01, Method::TlsAlpn01] {
+    for method in [ChallengeType::Http01, ChallengeType::TlsAlpn01] {
         let lab = Lab::proving(method);
         lab.run_for(Duration::from_secs(30));
         assert_eq!(lab.left(), Some(90 * DAY));
@@ -302,7 +302,7 @@ fn an_authority_that_never_ends_is_given_up_and_its_order_taken_up_again() {
 fn failures_are_spaced_and_the_next_success_is_in_time() {
     let lab = Lab::new();
     lab.run_for(Duration::from_secs(30));
-    // Ill from the day of renewal on, for three weeks.
+    // The CA fails from the day of renewal on, for three weeks.
     let ill: Vec<_> = (0..150).map(|_| ("dir", Mishap::Ill(500))).collect();
     *lab.clock.now.lock().unwrap() += 61 * DAY;
     lab.clock.sleeps.lock().unwrap().clear();
@@ -341,7 +341,7 @@ fn the_authoritys_word_on_when_to_come_back_is_honoured() {
 #[test]
 fn names_that_are_not_proved_cost_their_order() {
     let mut lab = Lab::new();
-    // The authority asks for a kind that this front answers to nobody.
+    // The CA offers a challenge type that this front does not answer.
     lab.authority().offered = vec!["dns-01"];
     lab.run_for(Duration::from_secs(30));
     assert!(lab.left().is_none());
@@ -349,7 +349,7 @@ fn names_that_are_not_proved_cost_their_order() {
     lab.run_for(Duration::from_secs(30));
     assert_eq!((lab.left(), lab.authority().orders()), (Some(90 * DAY), 2));
 
-    lab = Lab::proving(Method::TlsAlpn01);
+    lab = Lab::proving(ChallengeType::TlsAlpn01);
     lab.names = "b.example".parse().unwrap();
     let blind = |probe: &Probe| Err(format!("nobody is at {}", probe.domain));
     lab.authority = Arc::new(Mutex::new(Authority::new(BASE, Box::new(blind))));
@@ -375,7 +375,7 @@ fn accounts_are_bound_where_that_is_demanded() {
     lab.run_for(Duration::from_secs(30));
     assert!(lab.left().is_none());
     let wire = Wire { authority: lab.authority.clone(), clock: lab.clock.clone() };
-    let mut client = Client::connect(Box::new(wire), lab.clock.clone(), DIRECTORY).unwrap();
+    let mut client = AcmeClient::connect(Box::new(wire), lab.clock.clone(), DIRECTORY).unwrap();
     let told = client.account(&AccountKey::generate(), None, None).unwrap_err().to_string();
     assert!(told.contains("--acme-eab"), "{told}");
     lab.binding = Some(Binding::new("kid-1", "AAECAw").unwrap());
@@ -386,7 +386,7 @@ fn accounts_are_bound_where_that_is_demanded() {
 #[test]
 fn the_authority_may_suggest_when_to_renew() {
     let lab = Lab::new();
-    // Days 20 and 21 of the certificate's 90: revocation is at hand.
+    // Days 20 and 21 of the certificate's 90: revocation is imminent.
     lab.authority().window = Some(("2024-10-24T00:00:00Z".into(), "2024-10-25T00:00:00Z".into()));
     assert_eq!(super::schedule::rfc3339("2024-10-24T00:00:00Z"), Some(UNIX_EPOCH + 20_020 * DAY));
     lab.run_for(20 * DAY - Duration::from_secs(1));
@@ -397,8 +397,8 @@ fn the_authority_may_suggest_when_to_renew() {
     assert_eq!(authority.replaced.len() + 1, authority.orders(), "orders tell what they replace");
 }
 
-/// A crash costs at most the work since the last step on the disk; never an account, and never what is
-/// presented. The disk is that of a first certificate and of its renewal.
+/// A crash loses at most the work since the last disk step; never an account or a presented certificate. The
+/// disk is that of a first certificate and of its renewal.
 #[test]
 fn a_crash_at_any_step_is_survived() {
     for renewing in [false, true] {
@@ -433,7 +433,8 @@ fn a_crash_at_any_step_is_survived() {
             }
             crashes += 1;
         }
-        // Account twice, order, certificate, each of five steps, and the order's removal of two.
+        // The account twice, order and certificate, with five steps each, and two for the removal of the
+        // order.
         assert_eq!(crashes, if renewing { 12 } else { 22 });
     }
 }

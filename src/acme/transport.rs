@@ -1,45 +1,25 @@
-//! What the ACME client asks of a transport: one request, one whole reply. Knows nothing of sockets or TLS,
-//! so that dialogues can be tested without either.
+//! The transport of the ACME client: one request, one complete reply. Independent of sockets and TLS, so that
+//! tests run without them.
 
 use std::io;
 use std::time::Duration;
 
-/// The methods that ACME uses (RFC 8555 §6.2, §7.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    /// Reads the directory and renewal information.
-    Get,
-    /// Asks for a nonce.
-    Head,
-    /// Everything else, signed.
-    Post,
-}
-
-impl Method {
-    /// As it stands in a request line.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-        }
-    }
-}
+use crate::http::method::Method;
 
 /// A request; its body, if any, is a JWS.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
-    /// The method.
+pub(super) struct AcmeRequest<'a> {
+    /// GET, HEAD or POST: ACME uses no other (RFC 8555 §6.2, §7.2).
     pub method: Method,
     /// An `https` URL.
     pub url: &'a str,
-    /// Sent as `application/jose+json` unless it is empty.
+    /// Sent as `application/jose+json`, unless it is empty.
     pub body: &'a [u8],
 }
 
-/// A reply, whole.
+/// A complete reply.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reply {
+pub(super) struct AcmeReply {
     /// The status code.
     pub status: u16,
     /// Fields; several of one name are in the order of arrival. Look them up by [`field`](Self::field).
@@ -48,10 +28,10 @@ pub(super) struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Longest body of a reply. Chains are a few KiB; doubling it only lets a mad server hold more memory.
+/// Longest body of a reply. Chains are a few KiB; a larger limit only lets a faulty server use more memory.
 pub(super) const REPLY_BODY_BYTES_MAX: usize = 1024 * 1024;
 
-impl Reply {
+impl AcmeReply {
     /// The first field of this name.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -64,20 +44,20 @@ impl Reply {
     }
 }
 
-/// Sends requests, one after the other.
+/// Sends requests, one at a time.
 pub(super) trait Transport: Send {
-    /// Sends one request and waits for the whole reply.
+    /// Sends one request and waits for the complete reply.
     ///
     /// # Errors
-    /// There is no whole reply; whether the server acted on the request is then unknown.
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, TransportError>;
+    /// No complete reply was received; whether the server acted on the request is unknown.
+    fn exchange(&mut self, request: &AcmeRequest<'_>) -> Result<AcmeReply, TransportError>;
 }
 
-/// Why there was no reply.
+/// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The URL is none we could follow.
+    /// The URL is not valid or not supported.
     #[error("cannot follow the URL `{url}`: {why}")]
     Url {
         /// As given.
@@ -85,25 +65,25 @@ pub enum TransportError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The name did not resolve.
+    /// Name resolution failed.
     #[error("the name {host} does not resolve: {error}; is DNS reachable from here?")]
     Resolve {
         /// The host.
         host: String,
-        /// What the resolver said.
+        /// The resolver's error.
         #[source]
         error: io::Error,
     },
-    /// No address took the connection.
+    /// No address accepted the connection.
     #[error("cannot connect to {authority}: {error}; is it reachable from here?")]
     Connect {
         /// Host and port.
         authority: String,
-        /// What the last address said.
+        /// The error of the last address.
         #[source]
         error: io::Error,
     },
-    /// The server's certificate, or its TLS, was not accepted.
+    /// The TLS handshake failed, or the server's certificate was rejected.
     #[error(
         "TLS with {authority} failed: {error}; for a private CA's directory name its root with \
          --acme-ca-root"
@@ -111,28 +91,28 @@ pub enum TransportError {
     Tls {
         /// Host and port.
         authority: String,
-        /// What rustls said.
+        /// The error of rustls.
         #[source]
         error: rustls::Error,
     },
-    /// The connection broke.
+    /// The connection failed.
     #[error("the connection to {authority} broke: {error}")]
     Broken {
         /// Host and port.
         authority: String,
-        /// What the socket said.
+        /// The socket's error.
         #[source]
         error: io::Error,
     },
-    /// The exchange took longer than it may.
+    /// The call exceeded its time limit.
     #[error("{authority} did not answer within {} s", .limit.as_secs())]
     TooSlow {
         /// Host and port.
         authority: String,
-        /// What it may take.
+        /// The limit.
         limit: Duration,
     },
-    /// The reply is no HTTP/1.1 we understand, or too large.
+    /// The reply is not valid HTTP/1.1, or too large.
     #[error("{authority} sent no valid reply: {why}")]
     Malformed {
         /// Host and port.
@@ -140,7 +120,7 @@ pub enum TransportError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Our own server ends.
+    /// The server is stopping.
     #[error("the server ends")]
     Stopped,
 }

@@ -1,4 +1,4 @@
-//! Flags about certificates that are got and renewed by ACME.
+//! Flags for certificates that are obtained and renewed by ACME.
 
 use std::env;
 use std::fmt;
@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use crate::acme::{Acme, AcmeOptions, Binding, LETS_ENCRYPT, Method, Names};
+use crate::acme::{Acme, AcmeOptions, Binding, ChallengeType, LETS_ENCRYPT, Names};
 
-/// What `quoit serve` can be told about ACME.
+/// ACME options of `quoit serve`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AcmeArgs {
     /// Get and renew a certificate for these names, such as example.com,www.example.com, and serve HTTPS on
@@ -37,7 +37,7 @@ pub(super) struct AcmeArgs {
     /// How names are proved [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
     /// tls-alpn-01]
     #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", requires = "acme_domain", value_enum)]
-    acme_challenge: Option<Kind>,
+    acme_challenge: Option<ChallengeArg>,
 
     /// Command that writes and removes DNS records, run as CMD present|cleanup DOMAIN RECORD VALUE; needed
     /// for wildcards
@@ -55,9 +55,9 @@ pub(super) struct AcmeArgs {
     acme_eab: Option<Eab>,
 }
 
-/// Names of the challenges.
+/// Challenge types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum ChallengeArg {
     /// A token on port 80, by --redirect-from
     #[value(name = "http-01")]
     Http01,
@@ -69,7 +69,7 @@ enum Kind {
     Dns01,
 }
 
-/// An account outside ACME; a type of its own, so that a mistake is told as one of the command line.
+/// External account binding; a separate type, so that an error is reported as one of the command line.
 #[derive(Clone)]
 struct Eab(Binding);
 
@@ -97,11 +97,11 @@ fn email(text: &str) -> Result<String, &'static str> {
 }
 
 impl AcmeArgs {
-    /// Opens the state directory for what the flags ask for; nothing without any. `redirects` is whether
-    /// plain HTTP is listened to.
+    /// Prepares the renewals that the flags request; `None` without any. `redirects` is whether there is a
+    /// plain HTTP listener.
     ///
     /// # Errors
-    /// What does not fit together or cannot be opened, and the remedy.
+    /// The conflict or failure, and the remedy.
     pub(super) fn open(&self, redirects: bool) -> Result<Option<Acme>, String> {
         match self.options(redirects)? {
             None => Ok(None),
@@ -125,31 +125,31 @@ impl AcmeArgs {
         }))
     }
 
-    fn method(&self, redirects: bool) -> Result<Method, String> {
+    fn method(&self, redirects: bool) -> Result<ChallengeType, String> {
         match (self.acme_challenge, &self.acme_dns_hook) {
-            (None | Some(Kind::Dns01), Some(command)) => Ok(Method::Dns01(command.clone())),
-            (Some(Kind::Dns01), None) => {
+            (None | Some(ChallengeArg::Dns01), Some(command)) => Ok(ChallengeType::Dns01(command.clone())),
+            (Some(ChallengeArg::Dns01), None) => {
                 Err("--acme-challenge dns-01 needs --acme-dns-hook CMD to write records with".to_owned())
             }
             (Some(_), Some(_)) => {
                 Err("--acme-dns-hook is for --acme-challenge dns-01; leave one of them out".to_owned())
             }
-            (Some(Kind::Http01), None) if !redirects => Err(
+            (Some(ChallengeArg::Http01), None) if !redirects => Err(
                 "--acme-challenge http-01 needs a listener without TLS: add --redirect-from 0.0.0.0:80, or \
                  use tls-alpn-01"
                     .to_owned(),
             ),
-            (Some(Kind::Http01), None) => Ok(Method::Http01),
-            (None, None) if redirects => Ok(Method::Http01),
-            (Some(Kind::TlsAlpn01) | None, None) => Ok(Method::TlsAlpn01),
+            (Some(ChallengeArg::Http01), None) => Ok(ChallengeType::Http01),
+            (None, None) if redirects => Ok(ChallengeType::Http01),
+            (Some(ChallengeArg::TlsAlpn01) | None, None) => Ok(ChallengeType::TlsAlpn01),
         }
     }
 }
 
-/// Where services keep what must not be lost: as systemd says, or as is usual for this user.
+/// Directory for persistent state: as systemd sets it, or the usual one of this user.
 fn default_state() -> Option<PathBuf> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // systemd lists several with colons.
+    // systemd separates several by colons.
     let systemd = variable("STATE_DIRECTORY");
     let systemd = systemd.and_then(|list| env::split_paths(&list).next());
     let is_root = || fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
@@ -200,10 +200,10 @@ mod tests {
             options(&format!("--acme-domain a.example --acme-state s {line}"), redirects)
                 .map(|options| options.method)
         };
-        assert_eq!(method("", false), Ok(Method::TlsAlpn01));
-        assert_eq!(method("", true), Ok(Method::Http01));
-        assert_eq!(method("--acme-dns-hook /bin/dns", true), Ok(Method::Dns01("/bin/dns".into())));
-        assert_eq!(method("--acme-challenge tls-alpn-01", true), Ok(Method::TlsAlpn01));
+        assert_eq!(method("", false), Ok(ChallengeType::TlsAlpn01));
+        assert_eq!(method("", true), Ok(ChallengeType::Http01));
+        assert_eq!(method("--acme-dns-hook /bin/dns", true), Ok(ChallengeType::Dns01("/bin/dns".into())));
+        assert_eq!(method("--acme-challenge tls-alpn-01", true), Ok(ChallengeType::TlsAlpn01));
         assert!(method("--acme-challenge http-01", false).unwrap_err().contains("--redirect-from"));
         assert!(method("--acme-challenge dns-01", false).unwrap_err().contains("--acme-dns-hook"));
         assert!(method("--acme-challenge http-01 --acme-dns-hook x", true).is_err());

@@ -1,4 +1,4 @@
-//! Flags that several commands and the examples share.
+//! Flags shared by several commands and the examples.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::net::Address;
 use crate::net::tls::TlsServer;
 use crate::supervisor::{CoreError, parse_list};
 
-/// Where to listen and on which cores.
+/// Addresses and cores.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
     /// Address to listen on: ADDR:PORT or unix:PATH; may be given several times
@@ -26,7 +26,7 @@ pub struct WorkerArgs {
     pub cpus: Option<CpuList>,
 }
 
-/// A list of CPUs; a type of its own, so that one flag takes it whole.
+/// A list of CPUs; a separate type, so that clap parses it as one value.
 #[derive(Clone, Debug)]
 pub struct CpuList(Vec<usize>);
 
@@ -40,7 +40,7 @@ impl WorkerArgs {
         self.server_with(None)
     }
 
-    /// A server with these settings, over TLS where there is some.
+    /// A server with these settings, over TLS if configured.
     pub fn server_with(&self, tls: Option<&Arc<TlsServer>>) -> Server {
         self.listen.iter().fold(self.workers(), |server, address| match tls {
             Some(tls) => server.listen_tls(address.clone(), tls.clone()),
@@ -48,7 +48,7 @@ impl WorkerArgs {
         })
     }
 
-    /// A server on these cores, which listens where its plan says.
+    /// A server on these cores, with the listeners of its plan.
     pub(super) fn workers(&self) -> Server {
         let mut server = Server::new();
         if let Some(workers) = self.workers {

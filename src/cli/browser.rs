@@ -1,4 +1,4 @@
-//! Opens the desktop's browser. Fails no server: what goes wrong is one line for the operator.
+//! Opens the desktop's browser. A failure is logged and does not stop the server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::thread;
 use crate::net::Address;
 use crate::observe::log;
 
-/// What desktops have for opening whatever somebody prefers to open it with.
+/// The desktop's command to open a URL with the preferred program.
 const OPENER: &str = "xdg-open";
 
 /// Opens the first TCP address in a browser, and returns at once.
@@ -17,7 +17,7 @@ pub(super) fn open(scheme: &str, addresses: &[Address]) {
         return;
     };
     let tell = move || {
-        // Said with the address, which is all that is needed to do it by hand.
+        // Logged with the URL, so that it can be opened by hand.
         let ended = Command::new(OPENER)
             .arg(&url)
             .stdin(Stdio::null())
@@ -30,13 +30,13 @@ pub(super) fn open(scheme: &str, addresses: &[Address]) {
             Err(error) => log::line(format_args!("no browser was opened ({OPENER}: {error}); open {url}")),
         }
     };
-    // Some openers wait for their browser.
+    // Some openers wait for the browser to exit.
     if let Err(error) = thread::Builder::new().name("quoit-open".to_owned()).spawn(tell) {
         log::line(format_args!("no browser was opened: {error}"));
     }
 }
 
-/// Where a browser on this machine finds an address.
+/// The URL at which a browser on this machine reaches an address.
 fn url(scheme: &str, address: &Address) -> Option<String> {
     let Address::Inet(addr) = address else { return None };
     let ip = match addr.ip() {

@@ -1,4 +1,4 @@
-//! `quoit doctor`: kernel, ring, limits, cores, and what each missing thing costs.
+//! `quoit doctor`: kernel, ring, limits, cores, and the effect of each missing feature.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use crate::ring::{KERNEL_MIN, LOCKED_BYTES_MIN, Probe, kernel_version, sys};
 use crate::server::Limits;
 use crate::supervisor::{available, choose, quota};
 
-/// Locked memory that is plenty for a worker's rings.
+/// Locked memory that is sufficient for a worker's rings.
 const LOCKED_BYTES_PER_WORKER: u64 = 1024 * 1024;
 
-/// Descriptors below which a public server will meet its cap in ordinary traffic.
+/// Descriptors below which a public server reaches its limit in ordinary traffic.
 const DESCRIPTORS_COMFORTABLE: u64 = 65_536;
 
 pub(super) fn run() -> ExitCode {
@@ -92,7 +92,7 @@ pub(super) fn run() -> ExitCode {
     } else {
         "This machine cannot run quoit yet; the lines marked MISS say why and what helps."
     };
-    // A reader that left early, such as head(1), is no error.
+    // A closed pipe, such as to head(1), is not an error.
     let _ = writeln!(std::io::stdout().lock(), "{report}\n{verdict}");
     if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

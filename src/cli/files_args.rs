@@ -1,4 +1,4 @@
-//! Flags about how files are served. Each is an environment variable too.
+//! Flags for file serving. Each is an environment variable too.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use clap::builder::FalseyValueParser;
 use crate::handler::{CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, PreloadRule};
 use crate::plan::HandlerOptions;
 
-/// How `quoit serve` serves files.
+/// Options of file serving.
 #[derive(Args, Clone, Debug)]
 pub(super) struct FilesArgs {
     /// List directories that have no index file
@@ -48,7 +48,7 @@ fn glob(pattern: &str) -> Result<Glob, Infallible> {
     Ok(Glob::new(pattern))
 }
 
-/// A directory below a prefix.
+/// A directory mounted at a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mount {
     prefix: String,
@@ -69,7 +69,7 @@ impl FromStr for Mount {
 }
 
 impl FilesArgs {
-    /// Serves `dir` and what is mounted below it. All share what is compressed.
+    /// Serves `dir` and the directories mounted below it. All share the compressed variants.
     pub(super) fn handler(self, dir: PathBuf) -> HandlerOptions {
         let mut files = FilesOptions {
             list: self.list,

@@ -1,4 +1,4 @@
-//! `quoit completions` and `quoit man`: what the command line knows of itself, for shells and for man(1).
+//! `quoit completions` and `quoit man`: generated from the command line's definition.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Args, Command, ValueEnum};
 
 use crate::observe::log;
 
-/// A shell that can complete.
+/// A supported shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Shell {
     /// For ~/.local/share/bash-completion/completions/quoit
@@ -61,7 +61,7 @@ pub(super) fn man(args: &ManArgs, mut command: Command) -> ExitCode {
     print(&text)
 }
 
-/// A reader that left early, such as head(1), is no error.
+/// A closed pipe, such as to head(1), is not an error.
 pub(super) fn print(text: &[u8]) -> ExitCode {
     match io::stdout().lock().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,4 +1,4 @@
-//! Flags about the access log.
+//! Flags for the access log.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::Server;
 use crate::observe::access::{Destination, Format};
 
-/// Where each request leaves a line, and how it looks.
+/// Destination and format of the access log.
 #[derive(Args, Clone, Debug)]
 pub(super) struct LogArgs {
     /// Write a line for each request to FILE, or to standard output with -; after a rename, or on SIGUSR1,
@@ -21,7 +21,7 @@ pub(super) struct LogArgs {
     access_log_format: LogFormat,
 }
 
-/// Names of the formats.
+/// The formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     /// pretty for a terminal, json otherwise
@@ -37,7 +37,7 @@ enum LogFormat {
 }
 
 impl LogArgs {
-    /// The same server with this log.
+    /// Adds this log to the server.
     pub(super) fn apply(&self, server: Server) -> Server {
         let Some(path) = &self.access_log else { return server };
         let destination = match path.as_os_str().as_encoded_bytes() {

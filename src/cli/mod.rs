@@ -1,5 +1,5 @@
-//! The command line: flags as typed, one module per command. Library code of the `quoit` binary; the
-//! examples borrow [`WorkerArgs`].
+//! The command line: one module per command. Library code of the `quoit` binary; the examples use
+//! [`WorkerArgs`].
 
 mod acme_args;
 mod args;
@@ -43,7 +43,7 @@ enum Command {
     Man(generate::ManArgs),
 }
 
-/// Runs the command line of this process; the exit status.
+/// Runs the command line of this process, and returns the exit status.
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
@@ -55,13 +55,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Exit status of a command line that could not be understood, as shells use it.
+/// Exit status of a usage error, as shells use it.
 const USAGE: u8 = 2;
 
 fn mistyped(error: &clap::Error) -> ExitCode {
     let asked_for_help = !error.use_stderr();
     if asked_for_help || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        // Nothing is left to do when the reader is gone already.
+        // A write error is ignored: the reader is gone.
         let _ = error.print();
         return if asked_for_help { ExitCode::SUCCESS } else { USAGE.into() };
     }
@@ -69,7 +69,7 @@ fn mistyped(error: &clap::Error) -> ExitCode {
     USAGE.into()
 }
 
-/// What clap says in paragraphs, as the one line that every other mistake gets.
+/// A message of clap with several paragraphs, as one line like every other error.
 fn one_line(text: &str) -> String {
     let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let parts: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();

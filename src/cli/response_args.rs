@@ -1,4 +1,4 @@
-//! Flags about responses: fields, error pages, passwords. Each becomes the options of a filter.
+//! Flags for responses: fields, error pages, passwords. Each becomes the options of a filter.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ pub(super) struct ResponseArgs {
     auth: Option<PathBuf>,
 }
 
-/// A field that a response may have.
+/// A response field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Header {
     name: String,
@@ -48,7 +48,7 @@ impl FromStr for Header {
         let (name, value) =
             text.split_once(':').ok_or("expected NAME: VALUE, such as 'X-Frame-Options: DENY'")?;
         let header = Self { name: name.to_owned(), value: value.trim().to_owned() };
-        // Tried here, so that a mistake is reported as one of the command line.
+        // Validated here, so that an error is reported as one of the command line.
         Fields::new().field(&header.name, &header.value).map_err(|error| error.to_string())?;
         if ["connection", "date", "keep-alive"].contains(&header.name.to_ascii_lowercase().as_str()) {
             return Err(format!("{name} is the server's own to say"));
@@ -57,7 +57,7 @@ impl FromStr for Header {
     }
 }
 
-/// A page for a status.
+/// An error page for a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ErrorPage {
     status: Status,
@@ -82,7 +82,7 @@ impl FromStr for ErrorPage {
 }
 
 impl ResponseArgs {
-    /// The filters that the flags ask for, outermost first: what stands outside has the last word.
+    /// The filters for the flags, outermost first: an outer filter sees the response last.
     pub(super) fn filters(self) -> Vec<FilterOptions> {
         let mut filters = Vec::new();
         if !self.header.is_empty() {

@@ -1,4 +1,4 @@
-//! `quoit serve [DIR]`: the flags become a plan, and the plan is served.
+//! `quoit serve [DIR]`: turns the flags into a plan, and serves it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Flags about TLS: certificates, client certificates, and redirects from plain HTTP.
+//! Flags for TLS: certificates, client certificates, and redirects from plain HTTP.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::Server;
-use crate::acme::{Acme, Method};
+use crate::acme::{Acme, ChallengeType};
 use crate::filter::{AcmeChallenges, HstsOptions, HttpsOptions};
 use crate::net::Address;
 use crate::net::tls::{
@@ -15,7 +15,7 @@ use crate::net::tls::{
 };
 use crate::plan::{FilterOptions, Listener, TlsReference};
 
-/// How `quoit serve` uses TLS.
+/// TLS options of `quoit serve`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TlsArgs {
     /// Serve HTTPS on every --listen with the certificate in this PEM file, its issuers behind it; several
@@ -48,7 +48,7 @@ pub(super) struct TlsArgs {
 
     /// The lowest version of TLS that is spoken
     #[arg(long, value_name = "VERSION", env = "QUOIT_TLS_MIN", value_enum, default_value = "1.2")]
-    tls_min: Version,
+    tls_min: TlsVersionArg,
 
     /// Listen here for plain HTTP and send everybody to HTTPS (308); may be given several times
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_REDIRECT_FROM", value_delimiter = ',')]
@@ -60,23 +60,23 @@ pub(super) struct TlsArgs {
     hsts: Option<u64>,
 }
 
-/// What the flags say, loaded and checked.
+/// The loaded and validated TLS configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Https {
     tls: Option<Arc<TlsServer>>,
     redirect_from: Vec<Address>,
     filters: Vec<FilterOptions>,
-    /// Renews the certificates of `tls`.
+    /// The renewals of the certificates of `tls`.
     acme: Option<Acme>,
 }
 
 impl Https {
-    /// What listeners present; plain HTTP without.
+    /// The TLS configuration; plain HTTP without.
     pub(super) fn tls(&self) -> Option<&Arc<TlsServer>> {
         self.tls.as_ref()
     }
 
-    /// The same server, with its certificates renewed.
+    /// Adds the renewals to the server.
     pub(super) fn apply(&self, server: Server) -> Server {
         match (&self.acme, &self.tls) {
             (Some(acme), Some(tls)) => server.renew(acme.clone(), tls.clone()),
@@ -84,7 +84,7 @@ impl Https {
         }
     }
 
-    /// Listeners on these addresses, with TLS if there is any, and those that redirect to them.
+    /// Listeners on these addresses, with TLS if configured, and those that redirect to them.
     pub(super) fn listeners(&self, listen: &[Address]) -> Vec<Listener> {
         let tls = self.tls.clone().map(TlsReference::from);
         let main = listen.iter().map(|address| Listener { address: address.clone(), tls: tls.clone() });
@@ -92,14 +92,14 @@ impl Https {
         main.chain(self.redirect_from.iter().map(plain)).collect()
     }
 
-    /// The filters that the flags ask for, outermost first. They stand outside of all others: an authority
-    /// follows a redirect, but has no password.
+    /// The filters for the flags, outermost first. They are outside of all others: a CA follows redirects,
+    /// but has no password.
     pub(super) fn filters(&self) -> &[FilterOptions] {
         &self.filters
     }
 }
 
-/// Whether clients must have a certificate.
+/// Whether a client certificate is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum When {
     /// Nobody is asked
@@ -110,9 +110,9 @@ enum When {
     Required,
 }
 
-/// Versions by their numbers.
+/// TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Version {
+enum TlsVersionArg {
     /// TLS 1.2
     #[value(name = "1.2")]
     V1_2,
@@ -127,15 +127,15 @@ fn name(text: &str) -> Result<String, &'static str> {
 }
 
 impl TlsArgs {
-    /// Whether plain HTTP is listened to.
+    /// Whether there is a plain HTTP listener.
     pub(super) fn redirects(&self) -> bool {
         !self.redirect_from.is_empty()
     }
 
-    /// What listeners present, `more` certificates behind those of the flags; `None` without TLS.
+    /// The TLS options, with `more` certificates after those of the flags; `None` without TLS.
     ///
     /// # Errors
-    /// What does not fit together, and the remedy.
+    /// The conflict, and the remedy.
     pub(super) fn options(&self, more: Vec<CertificateFiles>) -> Result<Option<TlsOptions>, String> {
         let mut certificates = self.certificates()?;
         certificates.extend(more);
@@ -153,18 +153,18 @@ impl TlsArgs {
             self_signed: self.tls_self_signed.clone(),
             client_auth: self.client_auth()?,
             version_min: match self.tls_min {
-                Version::V1_2 => TlsVersion::V1_2,
-                Version::V1_3 => TlsVersion::V1_3,
+                TlsVersionArg::V1_2 => TlsVersion::V1_2,
+                TlsVersionArg::V1_3 => TlsVersion::V1_3,
             },
             ..TlsOptions::default()
         }))
     }
 
-    /// Loads what listeners present, the certificates of `acme` included, and prepares what goes with it, for
-    /// a server that listens on `listen`. Without TLS, nothing.
+    /// Loads the TLS configuration, the certificates of `acme` included, for a server that listens on
+    /// `listen`. Without TLS, it is empty.
     ///
     /// # Errors
-    /// Every mistake, a line each.
+    /// Every error, a line each.
     pub(super) fn load(&self, listen: &[Address], acme: Option<Acme>) -> Result<Https, Vec<String>> {
         let files = acme.as_ref().map(Acme::certificate_files).unwrap_or_default();
         let awaited = files.iter().map(|file| CertificateFiles::awaited(file, file)).collect();
@@ -172,7 +172,7 @@ impl TlsArgs {
             return Ok(Https::default());
         };
         let method = acme.as_ref().map(Acme::method);
-        options.acme_tls_alpn = method == Some(&Method::TlsAlpn01);
+        options.acme_tls_alpn = method == Some(&ChallengeType::TlsAlpn01);
         if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
             return Err(vec![
                 "the CA has no client certificate, so it cannot prove names by tls-alpn-01 here; use \
@@ -184,7 +184,7 @@ impl TlsArgs {
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let mut filters = Vec::new();
-        if method == Some(&Method::Http01) {
+        if method == Some(&ChallengeType::Http01) {
             filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
         }
         let promised = |seconds| HstsOptions { tls: tls.clone(), max_age: Duration::from_secs(seconds) };
@@ -195,7 +195,7 @@ impl TlsArgs {
         Ok(Https { redirect_from: self.redirect_from.clone(), filters, acme, tls: Some(tls) })
     }
 
-    /// The port to redirect to, if plain HTTP is listened to.
+    /// The port to redirect to, if there is a plain HTTP listener.
     fn redirect(&self, listen: &[Address]) -> Result<Option<u16>, String> {
         if self.redirect_from.is_empty() {
             return Ok(None);
@@ -241,7 +241,7 @@ impl TlsArgs {
         })
     }
 
-    /// A flag that was given and means nothing without TLS.
+    /// A flag that was given and has no effect without TLS.
     fn only_with_tls(&self) -> Option<&'static str> {
         [
             (self.tls_client_ca.is_some(), "--tls-client-ca"),

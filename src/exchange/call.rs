@@ -15,7 +15,7 @@ use crate::filter::{RequestId, User};
 use crate::http::message::{FramingError, RequestError};
 use crate::http::status::Status;
 use crate::net::Stream;
-use crate::observe::access::{self, CLIENT_GONE, End, Record};
+use crate::observe::access::{self, CLIENT_GONE, ExchangeEnd, Record};
 use crate::observe::log;
 use crate::ring::Socket;
 use crate::service::{
@@ -170,7 +170,13 @@ impl Entry {
     }
 
     /// Logs the exchange. Without a `status` the client was gone before there was one.
-    pub(crate) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: End) {
+    pub(crate) fn end<S>(
+        self,
+        worker: &Worker<S>,
+        status: Option<Status>,
+        body_bytes: u64,
+        end: ExchangeEnd,
+    ) {
         let Some(log) = &worker.access else { return };
         let Self(context) = self;
         let now = Instant::now();
@@ -190,16 +196,16 @@ impl Entry {
 }
 
 /// Whose doing it was that a response broke off.
-pub(crate) fn end_of(error: &io::Error) -> End {
+pub(crate) fn end_of(error: &io::Error) -> ExchangeEnd {
     use io::ErrorKind as Kind;
     let of_request = error.get_ref().and_then(|error| error.downcast_ref::<BodyError>());
     match (error.kind(), of_request) {
-        (_, Some(BodyError::TimedOut)) | (Kind::TimedOut, _) => End::TooSlow,
-        (_, Some(BodyError::Disconnected)) => End::ClientGone,
+        (_, Some(BodyError::TimedOut)) | (Kind::TimedOut, _) => ExchangeEnd::TooSlow,
+        (_, Some(BodyError::Disconnected)) => ExchangeEnd::ClientGone,
         (Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted | Kind::NotConnected, _) => {
-            End::ClientGone
+            ExchangeEnd::ClientGone
         }
-        _ => End::BodyFailed,
+        _ => ExchangeEnd::BodyFailed,
     }
 }
 
@@ -215,7 +221,7 @@ pub(crate) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status
         duration: Duration::ZERO,
         user: None,
         request_id: None,
-        end: End::Refused,
+        end: ExchangeEnd::Refused,
     };
     log.record(&record, Instant::now());
 }
@@ -230,10 +236,10 @@ pub(crate) fn peer_of(socket: &Socket) -> Peer {
     }
 }
 
-fn known(peer: Peer) -> access::Peer {
+fn known(peer: Peer) -> access::LoggedPeer {
     match peer {
-        Peer::Inet(addr) => access::Peer::Inet(addr),
-        Peer::Unix => access::Peer::Unix,
-        Peer::Unknown => access::Peer::Unknown,
+        Peer::Inet(addr) => access::LoggedPeer::Inet(addr),
+        Peer::Unix => access::LoggedPeer::Unix,
+        Peer::Unknown => access::LoggedPeer::Unknown,
     }
 }

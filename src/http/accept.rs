@@ -1,13 +1,13 @@
-//! The Accept field (RFC 9110 §12.5.1): how much a client wants a media type. Knows no type by itself.
+//! The Accept field (RFC 9110 §12.5.1): the weight of a media type. Knows no particular type.
 
-/// The greatest weight, in thousandths: wanted most.
+/// The greatest weight, in thousandths: most preferred.
 pub const WEIGHT_MAX: u16 = 1000;
 
 /// The weight of a media type such as `text/html`, without parameters, over all lines of the field: 0 is not
-/// acceptable. Without a field everything is wanted equally.
+/// acceptable. Without a field every type has the greatest weight.
 ///
-/// The most specific range that fits decides: `text/html`, then `text/*`, then `*/*`. Parameters of a range
-/// other than its weight are not looked at; elements that break the grammar are skipped.
+/// The most specific matching range decides: `text/html`, then `text/*`, then `*/*`. Parameters of a range
+/// other than its weight are ignored; malformed elements are skipped.
 pub fn weight_of<'a>(lines: impl IntoIterator<Item = &'a [u8]>, media_type: &str) -> u16 {
     let wanted = media_type.as_bytes();
     let family = wanted.split(|byte| *byte == b'/').next().unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn weight_of<'a>(lines: impl IntoIterator<Item = &'a [u8]>, media_type: &str
     if is_absent { WEIGHT_MAX } else { best.map_or(0, |(_, weight)| weight) }
 }
 
-/// The weight among parameters; `None` where it is none.
+/// The weight among parameters; `None` if it is malformed.
 fn weight<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
     for parameter in parameters {
         if let [b'q' | b'Q', b'=', number @ ..] = parameter {

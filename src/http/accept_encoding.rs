@@ -1,14 +1,14 @@
-//! The Accept-Encoding field (RFC 9110 §12.5.3): which content coding an answer should have, of those that
-//! are at hand. Knows nothing of how anything is compressed, and of codings only the ones we ever send.
+//! The Accept-Encoding field (RFC 9110 §12.5.3): selects the content coding of a response among those
+//! available. Compresses nothing, and knows only the codings that the server sends.
 
 use super::accept::{self, WEIGHT_MAX};
 
-/// The content codings we send (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
+/// The content codings that the server sends (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Coding {
-    /// As it is.
+    /// No coding.
     Identity,
-    /// `gzip`: what every client reads.
+    /// `gzip`, which every client supports.
     Gzip,
     /// `zstd`.
     Zstd,
@@ -17,8 +17,8 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All that change the bytes, the preferred first: of text compressed ahead of time, brotli is the
-    /// smallest and zstd next, and what decoding costs hardly differs.
+    /// All codings but identity, the preferred first: for text compressed in advance, brotli is the smallest
+    /// and zstd next, and the cost of decoding hardly differs.
     pub const PREFERRED: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
     /// The token of Content-Encoding; `identity` is never written there.
@@ -44,7 +44,7 @@ impl Coding {
         }
     }
 
-    /// What a file name ends with that holds the coded form of another file, without the dot.
+    /// The file extension of the coded form of a file, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Identity => "",
@@ -58,7 +58,7 @@ impl Coding {
 /// A weight in thousandths (§12.4.2): 0 is "not acceptable".
 type Weight = u16;
 
-/// What a client says of the codings it takes.
+/// The codings that a client accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AcceptEncoding {
     /// By coding; `None` where the client did not name it.
@@ -68,9 +68,8 @@ pub struct AcceptEncoding {
 }
 
 impl AcceptEncoding {
-    /// Reads the field over all its lines. Without one, or where it breaks the grammar, nothing but
-    /// identity is taken for acceptable: an answer that anybody can read. A coding that is named twice has
-    /// the first of its weights.
+    /// Parses the field over all its lines. If it is absent or malformed, only identity is acceptable,
+    /// because every client can read it. Of a coding that occurs twice, the first weight counts.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut accepted = Self::default();
         for line in lines {
@@ -90,13 +89,13 @@ impl AcceptEncoding {
         accepted
     }
 
-    /// How much the client wants a coding; 0 is not at all. Identity that is neither named nor covered by
-    /// `*` is acceptable, and wanted less than anything that is named.
+    /// The weight of a coding; 0 is not acceptable. Identity that is neither listed nor matched by `*` is
+    /// acceptable, with a weight below all listed codings.
     fn weight(&self, coding: Coding) -> Weight {
         self.named[coding as usize].or(self.any).unwrap_or(0)
     }
 
-    /// Whether the client takes this coding. Identity too may be refused.
+    /// Whether the coding is acceptable. Identity can be refused too.
     pub fn accepts(&self, coding: Coding) -> bool {
         match coding {
             Coding::Identity => self.named[coding as usize].or(self.any) != Some(0),
@@ -104,9 +103,9 @@ impl AcceptEncoding {
         }
     }
 
-    /// The best of the codings that are at hand, in any order; identity always is, and is the answer when
-    /// nothing else will do, even to a client that refuses it: §12.5.3 leaves that to the server, and an
-    /// answer is worth more than a 406.
+    /// The best of the available codings, in any order; identity is always available, and is the result when
+    /// no other is acceptable, even if the client refuses it: §12.5.3 leaves that to the server, and a
+    /// response is more useful than a 406.
     ///
     /// The greatest weight wins; among equals the order of [`Coding::PREFERRED`], identity last.
     pub fn choose(&self, available: impl Fn(Coding) -> bool) -> Coding {

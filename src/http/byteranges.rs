@@ -1,11 +1,12 @@
-//! `multipart/byteranges` (RFC 9110 §14.6): what stands around the parts of an answer with several ranges.
-//! Writes bytes; where the parts come from, and who draws the boundary's number, is not known here.
+//! `multipart/byteranges` (RFC 9110 §14.6): the delimiters and fields around the parts of a response with
+//! several ranges. Writes bytes; the source of the parts and the random number of the boundary are the
+//! caller's.
 
 use std::ops::Range;
 
 use super::range::write_content_range;
 
-/// What separates the parts. It must not occur in them: made of 128 bits that nobody outside can foresee.
+/// The delimiter of the parts. It must not occur in them: made of 128 unpredictable bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Boundary([u8; Boundary::BYTES]);
 
@@ -22,13 +23,13 @@ impl Boundary {
         Self(digits)
     }
 
-    /// The value of Content-Type for the whole.
+    /// The Content-Type of the response.
     pub fn write_content_type(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"multipart/byteranges; boundary=");
         out.extend_from_slice(&self.0);
     }
 
-    /// What stands before one part: the delimiter and the part's fields.
+    /// The bytes before one part: the delimiter and the part's fields.
     pub fn write_part_head(&self, out: &mut Vec<u8>, content_type: &str, range: &Range<u64>, length: u64) {
         out.extend_from_slice(b"\r\n--");
         out.extend_from_slice(&self.0);
@@ -39,7 +40,7 @@ impl Boundary {
         out.extend_from_slice(b"\r\n\r\n");
     }
 
-    /// What stands behind the last part.
+    /// The bytes after the last part.
     pub fn write_end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\r\n--");
         out.extend_from_slice(&self.0);

@@ -1,21 +1,22 @@
-//! Entity tags and preconditions (RFC 9110 §8.8.3 and §13): whether a request is to be carried out, answered
-//! with 304, or refused with 412. Knows neither the head that held the fields nor the file behind the
-//! validators, and reads no clock.
+//! Entity tags and preconditions (RFC 9110 §8.8.3 and §13): whether a request is processed, answered with
+//! 304, or refused with 412. Knows neither the head that held the fields nor the file behind the validators,
+//! and reads no clock.
 //!
-//! Evaluate only when the answer without preconditions would be a 2xx or a 412, and never for CONNECT,
+//! Evaluate only when the response without preconditions would be a 2xx or a 412, and never for CONNECT,
 //! OPTIONS or TRACE (§13.2.1).
 
 use super::date::parse_http_date;
 
 /// Most list elements, empty ones included, that are read of one field over all its lines.
 ///
-/// Caches send one tag, rarely a dozen. What stands behind the bound is not read and so matches nothing:
-/// If-None-Match then costs a whole answer, If-Match a 412. Doubling it doubles what a hostile list costs.
+/// Caches send one tag, rarely a dozen. Elements beyond the bound are not read and match nothing:
+/// If-None-Match then results in a full response, If-Match in a 412. Doubling it doubles the cost of a
+/// hostile list.
 pub const LIST_ELEMENTS_MAX: usize = 256;
 
 /// An entity tag as read: `"xyzzy"` or `W/"xyzzy"`.
 ///
-/// There are two ways to compare tags and no default, hence no `PartialEq`.
+/// There are two comparison functions and no default, hence no `PartialEq`.
 #[derive(Clone, Copy, Debug)]
 pub struct ETag<'a> {
     weak: bool,
@@ -24,7 +25,7 @@ pub struct ETag<'a> {
 }
 
 impl<'a> ETag<'a> {
-    /// Reads a value that is one entity tag and nothing else; `None` for any other.
+    /// Parses a value that is exactly one entity tag; `None` for any other.
     pub fn parse(value: &'a [u8]) -> Option<Self> {
         match take_tag(value) {
             Some((tag, b"")) => Some(tag),
@@ -48,26 +49,26 @@ impl<'a> ETag<'a> {
     }
 }
 
-/// What is known of the current representation. It exists: `*` always matches it.
+/// The validators of the current representation. It exists: `*` always matches it.
 #[derive(Clone, Copy, Debug)]
 pub struct Validators<'a> {
     /// Its entity tag, if it has one.
     pub etag: Option<ETag<'a>>,
-    /// Its modification time in Unix seconds, exactly as Last-Modified says it; fields that compare dates
-    /// are ignored without one.
+    /// Its modification time in Unix seconds, equal to Last-Modified; without one, fields that compare dates
+    /// are ignored.
     pub last_modified: Option<i64>,
 }
 
 /// Which half of §13.2.2 applies to the method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodKind {
-    /// GET and HEAD: a failed If-None-Match is a 304, and If-Modified-Since is heeded.
+    /// GET and HEAD: a failed If-None-Match results in a 304, and If-Modified-Since is evaluated.
     GetOrHead,
-    /// Any other method: a failed If-None-Match is a 412.
+    /// Any other method: a failed If-None-Match results in a 412.
     Other,
 }
 
-/// The fields of a request that state preconditions, as they came.
+/// The precondition fields of a request, as received.
 ///
 /// The lists are one slice for each field line. The dates are `None` when absent and also when sent more
 /// than once, because such a field is no date (§13.1.3) and must be ignored.
@@ -83,22 +84,22 @@ pub struct Conditions<'a, M, N> {
     pub if_unmodified_since: Option<&'a [u8]>,
 }
 
-/// What the preconditions make of a request.
+/// The result of evaluating the preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Carry it out as if there were none.
+    /// Process the request.
     Proceed,
-    /// Answer 304: what the client has is current.
+    /// Answer 304: the client's representation is current.
     NotModified,
-    /// Answer 412: the client meant another representation.
+    /// Answer 412: the client's representation is not current.
     Failed,
 }
 
-/// Weighs the preconditions in the order of RFC 9110 §13.2.2, without its last step (see [`if_range`]).
+/// Evaluates the preconditions in the order of RFC 9110 §13.2.2, without its last step (see [`if_range`]).
 ///
-/// `now`, in Unix seconds, tells the century of a year of two digits. A date that cannot be read is ignored.
-/// A list that breaks the grammar matches nothing from the mistake on, which errs towards sending
-/// (If-None-Match) and towards not changing anything (If-Match).
+/// `now`, in Unix seconds, determines the century of a two-digit year. A malformed date is ignored. A
+/// malformed list matches nothing from the error on, so the response is sent (If-None-Match), or nothing is
+/// changed (If-Match).
 pub fn evaluate<'a, M, N>(
     method: MethodKind,
     conditions: Conditions<'a, M, N>,
@@ -135,11 +136,11 @@ where
     }
 }
 
-/// Whether a Range field may be heeded, given the value of If-Range (§13.1.5).
+/// Whether a Range field applies, given the value of If-Range (§13.1.5).
 ///
-/// A tag must match strongly; a date must be the very time of the last modification, not a later one. A date
-/// says nothing of a second change within its second: a caller that knows the file to have changed in the
-/// present second should pass no `last_modified`. `now` as in [`evaluate`].
+/// A tag must match strongly; a date must equal the time of the last modification. A date does not detect a
+/// second change within its second: a caller that knows the file to have changed in the current second should
+/// pass no `last_modified`. `now` as in [`evaluate`].
 pub fn if_range(value: &[u8], validators: &Validators<'_>, now: i64) -> bool {
     match ETag::parse(value) {
         Some(tag) => validators.etag.is_some_and(|own| own.strong_eq(tag)),
@@ -147,12 +148,12 @@ pub fn if_range(value: &[u8], validators: &Validators<'_>, now: i64) -> bool {
     }
 }
 
-/// The entity tag of a file, made of when it was modified and how long it is: `"17b0a3f5c2d4e680-1f4"`.
+/// The entity tag of a file, made of its modification time and length: `"17b0a3f5c2d4e680-1f4"`.
 ///
-/// It is a strong tag. Two contents would share one only if the file were changed twice, to the same length,
+/// It is a strong tag. Two contents have the same tag only if the file was changed twice, to the same length,
 /// within one tick of the file system's clock (10 ms or less on Linux; 2 s on FAT) and served in between, or
-/// if its time were set back on purpose. The inode is left out so that machines that serve copies with the
-/// same times agree; replace files by renaming new ones into place, and keep times when copying.
+/// if its time was set back on purpose. The inode is omitted so that machines with copies of the same times
+/// agree; replace files by renaming new ones into place, and keep times when copying.
 #[derive(Clone, Copy)]
 pub struct FileTag {
     /// INVARIANT: the first `len` bytes are a quote, hexadecimal digits, hyphens and at most one suffix of
@@ -168,9 +169,9 @@ impl FileTag {
     /// Longest suffix: the extension of a coding.
     pub const SUFFIX_BYTES_MAX: usize = 4;
 
-    /// A tag for a file, from what `statx` says: modification time and size in bytes.
+    /// A tag for a file, from its `statx` metadata: modification time and size in bytes.
     ///
-    /// Times outside the years 1678 to 2262 wrap around; they still make a tag.
+    /// Times outside the years 1678 to 2262 wrap around; the result is still a valid tag.
     pub fn new(mtime_seconds: i64, mtime_nanoseconds: u32, size: u64) -> Self {
         let nanoseconds =
             mtime_seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(mtime_nanoseconds.into());
@@ -184,7 +185,7 @@ impl FileTag {
         Self { bytes, len: len as u8 + 1 }
     }
 
-    /// A tag made of 128 bits that stand for the content, such as a hash of it.
+    /// A tag made of 128 bits that identify the content, such as a hash of it.
     pub fn of_content(bits: u128) -> Self {
         let mut bytes = [b'"'; Self::BYTES_MAX];
         let mut len = 1;
@@ -229,7 +230,7 @@ impl std::fmt::Debug for FileTag {
     }
 }
 
-/// How a list of entity tags compares with the current representation.
+/// The result of comparing a list of entity tags with the current representation.
 enum ListMatch {
     /// There is no such field.
     Absent,
@@ -237,7 +238,7 @@ enum ListMatch {
     Unmatched,
 }
 
-/// Reads a field of the form `*` or `#entity-tag` over all its lines until a tag matches.
+/// Parses a field of the form `*` or `#entity-tag` over all its lines until a tag matches.
 fn match_list<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     matches: impl Fn(ETag<'a>) -> bool,
@@ -265,8 +266,8 @@ fn match_list<'a>(
     outcome
 }
 
-/// One list element, which may be empty, with the comma and the whitespace behind it. `None` where the list
-/// breaks the grammar.
+/// One list element, which may be empty, with the comma and the whitespace after it. `None` if the list is
+/// malformed.
 fn take_element(list: &[u8]) -> Option<(Option<ETag<'_>>, &[u8])> {
     let (tag, rest) = match list.first() {
         Some(b',') => (None, list),
@@ -297,8 +298,8 @@ fn is_etagc(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x7E | 0x80..)
 }
 
-/// Whether the representation was modified after the date in a field; `None` where either time is missing
-/// or the date cannot be read, so that the field is to be ignored.
+/// Whether the representation was modified after the date in a field; `None` if either time is missing or the
+/// date is malformed, so that the field is ignored.
 fn modified_since(field: Option<&[u8]>, validators: &Validators<'_>, now: i64) -> Option<bool> {
     let last_modified = validators.last_modified?;
     let date = parse_http_date(field?, now)?;
@@ -310,7 +311,7 @@ fn skip_whitespace(bytes: &[u8]) -> &[u8] {
     &bytes[count..]
 }
 
-/// Writes a number in lower-case hexadecimal without leading zeros; returns how many digits that took.
+/// Writes a number in lower-case hexadecimal without leading zeros; returns the number of digits.
 fn write_hex(number: u64, out: &mut [u8]) -> usize {
     let count = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1) as usize;
     for (place, digit) in out[..count].iter_mut().rev().enumerate() {

@@ -1,9 +1,9 @@
-//! A media type and its parameters, read from a Content-Type field (RFC 9110 §8.3), and the parameters of
-//! such fields in general (§5.6.6). Lends from the field; knows no particular type.
+//! A media type and its parameters, parsed from a Content-Type field (RFC 9110 §8.3), and the parameters of
+//! such fields in general (§5.6.6). Borrows from the field; knows no particular type.
 
 use super::message::grammar::{is_token_byte, is_value_byte, trimmed};
 
-/// A media type as a field names it.
+/// A media type, as in a field.
 ///
 /// ```
 /// use quoit::http::content_type::ContentType;
@@ -20,8 +20,7 @@ pub struct ContentType<'a> {
 }
 
 impl<'a> ContentType<'a> {
-    /// Reads the value of a field; `None` where it is not a media type. Parameters are looked at when asked
-    /// for.
+    /// Parses the value of a field; `None` if it is not a media type. Parameters are parsed on demand.
     pub fn parse(value: &'a [u8]) -> Option<Self> {
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         let (essence, parameters) = value.split_at(end);
@@ -32,19 +31,19 @@ impl<'a> ContentType<'a> {
         (is_token(main) && is_token(sub)).then_some(Self { main, sub, parameters })
     }
 
-    /// Whether it is this type, whatever its parameters.
+    /// Whether it is this type, regardless of parameters.
     pub fn is(&self, main: &str, sub: &str) -> bool {
         self.main.eq_ignore_ascii_case(main.as_bytes()) && self.sub.eq_ignore_ascii_case(sub.as_bytes())
     }
 
-    /// Whether it is `application/json`, or a type whose suffix says that it is JSON too (RFC 6839 §3.1).
+    /// Whether it is `application/json`, or has the structured suffix `+json` (RFC 6839 §3.1).
     pub fn is_json(&self) -> bool {
         let suffix = self.sub.len().checked_sub(b"+json".len()).map(|at| &self.sub[at..]);
         self.is("application", "json") || suffix.is_some_and(|s| s.eq_ignore_ascii_case(b"+json"))
     }
 
-    /// The value of a parameter, its quotes resolved. `None` when it is missing, when it comes twice, when it
-    /// is not UTF-8, and when the parameters are malformed: none of them can be relied on then.
+    /// The value of a parameter, unquoted. `None` when it is missing, repeated or not UTF-8, and when the
+    /// parameters are malformed, because none of them is reliable then.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let mut found = None;
         for parameter in Parameters::of(self.parameters) {
@@ -57,15 +56,15 @@ impl<'a> ContentType<'a> {
     }
 }
 
-/// A list of parameters that is not one.
+/// The parameters are malformed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ParametersMalformed;
 
-/// One parameter as it was sent.
+/// One parameter as sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Parameter<'a> {
     pub(super) name: &'a [u8],
-    /// Between the quotes where there were some, escapes as they are.
+    /// Without its quotes, if any, and with escapes unresolved.
     pub(super) raw_value: &'a [u8],
 }
 
@@ -74,7 +73,7 @@ impl Parameter<'_> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// With its quoted pairs resolved (RFC 9110 §5.6.4). A token has none.
+    /// With quoted pairs resolved (RFC 9110 §5.6.4). A token has none.
     fn unescaped(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.raw_value.len());
         let mut bytes = self.raw_value.iter();
@@ -85,7 +84,7 @@ impl Parameter<'_> {
     }
 }
 
-/// The parameters behind a first part, each with its semicolon: `; a=b; c="d"`.
+/// The parameters after a first part, each with its semicolon: `; a=b; c="d"`.
 pub(super) struct Parameters<'a> {
     rest: &'a [u8],
 }
@@ -95,7 +94,7 @@ impl<'a> Parameters<'a> {
         Self { rest: &text[trimmed(text)] }
     }
 
-    /// Reads one parameter; `rest` begins with its name.
+    /// Parses one parameter; `rest` begins with its name.
     fn take(&mut self) -> Result<Parameter<'a>, ParametersMalformed> {
         let rest = self.rest;
         let length = rest.iter().position(|byte| !is_token_byte(*byte)).ok_or(ParametersMalformed)?;
@@ -124,7 +123,7 @@ impl<'a> Parameters<'a> {
 impl<'a> Iterator for Parameters<'a> {
     type Item = Result<Parameter<'a>, ParametersMalformed>;
 
-    /// Nothing follows a malformed one.
+    /// No parameter follows a malformed one.
     fn next(&mut self) -> Option<Self::Item> {
         while let [separator, rest @ ..] = self.rest {
             if *separator != b';' {
@@ -132,7 +131,7 @@ impl<'a> Iterator for Parameters<'a> {
                 return Some(Err(ParametersMalformed));
             }
             self.rest = &rest[trimmed(rest)];
-            // Empty parameters are to be passed over (RFC 9110 §5.6.6).
+            // Empty parameters are skipped (RFC 9110 §5.6.6).
             if !matches!(self.rest, [] | [b';', ..]) {
                 let taken = self.take();
                 if taken.is_err() {
@@ -145,7 +144,7 @@ impl<'a> Iterator for Parameters<'a> {
     }
 }
 
-/// Where the closing quote stands; `None` without one, and at a byte that no field value may hold.
+/// The position of the closing quote; `None` without one, and at a byte that is not allowed in a field value.
 fn quoted_end(quoted: &[u8]) -> Option<usize> {
     let mut escaped = false;
     for (at, &byte) in quoted.iter().enumerate() {

@@ -1,5 +1,6 @@
-//! Cookies (RFC 6265bis): the Cookie field read leniently, for browsers send what they were once given, and
-//! Set-Cookie written strictly, for what is wrong there is our own mistake. Knows no clock and no store.
+//! Cookies (RFC 6265bis): the Cookie field is parsed leniently, because browsers send cookies of any origin,
+//! and Set-Cookie is written strictly, because errors there are those of the application. Has no clock and no
+//! store.
 
 use std::error::Error;
 use std::fmt;
@@ -8,17 +9,17 @@ use std::time::Duration;
 use super::date::write_imf_fixdate;
 use super::message::grammar::{is_token_byte, trimmed};
 
-/// Longest name and value together that browsers keep (RFC 6265bis §5.6).
+/// Longest name and value together that browsers store (RFC 6265bis §5.6).
 pub const NAME_AND_VALUE_BYTES_MAX: usize = 4096;
 
-/// Longest Path or Domain that browsers heed (RFC 6265bis §5.6).
+/// Longest Path or Domain that browsers accept (RFC 6265bis §5.6).
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 
 /// The cookies of a request, from the values of all its Cookie fields, in order.
 ///
-/// Nothing is decoded and nothing refused: a pair without a name, or with a name that is no UTF-8, is left
-/// out, and one pair of quotes around a value is taken off. A name may come twice; the first one belongs to
-/// the more specific path (RFC 6265bis §5.8.3).
+/// Nothing is decoded or refused: a pair without a name, or with a name that is not UTF-8, is omitted, and
+/// one pair of quotes around a value is removed. A name may occur twice; the first one belongs to the more
+/// specific path (RFC 6265bis §5.8.3).
 ///
 /// ```
 /// use quoit::http::cookie;
@@ -45,26 +46,26 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Which requests from other sites carry a cookie (RFC 6265bis §4.1.2.7).
+/// Which cross-site requests carry a cookie (RFC 6265bis §4.1.2.7).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SameSite {
-    /// None at all, not even a followed link.
+    /// None, not even followed links.
     Strict,
     /// Followed links only.
     Lax,
-    /// All of them. Asks for [`SetCookie::secure`].
+    /// All of them. Requires [`SetCookie::secure`].
     None,
 }
 
-/// Why a cookie cannot be set as described.
+/// Why a cookie cannot be set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CookieError {
     /// The cookie has no name.
     NameEmpty,
-    /// A byte that no token may hold stands in the name.
+    /// The name is not a token.
     NameCharacter(u8),
-    /// White space, a control or non-ASCII byte, or one of `" , ; \` stands in the value.
+    /// The value has white space, a control or non-ASCII byte, or one of `" , ; \`.
     ValueCharacter(u8),
     /// Name and value are longer than [`NAME_AND_VALUE_BYTES_MAX`], so browsers would drop it.
     TooLong,
@@ -102,9 +103,9 @@ impl fmt::Display for CookieError {
 
 impl Error for CookieError {}
 
-/// A cookie to be set. Unless said otherwise scripts do not see it (`HttpOnly`), other sites' requests do not
-/// carry it but for followed links (`SameSite=Lax`), the whole site gets it (`Path=/`), only the host that
-/// set it (no `Domain`), and it lasts as long as the browser's session.
+/// A cookie to be set. By default it is not visible to scripts (`HttpOnly`), is sent cross-site only for
+/// followed links (`SameSite=Lax`), to the whole site (`Path=/`), only to the host that set it (no `Domain`),
+/// and lasts as long as the browser's session.
 ///
 /// ```
 /// use std::time::Duration;
@@ -131,8 +132,8 @@ pub struct SetCookie<'a> {
 }
 
 impl<'a> SetCookie<'a> {
-    /// A cookie with this name and value. Both go out as they are, so a value that is not plain is encoded
-    /// by the caller.
+    /// A cookie with this name and value. Both are sent as they are, so the caller encodes values with other
+    /// characters.
     pub fn new(name: &'a str, value: &'a str) -> Self {
         Self {
             name,
@@ -147,27 +148,27 @@ impl<'a> SetCookie<'a> {
         }
     }
 
-    /// Takes a cookie away. Path and domain, and `secure` for prefixed names, are those it was set with.
+    /// Removes a cookie. Path and domain, and `secure` for prefixed names, must be those it was set with.
     pub fn removal(name: &'a str) -> Self {
         Self { max_age_seconds: Some(0), expires_unix_seconds: Some(0), ..Self::new(name, "") }
     }
 
-    /// For requests to this path and below only. Default `/`.
+    /// Sent only for requests to this path and below. Default `/`.
     pub fn path(self, path: &'a str) -> Self {
         Self { path, ..self }
     }
 
-    /// For this domain and all hosts below it too. Default: only the host that sets it.
+    /// Sent to this domain and all hosts below it. Default: only the host that sets it.
     pub fn domain(self, domain: &'a str) -> Self {
         Self { domain: Some(domain), ..self }
     }
 
-    /// How long it lasts, in whole seconds. Browsers cap it at 400 days.
+    /// Lifetime in whole seconds. Browsers limit it to 400 days.
     pub fn max_age(self, age: Duration) -> Self {
         Self { max_age_seconds: Some(age.as_secs()), ..self }
     }
 
-    /// When it ends, in Unix seconds. `max_age` comes first where both are said, and needs no clock.
+    /// End of the lifetime, in Unix seconds. `max_age` has precedence, and needs no clock.
     pub fn expires(self, unix_seconds: u64) -> Self {
         Self { expires_unix_seconds: Some(unix_seconds), ..self }
     }
@@ -177,12 +178,12 @@ impl<'a> SetCookie<'a> {
         Self { secure: true, ..self }
     }
 
-    /// Scripts may read it.
+    /// Makes it visible to scripts.
     pub fn readable_by_scripts(self) -> Self {
         Self { http_only: false, ..self }
     }
 
-    /// Which requests from other sites carry it. Default [`SameSite::Lax`].
+    /// Which cross-site requests carry it. Default [`SameSite::Lax`].
     pub fn same_site(self, same_site: SameSite) -> Self {
         Self { same_site, ..self }
     }
@@ -190,7 +191,7 @@ impl<'a> SetCookie<'a> {
     /// The value of the Set-Cookie field.
     ///
     /// # Errors
-    /// When a browser would read something else than was meant, or drop the cookie: see [`CookieError`].
+    /// A browser would interpret it differently, or drop it: see [`CookieError`].
     pub fn to_value(&self) -> Result<Vec<u8>, CookieError> {
         self.check()?;
         let mut out = Vec::with_capacity(64 + self.name.len() + self.value.len() + self.path.len());
@@ -249,7 +250,7 @@ impl<'a> SetCookie<'a> {
         self.check_promises()
     }
 
-    /// What browsers demand of attributes together. They compare prefixes without regard to case.
+    /// Combinations of attributes that browsers require. They compare prefixes case-insensitively.
     fn check_promises(&self) -> Result<(), CookieError> {
         if self.same_site == SameSite::None && !self.secure {
             return Err(CookieError::NoneNotSecure);

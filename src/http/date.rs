@@ -1,8 +1,8 @@
-//! Dates as HTTP writes them (RFC 9110 §5.6.7): one form out, three forms in, and the `Date` line kept
-//! ready for the current second. Knows no clock: every function is given the time in Unix seconds.
+//! HTTP dates (RFC 9110 §5.6.7): one format is written, three are parsed, and the `Date` line is cached for
+//! the current second. Reads no clock: every function is given the time in Unix seconds.
 //!
-//! The calendar is that of `time`. Digits and names are read and written here, because its parsers accept
-//! signs and leave weekdays unchecked.
+//! The calendar is that of `time`. Digits and names are parsed and formatted here, because its parsers accept
+//! signs and do not check weekdays.
 
 use time::{Date, Month, OffsetDateTime, Weekday};
 
@@ -12,22 +12,22 @@ pub const IMF_FIXDATE_LEN: usize = 29;
 /// Length of a whole `Date` line: name, colon, space, date, CRLF.
 pub const DATE_LINE_LEN: usize = DATE_NAME.len() + IMF_FIXDATE_LEN + 2;
 
-/// The format has four digits for the year: the first second of the year 0 and the last of 9999.
+/// The format has four digits for the year: the first second of year 0 and the last of 9999.
 const UNIX_SECONDS_MIN: i64 = -62_167_219_200;
 const UNIX_SECONDS_MAX: i64 = 253_402_300_799;
 
 const DATE_NAME: &[u8; 6] = b"Date: ";
 
-/// From Sunday on.
+/// Sunday first.
 const WEEKDAYS: [&[u8]; 7] =
     [b"Sunday", b"Monday", b"Tuesday", b"Wednesday", b"Thursday", b"Friday", b"Saturday"];
 
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// Writes a time as an IMF-fixdate, the only form a server may send.
+/// Formats a time as IMF-fixdate, the only format that a server may send.
 ///
-/// Times before the year 0 and after 9999 are written as its first and last second.
+/// Times before year 0 and after 9999 are formatted as its first and last second.
 pub fn write_imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LEN] {
     let time = utc(unix_seconds);
     let mut text = *b"Sun, 00 Jan 0000 00:00:00 GMT";
@@ -41,13 +41,13 @@ pub fn write_imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LEN] {
     text
 }
 
-/// Date and time of day in UTC; times before the year 0 and after 9999 are its first and last second.
+/// Date and time of day in UTC; times before year 0 and after 9999 are clamped.
 pub(crate) fn utc(unix_seconds: i64) -> OffsetDateTime {
     let unix_seconds = unix_seconds.clamp(UNIX_SECONDS_MIN, UNIX_SECONDS_MAX);
     OffsetDateTime::from_unix_timestamp(unix_seconds).expect("the years 0 to 9999 are representable")
 }
 
-/// The name of a month, of three letters.
+/// The abbreviated name of a month.
 pub(crate) fn month_name(month: Month) -> &'static [u8; 3] {
     MONTHS[usize::from(u8::from(month)) - 1]
 }
@@ -60,10 +60,10 @@ pub(crate) fn write_digits(text: &mut [u8], mut number: u32) {
     }
 }
 
-/// Reads a date in any of the three forms a recipient must accept: IMF-fixdate, RFC 850 and asctime.
+/// Parses a date in any of the three formats that a recipient must accept: IMF-fixdate, RFC 850 and asctime.
 ///
-/// `None` for anything else, for days that do not exist, and for a weekday that does not fit. The two digits
-/// of an RFC 850 year mean the latest such year that is not more than 50 years after `now` (in Unix seconds).
+/// `None` for anything else, for invalid days, and for a wrong weekday. The two-digit year of RFC 850 means
+/// the latest such year that is not more than 50 years after `now` (in Unix seconds).
 pub fn parse_http_date(value: &[u8], now: i64) -> Option<i64> {
     match value.len() {
         IMF_FIXDATE_LEN => parse_imf_fixdate(value),
@@ -94,7 +94,7 @@ fn parse_rfc850(value: &[u8], now: i64) -> Option<i64> {
         return None;
     }
     let (day, month, digits) = (number(&rest[..2])?, month(&rest[3..6])?, number(&rest[7..9])?);
-    // RFC 9110 §5.6.7: what would be more than 50 years ahead is in the past.
+    // RFC 9110 §5.6.7: a year more than 50 years ahead is in the past.
     let now = utc(now);
     let last = now.year() + 50;
     let year = last - last % 100 + i32::try_from(digits).ok()?;
@@ -131,7 +131,7 @@ fn month(text: &[u8]) -> Option<Month> {
     Month::try_from(index as u8 + 1).ok()
 }
 
-/// Digits and nothing else; there are at most four.
+/// At most four digits, and nothing else.
 fn number(text: &[u8]) -> Option<u32> {
     text.iter()
         .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
@@ -141,7 +141,7 @@ fn date(year: u32, month: Month, day: u32) -> Option<Date> {
     Date::from_calendar_date(year.try_into().ok()?, month, day.try_into().ok()?).ok()
 }
 
-/// `08:49:37`, in seconds. No leap seconds: they have no place in Unix time.
+/// `08:49:37`, in seconds. Leap seconds are refused, because Unix time has none.
 fn seconds(text: &[u8]) -> Option<i64> {
     let (hour, minute, second) = (number(&text[..2])?, number(&text[3..5])?, number(&text[6..])?);
     let fits = text[2] == b':' && text[5] == b':' && hour < 24 && minute < 60 && second < 60;
@@ -153,7 +153,7 @@ fn moment(weekday: Weekday, date: Date, time: &[u8]) -> Option<i64> {
     (date.weekday() == weekday).then_some(midnight + seconds(time)?)
 }
 
-/// The line `Date: …` with its CRLF, rewritten only when the second changes.
+/// The line `Date: …` with its CRLF, formatted only when the second changes.
 ///
 /// One per core: a response copies 37 bytes instead of formatting a date.
 #[derive(Clone, Debug)]
@@ -173,7 +173,7 @@ impl DateLine {
         date_line
     }
 
-    /// The line for the given time. A clock that was set back is followed back.
+    /// The line for the given time. A clock that was set back takes effect.
     #[inline]
     pub fn at(&mut self, unix_seconds: u64) -> &[u8; DATE_LINE_LEN] {
         if self.unix_seconds != unix_seconds {

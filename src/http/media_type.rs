@@ -1,10 +1,10 @@
-//! Content types by file extension. A table of our own, so that the answer does not depend on what a
-//! machine has installed; knows nothing of a file's content and never guesses from it.
+//! Content types by file extension. A built-in table, so that the response does not depend on the
+//! configuration of a machine; a file's content is never inspected.
 //!
 //! Text carries `charset=utf-8`. XML, JSON and SVG do not: JSON has no such parameter (RFC 8259 §11), and an
 //! XML document states its own encoding, which the parameter would override (RFC 7303 §3.2).
 
-/// What is said of a file whose extension says nothing: bytes, to be saved and not shown.
+/// The type of a file with an unknown extension: bytes, to be saved and not displayed.
 pub const DEFAULT: &str = "application/octet-stream";
 
 /// Longest extension in the table; a longer one is not looked up.
@@ -27,8 +27,8 @@ pub fn of_extension(extension: &[u8]) -> Option<&'static str> {
     Some(TABLE[found].1)
 }
 
-/// Whether a coding makes the content of a type a good deal smaller: text in the widest sense, and the
-/// binary formats that are known to leave it to the protocol.
+/// Whether a coding makes the content of a type considerably smaller: text in the widest sense, and the
+/// binary formats known to rely on the protocol for compression.
 pub fn is_compressible(media_type: &str) -> bool {
     const OTHERS: &[&str] = &[
         "application/javascript",
@@ -97,7 +97,7 @@ pub fn is_compressed(media_type: &str) -> bool {
         || media_type.starts_with("application/vnd.openxmlformats-")
 }
 
-/// What stands behind the last dot of the last segment.
+/// The part after the last dot of the last segment.
 fn extension(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|byte| *byte == b'/').next()?;
     let dot = memchr::memrchr(b'.', name)?;

@@ -1,8 +1,8 @@
-//! Request methods (RFC 9110 §9). Knows the names and which of them are safe; which method a resource
-//! allows is the handler's business.
+//! Request methods (RFC 9110 §9). Knows the names and which of them are safe; which methods a resource allows
+//! is decided by its handler.
 
-/// Longest method read. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
-/// inventions, and the length in a byte.
+/// Longest method accepted. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
+/// others, and the length fits a byte.
 pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
 
 /// A request method. Names are case-sensitive: `get` is [`Method::Other`].
@@ -33,7 +33,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method a token names; never fails, for the token's own syntax was checked before.
+    /// The method of a token; never fails, because the token's syntax was checked before.
     #[inline]
     pub fn from_token(token: &[u8]) -> Method {
         match token {

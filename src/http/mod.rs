@@ -1,5 +1,5 @@
-//! HTTP without I/O: bytes in, events and bytes out. Nothing in here opens a socket, reads a clock
-//! or knows who calls it.
+//! HTTP without I/O: bytes in, events and bytes out. Nothing in here opens a socket, reads a clock or depends
+//! on its callers.
 
 pub mod accept;
 pub mod accept_encoding;
@@ -9,7 +9,7 @@ pub mod conditional;
 pub mod content_type;
 pub mod cookie;
 pub mod date;
-// The protocol machines: loadgen and the fuzz targets of this repository drive them.
+// The protocol machines, used by loadgen and the fuzz targets of this repository.
 #[doc(hidden)]
 pub mod h1;
 #[doc(hidden)]

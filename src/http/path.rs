@@ -1,18 +1,18 @@
-//! From the path of a request to the name of a file below a root, and back to a path for redirects. Pure
-//! bytes: knows neither the root nor the file system, so links are for the opener to refuse
-//! (`RESOLVE_BENEATH`). The query is not its business either: a `?` here is a byte of a name.
+//! Maps the path of a request to the name of a file below a root, and back to a path for redirects. Pure
+//! bytes: knows neither the root nor the file system, so links are refused when the file is opened
+//! (`RESOLVE_BENEATH`). Queries are not handled either: a `?` here is a byte of a name.
 //!
-//! The rules, each of which holds for a byte written plainly and for one written as `%XX`:
+//! The rules, which apply to literal bytes and to `%XX` alike:
 //!
-//! - Escapes are decoded once. A broken one is refused, and so is an escaped slash: `a%2Fb` is one segment to
-//!   a URI and two to the file system, and no request may be read in two ways.
+//! - Escapes are decoded once. A malformed one is refused, and so is an escaped slash: `a%2Fb` is one segment
+//!   in a URI and two in the file system, and no request may have two interpretations.
 //! - NUL is refused. Every other byte, the backslash too, is an ordinary part of a Linux file name.
-//! - What leaves the directory unchanged is dropped: empty segments (`//`) and `.`.
-//! - `..` is refused even where it would stay below the root. User agents remove it before they ask
-//!   (RFC 3986 §5.2.4), so what arrives is a probe; and to resolve it here would let `/open/../closed` pass
-//!   a rule written for `/open/`, and would differ from what the kernel does behind a link.
-//! - A segment that begins with a dot is hidden, but for `.well-known` in first place (RFC 8615).
-//! - Lengths are Linux's: a longer name cannot exist, so it need not be looked for.
+//! - Segments that do not change the directory are dropped: empty ones (`//`) and `.`.
+//! - `..` is refused even if it would stay below the root. User agents remove it before they send a request
+//!   (RFC 3986 §5.2.4), so its presence indicates a probe; resolving it here would let `/open/../closed` pass a
+//!   rule written for `/open/`, and would differ from the kernel's resolution after a link.
+//! - A segment that begins with a dot is hidden, except `.well-known` as the first one (RFC 8615).
+//! - Lengths are Linux's: a longer name cannot exist, so it need not be looked up.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -28,15 +28,15 @@ pub const PATH_BYTES_MAX: usize = 4095;
 /// Longest name in a directory, Linux's `NAME_MAX`.
 pub const SEGMENT_BYTES_MAX: usize = 255;
 
-// `is_plain` bounds the whole path by the segment's bound, and so need not measure either.
+// `is_plain` limits the whole path by the segment's limit, and so need not measure either.
 const _: () = assert!(SEGMENT_BYTES_MAX <= PATH_BYTES_MAX);
 
 /// The one hidden name that is served, and only as the first segment.
 const WELL_KNOWN: &[u8] = b".well-known";
 
-/// What may stand unescaped in a path (RFC 3986 §3.3): unreserved, sub-delims, `:`, `@`, and the slash.
+/// The bytes that are not escaped in a path (RFC 3986 §3.3): unreserved, sub-delims, `:`, `@`, and the slash.
 ///
-/// Backslash and control bytes stay escaped: browsers read `\` as `/` and skip tabs and line ends.
+/// Backslash and control bytes stay escaped: browsers parse `\` as `/` and skip tabs and line ends.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -57,21 +57,21 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// Why a request's path names no file.
+/// Why a request's path maps to no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathError {
     /// The path does not begin with a slash. Malformed.
     MissingLeadingSlash,
-    /// A `%` without two hexadecimal digits behind it. Malformed.
+    /// A `%` without two hexadecimal digits after it. Malformed.
     BrokenEscape,
-    /// `%2F`: one segment or two, depending on who reads it. Malformed.
+    /// `%2F`: one segment or two, depending on the recipient. Malformed.
     EscapedSlash,
     /// A NUL byte, which would end the name early for the kernel. Malformed.
     NulByte,
     /// A `..` segment. Malformed.
     ParentSegment,
-    /// A segment that begins with a dot. Such files are said not to exist.
+    /// A segment that begins with a dot. Such files are reported as missing.
     HiddenSegment,
     /// A segment longer than `SEGMENT_BYTES_MAX`. No such file can exist.
     SegmentTooLong,
@@ -80,7 +80,7 @@ pub enum PathError {
 }
 
 impl PathError {
-    /// Whether the request itself is at fault (400) rather than naming what is not there (404).
+    /// Whether the request is malformed (400) rather than for a file that does not exist (404).
     pub fn is_malformed(self) -> bool {
         match self {
             Self::MissingLeadingSlash
@@ -143,9 +143,9 @@ impl fmt::Debug for FilePath<'_> {
     }
 }
 
-/// Turns the path of a request target, without its query, into the name of a file.
+/// Maps the path of a request target, without its query, to the name of a file.
 ///
-/// A plain path is checked and lent back without a copy; otherwise the name is written into `scratch`, which
+/// A plain path is checked and returned without a copy; otherwise the name is written into `scratch`, which
 /// is cleared first and never grows past `PATH_BYTES_MAX` + `SEGMENT_BYTES_MAX` + 2 bytes of content.
 pub fn resolve<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<FilePath<'a>, PathError> {
     let Some((b'/', below)) = raw.split_first() else { return Err(PathError::MissingLeadingSlash) };
@@ -161,10 +161,10 @@ pub fn resolve<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<FilePath<'
     Ok(FilePath { bytes: scratch, names_directory })
 }
 
-/// Appends a path as it may stand in a Location field: it begins with exactly one slash, so that it can
-/// never be read as `//host`, and holds no byte that could end the line or mean something else to a browser.
+/// Appends a path in a form valid in a Location field: it begins with exactly one slash, so that it cannot be
+/// parsed as `//host`, and holds no byte that could end the line or that a browser interprets.
 ///
-/// Takes a decoded path, with or without leading slash; `.` is the root. A slash at the end is kept.
+/// Takes a decoded path, with or without leading slash; `.` is the root. A trailing slash is kept.
 pub fn encode_path(path: &[u8], out: &mut Vec<u8>) {
     let slashes = path.iter().take_while(|byte| **byte == b'/').count();
     let below = match &path[slashes..] {
@@ -177,9 +177,9 @@ pub fn encode_path(path: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a path that begins with a slash can be used as it is written.
+/// Whether a path that begins with a slash can be used unchanged.
 ///
-/// Looks at every byte and its successor without leaving early, so that it compiles to vector code.
+/// Checks every byte and its successor without an early exit, so that it compiles to vector code.
 #[inline]
 fn is_plain(raw: &[u8]) -> bool {
     if raw.len() > SEGMENT_BYTES_MAX {
@@ -187,13 +187,13 @@ fn is_plain(raw: &[u8]) -> bool {
     }
     let pairs = raw.iter().zip(&raw[1..]);
     let needs_care = pairs.fold(false, |found, (&byte, &next)| {
-        // The first byte is the leading slash, so looking at successors sees all others.
+        // The first byte is the leading slash, so checking successors covers all others.
         found | (next == b'%') | (next == 0) | ((byte == b'/') & ((next == b'/') | (next == b'.')))
     });
     !needs_care
 }
 
-/// Decodes segment by segment into `out`; says whether the path names a directory.
+/// Decodes segment by segment into `out`; returns whether the path is a directory's.
 #[cold]
 fn rewrite(below: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
     out.clear();

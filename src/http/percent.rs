@@ -1,5 +1,5 @@
-//! Percent-encoded text (RFC 3986 §2.1) and its form-encoded sibling, decoded strictly: what is no text is
-//! said so rather than replaced. Lends what needs no decoding.
+//! Percent-decoding (RFC 3986 §2.1) and form-decoding, strict: invalid text is an error and is not replaced.
+//! Borrows what needs no decoding.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,11 +7,11 @@ use std::fmt;
 
 use memchr::{memchr, memchr2};
 
-/// Why something encoded is no text.
+/// Why the decoded bytes are not text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PercentError {
-    /// A `%` without two hexadecimal digits behind it.
+    /// A `%` without two hexadecimal digits after it.
     BrokenEscape,
     /// The decoded bytes are not UTF-8.
     NotUtf8,
@@ -28,7 +28,7 @@ impl fmt::Display for PercentError {
 
 impl Error for PercentError {}
 
-/// Decodes a piece of a path: `%XX` alone means something.
+/// Decodes a part of a path: only `%XX` is special.
 ///
 /// # Errors
 /// See [`PercentError`].
@@ -50,7 +50,7 @@ pub fn decode_form(raw: &str) -> Result<Cow<'_, str>, PercentError> {
     }
 }
 
-/// Decodes what needs it from byte `at` on.
+/// Decodes from byte `at` on.
 fn rewrite(raw: &str, at: usize, plus_is_space: bool) -> Result<String, PercentError> {
     let (plain, mut rest) = raw.as_bytes().split_at(at);
     let mut out = Vec::with_capacity(raw.len());

@@ -1,37 +1,37 @@
-//! The Range field (RFC 9110 §14): which bytes of a representation are wanted, and how an answer says
-//! which it carries. Knows nothing of files, methods or If-Range: ask only for a GET that has passed its
+//! The Range field (RFC 9110 §14): which bytes of a representation are requested, and the Content-Range of a
+//! response. Knows nothing of files, methods or If-Range: use it only for a GET that has passed its
 //! preconditions (see `conditional`).
 //!
-//! One range is answered with its bytes, several with `multipart/byteranges` (see `byteranges`). What would
-//! cost more in parts than whole, or looks like an attempt to make us work, is answered whole, which RFC 9110
-//! §14.2 always permits.
+//! One range is answered with its bytes, several with `multipart/byteranges` (see `byteranges`). Ranges that
+//! would cost more as parts than the whole, or are likely an attack, are answered with the whole, which RFC
+//! 9110 §14.2 always permits.
 
 use std::iter;
 use std::ops::Range;
 
-/// Most elements of a set that are answered in parts. Viewers of documents ask for a handful; more than
-/// these is answered whole. Doubling it doubles what one small request can make us read here and there.
+/// Most elements of a set that are answered in parts. Document viewers request a handful; more than these are
+/// answered with the whole. Doubling it doubles the scattered reads that one small request can cause.
 pub const PARTS_MAX: usize = 16;
 
-/// What a part costs beside its bytes: delimiter and two fields, about. Ranges closer than this are sent as
-/// one (§15.3.7.2), and parts that would come to more than the whole are not sent as parts.
+/// Overhead of a part, approximately: delimiter and two fields. Ranges closer than this are merged
+/// (§15.3.7.2), and parts that would exceed the whole are not sent as parts.
 const PART_OVERHEAD: u64 = 100;
 
-/// What a Range field asks of a representation of known length.
+/// The result of a Range field for a representation of known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeOutcome {
-    /// Send all of it with 200: the field is absent, malformed, in another unit, or asks for too many parts.
+    /// Send all of it with 200: the field is absent, malformed, in another unit, or has too many parts.
     Whole,
     /// Send these bytes with 206. Never empty, never past the end.
     Partial(Range<u64>),
     /// Send these parts with 206, in this order: 2 to [`PARTS_MAX`], none empty, past the end, or close to
     /// another.
     Several(Vec<Range<u64>>),
-    /// Send 416 with the unsatisfied form of Content-Range: no byte is where the range begins.
+    /// Send 416 with the unsatisfied form of Content-Range: no range begins within the representation.
     Unsatisfiable,
 }
 
-/// One element of a byte range set, as written and before the length is known.
+/// One element of a byte range set, as received and before the length is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeSpec {
     /// `first-last`, both inclusive; `first-` runs to the end.
@@ -46,7 +46,7 @@ pub enum RangeSpec {
 }
 
 impl RangeSpec {
-    /// The bytes this names in a representation of `length` bytes, or `None` where it names none.
+    /// The bytes of this range in a representation of `length` bytes, or `None` if there are none.
     pub fn resolve(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::From { first, last } => {
@@ -59,13 +59,13 @@ impl RangeSpec {
     }
 }
 
-/// A range set did not follow the grammar; RFC 9110 §14.2 lets the whole field be ignored.
+/// The range set is malformed; RFC 9110 §14.2 lets the whole field be ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedRange;
 
-/// The elements of a Range field in bytes, in the order written.
+/// The elements of a Range field in bytes, in the order received.
 ///
-/// Empty list elements are skipped as RFC 9110 §5.6.1.2 demands. After a malformed element the iterator
+/// Empty list elements are skipped as RFC 9110 §5.6.1.2 requires. After a malformed element the iterator
 /// ends. Work is linear in the field's length, which the head's size limit bounds.
 #[derive(Clone, Debug)]
 pub struct RangeSpecs<'a> {
@@ -102,11 +102,11 @@ impl Iterator for RangeSpecs<'_> {
     }
 }
 
-/// Reads a Range field for a representation of `length` bytes.
+/// Evaluates a Range field for a representation of `length` bytes.
 ///
-/// Digits past `u64` saturate: such a position lies behind the end of everything. An empty representation
-/// has no bytes to name: a suffix of it is the whole of it, any other range is unsatisfiable. A field sent
-/// on several lines is not a Range field: treat it as absent.
+/// Digits past `u64` saturate: such a position is past every end. An empty representation has no bytes: a
+/// suffix of it is the whole of it, any other range is unsatisfiable. Treat a field sent on several lines as
+/// absent.
 pub fn parse(value: &[u8], length: u64) -> RangeOutcome {
     let Some(mut specs) = RangeSpecs::of_bytes(value) else { return RangeOutcome::Whole };
     let Some(Ok(spec)) = specs.next() else { return RangeOutcome::Whole };
@@ -125,7 +125,7 @@ fn is_suffix_of_nothing(spec: RangeSpec, length: u64) -> bool {
     length == 0 && matches!(spec, RangeSpec::Suffix(1..))
 }
 
-/// A set of more than one element. What cannot be satisfied is left out of it (§14.1.2).
+/// A set of more than one element. Unsatisfiable ranges are omitted (§14.1.2).
 fn parse_several(
     specs: impl Iterator<Item = Result<RangeSpec, MalformedRange>>,
     length: u64,
@@ -142,7 +142,7 @@ fn parse_several(
             coalesce(&mut parts, range);
         }
     }
-    // §14.2: three ranges over the same bytes are nobody's need.
+    // §14.2: three ranges over the same bytes indicate an attack.
     if overlaps > 1 {
         return RangeOutcome::Whole;
     }
@@ -161,13 +161,13 @@ fn parse_several(
     }
 }
 
-/// Bytes between two ranges; `None` where they overlap.
+/// Bytes between two ranges; `None` if they overlap.
 fn gap(a: &Range<u64>, b: &Range<u64>) -> Option<u64> {
     b.start.checked_sub(a.end).or_else(|| a.start.checked_sub(b.end))
 }
 
-/// Adds a range to parts that keep their distance from each other, and goes on to do so: what it comes close
-/// to becomes one with it, at the place of the first.
+/// Adds a range to parts that are a minimum distance apart, and keeps that invariant: ranges that are too
+/// close are merged, at the position of the first.
 fn coalesce(parts: &mut Vec<Range<u64>>, range: Range<u64>) {
     let mut merged = range;
     let mut place = parts.len();
@@ -217,7 +217,7 @@ fn parse_spec(element: &[u8]) -> Result<RangeSpec, MalformedRange> {
     }
 }
 
-/// The number at the front, `None` where there is no digit, and what follows it.
+/// The number at the start, `None` without a digit, and the rest.
 fn take_digits(bytes: &[u8]) -> (Option<u64>, &[u8]) {
     let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = bytes.split_at(count);

@@ -1,5 +1,5 @@
-//! Status codes (RFC 9110 §15 and the registered later ones a server needs) with their reason phrases and
-//! prebuilt status lines. Which code fits a situation is the caller's to decide.
+//! Status codes (RFC 9110 §15 and later registered ones that a server needs) with their reason phrases and
+//! prebuilt status lines. The caller selects the code.
 
 use std::fmt;
 
@@ -105,7 +105,7 @@ impl Status {
         self.0
     }
 
-    /// 1xx: an interim answer, another one follows (101 excepted).
+    /// 1xx: an interim response, another one follows (101 excepted).
     #[inline]
     pub const fn is_informational(self) -> bool {
         self.0 < 200
@@ -116,15 +116,15 @@ impl Status {
         self.0 >= 200 && self.0 < 300
     }
 
-    /// Whether a response with this status never has content, whatever its fields say: 1xx, 204 and 304
-    /// (RFC 9112 §6.3).
+    /// Whether a response with this status never has content, regardless of its fields: 1xx, 204 and 304 (RFC
+    /// 9112 §6.3).
     #[inline]
     pub const fn forbids_body(self) -> bool {
         self.0 < 200 || self.0 == 204 || self.0 == 304
     }
 
-    /// Appends the HTTP/1.1 status line with its CRLF; a code without a known reason gets an empty one,
-    /// which still needs the space before it (RFC 9112 §4).
+    /// Appends the HTTP/1.1 status line with its CRLF; a code without a known reason gets an empty one, which
+    /// still needs the space before it (RFC 9112 §4).
     #[inline]
     pub fn write_line(self, out: &mut Vec<u8>) {
         match self.line() {

@@ -1,6 +1,6 @@
-//! Request targets and authorities (RFC 9112 §3.2, RFC 3986): which of the four forms a target has, where its
-//! parts lie, and whether every byte may stand there. Nothing is decoded or normalised here: the path stays
-//! percent-encoded, and what it names on a disk is unknown.
+//! Request targets and authorities (RFC 9112 §3.2, RFC 3986): which of the four forms a target has, the
+//! positions of its parts, and whether every byte is allowed there. Nothing is decoded or normalised here:
+//! the path stays percent-encoded and is not resolved.
 
 use std::error::Error;
 use std::fmt;
@@ -9,17 +9,17 @@ use std::ops::Range;
 
 use super::method::Method;
 
-/// The four shapes of a request target (RFC 9112 §3.2).
+/// The four forms of a request target (RFC 9112 §3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TargetForm {
     /// `/path?query`, the usual one.
     #[default]
     Origin,
-    /// `http://host/path?query`, as sent to proxies; servers must take it too.
+    /// `http://host/path?query`, as sent to proxies; servers must accept it too.
     Absolute,
-    /// `host:port`, for CONNECT alone.
+    /// `host:port`, only for CONNECT.
     Authority,
-    /// `*`, for OPTIONS alone.
+    /// `*`, only for OPTIONS.
     Asterisk,
 }
 
@@ -42,30 +42,30 @@ impl Scheme {
     }
 }
 
-/// Where the parts of a target lie, as byte ranges within it.
+/// The positions of the parts of a target, as byte ranges within it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
-    /// Its shape.
+    /// Its form.
     pub form: TargetForm,
     /// The scheme, in absolute-form.
     pub scheme: Option<Scheme>,
     /// Host and port, in absolute-form and authority-form; else empty.
     pub authority: Range<usize>,
-    /// The path, percent-encoded as received. Empty in authority-form, and in absolute-form when the
-    /// sender left it out (which means `/`).
+    /// The path, percent-encoded as received. Empty in authority-form, and in absolute-form when it was
+    /// omitted (which means `/`).
     pub path: Range<usize>,
     /// What follows the first `?`, without it.
     pub query: Option<Range<usize>>,
 }
 
-/// What is wrong with a request target.
+/// Why a request target is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// It has no bytes: two spaces follow the method.
+    /// It is empty: two spaces follow the method.
     Empty,
-    /// A byte that no part of a URI may hold unencoded: a control, a space, a quote, `<>\^{|}` or a
-    /// backtick, a non-ASCII byte, or `#`, since fragments are never sent.
+    /// A byte that is not allowed unencoded in a URI: a control, a space, a quote, `<>\^{|}` or a backtick, a
+    /// non-ASCII byte, or `#`, since fragments are never sent.
     Character(u8),
     /// `%` without two hexadecimal digits after it.
     Percent,
@@ -77,7 +77,8 @@ pub enum TargetError {
     ConnectWithoutHostAndPort,
     /// An absolute URI whose scheme is neither `http` nor `https`.
     Scheme,
-    /// An absolute URI with `user@`: a lure, never part of a request (RFC 9110 §4.2.4).
+    /// An absolute URI with `user@`, which is used for phishing and never part of a request (RFC 9110
+    /// §4.2.4).
     Userinfo,
     /// An absolute URI whose host or port is missing or malformed.
     Authority,
@@ -109,11 +110,11 @@ impl fmt::Display for TargetError {
 
 impl Error for TargetError {}
 
-/// Takes a target apart, in the form its method allows.
+/// Parses a target, in the form allowed for its method.
 ///
-/// Bytes are judged before the form, so that a prefix of a target is refused for the same reason as the
-/// whole. Square brackets pass in path and query although RFC 3986 wants them encoded there: browsers send
-/// them bare (`?tag[]=a`), and nothing takes them for a delimiter after the authority.
+/// Bytes are checked before the form, so that a prefix of a target is refused with the same error as the
+/// whole. Square brackets are accepted in path and query although RFC 3986 requires them to be encoded there:
+/// browsers send them literally (`?tag[]=a`), and they are not delimiters after the authority.
 #[inline]
 pub fn parse(method: Method, target: &[u8]) -> Result<Target, TargetError> {
     let question = check_characters(target, Extent::Whole)?;
@@ -213,7 +214,7 @@ pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// How many bytes at the start are a registered name; a malformed percent-escape ends it.
+/// Length of the registered name at the start; a malformed percent-escape ends it.
 #[inline]
 fn registered_name_length(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -228,7 +229,7 @@ fn registered_name_length(bytes: &[u8]) -> usize {
 
 #[inline]
 fn is_port(digits: &[u8]) -> bool {
-    // Five digits hold every port; more could only be zeros in front, which nobody writes in good faith.
+    // Five digits hold every port; more could only be leading zeros, which are refused.
     if digits.len() > 5 {
         return false;
     }
@@ -247,7 +248,7 @@ fn is_escape(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// Whether the bytes at hand are the whole target or may be continued.
+/// Whether the bytes are the whole target or may be continued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Extent {
     /// Nothing follows: a cut-off percent-escape is an error.
@@ -256,13 +257,13 @@ pub(super) enum Extent {
     Prefix,
 }
 
-/// Judges every byte in order and returns where the first `?` stands.
+/// Checks every byte in order and returns the position of the first `?`.
 #[inline]
 pub(super) fn check_characters(target: &[u8], extent: Extent) -> Result<Option<usize>, TargetError> {
     let mut question = None;
     let mut at = 0;
     loop {
-        // Nearly all bytes are of these two classes, so this is the loop that counts.
+        // Nearly all bytes are of these two classes, so this loop determines the cost.
         at += target[at..].iter().take_while(|&&byte| CLASSES[byte as usize] <= Class::Other).count();
         let Some(&byte) = target.get(at) else { return Ok(question) };
         match CLASSES[byte as usize] {
@@ -286,7 +287,7 @@ fn check_escape(bytes: &[u8], extent: Extent) -> Result<(), TargetError> {
     if cut || !digits.iter().all(u8::is_ascii_hexdigit) { Err(TargetError::Percent) } else { Ok(()) }
 }
 
-/// What a byte may be within a target; the usual ones first.
+/// The classes of bytes within a target; the usual ones first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     /// Unreserved or sub-delimiter (RFC 3986 §2.2, §2.3): allowed everywhere, a registered name included.
@@ -295,7 +296,7 @@ enum Class {
     Other,
     /// `?`.
     Question,
-    /// `%`, to be followed by two hexadecimal digits.
+    /// `%`, which two hexadecimal digits must follow.
     Percent,
     /// Never allowed.
     Refused,

@@ -1,12 +1,12 @@
-//! Addresses as operators write them: `ADDR:PORT`, `[V6]:PORT`, `unix:PATH`. No names: resolving one can
-//! block, and a listener's address should be in the configuration.
+//! Addresses as operators write them: `ADDR:PORT`, `[V6]:PORT`, `unix:PATH`. Host names are not accepted:
+//! name resolution can block, and a listener's address belongs in the configuration.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where to listen or to connect.
+/// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// TCP.
@@ -15,7 +15,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// A text that is no address.
+/// The text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no address; write 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080 for every interface, or \

@@ -13,24 +13,24 @@ use std::{fs, os::unix::net::UnixStream};
 use super::address::Address;
 use crate::ring;
 
-/// A program that was killed holds its sockets until the kernel has taken its rings apart, 5 to 10 ms later
-/// as measured. A place that is taken is tried again for this long, so that a restart at once succeeds.
+/// A killed program holds its sockets until the kernel has released its rings, measured as 5 to 10 ms later.
+/// Binding an address in use is retried for this long, so that an immediate restart succeeds.
 const RELEASED_WITHIN: Duration = Duration::from_millis(250);
 const RETRY_EVERY: Duration = Duration::from_millis(5);
 
-/// An address with its listening sockets, one for each worker.
+/// A bound address with its listening sockets, one for each worker.
 #[derive(Debug)]
 pub struct Bound {
     /// The address, with the port the kernel chose when 0 was asked for.
     pub address: Address,
     /// One listening socket per worker. For Unix paths they share one queue.
     pub sockets: Vec<OwnedFd>,
-    /// The file of a Unix socket: keep it as long as the sockets, it is removed with this.
+    /// The file of a Unix socket, removed when this is dropped: keep it as long as the sockets.
     pub file: Option<SocketFile>,
 }
 
-/// The file of a Unix socket that we bound; dropping this removes it, unless another server has put its own
-/// there meanwhile.
+/// The file of a Unix socket that this process bound; dropping this removes it, unless another server has
+/// replaced it meanwhile.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -51,8 +51,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Device, inode, and when it was made (modified: nobody writes to a socket's file), for inodes are used
-/// again.
+/// Device, inode and modification time (the file of a socket is never written to); the inode alone is not
+/// enough, because inodes are reused.
 type Identity = (u64, u64, SystemTime);
 
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -69,7 +69,7 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// What to do about it.
+/// The remedy for a bind error.
 fn remedy(address: &Address, error: &io::Error) -> String {
     let text = match (error.kind(), address) {
         (io::ErrorKind::AddrInUse, Address::Inet(addr)) => {
@@ -103,10 +103,10 @@ fn remedy(address: &Address, error: &io::Error) -> String {
 }
 
 impl Bound {
-    /// Binds `address` for `workers` workers. Blocking, for start-up: an address that is taken is waited for,
+    /// Binds `address` for `workers` workers. Blocking, for start-up: binding an address in use is retried
     /// for a quarter of a second.
     ///
-    /// A Unix socket that nobody listens on any more is replaced; any other file there is left alone.
+    /// A Unix socket without a listener is replaced; any other file at the path is left alone.
     ///
     /// # Errors
     /// The cause and its remedy.
@@ -129,8 +129,8 @@ impl Bound {
 }
 
 fn bind_inet(addr: SocketAddr, workers: usize) -> io::Result<Bound> {
-    // SO_REUSEPORT would let a second server of the same user share the port in silence. A socket without
-    // it, bound first, finds out; it is closed before the real ones are bound.
+    // With SO_REUSEPORT alone, a second server of the same user would share the port without an error. A
+    // socket without it, bound first, detects that; it is closed before the real ones are bound.
     drop(std::net::TcpListener::bind(addr)?);
     let first = ring::listen(addr)?;
     let addr = ring::bound_addr(&first).unwrap_or(addr);
@@ -148,7 +148,7 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
         }
         match UnixStream::connect(path) {
             Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-            // Nobody listens any more. Anything else says nothing about whose it is.
+            // Connection refused: the socket has no listener. Other errors do not show that it is unused.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
             Err(error) => return Err(error),
         }
@@ -211,7 +211,7 @@ mod tests {
         let address = Address::Unix(dir.path().join("s"));
         let mut old = Bound::new(&address, 1).unwrap();
         old.sockets.clear();
-        // File systems keep time in ticks of a few milliseconds.
+        // File systems record times in ticks of a few milliseconds.
         thread::sleep(Duration::from_millis(20));
         let new = Bound::new(&address, 1).expect("the old one listens no more");
         drop(old);

@@ -1,6 +1,6 @@
-//! A connected byte stream, plain or TLS: what protocols talk to. With TLS, input is decrypted in the buffer
-//! it came in, and output encrypted from where it lies into a block that leaves in one send. A plain stream
-//! adds a branch to each call of its socket and nothing else.
+//! A connected byte stream, plain or TLS, used by all protocols. With TLS, input is decrypted in the buffer
+//! in which it was received, and output is encrypted from its source buffer into a block that leaves in one
+//! send. A plain stream adds one branch to each call of its socket.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,30 +21,30 @@ use crate::ring::{Payload, RecvBuf, Ring, Socket};
 /// block.
 const SMALL_BYTES_MAX: usize = 3 * 1024;
 
-/// A connected stream. Dropping it closes it without a word to the peer; [`close_write`](Stream::close_write)
-/// says it.
+/// A connected stream. Dropping it closes it without sending close_notify;
+/// [`close_write`](Stream::close_write) sends it.
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
-    /// Boxed: a plain connection keeps no room for it.
-    tls: Option<Box<RefCell<Tls>>>,
+    /// Boxed, so that a plain connection reserves no memory for it.
+    tls: Option<Box<RefCell<TlsState>>>,
 }
 
-struct Tls {
+struct TlsState {
     session: Session,
-    /// Data that came with the end of the handshake.
+    /// Data received together with the end of the handshake.
     early: Option<RecvBuf>,
-    /// What was given to be sent and does not fit the send in progress: from which byte on.
+    /// The payload that did not fit the send in progress, and its first unsent byte.
     unsent: Option<(Payload, usize)>,
-    /// What the client was presented; the client's half has none.
+    /// The configuration presented to the client; `None` for a client connection.
     server: Option<Arc<TlsServer>>,
-    /// The send that takes all that is left is the last.
+    /// The send that empties `unsent` also closes the stream.
     closes: bool,
-    /// Records without data wait that are part of what was given to be sent.
+    /// Records without data are waiting to be sent.
     flushes: bool,
 }
 
-impl Tls {
+impl TlsState {
     fn serves(&self, authority: &str) -> bool {
         let Some(name) = self.session.info().server_name() else { return true };
         let host = split_authority(authority).0;
@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for TlsState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.session.info().fmt(f)
     }
@@ -73,13 +73,14 @@ impl From<Socket> for Stream {
 impl From<Established> for Stream {
     fn from(established: Established) -> Self {
         let Established { socket, session, early } = established;
-        let tls = Tls { session, early, unsent: None, server: None, closes: false, flushes: false };
+        let tls = TlsState { session, early, unsent: None, server: None, closes: false, flushes: false };
         Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 }
 
 impl Stream {
-    /// The server's half of a TLS handshake, within the socket's deadline, presenting what `server` has now.
+    /// The server side of a TLS handshake, within the socket's deadline, with the current configuration of
+    /// `server`.
     ///
     /// # Errors
     /// See [`HandshakeError`].
@@ -91,8 +92,8 @@ impl Stream {
         Ok(stream)
     }
 
-    /// As [`accept`](Self::accept), with a configuration of the caller's making, which must allow the keys to
-    /// be taken over (`enable_secret_extraction`).
+    /// As [`accept`](Self::accept), with a configuration of the caller, which must allow the extraction of
+    /// the keys (`enable_secret_extraction`).
     ///
     /// # Errors
     /// See [`HandshakeError`].
@@ -100,14 +101,15 @@ impl Stream {
         tls::accept(socket, config).await.map(Self::from)
     }
 
-    /// Whether a request for this host (and port) may come on this connection: always on a plain one; with
-    /// TLS if the client named no host at its start, the same, or one that the same certificate is good for.
+    /// Whether a request for this host (and port) may use this connection: always on a plain one; with TLS if
+    /// the client sent no SNI, the same name, or one that the same certificate covers.
     #[inline]
     pub fn serves(&self, authority: &str) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.borrow().serves(authority))
     }
 
-    /// The client's half, within the socket's deadline; `name` is what the server's certificate must be for.
+    /// The client side, within the socket's deadline; `name` is the expected name of the server's
+    /// certificate.
     ///
     /// # Errors
     /// See [`HandshakeError`].
@@ -119,24 +121,24 @@ impl Stream {
         tls::connect(socket, config, name).await.map(Self::from)
     }
 
-    /// What the handshake agreed on; `None` without TLS.
+    /// The negotiated parameters; `None` without TLS.
     pub fn tls(&self) -> Option<Rc<TlsInfo>> {
         self.tls.as_ref().map(|tls| tls.borrow().session.info().clone())
     }
 
-    /// Whether bytes reach the peer as they are, so that files may go to the socket without a copy.
+    /// Whether bytes are sent unchanged, so that files can be sent without a copy.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.tls.is_none()
     }
 
-    /// The socket below, for what TLS does not change: addresses, and files on a plain stream.
+    /// The underlying socket, for what is the same with TLS: addresses, and files on a plain stream.
     #[inline]
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// The ring it lives on.
+    /// The ring of the socket.
     #[inline]
     pub fn ring(&self) -> Ring {
         self.socket.ring()
@@ -154,7 +156,7 @@ impl Stream {
         self.socket.set_deadline(after);
     }
 
-    /// Bytes that the peer's kernel has taken so far, records counted as they are.
+    /// Bytes acknowledged by the peer's kernel, TLS records included.
     pub fn acknowledged(&self) -> u64 {
         self.socket.acknowledged()
     }
@@ -165,7 +167,7 @@ impl Stream {
         self.socket.is_broken()
     }
 
-    /// Whether input is waiting to be received that no one has taken yet.
+    /// Whether received input is waiting.
     pub fn has_input(&self) -> bool {
         self.socket.has_input() || self.tls.as_ref().is_some_and(|tls| tls.borrow().early.is_some())
     }
@@ -189,7 +191,11 @@ impl Stream {
         }
     }
 
-    fn poll_recv_tls(&self, tls: &RefCell<Tls>, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+    fn poll_recv_tls(
+        &self,
+        tls: &RefCell<TlsState>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<RecvBuf>>> {
         if let Some(early) = tls.borrow_mut().early.take() {
             return Poll::Ready(Ok(Some(early)));
         }
@@ -199,7 +205,7 @@ impl Stream {
             }
             let received = self.socket.poll_recv(cx);
             if received.is_pending() {
-                // Whoever waits for input drives what is left to be sent; what fails shows there.
+                // A task that waits for input also drives pending sends; their errors are reported here.
                 let _ = self.poll_pending(tls, cx);
             }
             let Some(input) = ready!(received)? else {
@@ -210,7 +216,7 @@ impl Stream {
                 Ok(Some(data)) => return Poll::Ready(Ok(Some(data))),
                 Ok(None) => {}
                 Err(error) => {
-                    // The alert leaves if it can, at the latest with a flush.
+                    // The alert is sent now if possible, at the latest with a flush.
                     tls.borrow_mut().flushes = true;
                     let _ = self.poll_pending(tls, cx);
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
@@ -245,7 +251,7 @@ impl Stream {
         }
     }
 
-    /// As [`Socket::start_last_send`]; says close_notify behind the payload.
+    /// As [`Socket::start_last_send`]; sends close_notify after the payload.
     pub fn start_last_send(&self, payload: Payload) {
         match &self.tls {
             None => self.socket.start_last_send(payload),
@@ -253,7 +259,7 @@ impl Stream {
         }
     }
 
-    fn start_send_tls(&self, tls: &RefCell<Tls>, payload: Payload, last: bool) {
+    fn start_send_tls(&self, tls: &RefCell<TlsState>, payload: Payload, last: bool) {
         let mut tls = tls.borrow_mut();
         debug_assert!(tls.unsent.is_none(), "one send at a time");
         tls.unsent = Some((payload, 0));
@@ -261,8 +267,8 @@ impl Stream {
         self.send_more(&mut tls);
     }
 
-    /// Seals as much of what is unsent as one send takes, and starts that.
-    fn send_more(&self, tls: &mut Tls) {
+    /// Seals as much of the unsent payload as one send takes, and starts that send.
+    fn send_more(&self, tls: &mut TlsState) {
         let ring = self.socket.ring();
         let (payload, from) = tls.unsent.take().unwrap_or((Payload::Buffer(Vec::new()), 0));
         let room = tls.session.sealed_bytes_max(payload.len() - from);
@@ -280,7 +286,7 @@ impl Stream {
                 .map(|(written, taken)| (Payload::Block(block, written), taken))
         };
         let Ok((records, taken)) = sealed else {
-            // Nothing more may be said under this key: the peer sees a connection that was cut.
+            // The key must not protect more records: the peer sees a truncated connection.
             self.socket.shutdown_write();
             return;
         };
@@ -298,11 +304,11 @@ impl Stream {
         self.socket.start_send(records);
     }
 
-    /// The last records and the close_notify, in one send where they fit.
-    fn send_last(&self, tls: &mut Tls, records: Payload) {
+    /// Sends the last records and close_notify, in one send where they fit.
+    fn send_last(&self, tls: &mut TlsState, records: Payload) {
         let mut last = match records {
             Payload::Buffer(buffer) => buffer,
-            // A large body on a connection that closes: the alert follows it.
+            // A large body on a connection that closes: close_notify follows it.
             records => {
                 tls.flushes = true;
                 return self.socket.start_send(records);
@@ -316,8 +322,8 @@ impl Stream {
         self.socket.start_last_send(Payload::Buffer(last));
     }
 
-    /// Starts what waits to be sent, once nothing is being sent; ready when nothing waits.
-    fn poll_pending(&self, tls: &RefCell<Tls>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Starts pending sends once no send is in progress; ready when nothing is pending.
+    fn poll_pending(&self, tls: &RefCell<TlsState>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !tls.borrow().has_unsent() && !tls.borrow().session.has_replies() {
                 return Poll::Ready(Ok(()));
@@ -341,7 +347,7 @@ impl Stream {
         self.socket.poll_flush(cx)
     }
 
-    /// Waits until everything given to `start_send` is with the kernel.
+    /// Waits until everything passed to `start_send` is with the kernel.
     ///
     /// # Errors
     /// As [`poll_flush`](Self::poll_flush).
@@ -349,7 +355,7 @@ impl Stream {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// Ends our direction: the peer sees the end of the stream after everything sent.
+    /// Closes the sending direction: the peer sees the end of the stream after everything sent.
     ///
     /// # Errors
     /// As [`poll_flush`](Self::poll_flush).
@@ -364,7 +370,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes the close a reset, for a peer that must not keep resources of ours.
+    /// Turns the close into a reset, so that the peer cannot keep resources of this host.
     pub fn abort(self) {
         self.socket.abort();
     }

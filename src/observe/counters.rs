@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::AddAssign;
 
-/// One number that only grows.
+/// A counter that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(Cell<u64>);
 
@@ -19,28 +19,28 @@ impl Counter {
     }
 }
 
-/// What a worker counts.
+/// The counters of a worker.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Connections accepted.
     pub accepted: Counter,
     /// Requests whose head was complete and valid.
     pub requests: Counter,
-    /// Requests refused for what they are (4xx before any handler).
+    /// Requests refused before any handler (4xx).
     pub refused: Counter,
-    /// Connections answered 503 because the worker was full.
+    /// Connections answered 503 because the worker had no free slot.
     pub over_capacity: Counter,
-    /// Accepts that failed for want of descriptors or memory.
+    /// Accepts that failed because descriptors or memory ran out.
     pub accept_failures: Counter,
     /// Connections ended because the peer was too slow.
     pub timed_out: Counter,
     /// Handlers and connections that panicked.
     pub panics: Counter,
-    /// TLS handshakes that failed, for whatever reason.
+    /// Failed TLS handshakes.
     pub handshakes_failed: Counter,
 }
 
-/// A copy of the counters, to be sent across threads and added up.
+/// A snapshot of the counters, which can be sent across threads and added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// See [`Counters`]; the same names.
@@ -59,14 +59,14 @@ pub struct Totals {
     pub panics: u64,
     /// Failed TLS handshakes.
     pub handshakes_failed: u64,
-    /// Exchanges that were to be logged; the access log counts them.
+    /// Exchanges of the access log, lost lines included.
     pub logged: u64,
-    /// Lines of the access log that were not written; known when the writer has ended.
+    /// Lines of the access log that were lost; known when the writer has ended.
     pub lines_lost: u64,
 }
 
 impl Counters {
-    /// The counts so far.
+    /// A snapshot of the counters.
     pub fn totals(&self) -> Totals {
         Totals {
             accepted: self.accepted.count(),

@@ -1,11 +1,12 @@
-//! Lines for the operator, on standard error. Off the hot path: only what an operator should act on.
+//! Log lines for the operator, on standard error. Not on the request path: only what an operator should act
+//! on.
 
 use std::error::Error;
 use std::fmt::Arguments;
 use std::io::Write;
 
-/// Writes one line: `quoit: …`. Control characters are shown escaped, so that no peer can forge a line; an
-/// error while writing is ignored, for there is nobody left to tell.
+/// Writes one line: `quoit: …`. Control characters are escaped, so that no peer can forge a line; a write
+/// error is ignored, because it cannot be reported.
 pub fn line(text: Arguments<'_>) {
     let mut clean = String::from("quoit: ");
     for c in text.to_string().chars() {
@@ -19,8 +20,8 @@ pub fn line(text: Arguments<'_>) {
     let _ = std::io::stderr().lock().write_all(clean.as_bytes());
 }
 
-/// Writes an error as one line, with its causes. The texts of this crate tell their cause where it helps the
-/// operator, and put the remedy behind it; what the text tells already is not repeated.
+/// Writes an error as one line, with its causes. The messages of this crate include their cause where that
+/// helps the operator, followed by the remedy; a cause that is included is not repeated.
 pub fn error(error: &(dyn Error + 'static)) {
     line(format_args!("{}", with_causes(error)));
 }
@@ -39,7 +40,7 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// What a panic said, for a line.
+/// The message of a panic, for a line.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! What a core counts about itself, the log of exchanges, and the lines an operator reads.
+//! Counters of a core, the access log, and log lines for the operator.
 
 pub mod access;
 mod counters;

@@ -1,5 +1,5 @@
-//! Plans into routers: which filters stand around what, and the place of each part in messages. Building a
-//! plan, checking it and explaining it go through here, so that they cannot differ.
+//! Turns plans into routers: which filters wrap which handler, and the place of each part in messages.
+//! Building, checking and explaining a plan use this module, so that they cannot differ.
 
 use std::rc::Rc;
 
@@ -8,17 +8,17 @@ use super::options::{FilterOptions, HandlerOptions};
 use super::site::{Route, Site};
 use crate::service::{AnyService, BodyPolicy, Router, Step};
 
-/// Makes the parts of a router. `place` says where in the plan a part stands.
-pub(super) trait Parts {
-    /// The filters that these options ask for.
+/// Creates the parts of a router. `place` names the part's position in the plan.
+pub(super) trait PartFactory {
+    /// The filters for these options.
     fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step>;
 
-    /// The service that these options ask for.
+    /// The service for these options.
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService>;
 }
 
 /// The router of all sites. Its hosts are numbered as [`Plan::sites`], from 1; 0 is the default site.
-pub(super) fn router(plan: &Plan, parts: &mut dyn Parts) -> Router {
+pub(super) fn router(plan: &Plan, parts: &mut dyn PartFactory) -> Router {
     let default = site_router(&place_of(plan, None), &plan.default_site, parts);
     plan.sites.iter().fold(default, |router, (host, site)| {
         router.host_alone(host, site_router(&place_of(plan, Some(host)), site, parts))
@@ -26,7 +26,7 @@ pub(super) fn router(plan: &Plan, parts: &mut dyn Parts) -> Router {
 }
 
 /// The router of one site.
-pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn Parts) -> Router {
+pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn PartFactory) -> Router {
     let mut router = judged(Router::new(), site.body_policy);
     for filter in &site.filters {
         router = router.steps(parts.filter(place, filter));
@@ -44,7 +44,7 @@ pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn Parts) -> Ro
                 .iter()
                 .fold(inner, |inner, method| inner.shared(Some(method), &route.pattern, service.clone())),
         };
-        // All routes alike, also those without filters: they are placed in the order of the plan.
+        // All routes alike, also those without filters: they stand in the order of the plan.
         router = router.nest("", inner);
     }
     match &site.fallback {

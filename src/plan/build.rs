@@ -1,9 +1,9 @@
-//! Plans into services: every option is turned into the filter or handler that it is for, and all mistakes
-//! are collected. Runs on the core that the service is for; checking needs none.
+//! Turns plans into services: every option becomes its filter or handler, and all errors are collected. Runs
+//! on the core that the service is for; a check needs no core.
 
 use std::rc::Rc;
 
-use super::assemble::{Parts, place_of, router, site_router};
+use super::assemble::{PartFactory, place_of, router, site_router};
 use super::error::{PlanError, PlanErrors, PlanMistake};
 use super::options::{FilterOptions, HandlerOptions};
 use super::service::{PlanService, Unbuilt};
@@ -18,13 +18,13 @@ use crate::service::router::{RouteError, check_host};
 use crate::service::{AnyService, Around, CoreContext, Filter, Service, Step};
 
 impl Plan {
-    /// Makes the service of one core, on that core: opens directories, reads error pages and files of users.
-    /// Blocking, for milliseconds where disks are local.
+    /// Builds the service of one core, on that core: opens directories, reads error pages and user files.
+    /// Blocking, for milliseconds on local disks.
     ///
     /// # Errors
-    /// Every mistake.
+    /// Every error.
     pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
-        let mut builder = Builder { core: Some(core), errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: Some(core), errors: self.mistakes_of_routes() };
         let service = match self.lone_handler() {
             Some(HandlerOptions::Files(directory)) => builder
                 .kept("", directory.open(&core.ring).map_err(one))
@@ -37,7 +37,7 @@ impl Plan {
                 let router = router(self, &mut builder);
                 match router.build() {
                     Ok(routes) => Some(PlanService::routes(routes)),
-                    // Known already, with their places.
+                    // Already found, with their places.
                     Err(_) if !builder.errors.is_empty() => None,
                     Err(found) => {
                         builder.errors.extend(found.iter().map(|error| route_mistake("", error)));
@@ -52,19 +52,18 @@ impl Plan {
         }
     }
 
-    /// Finds the mistakes that can be found without a core and without running code of custom parts. Looks at
+    /// Finds the errors that can be found without a core and without calling custom parts. Accesses
     /// directories and files.
     ///
     /// # Errors
-    /// Every mistake found.
+    /// Every error found.
     pub fn check(&self) -> Result<(), PlanErrors> {
-        let mut builder = Builder { core: None, errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: None, errors: self.mistakes_of_routes() };
         drop(router(self, &mut builder));
         if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
     }
 
-    /// The handler, if there is nothing to decide before it and nothing around it: requests then go to it
-    /// without a router.
+    /// The handler, if it needs no router and has no filters: requests are then passed to it directly.
     fn lone_handler(&self) -> Option<&HandlerOptions> {
         match self {
             Self { default_site: Site { filters, routes, fallback, body_policy: None }, sites, .. }
@@ -78,7 +77,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// What is wrong with hosts, patterns and methods, whatever stands at them.
+    /// Errors in hosts, patterns and methods, independent of handlers.
     pub(super) fn mistakes_of_routes(&self) -> Vec<PlanError> {
         let plan = self;
         let mut errors = Vec::new();
@@ -104,15 +103,15 @@ impl Plan {
     }
 }
 
-/// A mistake that the router found in a site.
+/// An error that the router found in a site.
 fn route_mistake(site: &str, error: &RouteError) -> PlanError {
     let comma = if site.is_empty() { "" } else { ", " };
     PlanError { place: format!("{site}{comma}route {}", error.route), mistake: (&error.mistake).into() }
 }
 
-/// Makes parts on a core, or only looks whether they could be made. What cannot be made is replaced by
-/// something that is never called, because mistakes end the build.
-struct Builder<'a> {
+/// Creates parts on a core, or only checks whether they can be created. A failed part is replaced by one that
+/// is never called, because errors end the build.
+struct ServiceBuilder<'a> {
     core: Option<&'a CoreContext>,
     errors: Vec<PlanError>,
 }
@@ -139,8 +138,8 @@ fn service(service: impl Service) -> Rc<dyn AnyService> {
     Rc::new(service)
 }
 
-impl Builder<'_> {
-    /// The value, or `None` once its mistakes are noted.
+impl ServiceBuilder<'_> {
+    /// The value, or `None` after its errors were recorded.
     fn kept<T>(&mut self, place: &str, built: Built<T>) -> Option<T> {
         let noted = |mistake| PlanError { place: place.to_owned(), mistake };
         built.map_err(|mistakes| self.errors.extend(mistakes.into_iter().map(noted))).ok()
@@ -215,7 +214,7 @@ impl Builder<'_> {
     }
 }
 
-impl Parts for Builder<'_> {
+impl PartFactory for ServiceBuilder<'_> {
     fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step> {
         let steps = self.steps(options);
         self.kept(place, steps).unwrap_or_default()

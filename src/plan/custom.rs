@@ -1,4 +1,4 @@
-//! Handlers and filters written in Rust, as parts of a plan: a name, and a function that makes them on each
+//! Handlers and filters written in Rust, as parts of a plan: a name, and a function that creates them on each
 //! core. Equal if the function is the same, because functions cannot be compared.
 
 use std::error::Error;
@@ -58,7 +58,7 @@ custom!(CustomHandler);
 custom!(CustomFilter);
 
 impl CustomHandler {
-    /// A handler of this name, which explanations show. `make` is called on each core.
+    /// A handler with this name, which explanations show. `make` is called on each core.
     pub fn new<S, E, M>(name: &str, make: M) -> Self
     where
         S: Service,
@@ -78,7 +78,7 @@ impl CustomHandler {
 }
 
 impl CustomFilter {
-    /// A filter of this name, which explanations show. `make` is called on each core.
+    /// A filter with this name, which explanations show. `make` is called on each core.
     pub fn new<F, E, M>(name: &str, make: M) -> Self
     where
         F: Filter,
@@ -88,7 +88,7 @@ impl CustomFilter {
         Self::of(name, move |core| Ok(Step::Filter(Rc::new(make(core).map_err(Into::into)?))))
     }
 
-    /// A filter that may wait.
+    /// An asynchronous filter.
     pub fn around<A, E, M>(name: &str, make: M) -> Self
     where
         A: Around,

@@ -1,4 +1,4 @@
-//! What one plan changes of another, route by route.
+//! The differences between two plans, route by route.
 
 use std::fmt;
 
@@ -18,27 +18,27 @@ pub struct PlanDiff {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanChange {
-    /// What changes: `listener http://127.0.0.1:8080`, `site a.test, route GET /x`, `default site, filters`.
+    /// The part: `listener http://127.0.0.1:8080`, `site a.test, route GET /x`, `default site, filters`.
     pub place: String,
-    /// How.
+    /// The kind of change.
     pub kind: PlanChangeKind,
 }
 
 /// How a part of a plan changes. Texts are those of the printed plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanChangeKind {
-    /// It is new.
+    /// Added.
     Added(String),
-    /// It is gone.
+    /// Removed.
     Removed(String),
-    /// It is another. The texts are equal where only a function or a TLS configuration was replaced.
+    /// Replaced. The texts are equal where only a function or a TLS configuration differs.
     Changed {
-        /// What it was.
+        /// The old text.
         from: String,
-        /// What it is.
+        /// The new text.
         to: String,
     },
-    /// The same parts stand in another order, which changes no response.
+    /// The same parts in another order, which changes no response.
     Reordered,
 }
 
@@ -77,9 +77,9 @@ impl fmt::Display for PlanChange {
     }
 }
 
-/// One part of a plan that has a place of its own.
+/// One part of a plan with its own place.
 #[derive(PartialEq)]
-enum Part<'a> {
+enum PlanPart<'a> {
     Listener(&'a Listener),
     Site,
     Filters(&'a [FilterOptions]),
@@ -88,7 +88,7 @@ enum Part<'a> {
     Fallback(&'a HandlerOptions),
 }
 
-impl fmt::Display for Part<'_> {
+impl fmt::Display for PlanPart<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener(listener) => listener.fmt(f),
@@ -103,43 +103,43 @@ impl fmt::Display for Part<'_> {
     }
 }
 
-type Parts<'a> = Vec<(String, Part<'a>)>;
+type PlanParts<'a> = Vec<(String, PlanPart<'a>)>;
 
-fn parts(plan: &Plan) -> Parts<'_> {
-    let mut parts: Parts<'_> = Vec::new();
+fn parts(plan: &Plan) -> PlanParts<'_> {
+    let mut parts: PlanParts<'_> = Vec::new();
     for listener in &plan.listeners {
-        parts.push((format!("listener {}", listener.address), Part::Listener(listener)));
+        parts.push((format!("listener {}", listener.address), PlanPart::Listener(listener)));
     }
     for (host, site) in &plan.sites {
-        parts.push((format!("site {host}"), Part::Site));
+        parts.push((format!("site {host}"), PlanPart::Site));
         push_site(&mut parts, &format!("site {host}"), site);
     }
     push_site(&mut parts, "default site", &plan.default_site);
     parts
 }
 
-fn push_site<'a>(parts: &mut Parts<'a>, place: &str, site: &'a Site) {
+fn push_site<'a>(parts: &mut PlanParts<'a>, place: &str, site: &'a Site) {
     if let Some(policy) = &site.body_policy {
-        parts.push((format!("{place}, bodies"), Part::Bodies(policy)));
+        parts.push((format!("{place}, bodies"), PlanPart::Bodies(policy)));
     }
     if !site.filters.is_empty() {
-        parts.push((format!("{place}, filters"), Part::Filters(&site.filters)));
+        parts.push((format!("{place}, filters"), PlanPart::Filters(&site.filters)));
     }
     for route in &site.routes {
-        parts.push((format!("{place}, route {}", route.name()), Part::Route(route)));
+        parts.push((format!("{place}, route {}", route.name()), PlanPart::Route(route)));
     }
     if let Some(handler) = &site.fallback {
-        parts.push((format!("{place}, fallback"), Part::Fallback(handler)));
+        parts.push((format!("{place}, fallback"), PlanPart::Fallback(handler)));
     }
 }
 
 impl Plan {
-    /// What `other` changes of this plan.
+    /// The changes from this plan to `other`.
     pub fn diff(&self, other: &Self) -> PlanDiff {
         let (mut before, after) = (parts(self), parts(other));
         let mut changes = Vec::new();
         let mut change = |place: &str, kind| changes.push(PlanChange { place: place.to_owned(), kind });
-        let order = |parts: &Parts<'_>| parts.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>();
+        let order = |parts: &PlanParts<'_>| parts.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>();
         let had_same_parts = {
             let (mut old, mut new) = (order(&before), order(&after));
             let is_reordered = old != new;

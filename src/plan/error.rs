@@ -1,4 +1,4 @@
-//! What can be wrong with a plan. Found when it is checked or built, all at once, each with its place.
+//! Errors of a plan. Found when it is checked or built, all at once, each with its place.
 
 use std::error::Error;
 use std::fmt;
@@ -13,34 +13,34 @@ use crate::http::message::FieldError;
 use crate::service::RouteMistake;
 use crate::service::router::PatternError;
 
-/// Every mistake of a plan.
+/// All errors of a plan.
 #[derive(Debug)]
 pub struct PlanErrors(
     // INVARIANT: never empty.
     pub(super) Vec<PlanError>,
 );
 
-/// One mistake.
+/// One error.
 #[derive(Debug)]
 pub struct PlanError {
-    /// Where: `site example.com, route GET /x`. Empty for the filters and the fallback of the default site,
-    /// if there is no other.
+    /// The place: `site example.com, route GET /x`. Empty for the filters and the fallback of the default
+    /// site, if there is no other site.
     pub place: String,
     /// What is wrong.
     pub mistake: PlanMistake,
 }
 
-/// What is wrong with a part of a plan.
+/// The error of a part of a plan.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PlanMistake {
-    /// The host of a site is none.
+    /// The host of a site is not valid.
     #[error("{0}")]
     Host(PatternError),
     /// Another site has this host.
     #[error("another site has the same host; join them")]
     SameHost,
-    /// The pattern of a route is none.
+    /// The pattern of a route is not valid.
     #[error("{0}")]
     Pattern(PatternError),
     /// A route matches the same requests as another.
@@ -49,7 +49,7 @@ pub enum PlanMistake {
         /// Method and pattern of that route.
         with: String,
     },
-    /// A method that is none.
+    /// A method is not valid.
     #[error("a method is letters, such as PROPFIND")]
     Method,
     /// A directory that cannot be served.
@@ -67,19 +67,19 @@ pub enum PlanMistake {
     /// Options for CORS that are refused.
     #[error(transparent)]
     Cors(#[from] CorsError),
-    /// Passwords that cannot be asked for.
+    /// The configuration of basic authentication cannot be used.
     #[cfg(feature = "auth")]
     #[error(transparent)]
     BasicAuth(#[from] BasicAuthError),
-    /// Code of a custom part panicked while the plan was built.
+    /// A custom part panicked while the plan was built.
     #[error("a custom part panicked while it was made: {0}")]
     Panicked(String),
-    /// A handler or filter written in Rust could not be made.
+    /// A handler or filter written in Rust could not be created.
     #[error("custom `{name}`: {source}")]
     Custom {
         /// Its name.
         name: String,
-        /// Its reason.
+        /// The error that it returned.
         source: Box<dyn Error + Send + Sync>,
     },
 }
@@ -89,7 +89,7 @@ impl PlanErrors {
         Self(vec![PlanError { place: String::new(), mistake: PlanMistake::Panicked(text.to_owned()) }])
     }
 
-    /// The mistakes, in the order of the plan.
+    /// The errors, in the order of the plan.
     pub fn iter(&self) -> impl Iterator<Item = &PlanError> {
         self.0.iter()
     }
@@ -105,7 +105,7 @@ impl fmt::Display for PlanErrors {
     }
 }
 
-/// The cause of the first.
+/// The cause of the first error.
 impl Error for PlanErrors {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.first().and_then(Error::source)

@@ -1,5 +1,5 @@
-//! Which parts of a plan a request meets, and why not others. The route is found by the router itself, built
-//! without filters and handlers, so an explanation cannot differ from what is served.
+//! Which parts of a plan handle a request, and why others do not. The route is found by the router itself,
+//! built without filters and handlers, so an explanation cannot differ from what is served.
 
 use std::fmt;
 
@@ -17,20 +17,20 @@ use crate::net::Address;
 use crate::service::BodyPolicy;
 use crate::service::router::{PathMismatch, Target, mismatch};
 
-/// What happens to a request.
+/// How a request is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The listener on which it arrives; `None` where the plan has none for its scheme and port.
     pub listener: Option<String>,
     /// The site: its host, or `default site`.
     pub site: String,
-    /// What responds, if no filter does before.
+    /// What responds, unless a filter responds first.
     pub responder: Responder,
     /// The filters that it passes, outermost first.
     pub filters: Vec<ExplainedFilter>,
     /// How large and how slow its body may be; `None` for the server's limits.
     pub body_policy: Option<BodyPolicy>,
-    /// Listeners, sites and routes of the site that it does not get to, each with the reason.
+    /// Listeners, sites and routes of the site that do not handle it, each with the reason.
     pub passed_over: Vec<PassedOver>,
 }
 
@@ -51,7 +51,7 @@ pub enum Responder {
     },
     /// The router, to OPTIONS: 204 with the methods of the path.
     Options {
-        /// `Allow`; empty where every method is taken.
+        /// `Allow`; empty if every method is allowed.
         allow: String,
     },
     /// The router: 405 with the methods of the path.
@@ -70,20 +70,20 @@ pub enum Responder {
 pub struct ExplainedFilter {
     /// The filter.
     pub filter: String,
-    /// Why it responds itself, so that nothing further in sees the request.
+    /// Why it responds itself, so that no inner part handles the request.
     pub responds: Option<&'static str>,
 }
 
-/// A part that a request does not get to.
+/// A part that does not handle a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassedOver {
     /// The part: `listener …`, `site …`, `route …`.
     pub part: String,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// Why a part does not get a request.
+/// Why a part does not handle a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -97,16 +97,16 @@ pub enum Reason {
     Path(PathMismatch),
     /// The route is for these methods.
     Method(Vec<String>),
-    /// It would match as well, but what was chosen is more specific.
+    /// It matches too, but the chosen one is more specific.
     LessSpecific,
-    /// The listener would do as well, but another stands before it.
+    /// The listener matches too, but another precedes it.
     Later,
 }
 
 /// Why a request cannot be explained.
 #[derive(Debug, Error)]
 pub enum ExplainError {
-    /// The URL is none.
+    /// The URL is not valid.
     #[error("`{0}` is neither a path nor a URL; write /path or https://example.com/path")]
     Url(String),
     /// The plan cannot be built.
@@ -163,7 +163,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// A request as far as it matters here.
+/// The parts of a request that matter here.
 struct Question<'a> {
     method: &'a str,
     /// Whether it comes over TLS, and on which port; `None` for a URL that is only a path.
@@ -199,12 +199,11 @@ impl<'a> Question<'a> {
 }
 
 impl Plan {
-    /// What happens to a request for `url`, which is `https://example.com/path` or `/path`, with these
-    /// headers. `Host` comes before the URL's host.
+    /// How a request for `url`, which is `https://example.com/path` or `/path`, is handled with these
+    /// headers. `Host` has precedence over the URL's host.
     ///
     /// # Errors
-    /// A text that is no URL; hosts, patterns and methods that are mistakes. Directories and files are not
-    /// looked at.
+    /// The URL is not valid; hosts, patterns or methods have errors. Directories and files are not accessed.
     pub fn explain(
         &self,
         method: &str,

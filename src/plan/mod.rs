@@ -29,9 +29,9 @@
 //!         └ HandlerOptions     the fallback, for requests that match no route
 //! ```
 //!
-//! [`Plan::build`] makes the service of one core. It knows no server: how a plan reaches the cores, and what
-//! becomes of requests in progress, is decided elsewhere. The options of each filter and handler belong to
-//! the filter and handler; a plan names them.
+//! [`Plan::build`] creates the service of one core. It knows no server: the supervisor distributes plans to
+//! the cores and decides about requests in progress. The options of each filter and handler are defined with
+//! the filter and handler.
 
 mod assemble;
 mod build;
@@ -60,12 +60,12 @@ use crate::net::tls::TlsServer;
 /// What a server serves; see the [module](self). Equal plans serve alike.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Where the server listens. Without any, where it would listen without a plan.
+    /// The addresses to listen on. If empty, the server's own configuration applies.
     pub listeners: Vec<Listener>,
-    /// Serves hosts that have no site. By default it has nothing: 404.
+    /// Handles requests for hosts without a site. Default: 404 for everything.
     pub default_site: Site,
-    /// Hosts and their sites: `example.com`, or `*.example.com` for every name below it. A name comes before
-    /// the longest ending, whatever the order.
+    /// Hosts and their sites: `example.com`, or `*.example.com` for every name below it. An exact name has
+    /// precedence over the longest suffix, whatever the order.
     pub sites: Vec<(String, Site)>,
 }
 
@@ -74,17 +74,17 @@ pub struct Plan {
 pub struct Listener {
     /// The address.
     pub address: Address,
-    /// What clients are presented; plain HTTP without.
+    /// The TLS configuration; plain HTTP without.
     pub tls: Option<TlsReference>,
 }
 
-/// The TLS of a listener, shared with everything else that uses it. Equal if it is the same, because it
-/// changes: files are read again while it is in use.
+/// The TLS configuration of a listener, shared with its other users. Equal only if it is the same object,
+/// because it changes: files are reloaded while it is in use.
 #[derive(Clone)]
 pub struct TlsReference(Arc<TlsServer>);
 
 impl TlsReference {
-    /// What is presented.
+    /// The configuration.
     pub fn server(&self) -> &Arc<TlsServer> {
         &self.0
     }
@@ -104,7 +104,7 @@ impl PartialEq for TlsReference {
 
 impl Eq for TlsReference {}
 
-/// The names of its certificates. Nothing secret.
+/// The names of its certificates. Contains no secrets.
 impl fmt::Debug for TlsReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TlsReference({self})")
@@ -121,13 +121,13 @@ impl fmt::Display for TlsReference {
 }
 
 impl Plan {
-    /// A plan without anything, to be added to.
+    /// Starts an empty plan.
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
     }
 }
 
-/// Collects the parts of a plan. Mistakes are found by [`Plan::check`] and [`Plan::build`], all at once.
+/// Collects the parts of a plan. Errors are found by [`Plan::check`] and [`Plan::build`], all at once.
 #[derive(Clone, Debug, Default)]
 pub struct PlanBuilder {
     plan: Plan,
@@ -152,7 +152,7 @@ impl PlanBuilder {
         self
     }
 
-    /// Serves hosts that have no site, in place of what was given before.
+    /// Handles requests for hosts without a site, and replaces an earlier default site.
     pub fn default_site(mut self, site: Site) -> Self {
         self.plan.default_site = site;
         self

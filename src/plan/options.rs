@@ -1,5 +1,5 @@
-//! Which filters and handlers there are. Each variant holds the options of the feature that it names; the one
-//! line that stands for it in a printed plan is written here, without secrets.
+//! The available filters and handlers. Each variant holds the options of its feature; its line in a printed
+//! plan is written here, without secrets.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,33 +22,33 @@ use crate::service::{CoreContext, Service};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FilterOptions {
-    /// Answers challenges of a certificate authority. Stands outside of redirects and passwords.
+    /// Answers ACME challenges. Belongs outside of redirects and passwords.
     AcmeChallenges(AcmeChallenges),
-    /// Redirects to HTTPS, and has browsers remember it.
+    /// Redirects to HTTPS, and sends HSTS.
     Https(HttpsOptions),
-    /// Gives every request a name.
+    /// Gives every request an id.
     RequestId(RequestIdOptions),
     /// Adds fields to every response.
     Fields(FieldsOptions),
-    /// Adds the fields that protect a site's users.
+    /// Adds security fields for browsers.
     SecurityHeaders(SecurityHeadersOptions),
-    /// Lets scripts of other origins call.
+    /// Allows cross-origin requests (CORS).
     Cors(CorsOptions),
-    /// Compresses responses as they leave.
+    /// Compresses responses on the fly.
     #[cfg(feature = "compress")]
     Compress(CompressOptions),
     /// Replaces the bodies of errors.
     ErrorPages(ErrorPagesOptions),
-    /// Asks for a name and a password.
+    /// Requires a name and a password.
     #[cfg(feature = "auth")]
     BasicAuth(BasicAuthOptions),
-    /// Bounds how long handlers may take.
+    /// Limits the time that handlers may take.
     Timeout(TimeoutOptions),
     /// A filter written in Rust.
     Custom(CustomFilter),
 }
 
-/// What handles requests.
+/// A handler of requests.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum HandlerOptions {
@@ -56,11 +56,11 @@ pub enum HandlerOptions {
     Files(DirectoryOptions),
     /// Several directories as one tree.
     Mounts(MountsOptions),
-    /// A page for a server that has nothing to serve.
+    /// A page for a server without content.
     Welcome,
-    /// One response.
+    /// A fixed response.
     Respond(RespondOptions),
-    /// A redirect to one place.
+    /// A redirect to a fixed location.
     Redirect(RedirectOptions),
     /// A handler written in Rust.
     Custom(CustomHandler),
@@ -154,10 +154,10 @@ fn cors(options: &CorsOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 impl fmt::Display for HandlerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files(directory) => write!(f, "files {}", Directory(directory)),
+            Self::Files(directory) => write!(f, "files {}", DisplayDirectory(directory)),
             Self::Mounts(mounts) => {
-                write!(f, "files {}", Directory(&mounts.root))?;
-                mounts.below.iter().try_for_each(|directory| write!(f, "; {}", Directory(directory)))
+                write!(f, "files {}", DisplayDirectory(&mounts.root))?;
+                mounts.below.iter().try_for_each(|directory| write!(f, "; {}", DisplayDirectory(directory)))
             }
             Self::Welcome => f.write_str("welcome page"),
             Self::Respond(options) => {
@@ -174,9 +174,9 @@ impl fmt::Display for HandlerOptions {
 }
 
 /// A directory with the options that are not the defaults.
-struct Directory<'a>(&'a DirectoryOptions);
+struct DisplayDirectory<'a>(&'a DirectoryOptions);
 
-impl fmt::Display for Directory<'_> {
+impl fmt::Display for DisplayDirectory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(DirectoryOptions { path, files }) = self;
         let default = FilesOptions::default();

@@ -1,46 +1,46 @@
-//! The service of a plan on one core: one concrete type whatever the plan, so that one can take the place of
-//! another while requests are served.
+//! The service of a plan on one core: one concrete type for every plan, so that one can replace another while
+//! requests are served.
 
 use std::rc::Rc;
 
-use super::assemble::Parts;
+use super::assemble::PartFactory;
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
 use crate::service::{AnyService, LocalFuture, Request, Response, Routes, Service, Step};
 
-/// What a plan was built into, on one core.
-pub struct PlanService(Kind);
+/// A plan as built, on one core.
+pub struct PlanService(ServiceKind);
 
-enum Kind {
-    /// Files and nothing around them: called directly, as if there were no plan.
+enum ServiceKind {
+    /// Files without filters: called directly, without a router.
     Files(Mounts),
-    /// One handler and nothing around it: one indirect call.
+    /// One handler without filters: one indirect call.
     Direct(Rc<dyn AnyService>),
     Routes(Routes),
 }
 
 impl PlanService {
     pub(super) fn files(mounts: Mounts) -> Self {
-        Self(Kind::Files(mounts))
+        Self(ServiceKind::Files(mounts))
     }
 
     pub(super) fn direct(service: Rc<dyn AnyService>) -> Self {
-        Self(Kind::Direct(service))
+        Self(ServiceKind::Direct(service))
     }
 
     pub(super) fn routes(routes: Routes) -> Self {
-        Self(Kind::Routes(routes))
+        Self(ServiceKind::Routes(routes))
     }
 }
 
 impl Service for PlanService {
-    /// A box, so that an idle connection keeps no room for an answer. What waits has one anyway.
+    /// A box, so that an idle connection reserves no memory for a response. A waiting handler has one anyway.
     fn call(&self, request: Request) -> impl Future<Output = Response> {
         let future: LocalFuture<'_, Response> = match &self.0 {
-            Kind::Files(mounts) => mounts.look(request),
-            Kind::Direct(service) => service.later(request),
-            Kind::Routes(routes) => routes.route(request).into_boxed(),
+            ServiceKind::Files(mounts) => mounts.look(request),
+            ServiceKind::Direct(service) => service.later(request),
+            ServiceKind::Routes(routes) => routes.route(request).into_boxed(),
         };
         future
     }
@@ -48,23 +48,23 @@ impl Service for PlanService {
     #[inline]
     fn call_now(&self, request: Request) -> Result<Response, Request> {
         match &self.0 {
-            Kind::Files(mounts) => mounts.call_now(request),
-            Kind::Direct(service) => service.now(request),
+            ServiceKind::Files(mounts) => mounts.call_now(request),
+            ServiceKind::Direct(service) => service.now(request),
             // A handler behind a route may have to wait, and then the request could not be given back.
-            Kind::Routes(_) => Err(request),
+            ServiceKind::Routes(_) => Err(request),
         }
     }
 
     fn judges_bodies(&self) -> bool {
         match &self.0 {
-            Kind::Files(mounts) => mounts.judges_bodies(),
-            Kind::Direct(service) => service.judges(),
-            Kind::Routes(routes) => routes.judges_bodies(),
+            ServiceKind::Files(mounts) => mounts.judges_bodies(),
+            ServiceKind::Direct(service) => service.judges(),
+            ServiceKind::Routes(routes) => routes.judges_bodies(),
         }
     }
 }
 
-/// Stands where a part is not made: while a plan is checked or explained. Never called.
+/// Placeholder for a part while a plan is checked or explained. Never called.
 pub(super) struct Unbuilt;
 
 impl Service for Unbuilt {
@@ -73,8 +73,8 @@ impl Service for Unbuilt {
     }
 }
 
-/// Makes nothing, which is enough to know the routes.
-impl Parts for Unbuilt {
+/// Creates placeholders only, which is enough to know the routes.
+impl PartFactory for Unbuilt {
     fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<Step> {
         Vec::new()
     }

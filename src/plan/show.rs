@@ -1,4 +1,4 @@
-//! A plan as a tree of lines, for people. Holds no secret, because the options hold none.
+//! A plan as a tree of lines. Contains no secrets, because the options contain none.
 
 use std::fmt::{self, Display};
 
@@ -23,17 +23,17 @@ impl Display for Bodies<'_> {
     }
 }
 
-fn bodies(policy: &Option<BodyPolicy>) -> impl Iterator<Item = Node> {
-    policy.iter().map(|policy| Node::leaf(Bodies(policy)))
+fn bodies(policy: &Option<BodyPolicy>) -> impl Iterator<Item = PlanNode> {
+    policy.iter().map(|policy| PlanNode::leaf(Bodies(policy)))
 }
 
 /// A line, and those below it.
-struct Node {
+struct PlanNode {
     text: String,
-    below: Vec<Node>,
+    below: Vec<PlanNode>,
 }
 
-impl Node {
+impl PlanNode {
     fn leaf(text: impl Display) -> Self {
         Self { text: text.to_string(), below: Vec::new() }
     }
@@ -51,38 +51,38 @@ impl Node {
     }
 }
 
-fn filters(filters: &[FilterOptions]) -> impl Iterator<Item = Node> {
-    filters.iter().map(|filter| Node::leaf(format_args!("filter {filter}")))
+fn filters(filters: &[FilterOptions]) -> impl Iterator<Item = PlanNode> {
+    filters.iter().map(|filter| PlanNode::leaf(format_args!("filter {filter}")))
 }
 
-fn route(route: &Route) -> Node {
+fn route(route: &Route) -> PlanNode {
     let below = bodies(&route.body_policy)
         .chain(filters(&route.filters))
-        .chain([Node::leaf(&route.handler)])
+        .chain([PlanNode::leaf(&route.handler)])
         .collect();
-    Node { text: format!("route {}", route.name()), below }
+    PlanNode { text: format!("route {}", route.name()), below }
 }
 
-fn site(text: String, site: &Site) -> Node {
+fn site(text: String, site: &Site) -> PlanNode {
     let fallback = match &site.fallback {
         Some(handler) => format!("otherwise {handler}"),
         None => "otherwise 404".to_owned(),
     };
     let routes = site.routes.iter().map(route);
-    let inside = filters(&site.filters).chain(routes).chain([Node::leaf(fallback)]);
-    Node { text, below: bodies(&site.body_policy).chain(inside).collect() }
+    let inside = filters(&site.filters).chain(routes).chain([PlanNode::leaf(fallback)]);
+    PlanNode { text, below: bodies(&site.body_policy).chain(inside).collect() }
 }
 
 /// One line per listener, site, filter, route and handler.
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listeners =
-            self.listeners.iter().map(|listener| Node::leaf(format_args!("listen on {listener}")));
+            self.listeners.iter().map(|listener| PlanNode::leaf(format_args!("listen on {listener}")));
         let named = self.sites.iter().map(|(host, named)| site(format!("site {host}"), named));
         let default = site("default site".to_owned(), &self.default_site);
         let below = listeners.chain(named).chain([default]).collect();
         f.write_str("plan")?;
-        Node { text: String::new(), below }.write(f, "")
+        PlanNode { text: String::new(), below }.write(f, "")
     }
 }
 

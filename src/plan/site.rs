@@ -1,4 +1,4 @@
-//! Sites and their routes, as values. What they mean is decided where they are assembled.
+//! Sites and their routes, as values. They are interpreted in `assemble`.
 
 use super::options::{FilterOptions, HandlerOptions};
 use crate::service::BodyPolicy;
@@ -6,10 +6,10 @@ use crate::service::BodyPolicy;
 /// What one host serves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Site {
-    /// Filters around everything of this site, its 404 included; the first stands outside.
+    /// Filters around everything of this site, its 404 included; outermost first.
     pub filters: Vec<FilterOptions>,
-    /// Routes. Their order decides nothing: of the patterns that match a path, the most specific does, and
-    /// two that match the same requests are a mistake.
+    /// Routes. Their order has no effect: of the patterns that match a path, the most specific is chosen, and
+    /// two that match the same requests are an error.
     pub routes: Vec<Route>,
     /// Handles requests that match no route. Default: 404.
     pub fallback: Option<HandlerOptions>,
@@ -18,12 +18,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site that has nothing.
+    /// An empty site.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A site that one handler serves alone.
+    /// A site with one handler for all requests.
     pub fn of(handler: HandlerOptions) -> Self {
         Self { fallback: Some(handler), ..Self::default() }
     }
@@ -53,14 +53,14 @@ impl Site {
     }
 }
 
-/// Which requests a handler gets, and what stands around it.
+/// A route: which requests a handler gets, and which filters wrap it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// Method names such as `GET`, which answers HEAD too. Empty for every method.
+    /// Method names such as `GET`, which includes HEAD. Empty for every method.
     pub methods: Vec<String>,
     /// The pattern of the path, as [`router`](crate::service::router) reads it: `/users/{id}`, `/{*rest}`.
     pub pattern: String,
-    /// Filters within those of the site; the first stands outside.
+    /// Filters inside those of the site; outermost first.
     pub filters: Vec<FilterOptions>,
     /// The handler.
     pub handler: HandlerOptions,
@@ -101,7 +101,7 @@ impl Route {
         self
     }
 
-    /// Methods and pattern, which no other route of its site has.
+    /// Methods and pattern, which are unique in a site.
     pub(super) fn name(&self) -> String {
         let methods = if self.methods.is_empty() { "any".to_owned() } else { self.methods.join(",") };
         format!("{methods} {}", self.pattern)

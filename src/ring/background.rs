@@ -1,14 +1,14 @@
-//! A thread for work that has time: it gets out of the workers' way.
+//! A thread for low-priority work, which yields the CPU to the workers.
 
 use std::io;
 
 use super::sys;
 
-/// Makes the calling thread give way to everything else on the machine (nice 19), and lets it run wherever
-/// the process may, not on the one CPU of the worker that started it.
+/// Gives the calling thread the lowest priority (nice 19), and lets it run on any CPU of the process instead
+/// of the one of the worker that started it.
 ///
 /// # Errors
-/// The kernel's. The thread works on as it was: nothing depends on it but who is served first.
+/// The kernel's. The thread continues as before: only scheduling depends on it.
 pub fn yield_to_workers() -> io::Result<()> {
     sys::unpin_thread();
     // SAFETY: a plain call without memory; 0 names the calling thread.

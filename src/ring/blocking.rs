@@ -1,4 +1,4 @@
-//! Work off the core, awaited on it.
+//! Blocking work on helper threads, awaited on the core.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::core::Ring;
 use super::offload::Offload;
 
-/// Forgets the job when the future is dropped.
+/// Abandons the job when the future is dropped.
 struct Awaited {
     offload: Rc<Offload>,
     ticket: usize,
@@ -24,15 +24,14 @@ impl Drop for Awaited {
 }
 
 impl Ring {
-    /// Runs `work` on a thread beside the core and waits for it here, while the core goes on: for databases,
-    /// password hashes, compression, directories, everything that blocks or computes for long.
+    /// Runs `work` on a helper thread and awaits it, while the core continues: for databases, password
+    /// hashes, compression, directories, everything that blocks or computes for long.
     ///
-    /// A core has up to `RingConfig::blocking_threads_max` such threads, started when needed; further work
-    /// waits in line. A future that is dropped takes its work out of the line, but work that has begun runs
-    /// to its end.
+    /// A core has up to `RingConfig::blocking_threads_max` such threads, started when needed; further work is
+    /// queued. Dropping the future removes queued work, but work that has begun runs to its end.
     ///
     /// # Panics
-    /// If `work` does; and if the system has no thread to start the first one.
+    /// If `work` does; and if the system cannot start the first thread.
     pub fn blocking<T, F>(&self, work: F) -> impl Future<Output = T> + 'static
     where
         F: FnOnce() -> T + Send + 'static,
@@ -53,7 +52,7 @@ impl Ring {
         }
     }
 
-    /// The core's threads; on the first call, with a task that hears from them.
+    /// The core's helper threads; the first call starts them and the task that receives their results.
     fn offload(&self) -> Rc<Offload> {
         if let Some(offload) = self.core.offload.get() {
             return offload.clone();

@@ -1,8 +1,9 @@
-//! Provided receive buffers: one pool per core that the kernel takes from and parsers give back to.
+//! Provided receive buffers: one pool per core, from which the kernel takes buffers and to which parsers
+//! return them.
 //!
-//! A buffer is either the kernel's (it lies in the shared ring) or ours: on loan to whoever parses it, or a
-//! link in a socket's queue. An idle connection holds none. Input that must be kept while nobody reads it is
-//! copied to the heap, so that the pool always comes back (`socket` says when).
+//! A buffer is owned either by the kernel (it lies in the shared ring) or by the pool: on loan to a parser,
+//! or linked in a socket's queue. An idle connection holds none. Input that must be kept without a reader is
+//! copied to the heap, so that buffers always return to the pool (see `socket`).
 
 use std::cell::Cell;
 use std::io;
@@ -27,10 +28,10 @@ pub(super) struct BufferPool {
     count: u16,
     size: u32,
     tail: Cell<u16>,
-    /// Buffers that the kernel may take, as far as completions have told us.
+    /// Buffers that the kernel may take, as far as completions have shown.
     free: Cell<u16>,
     leaked: Cell<bool>,
-    /// Whether the driver sleeps while sockets wait for a buffer: whoever gives one back has to wake it.
+    /// Whether the driver sleeps while sockets wait for a buffer: returning one then has to wake it.
     pub(super) awaited: Cell<bool>,
     /// Per buffer: the next one in its socket's queue, and the bytes received.
     links: Vec<Cell<(u16, u32)>>,
@@ -81,7 +82,7 @@ impl BufferPool {
         self.links[id as usize].set((NONE, len));
     }
 
-    /// Gives buffer `id` back to the kernel.
+    /// Returns buffer `id` to the kernel.
     pub(super) fn give(&self, id: u16) {
         debug_assert!(id < self.count);
         let tail = self.tail.get();
@@ -100,7 +101,7 @@ impl BufferPool {
         self.free.set(self.free.get() + 1);
     }
 
-    /// Keeps the memory mapped for ever: the kernel did not let go of it.
+    /// Leaks the mapping, because the kernel may still write to it.
     pub(super) fn leak(&self) {
         self.leaked.set(true);
     }
@@ -110,7 +111,7 @@ impl BufferPool {
         self.free.get()
     }
 
-    /// Whether less than a quarter is left: input nobody waits for is copied out from here on.
+    /// Whether less than a quarter is left: from here on, input without a waiting task is copied out.
     pub(super) fn is_scarce(&self) -> bool {
         self.free.get() < self.count / 4
     }
@@ -145,12 +146,12 @@ impl BufferPool {
     /// The received bytes of buffer `id`, to be changed in place.
     ///
     /// # Safety
-    /// `id` must be ours, and nobody else may look at it while the slice lives.
+    /// `id` must be ours, and no other reference to it may exist while the slice lives.
     #[allow(clippy::mut_from_ref)] // the pool hands out disjoint buffers; the caller holds this one
     pub(super) unsafe fn bytes_mut(&self, id: u16) -> &mut [u8] {
         let (_, len) = self.link(id);
         debug_assert!(len <= self.size);
-        // SAFETY: as in `bytes`; that nobody else has it is the caller's promise.
+        // SAFETY: as in `bytes`; the caller guarantees exclusive access.
         unsafe {
             std::slice::from_raw_parts_mut(
                 self.memory.as_ptr().add(id as usize * self.size as usize),
@@ -159,7 +160,7 @@ impl BufferPool {
         }
     }
 
-    /// Shortens what is kept of buffer `id`, which must be ours, to its first `len` bytes.
+    /// Truncates the content of buffer `id`, which must be ours, to its first `len` bytes.
     pub(super) fn set_len(&self, id: u16, len: u32) {
         let (next, old) = self.link(id);
         debug_assert!(len <= old);

@@ -1,9 +1,9 @@
-//! The heart of the ring: the queues, the slots, and one turn of submit and collect.
+//! The core of the ring: the queues, the slots, and one turn of submit and collect.
 //!
-//! `Inner` is reached through a `RefCell` that no caller's code runs under: wakers only mark tasks ready,
-//! and everything handed out (buffers, futures) gives back through cells of its own. A slot is freed when
-//! the kernel can send no more completions for it; keys carry a generation all the same, so that a
-//! mistake here would be an ignored completion and not somebody else's data.
+//! `CoreInner` is reached through a `RefCell` that is never borrowed while a caller's code runs: wakers only
+//! mark tasks ready, and everything handed out (buffers, futures) is returned through cells of its own. A
+//! slot is freed when the kernel can send no more completions for it; keys carry a generation nevertheless,
+//! so that a mistake here would be an ignored completion and not an access to another connection's data.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 use super::buffers::BufferPool;
-use super::key::{Key, Kind};
+use super::key::{Key, OpKind};
 use super::offload::Offload;
 use super::payload::{Block, Payload, Spare};
 use super::probe::{self, SetupError};
@@ -25,11 +25,11 @@ use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
 use super::timer::{TICK_MS, Wheel};
 
-/// Sizes of one core's ring. Every number is a bound that a peer meets, so each has its reason.
+/// Sizes of one core's ring. Each number is a bound on what a peer can use, with its reason.
 #[derive(Clone, Debug)]
 pub struct RingConfig {
     /// Submission entries: operations queued between two turns before an early submit. Default 2048; more
-    /// would only grow what one turn holds back.
+    /// would only increase what one turn holds back.
     pub submissions: u32,
     /// Completion entries. Default 16384: multishot operations post many completions per submission.
     pub completions: u32,
@@ -37,14 +37,14 @@ pub struct RingConfig {
     pub buffers: u16,
     /// Bytes in each. Default 16 KiB: a whole request head at its limit, or a TLS record.
     pub buffer_bytes: u32,
-    /// Buffers that one socket may hold unread before its receive is stopped and TCP pushes back on the
-    /// peer. Default 4.
+    /// Buffers that one socket may hold unread before its receive is stopped, so that TCP flow control
+    /// applies. Default 4.
     pub held_buffers_max: u16,
-    /// Period of the ring's alarm: a busy core lets the executor look at its own rings this often, a core
-    /// that was idle for one parks in the executor. Default 2 ms: steady traffic never pays for parking.
+    /// Period of the ring's alarm: a busy core lets the executor poll its own rings this often; a core that
+    /// was idle for one period parks in the executor. Default 2 ms: steady traffic never pays for parking.
     pub alarm_every: Duration,
-    /// Threads beside the core for work that blocks. Default 8: enough to keep a disk or a database busy,
-    /// few enough that they do not crowd the cores out.
+    /// Helper threads for blocking work. Default 8: enough to keep a disk or a database busy, few enough not
+    /// to compete with the cores.
     pub blocking_threads_max: usize,
 }
 
@@ -62,7 +62,7 @@ impl Default for RingConfig {
     }
 }
 
-/// What a ring has done, for tests and for `observe`.
+/// Counters of a ring, for tests and for `observe`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RingStats {
     /// `io_uring_enter` calls.
@@ -84,21 +84,21 @@ pub struct RingStats {
 }
 
 pub(super) struct Core {
-    pub(super) inner: RefCell<Inner>,
+    pub(super) inner: RefCell<CoreInner>,
     pub(super) pool: BufferPool,
     pub(super) config: RingConfig,
-    /// Whether the driver sleeps in the executor and no turn keeps the time.
+    /// Whether the driver sleeps in the executor and no turn updates the time.
     pub(super) asleep: Cell<bool>,
     /// Read once per turn; requests use these instead of the clock.
     pub(super) now: Cell<Instant>,
     pub(super) unix_seconds: Cell<u64>,
     pub(super) stopping: Cell<bool>,
-    /// Threads for work that blocks; most cores never need any.
+    /// Helper threads for blocking work; most cores never need any.
     pub(super) offload: OnceCell<Rc<Offload>>,
 }
 
-pub(super) struct Inner {
-    // Declared first, dropped first: the kernel lets go of the pool's memory before it is unmapped.
+pub(super) struct CoreInner {
+    // Declared first, dropped first: the kernel releases the pool's memory before it is unmapped.
     pub(super) uring: IoUring,
     pub(super) enter_fd: EnterFd,
     pub(super) event: OwnedFd,
@@ -111,11 +111,11 @@ pub(super) struct Inner {
     /// Whether a task waits for a send of this batch: its success posts no completion, so the turn must not
     /// wait for one.
     pub(super) batch_awaited: bool,
-    /// Tasks that go on after the next turn.
+    /// Tasks to wake after the next turn.
     pub(super) turn_waiters: Vec<Waker>,
-    /// Whether a send that falls short keeps the close linked behind it from happening, on this kernel.
+    /// Whether, on this kernel, a short send cancels the close linked behind it.
     pub(super) short_send_cuts_link: bool,
-    /// Whether the driver sleeps in the executor; whoever queues an entry then has to wake it.
+    /// Whether the driver sleeps in the executor; queueing an entry then has to wake it.
     pub(super) parked: bool,
     /// Polls in flight on descriptors that may be eventfds.
     pub(super) events_polled: usize,
@@ -133,16 +133,16 @@ pub(super) struct Inner {
     pub(super) in_flight: usize,
     pub(super) park_timer: Option<u64>,
     pub(super) alarm_armed: bool,
-    /// Set when the alarm fires, and when anything a task waits for happens; cleared by the driver.
+    /// Set when the alarm fires, and when an event wakes a task; cleared by the driver.
     pub(super) alarm_fired: bool,
     pub(super) busy: bool,
-    /// Times that the kernel copies when it takes their entries.
+    /// Timeouts that the kernel copies when it takes their entries.
     pub(super) park_timespec: Box<types::Timespec>,
     alarm_timespec: Box<types::Timespec>,
     pub(super) stats: RingStats,
 }
 
-/// The ring's descriptor for `io_uring_enter`: registered, which spares a look-up per call, or plain.
+/// The ring's descriptor for `io_uring_enter`: registered, which saves a lookup per call, or plain.
 #[derive(Clone, Copy)]
 pub(super) struct EnterFd {
     fd: RawFd,
@@ -186,7 +186,7 @@ impl Ring {
             .map_err(|error| SetupError::from_io("the wake-up eventfd", error))?;
         let enter_fd = EnterFd::register(uring.as_raw_fd());
         let now = Instant::now();
-        let mut inner = Inner {
+        let mut inner = CoreInner {
             uring,
             enter_fd,
             event,
@@ -239,7 +239,7 @@ impl Ring {
         if self.core.asleep.get() { Instant::now() } else { self.core.now.get() }
     }
 
-    /// Waits until the ring has turned once: every other connection had its chance.
+    /// Waits until the ring has turned once, so that every other connection can make progress.
     pub async fn next_turn(&self) {
         let mut asked = false;
         std::future::poll_fn(|cx: &mut Context<'_>| {
@@ -265,7 +265,7 @@ impl Ring {
         self.core.inner.borrow_mut().spare_buffers.pop().unwrap_or_else(|| Vec::with_capacity(4096))
     }
 
-    /// Gives back a buffer that was not sent.
+    /// Returns a buffer that was not sent.
     pub fn give_buffer(&self, buffer: Vec<u8>) {
         self.core.inner.borrow_mut().keep_buffer(buffer);
     }
@@ -276,7 +276,7 @@ impl Ring {
         block.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice())
     }
 
-    /// Gives back the pooled part of a payload that was not sent.
+    /// Returns the pooled part of a payload that was not sent.
     pub fn give(&self, payload: Payload) {
         if let Some(spare) = payload.into_spare() {
             self.core.inner.borrow_mut().keep_spare(spare);
@@ -288,7 +288,7 @@ impl Ring {
         self.core.inner.borrow().stats
     }
 
-    /// Sockets, operations and free receive buffers right now; what a leak test compares.
+    /// Current numbers of sockets, operations and free receive buffers, for leak tests.
     pub fn usage(&self) -> (usize, usize, u16) {
         let inner = self.core.inner.borrow();
         (inner.sockets.len(), inner.ops.len() + inner.sends.len(), self.core.pool.free())
@@ -343,7 +343,7 @@ pub(super) fn timespec(duration: Duration) -> types::Timespec {
     types::Timespec::new().sec(duration.as_secs()).nsec(duration.subsec_nanos())
 }
 
-impl Inner {
+impl CoreInner {
     /// The next generation; 24 bits, as `user_data` carries them.
     pub(super) fn generation(&mut self) -> u32 {
         self.next_generation = (self.next_generation + 1) & 0xff_ffff;
@@ -352,7 +352,7 @@ impl Inner {
 
     /// Queues one entry. When the queue is full, what is in it is submitted first.
     ///
-    /// Whatever memory `entry` names must belong to a slot until its completion (or its batch) is done.
+    /// The memory to which `entry` points must belong to a slot until its completion (or its batch) is done.
     pub(super) fn push(&mut self, entry: &squeue::Entry) {
         self.wake_driver();
         // SAFETY: the caller's promise above.
@@ -361,7 +361,7 @@ impl Inner {
         }
     }
 
-    /// Queues linked entries; both land in the same submission, or the link would be cut.
+    /// Queues linked entries; both go into the same submission, or the link would be cut.
     pub(super) fn push_linked(&mut self, first: &squeue::Entry, second: &squeue::Entry) {
         self.wake_driver();
         loop {
@@ -379,8 +379,8 @@ impl Inner {
         }
     }
 
-    /// A task that something other than the ring woke may queue entries or set timers while the driver is
-    /// parked: then somebody must submit them, and the tick is as old as the last turn.
+    /// A task woken by something other than the ring may queue entries or set timers while the driver is
+    /// parked: the driver then has to be woken to submit them, and the tick is as old as the last turn.
     pub(super) fn wake_driver(&mut self) {
         if self.parked {
             self.parked = false;
@@ -389,8 +389,8 @@ impl Inner {
         }
     }
 
-    /// Tries what a last send relies on: when it falls short, the kernel must not run the close linked behind
-    /// it. The rest is sent to that descriptor.
+    /// Tests what a last send relies on: when it is short, the kernel must not run the close linked behind
+    /// it, because the rest is sent to that descriptor.
     fn test_link(&mut self) -> io::Result<bool> {
         let (ours, _peer) = std::os::unix::net::UnixStream::pair()?;
         let ours = OwnedFd::from(ours);
@@ -400,13 +400,13 @@ impl Inner {
             .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK)
-            .user_data(Kind::Batch as u64);
+            .user_data(OpKind::Batch as u64);
         let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
-        self.push_linked(&send, &close.user_data(Kind::Ignore as u64));
+        self.push_linked(&send, &close.user_data(OpKind::Ignore as u64));
         self.enter(0, None);
         let completions: Vec<_> =
             self.uring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
-        let fell_short = matches!(completions[..], [(data, sent)] if data == Kind::Batch as u64
+        let fell_short = matches!(completions[..], [(data, sent)] if data == OpKind::Batch as u64
             && sent > 0 && (sent as usize) < more_than_fits.len());
         let open = sys::is_open(ours.as_raw_fd());
         if !open {
@@ -433,19 +433,19 @@ impl Inner {
         if let Err(error) = self.enter_fd.enter(queued, want, timeout) {
             match error.raw_os_error() {
                 // A signal, the end of the wait, or a completion queue that must be emptied first: the turn
-                // goes on with what there is, and the next one submits the rest.
+                // continues with the completions there are, and the next one submits the rest.
                 Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => {}
                 _ => panic!("io_uring_enter failed in a way that no retry mends: {error}"),
             }
         }
     }
 
-    /// Sets the alarm, unless it is set.
+    /// Arms the alarm, unless it is armed.
     pub(super) fn arm_alarm(&mut self) {
         if !self.alarm_armed {
             self.alarm_armed = true;
             let entry = opcode::Timeout::new(&raw const *self.alarm_timespec).build();
-            self.push(&entry.user_data(Kind::Alarm as u64));
+            self.push(&entry.user_data(OpKind::Alarm as u64));
         }
     }
 
@@ -458,7 +458,7 @@ impl Inner {
         }
     }
 
-    /// Keeps the pooled part of what was sent.
+    /// Keeps the pooled part of a sent payload.
     pub(super) fn keep_spare(&mut self, spare: Spare) {
         match spare {
             Spare::Buffer(buffer) => self.keep_buffer(buffer),
@@ -469,15 +469,15 @@ impl Inner {
         }
     }
 
-    /// Asks the kernel to end the operation with this `user_data`. Its completion still comes.
+    /// Cancels the operation with this `user_data`. Its completion still arrives.
     pub(super) fn cancel(&mut self, user_data: u64) {
         let entry = opcode::AsyncCancel::new(user_data).build();
-        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(OpKind::Ignore as u64));
     }
 
     /// Closes `fd` with the next submission.
     pub(super) fn close(&mut self, fd: RawFd) {
         let entry = opcode::Close::new(types::Fd(fd)).build();
-        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignore as u64));
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(OpKind::Ignore as u64));
     }
 }

@@ -9,7 +9,7 @@ use io_uring::{opcode, types};
 
 use super::core::{Core, Ring};
 use super::op;
-use super::slots::{Message, OpPayload};
+use super::slots::{DatagramMessage, OpPayload};
 use super::sys::{self, RawAddr};
 
 /// A bound datagram socket.
@@ -38,8 +38,8 @@ impl Datagram {
         sys::socket_addr(self.fd.as_raw_fd(), false)
     }
 
-    /// Receives one datagram into `buffer` (up to its capacity; the rest of a longer one is lost, as
-    /// recvmsg(2) says) and tells who sent it.
+    /// Receives one datagram into `buffer` (up to its capacity; the rest of a longer one is lost, see
+    /// recvmsg(2)) and returns the sender's address.
     pub async fn recv_from(&self, mut buffer: Vec<u8>) -> io::Result<(Vec<u8>, Option<SocketAddr>)> {
         buffer.clear();
         let mut message = message(buffer, RawAddr::empty());
@@ -51,7 +51,7 @@ impl Datagram {
         let OpPayload::Message(message, _) = payload else {
             unreachable!("an operation returns its payload")
         };
-        let Message { addr, mut bytes, .. } = *message;
+        let DatagramMessage { addr, mut bytes, .. } = *message;
         // SAFETY: the kernel wrote `received` bytes from the start, at most the capacity it was given.
         unsafe { bytes.set_len(received.min(bytes.capacity())) };
         Ok((bytes, addr.to_inet()))
@@ -74,10 +74,10 @@ impl Datagram {
 }
 
 /// A boxed message whose header points at its own parts.
-fn message(bytes: Vec<u8>, addr: RawAddr) -> Box<Message> {
+fn message(bytes: Vec<u8>, addr: RawAddr) -> Box<DatagramMessage> {
     // SAFETY: an all-zero msghdr and iovec are valid: no name, no parts.
     let (header, part) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    let mut message: Box<Message> = Box::new(Message { header, part, addr, bytes });
+    let mut message: Box<DatagramMessage> = Box::new(DatagramMessage { header, part, addr, bytes });
     message.part.iov_base = message.bytes.as_mut_ptr().cast();
     message.part.iov_len = message.bytes.len();
     message.header.msg_name = (&raw mut message.addr.storage).cast();

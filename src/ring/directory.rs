@@ -1,4 +1,4 @@
-//! The entries of a directory. Every call here blocks: for work beside the core
+//! The entries of a directory. Every call here blocks: for helper threads
 //! ([`Ring::blocking`](super::Ring::blocking)).
 
 use std::ffi::{CStr, CString};
@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use super::file::{File, Root};
 use super::sys;
 
-/// An open directory below a root, to be read elsewhere than on the core.
+/// An open directory below a root, to be read on a helper thread.
 pub struct Directory {
     fd: OwnedFd,
     root: OwnedFd,
@@ -21,7 +21,7 @@ pub struct Directory {
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
-    /// Its name, which may be any bytes but slash and NUL.
+    /// Its name, any bytes but slash and NUL.
     pub name: Vec<u8>,
     /// Whether it is a directory; otherwise it is a regular file.
     pub is_dir: bool,
@@ -32,7 +32,7 @@ pub struct DirectoryEntry {
 }
 
 impl File {
-    /// The directory that this is, opened as `path` below `root`.
+    /// Opens this directory, which is `path` below `root`.
     ///
     /// # Errors
     /// The kernel's, when there are no descriptors left.
@@ -43,8 +43,8 @@ impl File {
 
 impl Directory {
     /// The entries with a name that is `wanted`, in no order; at most `entries_max`, and whether there are
-    /// more. Links are what they lead to; one that leads out of the root or nowhere is left out, and so is
-    /// what is neither file nor directory.
+    /// more. Links are resolved; one that leads out of the root or to nothing is omitted, and so is what is
+    /// neither file nor directory.
     ///
     /// # Errors
     /// The kernel's: not a directory, no permission.
@@ -53,7 +53,7 @@ impl Directory {
         entries_max: usize,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> io::Result<(Vec<DirectoryEntry>, bool)> {
-        let stream = Stream::open(self.fd)?;
+        let stream = DirStream::open(self.fd)?;
         let mut entries = Vec::new();
         while let Some(name) = stream.next()? {
             if matches!(name.to_bytes(), b"." | b"..") || !wanted(name.to_bytes()) {
@@ -62,7 +62,7 @@ impl Directory {
             if entries.len() == entries_max {
                 return Ok((entries, true));
             }
-            // One that has gone meanwhile is none.
+            // An entry that was removed meanwhile is skipped.
             let Ok(mut found) = look(stream.fd(), &name, libc::AT_SYMLINK_NOFOLLOW) else { continue };
             if kind(&found) == libc::S_IFLNK {
                 match follow(self.root.as_raw_fd(), &self.path, name.to_bytes()) {
@@ -96,7 +96,7 @@ fn look(fd: RawFd, name: &CStr, flags: libc::c_int) -> io::Result<libc::statx> {
     }
 }
 
-/// What a link leads to, if that is below the root.
+/// The target of a link, if it is below the root.
 fn follow(root: RawFd, path: &[u8], name: &[u8]) -> io::Result<libc::statx> {
     let path = CString::new([path, b"/", name].concat())?;
     // SAFETY: the struct is plain numbers; the path is NUL-terminated and both live across the call, to which
@@ -113,9 +113,9 @@ fn follow(root: RawFd, path: &[u8], name: &[u8]) -> io::Result<libc::statx> {
 }
 
 /// A directory stream of the C library. INVARIANT: open until dropped, used by one thread.
-struct Stream(NonNull<libc::DIR>);
+struct DirStream(NonNull<libc::DIR>);
 
-impl Stream {
+impl DirStream {
     fn open(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: the descriptor is open and ours.
         let stream = unsafe { libc::fdopendir(fd.as_raw_fd()) };
@@ -145,7 +145,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for DirStream {
     fn drop(&mut self) {
         // SAFETY: the stream is open, and this is its last use.
         unsafe { libc::closedir(self.0.as_ptr()) };

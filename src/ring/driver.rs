@@ -1,18 +1,18 @@
 //! The driver: the task that turns the ring, waits in it while there is traffic, and parks the core in the
 //! executor when there is none.
 //!
-//! While busy it costs one `io_uring_enter` per turn, which both submits what the tasks queued and collects
-//! what happened. Before it waits in the kernel it makes sure that no other task is ready, by yielding until
-//! nobody else ran. An alarm in the ring (`RingConfig::alarm_every`) ends waits, because glommio's own rings
-//! are not looked at meanwhile: when it rings on a busy core, glommio has its look; on a core where nothing
-//! happened since the last one, the driver parks: the ring's eventfd is switched on by a store, one more turn
-//! catches what came in between, and glommio sleeps on the eventfd with everything else it watches.
+//! While busy it costs one `io_uring_enter` per turn, which both submits the queued entries and collects
+//! completions. Before it waits in the kernel it makes sure that no other task is ready, by yielding until no
+//! other task ran. An alarm in the ring (`RingConfig::alarm_every`) ends waits, because glommio's own rings
+//! are not polled meanwhile: when it fires on a busy core, glommio polls; on a core without events since the
+//! last alarm, the driver parks: the ring's eventfd is enabled by a store, one more turn catches what came in
+//! between, and glommio sleeps on the eventfd with its other sources.
 //!
 //! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
-//! the first task of a round has run, which happens to a thread that was kept off its CPU meanwhile, it
-//! takes the round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and
-//! the driver gives glommio its look by waiting for a descriptor that is always readable, which makes the
-//! executor go round once without sleeping.
+//! the first task of a round has run, which happens to a thread that was preempted meanwhile, it takes the
+//! round for idle and sleeps although tasks are ready. So workers set that timer to an hour, and the driver
+//! lets glommio poll by waiting for a descriptor that is always readable, which makes the executor run one
+//! round without sleeping.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -21,20 +21,20 @@ use std::rc::Rc;
 use glommio::io::PollableFd;
 use io_uring::{opcode, types};
 
-use super::core::{Core, Inner, Ring};
-use super::key::Kind;
+use super::core::{Core, CoreInner, Ring};
+use super::key::OpKind;
 use super::sys;
 use super::task::{polls, yield_now};
 use super::timer::TICK_MS;
 
-/// Yields before a turn that will not wait: tasks that keep each other busy must not keep the ring from
+/// Yields before a turn that does not wait: tasks that keep waking each other must not keep the ring from
 /// turning.
 const YIELDS_MAX: u32 = 4;
 
-/// The eventfd, lent to the executor; `Inner` owns it.
-struct Event(RawFd);
+/// The eventfd, lent to the executor; `CoreInner` owns it.
+struct DriverEvent(RawFd);
 
-impl AsRawFd for Event {
+impl AsRawFd for DriverEvent {
     fn as_raw_fd(&self) -> RawFd {
         self.0
     }
@@ -45,7 +45,7 @@ impl Ring {
     /// task queue of the connections.
     pub async fn drive(&self) {
         let core = self.core.clone();
-        let event = Event(core.inner.borrow().event.as_raw_fd());
+        let event = DriverEvent(core.inner.borrow().event.as_raw_fd());
         let event = PollableFd::new(event).expect("the driver runs on an executor");
         let always = always_readable().expect("one more descriptor at start");
         while !core.stopping.get() {
@@ -79,18 +79,18 @@ async fn others_are_idle() -> bool {
     false
 }
 
-/// What the alarm means.
+/// The result of checking the alarm.
 enum Alarm {
-    /// It has not rung.
+    /// It has not fired.
     Silent,
-    /// It rang, and something happened since the last time.
+    /// It fired, and events occurred since the last time.
     Busy,
-    /// It rang, and nothing happened.
+    /// It fired, and no event occurred.
     Quiet,
 }
 
 impl Core {
-    /// Looks whether the alarm rang, and forgets that it did.
+    /// Checks whether the alarm fired, and resets it.
     fn heed_alarm(&self) -> Alarm {
         let mut inner = self.inner.borrow_mut();
         if !std::mem::take(&mut inner.alarm_fired) {
@@ -103,13 +103,13 @@ impl Core {
         }
     }
 
-    async fn park(self: &Rc<Self>, event: &PollableFd<Event>) {
+    async fn park(self: &Rc<Self>, event: &PollableFd<DriverEvent>) {
         if self.inner.borrow_mut().renew_event().is_err() {
             return;
         }
         self.inner.borrow_mut().uring.completion().enable_eventfd();
         self.arm_park_timer();
-        // What completed before the eventfd was on did not signal it.
+        // Events that completed before the eventfd was enabled did not signal it.
         self.turn(false);
         let sleeps = {
             let mut inner = self.inner.borrow_mut();
@@ -124,7 +124,7 @@ impl Core {
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
-            // Whatever woke the executor may run other tasks before the next turn reads the clock.
+            // The executor may run other tasks before the next turn reads the clock.
             self.read_clock(&mut self.inner.borrow_mut());
             self.asleep.set(false);
             self.pool.awaited.set(false);
@@ -133,7 +133,7 @@ impl Core {
         self.inner.borrow_mut().uring.completion().disable_eventfd();
     }
 
-    /// Makes the ring wake up for the next timer; one that is armed and early enough is left alone.
+    /// Arms a wake-up for the next timer, unless one is armed that is early enough.
     fn arm_park_timer(&self) {
         let mut inner = self.inner.borrow_mut();
         let Some(due) = inner.wheel.next_due() else { return };
@@ -146,27 +146,27 @@ impl Core {
             types::Timespec::new().sec(wait_ms / 1000).nsec((wait_ms % 1000) as u32 * 1_000_000);
         // The kernel copies the time when it takes the entry, which the next turn makes it do.
         let entry = opcode::Timeout::new(&raw const *inner.park_timespec).build();
-        inner.push(&entry.user_data(Kind::Ignore as u64));
+        inner.push(&entry.user_data(OpKind::Ignore as u64));
     }
 }
 
-impl Inner {
+impl CoreInner {
     /// Registers the ring's eventfd anew when another eventfd is polled. While one eventfd is written the
     /// kernel must not signal a second one at once, so it defers that to a callback of which a registration
-    /// has one, and newer kernels (seen on 6.18) never make that usable again: a second foreign event
-    /// would leave the core asleep for ever. Two short system calls per park, and only where an event is
+    /// has one, and newer kernels (seen on 6.18) never make that usable again: a second foreign event would
+    /// leave the core asleep without end. Two short system calls per park, and only where an event is
     /// awaited.
     fn renew_event(&mut self) -> io::Result<()> {
         if self.events_polled == 0 {
             return Ok(());
         }
-        // Fails when the registration before failed: then there is nothing to take back.
+        // Fails when the registration before failed: then there is nothing to unregister.
         let _ = self.uring.submitter().unregister_eventfd();
         self.uring.submitter().register_eventfd(self.event.as_raw_fd())
     }
 }
 
-/// A descriptor that never makes anybody wait.
+/// A descriptor that is always readable.
 fn always_readable() -> io::Result<PollableFd<OwnedFd>> {
     let event = sys::eventfd(true)?;
     sys::signal_event(event.as_raw_fd());

@@ -1,5 +1,5 @@
-//! Files below a root directory. Opening and cold reads are ring operations, so that a slow disk stalls a
-//! request and never the core; bytes in the page cache are read at once by a call that refuses to wait.
+//! Files below a root directory. Opening and cold reads are ring operations, so that a slow disk delays a
+//! request and never the core; bytes in the page cache are read directly by a call that does not block.
 
 use std::ffi::CString;
 use std::io;
@@ -42,20 +42,20 @@ impl Root {
     }
 }
 
-/// What a file is.
+/// Metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// Length in bytes.
     pub len: u64,
     /// Time of the last modification: whole seconds since the Unix epoch.
     pub modified_s: i64,
-    /// And the nanoseconds beyond.
+    /// The nanoseconds of that time.
     pub modified_ns: u32,
-    /// Time of the last change of the inode in ns; with `inode` it tells a replaced file.
+    /// Time of the last change of the inode in ns; with `inode` it detects a replaced file.
     pub changed_ns: i128,
     /// Inode number.
     pub inode: u64,
-    /// The device it is a number of.
+    /// The device of that inode.
     pub device: u64,
     /// Whether it is a regular file.
     pub is_file: bool,
@@ -63,7 +63,7 @@ pub struct Metadata {
     pub is_dir: bool,
 }
 
-/// What [`File::read_now`] found.
+/// The result of [`File::read_now`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadNow {
     /// This many bytes; 0 at the end of the file.
@@ -72,14 +72,14 @@ pub enum ReadNow {
     Wait,
 }
 
-/// Whether a part of a file can be sent without waiting for the disk; see [`File::in_cache`].
+/// Whether a range of a file can be sent without waiting for the disk; see [`File::in_cache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InCache {
     /// All of it is in the page cache.
     All,
     /// Some of it has to be read.
     NotAll,
-    /// The kernel does not tell.
+    /// The kernel cannot determine it.
     Unknown,
 }
 
@@ -131,8 +131,8 @@ impl File {
         self.fd.try_clone()
     }
 
-    /// Looks at the inode. The open just loaded it, and AT_STATX_DONT_SYNC keeps network file systems from
-    /// asking their server: this does not block.
+    /// Reads the inode's metadata. The open just loaded it, and AT_STATX_DONT_SYNC keeps network file systems
+    /// from asking their server: this does not block.
     pub fn metadata(&self) -> io::Result<Metadata> {
         let mut raw = MaybeUninit::<libc::statx>::zeroed();
         let mask =
@@ -162,8 +162,8 @@ impl File {
         })
     }
 
-    /// Reads up to `buffer.len()` bytes at `offset` if they are in the page cache (preadv2(2), RWF_NOWAIT).
-    /// A system call; for pieces large enough to dwarf it.
+    /// Reads up to `buffer.len()` bytes at `offset` if they are in the page cache (preadv2(2), RWF_NOWAIT). A
+    /// system call; for reads large enough to amortize it.
     pub fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<ReadNow> {
         let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // SAFETY: the part describes `buffer`, which lives across the call.
@@ -173,7 +173,8 @@ impl File {
         match read {
             0.. => Ok(ReadNow::Bytes(read as usize)),
             _ => match io::Error::last_os_error() {
-                // EOPNOTSUPP: a file system that cannot promise; the ring reads it with a helper thread.
+                // EOPNOTSUPP: the file system has no non-blocking reads; the ring reads it with a helper
+                // thread.
                 error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EOPNOTSUPP)) => {
                     Ok(ReadNow::Wait)
                 }
@@ -182,8 +183,8 @@ impl File {
         }
     }
 
-    /// Whether `len` bytes at `offset` are in the page cache (cachestat(2), Linux 6.5). True for a moment:
-    /// pages may leave when memory is short.
+    /// Whether `len` bytes at `offset` are in the page cache (cachestat(2), Linux 6.5). Only a snapshot:
+    /// pages may be evicted when memory is short.
     ///
     /// # Errors
     /// The kernel's, for a read of the last byte.
@@ -191,7 +192,8 @@ impl File {
         match sys::is_cached(self.fd.as_raw_fd(), offset, len) {
             None => Ok(InCache::Unknown),
             Some(false) => Ok(InCache::NotAll),
-            // Pages that read-ahead is still filling count as cached. It fills them in order: try the last.
+            // Pages that read-ahead is still filling count as cached. It fills them in order, so the last
+            // byte is read.
             Some(true) => match self.read_now(&mut [0], offset + len.saturating_sub(1))? {
                 ReadNow::Wait => Ok(InCache::NotAll),
                 ReadNow::Bytes(_) => Ok(InCache::All),
@@ -199,9 +201,9 @@ impl File {
         }
     }
 
-    /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)): how much it took; 0 at
-    /// the end of the file. Blocks the core for what is not [`in_cache`](Self::in_cache). The socket must
-    /// have no send in progress and be non-blocking
+    /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)), and returns how many
+    /// were sent; 0 at the end of the file. Blocks the core for bytes that are not
+    /// [`in_cache`](Self::in_cache). The socket must have no send in progress and be non-blocking
     /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)).
     ///
     /// # Errors

@@ -1,10 +1,10 @@
-//! Names of slots, as the kernel carries them in `user_data`.
+//! Keys of slots, as the kernel carries them in `user_data`.
 
 /// Kinds of completions; the low byte of `user_data`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(super) enum Kind {
-    /// Nobody waits: close, shutdown, cancel, the park timer.
+pub(super) enum OpKind {
+    /// The completion is ignored: close, shutdown, cancel, the park timer.
     Ignore = 0,
     Accept = 1,
     Recv = 2,
@@ -15,10 +15,12 @@ pub(super) enum Kind {
     Alarm = 6,
 }
 
-impl Kind {
-    /// Whether exactly one final completion is certain to come, which `in_flight` counts.
+impl OpKind {
+    /// Whether exactly one final completion is guaranteed, which `in_flight` counts.
     pub(super) fn is_counted(data: u64) -> bool {
-        [Kind::Accept, Kind::Recv, Kind::Send, Kind::Op].into_iter().any(|kind| data & 0xff == kind as u64)
+        [OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Op]
+            .into_iter()
+            .any(|kind| data & 0xff == kind as u64)
     }
 }
 
@@ -30,7 +32,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn user_data(self, kind: Kind) -> u64 {
+    pub(super) fn user_data(self, kind: OpKind) -> u64 {
         (self.generation as u64) << 40 | (self.index as u64) << 8 | kind as u64
     }
 
@@ -38,9 +40,9 @@ impl Key {
         Self { index: (data >> 8) as u32, generation: (data >> 40) as u32 }
     }
 
-    /// As a token of the timer wheel; bit 0 tells sockets from operations.
+    /// As a token of the timer wheel; bit 0 distinguishes sockets from operations.
     pub(super) fn token(self, is_socket: bool) -> u64 {
-        self.user_data(Kind::Ignore) | is_socket as u64
+        self.user_data(OpKind::Ignore) | is_socket as u64
     }
 }
 
@@ -51,7 +53,7 @@ mod tests {
     #[test]
     fn keys_survive_user_data() {
         for key in [Key { index: 0, generation: 0 }, Key { index: u32::MAX, generation: 0xff_ffff }] {
-            for kind in [Kind::Ignore, Kind::Accept, Kind::Recv, Kind::Send, Kind::Op] {
+            for kind in [OpKind::Ignore, OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Op] {
                 let data = key.user_data(kind);
                 assert_eq!(Key::from_user_data(data), key);
                 assert_eq!(data & 0xff, kind as u64);

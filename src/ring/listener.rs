@@ -10,16 +10,16 @@ use std::task::{Context, Poll};
 
 use io_uring::{cqueue, opcode, types};
 
-use super::core::{Core, Inner, Ring};
-use super::key::{Key, Kind};
+use super::core::{Core, CoreInner, Ring};
+use super::key::{Key, OpKind};
 use super::slots::ListenerSlot;
 use super::sys::{self, RawAddr};
 
-/// Connections the kernel completes before we accept them. Default of modern kernels; larger values are
-/// cut to net.core.somaxconn.
+/// Backlog: connections that the kernel completes before they are accepted. The default of modern kernels;
+/// larger values are limited by net.core.somaxconn.
 const BACKLOG: libc::c_int = 4096;
 
-impl Inner {
+impl CoreInner {
     fn listener(&mut self, key: Key) -> Option<&mut ListenerSlot> {
         self.listeners.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
@@ -55,8 +55,8 @@ pub struct Listener {
 /// Binds and listens on `addr`, shared with the listeners of other cores through SO_REUSEPORT.
 ///
 /// TCP_NODELAY is set here because accepted sockets inherit it, and TCP_DEFER_ACCEPT because HTTP clients
-/// speak first: a connection is handed over with its first bytes, one wake-up instead of two, and a peer
-/// that never speaks costs no descriptor.
+/// send first: a connection is accepted with its first bytes, one wake-up instead of two, and a peer that
+/// never sends costs no descriptor.
 ///
 /// # Errors
 /// The kernel's: address in use, no permission, address not of this host.
@@ -121,7 +121,7 @@ impl Listener {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// [`accept`](Self::accept) in the form of a poll.
+    /// [`accept`](Self::accept) as a poll function.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.listener(self.key).expect("a handle keeps its slot");
@@ -139,21 +139,21 @@ impl Listener {
             slot.armed = true;
             inner.in_flight += 1;
             let entry = opcode::AcceptMulti::new(types::Fd(self.fd)).flags(libc::SOCK_CLOEXEC).build();
-            inner.push(&entry.user_data(self.key.user_data(Kind::Accept)));
+            inner.push(&entry.user_data(self.key.user_data(OpKind::Accept)));
         }
         Poll::Pending
     }
 }
 
 impl Drop for Listener {
-    /// Stops accepting. Connections that were accepted and not taken are closed.
+    /// Stops accepting. Connections in the queue are closed.
     fn drop(&mut self) {
         let mut inner = self.core.inner.borrow_mut();
         let Some(slot) = inner.listener(self.key) else { return };
         slot.held = false;
         slot.waker = None;
         if slot.armed {
-            inner.cancel(self.key.user_data(Kind::Accept));
+            inner.cancel(self.key.user_data(OpKind::Accept));
         } else {
             let mut slot = inner.listeners.remove(self.key.index as usize);
             slot.close_queue();

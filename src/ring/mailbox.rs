@@ -1,12 +1,11 @@
-//! Messages from any thread to one core, which wake it whatever it waits in. Knows nothing of what the
-//! messages mean.
+//! Messages from any thread to one core, which wake it from any wait. Does not interpret the messages.
 //!
-//! **Bounded**, because senders only ever wait for an answer with a time limit: a core that is stuck must not
-//! collect what callers have given up on. A full mailbox refuses the message at once, and the sender decides.
-//! A few messages must never be refused (the end of the server); [`Sender::send_always`] is for those.
+//! **Bounded**, because senders only ever wait for a reply with a time limit: a blocked core must not collect
+//! messages whose senders have given up. A full mailbox returns the message at once, and the sender decides.
+//! A few messages must never be refused (shutdown); [`Sender::send_always`] is for those.
 //!
-//! The queue is `std::sync::mpsc`: a linked list of blocks with atomic indices, without a lock. Signals are
-//! merged: while one is on its way, further messages cost no system call.
+//! The queue is `std::sync::mpsc`: a linked list of blocks with atomic indices, without a lock. Wake-ups are
+//! merged: while one is pending, further messages cost no system call.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +14,11 @@ use std::sync::{Arc, mpsc};
 use super::core::Ring;
 use super::wake::WakeUp;
 
-/// Messages that wait for one core. Senders are a handful of threads that wait for replies, so that more
-/// means a core that does not run; twice as many would only hide that for longer.
+/// Messages that wait for one core. Senders are a handful of threads that wait for replies, so more means
+/// that the core does not run; twice as many would only hide that for longer.
 pub const MAILBOX_MAX: usize = 1024;
 
-/// Why a message was not taken. It comes back.
+/// Why a message was not queued. The message is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendError<M> {
     /// [`MAILBOX_MAX`] messages wait already.
@@ -28,19 +27,19 @@ pub enum SendError<M> {
     Closed(M),
 }
 
-/// A new mailbox: where messages go in, to be cloned for every sender, and where its core takes them out.
+/// Creates a mailbox: its sender, which can be cloned, and its receiver for one core.
 ///
 /// # Errors
 /// The kernel's, when it has no descriptors.
 pub fn mailbox<M: Send>() -> io::Result<(Sender<M>, Mailbox<M>)> {
     let (sender, queue) = mpsc::channel();
-    let shared = Arc::new(Shared { wake: WakeUp::new()?, waiting: AtomicUsize::new(0) });
+    let shared = Arc::new(MailboxShared { wake: WakeUp::new()?, waiting: AtomicUsize::new(0) });
     Ok((Sender { queue: Some(sender), shared: shared.clone() }, Mailbox { queue, shared }))
 }
 
-struct Shared {
+struct MailboxShared {
     wake: WakeUp,
-    /// Messages in the queue; may be too high for a moment, never too low.
+    /// Messages in the queue; may be briefly too high, never too low.
     waiting: AtomicUsize,
 }
 
@@ -48,7 +47,7 @@ struct Shared {
 pub struct Sender<M> {
     // INVARIANT: `Some` until it is dropped.
     queue: Option<mpsc::Sender<M>>,
-    shared: Arc<Shared>,
+    shared: Arc<MailboxShared>,
 }
 
 impl<M> Sender<M> {
@@ -63,7 +62,7 @@ impl<M> Sender<M> {
         self.send_always(message)
     }
 
-    /// Queues a message whatever waits already. For messages that a process sends a bounded number of times.
+    /// Queues a message regardless of the limit. For messages that a process sends a bounded number of times.
     ///
     /// # Errors
     /// The core has ended.
@@ -94,16 +93,16 @@ impl<M> std::fmt::Debug for Sender<M> {
 
 impl<M> Drop for Sender<M> {
     fn drop(&mut self) {
-        // The queue first, so that a core that looks finds that the last sender has gone.
+        // The queue is dropped first, so that the woken core sees that the last sender is gone.
         self.queue = None;
         self.shared.wake.raise();
     }
 }
 
-/// A core's end of its mailbox.
+/// The receiving side of a mailbox, on its core.
 pub struct Mailbox<M> {
     queue: mpsc::Receiver<M>,
-    shared: Arc<Shared>,
+    shared: Arc<MailboxShared>,
 }
 
 impl<M> Mailbox<M> {

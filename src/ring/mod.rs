@@ -1,7 +1,7 @@
-//! The kernel's side of one core: a companion `io_uring` beside the executor's own rings.
+//! One core's interface to the kernel: a companion `io_uring` beside the executor's own rings.
 //!
-//! Everything that a core does with sockets and files passes through here, and all of the project's
-//! `unsafe` lives here. Above this layer there are only safe, small types:
+//! All I/O of a core on sockets and files goes through this module, and all of the project's `unsafe` is
+//! here. The layers above see only safe, small types:
 //!
 //! ```text
 //! Ring ── driver task: submit and collect in one io_uring_enter, wake tasks, wait or park
@@ -14,10 +14,10 @@
 //!  └─ blocking   threads beside the core, for work that would block it
 //! ```
 //!
-//! Two rules hold it together. *Ownership:* whatever the kernel may still read or write belongs to an
-//! operation's slot and never to a future; dropping a future cancels, and the slot is freed by its last
-//! completion. *Bounds:* a connection holds a bounded number of receive buffers and one send, whatever
-//! its peer does. It knows nothing of HTTP.
+//! Two rules: *Ownership:* memory that the kernel may still read or write belongs to an operation's slot and
+//! never to a future; dropping a future cancels, and the slot is freed by its last completion. *Bounds:* a
+//! connection holds a bounded number of receive buffers and one send, whatever its peer does. Knows nothing
+//! of HTTP.
 
 mod background;
 mod blocking;

@@ -1,5 +1,5 @@
-//! Threads beside a core, for work that would block it. They share nothing with the core but two channels
-//! and a wake-up: jobs go out, outcomes come back, and there is no lock.
+//! Helper threads of a core, for blocking work. They share only two channels and a wake-up with the core:
+//! jobs are sent, outcomes are received, and there is no lock.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,34 +18,34 @@ use super::wake::WakeUp;
 type Product = Box<dyn Any + Send>;
 type Work = Box<dyn FnOnce() -> Product + Send>;
 
-/// A core's threads and what they work on.
+/// A core's helper threads and their jobs.
 pub(super) struct Offload {
-    state: RefCell<State>,
-    /// Raised when an outcome came.
+    state: RefCell<OffloadState>,
+    /// Raised when an outcome is available.
     pub(super) wake: Arc<WakeUp>,
 }
 
-struct State {
+struct OffloadState {
     threads: Vec<Thread>,
     threads_max: usize,
-    /// Jobs that no thread has yet. As many as tasks wait for one, and so bounded by the connections.
-    waiting: VecDeque<Job>,
+    /// Queued jobs. One for each waiting task at most, and so bounded by the connections.
+    waiting: VecDeque<OffloadJob>,
     tickets: Slab<Ticket>,
-    outcomes: mpsc::Receiver<Outcome>,
-    report: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Receiver<JobOutcome>,
+    report: mpsc::Sender<JobOutcome>,
 }
 
 struct Thread {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<OffloadJob>,
     busy: bool,
 }
 
-struct Job {
+struct OffloadJob {
     ticket: usize,
     work: Work,
 }
 
-struct Outcome {
+struct JobOutcome {
     thread: usize,
     ticket: usize,
     product: thread::Result<Product>,
@@ -61,7 +61,7 @@ enum Ticket {
 impl Offload {
     pub(super) fn new(threads_max: usize) -> io::Result<Self> {
         let (report, outcomes) = mpsc::channel();
-        let state = State {
+        let state = OffloadState {
             threads: Vec::new(),
             threads_max: threads_max.max(1),
             waiting: VecDeque::new(),
@@ -72,10 +72,10 @@ impl Offload {
         Ok(Self { state: RefCell::new(state), wake: Arc::new(WakeUp::new()?) })
     }
 
-    /// Hands a job to a thread, or queues it. Its ticket.
+    /// Sends a job to a thread, or queues it, and returns its ticket.
     ///
     /// # Errors
-    /// The system has no thread, and there is none yet.
+    /// The first thread cannot be started.
     pub(super) fn start(&self, work: Work) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         let idle = state.threads.iter().position(|thread| !thread.busy);
@@ -88,7 +88,7 @@ impl Offload {
             idle => idle,
         };
         let ticket = state.tickets.insert(Ticket::Pending(None));
-        let job = Job { ticket, work };
+        let job = OffloadJob { ticket, work };
         match thread {
             Some(thread) => state.threads[thread].take(job),
             None => state.waiting.push_back(job),
@@ -96,16 +96,16 @@ impl Offload {
         Ok(ticket)
     }
 
-    fn spawn(&self, state: &mut State) -> io::Result<usize> {
+    fn spawn(&self, state: &mut OffloadState) -> io::Result<usize> {
         let number = state.threads.len();
-        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (jobs, inbox) = mpsc::channel::<OffloadJob>();
         let (report, wake) = (state.report.clone(), self.wake.clone());
         thread::Builder::new().name("quoit-blocking".to_owned()).spawn(move || {
-            // Made by a thread that is pinned: on that CPU it would take the core's time.
+            // Spawned by a pinned thread: on that CPU it would compete with the core.
             sys::unpin_thread();
-            for Job { ticket, work } in inbox {
+            for OffloadJob { ticket, work } in inbox {
                 let product = catch_unwind(AssertUnwindSafe(work));
-                if report.send(Outcome { thread: number, ticket, product }).is_err() {
+                if report.send(JobOutcome { thread: number, ticket, product }).is_err() {
                     return;
                 }
                 wake.raise();
@@ -115,11 +115,11 @@ impl Offload {
         Ok(number)
     }
 
-    /// Takes in what the threads have finished, and gives them what waits.
+    /// Collects outcomes, and sends queued jobs to idle threads.
     pub(super) fn collect(&self) {
         self.wake.clear();
         let mut state = self.state.borrow_mut();
-        while let Ok(Outcome { thread, ticket, product }) = state.outcomes.try_recv() {
+        while let Ok(JobOutcome { thread, ticket, product }) = state.outcomes.try_recv() {
             state.threads[thread].busy = false;
             if let Some(job) = state.waiting.pop_front() {
                 state.threads[thread].take(job);
@@ -145,7 +145,7 @@ impl Offload {
         }
     }
 
-    /// The future of this ticket was dropped. Work that has begun ends by itself.
+    /// The future of this ticket was dropped. Work that has begun runs to its end.
     pub(super) fn forget(&self, ticket: usize) {
         let mut state = self.state.borrow_mut();
         let queued = state.waiting.iter().position(|job| job.ticket == ticket);
@@ -158,7 +158,7 @@ impl Offload {
 }
 
 impl Thread {
-    fn take(&mut self, job: Job) {
+    fn take(&mut self, job: OffloadJob) {
         self.busy = true;
         self.jobs.send(job).expect("a thread lives as long as its channel");
     }

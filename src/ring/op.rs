@@ -1,5 +1,5 @@
-//! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns everything
-//! the kernel may touch; dropping the future cancels, and the slot is freed by the completion.
+//! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns all memory that
+//! the kernel may access; dropping the future cancels, and the slot is freed by the completion.
 
 use std::future::Future;
 use std::io;
@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use io_uring::squeue;
 
-use super::core::{Core, Inner, Ring};
-use super::key::{Key, Kind};
-use super::slots::{OpPayload, OpSlot, State};
+use super::core::{Core, CoreInner, Ring};
+use super::key::{Key, OpKind};
+use super::slots::{OpPayload, OpSlot, OpState};
 use super::timer;
 
-impl Inner {
+impl CoreInner {
     fn op(&mut self, key: Key) -> Option<&mut OpSlot> {
         self.ops.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
 
-    fn add_op(&mut self, state: State, payload: OpPayload) -> Key {
+    fn add_op(&mut self, state: OpState, payload: OpPayload) -> Key {
         let generation = self.generation();
         let index = self.ops.insert(OpSlot { generation, state, payload }) as u32;
         Key { index, generation }
@@ -34,19 +34,19 @@ impl Inner {
             return;
         };
         self.events_polled -= usize::from(matches!(slot.payload, OpPayload::Event));
-        match std::mem::replace(&mut slot.state, State::Done(result)) {
-            State::Waiting(waker) | State::Sleeping(waker) => {
+        match std::mem::replace(&mut slot.state, OpState::Done(result)) {
+            OpState::Waiting(waker) | OpState::Sleeping(waker) => {
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
-            State::Orphan => {
+            OpState::Orphan => {
                 let slot = self.ops.remove(key.index as usize);
                 if let (OpPayload::Open(..), 0..) = (&slot.payload, result) {
                     self.close(result);
                 }
             }
-            State::Done(_) => {}
+            OpState::Done(_) => {}
         }
     }
 }
@@ -56,9 +56,9 @@ impl Inner {
 pub(super) fn submit(core: &Rc<Core>, entry: squeue::Entry, payload: OpPayload) -> Op {
     let mut inner = core.inner.borrow_mut();
     inner.events_polled += usize::from(matches!(payload, OpPayload::Event));
-    let key = inner.add_op(State::Waiting(None), payload);
+    let key = inner.add_op(OpState::Waiting(None), payload);
     inner.in_flight += 1;
-    inner.push(&entry.user_data(key.user_data(Kind::Op)));
+    inner.push(&entry.user_data(key.user_data(OpKind::Op)));
     Op { core: core.clone(), key, done: false }
 }
 
@@ -82,19 +82,19 @@ impl Future for Op {
         let mut inner = core.inner.borrow_mut();
         let slot = inner.op(self.key).expect("an operation's future keeps its slot");
         match &mut slot.state {
-            State::Done(result) => {
+            OpState::Done(result) => {
                 let result = *result;
                 let slot = inner.ops.remove(self.key.index as usize);
                 self.done = true;
                 Poll::Ready((result, slot.payload))
             }
-            State::Waiting(waker) | State::Sleeping(waker) => {
+            OpState::Waiting(waker) | OpState::Sleeping(waker) => {
                 if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                     *waker = Some(cx.waker().clone());
                 }
                 Poll::Pending
             }
-            State::Orphan => unreachable!("an orphan has no future"),
+            OpState::Orphan => unreachable!("an orphan has no future"),
         }
     }
 }
@@ -108,19 +108,19 @@ impl Drop for Op {
         let key = self.key;
         let Some(slot) = inner.op(key) else { return };
         match slot.state {
-            State::Waiting(_) => {
-                slot.state = State::Orphan;
-                inner.cancel(key.user_data(Kind::Op));
+            OpState::Waiting(_) => {
+                slot.state = OpState::Orphan;
+                inner.cancel(key.user_data(OpKind::Op));
             }
-            State::Sleeping(_) => drop(inner.ops.remove(key.index as usize)),
-            State::Done(result) => {
+            OpState::Sleeping(_) => drop(inner.ops.remove(key.index as usize)),
+            OpState::Done(result) => {
                 let slot = inner.ops.remove(key.index as usize);
                 if let (OpPayload::Open(..), 0..) = (&slot.payload, result) {
-                    // SAFETY: the completed open made this descriptor and nobody took it.
+                    // SAFETY: the completed open made this descriptor and it has no other owner.
                     drop(unsafe { OwnedFd::from_raw_fd(result) });
                 }
             }
-            State::Orphan => unreachable!("an orphan has no future"),
+            OpState::Orphan => unreachable!("an orphan has no future"),
         }
     }
 }
@@ -130,8 +130,9 @@ impl Ring {
     pub async fn sleep(&self, duration: Duration) {
         let op = {
             let mut inner = self.core.inner.borrow_mut();
-            let key = inner.add_op(State::Sleeping(None), OpPayload::None);
-            // The turn may have begun long ago, or the driver may be parked and has to see the new timer.
+            let key = inner.add_op(OpState::Sleeping(None), OpPayload::None);
+            // The turn may have begun long ago, or the driver may be parked and has to be woken for the new
+            // timer.
             inner.wake_driver();
             inner.read_tick(Instant::now());
             let due = timer::due(inner.tick, duration);

@@ -1,18 +1,18 @@
-//! What a send carries. The payload is owned by the send's slot until the kernel is done with it.
+//! Payloads of sends. The payload is owned by the send's slot until the kernel is done with it.
 
 use bytes::Bytes;
 
 /// Bytes to send, in one piece or a head with its body.
 #[derive(Debug)]
 pub enum Payload {
-    /// A buffer, best one from [`Ring::take_buffer`](super::Ring::take_buffer); it goes back there.
+    /// A buffer, preferably from [`Ring::take_buffer`](super::Ring::take_buffer), to which it is returned.
     Buffer(Vec<u8>),
     /// Bytes shared with others: a cached file, a broadcast message.
     Shared(Bytes),
     /// A head from the pool and a shared body, gathered by the kernel in one operation.
     Gather(Vec<u8>, Bytes),
-    /// The first so many bytes of a block, from [`Ring::take_block`](super::Ring::take_block); it goes back
-    /// there.
+    /// The first bytes of a block, up to this length, from [`Ring::take_block`](super::Ring::take_block); it
+    /// is returned there.
     Block(Block, usize),
 }
 
@@ -42,7 +42,7 @@ impl Payload {
         self.len() == 0
     }
 
-    /// What is left after `sent` bytes, as one or two slices; the second is empty when one holds it all.
+    /// The unsent part after `sent` bytes, as one or two slices; the second is empty when one holds it all.
     pub fn rest(&self, sent: usize) -> (&[u8], &[u8]) {
         match self {
             Payload::Buffer(head) => (&head[sent..], &[]),
@@ -53,7 +53,7 @@ impl Payload {
         }
     }
 
-    /// The pooled part of it, to be used again.
+    /// Its pooled part, for reuse.
     pub(super) fn into_spare(self) -> Option<Spare> {
         match self {
             Payload::Buffer(head) | Payload::Gather(head, _) => Some(Spare::Buffer(head)),

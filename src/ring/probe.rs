@@ -1,4 +1,4 @@
-//! What the kernel offers, and a plain word when it refuses: cause and remedy.
+//! Detects the kernel's io_uring support, and explains a failure: cause and remedy.
 
 use std::fmt;
 use std::fs;
@@ -9,15 +9,15 @@ use io_uring::{IoUring, Probe as KernelProbe, opcode};
 /// The oldest kernel that has everything the engine uses: DEFER_TASKRUN came with 6.1.
 pub const KERNEL_MIN: (u32, u32) = (6, 1);
 
-/// The executor refuses to start below this RLIMIT_MEMLOCK (soft), whatever the kernel would say.
+/// The executor refuses to start below this RLIMIT_MEMLOCK (soft), whatever the kernel needs.
 pub const LOCKED_BYTES_MIN: u64 = 512 * 1024;
 
-/// Why a ring could not be made.
+/// Why a ring could not be created.
 #[derive(Debug)]
 pub enum SetupError {
     /// The kernel is older than [`KERNEL_MIN`].
     KernelTooOld {
-        /// Its release, as uname(2) tells it.
+        /// Its release, as uname(2) returns it.
         found: String,
     },
     /// `kernel.io_uring_disabled` forbids it.
@@ -25,7 +25,7 @@ pub enum SetupError {
         /// The setting: 1 or 2.
         value: u32,
     },
-    /// The system call is filtered: a container's seccomp profile, as a rule.
+    /// The system call is filtered, usually by a container's seccomp profile.
     Filtered {
         /// The kernel's error.
         error: io::Error,
@@ -45,9 +45,9 @@ pub enum SetupError {
         /// Its name.
         name: &'static str,
     },
-    /// Something else.
+    /// Any other error.
     Other {
-        /// What was being made.
+        /// What was being set up.
         what: &'static str,
         /// The kernel's error.
         error: io::Error,
@@ -55,7 +55,7 @@ pub enum SetupError {
 }
 
 impl SetupError {
-    /// Finds the cause behind a failed set-up of `what`.
+    /// Determines the cause of a failed set-up of `what`.
     pub fn from_io(what: &'static str, error: io::Error) -> Self {
         if kernel_version().is_some_and(|version| version < KERNEL_MIN) {
             return Self::KernelTooOld { found: kernel_release() };
@@ -116,25 +116,25 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// Whether a worker could start here: makes a small ring and frees it. Meant to be asked before anything
-/// else is set up, because the executor's own rings meet the same refusals and explain them less well.
+/// Tests whether a worker can start here: creates a small ring and frees it. To be called before anything
+/// else is set up, because the executor's own rings fail for the same reasons with less specific errors.
 ///
 /// # Errors
-/// What is refused, and the remedy.
+/// The cause and the remedy.
 pub fn check() -> Result<(), SetupError> {
     let limit = super::sys::locked_memory_limit();
     if limit < LOCKED_BYTES_MIN {
         return Err(SetupError::LockedMemory { limit });
     }
-    // On a thread of its own: the kernel takes a ring apart later, in the thread that made it, and system
-    // calls that happen to wait there are interrupted.
+    // On its own thread: the kernel frees a ring later, in the thread that created it, and interrupts system
+    // calls that wait there.
     match std::thread::spawn(|| build(8, 16).map(drop)).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
-/// Builds the ring, and checks that every operation we use exists.
+/// Creates the ring, and checks that it supports every operation used.
 pub(super) fn build(submissions: u32, completions: u32) -> Result<IoUring, SetupError> {
     if kernel_version().is_some_and(|version| version < KERNEL_MIN) {
         return Err(SetupError::KernelTooOld { found: kernel_release() });
@@ -169,14 +169,14 @@ const OPERATIONS: [(u8, &str); 12] = [
     (opcode::PollAdd::CODE, "POLL_ADD"),
 ];
 
-/// One thing the kernel has or lacks, and what its absence costs.
+/// A kernel feature, and the effect of its absence.
 #[derive(Debug)]
 pub struct Feature {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is there.
+    /// Whether it is available.
     pub present: bool,
-    /// What the server does without it.
+    /// The effect of its absence.
     pub without: &'static str,
 }
 
@@ -192,7 +192,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Asks the kernel. Makes a ring and frees it.
+    /// Queries the kernel. Creates a ring and frees it.
     pub fn run() -> Self {
         Self { kernel: kernel_release(), io_uring_disabled: io_uring_disabled(), features: features() }
     }
@@ -239,7 +239,7 @@ fn kernel_release() -> String {
         .map_or_else(|_| "unknown".into(), |s| s.trim().to_owned())
 }
 
-/// Major and minor version of the kernel, when it tells them.
+/// Major and minor version of the kernel, if they can be parsed.
 pub fn kernel_version() -> Option<(u32, u32)> {
     parse_version(&kernel_release())
 }

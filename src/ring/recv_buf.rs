@@ -1,4 +1,4 @@
-//! Received bytes on loan: a provided buffer that goes back to the pool when dropped, or a copy.
+//! Received bytes on loan: a provided buffer that is returned to the pool when dropped, or a copy.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,28 +6,28 @@ use std::rc::Rc;
 
 use super::core::Core;
 
-/// Bytes received on a socket, in a provided buffer (given back on drop) or on the heap.
+/// Bytes received on a socket, in a provided buffer (returned on drop) or on the heap.
 ///
 /// Keep it only while parsing. To hold input across a wait, call [`detach`](RecvBuf::detach) first: a
-/// provided buffer that waits for a slow handler is missing for everybody else on the core.
+/// provided buffer held by a slow handler is missing for all other connections of the core.
 pub struct RecvBuf {
-    source: Source,
+    source: RecvSource,
     start: u32,
 }
 
-enum Source {
+enum RecvSource {
     Provided { core: Rc<Core>, id: u16 },
     Heap(Vec<u8>),
 }
 
 impl RecvBuf {
     pub(super) fn provided(core: Rc<Core>, id: u16) -> Self {
-        Self { source: Source::Provided { core, id }, start: 0 }
+        Self { source: RecvSource::Provided { core, id }, start: 0 }
     }
 
-    /// Bytes that did not come in a provided buffer.
+    /// Bytes that are not in a provided buffer.
     pub fn heap(bytes: Vec<u8>) -> Self {
-        Self { source: Source::Heap(bytes), start: 0 }
+        Self { source: RecvSource::Heap(bytes), start: 0 }
     }
 
     /// Drops the first `n` bytes.
@@ -39,21 +39,21 @@ impl RecvBuf {
         self.start += n as u32;
     }
 
-    /// Keeps the first `n` bytes and forgets the rest.
+    /// Keeps the first `n` bytes and drops the rest.
     ///
     /// # Panics
     /// If there are fewer.
     pub fn truncate(&mut self, n: usize) {
         assert!(n <= self.len());
         match &mut self.source {
-            Source::Provided { core, id } => core.pool.set_len(*id, self.start + n as u32),
-            Source::Heap(bytes) => bytes.truncate(self.start as usize + n),
+            RecvSource::Provided { core, id } => core.pool.set_len(*id, self.start + n as u32),
+            RecvSource::Heap(bytes) => bytes.truncate(self.start as usize + n),
         }
     }
 
-    /// Copies what is left to the heap and gives the provided buffer back.
+    /// Copies the remaining bytes to the heap and returns the provided buffer.
     pub fn detach(&mut self) {
-        if let Source::Provided { .. } = self.source {
+        if let RecvSource::Provided { .. } = self.source {
             let bytes = self.to_vec();
             *self = Self::heap(bytes);
         }
@@ -65,31 +65,31 @@ impl Deref for RecvBuf {
 
     fn deref(&self) -> &[u8] {
         let all = match &self.source {
-            Source::Provided { core, id } => core.pool.bytes(*id),
-            Source::Heap(bytes) => bytes,
+            RecvSource::Provided { core, id } => core.pool.bytes(*id),
+            RecvSource::Heap(bytes) => bytes,
         };
         &all[self.start as usize..]
     }
 }
 
-/// For whoever decrypts in place.
+/// For in-place decryption.
 impl DerefMut for RecvBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         let all = match &mut self.source {
-            Source::Provided { core, id } => {
+            RecvSource::Provided { core, id } => {
                 // SAFETY: the buffer is ours until it is given back, which only the drop of its one handle
                 // does; the handle is borrowed mutably for as long as the slice lives.
                 unsafe { core.pool.bytes_mut(*id) }
             }
-            Source::Heap(bytes) => bytes,
+            RecvSource::Heap(bytes) => bytes,
         };
         &mut all[self.start as usize..]
     }
 }
 
-impl Drop for Source {
+impl Drop for RecvSource {
     fn drop(&mut self) {
-        if let Source::Provided { core, id } = self {
+        if let RecvSource::Provided { core, id } = self {
             core.pool.give(*id);
             if core.pool.awaited.get() {
                 core.inner.borrow_mut().wake_driver();

@@ -1,5 +1,5 @@
-//! What the ring keeps for each socket, send, listener and operation: data, and what can be done with it
-//! alone. A slot owns everything that the kernel may still touch on its behalf.
+//! The ring's state for each socket, send, listener and operation: data, and the operations on it alone. A
+//! slot owns all memory that the kernel may still access for it.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -14,8 +14,8 @@ use super::key::Key;
 use super::payload::Payload;
 use super::sys::RawAddr;
 
-/// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer that
-/// was stopped would be a flood, and ends the connection.
+/// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer whose
+/// receive was stopped would be a flood, and ends the connection.
 const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
 
 /// No send in progress.
@@ -24,11 +24,11 @@ pub(super) const NO_SEND: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RecvState {
     Idle,
-    /// A plain receive is with the kernel.
+    /// A plain receive is in flight.
     Once,
-    /// A multishot receive is with the kernel.
+    /// A multishot receive is in flight.
     Multi,
-    /// A cancel was queued; the last completion is still to come.
+    /// A cancel was queued; the last completion has not arrived.
     Cancelling,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct SocketSlot {
     pub(super) rx_end: RecvEnd,
     /// Whether a task waits for input.
     pub(super) reading: bool,
-    /// Whether it stands in the line of those that found no buffer.
+    /// Whether it is queued for a free buffer.
     pub(super) starved: bool,
     pub(super) multishot: bool,
     pub(super) timed_out: bool,
@@ -125,7 +125,7 @@ impl SocketSlot {
 
     pub(super) fn close_now(&self) {
         if !self.closed {
-            // SAFETY: the slot owns the descriptor and nobody uses it after the ring is gone.
+            // SAFETY: the slot owns the descriptor, and it is not used after the ring is gone.
             drop(unsafe { OwnedFd::from_raw_fd(self.fd) });
         }
     }
@@ -143,7 +143,7 @@ impl SocketSlot {
         }
     }
 
-    /// Appends a received buffer, or its copy when the pool is scarce and nobody waits for it.
+    /// Appends a received buffer, or its copy when the pool is scarce and no task waits for it.
     pub(super) fn enqueue(&mut self, pool: &BufferPool, id: u16) -> Enqueued {
         if self.heap.is_some() || (!self.reading && pool.is_scarce()) {
             let heap = self.heap.get_or_insert_default();
@@ -164,7 +164,7 @@ impl SocketSlot {
         Enqueued::Linked
     }
 
-    /// Takes the oldest input.
+    /// Removes the oldest input.
     pub(super) fn dequeue(&mut self, pool: &BufferPool) -> Option<Input> {
         if self.rx_count > 0 {
             let id = self.rx_first;
@@ -176,11 +176,11 @@ impl SocketSlot {
     }
 }
 
-/// Input that leaves a socket's queue.
+/// Input taken from a socket's queue.
 pub(super) enum Input {
     /// A buffer of the pool.
     Provided(u16),
-    /// What was copied out of it.
+    /// A copy on the heap.
     Copied(Vec<u8>),
 }
 
@@ -203,18 +203,18 @@ pub(super) struct ListenerSlot {
 impl ListenerSlot {
     pub(super) fn close_queue(&mut self) {
         for fd in self.queue.drain(..).chain([self.fd]) {
-            // SAFETY: accepted and not yet handed out, or the listener's own: nobody else closes it.
+            // SAFETY: accepted and not yet handed out, or the listener's own: it has no other owner.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
         }
     }
 }
 
-/// What an operation lends to the kernel.
+/// Memory and descriptors that an operation lends to the kernel.
 #[allow(dead_code, reason = "owned for the kernel, which reads and writes it; we need not")]
 pub(super) enum OpPayload {
     /// Nothing.
     None,
-    /// Nothing; what is polled may be an eventfd, which `Inner::renew_event` has to know.
+    /// Nothing; the polled descriptor may be an eventfd, which `CoreInner::renew_event` has to know.
     Event,
     /// The address, and the descriptor so that it stays open.
     Connect(Box<RawAddr>, OwnedFd),
@@ -223,29 +223,29 @@ pub(super) enum OpPayload {
     /// A buffer read into, and the file.
     Buffer(Vec<u8>, Rc<OwnedFd>),
     /// A datagram with its header and address, and the socket.
-    Message(Box<Message>, Rc<OwnedFd>),
+    Message(Box<DatagramMessage>, Rc<OwnedFd>),
 }
 
-/// A datagram's header, address and bytes; boxed, because the header points at its siblings.
-pub(super) struct Message {
+/// A datagram's header, address and bytes; boxed, because the header points to the other fields.
+pub(super) struct DatagramMessage {
     pub(super) header: libc::msghdr,
     pub(super) part: libc::iovec,
     pub(super) addr: RawAddr,
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) enum State {
+pub(super) enum OpState {
     Waiting(Option<Waker>),
     Done(i32),
     /// The future is gone; the completion frees the slot.
     Orphan,
-    /// A sleep: no kernel operation behind it.
+    /// A sleep, without a kernel operation.
     Sleeping(Option<Waker>),
 }
 
 pub(super) struct OpSlot {
     pub(super) generation: u32,
-    pub(super) state: State,
+    pub(super) state: OpState,
     pub(super) payload: OpPayload,
 }
 

@@ -1,16 +1,16 @@
 //! Connected sockets: receive, send, deadline, close.
 //!
-//! **Receiving.** The first receive is a plain one; a connection that proves to be kept alive asks for
-//! multishot. A receive is armed only while somebody reads, a multishot one stays armed between reads. A
-//! socket that holds more than its share of buffers has its receive cancelled, and TCP pushes back on the
-//! peer. When the pool is scarce, input that nobody is waiting for is copied out of it.
+//! **Receiving.** The first receive is a plain one; a kept-alive connection switches to multishot. A receive
+//! is armed only while a task reads; a multishot one stays armed between reads. A socket that holds more than
+//! its share of buffers has its receive cancelled, so that TCP flow control applies. When the pool is scarce,
+//! input without a waiting task is copied out of it.
 //!
-//! **Sending.** A send is first tried as part of the batch: MSG_DONTWAIT keeps the kernel from waiting, so
-//! it is over when the submission returns, and with CQE_SKIP_SUCCESS only a failure or a short count posts
-//! a completion. What did not fit is sent again as an ordinary operation that waits for the peer. So a
-//! response costs no completion and no wake-up, and its buffer is free again after the batch.
+//! **Sending.** A send is first tried as part of the batch: MSG_DONTWAIT keeps the kernel from waiting, so it
+//! is complete when the submission returns, and with CQE_SKIP_SUCCESS only a failure or a short count posts a
+//! completion. The rest is then sent as an ordinary operation that waits for the peer. So a response costs no
+//! completion and no wake-up, and its buffer is free again after the batch.
 //!
-//! **Closing.** A slot lives until the kernel has no operation left on it; the descriptor is closed then.
+//! **Closing.** A slot lives until the kernel has no operation left on it; then the descriptor is closed.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,8 +23,8 @@ use std::time::Duration;
 use io_uring::{cqueue, opcode, squeue, types};
 
 use super::buffers::{BufferPool, GROUP};
-use super::core::{Core, Inner, Ring, RingConfig};
-use super::key::{Key, Kind};
+use super::core::{Core, CoreInner, Ring, RingConfig};
+use super::key::{Key, OpKind};
 use super::op;
 use super::payload::Payload;
 use super::recv_buf::RecvBuf;
@@ -32,14 +32,14 @@ use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvSta
 use super::sys::{self, RawAddr};
 use super::timer;
 
-/// Longest time between two looks at a socket's deadline. Shorter than any default limit, so that moving a
-/// deadline is storing a number; longer would make short deadlines insert twice.
+/// Longest time between two checks of a socket's deadline. Shorter than any default limit, so that moving a
+/// deadline only stores a number; with a longer one, short deadlines would be inserted twice.
 const DEADLINE_CHECK: Duration = Duration::from_secs(8);
 
-/// Bytes that one operation sends at the most; the kernel cuts what is longer than 2 GiB less a page.
+/// Most bytes that one operation sends; the kernel truncates at 2 GiB less a page.
 const SEND_BYTES_MAX: usize = 1 << 30;
 
-impl Inner {
+impl CoreInner {
     fn socket(&mut self, key: Key) -> Option<&mut SocketSlot> {
         self.sockets.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
@@ -55,7 +55,7 @@ impl Inner {
         Key { index, generation }
     }
 
-    /// Puts a receive into the queue.
+    /// Queues a receive.
     fn arm_recv(&mut self, key: Key, buffer_bytes: u32) {
         let slot = self.held(key);
         let fd = types::Fd(slot.fd);
@@ -70,7 +70,7 @@ impl Inner {
                 .flags(squeue::Flags::BUFFER_SELECT)
         };
         self.in_flight += 1;
-        self.push(&entry.user_data(key.user_data(Kind::Recv)));
+        self.push(&entry.user_data(key.user_data(OpKind::Recv)));
     }
 
     pub(super) fn handle_recv(
@@ -105,7 +105,8 @@ impl Inner {
             }
             (0, None) => slot.rx_end = RecvEnd::Eof,
             (error, None) if error == -libc::ENOBUFS => return self.starve(key),
-            // Ours, a signal, or armed while direct calls must not wait: whoever still reads arms it again.
+            // Cancelled here, by a signal, or armed while the socket was non-blocking: a task that still
+            // reads arms it again.
             (error, None) if matches!(-error, libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
             (error, None) => slot.rx_end = RecvEnd::Failed(-error),
         }
@@ -122,15 +123,15 @@ impl Inner {
         }
         if stop {
             self.stats.receives_stopped += 1;
-            self.cancel(key.user_data(Kind::Recv));
+            self.cancel(key.user_data(OpKind::Recv));
         }
         if released {
             self.release(key);
         }
     }
 
-    /// A receive found no buffer: it waits in line until some have come back. Also when nobody reads, for
-    /// it may have been armed by `watch`; but not for more than what waits to be read already.
+    /// A receive found no buffer: it is queued until some are returned. Also without a reader, because it may
+    /// have been armed by `watch`; but not beyond the socket's share of unread input.
     fn starve(&mut self, key: Key) {
         self.stats.buffers_missing += 1;
         let slot = self.socket(key).expect("checked by the caller");
@@ -144,7 +145,7 @@ impl Inner {
         }
     }
 
-    /// Arms starved receives, one for each buffer that is free.
+    /// Arms starved receives, one for each free buffer.
     pub(super) fn feed_starved(&mut self, pool: &BufferPool) {
         let mut free = pool.free();
         while free > 0 {
@@ -158,12 +159,12 @@ impl Inner {
         }
     }
 
-    /// Puts the rest of send `key` into the queue: as part of the batch, or as an operation that waits.
+    /// Queues the rest of send `key`: as part of the batch, or as an operation that waits.
     fn submit_send(&mut self, key: Key) {
         let send = &mut self.sends[key.index as usize];
         let fd = types::Fd(self.sockets[send.socket.index as usize].fd);
         let (first, second) = send.payload.rest(send.sent);
-        // A batch send wants all or a failure. A waiting one takes what fits, so that progress is seen.
+        // A batch send is complete or fails. A waiting one sends what fits, so that progress is visible.
         let flags =
             libc::MSG_NOSIGNAL | if send.in_batch { libc::MSG_DONTWAIT | libc::MSG_WAITALL } else { 0 };
         let entry = if second.is_empty() {
@@ -183,21 +184,21 @@ impl Inner {
         };
         if !send.in_batch {
             self.in_flight += 1;
-            return self.push(&entry.user_data(key.user_data(Kind::Send)));
+            return self.push(&entry.user_data(key.user_data(OpKind::Send)));
         }
         let last = send.last;
-        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(key.user_data(Kind::Batch));
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(key.user_data(OpKind::Batch));
         self.batch.push(key);
         if last {
-            // A short send cuts the link, so the close happens only when everything is sent.
+            // A short send cancels the link, so the close happens only when everything is sent.
             let close = opcode::Close::new(fd).build().flags(squeue::Flags::SKIP_SUCCESS);
-            self.push_linked(&entry.flags(squeue::Flags::IO_LINK), &close.user_data(Kind::Ignore as u64));
+            self.push_linked(&entry.flags(squeue::Flags::IO_LINK), &close.user_data(OpKind::Ignore as u64));
         } else {
             self.push(&entry);
         }
     }
 
-    /// A send of the batch failed or fell short: the rest goes out as an operation that waits.
+    /// A send of the batch failed or was short: the rest is sent as an operation that waits.
     pub(super) fn handle_batch_failure(&mut self, key: Key, result: i32) {
         let Some(send) = self.sends.get_mut(key.index as usize).filter(|s| s.generation == key.generation)
         else {
@@ -224,7 +225,8 @@ impl Inner {
         slot.sent += result.max(0) as u64;
         match result {
             _ if complete => self.finish_send(key, 0),
-            // A zero count that is not complete would loop for ever; the kernel never returns it for data.
+            // A zero count of an incomplete send would loop without end; the kernel never returns it for
+            // data.
             0 => self.finish_send(key, libc::EPIPE),
             error if error < 0 && -error != libc::EAGAIN && -error != libc::EINTR => {
                 self.finish_send(key, -error);
@@ -272,7 +274,7 @@ impl Inner {
         self.busy = true;
     }
 
-    /// Frees a slot whose handle is gone, once the kernel has nothing left to say about it.
+    /// Frees a slot whose handle is gone, once no completion can arrive for it.
     fn release(&mut self, key: Key) {
         let Some(slot) = self.socket(key) else { return };
         debug_assert!(!slot.held);
@@ -286,7 +288,8 @@ impl Inner {
         }
     }
 
-    /// The handle is gone: gives the input back, ends what is in flight, frees the slot when it can.
+    /// The handle is dropped: returns the input, cancels operations in flight, and frees the slot when
+    /// possible.
     fn abandon(&mut self, key: Key, pool: &BufferPool) {
         let slot = self.held(key);
         slot.held = false;
@@ -298,19 +301,19 @@ impl Inner {
             pool.give(id);
         }
         let (receiving, send) = (matches!(slot.rx_state, RecvState::Once | RecvState::Multi), slot.tx);
-        // Cancels, not a shutdown: the kernel runs a shutdown later, on a thread that looks the descriptor's
-        // number up then, when it may be another connection's.
+        // Cancels instead of a shutdown: the kernel runs a shutdown later, on a thread that resolves the
+        // descriptor's number then, when it may belong to another connection.
         if receiving {
-            self.cancel(key.user_data(Kind::Recv));
+            self.cancel(key.user_data(OpKind::Recv));
         }
         if let Some(waiting) = self.sends.get(send as usize).filter(|waiting| !waiting.in_batch) {
             let key = Key { index: send, generation: waiting.generation };
-            self.cancel(key.user_data(Kind::Send));
+            self.cancel(key.user_data(OpKind::Send));
         }
         self.release(key);
     }
 
-    /// The wheel's entry of a socket fired: is the deadline over, moved, or gone?
+    /// The timer entry of a socket fired: the deadline has passed, was moved, or was removed.
     pub(super) fn check_deadline(&mut self, key: Key, due: u64) {
         let tick = self.tick;
         let Some(slot) = self.socket(key) else { return };
@@ -340,7 +343,7 @@ impl Inner {
     }
 }
 
-/// A connected stream socket. Dropping it gives up what is in flight and closes the descriptor.
+/// A connected stream socket. Dropping it cancels operations in flight and closes the descriptor.
 pub struct Socket {
     core: Rc<Core>,
     key: Key,
@@ -348,7 +351,7 @@ pub struct Socket {
 }
 
 impl Ring {
-    /// Takes a connected socket into this ring.
+    /// Registers a connected socket with this ring.
     pub fn adopt(&self, fd: OwnedFd) -> Socket {
         let fd = fd.into_raw_fd();
         let key = self.core.inner.borrow_mut().add_socket(fd);
@@ -380,7 +383,8 @@ impl Ring {
         let addr = Box::new(addr);
         let entry =
             opcode::Connect::new(types::Fd(fd.as_raw_fd()), (&raw const addr.storage).cast(), addr.len);
-        // The operation owns address and descriptor, so that dropping this future closes nothing under it.
+        // The operation owns address and descriptor, so that dropping this future does not close the
+        // descriptor while it is in use.
         let payload = OpPayload::Connect(addr, fd);
         let (result, payload) = op::submit(&self.core, entry.build(), payload).await;
         op::to_result(result)?;
@@ -388,7 +392,7 @@ impl Ring {
         Ok(self.adopt(fd))
     }
 
-    /// Fails every socket: whoever waits on one, or only watches it, wakes up to an error.
+    /// Fails every socket: each task that waits on or watches one is woken with an error.
     pub fn fail_sockets(&self) {
         for (_, slot) in self.core.inner.borrow_mut().sockets.iter_mut() {
             slot.rx_end = RecvEnd::Failed(libc::ECANCELED);
@@ -398,7 +402,7 @@ impl Ring {
         }
     }
 
-    /// Wakes every task that waits for input, so that it can look at something else: a drain.
+    /// Wakes every task that waits for input, so that it can check for a drain.
     pub fn wake_readers(&self) {
         for (_, slot) in self.core.inner.borrow().sockets.iter() {
             if let Some(waker) = slot.rx_waker.as_ref().filter(|_| slot.reading) {
@@ -409,7 +413,7 @@ impl Ring {
 }
 
 impl Socket {
-    /// The address of the peer; `None` for Unix sockets and peers that are gone. A system call.
+    /// The address of the peer; `None` for Unix sockets and disconnected peers. A system call.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.is_open().then(|| sys::socket_addr(self.fd, true)).flatten()
     }
@@ -430,15 +434,15 @@ impl Socket {
         Ring { core: self.core.clone() }
     }
 
-    /// Asks for multishot receives from now on (a kept-alive connection), or for plain ones.
-    /// Plain ones stop a multishot receive that is armed: what comes then is asked for.
+    /// Switches to multishot receives (for a kept-alive connection), or back to plain ones, which cancels an
+    /// armed multishot receive.
     pub fn set_multishot(&self, multishot: bool) {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
         slot.multishot = multishot;
         if !multishot && slot.rx_state == RecvState::Multi {
             slot.rx_state = RecvState::Cancelling;
-            inner.cancel(self.key.user_data(Kind::Recv));
+            inner.cancel(self.key.user_data(OpKind::Recv));
         }
     }
 
@@ -456,7 +460,7 @@ impl Socket {
         }
     }
 
-    /// Bytes that the peer's kernel has taken so far (a Unix peer: that it has read). A system call.
+    /// Bytes acknowledged by the peer's kernel (Unix sockets: read by the peer). A system call.
     pub fn acknowledged(&self) -> u64 {
         let sent = self.core.inner.borrow_mut().held(self.key).sent;
         sent.saturating_sub(sys::unacknowledged(self.fd))
@@ -469,7 +473,7 @@ impl Socket {
         slot.tx_error != 0 || matches!(slot.rx_end, RecvEnd::Failed(_))
     }
 
-    /// Whether input is waiting to be received that no one has taken yet.
+    /// Whether received input is waiting.
     pub fn has_input(&self) -> bool {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
@@ -508,8 +512,8 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Wakes the task when input or the end of the stream arrives, without taking it: how a task that waits
-    /// for something else learns that its peer has gone. A task that reads is woken all the same.
+    /// Wakes the task when input or the end of the stream arrives, without consuming it: a task that waits
+    /// for something else can detect that its peer disconnected. A task that reads is woken as well.
     pub fn watch(&self, cx: &mut Context<'_>) {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
@@ -544,7 +548,7 @@ impl Socket {
     /// Ready when no send is in progress.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline; why an earlier send failed.
+    /// `TimedOut` at the deadline; the error of an earlier send.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
@@ -565,22 +569,22 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Waits until everything given to `send` is with the kernel.
+    /// Waits until everything passed to `send` is with the kernel.
     pub async fn flush(&self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// Sends `payload` once the send before it is done; returns when it is queued, not when it is sent.
-    /// An error of this send shows at the next call.
+    /// Sends `payload` once the previous send is done; returns when it is queued, not when it is sent. An
+    /// error of this send is returned by the next call.
     pub async fn send(&self, payload: Payload) -> io::Result<()> {
         self.flush().await?;
         self.start_send(payload);
         Ok(())
     }
 
-    /// Sends `payload` and then closes, in one submission when the peer takes it at once; only drop the
-    /// socket afterwards. Only when all input was read: a close with unread input resets the connection and
-    /// may take the response with it. No send may be in progress.
+    /// Sends `payload` and then closes, in one submission if the peer's window allows; afterwards the socket
+    /// may only be dropped. Requires that all input was read: a close with unread input resets the connection
+    /// and may lose the response. No send may be in progress.
     pub fn start_last_send(&self, payload: Payload) {
         let mut inner = self.core.inner.borrow_mut();
         let may_link = inner.short_send_cuts_link && inner.held(self.key).rx_state == RecvState::Idle;
@@ -589,7 +593,7 @@ impl Socket {
     }
 
     /// Sends `payload`; returns when it is queued. No send may be in progress: `poll_flush` was ready. An
-    /// error shows at the next `poll_flush`.
+    /// error is returned by the next `poll_flush`.
     pub fn start_send(&self, payload: Payload) {
         self.queue_send(payload, false);
     }
@@ -609,11 +613,11 @@ impl Socket {
         inner.submit_send(Key { index, generation });
     }
 
-    /// Tries to send from memory that is not given away, now, without waiting: how much the kernel took.
-    /// Only while no other send is in progress. A system call; for bodies large enough to dwarf it.
+    /// Tries to send from borrowed memory, now, without waiting: how many bytes the kernel took. Only while
+    /// no other send is in progress. A system call; for bodies large enough to amortize it.
     ///
     /// # Errors
-    /// `WouldBlock` when the peer must read first; the kernel's.
+    /// `WouldBlock` when the peer's window is full; the kernel's.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
@@ -628,9 +632,9 @@ impl Socket {
         Ok(sent as usize)
     }
 
-    /// Makes direct calls on the socket fail instead of wait: for
-    /// [`File::send_cached`](super::File::send_cached).
-    /// Switch it off again before anything else is sent: ring operations would fail too.
+    /// Makes direct calls on the socket fail instead of block: for
+    /// [`File::send_cached`](super::File::send_cached). Reset it before anything else is sent: ring
+    /// operations would fail too.
     ///
     /// # Errors
     /// The kernel's.
@@ -642,12 +646,12 @@ impl Socket {
         self.fd
     }
 
-    /// Counts bytes that went to the kernel by a direct call.
+    /// Counts bytes sent by a direct call.
     pub(super) fn note_sent(&self, bytes: u64) {
         self.core.inner.borrow_mut().held(self.key).sent += bytes;
     }
 
-    /// Waits until the peer has made room for more.
+    /// Waits until the socket is writable.
     ///
     /// # Errors
     /// `TimedOut` at the deadline.
@@ -674,14 +678,14 @@ impl Socket {
         .await
     }
 
-    /// Ends our direction: the peer sees the end of the stream after everything sent.
+    /// Closes the sending direction: the peer sees the end of the stream after everything sent.
     pub fn shutdown_write(&self) {
         if self.is_open() {
             sys::shutdown(self.fd, libc::SHUT_WR);
         }
     }
 
-    /// Makes the close a reset, for a peer that must not keep resources of ours.
+    /// Turns the close into a reset, so that the peer cannot keep resources of this host.
     pub fn abort(self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         // SAFETY: the struct lives across the call and its true size is passed.

@@ -1,5 +1,5 @@
-//! The few system calls that do not go through the ring: made at set-up, or cheaper than a ring operation
-//! and never blocking. Thin, safe wrappers; errors are the kernel's.
+//! The few system calls that do not go through the ring: made at set-up, or cheaper than a ring operation and
+//! never blocking. Thin, safe wrappers; errors are the kernel's.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -12,8 +12,8 @@ pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Maps `len` zeroed private bytes; `huge` asks for transparent huge pages, which spare the translation
-/// cache when the pool is walked in turn.
+/// Maps `len` zeroed private bytes; `huge` requests transparent huge pages, which reduce TLB misses when the
+/// pool is used in turn.
 pub(super) fn map_anonymous(len: usize, huge: bool) -> io::Result<NonNull<u8>> {
     // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no other memory.
     let address = unsafe {
@@ -30,7 +30,7 @@ pub(super) fn map_anonymous(len: usize, huge: bool) -> io::Result<NonNull<u8>> {
         return Err(io::Error::last_os_error());
     }
     if huge {
-        // SAFETY: advice on the mapping just made; a refusal changes nothing.
+        // SAFETY: advice on the mapping just made; a failure changes nothing.
         unsafe { libc::madvise(address, len, libc::MADV_HUGEPAGE) };
     }
     NonNull::new(address.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
@@ -60,7 +60,7 @@ pub fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc:
 /// A new stream or datagram socket, close-on-exec. Not O_NONBLOCK: ring operations never block the core,
 /// and on a blocking socket the ring waits instead of failing with EAGAIN.
 pub fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: no memory is passed; a result >= 0 is a new descriptor that nobody else owns.
+    // SAFETY: no memory is passed; a result >= 0 is a new descriptor without another owner.
     unsafe {
         let fd = check(libc::socket(family, kind | libc::SOCK_CLOEXEC, 0))?;
         Ok(OwnedFd::from_raw_fd(fd))
@@ -185,8 +185,8 @@ pub(super) fn unacknowledged(fd: RawFd) -> u64 {
     if result < 0 { 0 } else { bytes.max(0) as u64 }
 }
 
-/// Whether all pages of a part of a file are in the page cache; `None` when the kernel cannot tell
-/// (cachestat(2) came with Linux 6.5; some kernels want the file to be ours or writable).
+/// Whether all pages of a range of a file are in the page cache; `None` when the kernel cannot determine it
+/// (cachestat(2) came with Linux 6.5; some kernels require the file to be owned or writable).
 pub(super) fn is_cached(fd: RawFd, offset: u64, len: u64) -> Option<bool> {
     const CACHESTAT: libc::c_long = 451;
     // SAFETY: no memory is passed.
@@ -217,7 +217,7 @@ pub(super) fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<()> {
 
 /// Shuts down both directions, or writing alone.
 pub(super) fn shutdown(fd: RawFd, how: libc::c_int) {
-    // SAFETY: no memory is passed. A socket that is gone already answers ENOTCONN, which changes nothing.
+    // SAFETY: no memory is passed. A closed socket returns ENOTCONN, which changes nothing.
     unsafe { libc::shutdown(fd, how) };
 }
 
@@ -229,7 +229,7 @@ pub fn descriptor_limit() -> (u64, u64) {
     (limit.rlim_cur, limit.rlim_max)
 }
 
-/// Raises the soft limit on descriptors to the hard one, as far as the kernel lets us.
+/// Raises the soft limit on descriptors to the hard one, as far as the kernel allows.
 pub fn raise_descriptor_limit() {
     let (soft, hard) = descriptor_limit();
     if soft < hard {
@@ -250,7 +250,7 @@ pub fn locked_memory_limit() -> u64 {
 /// A new eventfd, blocking or not.
 pub fn eventfd(nonblocking: bool) -> io::Result<OwnedFd> {
     let flags = libc::EFD_CLOEXEC | if nonblocking { libc::EFD_NONBLOCK } else { 0 };
-    // SAFETY: no memory is passed; a result >= 0 is a new descriptor that nobody else owns.
+    // SAFETY: no memory is passed; a result >= 0 is a new descriptor without another owner.
     unsafe {
         let fd = check(libc::eventfd(0, flags))?;
         Ok(OwnedFd::from_raw_fd(fd))
@@ -263,15 +263,15 @@ pub fn signal_event(fd: RawFd) {
     unsafe { libc::write(fd, 1u64.to_ne_bytes().as_ptr().cast(), 8) };
 }
 
-/// Empties an eventfd that does not block.
+/// Empties a non-blocking eventfd.
 pub fn clear_event(fd: RawFd) {
     let mut count = [0u8; 8];
     // SAFETY: the array lives across the call.
     unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
 }
 
-/// Random bytes from the kernel, good for secrets. See getrandom(2); short requests are never cut or refused
-/// once the system has started.
+/// Random bytes from the kernel, good for secrets. See getrandom(2); short requests are never truncated or
+/// refused once the system has started.
 pub fn random<const N: usize>() -> [u8; N] {
     const { assert!(N <= 256, "longer requests may be cut short") };
     let mut bytes = [0; N];
@@ -281,8 +281,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Lets the calling thread run wherever the process may: a thread starts with its maker's pinning. The
-/// process' first thread is never pinned, so what it may use is what the process may use. See
+/// Lets the calling thread run on every CPU of the process: a thread inherits the pinning of the thread that
+/// spawned it. The process' first thread is never pinned, so its affinity is that of the process. See
 /// sched_setaffinity(2).
 pub(super) fn unpin_thread() {
     // SAFETY: the set is plain data, large enough by its type, and written by the first call before the
@@ -291,7 +291,7 @@ pub(super) fn unpin_thread() {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         let size = size_of::<libc::cpu_set_t>();
         if libc::sched_getaffinity(libc::getpid(), size, &raw mut set) == 0 {
-            // Refused, it stays where it is, which is slower and nothing worse.
+            // If refused, the thread stays on that CPU, which is only slower.
             libc::sched_setaffinity(0, size, &raw const set);
         }
     }

@@ -1,4 +1,4 @@
-//! Tasks of a core: spawned on the executor, counted, and unable to take the core down.
+//! Tasks of a core: spawned on the executor, counted, and isolated so that a panic ends only the task.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use super::Ring;
 
 thread_local! {
     /// Polls of tasks spawned through the ring on this thread. The driver compares it around a yield: if it
-    /// stood still, no other task was ready and the driver may wait in the kernel.
+    /// is unchanged, no other task was ready and the driver may wait in the kernel.
     static POLLS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -20,7 +20,7 @@ pub(super) fn polls() -> u64 {
     POLLS.get()
 }
 
-/// A future that counts its polls and hands a panic to `on_panic` instead of unwinding into the executor.
+/// A future that counts its polls and passes a panic to `on_panic` instead of unwinding into the executor.
 struct Isolated<F, P> {
     // INVARIANT: pinned whenever `Isolated` is; never moved out, dropped in place.
     future: F,
@@ -51,7 +51,7 @@ impl<F: Future<Output = ()>, P: FnOnce(Box<dyn Any + Send>)> Future for Isolated
 }
 
 impl Ring {
-    /// Runs `future` on this core. A panic inside it ends that task alone; `on_panic` is told the payload.
+    /// Runs `future` on this core. A panic ends only that task; `on_panic` gets the payload.
     pub fn spawn<F, P>(&self, future: F, on_panic: P)
     where
         F: Future<Output = ()> + 'static,

@@ -1,26 +1,25 @@
-//! A coarse timer wheel: tokens that fall due at a tick. It reads no clock and knows nothing of what a
-//! token stands for.
+//! A coarse timer wheel: tokens that expire at a tick. Reads no clock and does not interpret tokens.
 //!
-//! One wheel serves a whole core. A tick is [`TICK_MS`] long, so a deadline fires up to two ticks late (for
-//! rounding, and for the part of the first tick that had passed) and never early. Connections keep at most
-//! one entry each and move their deadline by storing a number; the entry finds out when it fires (see
-//! `socket`).
+//! One wheel serves a whole core. A tick is [`TICK_MS`] long, so a deadline fires up to two ticks late
+//! (because of rounding, and of the elapsed part of the first tick) and never early. Connections keep at most
+//! one entry each and move their deadline by storing a number; the entry is checked against it when it fires
+//! (see `socket`).
 
 use std::time::Duration;
 
-/// Length of a tick in milliseconds. Deadlines are seconds long; a tenth of a second of slack would do,
-/// 16 ms also serves `sleep`. Halving it doubles the wake-ups of an idle core with timers.
+/// Length of a tick in milliseconds. Deadlines are seconds long, for which a tenth of a second would do; 16
+/// ms also serves `sleep`. Halving it doubles the wake-ups of an idle core with timers.
 pub(super) const TICK_MS: u64 = 16;
 
 /// Slots of the wheel: one turn is 16 s, so that the usual deadlines are found within their first turn.
 const SLOTS: u64 = 1024;
 
-/// Entries whose room an empty slot keeps. Thousands of connections that came together move from slot to slot
-/// together; kept everywhere they have been, their room would add up to megabytes.
+/// Entries whose capacity an empty slot keeps. Thousands of connections that were accepted together move from
+/// slot to slot together; if every slot kept that capacity, it would add up to megabytes.
 const SLOT_KEPT: usize = 32;
 
-/// The tick that ends `duration` or more from any moment of tick `now`: one tick more than the duration has,
-/// because `now` has partly passed.
+/// The tick that is at least `duration` after any moment of tick `now`: one tick more than the duration has,
+/// because `now` has partly elapsed.
 pub(super) fn due(now: u64, duration: Duration) -> u64 {
     now + ticks(duration) + 1
 }
@@ -52,7 +51,7 @@ impl Wheel {
         self.len += 1;
     }
 
-    /// Moves every token that is due at `now` or before into `fired`, with its due tick.
+    /// Moves every token that is due at `now` or earlier into `fired`, with its due tick.
     pub(super) fn advance(&mut self, now: u64, fired: &mut Vec<(u64, u64)>) {
         if now <= self.fired_to {
             return;
@@ -78,8 +77,8 @@ impl Wheel {
         self.fired_to = now;
     }
 
-    /// The first tick at which something may be due, or `None` when the wheel is empty. Entries of later
-    /// turns may make it early, never late.
+    /// The first tick at which a token may be due, or `None` when the wheel is empty. Entries of later rounds
+    /// may make it early, never late.
     pub(super) fn next_due(&self) -> Option<u64> {
         if self.len == 0 {
             return None;

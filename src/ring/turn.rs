@@ -1,4 +1,4 @@
-//! One turn of the ring: submit, collect, hand each completion to what it belongs to.
+//! One turn of the ring: submit, collect, dispatch each completion.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use io_uring::cqueue;
 
 use super::buffers::BufferPool;
-use super::core::{Core, Inner, RingConfig, timespec};
-use super::key::{Key, Kind};
+use super::core::{Core, CoreInner, RingConfig, timespec};
+use super::key::{Key, OpKind};
 use super::sys;
 
 impl Core {
     /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
-    /// kernel waits for something to happen, or for the alarm: a timeout per wait would set the clock's
-    /// hardware twice per request, which a virtual machine pays for dearly.
+    /// kernel waits for a completion or the alarm: a timeout per wait would program the hardware timer twice
+    /// per request, which is expensive in a virtual machine.
     pub(super) fn turn(self: &Rc<Self>, wait: bool) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
@@ -33,14 +33,14 @@ impl Core {
         }
     }
 
-    pub(super) fn read_clock(&self, inner: &mut Inner) {
+    pub(super) fn read_clock(&self, inner: &mut CoreInner) {
         let now = Instant::now();
         self.now.set(now);
         self.unix_seconds.set(sys::unix_seconds());
         inner.read_tick(now);
     }
 
-    fn fire_timers(&self, inner: &mut Inner) {
+    fn fire_timers(&self, inner: &mut CoreInner) {
         let mut fired = std::mem::take(&mut inner.fired);
         inner.wheel.advance(inner.tick, &mut fired);
         inner.busy |= !fired.is_empty();
@@ -56,13 +56,13 @@ impl Core {
     }
 }
 
-impl Inner {
-    /// Submits what is queued, waits for `want` completions, hands out all that came, and settles the batch
-    /// if nothing about it can still be unknown.
+impl CoreInner {
+    /// Submits what is queued, waits for `want` completions, dispatches all that arrived, and settles the
+    /// batch if all its results are known.
     fn submit_and_collect(&mut self, pool: &BufferPool, config: &RingConfig, want: u32) {
         self.enter(want, None);
-        // Looked at before completions are handled, which queues more. What the kernel holds back now, for
-        // want of room, cannot be among them: a failure may still be unseen.
+        // Checked before completions are handled, which queues more. Completions that the kernel holds back
+        // now, because the queue was full, cannot be among them: a failure may still be unseen.
         let all_seen = {
             let queue = self.uring.submission();
             queue.is_empty() && !queue.cq_overflow()
@@ -80,17 +80,17 @@ impl Inner {
         for completion in completions.drain(..) {
             let data = completion.user_data();
             let (key, result, flags) = (Key::from_user_data(data), completion.result(), completion.flags());
-            if Kind::is_counted(data) && !cqueue::more(flags) {
+            if OpKind::is_counted(data) && !cqueue::more(flags) {
                 self.in_flight -= 1;
             }
-            self.busy |= data & 0xff != Kind::Ignore as u64 && data & 0xff != Kind::Alarm as u64;
+            self.busy |= data & 0xff != OpKind::Ignore as u64 && data & 0xff != OpKind::Alarm as u64;
             match data & 0xff {
-                k if k == Kind::Alarm as u64 => (self.alarm_armed, self.alarm_fired) = (false, true),
-                k if k == Kind::Recv as u64 => self.handle_recv(pool, config, key, result, flags),
-                k if k == Kind::Send as u64 => self.handle_send(key, result),
-                k if k == Kind::Batch as u64 => self.handle_batch_failure(key, result),
-                k if k == Kind::Accept as u64 => self.handle_accept(key, result, flags),
-                k if k == Kind::Op as u64 => self.handle_op(key, result),
+                k if k == OpKind::Alarm as u64 => (self.alarm_armed, self.alarm_fired) = (false, true),
+                k if k == OpKind::Recv as u64 => self.handle_recv(pool, config, key, result, flags),
+                k if k == OpKind::Send as u64 => self.handle_send(key, result),
+                k if k == OpKind::Batch as u64 => self.handle_batch_failure(key, result),
+                k if k == OpKind::Accept as u64 => self.handle_accept(key, result, flags),
+                k if k == OpKind::Op as u64 => self.handle_op(key, result),
                 _ => {}
             }
         }
@@ -99,10 +99,9 @@ impl Inner {
 }
 
 impl Drop for Core {
-    /// Waits for the last completions, so that the kernel holds no memory of ours when it is freed. Every
-    /// handle is gone, since handles keep the core, and has asked the kernel to end what was its own; the
-    /// completions close descriptors as they always do. If the kernel does not let go within a second, the
-    /// memory is leaked instead.
+    /// Waits for the last completions, so that the kernel uses no memory of ours when it is freed. Every
+    /// handle is gone, because handles keep the core alive, and has cancelled its operations; the completions
+    /// close descriptors as usual. If they do not arrive within a second, the memory is leaked instead.
     fn drop(&mut self) {
         let inner = self.inner.get_mut();
         let step = timespec(Duration::from_millis(10));
@@ -116,7 +115,7 @@ impl Drop for Core {
                 inner.enter(1, Some(&step));
             }
         }
-        // A close linked to a send posts no completion and runs as deferred work, some 20 pieces per enter.
+        // A close linked to a send posts no completion and runs as deferred work, some 20 items per enter.
         for _ in 0..=self.config.submissions / 16 {
             inner.enter(0, None);
         }

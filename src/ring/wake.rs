@@ -1,5 +1,5 @@
-//! Waking a core from another thread, whatever it waits in. Knows no queue: what the core should look at is
-//! its owner's business.
+//! Wakes a core from another thread, from any kind of wait. Knows no queue: what the core checks after a
+//! wake-up is up to its owner.
 //!
 //! A core waits in its ring or, parked, in the executor. The first wait is ended by an eventfd that the ring
 //! polls. The second would be too, but late: the kernel defers the ring's own event when it is raised from
@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::sys;
 
-/// Wakes one core; written at most once per time that the core looks.
+/// Wakes one core; written at most once between two checks of the core.
 pub(super) struct WakeUp {
     /// Polled by the ring.
     pub(super) event: OwnedFd,
     /// The event on which the core sleeps when it is parked, once the core is known.
     parked: OnceLock<OwnedFd>,
-    /// The event is readable, or is about to be.
+    /// Whether the event is, or is about to be, readable.
     raised: AtomicBool,
 }
 
@@ -33,8 +33,8 @@ impl WakeUp {
         Ok(Self { event, parked: OnceLock::new(), raised: AtomicBool::new(false) })
     }
 
-    /// Wakes the core that sleeps on this event from now on. What was raised before is found by the core's
-    /// first look. Only the first call counts.
+    /// Sets the event that wakes the core when it is parked. What was raised before is found by the core's
+    /// first check. Only the first call has an effect.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -45,7 +45,7 @@ impl WakeUp {
         Ok(())
     }
 
-    /// After something was queued: a core that clears this later sees it.
+    /// Called after something was queued: a core that clears this later sees it.
     pub(super) fn raise(&self) {
         if !self.raised.swap(true, Ordering::AcqRel) {
             // In this order: a core that wakes from parking finds the completion of the poll.
@@ -56,7 +56,7 @@ impl WakeUp {
         }
     }
 
-    /// Before the queue is read: what is queued later raises it again.
+    /// Called before the queue is read: what is queued later raises it again.
     pub(super) fn clear(&self) {
         sys::clear_event(self.event.as_raw_fd());
         self.raised.swap(false, Ordering::AcqRel);

@@ -1,6 +1,6 @@
-//! Watches the files of TLS listeners, on a thread beside the serving cores: new files are taken once they
-//! have settled, broken ones are reported once, and expiry is reported in time. How files are read and
-//! replaced is the business of `net::tls`.
+//! Watches the files of TLS listeners, on a thread beside the serving cores: new files are loaded once they
+//! are stable, invalid ones are reported once, and expiry is reported in time. Loading and replacing is done
+//! by `net::tls`.
 
 use std::io;
 use std::sync::Arc;
@@ -11,27 +11,29 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::net::tls::{CertificateFacts, FileVersion, TlsServer};
 use crate::observe::log;
 
-/// How often files are looked at: what a renewal may take to be noticed, and that they are settled.
+/// Interval at which files are checked: the delay until a change is noticed, and the time for which files
+/// must be unchanged.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often warnings are repeated, and certificates made in memory are replaced.
+/// Interval at which warnings are repeated, and self-signed certificates are checked for replacement.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The thread that watches; it ends when this is dropped.
+/// The watcher thread; it ends when this is dropped.
 pub(super) struct CertificateWatch {
-    /// `None` while it ends.
+    /// `None` during shutdown.
     commands: Option<mpsc::Sender<Reload>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request to read all files again: SIGHUP.
+/// A request to reload all files: SIGHUP.
 struct Reload;
 
 impl CertificateWatch {
-    /// Tells what is presented and what should not stay, and begins to watch.
+    /// Reports the presented certificates and the warnings, and starts to watch.
     pub(super) fn start(servers: Vec<Arc<TlsServer>>, quiet: bool) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let mut watched: Vec<Watched> = servers.into_iter().map(Watched::new).collect();
+        let mut watched: Vec<WatchedCertificates> =
+            servers.into_iter().map(WatchedCertificates::new).collect();
         let now = SystemTime::now();
         for one in &mut watched {
             report(one.begin(now), quiet);
@@ -60,7 +62,7 @@ impl CertificateWatch {
         Ok(Self { commands: Some(commands), thread: Some(thread) })
     }
 
-    /// Reads all files again, now.
+    /// Reloads all files now.
     pub(super) fn reload(&self) {
         if let Some(commands) = &self.commands {
             // A thread that has ended can only have panicked, and its message was printed.
@@ -80,55 +82,55 @@ impl Drop for CertificateWatch {
 
 /// A line for the operator.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
-    /// Left out by --quiet.
+enum ReportLine {
+    /// Omitted with --quiet.
     Fact(String),
-    /// To be acted on.
+    /// Requires action.
     Concern(String),
 }
 
-fn report(lines: Vec<Line>, quiet: bool) {
+fn report(lines: Vec<ReportLine>, quiet: bool) {
     for line in lines {
         match line {
-            Line::Fact(_) if quiet => {}
-            Line::Fact(text) | Line::Concern(text) => log::line(format_args!("{text}")),
+            ReportLine::Fact(_) if quiet => {}
+            ReportLine::Fact(text) | ReportLine::Concern(text) => log::line(format_args!("{text}")),
         }
     }
 }
 
 /// One listener's files.
-struct Watched {
+struct WatchedCertificates {
     server: Arc<TlsServer>,
-    /// What the files were when they were last taken, or refused.
+    /// The versions of the files when they were last loaded, or rejected.
     tried: Vec<FileVersion>,
-    /// What they were at the last look.
+    /// Their versions at the last check.
     seen: Vec<FileVersion>,
     /// Fingerprints of the certificates that were reported as presented.
     reported: Vec<String>,
 }
 
-impl Watched {
+impl WatchedCertificates {
     fn new(server: Arc<TlsServer>) -> Self {
         let versions = server.loaded_versions();
         Self { server, tried: versions.clone(), seen: versions, reported: Vec::new() }
     }
 
-    fn begin(&mut self, now: SystemTime) -> Vec<Line> {
+    fn begin(&mut self, now: SystemTime) -> Vec<ReportLine> {
         let mut lines = self.news(now);
         lines.extend(self.warnings(now));
         lines
     }
 
-    /// Looks at the files: they are read again when they differ from what was tried and are as they were at
-    /// the last look, so that chain and key can be written one after the other; or when `asked`.
-    fn look(&mut self, asked: bool, now: SystemTime) -> Vec<Line> {
+    /// Checks the files: they are reloaded when they differ from the last attempt and are unchanged since the
+    /// last check, so that chain and key can be written one after the other; or when `asked`.
+    fn look(&mut self, asked: bool, now: SystemTime) -> Vec<ReportLine> {
         let versions = self.server.versions();
         let is_settled = versions == self.seen;
         self.seen.clone_from(&versions);
         let is_new = versions != self.tried;
         let is_due = is_new && is_settled;
         if !asked && !is_due {
-            // Another thread may have had them read: ACME does so.
+            // The ACME thread may have reloaded them already.
             return self.news(now);
         }
         self.tried = versions;
@@ -139,24 +141,25 @@ impl Watched {
             Ok(_) => {}
             Err(error) => {
                 let kept = "what was read before stays in use";
-                lines.extend(error.problems().iter().map(|one| Line::Concern(format!("{one}; {kept}"))));
+                lines
+                    .extend(error.problems().iter().map(|one| ReportLine::Concern(format!("{one}; {kept}"))));
             }
         }
         lines
     }
 
-    /// What is presented and has not been reported yet.
-    fn news(&mut self, now: SystemTime) -> Vec<Line> {
+    /// The certificates that are presented and were not reported yet.
+    fn news(&mut self, now: SystemTime) -> Vec<ReportLine> {
         let facts = self.server.inventory();
         let is_new = |one: &&CertificateFacts| !self.reported.contains(&one.fingerprint);
-        let lines = facts.iter().filter(is_new).map(|one| Line::Fact(presents(one, now))).collect();
+        let lines = facts.iter().filter(is_new).map(|one| ReportLine::Fact(presents(one, now))).collect();
         self.reported = facts.into_iter().map(|one| one.fingerprint).collect();
         lines
     }
 
-    fn warnings(&self, now: SystemTime) -> Vec<Line> {
+    fn warnings(&self, now: SystemTime) -> Vec<ReportLine> {
         let warnings = self.server.warnings(now);
-        warnings.iter().map(|warning| Line::Concern(warning.to_string())).collect()
+        warnings.iter().map(|warning| ReportLine::Concern(warning.to_string())).collect()
     }
 }
 
@@ -196,7 +199,7 @@ mod tests {
     }
 
     /// A directory with a certificate for `a.test`, watched.
-    fn watched(days: u32) -> (tempfile::TempDir, Watched) {
+    fn watched(days: u32) -> (tempfile::TempDir, WatchedCertificates) {
         let dir = tempfile::tempdir().unwrap();
         let [chain, key] = ["a.pem", "a.key"].map(|name| dir.path().join(name));
         let (pem, key_pem) = make("a.test", days);
@@ -204,13 +207,12 @@ mod tests {
         put(&key, &key_pem);
         let certificates = vec![CertificateFiles::new(chain, key)];
         let server = TlsServer::new(TlsOptions { certificates, ..TlsOptions::default() }).unwrap();
-        (dir, Watched::new(server))
+        (dir, WatchedCertificates::new(server))
     }
 
     #[track_caller]
-    fn has(lines: &[Line], words: &str) {
-        let found =
-            |line: &Line| matches!(line, Line::Fact(text) | Line::Concern(text) if text.contains(words));
+    fn has(lines: &[ReportLine], words: &str) {
+        let found = |line: &ReportLine| matches!(line, ReportLine::Fact(text) | ReportLine::Concern(text) if text.contains(words));
         assert!(lines.iter().any(found), "`{words}` is missing: {lines:?}");
     }
 

@@ -1,10 +1,10 @@
-//! Which CPUs to use: what the process may use by affinity, no more than the quota of its cgroup is worth, or
-//! what the operator names.
+//! Selects the CPUs: those that the process may use by affinity, limited to the quota of its cgroup, or those
+//! that the operator configures.
 
 use std::path::Path;
 use std::{fs, thread};
 
-/// Why the cores asked for cannot be used.
+/// Why the configured cores cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoreError {
@@ -28,7 +28,7 @@ pub enum CoreError {
     /// No workers.
     #[error("--workers: at least one worker is needed")]
     None,
-    /// The kernel does not say which CPUs there are.
+    /// The kernel does not report the CPUs.
     #[error("the kernel does not tell which CPUs there are; name them with --cpus")]
     Unknown,
 }
@@ -61,14 +61,14 @@ pub fn available() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
-/// CPUs' worth of time that the cgroup of this process allows, or one above it, if any sets a quota (cgroup
-/// v2 `cpu.max`, v1 `cpu.cfs_quota_us`). `None` also where the kernel's files are not mounted in the usual
+/// The CPU quota of this process' cgroup, or of one above it, in CPUs (cgroup v2 `cpu.max`, v1
+/// `cpu.cfs_quota_us`). `None` without a quota, and where the kernel's files are not mounted in the usual
 /// place.
 pub fn quota() -> Option<f64> {
     quota_in(|path| fs::read_to_string(path).ok())
 }
 
-/// The lowest quota from the cgroup of this process up to the root, by what `read` says of files.
+/// The lowest quota from the cgroup of this process up to the root; `read` returns the content of files.
 fn quota_in(read: impl Fn(&Path) -> Option<String>) -> Option<f64> {
     let cgroups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let mut lowest: Option<f64> = None;
@@ -83,8 +83,8 @@ fn quota_in(read: impl Fn(&Path) -> Option<String>) -> Option<f64> {
             }
             _ => continue,
         };
-        // Within a namespace the path may lead out of it, or name what is not mounted there; the root of the
-        // mount is an ancestor in any case.
+        // Within a namespace the path may lead out of it, or not be mounted there; the root of the mount is
+        // an ancestor in any case.
         let path = if path.contains("/..") { "" } else { path.trim_start_matches('/') };
         for directory in root.join(path).ancestors().take_while(|directory| directory.starts_with(root)) {
             let quota = if controllers.is_empty() {
@@ -113,8 +113,8 @@ fn ratio(quota: Option<f64>, period: Option<f64>) -> Option<f64> {
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
-/// The CPU of each worker. By default one worker per allowed CPU, and no more than the quota is worth:
-/// threads beyond it would only be stopped in turn.
+/// The CPU of each worker. By default one worker per allowed CPU, limited to the quota: more threads would
+/// only be throttled.
 ///
 /// # Errors
 /// See [`CoreError`].
@@ -129,7 +129,7 @@ pub fn choose(workers: Option<usize>, cpus: Option<&[usize]>) -> Result<Vec<usiz
     }
     let default = || match (cpus, quota()) {
         (None, Some(quota)) => pool.len().min((quota.ceil() as usize).max(1)),
-        // The standard library finds cgroups of v1 that are mounted elsewhere.
+        // The standard library finds v1 cgroups that are mounted elsewhere.
         (None, None) => pool.len().min(thread::available_parallelism().map_or(usize::MAX, usize::from)),
         (Some(_), _) => pool.len(),
     };

@@ -33,21 +33,21 @@ use crate::server::{
 use crate::service::Service;
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
-/// with some over for connections and files. With fewer the server would start and refuse every connection.
+/// with a margin for connections and files. With fewer the server would start and refuse every connection.
 const DESCRIPTORS_MIN: u64 = 16;
 const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
 
-/// Time that workers have to reply with their counters. A core that serves replies within milliseconds.
+/// Time limit for workers to reply with their counters. A serving core replies within milliseconds.
 const TOTALS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Time that workers have to build the service of a plan: directories on slow disks, and closures of users.
+/// Time limit for workers to build the service of a plan: directories on slow disks, and closures of users.
 const PREPARED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Time that workers have to switch to a service that they have built, which takes microseconds: a core that
-/// is late is blocked by a handler.
+/// Time limit for workers to switch to the prepared service, which takes microseconds: a late core is blocked
+/// by a handler.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A server to be run: where to listen, on which cores, within which limits.
+/// A server to run: its addresses, cores and limits.
 ///
 /// ```no_run
 /// use quoit::service::{Request, Response};
@@ -84,15 +84,15 @@ impl fmt::Debug for OnStart {
     }
 }
 
-/// Why a server could not start, or did not end well. A `main` that returns it shows cause and remedy:
-/// `Debug` writes what `Display` does.
+/// Why a server could not start, or failed. A `main` that returns it prints cause and remedy: `Debug` writes
+/// what `Display` does.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// An address could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The cores asked for are not to be had.
+    /// The configured cores are not available.
     #[error(transparent)]
     Cores(#[from] CoreError),
     /// A worker could not start.
@@ -109,16 +109,16 @@ pub enum RunError {
     Descriptors {
         /// RLIMIT_NOFILE.
         limit: u64,
-        /// What this many workers need to serve anybody.
+        /// The number that the workers need to serve connections.
         needed: u64,
     },
     /// The access log could not be opened.
     #[error(transparent)]
     AccessLog(#[from] OpenError),
-    /// Signals could not be listened to, or descriptors ran out before the start.
+    /// Signal handling could not be set up, or descriptors ran out before the start.
     #[error("the system refused a basic resource at start: {0}")]
     System(#[source] std::io::Error),
-    /// A worker ended by itself.
+    /// A worker ended unexpectedly.
     #[error("a worker ended unexpectedly: {0}")]
     WorkerLost(String),
 }
@@ -129,17 +129,17 @@ impl fmt::Debug for RunError {
     }
 }
 
-/// Why a plan did not take the place of another.
+/// Why a plan was not replaced.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReplaceError {
-    /// The server was started with a service of its own, which no plan can replace.
+    /// The server was started with its own service, which no plan can replace.
     #[error("the server was started without a plan; start it with Server::start_plan")]
     NoPlan,
     /// The server is draining or stopping.
     #[error("the server is ending")]
     Ending,
-    /// The plan listens elsewhere. Nothing was changed.
+    /// The plan has other listeners. Nothing was changed.
     #[error("listeners cannot be changed while the server runs ({}); restart it", one_line(.0))]
     Listeners(PlanDiff),
     /// The plan has mistakes. Nothing was changed.
@@ -180,8 +180,8 @@ impl Server {
         self
     }
 
-    /// Listens on this address too, and speaks TLS there: HTTP/2 or HTTP/1.1, as clients ask. The same `tls`
-    /// may serve several addresses.
+    /// Listens on this address too, with TLS: HTTP/2 or HTTP/1.1, as negotiated by ALPN. The same `tls` may
+    /// be used for several addresses.
     pub fn listen_tls(mut self, address: Address, tls: Arc<TlsServer>) -> Self {
         self.addresses.push(Listener { address, tls: Some(tls.into()) });
         self
@@ -199,27 +199,27 @@ impl Server {
         self
     }
 
-    /// Serves within these limits.
+    /// Sets the limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sizes each worker's ring; for tests that provoke its bounds.
+    /// Sets the sizes of each worker's ring; for tests that exercise its bounds.
     pub fn ring(mut self, ring: RingConfig) -> Self {
         self.ring = ring;
         self
     }
 
     /// Writes a line for each exchange to `destination`. Without a `format`: coloured lines for a terminal,
-    /// JSON for everything else. SIGUSR1, or a rename, has the file opened anew. Default: no log.
+    /// JSON for everything else. On SIGUSR1, or after a rename, the file is reopened. Default: no log.
     pub fn access_log(mut self, destination: Destination, format: Option<Format>) -> Self {
         self.access = Some((destination, format));
         self
     }
 
-    /// Renews certificates while the server runs, beside its cores: `tls` has to have the files of `acme`
-    /// among its own, and loads them again after every renewal.
+    /// Renews certificates while the server runs, beside its cores: the files of `acme` have to be among
+    /// those of `tls`, which is reloaded after every renewal.
     #[cfg(feature = "acme")]
     pub fn renew(mut self, acme: Acme, tls: Arc<TlsServer>) -> Self {
         self.renewals.push(acme, tls);
@@ -233,18 +233,18 @@ impl Server {
     }
 
     /// Calls `callback` once the server listens, with its addresses and the ports that the kernel chose. For
-    /// [`run`](Self::run), which does not return before the end. What takes long belongs on a thread.
+    /// [`run`](Self::run), which does not return before the end. Long-running work belongs on another thread.
     pub fn on_start(mut self, callback: impl Fn(&[Address]) + Send + Sync + 'static) -> Self {
         self.on_start = Some(OnStart(Arc::new(callback)));
         self
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. SIGUSR1 opens the access
-    /// log anew; SIGHUP reads certificates again, where TLS is spoken. `make` builds each core's service on
-    /// that core.
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. SIGUSR1 reopens the access
+    /// log; SIGHUP reloads certificates if there is a TLS listener. `make` builds each core's service on that
+    /// core.
     ///
     /// # Errors
-    /// The cause and its remedy, before anything was served; or that a worker was lost.
+    /// The cause and its remedy, before anything was served; or that a worker failed.
     pub fn run<S, M>(self, make: M) -> Result<(), RunError>
     where
         S: Service,
@@ -253,8 +253,8 @@ impl Server {
         self.try_run(move |core| Ok::<_, Infallible>(make(core)))
     }
 
-    /// As [`run`](Self::run), with a service that may fail to be built, such as a
-    /// [`Router`](crate::service::Router) whose routes contradict each other. That is reported as
+    /// As [`run`](Self::run), with a service whose construction can fail, such as a
+    /// [`Router`](crate::service::Router) with conflicting routes. That is reported as
     /// [`StartError::Service`], before anything was served.
     ///
     /// # Errors
@@ -269,8 +269,8 @@ impl Server {
         self.run_with(has_tls, |server, cpus| server.start_on(cpus, make, None))
     }
 
-    /// Serves this plan until SIGTERM or SIGINT, as [`run`](Self::run) does. The plan's listeners take the
-    /// place of those that were given to [`listen`](Self::listen), if it has any.
+    /// Serves this plan until SIGTERM or SIGINT, as [`run`](Self::run) does. The plan's listeners, if any,
+    /// replace those given to [`listen`](Self::listen).
     ///
     /// # Errors
     /// As [`run`](Self::run); every mistake of the plan.
@@ -288,7 +288,7 @@ impl Server {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
         let cpus = self.check()?;
-        // Without TLS there is nothing to read again, and SIGHUP ends the process as it always did.
+        // Without TLS there is nothing to reload, and SIGHUP keeps its default: it ends the process.
         let hangup = has_tls.then_some(SIGHUP);
         let mut signals =
             Signals::new([SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangup)).map_err(RunError::System)?;
@@ -300,9 +300,9 @@ impl Server {
         thread::spawn(move || {
             for signal in signals.forever() {
                 let event = match signal {
-                    SIGUSR1 => Event::Rotate,
-                    SIGHUP => Event::Reload,
-                    _ => Event::Signal,
+                    SIGUSR1 => SupervisorEvent::Rotate,
+                    SIGHUP => SupervisorEvent::Reload,
+                    _ => SupervisorEvent::Signal,
                 };
                 if signal_events.send(event).is_err() {
                     return;
@@ -330,7 +330,7 @@ impl Server {
         self.try_start(move |core| Ok::<_, Infallible>(make(core)))
     }
 
-    /// As [`start`](Self::start), with a service that may fail to be built.
+    /// As [`start`](Self::start), with a service whose construction can fail.
     ///
     /// # Errors
     /// As [`try_run`](Self::try_run).
@@ -344,8 +344,8 @@ impl Server {
         self.start_on(cpus, make, None)
     }
 
-    /// Binds, starts the workers with this plan and returns. The plan's listeners take the place of those
-    /// that were given to [`listen`](Self::listen), if it has any.
+    /// Binds, starts the workers with this plan and returns. The plan's listeners, if any, replace those
+    /// given to [`listen`](Self::listen).
     ///
     /// # Errors
     /// As [`start`](Self::start); every mistake of the plan.
@@ -366,7 +366,7 @@ impl Server {
         Ok(Running { plan: Some(plan), ..running })
     }
 
-    /// Where it listens, if no plan says otherwise.
+    /// The addresses to listen on, unless the plan has listeners.
     fn listeners(&self) -> Vec<Listener> {
         if self.addresses.is_empty() {
             let address = Address::Inet(([127, 0, 0, 1], 8080).into());
@@ -375,7 +375,7 @@ impl Server {
         self.addresses.clone()
     }
 
-    /// Whether this process may have what the workers need; the CPU of each.
+    /// Checks that the process has the resources that the workers need; returns the CPU of each.
     fn check(&self) -> Result<Vec<usize>, RunError> {
         let cpus = choose(self.workers, self.cpus.as_deref()).map_err(RunError::Cores)?;
         let needed = DESCRIPTORS_MIN + DESCRIPTORS_PER_WORKER_MIN * cpus.len() as u64;
@@ -436,7 +436,7 @@ impl Server {
             }
         }
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
-        // After the workers: authorities come to look as soon as they are asked.
+        // After the workers: the CA validates challenges as soon as they are requested.
         let beside =
             watch(&tls, self.quiet).and_then(|certificates| Ok((certificates, self.renewals.start()?)));
         let (certificates, renewals) = match beside {
@@ -464,14 +464,14 @@ impl Server {
     }
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Running {
-    /// What it serves, if it was started with a plan.
+    /// The plan that is served, if it was started with one.
     plan: Option<Plan>,
-    /// Plans that were to be prepared so far.
+    /// Number of plans prepared so far.
     versions: u64,
     addresses: Vec<Address>,
-    /// What each address presents.
+    /// The TLS configuration of each address.
     tls: Vec<Option<Arc<TlsServer>>>,
     cpus: Vec<usize>,
     shared: Shared,
@@ -480,25 +480,25 @@ pub struct Running {
     certificates: Option<CertificateWatch>,
     renewals: RunningRenewals,
     quiet: bool,
-    /// Go with us, so that the next start finds a clean place.
+    /// Socket files, removed on drop, so that the next start can bind.
     _files: Vec<Option<SocketFile>>,
 }
 
-/// What a running server has counted.
+/// Counters of a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveTotals {
-    /// Counted since the start by the workers that answered. Lines of the access log that were lost are
-    /// known at the end only.
+    /// Counters since the start, of the workers that replied. Lost lines of the access log are known only at
+    /// the end.
     pub totals: Totals,
     /// Connections open on those workers.
     pub open: usize,
-    /// Workers that answered in time.
+    /// Workers that replied in time.
     pub answered: usize,
-    /// Workers in all. More than `answered` if a core is stuck or has ended.
+    /// Workers in all. More than `answered` if a core is blocked or has ended.
     pub workers: usize,
 }
 
-enum Event {
+enum SupervisorEvent {
     Signal,
     Rotate,
     Reload,
@@ -506,7 +506,7 @@ enum Event {
 }
 
 impl Running {
-    /// Where it listens, with the ports that the kernel chose.
+    /// The addresses, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
@@ -520,21 +520,21 @@ impl Running {
         self.addresses.iter().zip(&self.tls).map(scheme).collect()
     }
 
-    /// What it serves, with the listeners as they were given; `None` if it was started without a plan.
+    /// The plan that is served, with the listeners as they were given; `None` if it was started without a
+    /// plan.
     pub fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }
 
-    /// Serves another plan from now on, and returns what that changes. Every worker builds the new service
-    /// first, and only if all could, all switch to it; requests in progress end with the service that they
-    /// began with. When it returns `Ok`, no request that begins later is answered by the plan before. A plan
-    /// without listeners keeps those that are.
+    /// Replaces the plan, and returns the changes. Every worker builds the new service first, and only if all
+    /// succeed, all switch to it; requests in progress are completed by the service that they began with.
+    /// When it returns `Ok`, no later request is answered by the old plan. A plan without listeners keeps the
+    /// current ones.
     ///
     /// Building blocks each core for as long as [`Plan::build`] takes.
     ///
     /// # Errors
-    /// What keeps the plan from taking effect. Nothing has changed then, but for
-    /// [`ReplaceError::NotConfirmed`].
+    /// Why the plan was not replaced. Nothing has changed then, except after [`ReplaceError::NotConfirmed`].
     pub fn replace_plan(&mut self, mut plan: Plan) -> Result<PlanDiff, ReplaceError> {
         let Some(current) = &self.plan else { return Err(ReplaceError::NoPlan) };
         if self.shared.phase() != Phase::Serve {
@@ -573,7 +573,7 @@ impl Running {
         Ok(diff)
     }
 
-    /// What has been counted so far, summed over the workers that reply within a second.
+    /// The counters so far, summed over the workers that reply within a second.
     pub fn totals(&self) -> LiveTotals {
         self.totals_within(TOTALS_WITHIN)
     }
@@ -595,21 +595,21 @@ impl Running {
         live
     }
 
-    /// Opens the access log by its name again, after it was renamed.
+    /// Reopens the access log by its name, after it was renamed.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
             log.reopen();
         }
     }
 
-    /// Reads the files of all certificates again, on the thread that watches them anyway.
+    /// Reloads the files of all certificates, on the watcher thread.
     pub fn reload_certificates(&self) {
         if let Some(certificates) = &self.certificates {
             certificates.reload();
         }
     }
 
-    /// Finishes what is open, within the drain's time, and returns what was counted.
+    /// Drains open connections within the drain's time limit, and returns the counters.
     ///
     /// # Errors
     /// A worker that ended by a panic.
@@ -624,13 +624,17 @@ impl Running {
         Ok(totals)
     }
 
-    fn wait(mut self, events: &mpsc::Sender<Event>, inbox: &mpsc::Receiver<Event>) -> Result<(), RunError> {
+    fn wait(
+        mut self,
+        events: &mpsc::Sender<SupervisorEvent>,
+        inbox: &mpsc::Receiver<SupervisorEvent>,
+    ) -> Result<(), RunError> {
         let count = self.workers.len();
         for worker in std::mem::take(&mut self.workers) {
             let events = events.clone();
             thread::spawn(move || {
                 let ended = worker.join().map_err(|error| error.to_string());
-                let _ = events.send(Event::WorkerEnded(ended));
+                let _ = events.send(SupervisorEvent::WorkerEnded(ended));
             });
         }
         let mut totals = Totals::default();
@@ -638,22 +642,22 @@ impl Running {
         let mut ended = 0;
         while ended < count {
             match inbox.recv() {
-                Ok(Event::Signal) if self.shared.phase() == Phase::Serve => {
+                Ok(SupervisorEvent::Signal) if self.shared.phase() == Phase::Serve => {
                     if !self.quiet {
                         log::line(format_args!("draining; a second signal stops at once"));
                     }
                     self.shared.set_phase(Phase::Drain);
                     self.renewals.stop();
                 }
-                Ok(Event::Signal) => self.shared.set_phase(Phase::Stop),
-                Ok(Event::Rotate) => self.reopen_log(),
-                Ok(Event::Reload) => self.reload_certificates(),
-                Ok(Event::WorkerEnded(Ok(worker))) => {
+                Ok(SupervisorEvent::Signal) => self.shared.set_phase(Phase::Stop),
+                Ok(SupervisorEvent::Rotate) => self.reopen_log(),
+                Ok(SupervisorEvent::Reload) => self.reload_certificates(),
+                Ok(SupervisorEvent::WorkerEnded(Ok(worker))) => {
                     totals += worker;
                     ended += 1;
                 }
-                Ok(Event::WorkerEnded(Err(text))) => {
-                    // The others go on for now, but a server that lost a core drains and returns an error.
+                Ok(SupervisorEvent::WorkerEnded(Err(text))) => {
+                    // The others continue for now, but a server that lost a core drains and returns an error.
                     lost = Some(text);
                     ended += 1;
                     self.shared.set_phase(Phase::Drain);
@@ -685,7 +689,7 @@ fn has_tls(listeners: &[Listener]) -> bool {
     listeners.iter().any(|listener| listener.tls.is_some())
 }
 
-/// Watches the certificates of all listeners that have any, each once.
+/// Watches the certificates of all TLS listeners, each once.
 fn watch(tls: &[Option<Arc<TlsServer>>], quiet: bool) -> std::io::Result<Option<CertificateWatch>> {
     let mut servers: Vec<Arc<TlsServer>> = Vec::new();
     for tls in tls.iter().flatten() {
@@ -696,7 +700,7 @@ fn watch(tls: &[Option<Arc<TlsServer>>], quiet: bool) -> std::io::Result<Option<
     if servers.is_empty() { Ok(None) } else { CertificateWatch::start(servers, quiet).map(Some) }
 }
 
-/// Opens the log and starts its writer: the hold on it, and each worker's end.
+/// Opens the log and starts its writer: its handle, and the core log of each worker.
 fn start_log(
     access: Option<(Destination, Option<Format>)>,
     workers: usize,
@@ -707,7 +711,7 @@ fn start_log(
     Ok((Some(writer), logs))
 }
 
-/// Waits for the last lines, once every worker has ended, and counts those that were lost.
+/// Waits for the last lines, once every worker has ended, and counts lost lines.
 fn finish_log(log: Option<LogWriter>, totals: &mut Totals) {
     if let Some(log) = log {
         totals.lines_lost = totals.logged.saturating_sub(log.finish());

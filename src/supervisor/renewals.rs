@@ -1,5 +1,5 @@
 //! Renewals of certificates beside the cores. Without the feature `acme` there are none, and the rest of the
-//! supervisor need not know.
+//! supervisor does not depend on it.
 
 use std::io;
 #[cfg(feature = "acme")]
@@ -10,7 +10,7 @@ use crate::acme::{Acme, Renewals};
 #[cfg(feature = "acme")]
 use crate::net::tls::TlsServer;
 
-/// What a server is to renew.
+/// The renewals of a server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlannedRenewals {
     #[cfg(feature = "acme")]
@@ -36,14 +36,14 @@ impl PlannedRenewals {
     }
 }
 
-/// Renewals that run; dropping them ends them.
+/// Running renewals; dropping them stops them.
 pub(super) struct RunningRenewals {
     #[cfg(feature = "acme")]
     running: Vec<Renewals>,
 }
 
 impl RunningRenewals {
-    /// Has them end, and does not wait for it.
+    /// Requests the stop without waiting for it.
     pub(super) fn stop(&self) {
         #[cfg(feature = "acme")]
         self.running.iter().for_each(Renewals::stop);

@@ -1,5 +1,5 @@
-//! A real handshake over a plain socket, to see what a server presents. Trusts everybody and therefore sends
-//! nothing: the connection ends with the handshake.
+//! A real handshake over a plain socket, to show what a server presents. Verifies no trust and therefore
+//! sends no data: the connection ends with the handshake.
 
 use std::fmt::Display;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, SignatureScheme};
 
-/// For connecting, and for each answer.
+/// Time limit for connecting, and for each read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a server presented.
@@ -24,7 +24,7 @@ pub(super) struct Presented {
     pub(super) protocol: Option<String>,
 }
 
-/// Asks the server at `place` (HOST:PORT) for `server_name`, or for HOST.
+/// Connects to the server at `place` (HOST:PORT) with SNI `server_name`, or HOST.
 pub(super) fn look(place: &str, server_name: Option<&str>) -> Result<Presented, String> {
     let (host, _) = place.rsplit_once(':').expect("the caller has seen a port");
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -39,7 +39,7 @@ pub(super) fn look(place: &str, server_name: Option<&str>) -> Result<Presented, 
     while client.is_handshaking() {
         let Err(error) = client.complete_io(&mut socket) else { continue };
         if client.peer_certificates().is_some() {
-            // It wants a certificate of ours, and has shown its own all the same.
+            // It requires a client certificate, and has already presented its own.
             break;
         }
         return Err(match error.get_ref().and_then(|error| error.downcast_ref()) {
@@ -97,7 +97,7 @@ fn config() -> Arc<ClientConfig> {
     config.into()
 }
 
-/// Takes every certificate; that the server has its key is checked all the same.
+/// Accepts every certificate; the server's proof of possession is still verified.
 #[derive(Debug)]
 struct Everybody(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Makes authorities and certificates: ECDSA P-256 keys, which every client of the last ten years knows.
+//! Creates CAs and certificates: ECDSA P-256 keys, which every client of the last ten years supports.
 
 use std::error::Error;
 use std::fs;
@@ -12,30 +12,30 @@ use rcgen::{
     IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 
-use super::store::Pair;
-use super::{CaArgs, ClientArgs, LeafArgs, Output, SelfSignedArgs};
+use super::store::PemPair;
+use super::{CaArgs, ClientArgs, LeafArgs, OutputArgs, SelfSignedArgs};
 use crate::net::tls::is_name;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Clocks differ.
+/// Backdated, to tolerate clock skew of clients.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
-/// What to tell, or what went wrong.
-type Made = Result<String, Box<dyn Error>>;
+/// The line to print, or the error.
+type MakeResult = Result<String, Box<dyn Error>>;
 
-/// The certificate could not be made or signed.
+/// The certificate could not be generated or signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate cannot be made: {0}")]
 struct SignError(#[source] rcgen::Error);
 
 /// `quoit cert ca`.
-pub(super) fn authority(args: &CaArgs) -> Made {
+pub(super) fn authority(args: &CaArgs) -> MakeResult {
     let key = generate()?;
     let mut number = [0; 4];
     rand::fill(&mut number).map_err(|_| "the system has no random numbers".to_owned())?;
     let name = args.name.clone().unwrap_or_else(|| {
-        // Two authorities of one name would be mistaken for each other by those who trust one of them.
+        // Two CAs with the same name would be confused by clients that trust one of them.
         format!("quoit local authority {:08x}", u32::from_be_bytes(number))
     });
     let mut params = params(&name, args.days)?;
@@ -44,7 +44,7 @@ pub(super) fn authority(args: &CaArgs) -> Made {
     let certificate = params.self_signed(&key).map_err(SignError)?;
     fs::create_dir_all(&args.dir)
         .map_err(|error| format!("{} cannot be made: {error}", args.dir.display()))?;
-    let pair = Pair::new(&args.dir, "ca");
+    let pair = PemPair::new(&args.dir, "ca");
     pair.write(&certificate.pem(), &key.serialize_pem(), args.force)?;
     let (dir, certificate, key) = (args.dir.display(), pair.certificate.display(), pair.key.display());
     Ok(format!(
@@ -55,7 +55,7 @@ pub(super) fn authority(args: &CaArgs) -> Made {
 }
 
 /// `quoit cert leaf`.
-pub(super) fn leaf(args: &LeafArgs) -> Made {
+pub(super) fn leaf(args: &LeafArgs) -> MakeResult {
     let issuer = issuer(&args.ca)?;
     let (params, key) = (server_params(&args.names, args.output.days)?, generate()?);
     let certificate = params.signed_by(&key, &issuer).map_err(SignError)?;
@@ -63,7 +63,7 @@ pub(super) fn leaf(args: &LeafArgs) -> Made {
 }
 
 /// `quoit cert self-signed`.
-pub(super) fn self_signed(args: &SelfSignedArgs) -> Made {
+pub(super) fn self_signed(args: &SelfSignedArgs) -> MakeResult {
     let (mut params, key) = (server_params(&args.names, args.output.days)?, generate()?);
     params.use_authority_key_identifier_extension = false;
     let certificate = params.self_signed(&key).map_err(SignError)?;
@@ -71,7 +71,7 @@ pub(super) fn self_signed(args: &SelfSignedArgs) -> Made {
 }
 
 /// `quoit cert client`.
-pub(super) fn client(args: &ClientArgs) -> Made {
+pub(super) fn client(args: &ClientArgs) -> MakeResult {
     let issuer = issuer(&args.ca)?;
     let key = generate()?;
     let mut params = leaf_params(&args.name, args.output.days)?;
@@ -82,7 +82,7 @@ pub(super) fn client(args: &ClientArgs) -> Made {
         params.subject_alt_names = names(std::slice::from_ref(&args.name))?;
     }
     let certificate = params.signed_by(&key, &issuer).map_err(SignError)?;
-    let pair = Pair::new(&args.output.out, &args.name);
+    let pair = PemPair::new(&args.output.out, &args.name);
     pair.write(&certificate.pem(), &key.serialize_pem(), args.output.force)?;
     let (certificate, key) = (pair.certificate.display(), pair.key.display());
     Ok(format!(
@@ -93,8 +93,13 @@ pub(super) fn client(args: &ClientArgs) -> Made {
     ))
 }
 
-fn store_server(names: &[String], output: &Output, certificate: &Certificate, key: &KeyPair) -> Made {
-    let pair = Pair::new(&output.out, &names[0].replace('*', "wildcard"));
+fn store_server(
+    names: &[String],
+    output: &OutputArgs,
+    certificate: &Certificate,
+    key: &KeyPair,
+) -> MakeResult {
+    let pair = PemPair::new(&output.out, &names[0].replace('*', "wildcard"));
     pair.write(&certificate.pem(), &key.serialize_pem(), output.force)?;
     let (certificate, key) = (pair.certificate.display(), pair.key.display());
     Ok(format!(
@@ -104,9 +109,9 @@ fn store_server(names: &[String], output: &Output, certificate: &Certificate, ke
     ))
 }
 
-/// The authority in a directory.
+/// The CA in a directory.
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, String> {
-    let pair = Pair::new(dir, "ca");
+    let pair = PemPair::new(dir, "ca");
     let read = |path: &Path| {
         fs::read_to_string(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!(
@@ -131,7 +136,7 @@ fn generate() -> Result<KeyPair, SignError> {
 }
 
 fn server_params(server_names: &[String], days: u32) -> Result<CertificateParams, SignError> {
-    // The common name is for eyes alone, and has room for 64 characters (RFC 5280, ub-common-name).
+    // The common name is informational, and has at most 64 characters (RFC 5280, ub-common-name).
     let common_name = server_names.iter().find(|name| name.len() <= 64).map_or("server", String::as_str);
     let mut params = leaf_params(common_name, days)?;
     params.subject_alt_names = names(server_names)?;

@@ -1,5 +1,5 @@
-//! `quoit cert`: a local authority and what it issues, for development, and a look at certificates. Nothing
-//! here is trusted by anybody until somebody is told to.
+//! `quoit cert`: a local CA and its certificates, for development, and display of certificates. Clients do
+//! not trust them until they are configured to.
 
 mod handshake;
 mod make;
@@ -55,7 +55,7 @@ struct CaArgs {
 
 /// Where what is made goes, and for how long it is good.
 #[derive(Args, Debug)]
-struct Output {
+struct OutputArgs {
     /// Directory to write to
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -80,7 +80,7 @@ struct LeafArgs {
     ca: PathBuf,
 
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -90,7 +90,7 @@ struct SelfSignedArgs {
     names: Vec<String>,
 
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -104,7 +104,7 @@ struct ClientArgs {
     ca: PathBuf,
 
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -118,7 +118,7 @@ struct ShowArgs {
     name: Option<String>,
 }
 
-/// A century is enough for everybody, and what a certificate's dates can hold.
+/// A century, which is sufficient and within the range of a certificate's dates.
 fn days() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=36500)
 }
@@ -128,7 +128,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     if is_name(text) { Ok(text.to_ascii_lowercase()) } else { Err(expected) }
 }
 
-/// It becomes part of a file's name.
+/// It becomes part of a file name.
 fn client_name(text: &str) -> Result<String, &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "@._-+ ".contains(c);
     let expected = "expected letters, digits and @ . _ - +, not beginning with a dot, up to 64";
@@ -139,7 +139,7 @@ fn client_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Runs the command; what went well is told on standard output.
+/// Runs the command and prints its result on standard output.
 pub(super) fn run(args: &CertArgs) -> ExitCode {
     let outcome = match &args.command {
         Command::Ca(args) => make::authority(args),

@@ -1,4 +1,4 @@
-//! `quoit cert show`: what certificates say of themselves, as text.
+//! `quoit cert show`: the contents of certificates, as text.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::handshake::{self, Presented};
 use crate::net::tls::{CertificateFacts, date};
 
-/// What is in a file, or what a server presents.
+/// The certificates in a file, or those that a server presents.
 pub(super) fn show(place: &str, server_name: Option<&str>) -> Result<String, String> {
     let path = Path::new(place);
     let is_server = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
@@ -84,7 +84,7 @@ fn describe(shown: &mut String, facts: &CertificateFacts, now: SystemTime) {
         ("sha-256", &facts.fingerprint),
     ];
     for (label, value) in lines {
-        // Names come from whoever made the certificate; a terminal must not be told to do anything by them.
+        // Names are untrusted; control characters must not reach the terminal.
         let value: String = value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let _ = writeln!(shown, "{label:>8}  {value}");
     }

@@ -1,5 +1,5 @@
-//! Writes a certificate and its key beside each other. The key is readable for its owner alone from the first
-//! byte on; what exists is not replaced unless told to.
+//! Writes a certificate and its key side by side. The key is readable only by its owner from the first byte
+//! on; existing files are not replaced without --force.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 const KEY_MODE: u32 = 0o600;
 const CERTIFICATE_MODE: u32 = 0o644;
 
-/// A pair of files.
+/// The two files.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct PemPair {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
 }
@@ -30,7 +30,7 @@ pub(super) enum StoreError {
     Refused(PathBuf, #[source] io::Error),
 }
 
-impl Pair {
+impl PemPair {
     /// `NAME.pem` and `NAME.key` in a directory.
     pub(super) fn new(dir: &Path, name: &str) -> Self {
         let file = |extension: &str| {
@@ -43,7 +43,7 @@ impl Pair {
     /// Writes both.
     ///
     /// # Errors
-    /// The file and the remedy; with one that exists, nothing was written.
+    /// The file and the remedy; if one exists, nothing was written.
     pub(super) fn write(&self, certificate: &str, key: &str, force: bool) -> Result<(), StoreError> {
         if !force && let Some(there) = [&self.key, &self.certificate].into_iter().find(|path| path.exists()) {
             return Err(StoreError::Exists(there.clone()));
@@ -53,7 +53,7 @@ impl Pair {
     }
 }
 
-/// Writes under another name and renames, so that a server that watches never reads half of it.
+/// Writes under another name and renames, so that a watching server never reads a partial file.
 fn put(path: &Path, text: &str, mode: u32, force: bool) -> Result<(), StoreError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::NoDirectory(path.to_owned()),
@@ -68,7 +68,7 @@ fn put(path: &Path, text: &str, mode: u32, force: bool) -> Result<(), StoreError
         if force {
             fs::rename(&temporary, path)
         } else {
-            // Fails if somebody else was quicker.
+            // Fails if the file was created meanwhile.
             fs::hard_link(&temporary, path)
         }
     };

@@ -1,5 +1,5 @@
-//! The chunked coding (RFC 9112 §7.1), read strictly: sizes are digits alone, line ends are CRLF alone, and
-//! everything that is not data is bounded. Sees the body's bytes and nothing else of the connection.
+//! The chunked coding (RFC 9112 §7.1), parsed strictly: sizes are digits only, line ends are CRLF only, and
+//! everything but data is limited. Sees only the bytes of the body.
 
 use std::ops::Range;
 
@@ -10,27 +10,27 @@ use crate::http::message::head::{FieldSpan, Span};
 use crate::http::message::trailers::is_forbidden_trailer;
 use crate::http::message::{self, BodyLimits, FieldLineError, Fields, FramingError};
 
-/// What one call took from its input.
+/// The result of one call.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BodyStep {
-    /// Bytes taken. Never zero while the body is not done and the input not empty; what follows goes into the
-    /// next call, or is the next request once the body is done.
+    /// Bytes taken. Never zero while the body is not done and the input is not empty; the rest goes into the
+    /// next call, or is the next message once the body is done.
     pub consumed: usize,
-    /// Where data lies within the input; may be empty, when only framing was read.
+    /// The range of data within the input; may be empty if only framing was read.
     pub data: Range<usize>,
 }
 
 /// Most digits of a size: what 64 bits hold.
 const SIZE_DIGITS_MAX: u8 = 16;
 
-/// Framing bytes a body may spend before they are weighed against its data.
+/// Framing bytes that a body may use before they are compared with its data.
 const OVERHEAD_BYTES_FREE: u64 = 64 * 1024;
 
-/// Framing bytes allowed per byte of data beyond that. One byte per chunk costs five
-/// (`1 CR LF`, the byte, `CR LF`), so honest framing always passes; only padded sizes do not.
+/// Framing bytes allowed per byte of data beyond that. One byte per chunk costs five (`1 CR LF`, the byte,
+/// `CR LF`), so regular framing always passes; only padded sizes do not.
 const OVERHEAD_PER_DATA_BYTE: u64 = 8;
 
-/// One chunk after another:
+/// The states, chunk by chunk:
 ///
 /// ```text
 /// Size ──► SizeLf ──► Data ──► DataCr ──► DataLf ─┐
@@ -40,14 +40,14 @@ const OVERHEAD_PER_DATA_BYTE: u64 = 8;
 ///  └──────────────────────────────────────────────┘
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ChunkState {
     /// In the digits of a size.
     Size { size: u64, digits: u8 },
     /// In the extensions, after the first `;`.
-    Extension { size: u64, place: Place },
+    Extension { size: u64, place: ExtensionState },
     /// After the CR of the size's line.
     SizeLf { size: u64 },
-    /// In data; never with nothing left.
+    /// In data; `left` is never 0.
     Data { left: u64 },
     /// Data is complete, its CR comes next.
     DataCr,
@@ -61,17 +61,17 @@ enum State {
     Failed(FramingError),
 }
 
-/// Where in the extensions a byte stands (RFC 9112 §7.1.1):
+/// State within the extensions (RFC 9112 §7.1.1):
 ///
 /// ```text
 /// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
 /// ```
 ///
-/// White space between the size and the first `;` is refused although the grammar has it, as it is refused
-/// before CRLF: some readers take a size followed by white space for another size, which is how requests are
-/// smuggled past them.
+/// White space between the size and the first `;` is refused although the grammar allows it, as it is refused
+/// before CRLF: some recipients parse a size followed by white space as another size, which allows request
+/// smuggling.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum ExtensionState {
     /// After `;` and white space.
     NameStart,
     /// In a name.
@@ -92,66 +92,79 @@ enum Place {
     ValueEnd,
 }
 
-impl Place {
-    /// Where the next byte stands after `byte`, which is no line end; `None` if it must not stand here.
-    fn next(self, byte: u8) -> Option<Place> {
+impl ExtensionState {
+    /// The state after `byte`, which is not a line end; `None` if it is not allowed here.
+    fn next(self, byte: u8) -> Option<ExtensionState> {
         Some(match (self, byte) {
-            (Place::Quoted, b'"') => Place::Unquoted,
-            (Place::Quoted, b'\\') => Place::QuotedPair,
-            (Place::Quoted | Place::QuotedPair, _) if is_value_byte(byte) => Place::Quoted,
-            (Place::Quoted | Place::QuotedPair, _) => return None,
-
-            (Place::NameStart | Place::Name, _) if is_token_byte(byte) => Place::Name,
-            (Place::ValueStart | Place::Token, _) if is_token_byte(byte) => Place::Token,
-            (Place::ValueStart, b'"') => Place::Quoted,
-
-            (Place::NameStart | Place::ValueStart, b' ' | b'\t') => self,
-            (Place::Name | Place::NameEnd, b' ' | b'\t') => Place::NameEnd,
-            (Place::Token | Place::Unquoted | Place::ValueEnd, b' ' | b'\t') => Place::ValueEnd,
-
-            (Place::Name | Place::NameEnd, b'=') => Place::ValueStart,
-            (Place::Name | Place::NameEnd | Place::Token | Place::Unquoted | Place::ValueEnd, b';') => {
-                Place::NameStart
+            (ExtensionState::Quoted, b'"') => ExtensionState::Unquoted,
+            (ExtensionState::Quoted, b'\\') => ExtensionState::QuotedPair,
+            (ExtensionState::Quoted | ExtensionState::QuotedPair, _) if is_value_byte(byte) => {
+                ExtensionState::Quoted
             }
+            (ExtensionState::Quoted | ExtensionState::QuotedPair, _) => return None,
+
+            (ExtensionState::NameStart | ExtensionState::Name, _) if is_token_byte(byte) => {
+                ExtensionState::Name
+            }
+            (ExtensionState::ValueStart | ExtensionState::Token, _) if is_token_byte(byte) => {
+                ExtensionState::Token
+            }
+            (ExtensionState::ValueStart, b'"') => ExtensionState::Quoted,
+
+            (ExtensionState::NameStart | ExtensionState::ValueStart, b' ' | b'\t') => self,
+            (ExtensionState::Name | ExtensionState::NameEnd, b' ' | b'\t') => ExtensionState::NameEnd,
+            (ExtensionState::Token | ExtensionState::Unquoted | ExtensionState::ValueEnd, b' ' | b'\t') => {
+                ExtensionState::ValueEnd
+            }
+
+            (ExtensionState::Name | ExtensionState::NameEnd, b'=') => ExtensionState::ValueStart,
+            (
+                ExtensionState::Name
+                | ExtensionState::NameEnd
+                | ExtensionState::Token
+                | ExtensionState::Unquoted
+                | ExtensionState::ValueEnd,
+                b';',
+            ) => ExtensionState::NameStart,
             _ => return None,
         })
     }
 
     /// Whether the line may end here.
     fn may_end(self) -> bool {
-        matches!(self, Place::Name | Place::Token | Place::Unquoted)
+        matches!(self, ExtensionState::Name | ExtensionState::Token | ExtensionState::Unquoted)
     }
 }
 
-impl State {
-    const CHUNK_START: State = State::Size { size: 0, digits: 0 };
+impl ChunkState {
+    const CHUNK_START: ChunkState = ChunkState::Size { size: 0, digits: 0 };
 }
 
 #[derive(Debug)]
 pub(super) struct ChunkedDecoder {
-    state: State,
+    state: ChunkState,
     limits: BodyLimits,
-    /// Data of all chunks whose size was read.
+    /// Bytes of data of all chunks whose size was read.
     data_bytes: u64,
-    /// Everything before the trailers that is not data.
+    /// Bytes of framing before the trailers.
     overhead_bytes: u64,
     extension_bytes: u32,
-    /// Allocated by the first trailer: few bodies have one.
-    trailers: Option<Box<Trailers>>,
+    /// Allocated by the first trailer, because few bodies have one.
+    trailers: Option<Box<TrailerBuffer>>,
 }
 
 #[derive(Debug, Default)]
-struct Trailers {
+struct TrailerBuffer {
     bytes: Vec<u8>,
     fields: Vec<FieldSpan>,
-    /// Where the line being gathered begins in `bytes`.
+    /// Start of the incomplete line in `bytes`.
     line_start: usize,
 }
 
 impl ChunkedDecoder {
     pub(super) fn new(limits: &BodyLimits) -> ChunkedDecoder {
         ChunkedDecoder {
-            state: State::CHUNK_START,
+            state: ChunkState::CHUNK_START,
             limits: *limits,
             data_bytes: 0,
             overhead_bytes: 0,
@@ -165,7 +178,7 @@ impl ChunkedDecoder {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
     pub(super) fn trailers(&self) -> Fields<'_> {
@@ -175,7 +188,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// The trailer fields as lines of their own; none are left here.
+    /// The trailer fields, moved out of the decoder.
     pub(super) fn take_trailers(&mut self) -> message::Trailers {
         let lines = self.trailers().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"]);
         let lines = lines.flatten().copied().collect();
@@ -188,21 +201,21 @@ impl ChunkedDecoder {
         let mut data = 0..0;
         while consumed < input.len() {
             let taken = match self.state {
-                State::Done => break,
-                State::Data { .. } if !data.is_empty() => break,
-                State::Data { left } => {
+                ChunkState::Done => break,
+                ChunkState::Data { .. } if !data.is_empty() => break,
+                ChunkState::Data { left } => {
                     data = self.take_data(left, consumed..input.len());
                     Ok(data.len())
                 }
-                State::Trailers => self.handle_trailers(&input[consumed..]),
-                State::Failed(error) => Err(error),
+                ChunkState::Trailers => self.handle_trailers(&input[consumed..]),
+                ChunkState::Failed(error) => Err(error),
                 _ => self.handle_framing(input[consumed]),
             };
             match taken {
                 Ok(taken) => consumed += taken,
-                // Data in front of a fault is delivered first, as it is when the fault comes in another read.
+                // Data before an error is returned first, as it is when the error arrives in another read.
                 Err(error) => {
-                    self.state = State::Failed(error);
+                    self.state = ChunkState::Failed(error);
                     if data.is_empty() {
                         return Err(error);
                     }
@@ -216,48 +229,56 @@ impl ChunkedDecoder {
     fn take_data(&mut self, left: u64, available: Range<usize>) -> Range<usize> {
         let length = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
         let left = left - length as u64;
-        self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+        self.state = if left == 0 { ChunkState::DataCr } else { ChunkState::Data { left } };
         available.start..available.start + length
     }
 
-    /// Takes one byte between data and data.
+    /// Processes one byte of framing between data.
     fn handle_framing(&mut self, byte: u8) -> Result<usize, FramingError> {
         self.state = self.next_state(byte)?;
         self.overhead_bytes += 1;
         Ok(1)
     }
 
-    fn next_state(&mut self, byte: u8) -> Result<State, FramingError> {
+    fn next_state(&mut self, byte: u8) -> Result<ChunkState, FramingError> {
         Ok(match (self.state, byte) {
-            (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(FramingError::ChunkSizeMissing),
-            (State::Size { size, .. }, b'\r') => State::SizeLf { size },
-            (State::Size { size, .. }, b';') => State::Extension { size, place: Place::NameStart },
-            (State::Size { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
-            (State::Size { size, digits }, _) => {
+            (ChunkState::Size { digits: 0, .. }, b'\r' | b';') => return Err(FramingError::ChunkSizeMissing),
+            (ChunkState::Size { size, .. }, b'\r') => ChunkState::SizeLf { size },
+            (ChunkState::Size { size, .. }, b';') => {
+                ChunkState::Extension { size, place: ExtensionState::NameStart }
+            }
+            (ChunkState::Size { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
+            (ChunkState::Size { size, digits }, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(FramingError::ChunkSizeCharacter(byte))?;
                 if digits == SIZE_DIGITS_MAX {
                     return Err(FramingError::ChunkSizeTooLong);
                 }
-                State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
+                ChunkState::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
             }
 
-            (State::Extension { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
-            (State::Extension { size, place }, b'\r') if place.may_end() => State::SizeLf { size },
-            (State::Extension { size, place }, _) => {
+            (ChunkState::Extension { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
+            (ChunkState::Extension { size, place }, b'\r') if place.may_end() => ChunkState::SizeLf { size },
+            (ChunkState::Extension { size, place }, _) => {
                 let place = place.next(byte).ok_or(FramingError::ExtensionMalformed)?;
                 self.count_extension_byte()?;
-                State::Extension { size, place }
+                ChunkState::Extension { size, place }
             }
 
-            (State::SizeLf { size }, b'\n') => self.start_chunk(size)?,
-            (State::SizeLf { .. }, _) => return Err(FramingError::ChunkBareCr),
+            (ChunkState::SizeLf { size }, b'\n') => self.start_chunk(size)?,
+            (ChunkState::SizeLf { .. }, _) => return Err(FramingError::ChunkBareCr),
 
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::CHUNK_START,
-            (State::DataCr | State::DataLf, _) => return Err(FramingError::ChunkUnterminated),
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => ChunkState::CHUNK_START,
+            (ChunkState::DataCr | ChunkState::DataLf, _) => return Err(FramingError::ChunkUnterminated),
 
-            // Not framing; `handle_bytes` keeps these away.
-            (state @ (State::Data { .. } | State::Trailers | State::Done | State::Failed(_)), _) => state,
+            // Not framing; not reached from `handle_bytes`.
+            (
+                state @ (ChunkState::Data { .. }
+                | ChunkState::Trailers
+                | ChunkState::Done
+                | ChunkState::Failed(_)),
+                _,
+            ) => state,
         })
     }
 
@@ -269,10 +290,10 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    /// Weighs a chunk whose size is known.
-    fn start_chunk(&mut self, size: u64) -> Result<State, FramingError> {
+    /// Checks a chunk whose size is known.
+    fn start_chunk(&mut self, size: u64) -> Result<ChunkState, FramingError> {
         if size == 0 {
-            return Ok(State::Trailers);
+            return Ok(ChunkState::Trailers);
         }
         let allowance =
             OVERHEAD_BYTES_FREE.saturating_add(self.data_bytes.saturating_mul(OVERHEAD_PER_DATA_BYTE));
@@ -284,13 +305,13 @@ impl ChunkedDecoder {
         if self.limits.body_bytes_max.is_some_and(|max| self.data_bytes > max) {
             return Err(FramingError::TooLarge);
         }
-        Ok(State::Data { left: size })
+        Ok(ChunkState::Data { left: size })
     }
 
-    /// Takes trailer bytes up to the end of a line; the usual empty section costs no memory.
+    /// Takes trailer bytes up to the end of a line; an empty section, the usual case, allocates nothing.
     fn handle_trailers(&mut self, input: &[u8]) -> Result<usize, FramingError> {
         if self.trailers.is_none() && input.starts_with(b"\r\n") {
-            self.state = State::Done;
+            self.state = ChunkState::Done;
             return Ok(2);
         }
         let trailers = self.trailers.get_or_insert_default();
@@ -302,10 +323,10 @@ impl ChunkedDecoder {
         if line_end.is_none() && wanted <= room {
             return Ok(taken);
         }
-        // A line is whole, or the section too long; look for a malformed line first, as when it comes in one
-        // piece.
+        // The line is complete, or the section too long; check for a malformed line first, as when it arrives
+        // in one piece.
         if trailers.handle_line(self.limits.trailer_fields_max)? {
-            self.state = State::Done;
+            self.state = ChunkState::Done;
         } else if wanted > room {
             return Err(FramingError::TrailersTooLong);
         }
@@ -313,8 +334,8 @@ impl ChunkedDecoder {
     }
 }
 
-impl Trailers {
-    /// Reads the line being gathered; true when it is the empty one that ends the section.
+impl TrailerBuffer {
+    /// Parses the gathered line; true when it is the empty one that ends the section.
     fn handle_line(&mut self, fields_max: u8) -> Result<bool, FramingError> {
         let line = &self.bytes[self.line_start..];
         match line {

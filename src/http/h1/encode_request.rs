@@ -1,5 +1,5 @@
-//! Request heads onto the wire (RFC 9112 §3, §6). Decides how a body is delimited so that the server reads
-//! exactly one request, and writes nothing that could be read as two; what is asked for is the caller's.
+//! Encodes request heads (RFC 9112 §3, §6). Selects the framing of the body so that the server reads exactly
+//! one request, and refuses input that could be parsed as two; method, target and fields are the caller's.
 
 use super::encode::{BodyCoding, BodyLength};
 use super::response::RequestFacts;
@@ -7,64 +7,65 @@ use crate::http::message::grammar::is_token_byte;
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, TargetError, TargetForm, is_authority};
 
-/// A request head to be written, always of HTTP/1.1.
+/// A request head to encode, always HTTP/1.1.
 #[derive(Clone, Copy, Debug)]
 pub struct OutgoingRequest<'a> {
     /// The method's token.
     pub method: &'a str,
-    /// The request target, percent-encoded, in a form that the method allows.
+    /// The request target, percent-encoded, in a form allowed for the method.
     pub target: &'a str,
-    /// The value of `Host`: a host with an optional port. A target in absolute-form or authority-form names
-    /// the same one.
+    /// The value of `Host`: a host with an optional port. A target in absolute-form or authority-form must
+    /// have the same authority.
     pub authority: &'a str,
     /// Field lines as [`push_field`](crate::http::message::push_field) writes them, each with its CRLF;
-    /// without the fields that the members of this type stand for, and without the connection's own.
+    /// without the fields that other members of this type stand for, and without connection-specific fields.
     pub fields: &'a [u8],
-    /// How long the body is. [`BodyLength::UntilClose`] is refused: closing would end the response too.
+    /// The length of the body. [`BodyLength::UntilClose`] is refused, because closing would end the response
+    /// too.
     pub length: BodyLength,
     /// Whether to hold the body back until `100 Continue` comes (RFC 9110 §10.1.1); no effect without a body.
     pub expects_continue: bool,
-    /// What is asked of the connection.
+    /// The options of the connection.
     pub connection: ConnectionOptions<'a>,
 }
 
 /// What a request asks of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConnectionOptions<'a> {
-    /// To be closed after the response. Default: it persists.
+    /// Close it after the response. Default: it persists.
     pub close: bool,
-    /// To go on with another protocol (`websocket`), its version after a slash if it has one
-    /// (RFC 9110 §7.8). Default: none.
+    /// Upgrade to another protocol (`websocket`), its version after a slash if it has one (RFC 9110 §7.8).
+    /// Default: none.
     pub upgrade: Option<&'a str>,
-    /// To send trailers, which are then read (`TE: trailers`, RFC 9110 §10.1.4). Default: not asked for.
+    /// Announce that trailers are accepted (`TE: trailers`, RFC 9110 §10.1.4). Default: not announced.
     pub trailers: bool,
 }
 
-/// What follows a request head that was written.
+/// How to continue after an encoded request head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WrittenRequest {
     /// How to send the body; never until the connection closes.
     pub body: BodyCoding,
-    /// What the response's decoder has to know.
+    /// Parameters for the response's decoder.
     pub facts: RequestFacts,
 }
 
-/// A request head that is not written.
+/// Why a request head is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RequestWriteError {
-    /// The method is empty or longer than the decoder reads.
+    /// The method is empty or longer than the decoder accepts.
     #[error("the method must have 1 to {METHOD_BYTES_MAX} bytes")]
     MethodLength,
-    /// A byte that no token may hold stands in the method; a space or CRLF would begin another part.
+    /// The method is not a token; a space or CRLF would begin another part.
     #[error("the method holds byte 0x{0:02x}; use letters")]
     MethodCharacter(u8),
-    /// The target is malformed, or of a form its method does not allow.
+    /// The target is malformed, or of a form that is not allowed for the method.
     #[error("the request target cannot be sent")]
     Target(#[from] TargetError),
     /// The authority is not one host with an optional port.
     #[error("the authority must be one host name or address with an optional port")]
     AuthorityMalformed,
-    /// The target names another authority (RFC 9112 §3.2.2).
+    /// The target has another authority (RFC 9112 §3.2.2).
     #[error("the target names another authority than the Host field")]
     AuthorityDiffers,
     /// The upgrade is not a protocol's name with an optional version.
@@ -76,15 +77,15 @@ pub enum RequestWriteError {
     /// A request's body cannot end by closing the connection (RFC 9112 §6.3).
     #[error("a request body needs a length or chunks")]
     UntilClose,
-    /// `fields` holds a field that is written from the other members.
+    /// `fields` contains a field that is written from the other members.
     #[error("the field {0} is written from typed options; set those instead")]
     ReservedField(&'static str),
-    /// `fields` is not lines that end with CRLF.
+    /// `fields` does not consist of lines that end with CRLF.
     #[error("the fields are not lines as push_field writes them")]
     FieldsMalformed,
 }
 
-/// Fields that are written here or concern the connection alone; a second one would contradict the first.
+/// Fields that are written here or are connection-specific; a second one would contradict the first.
 const RESERVED: [&str; 9] = [
     "Connection",
     "Content-Length",
@@ -97,17 +98,17 @@ const RESERVED: [&str; 9] = [
     "Upgrade",
 ];
 
-/// More than the parts take that are not the caller's: version, names of fields, framing.
+/// Upper bound of the bytes that are not the caller's: version, names of fields, framing.
 const HEAD_BYTES_OWN: usize = 192;
 
-/// Appends a whole request head, its empty line included, or nothing if it is refused.
+/// Appends a complete request head, its empty line included, or nothing if it is refused.
 ///
-/// `Host` comes first (RFC 9110 §7.2). Framing follows from the length alone: no framing field without a
-/// body, except `Content-Length: 0` for the methods that usually have one (RFC 9110 §8.6); chunks for an
-/// unknown length. A known length of 0 is no body.
+/// `Host` comes first (RFC 9110 §7.2). The framing is determined by the length alone: no framing field
+/// without a body, except `Content-Length: 0` for methods that usually have one (RFC 9110 §8.6); chunked for
+/// an unknown length. A known length of 0 is no body.
 ///
 /// # Errors
-/// Whatever would let the server read something other than this one request.
+/// The server could parse something other than this one request.
 pub fn write_request_head(
     out: &mut Vec<u8>,
     request: &OutgoingRequest<'_>,
@@ -129,7 +130,7 @@ pub fn write_request_head(
             push(out, &["Content-Length: ", itoa::Buffer::new().format(length), "\r\n"]);
         }
         BodyCoding::Chunked => push(out, &["Transfer-Encoding: chunked\r\n"]),
-        // Anything but an explicit zero could make a server wait for the end of these (RFC 9110 §8.6).
+        // Without an explicit zero, a server could wait for the end of these (RFC 9110 §8.6).
         _ if matches!(method, Method::Post | Method::Put | Method::Patch) => {
             push(out, &["Content-Length: 0\r\n"]);
         }
@@ -147,7 +148,7 @@ fn push(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
-/// The connection's fields, each named in `Connection` so that a proxy does not pass it on.
+/// The connection-specific fields, each listed in `Connection` so that a proxy does not forward it.
 fn write_connection(out: &mut Vec<u8>, options: &ConnectionOptions<'_>) {
     let asked = [(options.close, "close"), (options.upgrade.is_some(), "upgrade"), (options.trailers, "TE")];
     let mut before = "Connection: ";

@@ -1,15 +1,15 @@
-//! What the fields of a request head mean for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2,
-//! §10.1.1), gathered in one pass. Knows five field names and refuses every contradiction between them; all
-//! other fields pass through unread.
+//! Evaluates the fields of a request head for framing and connection (RFC 9112 §6, §9; RFC 9110 §7.2,
+//! §10.1.1), in one pass. Knows five field names and refuses every contradiction between them; all other
+//! fields pass through unread.
 
 use crate::http::message::facts::{ContentFacts, Expectation};
 use crate::http::message::grammar::{is_token_byte, list_members};
-use crate::http::message::head::Facts;
+use crate::http::message::head::HeadFacts;
 use crate::http::message::{Framing, FramingFieldError, RequestError, Version};
 use crate::http::method::Method;
 use crate::http::target::is_authority;
 
-/// The fields of one head, as far as they have been read.
+/// The relevant fields of one head, as far as they have been read.
 #[derive(Default)]
 pub(super) struct Gathered<'a> {
     /// The value of `Host`.
@@ -22,7 +22,7 @@ pub(super) struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    /// Reads one field.
+    /// Processes one field.
     #[inline]
     pub(super) fn handle_field(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), RequestError> {
         // The length excludes most fields.
@@ -77,9 +77,9 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    /// Weighs the fields against each other and the request line.
+    /// Checks the fields against each other and the request line.
     #[inline]
-    pub(super) fn finish(&self, method: Method, version: Version) -> Result<Facts, RequestError> {
+    pub(super) fn finish(&self, method: Method, version: Version) -> Result<HeadFacts, RequestError> {
         if self.host.is_none() && version == Version::Http11 {
             return Err(RequestError::HostMissing);
         }
@@ -87,13 +87,13 @@ impl<'a> Gathered<'a> {
         if method == Method::Connect && !framing.is_empty() {
             return Err(RequestError::ConnectWithBody);
         }
-        // An HTTP/1.0 client cannot wait for an interim response, so its expectations are void.
+        // An HTTP/1.0 client does not know interim responses, so its expectations are ignored.
         let expectation =
             if version == Version::Http11 { self.content.expectation } else { Expectation::None };
         if expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
-        Ok(Facts {
+        Ok(HeadFacts {
             framing,
             keep_alive: self.keeps_alive(version),
             expects_continue: expectation == Expectation::Continue && !framing.is_empty(),
@@ -120,7 +120,7 @@ pub(super) fn check_coding(has_coding: bool, value: &[u8]) -> Result<(), Framing
     Err(refused_coding(value))
 }
 
-/// The framing that the fields demand; `None` without any.
+/// The framing that the fields require; `None` without any.
 #[inline]
 pub(super) fn framing(
     length: Option<u64>,
@@ -150,8 +150,8 @@ pub(super) fn is_named<const LENGTH: usize>(name: &[u8], lower: &[u8; LENGTH]) -
     difference == 0
 }
 
-/// Why a `Transfer-Encoding` other than exactly `chunked` is refused: unsupported if its framing is certain
-/// and only the coding unknown (RFC 9112 §6.1, §6.3).
+/// Why a `Transfer-Encoding` other than exactly `chunked` is refused: as unsupported if its framing is
+/// certain and only the coding unknown (RFC 9112 §6.1, §6.3).
 #[cold]
 fn refused_coding(value: &[u8]) -> FramingFieldError {
     let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");

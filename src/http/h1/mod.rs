@@ -1,7 +1,7 @@
-//! HTTP/1.1 (RFC 9112), both sides, as machines without I/O and without a clock. On the server's side
-//! [`RequestDecoder`] finds heads and [`write_head`] writes answers; on the client's side
-//! [`write_request_head`] and [`ResponseDecoder`] are their counterparts. [`BodyDecoder`] reads the bodies of
-//! both. The caller brings bytes, buffers and limits, and decides what an error costs the connection.
+//! HTTP/1.1 (RFC 9112), both roles, as state machines without I/O and without a clock. On the server side
+//! [`RequestDecoder`] decodes heads and [`write_head`] encodes responses; on the client side
+//! [`write_request_head`] and [`ResponseDecoder`] are their counterparts. [`BodyDecoder`] decodes the bodies
+//! of both. The caller supplies bytes, buffers and limits, and decides how an error affects the connection.
 //!
 //! ```text
 //! bytes in ─► RequestDecoder ─► RequestHead ─► framing ─► BodyDecoder ─► ranges of data, trailers
@@ -10,11 +10,10 @@
 //! ResponseHead ─► write_head ─► bytes out, then the body as BodyCoding says
 //! ```
 //!
-//! The client's side is the same with the arrows turned round, and with interim responses before the one
-//! that counts.
+//! On the client side the directions are reversed, and interim responses precede the final one.
 //!
-//! Strict on purpose: whatever two readers could take in two ways is refused, since that is how requests are
-//! smuggled past a proxy, and how responses get to another client than theirs.
+//! Strict on purpose: whatever two recipients could parse differently is refused, because such differences
+//! allow request and response smuggling.
 
 mod body;
 mod chunked;

@@ -1,40 +1,39 @@
-//! Request heads out of a byte stream (RFC 9112 §2 to §6): strict, and the same verdict however the bytes are
-//! split. Knows no sockets and no clock; the body that follows is the body decoder's.
+//! Request heads out of a byte stream (RFC 9112 §2 to §6): strict, and with the same result however the bytes
+//! are split. Knows no sockets and no clock; the body is decoded by the body decoder.
 //!
-//! A head that lies whole in one read takes the fast path: httparse finds its parts in place, the gaps
-//! httparse leaves are closed, and one copy moves it into the caller's [`RequestHead`]. A head that
-//! straddles reads is gathered first. Whatever does not come out clean is read again by the strict `scan`,
-//! which names the reason.
+//! A head that lies completely in one read takes the fast path: httparse parses it in place, the checks that
+//! httparse omits are added, and one copy moves it into the caller's [`RequestHead`]. A head that straddles
+//! reads is gathered first. Any failure is repeated by the strict `scan`, which determines the error.
 
 use std::mem::MaybeUninit;
 
 use super::facts::Gathered;
-use super::scan::{Seen, scan};
+use super::scan::{HeadExtent, scan};
 use super::straddling::{LineSpans, Straddling, TABLE_FIELDS, range_within};
 use crate::http::message::head::Span;
 use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target;
 
-/// How far a head has come.
+/// The state of a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HeadProgress {
-    /// All of the input was taken and the head is not complete.
+    /// All of the input was taken and the head is incomplete.
     Incomplete,
     /// The head is complete and filled in.
     Complete {
-        /// How many bytes of this input belong to it; what follows is the body or the next request.
+        /// How many bytes of this input belong to it; the rest is the body or the next request.
         consumed: usize,
     },
 }
 
-/// Finds request heads in what one connection receives.
+/// Decodes the request heads of one connection.
 ///
-/// Holds no memory unless a head straddles reads. After an error it has forgotten everything (but see
-/// [`RequestError::Http2Preface`]); the connection is to be answered and closed.
+/// Holds no memory unless a head straddles reads. After an error its state is reset (but see
+/// [`RequestError::Http2Preface`]); the connection must be answered and closed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
-    // INVARIANT: begins where a request begins, its ignored empty line included.
+    // INVARIANT: starts at the start of a request, its ignored empty line included.
     partial: Straddling,
 }
 
@@ -45,24 +44,24 @@ impl RequestDecoder {
     }
 
     /// Whether nothing of a next head has been received: the peer is idle, not slow. The one empty line that
-    /// may stand before a request counts as nothing.
+    /// may precede a request is not counted.
     pub fn is_idle(&self) -> bool {
         matches!(self.partial.as_slice(), [] | [b'\r'] | [b'\r', b'\n'])
     }
 
-    /// What was received of a head before the last input: after [`RequestError::Http2Preface`], it belongs
-    /// before that input.
+    /// The bytes of a head received before the last input: after [`RequestError::Http2Preface`], they precede
+    /// that input.
     pub fn take_partial(&mut self) -> Vec<u8> {
         self.partial.take()
     }
 
-    /// Takes what was received. Pass the same limits during one head.
+    /// Takes received bytes. Pass the same limits for one head.
     ///
-    /// On `Complete`, `head` is filled; otherwise its content means nothing.
+    /// On `Complete`, `head` is filled; otherwise its content is undefined.
     ///
     /// # Errors
-    /// The first misdeed in the order of the bytes; or, when every line is well formed, the first
-    /// contradiction between fields. Answer with its status, then close.
+    /// The first error in the order of the bytes; or, when every line is well-formed, the first contradiction
+    /// between fields. Answer with its status, then close.
     #[inline]
     pub fn handle_bytes(
         &mut self,
@@ -87,7 +86,7 @@ impl RequestDecoder {
 const EMPTY_LINE: &[u8] = b"\r\n";
 
 /// Fills `head` from the request at the start of `bytes` and returns its length, an ignored empty line
-/// included; `None` if it is well formed so far and incomplete.
+/// included; `None` if it is well-formed so far and incomplete.
 #[inline]
 fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Option<usize>, RequestError> {
     let skipped = if bytes.starts_with(EMPTY_LINE) { EMPTY_LINE.len() } else { 0 };
@@ -108,14 +107,14 @@ fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<O
         Ok(httparse::Status::Partial) | Err(_) => RequestError::Disagreement,
     };
     match scan(bytes, limits)? {
-        Seen::Part => Ok(None),
-        Seen::Whole => Err(doubt),
+        HeadExtent::Part => Ok(None),
+        HeadExtent::Whole => Err(doubt),
     }
 }
 
-/// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, target
-/// characters, lengths, and everything fields mean. An error is preliminary: if a line is malformed,
-/// `scan` names the first misdeed.
+/// Moves a head accepted by httparse into `head`, and adds the checks that httparse omits: line ends, target
+/// characters, lengths, and the semantics of fields. An error is preliminary: if a line is malformed, `scan`
+/// determines the first error.
 #[inline]
 fn fill(
     head: &mut RequestHead,
@@ -132,7 +131,7 @@ fn fill(
 
     let line_length = token.len() + " ".len() + path.len() + " HTTP/1.1".len();
     let fits = token.len() <= METHOD_BYTES_MAX && line_length <= usize::from(limits.request_line_bytes_max);
-    // httparse skips any number of empty lines in front.
+    // httparse skips any number of leading empty lines.
     let is_first = range_within(bytes, token.as_bytes()).start == 0;
     if !fits || !is_first || !bytes.ends_with(b"\r\n\r\n") {
         return Err(RequestError::Disagreement);

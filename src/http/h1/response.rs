@@ -1,15 +1,15 @@
-//! Response heads out of a byte stream (RFC 9112 §2 to §6), the client's half: strict, and the same verdict
-//! however the bytes are split. Knows no sockets and no clock; the body that follows is the body decoder's,
-//! and what follows a tunnel's head is not HTTP/1.
+//! Response heads out of a byte stream (RFC 9112 §2 to §6), for clients: strict, and with the same result
+//! however the bytes are split. Knows no sockets and no clock; the body is decoded by the body decoder, and
+//! the bytes of a tunnel are not HTTP/1.
 //!
-//! Built as the request decoder is: httparse reads a head in place, the gaps httparse leaves are closed, one
-//! copy moves it into the caller's [`ResponseHead`], and the strict `scan_response` names the reason where
-//! that does not come out clean.
+//! Works as the request decoder does: httparse parses a head in place, the checks that httparse omits are
+//! added, one copy moves it into the caller's [`ResponseHead`], and after a failure the strict
+//! `scan_response` determines the error.
 
 use std::mem::MaybeUninit;
 
 use super::facts::{Gathered, check_coding, framing, is_named};
-use super::scan::Seen;
+use super::scan::HeadExtent;
 use super::scan_response::scan_response;
 use super::straddling::{LineSpans, Straddling, TABLE_FIELDS};
 use crate::http::message::facts::content_length;
@@ -21,47 +21,46 @@ use crate::http::message::{
 use crate::http::method::Method;
 use crate::http::status::Status;
 
-/// What the meaning of a response depends on in its request.
+/// The properties of a request on which the meaning of its response depends.
 /// [`write_request_head`](super::write_request_head) returns it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RequestFacts {
     /// The response to HEAD has no body, and a 2xx to CONNECT opens a tunnel.
     pub method: Method,
-    /// Whether the request had an `Upgrade` field: only then may a 101 come.
+    /// Whether the request had an `Upgrade` field: only then is a 101 allowed.
     pub asks_upgrade: bool,
 }
 
-/// How far a response has come.
+/// The state of a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResponseProgress {
-    /// All of the input was taken and the head is not complete.
+    /// All of the input was taken and the head is incomplete.
     Incomplete,
     /// An interim response (1xx, but not 101) is complete and filled in; it has no body, and another head
-    /// follows. Call again with what is left of the input.
+    /// follows. Call again with the rest of the input.
     Interim {
         /// How many bytes of this input belong to it.
         consumed: usize,
     },
     /// The final response's head is complete and filled in.
     Complete {
-        /// How many bytes of this input belong to it; what follows is the body.
+        /// How many bytes of this input belong to it; the rest is the body.
         consumed: usize,
         /// How the body is delimited.
         body: Framing,
     },
-    /// The final response's head is complete and filled in, and the connection is a tunnel from here on:
-    /// 101, or a 2xx to CONNECT (RFC 9110 §7.8, §9.3.6). Whether the protocol in `Upgrade` is one that was
-    /// asked for is the caller's to check.
+    /// The final response's head is complete and filled in, and the connection is a tunnel from here on: 101,
+    /// or a 2xx to CONNECT (RFC 9110 §7.8, §9.3.6). The caller checks whether the protocol in `Upgrade` was
+    /// requested.
     Tunnel {
-        /// How many bytes of this input belong to the head; what follows is no HTTP/1 and belongs to the
-        /// tunnel.
+        /// How many bytes of this input belong to the head; the rest belongs to the tunnel.
         consumed: usize,
     },
 }
 
-/// Finds response heads in what one connection receives, one exchange after another.
+/// Decodes the response heads of one connection, one exchange after another.
 ///
-/// Holds no memory unless a head straddles reads. After an error the connection is to be closed.
+/// Holds no memory unless a head straddles reads. After an error the connection must be closed.
 #[derive(Debug, Default)]
 pub struct ResponseDecoder {
     partial: Straddling,
@@ -75,19 +74,19 @@ impl ResponseDecoder {
         ResponseDecoder::default()
     }
 
-    /// Whether nothing of a response to the current request has been received, interim ones included. Input
-    /// on a connection without a request outstanding is to be answered by closing it, not by calling this.
+    /// Whether nothing of a response to the current request has been received, interim ones included. On
+    /// input without an outstanding request, close the connection instead of calling the decoder.
     pub fn is_idle(&self) -> bool {
         self.partial.as_slice().is_empty() && self.interim == 0
     }
 
-    /// Takes what was received. Pass the same limits and facts during one exchange.
+    /// Takes received bytes. Pass the same limits and facts during one exchange.
     ///
-    /// On `Interim`, `Complete` and `Tunnel`, `head` is filled; otherwise its content means nothing.
+    /// On `Interim`, `Complete` and `Tunnel`, `head` is filled; otherwise its content is undefined.
     ///
     /// # Errors
-    /// The first misdeed in the order of the bytes; or, when every line is well formed, the first
-    /// contradiction between fields, status and request. Close the connection; a gateway answers 502.
+    /// The first error in the order of the bytes; or, when every line is well-formed, the first contradiction
+    /// between fields, status and request. Close the connection; a gateway answers 502.
     pub fn handle_bytes(
         &mut self,
         input: &[u8],
@@ -126,13 +125,13 @@ impl ResponseDecoder {
         })
     }
 
-    /// Takes the end of the connection while a head is awaited, and says which error that is.
+    /// Takes the end of the connection while a head is expected, and returns the error for it.
     pub fn end_of_input(&self) -> ResponseError {
         if self.is_idle() { ResponseError::ClosedBeforeResponse } else { ResponseError::Truncated }
     }
 }
 
-/// What stands behind a head.
+/// What follows a head.
 #[derive(Clone, Copy)]
 enum Follows {
     Head,
@@ -141,7 +140,7 @@ enum Follows {
 }
 
 /// Fills `head` from the response at the start of `bytes` and returns its length and what follows; `None` if
-/// it is well formed so far and incomplete.
+/// it is well-formed so far and incomplete.
 fn decode(
     bytes: &[u8],
     limits: &ResponseLimits,
@@ -167,14 +166,14 @@ fn decode(
         Ok(httparse::Status::Partial) | Err(_) => ResponseError::Disagreement,
     };
     match scan_response(bytes, limits)? {
-        Seen::Part => Ok(None),
-        Seen::Whole => Err(doubt),
+        HeadExtent::Part => Ok(None),
+        HeadExtent::Whole => Err(doubt),
     }
 }
 
-/// Moves a head httparse accepted into `head`, closing what httparse leaves open: line ends, statuses, and
-/// everything fields mean. An error is preliminary: if a line is malformed, `scan_response` names the first
-/// misdeed.
+/// Moves a head accepted by httparse into `head`, and adds the checks that httparse omits: line ends,
+/// statuses, and the semantics of fields. An error is preliminary: if a line is malformed, `scan_response`
+/// determines the first error.
 fn fill(
     head: &mut ResponseHead,
     bytes: &[u8],
@@ -186,7 +185,7 @@ fn fill(
     };
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let status = Status::new(code).ok_or(ResponseError::Disagreement)?;
-    // httparse skips empty lines in front.
+    // httparse skips leading empty lines.
     if !bytes.starts_with(b"HTTP/") || !bytes.ends_with(b"\r\n\r\n") {
         return Err(ResponseError::Disagreement);
     }
@@ -204,15 +203,15 @@ fn fill(
     Ok(follows)
 }
 
-/// The fields of one response, as far as they have been read.
+/// The relevant fields of one response, as far as they have been read.
 #[derive(Default)]
 struct GatheredResponse<'a> {
     connection: Gathered<'a>,
     length: Option<u64>,
     is_chunked: bool,
-    /// The first misdeed of the framing fields, which a tunnel's head may have: a client must ignore them
-    /// there (RFC 9110 §9.3.6).
-    misdeed: Option<FramingFieldError>,
+    /// The first error of the framing fields. A tunnel's head may have one: a client must ignore them there
+    /// (RFC 9110 §9.3.6).
+    error: Option<FramingFieldError>,
     has_upgrade: bool,
     has_upgrade_option: bool,
 }
@@ -239,10 +238,10 @@ impl GatheredResponse<'_> {
     }
 
     fn note(&mut self, error: FramingFieldError) {
-        self.misdeed.get_or_insert(error);
+        self.error.get_or_insert(error);
     }
 
-    /// Weighs the fields against each other, the status and the request (RFC 9112 §6.3), rule by rule.
+    /// Checks the fields against each other, the status and the request (RFC 9112 §6.3), rule by rule.
     fn finish(
         &self,
         status: Status,
@@ -251,19 +250,19 @@ impl GatheredResponse<'_> {
     ) -> Result<(ResponseFacts, Follows), ResponseError> {
         let keep_alive = self.connection.keeps_alive(version);
         let bodiless = |keep_alive| ResponseFacts { framing: Framing::None, keep_alive };
-        // 2: what follows is the tunnel's, whatever the fields say.
+        // 2: a tunnel follows, whatever the fields are.
         if request.method == Method::Connect && status.is_success() {
             return Ok((bodiless(false), Follows::Tunnel));
         }
-        if let Some(misdeed) = self.misdeed {
-            return Err(misdeed.into());
+        if let Some(error) = self.error {
+            return Err(error.into());
         }
-        // 3: both framing fields are an attack or a broken server; the RFC lets a client go on, but only by
-        // guessing which of the two the other readers believe.
+        // 3: both framing fields are an attack or a broken server; the RFC lets a client continue, but only
+        // by guessing which of the two other recipients use.
         let framing = framing(self.length, self.is_chunked, version)?;
         let announces_body = framing.is_some_and(|framing| !framing.is_empty());
         if status.is_informational() {
-            // The bytes behind it would be read as a head.
+            // The bytes after it would be parsed as a head.
             if announces_body {
                 return Err(ResponseError::InterimWithBody);
             }
@@ -273,14 +272,14 @@ impl GatheredResponse<'_> {
             self.check_upgrade(version, request)?;
             return Ok((bodiless(false), Follows::Tunnel));
         }
-        // 1: no body, whatever the fields say: they describe what GET would get (HEAD), or what the client
+        // 1: no body, whatever the fields are: they describe the response to GET (HEAD), or what the client
         // already has (304).
         if request.method == Method::Head || status == Status::NOT_MODIFIED {
             return Ok((bodiless(keep_alive), Follows::Body(Framing::None)));
         }
         if status == Status::NO_CONTENT {
-            // A server that announces a body here, which it must not, may send it as well; so nothing behind
-            // this head is read as a response.
+            // A server that announces a body here, which it must not, may send it as well; so nothing after
+            // this head is parsed as a response.
             return Ok((bodiless(keep_alive && !announces_body), Follows::Body(Framing::None)));
         }
         // 4 to 6 and 8: chunks, a length, or the end of the connection.

@@ -1,40 +1,40 @@
-//! The slow, strict reading of a request head that may be incomplete: says what its first misdeed is, in the
-//! order of the bytes. It names the error when the fast path balked, and refuses garbage before a head is
-//! whole. It fills nothing, and gives no opinion on what fields mean.
+//! The slow, strict parser of a request head that may be incomplete: finds the first error in the order of
+//! the bytes. It determines the error after the fast path failed, and refuses invalid input before a head is
+//! complete. Fills no head, and does not interpret fields.
 
 use crate::http::message::grammar::{LineEnd, field_line, first_line, is_token_byte};
 use crate::http::message::{FieldLineError, HeadLimits, RequestError, ResponseError};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Extent};
 
-/// The first line of what HTTP/2 begins with. The rest of the preface is HTTP/2's to judge.
+/// The first line of the HTTP/2 preface. The rest of it is checked by HTTP/2.
 const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// What a scan without misdeed has seen.
+/// The extent of a head without errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Seen {
+pub(super) enum HeadExtent {
     /// A head up to and including its empty line.
     Whole,
-    /// The beginning of one, perhaps of no byte at all.
+    /// The start of one, possibly empty.
     Part,
 }
 
-/// Reads what a connection sent from the start of a request on, an ignored empty line included.
+/// Scans received bytes from the start of a request, an ignored empty line included.
 ///
-/// An error depends on nothing behind the byte that causes it. So however the bytes are split between reads,
-/// the same request is refused for the same reason; the fuzz target holds this.
+/// An error depends only on the bytes up to the one that causes it. So however the bytes are split between
+/// reads, the same request is refused with the same error; the fuzz target checks this.
 #[cold]
-pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Seen, RequestError> {
+pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<HeadExtent, RequestError> {
     if bytes.starts_with(HTTP2_PREFACE_LINE) {
         return Err(RequestError::Http2Preface);
     }
     if HTTP2_PREFACE_LINE.starts_with(bytes) {
-        return Ok(Seen::Part);
+        return Ok(HeadExtent::Part);
     }
     let head = match bytes {
         [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(RequestError::EmptyLines),
         [b'\r', b'\n', head @ ..] => head,
-        [b'\r'] => return Ok(Seen::Part),
+        [b'\r'] => return Ok(HeadExtent::Part),
         [b'\r', ..] => return Err(RequestError::BareCr),
         [b'\n', ..] => return Err(RequestError::BareLf),
         head => head,
@@ -42,20 +42,20 @@ pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Seen, RequestErr
     let bytes_max = usize::from(limits.head_bytes_max);
     let view = &head[..head.len().min(bytes_max)];
     let seen = scan_view(view, limits)?;
-    if seen == Seen::Part && head.len() >= bytes_max {
+    if seen == HeadExtent::Part && head.len() >= bytes_max {
         return Err(RequestError::HeadTooLong);
     }
     Ok(seen)
 }
 
-fn scan_view(view: &[u8], limits: &HeadLimits) -> Result<Seen, RequestError> {
-    let Some(line_length) = scan_request_line(view, limits)? else { return Ok(Seen::Part) };
+fn scan_view(view: &[u8], limits: &HeadLimits) -> Result<HeadExtent, RequestError> {
+    let Some(line_length) = scan_request_line(view, limits)? else { return Ok(HeadExtent::Part) };
     Ok(scan_fields(&view[line_length..], limits.fields_max)?)
 }
 
-/// What is wrong with the lines after the first, in either direction.
+/// Errors of the lines after the first, in either direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum FieldsMisdeed {
+pub(super) enum FieldsError {
     /// The empty line ends with LF alone.
     BareLf,
     /// A CR without LF in place of the empty line.
@@ -64,47 +64,47 @@ pub(super) enum FieldsMisdeed {
     Line(FieldLineError),
 }
 
-impl From<FieldLineError> for FieldsMisdeed {
-    fn from(error: FieldLineError) -> FieldsMisdeed {
-        FieldsMisdeed::Line(error)
+impl From<FieldLineError> for FieldsError {
+    fn from(error: FieldLineError) -> FieldsError {
+        FieldsError::Line(error)
     }
 }
 
-impl From<FieldsMisdeed> for RequestError {
-    fn from(misdeed: FieldsMisdeed) -> RequestError {
-        match misdeed {
-            FieldsMisdeed::BareLf => RequestError::BareLf,
-            FieldsMisdeed::BareCr => RequestError::BareCr,
-            FieldsMisdeed::TooMany => RequestError::TooManyFields,
-            FieldsMisdeed::Line(error) => RequestError::Field(error),
+impl From<FieldsError> for RequestError {
+    fn from(error: FieldsError) -> RequestError {
+        match error {
+            FieldsError::BareLf => RequestError::BareLf,
+            FieldsError::BareCr => RequestError::BareCr,
+            FieldsError::TooMany => RequestError::TooManyFields,
+            FieldsError::Line(error) => RequestError::Field(error),
         }
     }
 }
 
-impl From<FieldsMisdeed> for ResponseError {
-    fn from(misdeed: FieldsMisdeed) -> ResponseError {
-        match misdeed {
-            FieldsMisdeed::BareLf => ResponseError::BareLf,
-            FieldsMisdeed::BareCr => ResponseError::BareCr,
-            FieldsMisdeed::TooMany => ResponseError::TooManyFields,
-            FieldsMisdeed::Line(error) => ResponseError::Field(error),
+impl From<FieldsError> for ResponseError {
+    fn from(error: FieldsError) -> ResponseError {
+        match error {
+            FieldsError::BareLf => ResponseError::BareLf,
+            FieldsError::BareCr => ResponseError::BareCr,
+            FieldsError::TooMany => ResponseError::TooManyFields,
+            FieldsError::Line(error) => ResponseError::Field(error),
         }
     }
 }
 
-/// Reads field lines up to and including the empty line.
-pub(super) fn scan_fields(mut rest: &[u8], fields_max: u8) -> Result<Seen, FieldsMisdeed> {
+/// Scans field lines up to and including the empty line.
+pub(super) fn scan_fields(mut rest: &[u8], fields_max: u8) -> Result<HeadExtent, FieldsError> {
     let mut fields = 0;
     loop {
         match rest {
-            [] | [b'\r'] => return Ok(Seen::Part),
-            [b'\r', b'\n', ..] => return Ok(Seen::Whole),
-            [b'\r', ..] => return Err(FieldsMisdeed::BareCr),
-            [b'\n', ..] => return Err(FieldsMisdeed::BareLf),
-            _ if fields == fields_max => return Err(FieldsMisdeed::TooMany),
+            [] | [b'\r'] => return Ok(HeadExtent::Part),
+            [b'\r', b'\n', ..] => return Ok(HeadExtent::Whole),
+            [b'\r', ..] => return Err(FieldsError::BareCr),
+            [b'\n', ..] => return Err(FieldsError::BareLf),
+            _ if fields == fields_max => return Err(FieldsError::TooMany),
             _ => {}
         }
-        let Some(line) = field_line(rest)? else { return Ok(Seen::Part) };
+        let Some(line) = field_line(rest)? else { return Ok(HeadExtent::Part) };
         rest = &rest[line.length..];
         fields += 1;
     }
@@ -127,7 +127,7 @@ fn scan_request_line(view: &[u8], limits: &HeadLimits) -> Result<Option<usize>, 
     }
 }
 
-/// Judges method and target byte by byte, then, once the line has ended, its version and its target's form.
+/// Checks method and target byte by byte, then, once the line has ended, its version and its target's form.
 fn check_request_line(line: &[u8], end: LineEnd) -> Result<(), RequestError> {
     let (method, rest) = split_at_space(line);
     if method.is_empty() && rest.is_some() {
@@ -163,7 +163,8 @@ fn check_method(method: &[u8]) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// The version is judged as a whole, for 505 tells a client of another version more than 400.
+/// The version is checked as a whole, because 505 is more informative for a client of another version than
+/// 400.
 fn check_version(version: &[u8]) -> Result<(), RequestError> {
     match version {
         b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
@@ -176,7 +177,7 @@ fn check_version(version: &[u8]) -> Result<(), RequestError> {
     }
 }
 
-/// What stands before the first space and, if there is one, behind it.
+/// The bytes before the first space and, if there is one, after it.
 fn split_at_space(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     match bytes.iter().position(|&byte| byte == b' ') {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),

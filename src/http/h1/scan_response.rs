@@ -1,23 +1,23 @@
-//! The slow, strict reading of a response head that may be incomplete, as `scan` is for requests: says what
-//! its first misdeed is, in the order of the bytes. Fills nothing, and does not judge what fields mean.
+//! The slow, strict parser of a response head that may be incomplete, as `scan` is for requests: finds the
+//! first error in the order of the bytes. Fills no head, and does not interpret fields.
 
-use super::scan::{Seen, scan_fields};
+use super::scan::{HeadExtent, scan_fields};
 use crate::http::message::grammar::{LineEnd, first_line, is_value_byte};
 use crate::http::message::{ResponseError, ResponseLimits};
 
-/// Reads what a connection sent from the start of a response on.
+/// Scans received bytes from the start of a response.
 ///
-/// An error depends on nothing behind the byte that causes it. So however the bytes are split between reads,
-/// the same response is refused for the same reason; the fuzz target holds this.
+/// An error depends only on the bytes up to the one that causes it. So however the bytes are split between
+/// reads, the same response is refused with the same error; the fuzz target checks this.
 #[cold]
-pub(super) fn scan_response(bytes: &[u8], limits: &ResponseLimits) -> Result<Seen, ResponseError> {
+pub(super) fn scan_response(bytes: &[u8], limits: &ResponseLimits) -> Result<HeadExtent, ResponseError> {
     let bytes_max = usize::from(limits.head_bytes_max);
     let view = &bytes[..bytes.len().min(bytes_max)];
     let seen = match scan_status_line(view)? {
         Some(length) => scan_fields(&view[length..], limits.fields_max)?,
-        None => Seen::Part,
+        None => HeadExtent::Part,
     };
-    if seen == Seen::Part && bytes.len() >= bytes_max {
+    if seen == HeadExtent::Part && bytes.len() >= bytes_max {
         return Err(ResponseError::HeadTooLong);
     }
     Ok(seen)
@@ -48,7 +48,7 @@ fn scan_status_line(view: &[u8]) -> Result<Option<usize>, ResponseError> {
     }
 }
 
-/// Judges one byte of `HTTP/1.1 200 OK`, given that those before it are in order.
+/// Checks one byte of `HTTP/1.1 200 OK`, given that those before it are valid.
 fn check_byte(index: usize, byte: u8) -> Result<(), ResponseError> {
     let error = match (index, byte) {
         (0..5, _) if byte == b"HTTP/"[index] => return Ok(()),

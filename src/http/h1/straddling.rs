@@ -1,5 +1,6 @@
-//! What heads of both directions need around httparse: a buffer for a head that straddles reads, and the
-//! places of fields with the CRs that httparse does not insist on. Knows no first line and no meaning.
+//! Common parts around httparse for heads of both directions: a buffer for a head that straddles reads, and
+//! the positions of fields, with the CRs that httparse does not require. Interprets neither first lines nor
+//! fields.
 
 use std::ops::Range;
 
@@ -10,20 +11,20 @@ use crate::http::message::head::{FieldSpan, Span};
 /// Stack space for httparse's table; never initialised, so its size costs nothing.
 pub(super) const TABLE_FIELDS: usize = u8::MAX as usize;
 
-/// The beginning of a head whose end was not received yet. Holds no memory unless a head straddles reads.
+/// The start of a head whose end was not received yet. Holds no memory unless a head straddles reads.
 #[derive(Debug, Default)]
 pub(super) struct Straddling {
-    // INVARIANT: begins where a head begins, holds no whole one, and no more bytes than `bytes_max`.
+    // INVARIANT: starts at the start of a head, holds no complete one, and at most `bytes_max` bytes.
     bytes: Vec<u8>,
 }
 
 impl Straddling {
-    /// Takes `input`, which goes on from what is held, and has `decode` read both together. `decode` returns
+    /// Takes `input`, which continues the held bytes, and calls `decode` with both together. `decode` returns
     /// the length of the head at the start of its argument, or `None` while that is incomplete; this returns
-    /// how many bytes of `input` belong to it. `bytes_max` is beyond what `decode` needs to refuse a head for
-    /// its length.
+    /// how many bytes of `input` belong to it. `bytes_max` is larger than what `decode` needs to refuse a
+    /// head for its length.
     ///
-    /// After an error it still holds what came before `input`.
+    /// After an error it still holds the bytes before `input`.
     #[inline]
     pub(super) fn handle_bytes<E>(
         &mut self,
@@ -52,14 +53,14 @@ impl Straddling {
         let room = bytes_max.saturating_sub(before);
         let taken = &input[..input.len().min(room)];
         self.bytes.extend_from_slice(taken);
-        // Without a line end nothing can complete. Reading only then bounds the work a dribbling peer causes
-        // by the number of lines, not of reads.
+        // Without a line end no head can be complete. Parsing only after one bounds the work for a peer that
+        // sends slowly by the number of lines, not of reads.
         if taken.len() == input.len() && taken.len() < room && memchr(b'\n', taken).is_none() {
             return Ok(None);
         }
         let mut gathered = std::mem::take(&mut self.bytes);
         match decode(&gathered) {
-            // What was gathered before held no whole head, so the end lies in this input.
+            // The held bytes contained no complete head, so the end lies in this input.
             Ok(Some(length)) => Ok(Some(length.saturating_sub(before))),
             Ok(None) => {
                 self.bytes = gathered;
@@ -77,18 +78,18 @@ impl Straddling {
         &self.bytes
     }
 
-    /// Gives up what is held.
+    /// Removes and returns the held bytes.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Forgets what is held, and frees its memory.
+    /// Drops the held bytes, and frees the memory.
     pub(super) fn clear(&mut self) {
         self.bytes = Vec::new();
     }
 }
 
-/// Finds the places of fields in a head that httparse accepted.
+/// Computes the positions of fields in a head accepted by httparse.
 pub(super) struct LineSpans<'a> {
     head: &'a [u8],
     have_crs: bool,
@@ -99,24 +100,24 @@ impl<'a> LineSpans<'a> {
         LineSpans { head, have_crs: true }
     }
 
-    /// Where one field lies.
+    /// The position of one field.
     #[inline]
     pub(super) fn find(&mut self, field: &httparse::Header<'_>) -> FieldSpan {
         let name = range_within(self.head, field.name.as_bytes());
-        // httparse takes LF for a line end.
+        // httparse accepts LF as a line end.
         self.have_crs &= self.head.get(name.start.wrapping_sub(2)) == Some(&b'\r');
         let value = Span::new(range_within(self.head, field.value));
         FieldSpan { name: Span::new(name), value, never_indexed: false }
     }
 
-    /// Whether the line before each field ended with CRLF. The last two lines are not looked at.
+    /// Whether the line before each field ended with CRLF. The last two lines are not checked.
     #[inline]
     pub(super) fn have_crs(&self) -> bool {
         self.have_crs
     }
 }
 
-/// Where `part` lies in `whole`, of which httparse says it is a part.
+/// The position of `part` in `whole`, of which it is a part according to httparse.
 #[inline]
 pub(super) fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());

@@ -1,13 +1,12 @@
-//! What the fields of a request head say of its content, whichever version carries them (RFC 9110 §8.6,
-//! §10.1.1). Knows two field names; how a body is delimited besides is its version's business.
+//! Evaluates the fields of a request head for its content, in any version (RFC 9110 §8.6, §10.1.1). Knows two
+//! field names; other framing is specific to a version.
 
 use super::framing_field_error::FramingFieldError;
-use super::head::{Facts, Framing};
+use super::head::{Framing, HeadFacts};
 use super::request_error::RequestError;
 use crate::http::method::Method;
 
-/// What the fields of one head say of the content, as far as they have been read: the part that all
-/// versions have in common.
+/// The relevant fields of one head, as far as they have been read: the part common to all versions.
 #[derive(Clone, Copy, Default)]
 pub(in crate::http) struct ContentFacts {
     pub(in crate::http) length: Option<u64>,
@@ -23,7 +22,7 @@ pub(in crate::http) enum Expectation {
 }
 
 impl ContentFacts {
-    /// Reads `Expect`.
+    /// Processes `Expect`.
     pub(in crate::http) fn handle_expect(&mut self, value: &[u8]) {
         let is_continue = value.eq_ignore_ascii_case(b"100-continue");
         self.expectation = match self.expectation {
@@ -32,16 +31,19 @@ impl ContentFacts {
         };
     }
 
-    /// Reads `Content-Length`.
+    /// Processes `Content-Length`.
     pub(in crate::http) fn handle_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
         self.length = Some(content_length(self.length, value)?);
         Ok(())
     }
 
-    /// Weighs the fields of an HTTP/2 head, whose stream `ends` with it or goes on with a body, or after
-    /// CONNECT with the tunnel's data. That a length is announced only where a body comes is checked by the
-    /// caller.
-    pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<Facts, RequestError> {
+    /// Checks the fields of an HTTP/2 head, whose stream `ends` with it or continues with a body, or after
+    /// CONNECT with the tunnel's data. The caller checks that a length is announced only for a body.
+    pub(in crate::http) fn finish_stream(
+        &self,
+        method: Method,
+        ends: bool,
+    ) -> Result<HeadFacts, RequestError> {
         let is_connect = method == Method::Connect;
         if is_connect && self.length.is_some() {
             return Err(RequestError::ConnectWithBody);
@@ -55,7 +57,7 @@ impl ContentFacts {
         if self.expectation == Expectation::Unknown {
             return Err(RequestError::ExpectationUnknown);
         }
-        Ok(Facts {
+        Ok(HeadFacts {
             framing,
             keep_alive: true,
             expects_continue: self.expectation == Expectation::Continue && !ends && !is_connect,
@@ -63,7 +65,7 @@ impl ContentFacts {
         })
     }
 
-    /// What `Content-Length` said.
+    /// The value of `Content-Length`.
     pub(in crate::http) fn length(&self) -> Option<u64> {
         self.length
     }

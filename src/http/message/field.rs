@@ -1,5 +1,5 @@
-//! Field lines as they are made here (RFC 9110 §5), in the form HTTP/1 sends them and every version takes
-//! them from: what a field may hold is decided once, where it is written.
+//! Field lines written by this side (RFC 9110 §5), in the format of HTTP/1, from which every version encodes
+//! them: the allowed content is checked once, when a field is written.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::grammar::{is_token_byte, is_value_byte, trimmed};
 /// Appends one field line, or nothing if it is refused.
 ///
 /// # Errors
-/// Whatever would let a value written by somebody else split the response or change its framing.
+/// A value from an untrusted source could otherwise split the response or change its framing.
 pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), FieldError> {
     let name = name.as_bytes();
     if name.is_empty() {
@@ -33,19 +33,19 @@ pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), Fie
     Ok(())
 }
 
-/// A field that is not written.
+/// Why a field is not written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldError {
-    /// The name has no bytes.
+    /// The name is empty.
     NameEmpty,
-    /// A byte that no token may hold stands in the name.
+    /// The name is not a token.
     NameCharacter(u8),
-    /// A control character stands in the value; with CR or LF it would begin another field or response.
+    /// The value has a control character; CR or LF would begin another field or response.
     ValueCharacter(u8),
-    /// `Content-Length` and `Transfer-Encoding` are written from the body's length alone, so that a message
-    /// never has two framings.
+    /// `Content-Length` and `Transfer-Encoding` are derived from the body's length, so that a message never
+    /// has two framings.
     Framing,
-    /// The field has to stand in the head.
+    /// The field is allowed only in the head.
     NotInTrailers,
 }
 

@@ -1,5 +1,5 @@
-//! Why a body cannot be read to its end, and with which status it is refused if it is a request's. As after a
-//! refused head, the connection is then closed, because where the body ends cannot be known.
+//! Why a body cannot be read to its end, and the status of the refusal if it is a request's. As after a
+//! refused head, the connection is then closed, because the end of the body is unknown.
 
 use std::error::Error;
 use std::fmt;
@@ -35,7 +35,7 @@ pub enum FramingError {
     ChunkOverhead,
     /// A trailer field is malformed.
     Trailer(FieldLineError),
-    /// A trailer field that belongs into the head: framing, routing, authentication and the like.
+    /// A trailer field that is allowed only in the head: framing, routing, authentication and the like.
     TrailerForbidden,
     /// The trailer section exceeds `trailer_bytes_max`.
     TrailersTooLong,
@@ -44,8 +44,8 @@ pub enum FramingError {
 }
 
 impl FramingError {
-    /// The status to answer a request with. A gateway whose upstream's body fails answers 502 instead, or
-    /// cuts off the answer it has begun.
+    /// The status for a request. A gateway whose upstream's body fails answers 502 instead, or aborts the
+    /// response that it has begun.
     pub fn status(self) -> Status {
         match self {
             FramingError::TooLarge => Status::CONTENT_TOO_LARGE,
@@ -57,7 +57,7 @@ impl FramingError {
     }
 }
 
-/// One line with cause and remedy, fit for the client and for the log.
+/// One line with cause and remedy, suitable for the client and for the log.
 impl fmt::Display for FramingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

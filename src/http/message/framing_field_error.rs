@@ -1,10 +1,10 @@
-//! Why `Content-Length` and `Transfer-Encoding` of a head, whichever direction it goes, leave the end of the
-//! body uncertain (RFC 9112 §6). Each is refused, since two readers could take such a message in two ways.
+//! Why `Content-Length` and `Transfer-Encoding` of a head, in either direction, leave the end of the body
+//! uncertain (RFC 9112 §6). Each is refused, because two recipients could parse such a message differently.
 
 /// Framing fields that are malformed or contradict each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FramingFieldError {
-    /// `Content-Length` is not a plain decimal number; lists count as such even when all members agree.
+    /// `Content-Length` is not a plain decimal number; lists are refused even when all members agree.
     #[error("Content-Length is not one decimal number")]
     LengthMalformed,
     /// `Content-Length` does not fit 64 bits.

@@ -1,5 +1,5 @@
-//! The characters and lines both directions of HTTP/1.1 are made of (RFC 9110 §5, RFC 9112 §2.2). Knows
-//! single bytes and single lines; what a field means is decided elsewhere.
+//! The characters and lines of HTTP/1.1 in both directions (RFC 9110 §5, RFC 9112 §2.2). Knows single bytes
+//! and single lines; fields are interpreted elsewhere.
 
 use std::error::Error;
 use std::fmt;
@@ -40,8 +40,8 @@ pub(in crate::http) fn trimmed(text: &[u8]) -> Range<usize> {
     start..end
 }
 
-/// The members of a comma-separated list (RFC 9110 §5.6.1), without white space; empty ones are left out, as
-/// recipients must.
+/// The members of a comma-separated list (RFC 9110 §5.6.1), without white space; empty ones are skipped, as
+/// required of recipients.
 #[inline]
 pub(in crate::http) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
@@ -50,18 +50,18 @@ pub(in crate::http) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]>
         .filter(|member| !member.is_empty())
 }
 
-/// How the first line of some bytes ends.
+/// How the first line of the bytes ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::http) enum LineEnd {
-    /// It has not ended yet.
+    /// It is incomplete.
     Open,
-    /// With CR as the last byte at hand: the next one decides.
+    /// The last byte is a CR: the next one decides.
     Cut,
-    /// As it should.
+    /// With CRLF.
     Crlf,
     /// With LF alone.
     BareLf,
-    /// A CR is followed by something else.
+    /// With a CR that is not followed by LF.
     BareCr,
 }
 
@@ -77,25 +77,25 @@ pub(in crate::http) fn first_line(bytes: &[u8]) -> (&[u8], LineEnd) {
     (&bytes[..length], end)
 }
 
-/// What is wrong with a field line, in a head or in trailers.
+/// Errors of a field line, in a head or in trailers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldLineError {
     /// It begins with white space: a folded line (obs-fold, RFC 9112 §5.2), or a space before the first
     /// field.
     Folded,
-    /// It begins with the colon.
+    /// The name is empty.
     NameEmpty,
-    /// A byte that no token may hold stands in the name.
+    /// The name is not a token.
     NameCharacter(u8),
     /// White space in the name or between name and colon (RFC 9112 §5.1).
     SpaceBeforeColon,
     /// The line ends before a colon.
     ColonMissing,
-    /// A control character (NUL and DEL included) stands in the value.
+    /// The value has a control character (NUL and DEL included).
     ValueCharacter(u8),
     /// The line ends with LF alone.
     BareLf,
-    /// A CR without LF stands in the line.
+    /// The line has a CR without LF.
     BareCr,
 }
 
@@ -127,7 +127,7 @@ impl fmt::Display for FieldLineError {
 
 impl Error for FieldLineError {}
 
-/// One field line found at the start of some bytes.
+/// A field line at the start of some bytes.
 pub(in crate::http) struct FieldLine {
     /// The name.
     pub(in crate::http) name: Range<usize>,
@@ -137,9 +137,8 @@ pub(in crate::http) struct FieldLine {
     pub(in crate::http) length: usize,
 }
 
-/// Reads the field line that `bytes` begin with; `None` while it is incomplete and its part at hand is in
-/// order. Bytes are judged in the order received, so a prefix is never refused for another reason than the
-/// whole.
+/// Parses the field line at the start of `bytes`; `None` while it is incomplete and valid so far. Bytes are
+/// checked in the order received, so a prefix is never refused with another error than the whole.
 pub(in crate::http) fn field_line(bytes: &[u8]) -> Result<Option<FieldLine>, FieldLineError> {
     let (line, end) = first_line(bytes);
     let name_length = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());

@@ -1,6 +1,6 @@
-//! A request head that owns its bytes, and what it has in common with a response head: one copy of what was
-//! received and a table of ranges over it. Filled by a protocol machine, read by everything above; made to be
-//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream.
+//! A request head that owns its bytes, and its common parts with a response head: one copy of the received
+//! bytes and a table of ranges over it. Filled by a protocol machine, read by all layers above; it can be
+//! cleared and filled again without allocating. Knows nothing of how heads are delimited in a byte stream.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
 use crate::http::target::{Scheme, Target};
 
-/// The protocol versions this head can have.
+/// The protocol version of a head.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Version {
     /// HTTP/1.0.
@@ -26,30 +26,30 @@ pub enum Version {
 /// How the body after a head is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Framing {
-    /// There is no body.
+    /// No body.
     #[default]
     None,
-    /// That many bytes, as `Content-Length` said; zero included.
+    /// This many bytes, as in `Content-Length`; zero included.
     Length(u64),
-    /// By what comes: chunks, and in HTTP/2 the end of the stream.
+    /// By its own framing: chunked, and in HTTP/2 the end of the stream.
     Chunked,
-    /// By the end of the connection. Of responses over HTTP/1 alone.
+    /// By the end of the connection. Only for responses over HTTP/1.
     UntilClose,
-    /// There is no body: what follows on the stream belongs to the tunnel that CONNECT asks for, until the
-    /// stream ends (RFC 9113 §8.5, RFC 8441). In HTTP/2 alone it is known before the tunnel is open,
-    /// because a stream has ended or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None),
-    /// and what follows is tunnel data once the answer was 2xx, else the next request (RFC 9110 §9.3.6).
+    /// No body: the stream continues with the data of the tunnel that CONNECT requests, until it ends (RFC
+    /// 9113 §8.5, RFC 8441). Only in HTTP/2 is that known before the tunnel is open, because a stream has
+    /// ended or not. After HTTP/1's CONNECT the framing is [`None`](Framing::None), and what follows is
+    /// tunnel data if the response was 2xx, else the next request (RFC 9110 §9.3.6).
     Tunnel,
 }
 
 impl Framing {
-    /// Whether no byte will come that belongs to this message or to its tunnel.
+    /// Whether no further byte belongs to this message or to its tunnel.
     pub fn is_empty(self) -> bool {
         matches!(self, Framing::None | Framing::Length(0))
     }
 }
 
-/// A range of at most 64 KiB, for heads and trailer sections are bounded far below that.
+/// A range of at most 64 KiB, because heads and trailer sections are limited far below that.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(in crate::http) struct Span {
     start: u16,
@@ -57,7 +57,7 @@ pub(in crate::http) struct Span {
 }
 
 impl Span {
-    /// INVARIANT of every caller: `range` lies within a buffer of at most 65,535 bytes.
+    /// INVARIANT for every caller: `range` lies within a buffer of at most 65,535 bytes.
     #[inline]
     pub(in crate::http) fn new(range: Range<usize>) -> Span {
         debug_assert!(range.start <= range.end && range.end <= usize::from(u16::MAX));
@@ -75,7 +75,7 @@ impl Span {
     }
 }
 
-/// Where one field's name and value lie.
+/// The positions of one field's name and value.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct FieldSpan {
     pub(in crate::http) name: Span,
@@ -85,26 +85,26 @@ pub(in crate::http) struct FieldSpan {
 }
 
 impl FieldSpan {
-    /// A field that any table may hold.
+    /// A field that may be put into a dynamic table.
     #[inline]
     pub(in crate::http) fn new(name: Span, value: Span) -> FieldSpan {
         FieldSpan { name, value, never_indexed: false }
     }
 }
 
-/// A field, with what an intermediary has to know of it beside name and value.
+/// A field, with its properties that an intermediary has to preserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FieldRef<'a> {
-    /// The name as spelled; of HTTP/2 in lower case.
+    /// The name as received; in HTTP/2 in lower case.
     pub name: &'a str,
     /// The value without the white space around it.
     pub value: &'a [u8],
     /// Whether the sender protects it from compression: an intermediary that forwards it over HTTP/2 must
-    /// send it as a never-indexed literal again (RFC 7541 §6.2.3). Never set for a field of HTTP/1.
+    /// encode it as a never-indexed literal again (RFC 7541 §6.2.3). Never set for a field of HTTP/1.
     pub never_indexed: bool,
 }
 
-/// Field lines in the order received: name as spelled, value without the white space around it.
+/// Field lines in the order received: name as received, value without the white space around it.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
@@ -128,7 +128,7 @@ impl<'a> Fields<'a> {
             .map(|span| &bytes[span.value.range()])
     }
 
-    /// The options of the `Connection` fields among them. Members that are no tokens are left out.
+    /// The options of the `Connection` fields among them. Members that are not tokens are omitted.
     pub(in crate::http) fn connection_options(self) -> impl Iterator<Item = &'a str> {
         let connection = FieldsNamed { fields: self, name: "connection" };
         connection
@@ -182,7 +182,7 @@ impl<'a> Iterator for FieldsNamed<'a, '_> {
     }
 }
 
-/// A head's bytes with the places of its fields, of requests and responses alike; cleared and filled again
+/// A head's bytes with the positions of its fields, for requests and responses; cleared and filled again
 /// without allocating.
 #[derive(Clone, Default)]
 pub(super) struct FieldTable {
@@ -198,7 +198,7 @@ impl FieldTable {
         self.spans.clear();
     }
 
-    /// Takes lines as they were received; the table follows.
+    /// Takes lines as they were received; the table is filled next.
     #[inline]
     pub(super) fn set_bytes(&mut self, bytes: &[u8]) {
         self.bytes.clear();
@@ -217,7 +217,7 @@ impl FieldTable {
         self.spans.clear();
     }
 
-    /// Appends a field as a line; where its value lies.
+    /// Appends a field as a line; returns the position of its value.
     #[inline]
     pub(super) fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
         let start = self.bytes.len();
@@ -241,21 +241,20 @@ impl FieldTable {
     }
 }
 
-/// Names, targets and authorities were checked byte by byte when they came in, so nothing is ever replaced
-/// here; looking again is what safe code pays, a few nanoseconds where a text is really asked for.
+/// Names, targets and authorities were checked byte by byte on reception, so nothing is ever replaced here;
+/// the repeated check is the price of safe code, a few nanoseconds per access.
 #[inline]
 pub(super) fn ascii(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// One request's head.
-///
 /// A new one holds no memory; the first fill allocates, later ones reuse. Its content is valid only after a
 /// machine reported it complete. Filling it again needs no [`clear`](RequestHead::clear) before.
 #[derive(Clone, Default)]
 pub struct RequestHead {
     /// Request line and field lines as received, the empty line included, an ignored empty line before it
-    /// not. Of HTTP/2 as HTTP/1 would have sent them.
+    /// not. For HTTP/2 in the format of HTTP/1.
     // INVARIANT: every span below lies within its bytes.
     block: FieldTable,
     method: Method,
@@ -267,14 +266,14 @@ pub struct RequestHead {
     path: Span,
     query: Option<Span>,
     authority: Span,
-    /// `:protocol` of an extended CONNECT; beside `bytes`, because HTTP/1 has no place for it.
+    /// `:protocol` of an extended CONNECT; not in `bytes`, because HTTP/1 has no place for it.
     protocol: Option<Box<str>>,
-    facts: Facts,
+    facts: HeadFacts,
 }
 
-/// What the fields of a head say together about the message and the connection.
+/// What the fields of a head determine about the message and the connection.
 #[derive(Clone, Copy, Default)]
-pub(in crate::http) struct Facts {
+pub(in crate::http) struct HeadFacts {
     pub(in crate::http) framing: Framing,
     pub(in crate::http) keep_alive: bool,
     pub(in crate::http) expects_continue: bool,
@@ -283,12 +282,12 @@ pub(in crate::http) struct Facts {
 }
 
 impl RequestHead {
-    /// A head without content and without memory.
+    /// An empty head without memory.
     pub fn new() -> RequestHead {
         RequestHead::default()
     }
 
-    /// Forgets the content and keeps the capacity. A cleared head reads as a GET without target and fields.
+    /// Clears the content and keeps the capacity. A cleared head reads as a GET without target and fields.
     pub fn clear(&mut self) {
         let mut block = std::mem::take(&mut self.block);
         block.clear();
@@ -338,14 +337,14 @@ impl RequestHead {
         self.query.map(|span| self.text(span))
     }
 
-    /// Host and optional port this request is for: the target's own if it has one, else the `Host` field's
-    /// (RFC 9112 §3.2.2). Empty for HTTP/1.0 without `Host`. `target::split_authority` takes it apart.
+    /// Host and optional port of the request: the target's if it has one, else the `Host` field's (RFC 9112
+    /// §3.2.2). Empty for HTTP/1.0 without `Host`. `target::split_authority` splits it.
     pub fn authority(&self) -> &str {
         self.text(self.authority)
     }
 
-    /// `http` or `https` when the target is in absolute-form, and in HTTP/2, where every request says it.
-    /// What the client wrote, not what the connection is.
+    /// `http` or `https` when the target is in absolute-form, and always in HTTP/2. As sent by the client,
+    /// which may differ from the connection.
     pub fn scheme(&self) -> Option<&str> {
         self.scheme.map(Scheme::as_str)
     }
@@ -368,15 +367,15 @@ impl RequestHead {
         self.block.fields_named(name)
     }
 
-    /// The options of all `Connection` fields as spelled, in order (RFC 9110 §7.6.1): compare them without
-    /// regard to ASCII case. An intermediary removes the fields that they name. Members that are no tokens
-    /// are left out. Always empty in HTTP/2, where the field makes a request malformed.
+    /// The options of all `Connection` fields as received, in order (RFC 9110 §7.6.1): compare them ASCII
+    /// case-insensitively. An intermediary removes the fields that they list. Members that are not tokens are
+    /// omitted. Always empty in HTTP/2, where the field makes a request malformed.
     pub fn connection_options(&self) -> impl Iterator<Item = &str> {
         self.fields().connection_options()
     }
 
     /// The value of `Upgrade` when this request asks for another protocol on its connection: HTTP/1.1, with
-    /// `upgrade` among the connection options (RFC 9110 §7.8). Of several such fields the first.
+    /// `upgrade` among the connection options (RFC 9110 §7.8). The first of several such fields.
     #[inline]
     pub fn upgrade(&self) -> Option<&str> {
         if !self.facts.connection_upgrade {
@@ -386,7 +385,7 @@ impl RequestHead {
         str::from_utf8(value).ok().filter(|value| !value.is_empty())
     }
 
-    /// The protocol that an extended CONNECT asks for (`:protocol`, RFC 8441 §4). Such a request has the
+    /// The protocol that an extended CONNECT requests (`:protocol`, RFC 8441 §4). Such a request has the
     /// method CONNECT, and a target in origin-form.
     #[inline]
     pub fn protocol(&self) -> Option<&str> {
@@ -399,7 +398,7 @@ impl RequestHead {
         self.facts.framing
     }
 
-    /// Whether the client lets the connection go on after this exchange (RFC 9112 §9.3).
+    /// Whether the connection persists after this exchange (RFC 9112 §9.3).
     #[inline]
     pub fn keep_alive(&self) -> bool {
         self.facts.keep_alive
@@ -428,8 +427,8 @@ impl RequestHead {
     }
 }
 
-/// For the protocol machines, which promise that every range is within `bytes` and every text is ASCII, and
-/// to clear a head whose filling failed.
+/// For the protocol machines, which ensure that every range is within `bytes` and every text is ASCII, and
+/// which clear a head after a failed fill.
 impl RequestHead {
     /// Takes a head's bytes and its request line; fields, facts and the `Host` follow.
     #[inline]
@@ -455,7 +454,7 @@ impl RequestHead {
         self.target = within(&(0..end));
     }
 
-    /// Begins a head that did not come as lines: its request line, as HTTP/1 would have sent it. Fields,
+    /// Begins a head that was not received as lines, with its request line in the format of HTTP/1. Fields,
     /// facts and the end follow.
     pub(in crate::http) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
         let mut bytes = std::mem::take(&mut self.block.bytes);
@@ -469,19 +468,19 @@ impl RequestHead {
         self.block.clear_fields();
     }
 
-    /// Makes a head that was begun an extended CONNECT. `protocol` is ASCII.
+    /// Turns a head that was begun into an extended CONNECT. `protocol` is ASCII.
     pub(in crate::http) fn set_protocol(&mut self, protocol: &[u8]) {
         self.protocol = Some(ascii(protocol).into());
     }
 
-    /// Appends a field to a head that was begun; where its value lies.
+    /// Appends a field to a head that was begun; returns the position of its value.
     #[inline]
     pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Span {
         self.block.push(name, value, never_indexed)
     }
 
     /// Ends a head that was begun.
-    pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: Facts) {
+    pub(in crate::http) fn end(&mut self, scheme: Option<Scheme>, host: Option<Span>, facts: HeadFacts) {
         self.block.bytes.extend_from_slice(b"\r\n");
         self.scheme = scheme;
         self.finish(Version::Http2, host, facts);
@@ -494,7 +493,7 @@ impl RequestHead {
     }
 
     #[inline]
-    pub(in crate::http) fn finish(&mut self, version: Version, host: Option<Span>, facts: Facts) {
+    pub(in crate::http) fn finish(&mut self, version: Version, host: Option<Span>, facts: HeadFacts) {
         self.version = version;
         self.facts = facts;
         if let (Some(host), TargetForm::Origin | TargetForm::Asterisk) = (host, self.form) {
@@ -503,7 +502,7 @@ impl RequestHead {
     }
 }
 
-/// The request line, and of the fields only their names: values may hold secrets.
+/// The request line, and only the names of the fields, because values may hold secrets.
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")

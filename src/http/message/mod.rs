@@ -1,5 +1,5 @@
-//! What a message is in every version of HTTP (RFC 9110): heads, fields, trailers, what they say of the
-//! content, their limits, and why they are refused. Knows no wire format but that of a field line, and no
+//! The parts of a message common to every version of HTTP (RFC 9110): heads, fields, trailers, their
+//! evaluation, their limits, and why they are refused. Knows no wire format but that of a field line, and no
 //! connection.
 
 pub(super) mod facts;

@@ -1,6 +1,6 @@
-//! Why a request head is refused, and with which status. Every variant is the client's misdeed, found before
-//! anything was acted upon. After any of them the connection is answered once and closed, for where the next
-//! request would begin is no longer certain.
+//! Why a request head is refused, and with which status. Every variant is an error of the client, detected
+//! before the request is processed. After any of them the connection is answered once and closed, because the
+//! start of the next request is no longer certain.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::grammar::FieldLineError;
 use crate::http::status::Status;
 use crate::http::target::TargetError;
 
-/// A request head that is not answered by a handler.
+/// Why a request head is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestError {
     /// More than one empty line before the request line (RFC 9112 §2.2 lets a server ignore one).
@@ -21,13 +21,13 @@ pub enum RequestError {
     BareCr,
     /// The request line begins with a space.
     MethodMissing,
-    /// A byte that no token may hold stands in the method; often another protocol on this port.
+    /// The method is not a token; often another protocol on this port.
     MethodCharacter(u8),
-    /// The method is longer than any this server could know (RFC 9112 §3 asks for 501 here).
+    /// The method is longer than any registered one (RFC 9112 §3 requires 501 here).
     MethodTooLong,
     /// The request line ends after the method.
     TargetMissing,
-    /// The request target is malformed, or of a form its method does not allow.
+    /// The request target is malformed, or of a form that is not allowed for the method.
     Target(TargetError),
     /// The request line ends after the target, as in HTTP/0.9.
     VersionMissing,
@@ -35,8 +35,8 @@ pub enum RequestError {
     VersionMalformed,
     /// A well-formed version that is neither 1.0 nor 1.1.
     VersionUnsupported,
-    /// What HTTP/2 begins with stands where a request should (RFC 9113 §3.4). At the start of a connection
-    /// it is no error: go on with HTTP/2, from
+    /// The HTTP/2 preface in place of a request (RFC 9113 §3.4). At the start of a connection it is not an
+    /// error: continue with HTTP/2, from
     /// [`RequestDecoder::take_partial`](crate::http::h1::RequestDecoder::take_partial) and this input.
     Http2Preface,
     /// The request line exceeds `request_line_bytes_max`.
@@ -53,7 +53,7 @@ pub enum RequestError {
     HostRepeated,
     /// `Host` is not one host with an optional port.
     HostMalformed,
-    /// `Content-Length` is not a plain decimal number; lists count as such even when all members agree.
+    /// `Content-Length` is not a plain decimal number; lists are refused even when all members agree.
     LengthMalformed,
     /// `Content-Length` does not fit 64 bits.
     LengthOverflow,
@@ -67,16 +67,16 @@ pub enum RequestError {
     CodingRepeated,
     /// `Transfer-Encoding` is not a list of tokens.
     CodingMalformed,
-    /// `Transfer-Encoding` does not end in `chunked`, or names it twice, so the body has no certain end.
+    /// `Transfer-Encoding` does not end in `chunked`, or has it twice, so the end of the body is uncertain.
     ChunkedNotLast,
-    /// A transfer coding before `chunked` that this server does not decode.
+    /// A transfer coding before `chunked` that this server does not support.
     CodingUnsupported,
     /// CONNECT that announces a body.
     ConnectWithBody,
     /// An expectation other than `100-continue`.
     ExpectationUnknown,
-    /// The tokenizer refused what the strict scan would have let pass. The two agree on every input known,
-    /// so this stands for doubt, and doubt is refused.
+    /// The tokenizer refused what the strict scan accepts. The two agree on every known input; the request is
+    /// refused, because its interpretation is uncertain.
     Disagreement,
 }
 
@@ -136,7 +136,7 @@ impl RequestError {
     }
 }
 
-/// One line with cause and remedy, fit for the client and for the log.
+/// One line with cause and remedy, suitable for the client and for the log.
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,24 +1,24 @@
-//! Why a response head is refused. Every variant is the upstream's fault: a gateway answers 502, and the
-//! connection is closed, because where the next response would begin is not certain.
+//! Why a response head is refused. Every variant is an error of the upstream: a gateway answers 502, and the
+//! connection is closed, because the start of the next response is not certain.
 
 use super::framing_field_error::FramingFieldError;
 use super::grammar::FieldLineError;
 use crate::http::status::Status;
 
-/// A response head that cannot be used.
+/// Why a response head is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ResponseError {
-    /// The connection ended before any byte of a response, interim ones included. The one error after which
-    /// an idempotent request may be sent again on another connection (RFC 9112 §9.3.1).
+    /// The connection ended before any byte of a response, interim ones included. The only error after which
+    /// an idempotent request may be retried on another connection (RFC 9112 §9.3.1).
     #[error("the connection was closed before a response began; it was idle for too long, or refused")]
     ClosedBeforeResponse,
     /// The connection ended within a head, or after an interim response.
     #[error("the connection was closed before the response head was complete")]
     Truncated,
-    /// An empty line stands where the status line should.
+    /// An empty line in place of the status line.
     #[error("an empty line stands before the status line; the body before it was longer than announced")]
     EmptyLine,
-    /// Something other than `HTTP/`: HTTP/0.9, another protocol, or the rest of a body before it.
+    /// Input other than `HTTP/`: HTTP/0.9, another protocol, or the rest of a body before it.
     #[error(
         "the response begins with byte 0x{0:02x} where HTTP/ should be; is it HTTP/0.9, HTTP/2 or no HTTP?"
     )]
@@ -26,10 +26,10 @@ pub enum ResponseError {
     /// `HTTP/` is not followed by a digit, a dot, a digit and a space.
     #[error("the version in the status line is malformed; it must be HTTP/1.1 or HTTP/1.0")]
     VersionMalformed,
-    /// A status line that names HTTP/0.
+    /// A status line with HTTP/0.
     #[error("the status line names HTTP/0, which has none; use HTTP/1.1 or HTTP/1.0")]
     VersionHttp0,
-    /// A status line that names HTTP/2, which has none.
+    /// A status line with HTTP/2, which has none.
     #[error("the status line names HTTP/2, which has none; HTTP/2 has to be agreed on before the request")]
     VersionHttp2,
     /// A well-formed version that is none of the above.
@@ -41,7 +41,7 @@ pub enum ResponseError {
     /// The status is not three digits between 100 and 999, after exactly one space.
     #[error("the status is not three digits from 100 to 999 after one space")]
     StatusMalformed,
-    /// A control byte stands in the reason phrase.
+    /// The reason phrase has a control byte.
     #[error("the reason phrase holds control byte 0x{0:02x}")]
     ReasonCharacter(u8),
     /// The status line, or the empty line after the fields, ends with LF alone.
@@ -77,19 +77,19 @@ pub enum ResponseError {
     /// 101 in HTTP/1.0, which has no upgrades.
     #[error("the protocol was switched (101) in HTTP/1.0, which cannot")]
     UpgradeInHttp10,
-    /// The tokenizer refused what the strict scan accepts. The two agree on every known input, so this
-    /// stands for doubt, and doubt is refused.
+    /// The tokenizer refused what the strict scan accepts. The two agree on every known input; the response
+    /// is refused, because its interpretation is uncertain.
     #[error("the response head is malformed")]
     Disagreement,
 }
 
 impl ResponseError {
-    /// The status a gateway answers its client with.
+    /// The status that a gateway sends to its client.
     pub fn status(self) -> Status {
         Status::BAD_GATEWAY
     }
 
-    /// Whether the request may be sent again if its method is idempotent: nothing of a response was received.
+    /// Whether the request may be retried if its method is idempotent: nothing of a response was received.
     pub fn allows_retry(self) -> bool {
         self == ResponseError::ClosedBeforeResponse
     }

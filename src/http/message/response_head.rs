@@ -1,6 +1,6 @@
-//! A response head that owns its bytes. Filled by a protocol machine, read by everything above; made to be
-//! cleared and filled again without allocating. Knows nothing of how heads are found in a byte stream, and
-//! does not keep the reason phrase, which carries no meaning (RFC 9112 §4).
+//! A response head that owns its bytes. Filled by a protocol machine, read by all layers above; it can be
+//! cleared and filled again without allocating. Knows nothing of how heads are delimited in a byte stream,
+//! and does not keep the reason phrase, which carries no meaning (RFC 9112 §4).
 
 use std::fmt;
 
@@ -13,8 +13,7 @@ use crate::http::status::Status;
 /// machine reported a head. Filling it again needs no [`clear`](ResponseHead::clear) before.
 #[derive(Clone, Default)]
 pub struct ResponseHead {
-    /// Status line and field lines as received, the empty line included. Of HTTP/2 as HTTP/1 would have sent
-    /// them.
+    /// Status line and field lines as received, the empty line included. For HTTP/2 in the format of HTTP/1.
     block: FieldTable,
     /// `None` only while empty.
     status: Option<Status>,
@@ -22,7 +21,7 @@ pub struct ResponseHead {
     facts: ResponseFacts,
 }
 
-/// What status, version and fields of a response say together about its body and the connection.
+/// What status, version and fields of a response determine about its body and the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(in crate::http) struct ResponseFacts {
     pub(in crate::http) framing: Framing,
@@ -30,12 +29,12 @@ pub(in crate::http) struct ResponseFacts {
 }
 
 impl ResponseHead {
-    /// A head without content and without memory.
+    /// An empty head without memory.
     pub fn new() -> ResponseHead {
         ResponseHead::default()
     }
 
-    /// Forgets the content and keeps the capacity. A cleared head reads as a 200 without fields and body,
+    /// Clears the content and keeps the capacity. A cleared head reads as a 200 without fields and body,
     /// after which the connection is closed.
     pub fn clear(&mut self) {
         self.block.clear();
@@ -74,8 +73,8 @@ impl ResponseHead {
         self.block.fields_named(name)
     }
 
-    /// The options of all `Connection` fields: names of fields that concern this connection alone, among
-    /// others (RFC 9110 §7.6.1). Members that are no tokens are left out.
+    /// The options of all `Connection` fields: names of connection-specific fields, among others (RFC 9110
+    /// §7.6.1). Members that are not tokens are omitted.
     pub fn connection_options(&self) -> impl Iterator<Item = &str> {
         self.fields().connection_options()
     }
@@ -100,7 +99,7 @@ impl ResponseHead {
 
 /// For the protocol machines, which ensure that names are tokens and values hold no control bytes.
 impl ResponseHead {
-    /// Begins a head that did not come as lines; fields, facts and the end follow.
+    /// Begins a head that was not received as lines; fields, facts and the end follow.
     pub(in crate::http) fn begin(&mut self, status: Status, version: Version) {
         self.clear();
         self.status = Some(status);
@@ -108,8 +107,8 @@ impl ResponseHead {
         status.write_line(&mut self.block.bytes);
     }
 
-    /// Appends a field to a head that was begun. `never_indexed`: its sender wants it in no compression
-    /// table (RFC 7541 §6.2.3).
+    /// Appends a field to a head that was begun. `never_indexed`: the sender excludes it from compression
+    /// tables (RFC 7541 §6.2.3).
     pub(in crate::http) fn push_field(&mut self, name: &[u8], value: &[u8], never_indexed: bool) {
         self.block.push(name, value, never_indexed);
     }
@@ -120,7 +119,7 @@ impl ResponseHead {
         self.facts = facts;
     }
 
-    /// Takes a head that came as lines, the empty line included; its facts follow.
+    /// Takes a head that was received as lines, the empty line included; its facts follow.
     pub(in crate::http) fn fill(
         &mut self,
         bytes: &[u8],
@@ -140,7 +139,7 @@ impl ResponseHead {
     }
 }
 
-/// The status, and of the fields only their names: values may hold secrets.
+/// The status, and only the names of the fields, because values may hold secrets.
 impl fmt::Debug for ResponseHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseHead")

@@ -1,12 +1,12 @@
-//! Trailer sections (RFC 9110 §6.5): fields that follow a body, valid by construction, so that what is held
-//! here can go onto any wire.
+//! Trailer sections (RFC 9110 §6.5): fields that follow a body, valid by construction, so that they can be
+//! encoded in any version.
 
 use std::fmt;
 
 use super::field::{FieldError, push_field};
 
-/// The fields of a trailer section, in order. They come after the message was acted upon: merge none into a
-/// head (RFC 9110 §6.5.1).
+/// The fields of a trailer section, in order. They arrive after the message was processed: do not merge them
+/// into a head (RFC 9110 §6.5.1).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trailers {
     // INVARIANT: lines as `push_field` writes them, none with a name that `is_forbidden_trailer`.
@@ -23,7 +23,7 @@ impl Trailers {
     ///
     /// # Errors
     /// As [`push_field`]; and [`FieldError::NotInTrailers`] for a field that frames, routes, authenticates or
-    /// describes a message, which has to stand in the head.
+    /// describes a message, which is allowed only in the head.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         if is_forbidden_trailer(name.as_bytes()) {
             return Err(FieldError::NotInTrailers);
@@ -40,7 +40,7 @@ impl Trailers {
         Ok(self)
     }
 
-    /// Takes lines whose fields a machine has judged: each with its CRLF, as `push_field` writes them.
+    /// Takes lines whose fields a machine has checked: each with its CRLF, as `push_field` writes them.
     pub(in crate::http) fn from_lines(lines: Vec<u8>) -> Trailers {
         Trailers { lines }
     }
@@ -70,15 +70,15 @@ impl Trailers {
     }
 }
 
-/// The names alone: values may hold secrets.
+/// The names only, because values may hold secrets.
 impl fmt::Debug for Trailers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// Fields that frame, route, authenticate or condition a message, or say how to read its content: a recipient
-/// that merged one would judge the message by what was not there at its start (RFC 9110 §6.5.1).
+/// Fields that frame, route, authenticate or condition a message, or describe its content: merging one would
+/// change how the message should have been processed from its start (RFC 9110 §6.5.1).
 pub(in crate::http) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: &[&str] = &[
         "authorization",

@@ -1,26 +1,26 @@
-//! The head of one part: its name, what its file was called, its type (RFC 7578 §4). File names are text for
-//! people, stripped of directories; whether one may be used on disk is for its user to judge.
+//! The head of one part: its name, its file name, its type (RFC 7578 §4). File names are informational text,
+//! stripped of directories; the application decides whether one may be used on disk.
 
 use percent_encoding::percent_decode;
 
-use super::error::Misdeed;
+use super::error::MultipartErrorKind;
 use crate::http::content_type::{Parameter, Parameters};
 use crate::http::message::grammar::{field_line, trimmed};
 
-/// What a part says of itself.
+/// The head of a part.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PartHead {
     /// The name of the form's field.
     pub name: String,
-    /// What the file was called at the sender, without directories and control characters; `None` for a field
-    /// that is no file. Empty for a file field left blank. Never `.` or `..`; still the client's word, so it
-    /// may begin with a dot, be very long, or be the name of another's file.
+    /// The file name at the sender, without directories and control characters; `None` for a field that is
+    /// not a file. Empty for a file field left blank. Never `.` or `..`; still untrusted, so it may begin
+    /// with a dot, be very long, or equal the name of another file.
     pub file_name: Option<String>,
-    /// The type as sent; none means plain text (RFC 7578 §4.4).
+    /// The type as sent; `None` means plain text (RFC 7578 §4.4).
     pub content_type: Option<String>,
 }
 
-/// A head as it is gathered, line by line.
+/// A head while it is gathered, line by line.
 #[derive(Debug, Default)]
 pub(super) struct HeadBuilder {
     head: PartHead,
@@ -34,17 +34,18 @@ impl HeadBuilder {
         self.has_name.then_some(self.head.name.as_str())
     }
 
-    /// Takes one field line with its end. Fields that RFC 7578 §4.8 does not know are passed over.
-    pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), Misdeed> {
-        let field = field_line(line).map_err(Misdeed::Field)?.expect("the line comes with its end");
+    /// Takes one field line with its end. Fields other than those of RFC 7578 §4.8 are ignored.
+    pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), MultipartErrorKind> {
+        let field =
+            field_line(line).map_err(MultipartErrorKind::Field)?.expect("the line comes with its end");
         self.fields += 1;
         if self.fields > fields_max {
-            return Err(Misdeed::TooManyFields);
+            return Err(MultipartErrorKind::TooManyFields);
         }
         let (name, value) = (&line[field.name], &line[field.value]);
         if name.eq_ignore_ascii_case(b"content-disposition") {
             if std::mem::replace(&mut self.has_disposition, true) {
-                return Err(Misdeed::DispositionRepeated);
+                return Err(MultipartErrorKind::DispositionRepeated);
             }
             return self.disposition(value);
         }
@@ -53,29 +54,29 @@ impl HeadBuilder {
         }
         if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
             let plain = [&b"7bit"[..], b"8bit", b"binary"].iter().any(|c| value.eq_ignore_ascii_case(c));
-            return if plain { Ok(()) } else { Err(Misdeed::TransferEncoded) };
+            return if plain { Ok(()) } else { Err(MultipartErrorKind::TransferEncoded) };
         }
         Ok(())
     }
 
     /// The end of the head.
-    pub(super) fn finish(self) -> Result<PartHead, Misdeed> {
+    pub(super) fn finish(self) -> Result<PartHead, MultipartErrorKind> {
         match self {
-            Self { has_disposition: false, .. } => Err(Misdeed::DispositionMissing),
-            Self { has_name: false, .. } => Err(Misdeed::NameMissing),
+            Self { has_disposition: false, .. } => Err(MultipartErrorKind::DispositionMissing),
+            Self { has_name: false, .. } => Err(MultipartErrorKind::NameMissing),
             Self { head, .. } => Ok(head),
         }
     }
 
-    fn disposition(&mut self, value: &[u8]) -> Result<(), Misdeed> {
+    fn disposition(&mut self, value: &[u8]) -> Result<(), MultipartErrorKind> {
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         let (kind, parameters) = value.split_at(end);
         if !kind[trimmed(kind)].eq_ignore_ascii_case(b"form-data") {
-            return Err(Misdeed::DispositionMalformed);
+            return Err(MultipartErrorKind::DispositionMalformed);
         }
         let (mut file_name, mut extended) = (None, None);
         for parameter in Parameters::of(parameters) {
-            let parameter = parameter.map_err(|_| Misdeed::DispositionMalformed)?;
+            let parameter = parameter.map_err(|_| MultipartErrorKind::DispositionMalformed)?;
             let repeated = if parameter.is("name") {
                 self.head.name = text(form_unescaped(&parameter))?;
                 std::mem::replace(&mut self.has_name, true)
@@ -87,7 +88,7 @@ impl HeadBuilder {
                 false
             };
             if repeated {
-                return Err(Misdeed::DispositionMalformed);
+                return Err(MultipartErrorKind::DispositionMalformed);
             }
         }
         self.head.file_name = match (extended, file_name) {
@@ -99,13 +100,13 @@ impl HeadBuilder {
     }
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, Misdeed> {
-    String::from_utf8(bytes).map_err(|_| Misdeed::NotUtf8)
+fn text(bytes: Vec<u8>) -> Result<String, MultipartErrorKind> {
+    String::from_utf8(bytes).map_err(|_| MultipartErrorKind::NotUtf8)
 }
 
-/// Names as forms write them. Browsers send `"` as `%22` and line ends as `%0D%0A` and escape nothing else
-/// (the standard of HTML forms); other clients send `\"` and `\\`. A backslash before anything else is one:
-/// old browsers send whole paths.
+/// Names as forms encode them. Browsers send `"` as `%22` and line ends as `%0D%0A` and escape nothing else
+/// (the HTML standard); other clients send `\"` and `\\`. A backslash before anything else is literal,
+/// because old browsers send whole paths.
 fn form_unescaped(parameter: &Parameter<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(parameter.raw_value.len());
     let mut rest = parameter.raw_value;
@@ -123,18 +124,18 @@ fn form_unescaped(parameter: &Parameter<'_>) -> Vec<u8> {
     out
 }
 
-/// `UTF-8'language'percent-encoded` (RFC 8187 §3.2). RFC 7578 §4.2 asks senders not to; some do.
-fn extended_value(parameter: &Parameter<'_>) -> Result<String, Misdeed> {
+/// `UTF-8'language'percent-encoded` (RFC 8187 §3.2). RFC 7578 §4.2 forbids it for senders; some use it.
+fn extended_value(parameter: &Parameter<'_>) -> Result<String, MultipartErrorKind> {
     let mut pieces = parameter.raw_value.splitn(3, |byte| *byte == b'\'');
     let charset = pieces.next().unwrap_or_default();
-    let encoded = pieces.nth(1).ok_or(Misdeed::DispositionMalformed)?;
+    let encoded = pieces.nth(1).ok_or(MultipartErrorKind::DispositionMalformed)?;
     if !charset.eq_ignore_ascii_case(b"utf-8") {
-        return Err(Misdeed::DispositionMalformed);
+        return Err(MultipartErrorKind::DispositionMalformed);
     }
     text(percent_decode(encoded).collect())
 }
 
-/// What stands behind the last separator of any system, without control characters; empty if that is a
+/// The part after the last separator of any system, without control characters; empty if that is a
 /// directory's own name.
 fn last_component(path: &str) -> String {
     let last = path.rsplit(['/', '\\']).next().unwrap_or_default();

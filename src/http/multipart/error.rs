@@ -1,4 +1,4 @@
-//! Why a multipart body cannot be read on, and in which of its parts.
+//! Why a multipart body cannot be decoded, and in which of its parts.
 
 use std::error::Error;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::fmt;
 use crate::http::message::FieldLineError;
 use crate::http::status::Status;
 
-/// What is wrong.
+/// The kinds of errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Misdeed {
+pub enum MultipartErrorKind {
     /// The Content-Type is another one.
     NotMultipart,
-    /// The Content-Type has no boundary, or none that is allowed.
+    /// The Content-Type has no boundary, or an invalid one.
     BoundaryMalformed,
     /// More text before the first delimiter than `preamble_bytes_max`.
     PreambleTooLong,
@@ -37,7 +37,7 @@ pub enum Misdeed {
     NameMissing,
     /// A part's name, file name or type is not UTF-8.
     NotUtf8,
-    /// A part is encoded (Content-Transfer-Encoding), which RFC 7578 §4.7 does away with.
+    /// A part is encoded (Content-Transfer-Encoding), which RFC 7578 §4.7 deprecates.
     TransferEncoded,
     /// A part has more data than `part_bytes_max`.
     PartTooLarge,
@@ -45,7 +45,7 @@ pub enum Misdeed {
     Truncated,
 }
 
-impl Misdeed {
+impl MultipartErrorKind {
     /// The status to answer with.
     pub fn status(self) -> Status {
         match self {
@@ -61,7 +61,7 @@ impl Misdeed {
     }
 }
 
-impl fmt::Display for Misdeed {
+impl fmt::Display for MultipartErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotMultipart => "the body must be multipart/form-data",
@@ -85,24 +85,24 @@ impl fmt::Display for Misdeed {
     }
 }
 
-/// A multipart body that cannot be read on.
+/// A multipart body that cannot be decoded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MultipartError {
-    /// What is wrong.
-    pub misdeed: Misdeed,
+    /// The kind of error.
+    pub kind: MultipartErrorKind,
     /// In which part, counted from 1; 0 before the first.
     pub part: usize,
-    /// The name of that part, once it is known.
+    /// The name of that part, if it is known.
     pub name: Option<Box<str>>,
 }
 
-/// One line that names the part, fit for the client and for the log.
+/// One line that names the part, suitable for the client and for the log.
 impl fmt::Display for MultipartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.name, self.part) {
-            (Some(name), part) => write!(f, "part {part} ({name:?}): {}", self.misdeed),
-            (None, 0) => self.misdeed.fmt(f),
-            (None, part) => write!(f, "part {part}: {}", self.misdeed),
+            (Some(name), part) => write!(f, "part {part} ({name:?}): {}", self.kind),
+            (None, 0) => self.kind.fmt(f),
+            (None, part) => write!(f, "part {part}: {}", self.kind),
         }
     }
 }

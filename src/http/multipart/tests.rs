@@ -15,30 +15,30 @@ struct Part {
 
 /// Runs the pieces of a body through a decoder.
 fn decode(pieces: &[&[u8]], boundary: &str, limits: MultipartLimits) -> Result<Vec<Part>, MultipartError> {
-    let mut decoder = Decoder::new(boundary, limits);
+    let mut decoder = MultipartDecoder::new(boundary, limits);
     let mut parts: Vec<Part> = Vec::new();
     let (mut open, mut ended) = (false, false);
     for piece in pieces {
         let mut rest = *piece;
         loop {
             let step = decoder.handle_bytes(rest)?;
-            assert!(step.consumed > 0 || step.event != Event::NeedsMore || rest.is_empty());
+            assert!(step.consumed > 0 || step.event != MultipartEvent::NeedsMore || rest.is_empty());
             match step.event {
-                Event::NeedsMore => assert_eq!(step.consumed, rest.len()),
-                Event::Part(head) => {
+                MultipartEvent::NeedsMore => assert_eq!(step.consumed, rest.len()),
+                MultipartEvent::Part(head) => {
                     assert!(!std::mem::replace(&mut open, true) && !ended);
                     parts.push(Part { head, data: Vec::new() });
                 }
-                Event::Data(range) => {
+                MultipartEvent::Data(range) => {
                     assert!(open && !range.is_empty() && range.end <= step.consumed);
                     parts.last_mut().unwrap().data.extend_from_slice(&rest[range]);
                 }
-                Event::Held(range) => {
+                MultipartEvent::Held(range) => {
                     assert!(open && !range.is_empty());
                     parts.last_mut().unwrap().data.extend_from_slice(&decoder.delimiter()[range]);
                 }
-                Event::PartEnd => assert!(std::mem::replace(&mut open, false)),
-                Event::End => assert!(!open && !std::mem::replace(&mut ended, true)),
+                MultipartEvent::PartEnd => assert!(std::mem::replace(&mut open, false)),
+                MultipartEvent::End => assert!(!open && !std::mem::replace(&mut ended, true)),
             }
             rest = &rest[step.consumed..];
             if rest.is_empty() {
@@ -65,8 +65,8 @@ fn parts(body: &str) -> Vec<(String, String)> {
     parts.into_iter().map(|part| (part.head.name, String::from_utf8(part.data).unwrap())).collect()
 }
 
-fn misdeed(body: &str) -> Misdeed {
-    all_ways(body.as_bytes(), MultipartLimits::DEFAULT).unwrap_err().misdeed
+fn error_kind(body: &str) -> MultipartErrorKind {
+    all_ways(body.as_bytes(), MultipartLimits::DEFAULT).unwrap_err().kind
 }
 
 fn pair(name: &str, data: &str) -> (String, String) {
@@ -74,9 +74,9 @@ fn pair(name: &str, data: &str) -> (String, String) {
 }
 
 /// The head that these lines make.
-fn head(lines: &str) -> Result<PartHead, Misdeed> {
+fn head(lines: &str) -> Result<PartHead, MultipartErrorKind> {
     let body = format!("--x\r\n{lines}\r\n\r\n\r\n--x--");
-    let parts = all_ways(body.as_bytes(), MultipartLimits::DEFAULT).map_err(|error| error.misdeed)?;
+    let parts = all_ways(body.as_bytes(), MultipartLimits::DEFAULT).map_err(|error| error.kind)?;
     Ok(parts[0].head.clone())
 }
 
@@ -157,10 +157,10 @@ fn file_names_lose_their_directories() {
 #[test]
 fn heads_that_are_refused() {
     let line = |rest: &str| head(&format!("Content-Disposition: {rest}")).unwrap_err();
-    assert_eq!(head("X: y"), Err(Misdeed::DispositionMissing));
+    assert_eq!(head("X: y"), Err(MultipartErrorKind::DispositionMissing));
     assert_eq!(
         line("form-data; name=a\r\nContent-Disposition: form-data; name=b"),
-        Misdeed::DispositionRepeated
+        MultipartErrorKind::DispositionRepeated
     );
     for malformed in [
         "",
@@ -172,29 +172,35 @@ fn heads_that_are_refused() {
         "form-data; name=a; filename*=b",
         "form-data; name=a; filename*=latin1''b",
     ] {
-        assert_eq!(line(malformed), Misdeed::DispositionMalformed, "{malformed}");
+        assert_eq!(line(malformed), MultipartErrorKind::DispositionMalformed, "{malformed}");
     }
-    assert_eq!(line("form-data"), Misdeed::NameMissing);
-    assert_eq!(line("form-data; filename=a"), Misdeed::NameMissing);
-    assert_eq!(line("form-data; name=a; filename*=utf-8''%ff"), Misdeed::NotUtf8);
-    assert_eq!(line("form-data; name=a\r\nContent-Transfer-Encoding: base64"), Misdeed::TransferEncoded);
-    assert_eq!(line("form-data; name=a\r\n folded: x"), Misdeed::Field(FieldLineError::Folded));
-    assert_eq!(line("form-data; name=a\r\nno colon"), Misdeed::Field(FieldLineError::SpaceBeforeColon));
-    assert_eq!(line("form-data; name=a\nX: y"), Misdeed::Field(FieldLineError::BareLf));
-    assert_eq!(line("form-data; name=a\rX: y"), Misdeed::Field(FieldLineError::BareCr));
+    assert_eq!(line("form-data"), MultipartErrorKind::NameMissing);
+    assert_eq!(line("form-data; filename=a"), MultipartErrorKind::NameMissing);
+    assert_eq!(line("form-data; name=a; filename*=utf-8''%ff"), MultipartErrorKind::NotUtf8);
     assert_eq!(
-        misdeed("--x\r\nContent-Disposition: form-data; name=a\r\n\nx"),
-        Misdeed::Field(FieldLineError::BareLf)
+        line("form-data; name=a\r\nContent-Transfer-Encoding: base64"),
+        MultipartErrorKind::TransferEncoded
+    );
+    assert_eq!(line("form-data; name=a\r\n folded: x"), MultipartErrorKind::Field(FieldLineError::Folded));
+    assert_eq!(
+        line("form-data; name=a\r\nno colon"),
+        MultipartErrorKind::Field(FieldLineError::SpaceBeforeColon)
+    );
+    assert_eq!(line("form-data; name=a\nX: y"), MultipartErrorKind::Field(FieldLineError::BareLf));
+    assert_eq!(line("form-data; name=a\rX: y"), MultipartErrorKind::Field(FieldLineError::BareCr));
+    assert_eq!(
+        error_kind("--x\r\nContent-Disposition: form-data; name=a\r\n\nx"),
+        MultipartErrorKind::Field(FieldLineError::BareLf)
     );
 }
 
 #[test]
 fn delimiters_stand_alone() {
     for body in ["--x\n", "--xy\r\n", "--x \ry", "--x-\r\n", "--x\r\r\n", "--x -- "] {
-        assert_eq!(misdeed(body), Misdeed::DelimiterMalformed, "{body:?}");
+        assert_eq!(error_kind(body), MultipartErrorKind::DelimiterMalformed, "{body:?}");
     }
-    assert_eq!(misdeed(&format!("--x\r\n{A}1\r\n--x y")), Misdeed::DelimiterMalformed);
-    assert_eq!(misdeed(&format!("--x{}\r\n", " ".repeat(65))), Misdeed::DelimiterMalformed);
+    assert_eq!(error_kind(&format!("--x\r\n{A}1\r\n--x y")), MultipartErrorKind::DelimiterMalformed);
+    assert_eq!(error_kind(&format!("--x{}\r\n", " ".repeat(65))), MultipartErrorKind::DelimiterMalformed);
 }
 
 #[test]
@@ -202,7 +208,7 @@ fn a_body_that_ends_early_is_no_body() {
     let body = format!("--x\r\n{A}1\r\n--x\r\n{B}2\r\n--x--");
     for end in 0..body.len() {
         let error = decode(&[&body.as_bytes()[..end]], "x", MultipartLimits::DEFAULT).unwrap_err();
-        assert_eq!(error.misdeed, Misdeed::Truncated, "cut at {end}");
+        assert_eq!(error.kind, MultipartErrorKind::Truncated, "cut at {end}");
     }
 }
 
@@ -219,22 +225,30 @@ fn limits_hold_exactly_and_name_the_part() {
         epilogue_bytes_max: 4,
     };
     assert_eq!(all_ways(body.as_bytes(), exact).unwrap().len(), 2);
-    for (limits, misdeed, text) in [
-        (MultipartLimits { parts_max: 1, ..exact }, Misdeed::TooManyParts, "part 2: "),
+    for (limits, kind, text) in [
+        (MultipartLimits { parts_max: 1, ..exact }, MultipartErrorKind::TooManyParts, "part 2: "),
         (
             MultipartLimits { head_bytes_max: head.len() - 1, ..exact },
-            Misdeed::HeadTooLong,
+            MultipartErrorKind::HeadTooLong,
             "part 1 (\"a\"): ",
         ),
-        (MultipartLimits { fields_max: 1, ..exact }, Misdeed::TooManyFields, "part 1 (\"a\"): "),
-        (MultipartLimits { part_bytes_max: 2, ..exact }, Misdeed::PartTooLarge, "part 1 (\"a\"): "),
-        (MultipartLimits { preamble_bytes_max: 1, ..exact }, Misdeed::PreambleTooLong, "too much text"),
-        (MultipartLimits { epilogue_bytes_max: 3, ..exact }, Misdeed::EpilogueTooLong, "part 2: "),
+        (MultipartLimits { fields_max: 1, ..exact }, MultipartErrorKind::TooManyFields, "part 1 (\"a\"): "),
+        (
+            MultipartLimits { part_bytes_max: 2, ..exact },
+            MultipartErrorKind::PartTooLarge,
+            "part 1 (\"a\"): ",
+        ),
+        (
+            MultipartLimits { preamble_bytes_max: 1, ..exact },
+            MultipartErrorKind::PreambleTooLong,
+            "too much text",
+        ),
+        (MultipartLimits { epilogue_bytes_max: 3, ..exact }, MultipartErrorKind::EpilogueTooLong, "part 2: "),
     ] {
         let error = all_ways(body.as_bytes(), limits).unwrap_err();
-        assert_eq!(error.misdeed, misdeed);
+        assert_eq!(error.kind, kind);
         assert!(error.to_string().starts_with(text), "{error}");
-        assert_eq!(misdeed.status().code(), 413);
+        assert_eq!(kind.status().code(), 413);
     }
 }
 
@@ -248,7 +262,7 @@ fn boundaries() {
     assert_eq!(of("Multipart/Form-Data; charset=utf-8; Boundary=\"a b=?\"").unwrap(), "a b=?");
     assert_eq!(of(&format!("multipart/form-data; boundary={}", "b".repeat(70))).unwrap().len(), 70);
     for other in ["", "text/plain", "multipart/mixed; boundary=x", "multipart/form-data/x; boundary=x"] {
-        assert_eq!(of(other), Err(Misdeed::NotMultipart), "{other}");
+        assert_eq!(of(other), Err(MultipartErrorKind::NotMultipart), "{other}");
     }
     let long = format!("multipart/form-data; boundary={}", "b".repeat(71));
     for malformed in [
@@ -261,7 +275,7 @@ fn boundaries() {
         "multipart/form-data; boundary=\"ä\"",
         &long,
     ] {
-        assert_eq!(of(malformed), Err(Misdeed::BoundaryMalformed), "{malformed}");
+        assert_eq!(of(malformed), Err(MultipartErrorKind::BoundaryMalformed), "{malformed}");
     }
 }
 

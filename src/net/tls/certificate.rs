@@ -1,7 +1,7 @@
-//! A chain and its key, read from PEM files and checked before anybody is served with them.
+//! A certificate chain and its key, read from PEM files and validated before they are used.
 //!
-//! What clients would refuse in any case, or what is unsafe, is a mistake; what time or the operator can heal
-//! without a restart (an expired certificate, a key that all may read) is a warning.
+//! Errors are what clients would reject in any case, or what is unsafe; warnings are what time or the
+//! operator can repair without a restart (an expired certificate, a key that all may read).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,33 +13,33 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::error::{Concern, Misdeed, TlsProblem, TlsWarning};
+use super::error::{Concern, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::{CertificateFacts, date, days};
 use super::files::{self, ALL_MAY_READ, PEM_BYTES_MAX};
 
-/// Where a certificate and its key are.
+/// The files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// PEM: the server's certificate, then each one's issuer. The root may be left out.
     pub chain: PathBuf,
     /// PEM: the private key. It may be the same file.
     pub key: PathBuf,
-    /// Whether the files may be missing at first: somebody will fetch them, such as ACME.
+    /// Whether the files may be missing at first, because ACME or another tool creates them later.
     pub is_awaited: bool,
 }
 
 impl CertificateFiles {
-    /// Files that must be there.
+    /// Files that must exist.
     pub fn new(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { chain: chain.into(), key: key.into(), is_awaited: false }
     }
 
-    /// Files that may come later; until then the certificate is not presented.
+    /// Files that may be created later; until then the certificate is not presented.
     pub fn awaited(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { is_awaited: true, ..Self::new(chain, key) }
     }
 
-    /// Whether the certificate is not there, and does not have to be. Its key may have been made already.
+    /// Whether the certificate does not exist yet and does not have to. Its key may exist already.
     pub(super) fn are_to_come(&self) -> bool {
         self.is_awaited && !self.chain.exists()
     }
@@ -49,14 +49,14 @@ impl CertificateFiles {
 #[derive(Debug)]
 pub(super) struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
-    /// What its key can sign.
+    /// The signature schemes of its key.
     pub(super) schemes: Vec<SignatureScheme>,
     pub(super) facts: CertificateFacts,
     pub(super) warnings: Vec<TlsWarning>,
 }
 
-/// Time enough for whoever has to renew it by hand. Of short lives it is the last third: those are renewed by
-/// machines, which have failed for a while by then.
+/// Warning period for certificates that are renewed by hand. For short-lived ones it is the last third: those
+/// are renewed automatically, and the renewal has been failing for a while by then.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// All schemes that a server's signature may have (RFC 8446 §4.2.3).
@@ -74,7 +74,7 @@ const SCHEMES: [SignatureScheme; 10] = [
 ];
 
 impl Certificate {
-    /// Reads and checks a chain and its key; everything that is wrong with them.
+    /// Reads and validates a chain and its key; returns all errors.
     pub(super) fn load(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Self, Vec<TlsProblem>> {
         let chain = load_chain(&files.chain);
         let key = load_key(files);
@@ -82,11 +82,11 @@ impl Certificate {
             (Ok(chain), Ok(key)) => (chain, key),
             (chain, key) => return Err(chain.err().into_iter().chain(key.err()).collect()),
         };
-        let refused = |misdeed| vec![TlsProblem::new(&files.key, misdeed)];
+        let refused = |kind| vec![TlsProblem::new(&files.key, kind)];
         let key = provider
             .key_provider
             .load_private_key(key)
-            .map_err(|error| refused(Misdeed::KeyRefused(error.to_string())))?;
+            .map_err(|error| refused(TlsErrorKind::KeyRefused(error.to_string())))?;
         let facts = check_chain(&files.chain, &chain).map_err(|problem| vec![problem])?;
         let certified = CertifiedKey::new(chain, key);
         if certified.keys_match().is_err() {
@@ -99,7 +99,7 @@ impl Certificate {
         Ok(Self::new(certified, CertificateFacts { file: Some(files.chain.clone()), ..facts }, warnings))
     }
 
-    /// What time has made of it, for a certificate from a file.
+    /// Its expiry warning at this time, for a certificate from a file.
     pub(super) fn time_warning(&self, now: SystemTime) -> Option<TlsWarning> {
         let facts = &self.facts;
         let soon = EXPIRES_SOON.min(facts.lifetime() / 3);
@@ -115,7 +115,7 @@ impl Certificate {
         Some(TlsWarning { file: facts.file.clone()?, concern })
     }
 
-    /// From parts that fit together.
+    /// From a chain and a key that are known to match.
     pub(super) fn new(key: CertifiedKey, facts: CertificateFacts, warnings: Vec<TlsWarning>) -> Self {
         let can = |scheme: &SignatureScheme| key.key.choose_scheme(&[*scheme]).is_some();
         let schemes = SCHEMES.into_iter().filter(can).collect();
@@ -125,7 +125,7 @@ impl Certificate {
 
 /// The certificates of a PEM file, in its order.
 pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
-    let wrong = |misdeed| TlsProblem::new(path, misdeed);
+    let wrong = |kind| TlsProblem::new(path, kind);
     let (text, _) = files::read(path, PEM_BYTES_MAX).map_err(wrong)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|error| wrong(not_pem(&error)))?;
@@ -133,8 +133,8 @@ pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
         return Ok(chain);
     }
     Err(wrong(match PrivateKeyDer::from_pem_slice(&text) {
-        Ok(_) => Misdeed::OnlyAKey,
-        Err(_) => Misdeed::NoCertificate,
+        Ok(_) => TlsErrorKind::OnlyAKey,
+        Err(_) => TlsErrorKind::NoCertificate,
     }))
 }
 
@@ -146,25 +146,25 @@ fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'static>, u32), T
         let mode = files::key_mode(&metadata)?;
         match PrivateKeyDer::from_pem_slice(&text) {
             Ok(key) => Ok((key, mode)),
-            Err(_) if is_encrypted(&text) => Err(Misdeed::KeyEncrypted),
-            Err(pem::Error::NoItemsFound) if files.key == files.chain => Err(Misdeed::NoKeyBeside),
-            Err(pem::Error::NoItemsFound) => Err(Misdeed::NoKey),
+            Err(_) if is_encrypted(&text) => Err(TlsErrorKind::KeyEncrypted),
+            Err(pem::Error::NoItemsFound) if files.key == files.chain => Err(TlsErrorKind::NoKeyBeside),
+            Err(pem::Error::NoItemsFound) => Err(TlsErrorKind::NoKey),
             Err(error) => Err(not_pem(&error)),
         }
     };
-    load().map_err(|misdeed| TlsProblem::new(path, misdeed))
+    load().map_err(|kind| TlsProblem::new(path, kind))
 }
 
-/// PKCS #8 says so in its label, the older forms in a field.
+/// PKCS #8 marks encryption in its label, the older forms in a header.
 fn is_encrypted(text: &[u8]) -> bool {
     ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"]
         .iter()
         .any(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some())
 }
 
-pub(super) fn not_pem(error: &pem::Error) -> Misdeed {
+pub(super) fn not_pem(error: &pem::Error) -> TlsErrorKind {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Misdeed::NotPem(match error {
+    TlsErrorKind::NotPem(match error {
         pem::Error::MissingSectionEnd { end_marker } => {
             format!("the line -----END {}----- is missing", text(end_marker))
         }
@@ -173,39 +173,39 @@ pub(super) fn not_pem(error: &pem::Error) -> Misdeed {
     })
 }
 
-/// Whether each certificate was issued by the next; the facts of the first.
+/// Checks that each certificate was issued by the next; returns the facts of the first.
 fn check_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<CertificateFacts, TlsProblem> {
-    let wrong = |misdeed| TlsProblem::new(path, misdeed);
+    let wrong = |kind| TlsProblem::new(path, kind);
     let read = |(place, der): (usize, &CertificateDer<'_>)| {
-        CertificateFacts::read(der).map_err(|why| wrong(Misdeed::CertificateBroken { place, why }))
+        CertificateFacts::read(der).map_err(|why| wrong(TlsErrorKind::CertificateBroken { place, why }))
     };
     let facts: Result<Vec<_>, _> = (1..).zip(chain).map(read).collect();
     let mut facts = facts?;
     for (place, pair) in (1..).zip(facts.windows(2)) {
         if pair[0].issuer != pair[1].subject {
             let (issuer, next) = (pair[0].issuer.clone(), pair[1].subject.clone());
-            return Err(wrong(Misdeed::ChainBroken { place, issuer, next }));
+            return Err(wrong(TlsErrorKind::ChainBroken { place, issuer, next }));
         }
     }
     let leaf = facts.swap_remove(0);
     if leaf.names.is_empty() {
-        return Err(wrong(Misdeed::NoNames));
+        return Err(wrong(TlsErrorKind::NoNames));
     }
     Ok(leaf)
 }
 
-/// The key does not belong to the first certificate: to which, then?
-fn whose_key(chain: &Path, certified: &CertifiedKey) -> Misdeed {
+/// The key does not match the first certificate: finds the one that it matches.
+fn whose_key(chain: &Path, certified: &CertifiedKey) -> TlsErrorKind {
     let belongs_to = |der: &CertificateDer<'static>| {
         CertifiedKey::new(vec![der.clone()], certified.key.clone()).keys_match().is_ok()
     };
     match certified.cert.iter().position(belongs_to) {
-        Some(index) => Misdeed::LeafNotFirst { chain: chain.to_owned(), place: index + 1 },
-        None => Misdeed::KeyOfAnother { chain: chain.to_owned() },
+        Some(index) => TlsErrorKind::LeafNotFirst { chain: chain.to_owned(), place: index + 1 },
+        None => TlsErrorKind::KeyOfAnother { chain: chain.to_owned() },
     }
 }
 
-/// What is odd about a certificate that is served nevertheless.
+/// Warnings about a certificate that is served nevertheless.
 fn concerns(files: &CertificateFiles, facts: &CertificateFacts, chain_length: usize) -> Vec<TlsWarning> {
     let mut concerns = Vec::new();
     if chain_length == 1 && !facts.is_self_signed && facts.tells_issuer_location {

@@ -1,5 +1,5 @@
-//! Answers to the challenges of a certificate authority (RFC 8555 §8, RFC 8737), for every core. Whoever
-//! talks to the authority puts them here and takes them away; who asks and why is not known here.
+//! Responses to ACME challenges (RFC 8555 §8, RFC 8737), shared by every core. The ACME client adds and
+//! removes them; this module knows nothing of orders.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use rustls::sign::CertifiedKey;
 /// The ALPN protocol of TLS-ALPN-01 (RFC 8737 §6.2).
 pub const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 
-/// Where an authority asks for tokens (RFC 8555 §8.3).
+/// Path prefix of HTTP-01 requests (RFC 8555 §8.3).
 pub const HTTP_CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 
-/// Answers to challenges. Reading is one load; writing copies the map, which is small and rarely written.
+/// Challenge responses. Reading is one load; writing copies the map, which is small and rarely written.
 #[derive(Debug, Default)]
 pub struct Challenges {
     tokens: ArcSwap<HashMap<Box<str>, Arc<str>>>,
@@ -26,7 +26,7 @@ impl Challenges {
         self.tokens.load().get(token).cloned()
     }
 
-    /// Answers this token of HTTP-01 from now on.
+    /// Adds the response for this token of HTTP-01.
     pub fn put_token(&self, token: &str, key_authorization: &str) {
         let answer: Arc<str> = key_authorization.into();
         self.tokens.rcu(|tokens| {
@@ -36,7 +36,7 @@ impl Challenges {
         });
     }
 
-    /// Answers this token no longer.
+    /// Removes the response for this token.
     pub fn remove_token(&self, token: &str) {
         self.tokens.rcu(|tokens| {
             let mut tokens = HashMap::clone(tokens);
@@ -45,7 +45,7 @@ impl Challenges {
         });
     }
 
-    /// The certificate for a validator of TLS-ALPN-01 that asks for this name.
+    /// The TLS-ALPN-01 certificate for this name.
     pub fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
         let certificates = self.certificates.load();
         if certificates.is_empty() {
@@ -54,7 +54,7 @@ impl Challenges {
         certificates.get(&*server_name.to_ascii_lowercase()).cloned()
     }
 
-    /// Presents this certificate to validators of TLS-ALPN-01 that ask for `server_name`.
+    /// Adds the TLS-ALPN-01 certificate for `server_name`.
     pub fn put_certificate(&self, server_name: &str, certificate: Arc<CertifiedKey>) {
         self.certificates.rcu(|certificates| {
             let mut certificates = HashMap::clone(certificates);
@@ -63,7 +63,7 @@ impl Challenges {
         });
     }
 
-    /// Presents a certificate for this name no longer.
+    /// Removes the TLS-ALPN-01 certificate for this name.
     pub fn remove_certificate(&self, server_name: &str) {
         self.certificates.rcu(|certificates| {
             let mut certificates = HashMap::clone(certificates);

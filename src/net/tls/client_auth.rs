@@ -1,5 +1,5 @@
-//! Certificates of clients (mutual TLS): whether they are asked for, what they are checked with, and what a
-//! handler is told of them. Which request needs one is not decided here.
+//! Client certificates (mutual TLS): whether they are requested, how they are verified, and what handlers see
+//! of them. Which request requires one is not decided here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,34 +15,34 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::certificate::{load_chain, not_pem};
-use super::error::{Concern, Misdeed, TlsProblem, TlsWarning};
+use super::error::{Concern, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::{AlternativeName, CertificateFacts, days, time};
 use super::files::{self, CRL_BYTES_MAX};
 
-/// Whether clients are asked for a certificate. Default: they are not.
+/// Whether clients are asked for a certificate. Default: no.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// Nobody is asked.
+    /// No certificate is requested.
     #[default]
     Off,
-    /// Clients are asked and may have none; one that does not hold ends the handshake.
+    /// A certificate is requested but optional; an invalid one ends the handshake.
     Optional(ClientTrust),
-    /// No handshake without a certificate that holds.
+    /// A valid certificate is required.
     Required(ClientTrust),
 }
 
-/// What clients' certificates are checked with.
+/// How client certificates are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTrust {
-    /// PEM: the authorities whose certificates are accepted.
+    /// PEM: the accepted certificate authorities.
     pub authorities: PathBuf,
-    /// PEM: revocation lists. With any, every certificate of a client's chain must be covered by one, so a
-    /// forgotten list is noticed; a list past its time is used and warned of.
+    /// PEM: certificate revocation lists. With any, every certificate of a client's chain must be covered by
+    /// one, so a missing list is noticed; an expired list is used and a warning is logged.
     pub crls: Vec<PathBuf>,
 }
 
 impl ClientAuth {
-    /// What to check with, if anybody is asked.
+    /// The trust anchors, if certificates are requested.
     pub(super) fn trust(&self) -> Option<&ClientTrust> {
         match self {
             Self::Off => None,
@@ -51,18 +51,18 @@ impl ClientAuth {
     }
 }
 
-/// The rules about clients, as read from the files.
+/// The client verifier, as loaded from the files.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    /// A hash of all that was read: tickets are bound to it.
+    /// A hash of all that was read, to which tickets are bound.
     pub(super) binding: [u8; 32],
-    /// The revocation lists' files, and until when they are good.
+    /// The files of the revocation lists, and when each expires.
     due: Vec<(PathBuf, SystemTime)>,
 }
 
 impl Verifier {
-    /// Reads and checks authorities and revocation lists; everything that is wrong with them.
+    /// Reads and validates authorities and revocation lists; returns all errors.
     pub(super) fn load(auth: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, Vec<TlsProblem>> {
         let Some(trust) = auth.trust() else {
             let verifier = WebPkiClientVerifier::no_client_auth();
@@ -83,7 +83,7 @@ impl Verifier {
                     crls.extend(lists);
                     due.extend(first.map(|first| (path.clone(), first)));
                 }
-                Err(misdeed) => problems.push(TlsProblem::new(path, misdeed)),
+                Err(kind) => problems.push(TlsProblem::new(path, kind)),
             }
         }
         if !problems.is_empty() {
@@ -97,13 +97,13 @@ impl Verifier {
         };
         let verifier = builder.build().map_err(|error| {
             let path = trust.crls.first().unwrap_or(&trust.authorities);
-            vec![TlsProblem::new(path, Misdeed::CrlRefused(error.to_string()))]
+            vec![TlsProblem::new(path, TlsErrorKind::CrlRefused(error.to_string()))]
         })?;
         let binding = hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
         Ok(Self { verifier, binding, due })
     }
 
-    /// The revocation lists that should have been replaced.
+    /// The expired revocation lists.
     pub(super) fn warnings(&self, now: SystemTime) -> impl Iterator<Item = TlsWarning> {
         self.due.iter().filter(move |(_, due)| *due < now).map(move |(file, due)| TlsWarning {
             file: file.clone(),
@@ -116,7 +116,7 @@ fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) 
     for (place, authority) in (1..).zip(load_chain(path)?) {
         hash.update(&authority);
         roots.add(authority).map_err(|error| {
-            TlsProblem::new(path, Misdeed::AuthorityRefused { place, why: error.to_string() })
+            TlsProblem::new(path, TlsErrorKind::AuthorityRefused { place, why: error.to_string() })
         })?;
     }
     Ok(())
@@ -124,46 +124,46 @@ fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) 
 
 type Lists = (Vec<CertificateRevocationListDer<'static>>, Option<SystemTime>);
 
-/// The lists of a file, and when the first of them should be replaced.
-fn load_crls(path: &Path, hash: &mut Context) -> Result<Lists, Misdeed> {
+/// The lists of a file, and the earliest of their `nextUpdate` times.
+fn load_crls(path: &Path, hash: &mut Context) -> Result<Lists, TlsErrorKind> {
     let (text, _) = files::read(path, CRL_BYTES_MAX)?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
     let lists = lists.map_err(|error| not_pem(&error))?;
     if lists.is_empty() {
-        return Err(Misdeed::NoCrl);
+        return Err(TlsErrorKind::NoCrl);
     }
     let mut due: Option<SystemTime> = None;
     for list in &lists {
         hash.update(list);
         let (_, list) = CertificateRevocationList::from_der(list)
-            .map_err(|error| Misdeed::CrlRefused(error.to_string()))?;
+            .map_err(|error| TlsErrorKind::CrlRefused(error.to_string()))?;
         let next = list.next_update().map(|next| time(next.timestamp()));
         due = [due, next].into_iter().flatten().min();
     }
     Ok((lists, due))
 }
 
-/// The certificate that a client has shown and proved to own; it was checked before anybody sees this.
+/// The certificate that a client has presented and proved to own; it has been verified in the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// Its distinguished name (RFC 4514), such as `CN=alice,O=Example`. Special characters are escaped, so
-    /// compare it whole and do not search in it.
+    /// compare the whole value and do not search in it.
     pub subject: String,
-    /// Its issuer's.
+    /// The issuer's distinguished name.
     pub issuer: String,
     /// Its serial number in hexadecimal digits; unique for one issuer.
     pub serial: String,
     /// Its subject alternative names.
     pub names: Vec<AlternativeName>,
-    /// SHA-256 of the certificate in hexadecimal digits, as `openssl x509 -fingerprint -sha256` says without
-    /// colons.
+    /// SHA-256 of the certificate in hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints it,
+    /// without colons.
     pub fingerprint: String,
-    /// When it expires. Sessions are resumed for up to 12 hours without a new look at the certificate.
+    /// When it expires. Sessions are resumed for up to 12 hours without verifying the certificate again.
     pub not_after: SystemTime,
 }
 
 impl ClientCertificate {
-    /// The first of a chain, read; `None` without any. It cannot be malformed once a handshake took it.
+    /// The parsed leaf of a chain; `None` without one. It cannot be malformed after a successful handshake.
     pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let facts = CertificateFacts::read(chain.first()?).ok()?;
         Some(Self {

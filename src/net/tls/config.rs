@@ -1,7 +1,7 @@
-//! What TLS listeners present, shared by all cores: loaded whole, checked whole, replaced whole.
+//! The configuration of TLS listeners, shared by all cores: loaded, validated and replaced as a whole.
 //!
-//! A handshake takes the configuration with one atomic load and keeps it to its end, so a replacement meets
-//! only handshakes that begin later. No request looks in here, and nothing here writes to a log.
+//! A handshake takes the configuration with one atomic load and keeps it to its end, so a replacement affects
+//! only handshakes that begin later. Requests do not access it, and nothing here logs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,36 +14,37 @@ use rustls::{SupportedProtocolVersion, version};
 use super::certificate::{Certificate, CertificateFiles};
 use super::challenges::{ACME_TLS_ALPN, Challenges};
 use super::client_auth::{ClientAuth, Verifier};
-use super::error::{Misdeed, TlsError, TlsProblem, TlsWarning};
+use super::error::{TlsError, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::CertificateFacts;
 use super::files::FileVersion;
 use super::self_signed;
-use super::table::Table;
+use super::table::CertificateTable;
 use super::tickets::{TicketKeys, Ticketer};
 
-/// Tickets per full TLS 1.3 handshake: a client that opens two connections next needs one for each, as
+/// Tickets per full TLS 1.3 handshake: a client that opens two connections next needs one for each, because
 /// tickets should be used once (RFC 8446 appendix C.4).
 const TICKETS_PER_HANDSHAKE: usize = 2;
 
-/// When a certificate made in memory is replaced by a new one.
+/// Age at which a self-signed certificate made in memory is replaced.
 const SELF_SIGNED_LEFT_MIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What a TLS listener presents and whom it lets in.
+/// What a TLS listener presents, and which clients it accepts.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// Certificates; clients that ask for no name, or for one that is in none, are presented the first.
-    /// Several for the same name should have keys of different kinds: each client gets one it can check.
+    /// Certificates; clients without SNI, or with a name that no certificate covers, get the first. Several
+    /// for the same name should have keys of different types, so that each client gets one that it can
+    /// verify.
     pub certificates: Vec<CertificateFiles>,
-    /// Makes a certificate for these names that nobody trusts, for development. Default: none is made.
-    /// Without the feature `self-signed` names are a mistake.
+    /// Names for a self-signed certificate, for development. Default: none is made. Without the feature
+    /// `self-signed`, names are an error.
     pub self_signed: Vec<String>,
     /// Whether clients are asked for certificates. Default: no.
     pub client_auth: ClientAuth,
-    /// The lowest version that is spoken. Default: TLS 1.2; older ones are not offered at all (RFC 8996).
+    /// The lowest TLS version accepted. Default: TLS 1.2; older ones are never offered (RFC 8996).
     pub version_min: TlsVersion,
     /// Whether HTTP/2 is offered (ALPN `h2`), before HTTP/1.1. Default: yes.
     pub http2: bool,
-    /// Whether validators of ACME's TLS-ALPN-01 are answered. Default: no.
+    /// Whether ACME's TLS-ALPN-01 is answered. Default: no.
     pub acme_tls_alpn: bool,
 }
 
@@ -64,9 +65,9 @@ impl Default for TlsOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsVersion {
-    /// RFC 5246; only with forward secrecy and authenticated encryption.
+    /// TLS 1.2 (RFC 5246), only with forward secrecy and authenticated encryption.
     V1_2,
-    /// RFC 8446.
+    /// TLS 1.3 (RFC 8446).
     V1_3,
 }
 
@@ -80,7 +81,7 @@ impl TlsVersion {
     }
 }
 
-/// What TLS listeners present. Shared by all cores; [`reload`](Self::reload) replaces it whole.
+/// The configuration of TLS listeners. Shared by all cores; [`reload`](Self::reload) replaces it as a whole.
 #[derive(Debug)]
 pub struct TlsServer {
     options: TlsOptions,
@@ -89,31 +90,31 @@ pub struct TlsServer {
     /// Kept across reloads, so that clients resume their sessions.
     tickets: Arc<TicketKeys>,
     challenges: Arc<Challenges>,
-    /// One reload at a time: two would publish in any order.
+    /// Serializes reloads: two at once would publish in any order.
     reloading: Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Published {
     config: Arc<ServerConfig>,
-    table: Arc<Table>,
-    parts: Parts,
-    /// What the files were when they were read, or tried.
+    table: Arc<CertificateTable>,
+    parts: ConfigParts,
+    /// The versions of the files at the last attempt to read them.
     versions: Vec<FileVersion>,
-    /// Whether all files were sound.
+    /// Whether all files were valid.
     is_whole: bool,
 }
 
-/// What was read, part by part: when a file is replaced by a broken one, its part stays.
+/// The loaded parts: when the new files of a part are invalid, the old part stays.
 #[derive(Clone, Debug)]
-struct Parts {
-    /// As in the options; `None` for one that is awaited.
+struct ConfigParts {
+    /// In the order of the options; `None` for one whose files do not exist yet.
     certificates: Vec<Option<Arc<Certificate>>>,
     self_signed: Option<Arc<Certificate>>,
     verifier: Arc<Verifier>,
 }
 
-/// What a reload has found.
+/// The result of a reload.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reloaded {
@@ -127,7 +128,7 @@ impl TlsServer {
     /// Loads and checks everything.
     ///
     /// # Errors
-    /// Every mistake, with its file and the remedy.
+    /// Every problem, with its file and the remedy.
     pub fn new(options: TlsOptions) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let versions = versions(&options);
@@ -151,31 +152,31 @@ impl TlsServer {
         self.published.load().config.clone()
     }
 
-    /// Whether a connection made for `server_name` (SNI) may be asked for `host` (without port): the names
-    /// are one, or one certificate is good for both. Otherwise the answer is 421 (RFC 9110 §15.5.20).
+    /// Whether a connection made for `server_name` (SNI) may be used for `host` (without port): the names are
+    /// equal, or one certificate covers both. Otherwise the response is 421 (RFC 9110 §15.5.20).
     pub fn agree(&self, server_name: &str, host: &str) -> bool {
         self.published.load().table.agree(server_name, host)
     }
 
-    /// Whether all that is presented was issued by an authority, so that HSTS may be promised: it would lock
-    /// out those who made an exception for a self-signed certificate.
+    /// Whether all certificates were issued by an authority, so that HSTS may be sent: it would lock out
+    /// users who made an exception for a self-signed certificate.
     pub fn is_real(&self) -> bool {
         let published = self.published.load();
         let certificates = published.table.certificates();
         !certificates.is_empty() && certificates.iter().all(|one| !one.facts.is_self_signed)
     }
 
-    /// Where answers to an authority's challenges are put.
+    /// The challenge responses of these listeners.
     pub fn challenges(&self) -> &Arc<Challenges> {
         &self.challenges
     }
 
-    /// What is presented now, the default first.
+    /// The certificates that are presented now, the default first.
     pub fn inventory(&self) -> Vec<CertificateFacts> {
         facts(self.published.load().table.certificates())
     }
 
-    /// What should not stay as it is, at this time.
+    /// The warnings at this time.
     pub fn warnings(&self, now: SystemTime) -> Vec<TlsWarning> {
         let published = self.published.load();
         let mut warnings = Vec::new();
@@ -187,22 +188,22 @@ impl TlsServer {
         warnings
     }
 
-    /// What the files are now: when it differs from an earlier answer, a reload is worth its while.
+    /// The current versions of the files: when they differ from an earlier result, a reload is needed.
     pub fn versions(&self) -> Vec<FileVersion> {
         versions(&self.options)
     }
 
-    /// What the files were when they were read last.
+    /// The versions of the files when they were last read.
     pub fn loaded_versions(&self) -> Vec<FileVersion> {
         self.published.load().versions.clone()
     }
 
-    /// Reads the files again, if any has changed, and publishes what they hold; a self-signed certificate is
-    /// made anew in time. Connections and handshakes in progress are not touched.
+    /// Reads the files again, if any has changed, and publishes the result; a self-signed certificate is
+    /// replaced in time. Connections and handshakes in progress are not affected.
     ///
     /// # Errors
-    /// Every mistake. A certificate whose new files are broken stays as it was, and so do the rules about
-    /// clients; what is sound is published all the same.
+    /// Every problem. A certificate with invalid new files stays unchanged, and so does the client verifier;
+    /// valid parts are published nevertheless.
     pub fn reload(&self) -> Result<Reloaded, TlsError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.published.load_full();
@@ -232,7 +233,7 @@ impl TlsServer {
     }
 }
 
-/// What every file is now, in a fixed order.
+/// The current version of every file, in a fixed order.
 fn versions(options: &TlsOptions) -> Vec<FileVersion> {
     let pairs = options.certificates.iter().flat_map(|files| [&files.chain, &files.key]);
     let trust = options.client_auth.trust();
@@ -240,13 +241,13 @@ fn versions(options: &TlsOptions) -> Vec<FileVersion> {
     pairs.chain(clients).map(|path| FileVersion::now(path)).collect()
 }
 
-/// Loads every part, in place of a broken one the `old`; no parts when one is broken and has no old one.
+/// Loads every part, and uses the `old` one in place of an invalid one; `None` if there is no old one either.
 fn load(
     options: &TlsOptions,
     provider: &Arc<CryptoProvider>,
-    old: Option<&Parts>,
+    old: Option<&ConfigParts>,
     now: SystemTime,
-) -> (Option<Parts>, Vec<TlsProblem>) {
+) -> (Option<ConfigParts>, Vec<TlsProblem>) {
     let mut problems = Vec::new();
     let mut certificates = Vec::with_capacity(options.certificates.len());
     let mut is_whole = true;
@@ -282,23 +283,23 @@ fn load(
         }
     };
     if options.certificates.is_empty() && options.self_signed.is_empty() {
-        problems.push(TlsProblem::without_file(Misdeed::NothingToPresent));
+        problems.push(TlsProblem::without_file(TlsErrorKind::NothingToPresent));
         is_whole = false;
     }
     let parts = verifier.filter(|_| is_whole);
-    (parts.map(|verifier| Parts { certificates, self_signed: made, verifier }), problems)
+    (parts.map(|verifier| ConfigParts { certificates, self_signed: made, verifier }), problems)
 }
 
-/// Puts the parts together.
+/// Builds the configuration from its parts.
 fn publish(
     options: &TlsOptions,
     provider: &Arc<CryptoProvider>,
     tickets: &Arc<TicketKeys>,
     challenges: &Arc<Challenges>,
-    parts: Parts,
-) -> Result<(Arc<ServerConfig>, Arc<Table>, Parts), TlsProblem> {
+    parts: ConfigParts,
+) -> Result<(Arc<ServerConfig>, Arc<CertificateTable>, ConfigParts), TlsProblem> {
     let certificates = parts.certificates.iter().chain([&parts.self_signed]).flatten().cloned().collect();
-    let table = Arc::new(Table::new(certificates, challenges.clone()));
+    let table = Arc::new(CertificateTable::new(certificates, challenges.clone()));
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(options.version_min.and_later())
         .map_err(|error| config_problem(&error.to_string()))?
@@ -307,16 +308,16 @@ fn publish(
     config.alpn_protocols = alpn(options);
     config.ticketer = Arc::new(Ticketer::new(tickets.clone(), parts.verifier.binding));
     config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
-    // The default is a table behind a lock; tickets need none.
+    // The default session store uses a lock; tickets need none.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    // Replayable by whoever recorded it (RFC 8446 §8).
+    // Early data can be replayed (RFC 8446 §8).
     config.max_early_data_size = 0;
-    // `session` protects records itself.
+    // `session` protects the records itself.
     config.enable_secret_extraction = true;
     Ok((Arc::new(config), table, parts))
 }
 
-/// In order of preference.
+/// Protocols in order of preference.
 fn alpn(options: &TlsOptions) -> Vec<Vec<u8>> {
     let protocols =
         [(options.http2, &b"h2"[..]), (true, b"http/1.1"), (options.acme_tls_alpn, ACME_TLS_ALPN)];
@@ -328,5 +329,5 @@ fn facts(certificates: &[Arc<Certificate>]) -> Vec<CertificateFacts> {
 }
 
 fn config_problem(why: &str) -> TlsProblem {
-    TlsProblem::without_file(Misdeed::Config(why.to_owned()))
+    TlsProblem::without_file(TlsErrorKind::Config(why.to_owned()))
 }

@@ -1,12 +1,12 @@
-//! What can be wrong with the files of a listener: the misdeed, the file, and the remedy.
+//! Errors and warnings about the files of a listener: the file, the problem and the remedy.
 //!
-//! Mistakes end a start; warnings are told and served with. Neither is about a connection.
+//! Errors end the start; warnings are logged while serving. Neither concerns a connection.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Everything that is wrong with what a listener was told to present.
+/// Everything that is wrong with the TLS configuration of a listener.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", in_one_line(.problems))]
 pub struct TlsError {
@@ -20,7 +20,7 @@ impl TlsError {
         Self { problems }
     }
 
-    /// One by one, for a line each.
+    /// The problems one by one, for a line each.
     pub fn problems(&self) -> &[TlsProblem] {
         &self.problems
     }
@@ -31,32 +31,32 @@ fn in_one_line(problems: &[TlsProblem]) -> String {
     problems.join("; ")
 }
 
-/// One mistake, with the file that it is in.
+/// One problem, with the file in which it is.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{misdeed}", .file.as_ref().map_or_else(String::new, |file| format!("{}: ", file.display())))]
+#[error("{}{kind}", .file.as_ref().map_or_else(String::new, |file| format!("{}: ", file.display())))]
 pub struct TlsProblem {
     file: Option<PathBuf>,
     #[source]
-    misdeed: Misdeed,
+    kind: TlsErrorKind,
 }
 
 impl TlsProblem {
-    pub(super) fn new(file: &Path, misdeed: Misdeed) -> Self {
-        Self { file: Some(file.to_owned()), misdeed }
+    pub(super) fn new(file: &Path, kind: TlsErrorKind) -> Self {
+        Self { file: Some(file.to_owned()), kind }
     }
 
-    pub(super) fn without_file(misdeed: Misdeed) -> Self {
-        Self { file: None, misdeed }
+    pub(super) fn without_file(kind: TlsErrorKind) -> Self {
+        Self { file: None, kind }
     }
 
-    /// The file, if it is about one.
+    /// The file, if the problem concerns one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Misdeed {
+pub(super) enum TlsErrorKind {
     #[error("there is no such file; check the spelling, or make a certificate with `quoit cert`")]
     Missing,
     #[error("no permission to read it; let this user read the file and search its directories")]
@@ -67,7 +67,7 @@ pub(super) enum Misdeed {
     NotAFile,
     #[error("it has more than {0} bytes; is it the right file?")]
     TooLarge(u64),
-    /// Somebody else could put another key there.
+    /// Other users could replace the key.
     #[error(
         "others may overwrite this private key (mode {0:04o}); chmod 600 it, and replace it if you do not \
          know who has written it"
@@ -80,7 +80,7 @@ pub(super) enum Misdeed {
     NotPem(String),
     #[error("there is no -----BEGIN CERTIFICATE----- in it; name the file of the chain")]
     NoCertificate,
-    /// A file that was to hold a certificate holds a key and nothing else.
+    /// A file that should hold a certificate holds only a key.
     #[error(
         "it has a private key and no certificate; name the file of the chain here and this one as the key"
     )]
@@ -101,7 +101,7 @@ pub(super) enum Misdeed {
     NoNames,
     #[error("there is no private key in it (-----BEGIN PRIVATE KEY-----); name the file of the key")]
     NoKey,
-    /// No key was named, and the file of the chain has none.
+    /// No key file was configured, and the file of the chain holds no key.
     #[error("it has no private key beside the certificates; name the key's file (--tls-key FILE)")]
     NoKeyBeside,
     #[error(
@@ -145,12 +145,12 @@ pub(super) enum Misdeed {
     NoCrl,
     #[error("this revocation list cannot be used ({0}); fetch it anew")]
     CrlRefused(String),
-    /// The parts are sound and yet do not fit together.
+    /// The parts are valid, but do not match.
     #[error("the TLS settings do not fit together: {0}")]
     Config(String),
 }
 
-/// What is served with, and should not stay.
+/// A problem that does not prevent serving, and should be fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsWarning {
     pub(super) file: PathBuf,

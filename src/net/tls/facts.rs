@@ -1,5 +1,4 @@
-//! What a certificate says of itself, for operators and handlers. Judges nothing: whether it is to be trusted
-//! is decided elsewhere.
+//! The contents of a certificate, for operators and handlers. Makes no decision about trust.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -15,20 +14,20 @@ use crate::http::date::write_imf_fixdate;
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// What a certificate says of itself.
+/// The contents of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
-    /// Where it was read; `None` for one that came over the network or was made in memory.
+    /// The file that it was read from; `None` for one received in a handshake or made in memory.
     pub file: Option<PathBuf>,
     /// The subject's distinguished name (RFC 4514), such as `CN=example.com`.
     pub subject: String,
-    /// The issuer's.
+    /// The issuer's distinguished name.
     pub issuer: String,
     /// The serial number in hexadecimal digits.
     pub serial: String,
-    /// Whom it is for: the subject alternative names.
+    /// The subject alternative names.
     pub names: Vec<AlternativeName>,
-    /// The kind of its key, such as `ECDSA P-256`.
+    /// The type of its key, such as `ECDSA P-256`.
     pub key: String,
     /// When it begins to be valid.
     pub not_before: SystemTime,
@@ -36,13 +35,13 @@ pub struct CertificateFacts {
     pub not_after: SystemTime,
     /// SHA-256 of the whole certificate, in hexadecimal digits.
     pub fingerprint: String,
-    /// Whether subject and issuer are one.
+    /// Whether subject and issuer are equal.
     pub is_self_signed: bool,
-    /// Whether it may issue others.
+    /// Whether it is a CA certificate.
     pub is_authority: bool,
-    /// Whether it may be a server's: extended key usage says so, or says nothing.
+    /// Whether its extended key usage, if any, allows server authentication.
     pub is_for_servers: bool,
-    /// Whether it says where its issuer's certificate can be fetched, as those of public authorities do.
+    /// Whether it holds the URL of its issuer's certificate, as those of public authorities do.
     pub tells_issuer_location: bool,
 }
 
@@ -53,7 +52,7 @@ pub enum AlternativeName {
     Dns(String),
     /// An address.
     Ip(IpAddr),
-    /// A mailbox.
+    /// An email address.
     Email(String),
     /// A URI, such as a SPIFFE identity.
     Uri(String),
@@ -69,10 +68,10 @@ impl std::fmt::Display for AlternativeName {
 }
 
 impl CertificateFacts {
-    /// Reads one certificate.
+    /// Parses one certificate.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem.
     pub fn read(der: &[u8]) -> Result<Self, String> {
         let (rest, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
         if !rest.is_empty() {
@@ -118,13 +117,13 @@ impl CertificateFacts {
     }
 }
 
-/// A time as HTTP writes it.
+/// A time in the format of HTTP dates.
 pub fn date(time: SystemTime) -> String {
     let text = write_imf_fixdate(seconds(time));
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Whole days from one time to another; negative when the other was earlier.
+/// Whole days from one time to another; negative when the other is earlier.
 pub(super) fn days(from: SystemTime, to: SystemTime) -> i64 {
     (seconds(to) - seconds(from)).div_euclid(DAY_SECONDS)
 }
@@ -137,7 +136,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Seconds since 1970, or before it.
+/// Seconds since 1970; negative before.
 fn seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs() as i64,
@@ -224,8 +223,8 @@ fn key_kind(key: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-/// A distinguished name as text (RFC 4514): the most specific part first, what is special escaped, so that no
-/// value can look like two.
+/// A distinguished name as text (RFC 4514): the most specific part first, special characters escaped, so that
+/// one value cannot look like two.
 pub(super) fn distinguished_name(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> = name
         .iter()
@@ -240,7 +239,7 @@ pub(super) fn distinguished_name(name: &X509Name<'_>) -> String {
 
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let id = attribute.attr_type().to_id_string();
-    // The keywords of RFC 4514 §3, and two that everybody writes.
+    // The keywords of RFC 4514 §3, and two others in common use.
     let keyword = match id.as_str() {
         "2.5.4.3" => "CN",
         "2.5.4.5" => "serialNumber",
@@ -257,7 +256,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     };
     match attribute.as_str() {
         Ok(value) => format!("{keyword}={}", escaped(value)),
-        // RFC 4514 §2.4: what is no text is written as its bytes.
+        // RFC 4514 §2.4: a value that is not text is written as its bytes.
         Err(_) => format!("{keyword}=#{}", hex(attribute.as_slice())),
     }
 }

@@ -1,28 +1,28 @@
-//! PEM files: read within a bound, with the permissions of keys, and what tells one version from another.
-//! Knows nothing of what is inside.
+//! PEM files: reading within a size limit, permissions of keys, and detection of new versions. Does not parse
+//! the content.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::error::Misdeed;
+use super::error::TlsErrorKind;
 
-/// Bytes of a chain or a key: a thousand certificates. A larger file is another file.
+/// Largest chain or key file: a thousand certificates. A larger file is not the right one.
 pub(super) const PEM_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
-/// Bytes of a revocation list; those of the largest public authorities have some tens of megabytes.
+/// Largest revocation list; those of the largest public authorities have some tens of megabytes.
 pub(super) const CRL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const OTHERS_MAY_WRITE: u32 = 0o022;
 pub(super) const ALL_MAY_READ: u32 = 0o004;
 
-/// What tells one version of a file from another; `None` while it cannot be looked at.
+/// The version of a file; `None` while its metadata cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileVersion(Option<Seen>);
+pub struct FileVersion(Option<FileStamp>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+struct FileStamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -30,9 +30,9 @@ struct Seen {
 }
 
 impl FileVersion {
-    /// What is there now, links followed: a link that points elsewhere is another version.
+    /// The current version, with links followed: a link to another target is another version.
     pub(super) fn now(path: &Path) -> Self {
-        Self(std::fs::metadata(path).ok().map(|metadata| Seen {
+        Self(std::fs::metadata(path).ok().map(|metadata| FileStamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             bytes: metadata.len(),
@@ -41,33 +41,33 @@ impl FileVersion {
     }
 }
 
-/// Reads a plain file of at most `bytes_max`.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, Metadata), Misdeed> {
-    // Looked at before it is opened: opening a FIFO would wait for its writer.
-    if !std::fs::metadata(path).map_err(misdeed)?.is_file() {
-        return Err(Misdeed::NotAFile);
+/// Reads a regular file of at most `bytes_max`.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, Metadata), TlsErrorKind> {
+    // Checked before it is opened, because opening a FIFO would wait for its writer.
+    if !std::fs::metadata(path).map_err(read_error)?.is_file() {
+        return Err(TlsErrorKind::NotAFile);
     }
-    let file = File::open(path).map_err(misdeed)?;
-    let metadata = file.metadata().map_err(misdeed)?;
+    let file = File::open(path).map_err(read_error)?;
+    let metadata = file.metadata().map_err(read_error)?;
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(misdeed)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(read_error)?;
     if bytes.len() as u64 > bytes_max {
-        return Err(Misdeed::TooLarge(bytes_max));
+        return Err(TlsErrorKind::TooLarge(bytes_max));
     }
     Ok((bytes, metadata))
 }
 
-/// The permissions of a file with a private key, unless others could write it.
-pub(super) fn key_mode(metadata: &Metadata) -> Result<u32, Misdeed> {
+/// The permissions of a private key's file, unless others may write to it.
+pub(super) fn key_mode(metadata: &Metadata) -> Result<u32, TlsErrorKind> {
     let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS_MAY_WRITE != 0 { Err(Misdeed::Writable(mode)) } else { Ok(mode) }
+    if mode & OTHERS_MAY_WRITE != 0 { Err(TlsErrorKind::Writable(mode)) } else { Ok(mode) }
 }
 
-fn misdeed(error: io::Error) -> Misdeed {
+fn read_error(error: io::Error) -> TlsErrorKind {
     match error.kind() {
-        io::ErrorKind::NotFound => Misdeed::Missing,
-        io::ErrorKind::PermissionDenied => Misdeed::NoPermission,
-        _ => Misdeed::Unreadable(error),
+        io::ErrorKind::NotFound => TlsErrorKind::Missing,
+        io::ErrorKind::PermissionDenied => TlsErrorKind::NoPermission,
+        _ => TlsErrorKind::Unreadable(error),
     }
 }
 
@@ -108,12 +108,12 @@ mod tests {
             0,
         )
         .unwrap();
-        assert!(matches!(read(&fifo, 10), Err(Misdeed::NotAFile)), "it would wait for ever");
-        assert!(matches!(read(dir.path(), 10), Err(Misdeed::NotAFile)));
-        assert!(matches!(read(&dir.path().join("none"), 10), Err(Misdeed::Missing)));
+        assert!(matches!(read(&fifo, 10), Err(TlsErrorKind::NotAFile)), "it would wait for ever");
+        assert!(matches!(read(dir.path(), 10), Err(TlsErrorKind::NotAFile)));
+        assert!(matches!(read(&dir.path().join("none"), 10), Err(TlsErrorKind::Missing)));
         let file = dir.path().join("file");
         fs::write(&file, "12345678901").unwrap();
-        assert!(matches!(read(&file, 10), Err(Misdeed::TooLarge(10))));
+        assert!(matches!(read(&file, 10), Err(TlsErrorKind::TooLarge(10))));
         assert_eq!(read(&file, 11).unwrap().0, b"12345678901");
     }
 }

@@ -1,5 +1,5 @@
-//! TLS handshakes on a ring's socket, by rustls, until both ends have their keys; what comes after is
-//! `session`'s.
+//! TLS handshakes on a ring socket, by rustls, until the traffic keys are known; `session` handles the
+//! connection afterwards.
 
 use std::cell::OnceCell;
 use std::io;
@@ -13,35 +13,35 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
 use super::info::{TlsInfo, is_resumed};
-use super::session::{Role, Session};
+use super::session::{Session, TlsRole};
 use crate::ring::{Payload, RecvBuf, Socket};
 
-/// Bytes of a handshake that may have come before it makes sense: the longest flight of a client has a
-/// certificate chain in it. rustls bounds single messages; this bounds what lies here.
+/// Most handshake bytes buffered before they can be processed: the longest flight of a client includes a
+/// certificate chain. rustls limits single messages; this limits the buffer.
 const INPUT_BYTES_MAX: usize = 128 * 1024;
 
-/// A connection whose handshake is over.
+/// A connection after its handshake.
 pub(in crate::net) struct Established {
     pub(in crate::net) socket: Socket,
     pub(in crate::net) session: Session,
-    /// Data that came with the end of the handshake.
+    /// Data received together with the end of the handshake.
     pub(in crate::net) early: Option<RecvBuf>,
 }
 
-/// Why there is no connection.
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// It took longer than the socket's deadline.
+    /// The socket's deadline passed.
     #[error("the TLS handshake took too long")]
     TimedOut,
-    /// The peer closed the connection, or nothing can reach it.
+    /// The peer closed the connection, or it failed.
     #[error("the connection ended within the TLS handshake")]
     Closed,
-    /// The client speaks HTTP without TLS: answer it in kind.
+    /// The client sent plain HTTP: the answer must be plain HTTP too.
     #[error("the client speaks HTTP without TLS")]
     PlainHttp(Socket),
-    /// The handshake failed; the peer was told by an alert if that was possible.
+    /// The handshake failed; an alert was sent if possible.
     #[error("the TLS handshake failed: {0}")]
     Failed(#[from] Error),
 }
@@ -52,7 +52,7 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// The server's half on `socket`, within the socket's deadline.
+/// The server side on `socket`, within the socket's deadline.
 ///
 /// # Errors
 /// See [`HandshakeError`].
@@ -67,8 +67,8 @@ pub(in crate::net) async fn accept(
     Handshake::new(socket, ServerHalf { connection, resolver }).run().await
 }
 
-/// Hears the name that a client asks for: rustls' unbuffered connection does not tell, but its resolver is
-/// asked in every handshake, resumed ones included.
+/// Records the SNI name: rustls' unbuffered connection does not expose it, but calls its certificate resolver
+/// in every handshake, resumed ones included.
 #[derive(Debug)]
 struct Listening {
     resolver: Arc<dyn ResolvesServerCert>,
@@ -89,7 +89,7 @@ struct ServerHalf {
     resolver: Arc<Listening>,
 }
 
-/// The client's half.
+/// The client side.
 ///
 /// # Errors
 /// See [`HandshakeError`].
@@ -102,7 +102,7 @@ pub(in crate::net) async fn connect(
     Handshake::new(socket, connection).run().await
 }
 
-/// What the two connections of rustls have in common and no trait of its own says.
+/// The operations common to the two connection types of rustls, which share no trait for them.
 trait Half {
     type Data;
     const IS_SERVER: bool;
@@ -131,7 +131,7 @@ impl Half for ServerHalf {
     fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
         let (secrets, kernel) = self.connection.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        Session::new(&secrets, suite, Role::Server(kernel), replies, info).ok_or_else(unknown_cipher)
+        Session::new(&secrets, suite, TlsRole::Server(kernel), replies, info).ok_or_else(unknown_cipher)
     }
 }
 
@@ -154,7 +154,7 @@ impl Half for UnbufferedClientConnection {
     fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
         let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        Session::new(&secrets, suite, Role::Client(kernel), replies, info).ok_or_else(unknown_cipher)
+        Session::new(&secrets, suite, TlsRole::Client(kernel), replies, info).ok_or_else(unknown_cipher)
     }
 }
 
@@ -162,8 +162,8 @@ fn unknown_cipher() -> Error {
     Error::General("the cipher has no record layer here".to_owned())
 }
 
-/// What to do after a look at the input.
-enum Step {
+/// The next action after the input was processed.
+enum HandshakeStep {
     Again,
     Receive,
     Done,
@@ -175,9 +175,9 @@ struct Handshake<C> {
     connection: C,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// Data that came behind the last message of the handshake.
+    /// Data received after the last handshake message.
     early: Vec<u8>,
-    /// Behind that it said close_notify: it sends nothing more, and may still wait for answers.
+    /// The peer then sent close_notify: it sends nothing more, but may still read responses.
     peer_closed: bool,
 }
 
@@ -190,10 +190,10 @@ impl<C: Half> Handshake<C> {
     async fn run(mut self) -> Result<Established, HandshakeError> {
         loop {
             match self.step() {
-                Step::Again => {}
-                Step::Done => return self.finish().await,
-                Step::Failed(error) => return Err(self.fail(error).await),
-                Step::Receive => {
+                HandshakeStep::Again => {}
+                HandshakeStep::Done => return self.finish().await,
+                HandshakeStep::Failed(error) => return Err(self.fail(error).await),
+                HandshakeStep::Receive => {
                     self.send().await?;
                     let Some(received) = self.socket.recv().await? else {
                         return Err(HandshakeError::Closed);
@@ -211,40 +211,40 @@ impl<C: Half> Handshake<C> {
         }
     }
 
-    /// Whether nothing was said yet.
+    /// Whether nothing was received yet.
     fn is_untouched(&self) -> bool {
         self.connection.common().protocol_version().is_none()
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> HandshakeStep {
         let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut self.input);
         let step = match state {
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 encode(&mut data, &mut self.output);
-                Step::Again
+                HandshakeStep::Again
             }
             Ok(ConnectionState::TransmitTlsData(data)) => {
-                // What lies in the output leaves before anything else is waited for.
+                // Output is sent before more input is awaited.
                 data.done();
-                Step::Again
+                HandshakeStep::Again
             }
             Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
                 match traffic.next_record() {
                     Some(Ok(record)) => self.early.extend_from_slice(record.payload),
-                    Some(Err(error)) => break Step::Failed(error),
-                    None => break Step::Again,
+                    Some(Err(error)) => break HandshakeStep::Failed(error),
+                    None => break HandshakeStep::Again,
                 }
             },
-            Ok(ConnectionState::BlockedHandshake) => Step::Receive,
-            Ok(ConnectionState::WriteTraffic(_)) => Step::Done,
-            // One that closes before the end of the handshake will be seen to be gone by the next receive.
+            Ok(ConnectionState::BlockedHandshake) => HandshakeStep::Receive,
+            Ok(ConnectionState::WriteTraffic(_)) => HandshakeStep::Done,
+            // A close before the end of the handshake is detected by the next receive.
             Ok(ConnectionState::PeerClosed) => {
                 self.peer_closed = true;
-                Step::Again
+                HandshakeStep::Again
             }
-            // Early data is off.
-            Ok(_) => Step::Failed(Error::HandshakeNotComplete),
-            Err(error) => Step::Failed(error),
+            // Early data is disabled.
+            Ok(_) => HandshakeStep::Failed(Error::HandshakeNotComplete),
+            Err(error) => HandshakeStep::Failed(error),
         };
         self.input.drain(..discard);
         step
@@ -277,8 +277,8 @@ impl<C: Half> Handshake<C> {
                 .map(|certificate| certificate.clone().into_owned())
                 .collect(),
         };
-        // Tickets of TLS 1.3 may leave with the first response; in 1.2 the client waits for the end, and a
-        // client's last flight is what its server waits for.
+        // TLS 1.3 tickets may leave with the first response; in 1.2 the client waits for the last flight, and
+        // a server always waits for the client's.
         let waits = !C::IS_SERVER || version != rustls::ProtocolVersion::TLSv1_3;
         if waits {
             self.send().await?;
@@ -297,9 +297,9 @@ impl<C: Half> Handshake<C> {
         Ok(Established { socket: self.socket, session, early })
     }
 
-    /// Sends the alert that rustls has for the peer, and closes.
+    /// Sends the alert that rustls has queued, and closes.
     async fn fail(mut self, error: Error) -> HandshakeError {
-        // Only while there is something to say: rustls would go on with the input, from where it failed.
+        // Only while there is output: rustls would otherwise continue with the input after the failure.
         while self.connection.common().wants_write() {
             let UnbufferedStatus { state, .. } = self.connection.process(&mut []);
             let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { break };
@@ -309,7 +309,7 @@ impl<C: Half> Handshake<C> {
             self.socket.start_send(Payload::Buffer(self.output));
             if self.socket.flush().await.is_ok() {
                 self.socket.shutdown_write();
-                // What lies unread would turn the close into a reset, and the alert would be lost.
+                // Unread input would turn the close into a reset, and the alert would be lost.
                 let _ = self.socket.recv().await;
             }
         }
@@ -331,7 +331,7 @@ fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, output: &mut Vec<u8>) {
     }
 }
 
-/// A TLS record begins with 22, the first byte of no method.
+/// A TLS record begins with 22, which is not the first byte of any method.
 fn looks_like_http(input: &[u8]) -> bool {
     input.first().is_some_and(u8::is_ascii_uppercase)
 }

@@ -1,4 +1,4 @@
-//! What a TLS handshake agreed on, for handlers and logs.
+//! The negotiated parameters of a TLS connection, for handlers and logs.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -8,7 +8,7 @@ use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 
 use super::client_auth::ClientCertificate;
 
-/// What the handshake of a connection agreed on.
+/// The negotiated parameters of a connection.
 pub struct TlsInfo {
     pub(super) server_name: Option<Box<str>>,
     pub(super) protocol: Option<Box<[u8]>>,
@@ -16,18 +16,17 @@ pub struct TlsInfo {
     pub(super) cipher: CipherSuite,
     pub(super) resumed: bool,
     pub(super) peer_certificates: Box<[CertificateDer<'static>]>,
-    /// Read when somebody asks.
+    /// Parsed on first use.
     pub(super) client: OnceCell<Option<Box<ClientCertificate>>>,
 }
 
 impl TlsInfo {
-    /// The name that the client asked for (SNI), in lower case; `None` if it asked for none, as for an
-    /// address.
+    /// The SNI name, in lower case; `None` if the client sent none, as for an address.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
 
-    /// The protocol that both agreed on by ALPN, such as `h2`.
+    /// The ALPN protocol, such as `h2`.
     pub fn protocol(&self) -> Option<&[u8]> {
         self.protocol.as_deref()
     }
@@ -42,18 +41,17 @@ impl TlsInfo {
         self.cipher
     }
 
-    /// Whether the handshake went on from an earlier one.
+    /// Whether the session was resumed.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
 
-    /// The peer's certificate chain, its own first; empty if it showed none.
+    /// The peer's certificate chain, leaf first; empty if it sent none.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         &self.peer_certificates
     }
 
-    /// What the client's certificate says, once it was checked in the handshake (mutual TLS); `None` for a
-    /// client that showed none.
+    /// The client's certificate, verified in the handshake (mutual TLS); `None` for a client without one.
     pub fn client_certificate(&self) -> Option<&ClientCertificate> {
         let read = || ClientCertificate::of(&self.peer_certificates).map(Box::new);
         self.client.get_or_init(read).as_deref()

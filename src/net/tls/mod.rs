@@ -1,4 +1,4 @@
-//! TLS: certificates and what listeners present with them, handshakes by rustls, records protected in place.
+//! TLS: certificates and listener configuration, handshakes by rustls, and in-place record protection.
 
 mod certificate;
 mod challenges;

@@ -1,7 +1,6 @@
 //! Protection of TLS records after the handshake (RFC 8446 §5, RFC 5246 §6.2.3): one direction's key, nonce
-//! and sequence number. Records are opened where they lie and sealed from where the data lies to where it
-//! leaves from, so that neither costs a copy. Knows nothing of handshakes, which are rustls', and of what
-//! records say.
+//! and sequence number. Records are opened in place and sealed from the source into the output buffer, so
+//! that neither costs a copy. Handshakes (rustls) and the content of records are not handled here.
 
 use std::ops::Range;
 
@@ -16,10 +15,11 @@ pub(super) const APPLICATION_DATA: u8 = 23;
 /// Bytes of a record's header: type, version, length.
 pub(super) const HEADER_BYTES: usize = 5;
 
-/// Data in one record at the most (RFC 8446 §5.1).
+/// Most plaintext bytes in one record (RFC 8446 §5.1).
 pub(super) const PLAIN_BYTES_MAX: usize = 16 * 1024;
 
-/// What a record may have beyond its data: the header, an explicit nonce (1.2) or the type (1.3), the tag.
+/// Most bytes of a record beyond its plaintext: the header, an explicit nonce (1.2) or the type (1.3), the
+/// tag.
 pub(super) const OVERHEAD_BYTES_MAX: usize = HEADER_BYTES + 8 + 1 + TAG_BYTES;
 
 /// Longest fragment accepted: §5.2 allows 256 bytes of padding and tag; 1.2 allowed 2048, which no AEAD uses.
@@ -29,49 +29,49 @@ const TAG_BYTES: usize = 16;
 const EXPLICIT_NONCE_BYTES: usize = 8;
 const LEGACY_VERSION: [u8; 2] = [3, 3];
 
-/// How nonces and additional data are made.
+/// How nonces and additional data are formed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    /// Nonce from the sequence number; the type is encrypted behind the data.
+enum NonceScheme {
+    /// Nonce from the sequence number; the content type is encrypted after the data.
     Tls13,
-    /// Half of the nonce travels with the record (RFC 5288 §3).
+    /// Explicit half of the nonce in the record (RFC 5288 §3).
     Gcm12,
     /// Nonce from the sequence number, as in 1.3 (RFC 7905 §2).
     ChaCha12,
 }
 
-/// What is wrong with a record, or with what it says.
+/// Why a record was rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// It is longer than the protocol allows.
+    /// The record is too long.
     #[error("a TLS record is longer than the protocol allows")]
     TooLong,
-    /// It was changed on its way, or protected with another key.
+    /// The record failed authentication.
     #[error("a TLS record was changed on its way")]
     Forged,
-    /// Its type has no place here, or it lacks one.
+    /// Its content type is unexpected or missing.
     #[error("a TLS record of type {0} has no place here")]
     UnexpectedType(u8),
-    /// A handshake message that has no place after the handshake.
+    /// A handshake message that is not allowed after the handshake.
     #[error("TLS message {0} has no place after the handshake")]
     UnexpectedMessage(u8),
-    /// An alert or handshake message that cannot be read.
+    /// A malformed alert or handshake message.
     #[error("a TLS alert or message cannot be read")]
     Malformed,
-    /// The peer gave up; the alert's number (RFC 8446 §6.2).
+    /// The peer sent a fatal alert with this number (RFC 8446 §6.2).
     #[error("the peer ended the connection with TLS alert {0}")]
     PeerGaveUp(u8),
-    /// More records without data, one after the other, than anybody needs.
+    /// Too many consecutive records without data.
     #[error("too many TLS records without data")]
     TooManyWithoutData,
-    /// As many records as the key may protect, and the version cannot change it.
+    /// The key has protected as many records as allowed, and the version has no key update.
     #[error("the TLS key has protected as many records as it may")]
     KeyExhausted,
 }
 
 impl RecordError {
-    /// The alert that tells the peer (RFC 8446 §6.2); none for one that has said its own.
+    /// The alert to send for this error; none if the peer has sent a fatal alert itself.
     pub(super) fn alert(self) -> Option<u8> {
         match self {
             Self::TooLong => Some(22),
@@ -89,28 +89,28 @@ pub(super) struct Protection {
     key: LessSafeKey,
     iv: [u8; 12],
     sequence: u64,
-    scheme: Scheme,
-    /// Records that the key may protect (RFC 8446 §5.5).
+    scheme: NonceScheme,
+    /// Records that the key may still protect (RFC 8446 §5.5).
     records_max: u64,
 }
 
 impl Protection {
-    /// From what the handshake agreed on, at the sequence number it has reached.
+    /// From the secrets of the handshake, at the sequence number it has reached.
     ///
     /// # Errors
-    /// `None` for a cipher this does not know.
+    /// `None` for a cipher that is not supported here.
     pub(super) fn new(
         sequence: u64,
         secrets: &ConnectionTrafficSecrets,
         suite: SupportedCipherSuite,
     ) -> Option<Self> {
         let is_13 = suite.tls13().is_some();
-        let gcm = if is_13 { Scheme::Tls13 } else { Scheme::Gcm12 };
+        let gcm = if is_13 { NonceScheme::Tls13 } else { NonceScheme::Gcm12 };
         let (algorithm, key, iv, scheme) = match secrets {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv, gcm),
             ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv, gcm),
             ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
-                (&CHACHA20_POLY1305, key, iv, if is_13 { Scheme::Tls13 } else { Scheme::ChaCha12 })
+                (&CHACHA20_POLY1305, key, iv, if is_13 { NonceScheme::Tls13 } else { NonceScheme::ChaCha12 })
             }
             _ => return None,
         };
@@ -119,15 +119,15 @@ impl Protection {
         Some(Self { key, iv, sequence, scheme, records_max: common(suite).confidentiality_limit })
     }
 
-    /// Whether the key has to be changed before many more records.
+    /// Whether a key update is due.
     #[inline]
     pub(super) fn is_worn(&self) -> bool {
         self.sequence >= self.records_max
     }
 
-    /// Whether the version can change keys.
+    /// Whether the version has key updates.
     pub(super) fn is_13(&self) -> bool {
-        self.scheme == Scheme::Tls13
+        self.scheme == NonceScheme::Tls13
     }
 
     #[inline]
@@ -141,7 +141,7 @@ impl Protection {
         (nonce, sequence)
     }
 
-    /// Writes one record to the front of `out`: its length. `out` must have room for `plain` and
+    /// Writes one record to the start of `out` and returns its length. `out` must have room for `plain` and
     /// [`OVERHEAD_BYTES_MAX`].
     ///
     /// # Panics
@@ -150,12 +150,12 @@ impl Protection {
         assert!(plain.len() <= PLAIN_BYTES_MAX);
         let (nonce, sequence) = self.next_nonce();
         let (inner_type, explicit): (&[u8], &[u8]) = match self.scheme {
-            Scheme::Tls13 => (&[kind], &[]),
-            Scheme::Gcm12 => (&[], &nonce[4..]),
-            Scheme::ChaCha12 => (&[], &[]),
+            NonceScheme::Tls13 => (&[kind], &[]),
+            NonceScheme::Gcm12 => (&[], &nonce[4..]),
+            NonceScheme::ChaCha12 => (&[], &[]),
         };
         let fragment = explicit.len() + plain.len() + inner_type.len() + TAG_BYTES;
-        let outer = if self.scheme == Scheme::Tls13 { APPLICATION_DATA } else { kind };
+        let outer = if self.scheme == NonceScheme::Tls13 { APPLICATION_DATA } else { kind };
         let header = header(outer, fragment);
         let (record, _) = out.split_at_mut(HEADER_BYTES + fragment);
         record[..HEADER_BYTES].copy_from_slice(&header);
@@ -163,7 +163,7 @@ impl Protection {
         front.copy_from_slice(explicit);
         let (data, behind) = rest.split_at_mut(plain.len());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let sealed = if self.scheme == Scheme::Tls13 {
+        let sealed = if self.scheme == NonceScheme::Tls13 {
             self.key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, data, inner_type, behind)
         } else {
             let aad = Aad::from(additional_data_12(sequence, kind, plain.len()));
@@ -173,13 +173,13 @@ impl Protection {
         record.len()
     }
 
-    /// Opens one whole record in place: its type, and where in it the data lies.
+    /// Opens one complete record in place: its content type, and the range of its data.
     pub(super) fn open(&mut self, record: &mut [u8]) -> Result<(u8, Range<usize>), RecordError> {
         let outer = record[0];
         let header: [u8; HEADER_BYTES] = record[..HEADER_BYTES].try_into().expect("a whole record");
         let (nonce, sequence) = self.next_nonce();
         match self.scheme {
-            Scheme::Tls13 => {
+            NonceScheme::Tls13 => {
                 if outer != APPLICATION_DATA {
                     return Err(RecordError::UnexpectedType(outer));
                 }
@@ -194,8 +194,8 @@ impl Protection {
                 }
                 Ok((plain[end], HEADER_BYTES..HEADER_BYTES + end))
             }
-            Scheme::Gcm12 | Scheme::ChaCha12 => {
-                let explicit = if self.scheme == Scheme::Gcm12 { EXPLICIT_NONCE_BYTES } else { 0 };
+            NonceScheme::Gcm12 | NonceScheme::ChaCha12 => {
+                let explicit = if self.scheme == NonceScheme::Gcm12 { EXPLICIT_NONCE_BYTES } else { 0 };
                 let start = HEADER_BYTES + explicit;
                 let length = (record.len() - HEADER_BYTES)
                     .checked_sub(explicit + TAG_BYTES)
@@ -225,7 +225,7 @@ fn common(suite: SupportedCipherSuite) -> &'static CipherSuiteCommon {
     }
 }
 
-/// The length of the record that `input` begins with, its header included; `None` before that is known.
+/// The length of the record at the start of `input`, header included; `None` while the header is incomplete.
 #[inline]
 pub(super) fn record_length(input: &[u8]) -> Result<Option<usize>, RecordError> {
     let &[_, _, _, high, low, ..] = input else { return Ok(None) };

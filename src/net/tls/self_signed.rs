@@ -1,5 +1,5 @@
-//! A certificate made at the start, for development: nobody trusts it until told to. Its key exists in memory
-//! alone.
+//! A self-signed certificate made at the start, for development. Clients do not trust it by default, and its
+//! key exists only in memory.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -9,16 +9,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
-use super::error::{Misdeed, TlsProblem};
+use super::error::{TlsErrorKind, TlsProblem};
 use super::facts::CertificateFacts;
 
-/// Longer than a server is left alone, shorter than what clients refuse for its length.
+/// Longer than a server usually runs, shorter than the validity that clients reject.
 const LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// Clocks differ.
+/// Backdated, to tolerate clock skew of clients.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
-/// Makes a certificate for these names.
+/// Makes a self-signed certificate for these names.
 pub(super) fn make(
     names: &[String],
     provider: &CryptoProvider,
@@ -27,12 +27,12 @@ pub(super) fn make(
     let wrong: Vec<TlsProblem> = names
         .iter()
         .filter(|name| !is_name(name))
-        .map(|name| TlsProblem::without_file(Misdeed::NoName(name.clone())))
+        .map(|name| TlsProblem::without_file(TlsErrorKind::NoName(name.clone())))
         .collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    let failed = |why: String| vec![TlsProblem::without_file(Misdeed::Config(why))];
+    let failed = |why: String| vec![TlsProblem::without_file(TlsErrorKind::Config(why))];
     let (der, key) = sign(names, now - BACKDATED, now + LIFETIME).map_err(failed)?;
     let facts = CertificateFacts::read(&der).map_err(failed)?;
     let key = provider.key_provider.load_private_key(key).map_err(|error| failed(error.to_string()))?;
@@ -70,7 +70,7 @@ fn sign(
     Err("this library was built without the feature `self-signed`".to_owned())
 }
 
-/// Whether a certificate may be for `name`: an address, or a host name whose first label may be `*`.
+/// Whether `name` is valid in a certificate: an address, or a host name whose first label may be `*`.
 pub fn is_name(name: &str) -> bool {
     if name.parse::<IpAddr>().is_ok() {
         return true;
@@ -80,7 +80,7 @@ pub fn is_name(name: &str) -> bool {
         let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
     };
-    // A last label of digits alone would be an address that is none.
+    // A last label of digits only would be a malformed address.
     let looks_like_address = host
         .rsplit('.')
         .next()

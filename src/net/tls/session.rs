@@ -1,5 +1,5 @@
-//! A TLS connection after its handshake: records in, data out, and the reverse; alerts, key updates and
-//! session tickets on the way. No sockets: `net::stream` moves the bytes.
+//! A TLS connection after its handshake: decrypts and encrypts records, and handles alerts, key updates and
+//! session tickets. Does no I/O; `net::stream` moves the bytes.
 //!
 //! rustls does the handshake and keeps the key schedule. The records are protected here, because rustls' own
 //! record layer allocates and copies each record twice.
@@ -29,22 +29,22 @@ const CLIENT_HELLO: u8 = 1;
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
 
-/// Records without data that may follow each other: tickets, key updates, padding. A flood of them would cost
-/// us work and the peer nothing.
+/// Most consecutive records without data: tickets, key updates, padding. A flood of them would cost the
+/// server CPU time and the peer almost nothing.
 const WITHOUT_DATA_MAX: u32 = 32;
 
-/// Bytes of a handshake message after the handshake; the largest is a ticket with a certificate chain in it.
+/// Longest handshake message after the handshake; the largest is a ticket that holds a certificate chain.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// Which end we are, with what rustls keeps for it.
-pub(super) enum Role {
+/// Server or client, with the state that rustls keeps for it.
+pub(super) enum TlsRole {
     /// The server's.
     Server(KernelConnection<ServerConnectionData>),
     /// The client's.
     Client(KernelConnection<ClientConnectionData>),
 }
 
-impl Role {
+impl TlsRole {
     fn next_sending(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
         match self {
             Self::Server(kernel) => kernel.update_tx_secret(),
@@ -60,17 +60,17 @@ impl Role {
     }
 }
 
-/// One connection's keys, and what of a record or message has not arrived whole.
+/// One connection's keys, and its incomplete records and messages.
 pub struct Session {
     sending: Protection,
     receiving: Protection,
     suite: SupportedCipherSuite,
-    role: Role,
-    /// The beginning of a record.
+    role: TlsRole,
+    /// An incomplete record.
     partial: Vec<u8>,
-    /// The beginning of a handshake message.
+    /// An incomplete handshake message.
     message: Vec<u8>,
-    /// Records of ours that leave before any other.
+    /// Queued records that are sent before any other.
     replies: Vec<u8>,
     without_data: u32,
     peer_closed: bool,
@@ -78,11 +78,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// `None` for a cipher that `record` does not know.
+    /// `None` for a cipher that `record` does not support.
     pub(super) fn new(
         secrets: &ExtractedSecrets,
         suite: SupportedCipherSuite,
-        role: Role,
+        role: TlsRole,
         replies: Vec<u8>,
         info: TlsInfo,
     ) -> Option<Self> {
@@ -100,31 +100,31 @@ impl Session {
         })
     }
 
-    /// What the handshake agreed on.
+    /// The negotiated parameters.
     pub(in crate::net) fn info(&self) -> &Rc<TlsInfo> {
         &self.info
     }
 
-    /// Whether the peer said that it sends nothing more.
+    /// Whether the peer has sent close_notify.
     pub(in crate::net) fn peer_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// The peer said so already.
+    /// Records a close_notify that was received in the handshake.
     pub(super) fn end_input(&mut self) {
         self.peer_closed = true;
     }
 
-    /// Whether records wait to be sent that carry no data.
+    /// Whether records without data are waiting to be sent.
     pub(in crate::net) fn has_replies(&self) -> bool {
         !self.replies.is_empty()
     }
 
-    /// Opens the records in `input`, in place: their data, if they had any. What is not a whole record yet is
-    /// kept.
+    /// Opens the records in `input`, in place, and returns their data, if any. An incomplete record is kept
+    /// for the next call.
     ///
     /// # Errors
-    /// See [`RecordError`]; the alert that tells the peer is among the replies, and the connection is over.
+    /// See [`RecordError`]; the alert is among the replies, and the connection must be closed.
     pub(in crate::net) fn handle_input(&mut self, input: RecvBuf) -> Result<Option<RecvBuf>, RecordError> {
         let opened = self.open_records(input);
         if let Err(error) = &opened
@@ -138,7 +138,7 @@ impl Session {
     fn open_records(&mut self, input: RecvBuf) -> Result<Option<RecvBuf>, RecordError> {
         let mut input = self.behind_partial(input);
         let mut read = 0;
-        // The first data stays where it is; more is moved up behind it.
+        // The first data stays in place; later data is moved to follow it.
         let mut data = 0..0;
         while !self.peer_closed {
             let Some(length) = record_length(&input[read..])? else { break };
@@ -186,7 +186,7 @@ impl Session {
     }
 
     pub(super) fn keep_partial(&mut self, rest: &[u8]) {
-        // Room for the next buffer as well, so that what is kept is copied once.
+        // With room for the next buffer, so that an incomplete record is copied only once.
         let mut partial = Vec::with_capacity(rest.len() + PLAIN_BYTES_MAX);
         partial.extend_from_slice(rest);
         self.partial = partial;
@@ -224,16 +224,18 @@ impl Session {
 
     fn handle_message(&mut self, kind: u8, body: &[u8]) -> Result<(), RecordError> {
         match (kind, &mut self.role) {
-            // §4.6.3: the keys change at a record's border.
+            // §4.6.3: keys change at a record boundary.
             (KEY_UPDATE, _) if self.receiving.is_13() => match body {
                 &[asked @ (0 | 1)] if self.message.is_empty() => self.update_keys(asked == 1),
                 _ => Err(RecordError::Malformed),
             },
-            (NEW_SESSION_TICKET, Role::Client(kernel)) if self.receiving.is_13() => {
+            (NEW_SESSION_TICKET, TlsRole::Client(kernel)) if self.receiving.is_13() => {
                 kernel.handle_new_session_ticket(body).map_err(|_| RecordError::Malformed)
             }
-            // Renegotiation (RFC 5746 §4.5): refused, and the connection goes on.
-            (CLIENT_HELLO, Role::Server(_)) | (HELLO_REQUEST, Role::Client(_)) if !self.receiving.is_13() => {
+            // Renegotiation (RFC 5746 §4.5): refused, and the connection continues.
+            (CLIENT_HELLO, TlsRole::Server(_)) | (HELLO_REQUEST, TlsRole::Client(_))
+                if !self.receiving.is_13() =>
+            {
                 self.reply(ALERT, &[WARNING, NO_RENEGOTIATION]);
                 Ok(())
             }
@@ -247,7 +249,7 @@ impl Session {
         if asked { self.renew_sending() } else { Ok(()) }
     }
 
-    /// Tells the peer that our key changes, and changes it.
+    /// Sends a key update, and changes the sending key.
     fn renew_sending(&mut self) -> Result<(), RecordError> {
         self.reply(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 0]);
         let (sequence, secrets) = self.role.next_sending().map_err(|_| RecordError::KeyExhausted)?;
@@ -262,29 +264,30 @@ impl Session {
         self.replies.truncate(start + length);
     }
 
-    /// Bytes that `data` bytes of payload, and the replies, take at the most: for sizing a buffer.
+    /// Upper bound of the output for `data` bytes of payload and the replies: for sizing a buffer.
     pub(in crate::net) fn sealed_bytes_max(&self, data: usize) -> usize {
-        // Two slices may each leave a record that is not full.
+        // Each of two slices may end with a record that is not full.
         self.replies.len() + data + (data / PLAIN_BYTES_MAX + 2) * OVERHEAD_BYTES_MAX
     }
 
-    /// Moves the replies to the front of `out`: their length.
+    /// Moves the replies to the start of `out` and returns their length.
     ///
     /// # Panics
     /// If there is no room.
     fn take_replies(&mut self, out: &mut [u8]) -> usize {
         let length = self.replies.len();
         out[..length].copy_from_slice(&self.replies);
-        // An idle connection keeps no memory for this.
+        // An idle connection keeps no buffer for them.
         self.replies = Vec::new();
         length
     }
 
-    /// Fills `out` with the replies and with records of what `payload` has from byte `from` on, as far as
-    /// there is room: bytes written, and bytes of the payload that are in them.
+    /// Fills `out` with the replies and with records of `payload` from byte `from` on, as far as there is
+    /// room: bytes written, and payload bytes sealed.
     ///
     /// # Errors
-    /// [`RecordError::KeyExhausted`] on a connection of TLS 1.2 that has carried as much as it may.
+    /// [`RecordError::KeyExhausted`] on a TLS 1.2 connection whose key has protected as many records as
+    /// allowed.
     pub(in crate::net) fn seal(
         &mut self,
         payload: &Payload,
@@ -305,7 +308,8 @@ impl Session {
                 }
                 let room = (out.len() - written).saturating_sub(self.replies.len() + OVERHEAD_BYTES_MAX);
                 let (data, behind) = rest.split_at(rest.len().min(PLAIN_BYTES_MAX));
-                // A record that is cut only for want of room costs another tag: it goes into the next buffer.
+                // A record that is short only because the buffer is full costs another tag: it goes into the
+                // next buffer.
                 if room < data.len() {
                     return Ok((written, taken));
                 }
@@ -318,7 +322,7 @@ impl Session {
         Ok((written, taken))
     }
 
-    /// Says that we send nothing more: appends the replies and the alert to `out`.
+    /// Appends the replies and close_notify to `out`.
     pub(in crate::net) fn seal_close(&mut self) {
         self.reply(ALERT, &[WARNING, CLOSE_NOTIFY]);
     }

@@ -1,5 +1,5 @@
-//! Which certificate is presented to whom: by the name that the client asks for (SNI), among several of one
-//! name by what the client can check. Immutable once built.
+//! Selects the certificate for a client: by its SNI name, and among several for that name by the signature
+//! schemes that the client supports. Immutable once built.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,19 +15,19 @@ use super::facts::AlternativeName;
 
 /// All certificates of a listener.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct CertificateTable {
     certificates: Vec<Arc<Certificate>>,
-    /// Certificates by whole name, addresses included; the preferred one first. Places in `certificates`.
+    /// Certificates by exact name, addresses included; the preferred one first. Indices of `certificates`.
     exact: HashMap<Box<str>, Vec<usize>>,
     /// `*.example.com` under `example.com`.
     wildcard: HashMap<Box<str>, Vec<usize>>,
-    /// For clients that ask for no name, or for one that nobody has: the first certificate, and its twins
-    /// with other keys.
+    /// For clients without SNI or with an unknown name: the first certificate, and those with the same names
+    /// and other keys.
     default: Vec<usize>,
     challenges: Arc<Challenges>,
 }
 
-impl Table {
+impl CertificateTable {
     /// The first certificate is the default.
     pub(super) fn new(certificates: Vec<Arc<Certificate>>, challenges: Arc<Challenges>) -> Self {
         let mut exact: HashMap<Box<str>, Vec<usize>> = HashMap::new();
@@ -51,7 +51,7 @@ impl Table {
                 .filter(|&place| place == 0 || certificates[place].facts.names == first.facts.names)
                 .collect(),
         };
-        // Stable: among equals the one given first.
+        // A stable sort: among equals, the order of the options is kept.
         for places in exact.values_mut().chain(wildcard.values_mut()).chain([&mut default]) {
             places.sort_by_key(|&place| cost(certificates[place].key.key.algorithm()));
             places.dedup();
@@ -64,14 +64,14 @@ impl Table {
         &self.certificates
     }
 
-    /// The certificate for a name, for a client that can check `schemes`.
+    /// The certificate for a name and a client that supports `schemes`.
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
         let (exact, wildcard) = name.map_or((&[][..], &[][..]), |name| self.named(name));
         let named = exact.len() + wildcard.len() > 0;
         let default = if named { &[][..] } else { &self.default };
         let mut candidates = exact.iter().chain(wildcard).chain(default).map(|&at| &self.certificates[at]);
         let fits = |certificate: &&Arc<Certificate>| certificate.schemes.iter().any(|s| schemes.contains(s));
-        // When none fits, the first: the handshake fails with the alert for exactly that.
+        // If none matches, the first: the handshake then fails with the appropriate alert.
         let first = candidates.clone().next();
         candidates.find(fits).or(first).map(|certificate| &certificate.key)
     }
@@ -79,15 +79,15 @@ impl Table {
     /// Certificates with exactly this name, and those with a wildcard for it.
     fn named(&self, name: &str) -> (&[usize], &[usize]) {
         let name = lower_case(name);
-        // A wildcard stands for one label, no more and no fewer (RFC 9525 §6.3).
+        // A wildcard matches exactly one label (RFC 9525 §6.3).
         let parent = name.split_once('.').map(|(_, parent)| parent);
         let exact = self.exact.get(&*name).map_or(&[][..], Vec::as_slice);
         let wildcard = parent.and_then(|parent| self.wildcard.get(parent)).map_or(&[][..], Vec::as_slice);
         (exact, wildcard)
     }
 
-    /// Whether one certificate is good for both names, so that a client may use one connection for both
-    /// (RFC 9113 §9.1.1), which a 421 would deny.
+    /// Whether one certificate covers both names, so that a client may use one connection for both (RFC 9113
+    /// §9.1.1), which a 421 would deny.
     pub(super) fn agree(&self, server_name: &str, host: &str) -> bool {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if server_name.eq_ignore_ascii_case(host) {
@@ -101,7 +101,7 @@ impl Table {
     }
 }
 
-/// Names come in lower case almost always.
+/// Names are in lower case almost always.
 fn lower_case(name: &str) -> std::borrow::Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.to_ascii_lowercase().into()
@@ -110,7 +110,7 @@ fn lower_case(name: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// What a signature costs the server, by order of size: RSA takes some twenty times as long.
+/// CPU cost of a signature, as an order: RSA takes some twenty times as long.
 fn cost(algorithm: SignatureAlgorithm) -> u8 {
     match algorithm {
         SignatureAlgorithm::ECDSA => 0,
@@ -119,7 +119,7 @@ fn cost(algorithm: SignatureAlgorithm) -> u8 {
     }
 }
 
-impl ResolvesServerCert for Table {
+impl ResolvesServerCert for CertificateTable {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if is_challenge(&hello) {
             return self.challenges.certificate(hello.server_name()?);
@@ -128,7 +128,7 @@ impl ResolvesServerCert for Table {
     }
 }
 
-/// RFC 8737 §3: a validator offers this one protocol and nothing else.
+/// RFC 8737 §3: a validator offers only this protocol.
 fn is_challenge(hello: &ClientHello<'_>) -> bool {
     let Some(mut protocols) = hello.alpn() else { return false };
     protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none()

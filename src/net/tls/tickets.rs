@@ -1,8 +1,8 @@
-//! Session tickets (RFC 8446 §4.6.1, RFC 5077): stateless, so that every core resumes what another began, and
-//! sealed with keys that are thrown away.
+//! Session tickets (RFC 8446 §4.6.1, RFC 5077): stateless, so that every core can resume any session, and
+//! sealed with keys that are rotated.
 //!
-//! A key seals for six hours and opens for six more. Whoever stole one could read recorded sessions that were
-//! resumed in that time, which is why keys live in memory alone and are never written down.
+//! A key seals for six hours and opens for six more. An attacker with a stolen key could decrypt recorded
+//! sessions that were resumed in that time, so keys exist only in memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,45 +13,45 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{error::Unspecified, rand};
 use rustls::server::ProducesTickets;
 
-/// How long a key seals tickets. Nonces are random: at 100,000 tickets a second two of them would meet with a
-/// chance of one in 30 billion within this time.
+/// How long a key seals tickets. Nonces are random: at 100,000 tickets a second, two of them collide within
+/// this time with a probability of one in 30 billion.
 pub(super) const SEALING: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How long a ticket can be used at least, told to the client: as long as its key opens after it has sealed.
+/// Ticket lifetime sent to the client: how long a key opens tickets after it has stopped sealing.
 const LIFETIME: Duration = SEALING;
 
-/// Bytes that tell which key has sealed a ticket.
+/// Bytes of the name that identifies the key of a ticket.
 const NAME_BYTES: usize = 8;
 const TAG_BYTES: usize = 16;
 
-/// Keys of a server's tickets, shared by its cores and kept when certificates are replaced.
+/// Ticket keys of a server, shared by its cores and kept when certificates are replaced.
 pub(super) struct TicketKeys {
-    pair: ArcSwap<Pair>,
+    pair: ArcSwap<KeyRotation>,
 }
 
-/// Seals and opens, for one set of rules about clients' certificates.
+/// Seals and opens tickets for one client verifier.
 #[derive(Debug)]
 pub(super) struct Ticketer {
     keys: Arc<TicketKeys>,
-    /// Authenticated with every ticket: what clients' certificates are checked with. Once that changes, a
-    /// client has to show its certificate again.
+    /// Authenticated with every ticket: a hash of the client verifier. After it changes, a client has to
+    /// present its certificate again.
     binding: [u8; 32],
 }
 
-struct Pair {
-    current: Key,
-    previous: Option<Key>,
-    /// When the current key has to become the previous one.
+struct KeyRotation {
+    current: TicketKey,
+    previous: Option<TicketKey>,
+    /// When the current key becomes the previous one.
     ends: Instant,
 }
 
 #[derive(Clone)]
-struct Key {
+struct TicketKey {
     name: [u8; NAME_BYTES],
     key: Arc<RandomizedNonceKey>,
 }
 
-impl Key {
+impl TicketKey {
     fn new() -> Result<Self, Unspecified> {
         let mut bytes = [0; 32];
         let mut name = [0; NAME_BYTES];
@@ -63,19 +63,19 @@ impl Key {
 
 impl TicketKeys {
     pub(super) fn new(now: Instant) -> Result<Self, Unspecified> {
-        let pair = Pair { current: Key::new()?, previous: None, ends: now + SEALING };
+        let pair = KeyRotation { current: TicketKey::new()?, previous: None, ends: now + SEALING };
         Ok(Self { pair: ArcSwap::from_pointee(pair) })
     }
 
-    /// The keys for `now`; when it is time, whoever comes first exchanges them.
-    fn at(&self, now: Instant) -> Option<arc_swap::Guard<Arc<Pair>>> {
+    /// The keys for `now`; the first caller after the end of the period rotates them.
+    fn at(&self, now: Instant) -> Option<arc_swap::Guard<Arc<KeyRotation>>> {
         let pair = self.pair.load();
         if now < pair.ends {
             return Some(pair);
         }
-        // After a long silence the current key is as old as the previous one should be at most.
+        // After a long idle period the current key may be as old as the previous one may become.
         let previous = (now < pair.ends + SEALING).then(|| pair.current.clone());
-        let next = Pair { current: Key::new().ok()?, previous, ends: now + SEALING };
+        let next = KeyRotation { current: TicketKey::new().ok()?, previous, ends: now + SEALING };
         self.pair.compare_and_swap(&pair, Arc::new(next));
         Some(self.pair.load())
     }
@@ -132,7 +132,7 @@ impl ProducesTickets for Ticketer {
     }
 }
 
-/// Keys are not for logs.
+/// Keys must not be logged.
 impl fmt::Debug for TicketKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TicketKeys").finish_non_exhaustive()
@@ -155,7 +155,7 @@ mod tests {
         for passed in [Duration::ZERO, SEALING, 2 * SEALING - 2 * SECOND] {
             assert_eq!(keys.open(start + passed, b"", &last).as_deref(), Some(&b"session"[..]), "{passed:?}");
         }
-        // The exchange that the last look brought about is six hours later over.
+        // The rotation in the last check expires six hours later.
         assert_eq!(keys.open(start + 2 * SEALING + SECOND, b"", &first), None);
         assert_eq!(keys.open(start + 2 * SEALING + SECOND, b"", &last), None);
     }

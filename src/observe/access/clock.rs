@@ -1,29 +1,29 @@
-//! The time of a line, kept ready: the text of a second is made once a second, and the wall clock is read
-//! once a second too; in between the time is counted from the instants that the caller knows anyway.
+//! Timestamps of log lines: the text of a second is formatted once a second, and the wall clock is read once
+//! a second; in between, the caller's instants are used.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::http::date::{month_name, utc, write_digits};
 
-/// How long one look at the wall clock serves. A clock that was set is followed within this time.
+/// How long one reading of the wall clock is used. A clock adjustment takes effect within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The clock of one core's log, or of its writer.
+/// The clock of one core's log, or of the writer.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct LogClock {
     looked_at: Instant,
-    /// Since the epoch, at `looked_at`.
+    /// Time since the epoch, at `looked_at`.
     wall: Duration,
     stamp: Stamp,
 }
 
-impl Clock {
+impl LogClock {
     pub(super) fn new(now: Instant) -> Self {
         let wall = since_epoch();
         Self { looked_at: now, wall, stamp: Stamp::new(wall.as_secs()) }
     }
 
-    /// The stamp of `now`.
+    /// The timestamp of `now`.
     pub(super) fn at(&mut self, now: Instant) -> &Stamp {
         let mut since = now.saturating_duration_since(self.looked_at);
         if since >= LOOK_EVERY {
@@ -39,7 +39,7 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A moment in the two forms that logs use, in UTC.
+/// A moment in the two formats of logs, in UTC.
 #[derive(Debug)]
 pub(super) struct Stamp {
     unix_seconds: u64,
@@ -96,7 +96,7 @@ impl Stamp {
         &self.rfc3339[11..23]
     }
 
-    /// As the Common Log Format writes it, without brackets.
+    /// In the format of the Common Log Format, without brackets.
     pub(super) fn common(&self) -> &[u8] {
         &self.common
     }
@@ -133,11 +133,11 @@ mod tests {
     #[test]
     fn time_is_counted_from_the_instants_given() {
         let start = Instant::now();
-        let mut clock = Clock::new(start);
+        let mut clock = LogClock::new(start);
         clock.wall = Duration::from_millis(10_250);
         assert_eq!(clock.at(start).rfc3339(), b"1970-01-01T00:00:10.250Z");
         assert_eq!(clock.at(start + Duration::from_millis(800)).rfc3339(), b"1970-01-01T00:00:11.050Z");
-        // Looked up anew: no longer in 1970.
+        // Read again: no longer in 1970.
         assert!(clock.at(start + Duration::from_millis(1000)).rfc3339() > &b"2000"[..]);
     }
 }

@@ -1,30 +1,30 @@
-//! The log's end on a core: lines gather in a buffer, and full buffers are exchanged for empty ones. Waits
-//! for nobody: without an empty buffer the writer is behind, and lines are counted instead of kept.
+//! The per-core side of the log: lines are collected in a buffer, and full buffers are exchanged for empty
+//! ones. Never blocks: when no empty buffer is available, lines are dropped and counted.
 
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::clock::Clock;
+use super::clock::LogClock;
 use super::format::Format;
 use super::record::Record;
 
-/// Lines are handed over when there are this many bytes of them: some 250 lines, for which one system call
-/// and one wake-up of the writer cost next to nothing per line.
+/// Bytes after which lines are handed over: some 250 lines, so that the system call and the wake-up of the
+/// writer cost almost nothing per line.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Room for the line that fills a batch, as long as it is no monster.
+/// Room for the line that fills a batch, unless it is extremely long.
 const LINE_BYTES: usize = 4 * 1024;
 
-/// Room that a buffer may keep: the lines of a few monstrous heads must not stay resident for ever.
+/// Largest capacity that a buffer keeps, so that a few extremely long lines do not keep memory resident.
 pub(super) const KEPT_BYTES_MAX: usize = 2 * BATCH_BYTES;
 
-/// Buffers of one core, the one being filled included. More would only delay the moment from which a writer
-/// that is stuck costs lines.
+/// Buffers of one core, the one being filled included. More would only delay the moment from which a blocked
+/// writer costs lines.
 pub(super) const BUFFERS: usize = 4;
 
-/// Time for the writer to give back a buffer at the very end.
+/// Time limit for the writer to return a buffer at shutdown.
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 
 /// An empty buffer.
@@ -38,36 +38,36 @@ pub(super) struct Batch {
     pub(super) core: usize,
     pub(super) bytes: Vec<u8>,
     pub(super) lines: u64,
-    /// Lines that were not kept behind these.
+    /// Lines dropped after these.
     pub(super) lost: u64,
 }
 
-/// What the writer is told.
+/// Messages to the writer.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum LogMessage {
     Lines(Batch),
-    /// To look at its flags.
+    /// Check the flags.
     Wake,
 }
 
-/// One core's access log. Lives on its core.
+/// One core's access log. Not `Send`.
 #[derive(Debug)]
 pub struct CoreLog {
     core: usize,
     format: Format,
     lines: RefCell<Lines>,
-    out: SyncSender<Message>,
-    /// Empty buffers, back from the writer.
+    out: SyncSender<LogMessage>,
+    /// Empty buffers, returned by the writer.
     spares: Receiver<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Lines {
-    clock: Clock,
+    clock: LogClock,
     bytes: Vec<u8>,
     count: u64,
     lost: u64,
-    /// Every exchange that was to be logged.
+    /// Every exchange, dropped lines included.
     recorded: u64,
     waker: Option<Waker>,
 }
@@ -76,11 +76,11 @@ impl CoreLog {
     pub(super) fn new(
         core: usize,
         format: Format,
-        out: SyncSender<Message>,
+        out: SyncSender<LogMessage>,
         spares: Receiver<Vec<u8>>,
     ) -> Self {
         let lines = Lines {
-            clock: Clock::new(Instant::now()),
+            clock: LogClock::new(Instant::now()),
             bytes: buffer(),
             count: 0,
             lost: 0,
@@ -110,7 +110,7 @@ impl CoreLog {
         }
     }
 
-    /// Ready when there are lines to be handed over.
+    /// Ready when lines should be handed over.
     pub fn poll_lines(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut lines = self.lines.borrow_mut();
         if lines.bytes.is_empty() {
@@ -120,7 +120,7 @@ impl CoreLog {
         Poll::Ready(())
     }
 
-    /// Hands over what there is, if the writer keeps up.
+    /// Hands over the buffered lines, if an empty buffer is available.
     pub fn flush(&self) {
         let mut lines = self.lines.borrow_mut();
         if !lines.bytes.is_empty() {
@@ -128,8 +128,8 @@ impl CoreLog {
         }
     }
 
-    /// Hands over the last lines, and waits a second for the writer where it must: for a core that serves
-    /// nobody any more.
+    /// Hands over the last lines, and waits up to a second for the writer: for a core that has stopped
+    /// serving.
     pub fn finish(&self) {
         let mut lines = self.lines.borrow_mut();
         if lines.bytes.is_empty() || self.hand_over(&mut lines) {
@@ -140,7 +140,7 @@ impl CoreLog {
         }
     }
 
-    /// Exchanges that were to be logged so far, lost ones included.
+    /// Exchanges so far, dropped lines included.
     pub fn recorded(&self) -> u64 {
         self.lines.borrow().recorded
     }
@@ -157,7 +157,7 @@ impl CoreLog {
             lines: std::mem::take(&mut lines.count),
             lost: std::mem::take(&mut lines.lost),
         };
-        // There is room for every buffer there is. Fails only when the writer is no more.
-        self.out.try_send(Message::Lines(batch)).is_ok()
+        // The channel has room for every buffer. Fails only when the writer has ended.
+        self.out.try_send(LogMessage::Lines(batch)).is_ok()
     }
 }

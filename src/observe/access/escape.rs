@@ -1,28 +1,28 @@
-//! Text of strangers, made harmless: whatever goes in, printable ASCII comes out, without the quote or the
-//! backslash that would end or begin something. So no client can forge a line or talk to a terminal.
+//! Escapes untrusted text: the output is printable ASCII without a quote or backslash that could end or begin
+//! something, so a client can neither forge a line nor control a terminal.
 
-/// Bytes looked at in one step; the compiler makes one vector comparison of it.
+/// Bytes checked in one step; the compiler vectorizes the comparison.
 const STEP: usize = 16;
 
-/// Whether a byte may not stand as it is. Without a branch, so that sixteen are judged at once.
+/// Whether a byte has to be escaped. Branch-free, so that sixteen bytes are checked at once.
 #[inline]
 const fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte >= 0x7f)
 }
 
-/// Whether every byte may stand as it is; nearly always so.
+/// Whether no byte has to be escaped, which is the usual case.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let has_special = |step: &[u8; STEP]| step.iter().fold(false, |any, &byte| any | is_special(byte));
     match bytes.last_chunk::<STEP>() {
-        // The last step overlaps the one before it, which is cheaper than to look at single bytes.
+        // The last step overlaps the previous one, which is cheaper than checking single bytes.
         Some(last) => !bytes.as_chunks::<STEP>().0.iter().any(has_special) && !has_special(last),
         None => !bytes.iter().any(|&byte| is_special(byte)),
     }
 }
 
-/// Appends the inside of a JSON string (RFC 8259 §7). Beyond ASCII everything is written as `\uXXXX`: some
-/// terminals obey control characters from up there, and others are turned around by them. What is not UTF-8
+/// Appends the inside of a JSON string (RFC 8259 §7). Everything beyond ASCII is written as `\uXXXX`, because
+/// some terminals interpret control characters there, and others change the text direction. Invalid UTF-8
 /// becomes U+FFFD.
 #[inline]
 pub(super) fn push_json(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -57,7 +57,7 @@ fn push_unit(out: &mut Vec<u8>, unit: u16) {
     out.extend_from_slice(&hex(low));
 }
 
-/// Appends the inside of a quoted string of a text format: `\xHH` for whatever may not stand as it is, the
+/// Appends the inside of a quoted string of a text format: `\xHH` for each byte that has to be escaped, the
 /// quote and the backslash included.
 #[inline]
 pub(super) fn push_text(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -80,7 +80,7 @@ fn push_text_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// As [`push_text`], outside of quotes: a space would begin the next word.
+/// As [`push_text`], outside of quotes: a space is escaped as well.
 pub(super) fn push_word(out: &mut Vec<u8>, bytes: &[u8]) {
     for (place, word) in bytes.split(|&byte| byte == b' ').enumerate() {
         if place > 0 {

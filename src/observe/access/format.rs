@@ -1,31 +1,31 @@
-//! How a line looks. Appends to a buffer and allocates nothing else.
+//! The formats of a log line. Appends to a buffer and allocates nothing else.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::clock::Stamp;
 use super::escape::{push_json, push_text, push_word};
-use super::record::{Peer, Record};
+use super::record::{LoggedPeer, Record};
 use crate::http::message::{RequestHead, Version};
 
-/// The form of the lines.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object per line. What is not known is left out.
+    /// One JSON object per line. Unknown values are omitted.
     Json,
-    /// For people, with colours for a terminal.
+    /// Human-readable, with colours for a terminal.
     Pretty {
         /// Whether to write the escape sequences of colours.
         coloured: bool,
     },
     /// The Common Log Format.
     Common,
-    /// The Common Log Format, and behind it referer and user agent.
+    /// The Common Log Format, followed by referer and user agent.
     Combined,
 }
 
 impl Format {
-    /// Appends the line of `record`, its end included.
+    /// Appends the line of `record`, newline included.
     pub(super) fn push_line(self, out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
         match self {
             Self::Json => push_object(out, record, stamp),
@@ -43,7 +43,7 @@ impl Format {
         out.push(b'\n');
     }
 
-    /// Appends the line that tells of `lost` lines before it.
+    /// Appends the line that reports `lost` lines before it.
     pub(super) fn push_lost(self, out: &mut Vec<u8>, lost: u64, stamp: &Stamp) {
         match self {
             Self::Json => {
@@ -69,13 +69,13 @@ fn push_object(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
     out.extend_from_slice(stamp.rfc3339());
     out.extend_from_slice(b"\",\"peer\":\"");
     match record.peer {
-        Peer::Inet(addr) => {
+        LoggedPeer::Inet(addr) => {
             push_ip(out, addr, true);
             out.push(b':');
             push_number(out, addr.port());
         }
-        Peer::Unix => out.extend_from_slice(b"unix:"),
-        Peer::Unknown => out.push(b'-'),
+        LoggedPeer::Unix => out.extend_from_slice(b"unix:"),
+        LoggedPeer::Unknown => out.push(b'-'),
     }
     if let Some(head) = record.head {
         if !head.authority().is_empty() {
@@ -179,7 +179,7 @@ fn push_pretty(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, coloured: 
     match record.head {
         Some(head) => {
             push_method(out, head);
-            // Up to the width of OPTIONS.
+            // The width of OPTIONS.
             out.resize(out.len() + 7_usize.saturating_sub(head.method_str().len()), b' ');
             out.push(b' ');
             push_text(out, head.target().as_bytes());
@@ -200,11 +200,11 @@ fn push_pretty(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, coloured: 
 }
 
 /// The peer without its port.
-fn push_peer(out: &mut Vec<u8>, peer: Peer) {
+fn push_peer(out: &mut Vec<u8>, peer: LoggedPeer) {
     match peer {
-        Peer::Inet(addr) => push_ip(out, addr, false),
-        Peer::Unix => out.extend_from_slice(b"unix:"),
-        Peer::Unknown => out.push(b'-'),
+        LoggedPeer::Inet(addr) => push_ip(out, addr, false),
+        LoggedPeer::Unix => out.extend_from_slice(b"unix:"),
+        LoggedPeer::Unknown => out.push(b'-'),
     }
 }
 
@@ -249,7 +249,7 @@ fn push_method(out: &mut Vec<u8>, head: &RequestHead) {
 mod tests {
     use std::time::Duration;
 
-    use super::super::record::{CLIENT_GONE, End};
+    use super::super::record::{CLIENT_GONE, ExchangeEnd};
     use super::*;
     use crate::http::h1::{HeadProgress, RequestDecoder};
 
@@ -264,14 +264,14 @@ mod tests {
 
     fn record(head: Option<&RequestHead>) -> Record<'_> {
         Record {
-            peer: Peer::Inet("192.0.2.7:40112".parse().unwrap()),
+            peer: LoggedPeer::Inet("192.0.2.7:40112".parse().unwrap()),
             head,
             status: 200,
             body_bytes: 13,
             duration: Duration::from_nanos(42_999),
             user: None,
             request_id: None,
-            end: End::Complete,
+            end: ExchangeEnd::Complete,
         }
     }
 
@@ -284,7 +284,7 @@ mod tests {
     const BROWSER: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: example.com:80\r\nReferer: http://x/\"y\r\n\
         User-Agent: \x1b[31m\\evil\xff\r\n\r\n";
 
-    // A control byte in a field is refused before there is a head, so the worst that can come is this.
+    // A control byte in a field is refused before there is a head, so this is the worst case.
     const REAL: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: example.com:80\r\nReferer: http://x/\"y\r\n\
         User-Agent: \\evil\xff\xc2\x9b\r\n\r\n";
 
@@ -306,14 +306,14 @@ mod tests {
 
     #[test]
     fn json_of_what_is_hardly_known() {
-        let none = Record { status: 408, body_bytes: 0, end: End::Refused, ..record(None) };
-        let told = line(Format::Json, &Record { peer: Peer::Unix, ..none });
+        let none = Record { status: 408, body_bytes: 0, end: ExchangeEnd::Refused, ..record(None) };
+        let told = line(Format::Json, &Record { peer: LoggedPeer::Unix, ..none });
         assert_eq!(
             told,
             "{\"time\":\"1994-11-06T08:49:37.000Z\",\"peer\":\"unix:\",\"status\":408,\"bytes\":0,\
              \"duration_us\":42,\"end\":\"refused\"}\n"
         );
-        let told = line(Format::Json, &Record { peer: Peer::Inet("[::1]:9".parse().unwrap()), ..none });
+        let told = line(Format::Json, &Record { peer: LoggedPeer::Inet("[::1]:9".parse().unwrap()), ..none });
         assert!(told.contains(r#""peer":"[::1]:9""#), "{told}");
     }
 
@@ -326,7 +326,7 @@ mod tests {
             line(Format::Combined, &record(Some(&head))),
             format!("{common} \"http://x/\\x22y\" \"\\x5cevil\\xff\\xc2\\x9b\"\n")
         );
-        let none = Record { status: CLIENT_GONE, body_bytes: 0, peer: Peer::Unknown, ..record(None) };
+        let none = Record { status: CLIENT_GONE, body_bytes: 0, peer: LoggedPeer::Unknown, ..record(None) };
         assert_eq!(
             line(Format::Combined, &none),
             "- - - [06/Nov/1994:08:49:37 +0000] \"-\" 499 - \"-\" \"-\"\n"
@@ -334,7 +334,7 @@ mod tests {
         let user = Record { user: Some(b"a b\x20\"\n"), ..none };
         assert!(line(Format::Common, &user).starts_with("- - a\\x20b\\x20\\x22\\x0a ["));
         assert!(line(Format::Json, &user).contains(r#""user":"a b \"\u000a""#));
-        let ip = Record { peer: Peer::Inet("[2001:db8::1]:9".parse().unwrap()), ..none };
+        let ip = Record { peer: LoggedPeer::Inet("[2001:db8::1]:9".parse().unwrap()), ..none };
         assert!(line(Format::Common, &ip).starts_with("2001:db8::1 - - ["));
     }
 
@@ -343,7 +343,7 @@ mod tests {
         let head = head(REAL);
         let plain = line(Format::Pretty { coloured: false }, &record(Some(&head)));
         assert_eq!(plain, "08:49:37.000 200 GET     /a?b=c  13 bytes  0.042 ms  192.0.2.7\n");
-        let gone = Record { status: CLIENT_GONE, end: End::ClientGone, ..record(Some(&head)) };
+        let gone = Record { status: CLIENT_GONE, end: ExchangeEnd::ClientGone, ..record(Some(&head)) };
         let painted = line(Format::Pretty { coloured: true }, &gone);
         assert!(painted.contains("\x1b[33m499\x1b[0m"), "{painted:?}");
         assert!(painted.ends_with("192.0.2.7  client_gone\x1b[0m\n"), "{painted:?}");

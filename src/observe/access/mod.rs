@@ -7,9 +7,9 @@
 //!                     └────────────── empty buffers ◄──────────────┘
 //! ```
 //!
-//! A line is formatted on its core, which is cheaper than to copy its parts for somebody else. Per request
-//! nothing crosses cores, nothing is allocated, and nothing is waited for: when the writer is behind, a core
-//! runs out of empty buffers and counts what it does not keep.
+//! A line is formatted on its core, which is cheaper than copying its parts to another thread. Per request
+//! nothing crosses cores, allocates or blocks: when the writer is behind, a core runs out of empty buffers
+//! and counts the lines that it drops.
 
 mod clock;
 mod core_log;
@@ -30,27 +30,27 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use self::core_log::CoreLog;
-use self::core_log::{BUFFERS, Message};
+use self::core_log::{BUFFERS, LogMessage};
 pub use self::format::Format;
-use self::output::Output;
+use self::output::LogFile;
 pub use self::output::{Destination, OpenError};
-pub use self::record::{CLIENT_GONE, End, Peer, Record};
-use self::writer::{Flags, Writer};
+pub use self::record::{CLIENT_GONE, ExchangeEnd, LoggedPeer, Record};
+use self::writer::{Writer, WriterFlags};
 
-/// Time for the last lines to be written. A disk needs a fraction of it; a FIFO that nobody reads would take
-/// for ever.
+/// Time limit for the last lines to be written. A disk needs a fraction of it; a FIFO without a reader would
+/// block without end.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
 
-/// Between looks whether they are; this happens once.
+/// Polling interval of that wait; this happens once.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
 
-/// Wake-ups that may wait in the channel beside every buffer there is.
+/// Wake-ups that the channel holds in addition to all buffers.
 const WAKES_MAX: usize = 8;
 
-/// A log that could be opened, not yet written to.
+/// A log that is open, and not yet written to.
 #[derive(Debug)]
 pub struct AccessLog {
-    output: Output,
+    output: LogFile,
     format: Format,
 }
 
@@ -60,7 +60,7 @@ impl AccessLog {
     /// # Errors
     /// The destination, the cause and the remedy.
     pub fn open(destination: &Destination, format: Option<Format>) -> Result<Self, OpenError> {
-        let output = Output::open(destination)?;
+        let output = LogFile::open(destination)?;
         let format = match (format, output.is_terminal()) {
             (Some(Format::Pretty { coloured }), terminal) => {
                 Format::Pretty { coloured: coloured && terminal }
@@ -76,7 +76,7 @@ impl AccessLog {
     /// Starts the writer; one [`CoreLog`] for each of `cores`.
     ///
     /// # Errors
-    /// The system has no thread.
+    /// The thread cannot be created.
     pub fn start(self, cores: usize) -> io::Result<(LogWriter, Vec<CoreLog>)> {
         let (out, messages) = mpsc::sync_channel(cores * BUFFERS + WAKES_MAX);
         let (mut logs, mut returns) = (Vec::with_capacity(cores), Vec::with_capacity(cores));
@@ -88,7 +88,7 @@ impl AccessLog {
             returns.push(give);
             logs.push(CoreLog::new(core, self.format, out.clone(), spares));
         }
-        let flags = Arc::new(Flags::default());
+        let flags = Arc::new(WriterFlags::default());
         let writer = Writer::new(self.output, self.format, flags.clone());
         let thread = thread::Builder::new().name("quoit-log".to_owned());
         let thread = thread.spawn(move || writer.run(&messages, &returns))?;
@@ -96,10 +96,10 @@ impl AccessLog {
     }
 }
 
-/// The hold on the thread that writes.
+/// The handle of the writer thread.
 pub struct LogWriter {
-    flags: Arc<Flags>,
-    out: SyncSender<Message>,
+    flags: Arc<WriterFlags>,
+    out: SyncSender<LogMessage>,
     thread: JoinHandle<()>,
 }
 
@@ -110,14 +110,14 @@ impl fmt::Debug for LogWriter {
 }
 
 impl LogWriter {
-    /// Opens the file by its name again, before the next line: somebody has renamed it.
+    /// Reopens the file by its name before the next line, because it was renamed.
     pub fn reopen(&self) {
         self.flags.reopen.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Waits until the last lines are written, no longer than three seconds; call it once every core has
-    /// ended. How many lines were written in all.
+    /// Waits until the last lines are written, at most three seconds; call it once every core has ended.
+    /// Returns how many lines were written in all.
     pub fn finish(self) -> u64 {
         self.flags.finish.store(true, Ordering::Release);
         self.wake();
@@ -128,8 +128,8 @@ impl LogWriter {
         self.flags.written.load(Ordering::Relaxed)
     }
 
-    /// When the channel is full the writer has something to do, and looks at its flags after that.
+    /// When the channel is full the writer is busy, and checks its flags afterwards.
     fn wake(&self) {
-        let _ = self.out.try_send(Message::Wake);
+        let _ = self.out.try_send(LogMessage::Wake);
     }
 }

@@ -1,5 +1,5 @@
-//! Where the lines go: a file, a FIFO or standard output, opened so that a rotation is noticed and a FIFO
-//! without a reader holds nobody. Knows nothing of lines.
+//! The destination of the lines: a file, a FIFO or standard output, opened so that a rotation is detected and
+//! a FIFO without a reader does not block. Knows nothing of lines.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
-/// Permissions of a log that is made: it has addresses of people in it.
+/// Permissions of a new log file: it holds addresses of persons.
 const MODE: u32 = 0o640;
 
 /// Where an access log is written.
@@ -17,7 +17,7 @@ const MODE: u32 = 0o640;
 pub enum Destination {
     /// Standard output.
     Stdout,
-    /// A file, made if it does not exist and appended to; or a FIFO.
+    /// A file, created if it does not exist and appended to; or a FIFO.
     File(PathBuf),
 }
 
@@ -53,14 +53,14 @@ fn remedy(error: &io::Error) -> String {
 
 /// An open destination.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct LogFile {
     destination: Destination,
     file: File,
     /// Device and inode of `file`, by which a rotation is noticed.
     identity: (u64, u64),
 }
 
-impl Output {
+impl LogFile {
     pub(super) fn open(destination: &Destination) -> Result<Self, OpenError> {
         Self::try_open(destination.clone())
             .map_err(|error| OpenError { destination: destination.clone(), error })
@@ -70,8 +70,8 @@ impl Output {
         let file = match &destination {
             Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
             Destination::File(path) => {
-                // A FIFO is opened for reading too: so it needs no reader to be opened or to stay open, and
-                // what a reader missed while it was restarted is still there.
+                // A FIFO is opened for reading too: so it can be opened and kept open without a reader, and
+                // its content survives a restart of the reader.
                 let is_fifo = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
                 OpenOptions::new()
                     .append(true)
@@ -94,7 +94,7 @@ impl Output {
         self.file.is_terminal()
     }
 
-    /// Whether the name now means another file, or none.
+    /// Whether the name now refers to another file, or none.
     pub(super) fn is_rotated(&self) -> bool {
         let Destination::File(path) = &self.destination else { return false };
         match fs::metadata(path) {
@@ -103,7 +103,7 @@ impl Output {
         }
     }
 
-    /// Opens the name again. On an error the file stays as it is.
+    /// Reopens the name. On an error the file stays open.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         if let Destination::File(_) = &self.destination {
             *self = Self::try_open(self.destination.clone())?;

@@ -1,42 +1,42 @@
-//! What is said about one exchange. Borrowed from it, and knows nothing of how it is written.
+//! The data of one log line, borrowed from the exchange. Independent of the format.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::http::message::RequestHead;
 
-/// Status logged for an exchange whose client was gone before there was a response to send. No status of
-/// HTTP's own, for nobody received one; logs have long used this number for it.
+/// Status logged for an exchange whose client disconnected before a response was sent. Not a status of HTTP,
+/// because no response was received; a common convention of access logs.
 pub const CLIENT_GONE: u16 = 499;
 
-/// Who asked.
+/// The peer, as logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub enum LoggedPeer {
     /// A TCP peer.
     Inet(SocketAddr),
-    /// Somebody on a Unix socket, who has no address.
+    /// A peer on a Unix socket, which has no address.
     Unix,
-    /// A TCP peer that was gone before it was asked for.
+    /// A TCP peer that had disconnected before its address was read.
     Unknown,
 }
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExchangeEnd {
     /// The whole response was handed to the kernel.
     Complete,
-    /// The request could not be read, and was answered with an error.
+    /// The request could not be parsed, and an error was sent.
     Refused,
-    /// The client went away before it had the whole response.
+    /// The client disconnected before the response was complete.
     ClientGone,
-    /// The client took, or sent, too little for too long.
+    /// The client received or sent too slowly.
     TooSlow,
-    /// The body of the response broke off: a file that shrank, a stream that failed.
+    /// The response body failed: a file that shrank, a stream that failed.
     BodyFailed,
 }
 
-impl End {
-    /// The word for it in a log; none for the usual end.
+impl ExchangeEnd {
+    /// Its name in a log; `None` for a complete exchange.
     pub fn word(self) -> Option<&'static str> {
         match self {
             Self::Complete => None,
@@ -48,23 +48,23 @@ impl End {
     }
 }
 
-/// One exchange, for its line.
+/// The data of one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Who asked.
-    pub peer: Peer,
-    /// The request's head; `None` when it was refused before it was whole.
+    /// The peer.
+    pub peer: LoggedPeer,
+    /// The request's head; `None` when it was refused before it was complete.
     pub head: Option<&'a RequestHead>,
     /// The status sent, or [`CLIENT_GONE`].
     pub status: u16,
-    /// Bytes of the response's body that were handed to the kernel, without the framing of chunks.
+    /// Body bytes handed to the kernel, without chunked framing.
     pub body_bytes: u64,
-    /// From the turn in which the head was complete to the response handed over.
+    /// From the turn in which the head was complete until the response was handed to the kernel.
     pub duration: Duration,
-    /// Who the peer was found to be.
+    /// The authenticated user.
     pub user: Option<&'a [u8]>,
-    /// The id that a filter gave the request.
+    /// The id set by a filter.
     pub request_id: Option<&'a [u8]>,
     /// How it ended.
-    pub end: End,
+    pub end: ExchangeEnd,
 }

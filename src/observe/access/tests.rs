@@ -1,4 +1,4 @@
-//! The log as a whole, without a server: records in, files out.
+//! The complete log, without a server: records in, files out.
 
 use std::fs;
 use std::path::Path;
@@ -20,17 +20,17 @@ fn open(path: &Path) -> (LogWriter, CoreLog) {
     (writer, cores.remove(0))
 }
 
-/// Logs an exchange with a status of its own.
+/// Logs an exchange with a distinct status.
 fn log(core: &CoreLog, status: u16) {
     let record = Record {
-        peer: Peer::Unix,
+        peer: LoggedPeer::Unix,
         head: None,
         status,
         body_bytes: 1,
         duration: Duration::ZERO,
         user: None,
         request_id: None,
-        end: End::Complete,
+        end: ExchangeEnd::Complete,
     };
     core.record(&record, Instant::now());
 }
@@ -70,7 +70,7 @@ fn a_full_buffer_hands_itself_over() {
     let path = dir.path().join("log");
     let (writer, core) = open(&path);
     let mut recorded = 0_u64;
-    // More than all buffers hold, waiting for the writer now and then.
+    // More than all buffers hold, with waits for the writer.
     for _ in 0..20_000 {
         log(&core, 200);
         recorded += 1;
@@ -131,7 +131,7 @@ fn a_fifo_without_a_reader_costs_lines_and_no_time() {
         log(&core, 200);
     }
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // A reader comes, and learns how much it missed.
+    // A reader opens the FIFO, and sees how many lines it missed.
     let out = dir.path().join("out");
     let kept = fs::File::create(&out).unwrap();
     let mut cat = Command::new("cat").arg(&path).stdout(kept).spawn().expect("cat");

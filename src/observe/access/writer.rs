@@ -1,5 +1,5 @@
-//! The one thread that writes: takes batches from every core, follows rotations, and outlives errors. What
-//! cannot be written is counted and told about, here and in the log itself.
+//! The writer thread: takes batches from every core, follows rotations, and continues after errors. Lost
+//! lines are counted and reported, on standard error and in the log itself.
 
 use std::io;
 use std::sync::Arc;
@@ -8,57 +8,57 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clock::Clock;
-use super::core_log::{Batch, KEPT_BYTES_MAX, Message, buffer};
+use super::clock::LogClock;
+use super::core_log::{Batch, KEPT_BYTES_MAX, LogMessage, buffer};
 use super::format::Format;
-use super::output::Output;
+use super::output::LogFile;
 use crate::observe::log;
 
-/// How often the name is looked up, while lines are written: what a rotation by renaming may take.
+/// How often the name is checked while lines are written: the delay of a rotation by renaming.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Between tries to write to a FIFO that is full.
+/// Interval between retries of a write to a full FIFO.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// Tries on a full FIFO once the log is to end: one second.
+/// Retries on a full FIFO at shutdown: one second.
 const LAST_TRIES: u32 = 100;
 
-/// What the writer and its owner share.
+/// State shared by the writer and its handle.
 #[derive(Debug, Default)]
-pub(super) struct Flags {
-    /// The name is to be opened again.
+pub(super) struct WriterFlags {
+    /// The name has to be reopened.
     pub(super) reopen: AtomicBool,
-    /// No more lines will come.
+    /// No more lines will follow.
     pub(super) finish: AtomicBool,
     /// Lines written so far.
     pub(super) written: AtomicU64,
 }
 
 pub(super) struct Writer {
-    output: Output,
+    output: LogFile,
     format: Format,
-    flags: Arc<Flags>,
-    clock: Clock,
+    flags: Arc<WriterFlags>,
+    clock: LogClock,
     looked_at: Instant,
-    /// Whether the last write failed: told once, when it begins and when it ends.
+    /// Whether the last write failed: logged once when failures begin and once when they end.
     failing: bool,
-    /// Whether the last opening failed: told once.
+    /// Whether the last reopening failed: logged once.
     unopened: bool,
-    /// Lines lost and not yet told of in the log.
+    /// Lines lost and not yet reported in the log.
     lost: u64,
-    /// What was written last ends within a line.
+    /// The last write ended within a line.
     torn: bool,
     last_tries: u32,
 }
 
 impl Writer {
-    pub(super) fn new(output: Output, format: Format, flags: Arc<Flags>) -> Self {
+    pub(super) fn new(output: LogFile, format: Format, flags: Arc<WriterFlags>) -> Self {
         let now = Instant::now();
         Self {
             output,
             format,
             flags,
-            clock: Clock::new(now),
+            clock: LogClock::new(now),
             looked_at: now,
             failing: false,
             unopened: false,
@@ -69,22 +69,22 @@ impl Writer {
     }
 
     /// Writes until the log ends.
-    pub(super) fn run(mut self, messages: &Receiver<Message>, spares: &[SyncSender<Vec<u8>>]) {
+    pub(super) fn run(mut self, messages: &Receiver<LogMessage>, spares: &[SyncSender<Vec<u8>>]) {
         while let Some(message) = self.next(messages) {
             self.heed_reopen();
-            let Message::Lines(mut batch) = message else { continue };
+            let LogMessage::Lines(mut batch) = message else { continue };
             self.write_batch(&batch);
             batch.bytes.clear();
             if batch.bytes.capacity() > KEPT_BYTES_MAX {
                 batch.bytes = buffer();
             }
-            // Fails only when the core is gone.
+            // Fails only when the core has ended.
             let _ = spares[batch.core].try_send(batch.bytes);
         }
     }
 
-    /// The next message, without end until the log is to end.
-    fn next(&self, messages: &Receiver<Message>) -> Option<Message> {
+    /// The next message; blocks until shutdown begins.
+    fn next(&self, messages: &Receiver<LogMessage>) -> Option<LogMessage> {
         if !self.flags.finish.load(Ordering::Acquire) {
             return messages.recv().ok();
         }
@@ -117,7 +117,7 @@ impl Writer {
         }
     }
 
-    /// Writes `bytes`; how many went out before an error.
+    /// Writes `bytes`; how many were written before an error.
     fn write(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() {

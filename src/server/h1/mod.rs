@@ -31,7 +31,7 @@ use crate::http::message::RequestError;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
-use crate::observe::access::End as Ended;
+use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::RecvBuf;
 use crate::service::{Body, Context, Downstream, Response, Service};
 

@@ -9,7 +9,7 @@ use super::signal::{Hub, Signal};
 use crate::exchange::{Asked, Entry, Worker};
 use crate::http::h2::{Priority, StreamKey};
 use crate::http::status::Status;
-use crate::observe::access::End;
+use crate::observe::access::ExchangeEnd;
 use crate::service::{LocalFuture, Response};
 
 pub(super) struct Exchange {
@@ -66,7 +66,7 @@ impl Exchange {
     }
 
     /// Logs the end of it.
-    pub(super) fn end<S>(mut self, worker: &Worker<S>, end: End) {
+    pub(super) fn end<S>(mut self, worker: &Worker<S>, end: ExchangeEnd) {
         let (status, sent) = match &self.state {
             State::Called(_) => (None, 0),
             State::Sends(sends) => (Some(sends.status), sends.body.sent),

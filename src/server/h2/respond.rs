@@ -13,7 +13,7 @@ use super::signal::Hub;
 use super::wire::{Inner, OUTPUT_BYTES_MAX};
 use crate::exchange::{Asked, Delivery, Entry, Gate, Pulled, admit, end_of};
 use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
-use crate::observe::access::End as Ended;
+use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::Payload;
 use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
 

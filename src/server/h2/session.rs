@@ -12,7 +12,7 @@ use super::wire::{OUTPUT_BYTES_MAX, Wire};
 use crate::exchange::Worker;
 use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
-use crate::observe::access::End as Ended;
+use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::RecvBuf;
 use crate::service::{Context, Service};
 

@@ -8,7 +8,7 @@ use super::session::{Ending, GOODBYE_TIME, Session};
 use super::wire::OUTPUT_BYTES_MAX;
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
-use crate::observe::access::End as Ended;
+use crate::observe::access::ExchangeEnd as Ended;
 use crate::service::Service;
 
 impl<S: Service> Session<'_, S> {

@@ -5,7 +5,9 @@ use bytes::{Buf, Bytes};
 
 use super::FromRequest;
 use super::refusal::{text, unreadable};
-use crate::http::multipart::{Decoder, Event, Misdeed, MultipartError, MultipartLimits, PartHead, boundary};
+use crate::http::multipart::{
+    MultipartDecoder, MultipartError, MultipartErrorKind, MultipartEvent, MultipartLimits, PartHead, boundary,
+};
 use crate::http::status::Status;
 use crate::service::body::{BodyError, RequestBody};
 use crate::service::problem::Problem;
@@ -33,7 +35,7 @@ use crate::service::request::Request;
 /// ```
 pub struct Multipart {
     body: RequestBody,
-    decoder: Decoder,
+    decoder: MultipartDecoder,
     /// What was received and not yet looked at.
     piece: Bytes,
     /// Whether nothing more is to be received.
@@ -55,8 +57,8 @@ impl FromRequest for Multipart {
 
     async fn from_request(request: &mut Request) -> Result<Self, Problem> {
         let content_type = request.head().field("content-type").unwrap_or_default();
-        let boundary = boundary(content_type)
-            .map_err(|misdeed| Problem::new(misdeed.status()).detail(misdeed.to_string()))?;
+        let boundary =
+            boundary(content_type).map_err(|kind| Problem::new(kind.status()).detail(kind.to_string()))?;
         let limits = request.context().limits();
         if request.body().length().is_some_and(|length| length > limits.multipart_bytes_max) {
             return Err(too_large(limits.multipart_bytes_max));
@@ -68,7 +70,7 @@ impl FromRequest for Multipart {
         };
         Ok(Self {
             body: request.take_body(),
-            decoder: Decoder::new(&boundary, of_parts),
+            decoder: MultipartDecoder::new(&boundary, of_parts),
             piece: Bytes::new(),
             ended: false,
             bytes_left: limits.multipart_bytes_max,
@@ -98,13 +100,13 @@ impl Multipart {
         loop {
             let step = self.decoder.handle_bytes(&self.piece).map_err(told)?;
             let found = match step.event {
-                Event::Part(head) => Some(Found::Part(head)),
-                Event::Data(range) => Some(Found::Data(self.piece.slice(range))),
-                Event::Held(range) => {
+                MultipartEvent::Part(head) => Some(Found::Part(head)),
+                MultipartEvent::Data(range) => Some(Found::Data(self.piece.slice(range))),
+                MultipartEvent::Held(range) => {
                     Some(Found::Data(Bytes::copy_from_slice(&self.decoder.delimiter()[range])))
                 }
-                Event::PartEnd => Some(Found::PartEnd),
-                Event::NeedsMore | Event::End => None,
+                MultipartEvent::PartEnd => Some(Found::PartEnd),
+                MultipartEvent::NeedsMore | MultipartEvent::End => None,
             };
             self.piece.advance(step.consumed);
             if found.is_some() {
@@ -181,7 +183,7 @@ impl Part<'_> {
                 Ok(None)
             }
             // Within a part comes data or its end.
-            Ok(_) => Err(told(MultipartError { misdeed: Misdeed::Truncated, part: 0, name: None })),
+            Ok(_) => Err(told(MultipartError { kind: MultipartErrorKind::Truncated, part: 0, name: None })),
             Err(problem) => {
                 self.done = true;
                 Err(problem)
@@ -235,9 +237,9 @@ fn too_large(limit: u64) -> Problem {
 }
 
 fn told(error: MultipartError) -> Problem {
-    let problem = Problem::new(error.misdeed.status()).detail(error.to_string());
+    let problem = Problem::new(error.kind.status()).detail(error.to_string());
     match error.name {
-        Some(name) => problem.field(name, error.misdeed.to_string()),
+        Some(name) => problem.field(name, error.kind.to_string()),
         None => problem,
     }
 }

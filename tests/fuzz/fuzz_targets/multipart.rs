@@ -5,25 +5,28 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::multipart::{Decoder, Event, MultipartLimits, PartHead};
+use quoit::http::multipart::{MultipartDecoder, MultipartEvent, MultipartLimits, PartHead};
 
 type Parts = Vec<(PartHead, Vec<u8>)>;
 
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Parts, String> {
-    let mut decoder = Decoder::new("x", MultipartLimits { parts_max: 8, ..MultipartLimits::DEFAULT });
+    let mut decoder =
+        MultipartDecoder::new("x", MultipartLimits { parts_max: 8, ..MultipartLimits::DEFAULT });
     let mut parts = Parts::new();
     for mut rest in pieces {
         while !rest.is_empty() {
             let step = decoder.handle_bytes(rest).map_err(|error| error.to_string())?;
             match step.event {
-                Event::NeedsMore => assert_eq!(step.consumed, rest.len()),
-                Event::Part(head) => parts.push((head, Vec::new())),
-                Event::Data(range) => parts.last_mut().expect("in a part").1.extend_from_slice(&rest[range]),
-                Event::Held(range) => {
+                MultipartEvent::NeedsMore => assert_eq!(step.consumed, rest.len()),
+                MultipartEvent::Part(head) => parts.push((head, Vec::new())),
+                MultipartEvent::Data(range) => {
+                    parts.last_mut().expect("in a part").1.extend_from_slice(&rest[range])
+                }
+                MultipartEvent::Held(range) => {
                     let held = &decoder.delimiter()[range];
                     parts.last_mut().expect("in a part").1.extend_from_slice(held);
                 }
-                Event::PartEnd | Event::End => {}
+                MultipartEvent::PartEnd | MultipartEvent::End => {}
             }
             rest = &rest[step.consumed..];
         }

@@ -1,4 +1,4 @@
-//! Certificates of clients: asked for, checked, revoked, told of; and sessions that are resumed.
+//! Client certificates: requested, verified, revoked, exposed to handlers; and resumed sessions.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! An authority that issues what a test needs, and handshakes in memory. Judges nothing.
+//! A test CA, and handshakes in memory. Asserts nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ use crate::net::tls::{CertificateFiles, TlsOptions, TlsServer};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A directory and an authority.
+/// A directory and a CA.
 pub(super) struct Lab {
     dir: TempDir,
     pub(super) root: CertifiedIssuer<'static, KeyPair>,
@@ -86,7 +86,7 @@ impl Lab {
     /// Writes a file with permissions.
     pub(super) fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.path(name);
-        // Under another name first: a reader never sees half of it.
+        // Written under another name first, so that a reader never sees a partial file.
         let temporary = self.path(&format!("{name}.new"));
         fs::write(&temporary, text).unwrap();
         fs::set_permissions(&temporary, fs::Permissions::from_mode(mode)).unwrap();
@@ -143,7 +143,7 @@ pub(super) fn issue(
     Issued { pem: certificate.pem(), key_pem: key.serialize_pem(), der: certificate.der().clone(), key }
 }
 
-/// What a client is made of, until it connects.
+/// The configuration of a client.
 #[derive(Clone)]
 pub(super) struct Client {
     roots: Arc<RootCertStore>,
@@ -153,7 +153,7 @@ pub(super) struct Client {
     identity: Option<(CertificateDer<'static>, Arc<Vec<u8>>)>,
 }
 
-/// How a handshake ended, seen by the client.
+/// The result of a handshake, as the client sees it.
 #[derive(Debug)]
 pub(super) struct Shaken {
     pub(super) leaf: CertificateDer<'static>,
@@ -173,13 +173,13 @@ impl Client {
         }
     }
 
-    /// With a certificate of its own.
+    /// With a client certificate.
     pub(super) fn with(&self, identity: &Issued) -> Self {
         let key = Arc::new(identity.key.serialize_der());
         Self { identity: Some((identity.der.clone(), key)), ..self.clone() }
     }
 
-    /// As it connects; sessions belong to the one that began them.
+    /// A client configuration; resumed sessions are stored in it.
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         let mut provider = aws_lc_rs::default_provider();
         if self.schemes_without_ecdsa {
@@ -226,7 +226,7 @@ pub(super) fn shake(
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(client, name).unwrap();
     let mut server = ServerConnection::new(server).unwrap();
-    // Tickets follow the handshake, so it goes on until both are silent.
+    // Tickets follow the handshake, so it continues until neither side sends.
     loop {
         let mut bytes = Vec::new();
         while client.wants_write() {
@@ -266,7 +266,7 @@ pub(super) fn server(certificates: Vec<CertificateFiles>) -> Arc<TlsServer> {
     TlsServer::new(TlsOptions { certificates, ..TlsOptions::default() }).unwrap()
 }
 
-/// What is said when these options are loaded.
+/// The error message for these options.
 #[track_caller]
 pub(super) fn refused(options: TlsOptions) -> String {
     TlsServer::new(options).expect_err("it should be refused").to_string()

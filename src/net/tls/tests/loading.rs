@@ -1,4 +1,4 @@
-//! What is checked when chain and key are read: every mistake names its file and the remedy.
+//! Validation of chain and key: every error names its file and the remedy.
 
 use std::os::unix::fs::symlink;
 use std::time::SystemTime;
@@ -103,7 +103,7 @@ fn the_key_must_be_the_leafs() {
         only(CertificateFiles::new(&files.chain, &other.key)),
         &["other.key: ", "does not belong to the certificate in ", "leaf.pem"],
     );
-    // A reversed chain is the usual way to get here.
+    // A reversed chain is the usual cause.
     let reversed = lab.store("reversed", &(intermediate.pem() + &leaf.pem), &leaf.key_pem);
     says(only(reversed), &["reversed.pem: ", "put the server's own first"]);
     let twice = lab.issue(&params(&["example.com"]));

@@ -1,4 +1,4 @@
-//! The files of a listener, good and bad, and handshakes with what was made of them.
+//! Valid and invalid files of a listener, and handshakes with the resulting configuration.
 
 mod clients;
 mod lab;

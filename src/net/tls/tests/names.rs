@@ -1,4 +1,4 @@
-//! Which certificate is presented to whom.
+//! Which certificate is presented for which SNI name.
 
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
@@ -6,8 +6,8 @@ use rustls::version::{TLS12, TLS13};
 use super::lab::*;
 use crate::net::tls::{ACME_TLS_ALPN, TlsOptions, TlsServer, TlsVersion};
 
-/// The file of the certificate that a client gets who asks for `name`; it must hold for that name unless the
-/// client is told to expect a miss.
+/// The file of the certificate presented for SNI `name`; it must be valid for that name unless a mismatch is
+/// expected.
 fn presented(lab: &Lab, server: &TlsServer, name: &str) -> String {
     let shaken = lab.client().shake(server, name).unwrap_or_else(|error| panic!("{name}: {error}"));
     file_of(server, &shaken.leaf)

@@ -1,4 +1,4 @@
-//! New files in place of old ones: taken whole, or the old ones stay.
+//! New files replace old ones completely, or the old ones stay in use.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn a_new_certificate_is_presented_after_a_reload() {
     assert_eq!(facts[0].name_list(), "example.com, more.test");
     assert_ne!(fingerprints(&server), old);
     assert!(lab.client().shake(&server, "more.test").is_ok());
-    // A handshake that began before goes on as it began.
+    // A handshake in progress keeps its configuration.
     assert!(lab.client().shake_with(old_config, "example.com").is_ok());
     assert!(matches!(server.reload(), Ok(Reloaded::Unchanged)));
 }
@@ -30,7 +30,7 @@ fn broken_files_leave_the_old_certificate_and_do_not_hold_up_the_others() {
     let lab = Lab::new();
     let server = server(vec![lab.certificate("a", &["a.test"]), lab.certificate("b", &["b.test"])]);
     let old = fingerprints(&server);
-    // The chain is new, its key not yet.
+    // The chain is new, its key is not yet written.
     let new = lab.issue(&params(&["a.test"]));
     lab.write("a.pem", &new.pem, 0o644);
     lab.certificate("b", &["b.test"]);
@@ -61,7 +61,7 @@ fn awaited_files_are_taken_when_they_come() {
     lab.certificate("a", &["example.com"]);
     assert!(matches!(server.reload(), Ok(Reloaded::Changed(_))));
     assert!(lab.client().shake(&server, "example.com").is_ok());
-    // Files that are there and not sound are a mistake at a start.
+    // Files that exist and are invalid are an error at the start.
     fs::remove_file(lab.path("a.key")).unwrap();
     assert!(refused(options.clone()).contains("a.key: there is no such file"));
     fs::remove_file(lab.path("a.pem")).unwrap();
