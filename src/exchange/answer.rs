@@ -15,22 +15,23 @@ use crate::service::{Body, InformError, Response};
 
 /// What of a request decides how it may be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestKind {
     pub(crate) method: Method,
     pub(crate) version: Version,
     /// The connection may be upgraded (RFC 9110 §7.8).
     pub(crate) upgrade: bool,
 }
 
-impl Asked {
+impl RequestKind {
     /// For answers to requests that could not be read.
-    pub(crate) const UNKNOWN: Asked = Asked { method: Method::Get, version: Version::Http11, upgrade: false };
+    pub(crate) const UNKNOWN: RequestKind =
+        RequestKind { method: Method::Get, version: Version::Http11, upgrade: false };
 }
 
-impl From<&RequestHead> for Asked {
+impl From<&RequestHead> for RequestKind {
     #[inline]
-    fn from(head: &RequestHead) -> Asked {
-        Asked { method: head.method(), version: head.version(), upgrade: head.upgrade().is_some() }
+    fn from(head: &RequestHead) -> RequestKind {
+        RequestKind { method: head.method(), version: head.version(), upgrade: head.upgrade().is_some() }
     }
 }
 
@@ -53,22 +54,22 @@ pub(crate) struct Delivery {
 /// - 101 opens a tunnel, and only where the request asks for one; a success to CONNECT opens one too, for the
 ///   client takes it as that (§9.3.6, RFC 9113 §8.5). Nothing else does.
 /// - 205 has no content (§15.3.6).
-pub(crate) fn admit(asked: Asked, response: &mut Response) -> Delivery {
+pub(crate) fn admit(kind: RequestKind, response: &mut Response) -> Delivery {
     let status = response.status();
     let is_tunnel = matches!(response.body(), Body::Tunnel(_));
-    let is_connected = asked.method == Method::Connect && status.is_success();
+    let is_connected = kind.method == Method::Connect && status.is_success();
     if status.is_informational() || is_tunnel || is_connected {
-        let may_open = is_connected || asked.upgrade && status == Status::SWITCHING_PROTOCOLS;
+        let may_open = is_connected || kind.upgrade && status == Status::SWITCHING_PROTOCOLS;
         if let Some(error) = refusal(is_tunnel, may_open, is_connected) {
             *response = error;
-            return delivery(asked, response);
+            return delivery(kind, response);
         }
         return Delivery { length: None, announced: None, has_content: true, is_tunnel: true };
     }
     if status == Status::RESET_CONTENT {
         response.set_body(Body::Empty);
     }
-    delivery(asked, response)
+    delivery(kind, response)
 }
 
 /// Why a response that looks like a tunnel's is none.
@@ -84,7 +85,7 @@ fn refusal(is_tunnel: bool, may_open: bool, is_connected: bool) -> Option<Respon
 }
 
 #[inline]
-fn delivery(asked: Asked, response: &Response) -> Delivery {
+fn delivery(kind: RequestKind, response: &Response) -> Delivery {
     let status = response.status();
     let length = match response.body() {
         Body::Empty => Some(0),
@@ -99,7 +100,7 @@ fn delivery(asked: Asked, response: &Response) -> Delivery {
         _ => length,
     };
     let is_bodiless = status.forbids_body()
-        || asked.method == Method::Head
+        || kind.method == Method::Head
         || length == Some(0) && !matches!(response.body(), Body::Stream(_));
     Delivery { length, announced, has_content: !is_bodiless, is_tunnel: false }
 }
@@ -201,10 +202,10 @@ mod tests {
     use super::*;
     use crate::service::{Tunnel, TunnelHandler};
 
-    const GET: Asked = Asked::UNKNOWN;
-    const HEAD: Asked = Asked { method: Method::Head, ..GET };
-    const CONNECT: Asked = Asked { method: Method::Connect, ..GET };
-    const UPGRADE: Asked = Asked { upgrade: true, ..GET };
+    const GET: RequestKind = RequestKind::UNKNOWN;
+    const HEAD: RequestKind = RequestKind { method: Method::Head, ..GET };
+    const CONNECT: RequestKind = RequestKind { method: Method::Connect, ..GET };
+    const UPGRADE: RequestKind = RequestKind { upgrade: true, ..GET };
 
     fn response(code: u16, body: Body) -> Response {
         Response::new(Status::new(code).unwrap()).with_body(body)
@@ -218,7 +219,7 @@ mod tests {
     fn a_final_response_is_final_and_a_tunnel_was_asked_for() {
         let ok = |status| (status, true);
         let refused = |status| (status, false);
-        for (asked, code, body, expected) in [
+        for (kind, code, body, expected) in [
             (GET, 100, Body::Empty, refused(500)),
             (GET, 103, Body::Empty, refused(500)),
             (GET, 101, Body::Empty, refused(500)),
@@ -234,8 +235,8 @@ mod tests {
             (CONNECT, 407, Body::Empty, refused(407)),
         ] {
             let mut response = response(code, body);
-            let delivery = admit(asked, &mut response);
-            assert_eq!((response.status().code(), delivery.is_tunnel), expected, "{asked:?} {code}");
+            let delivery = admit(kind, &mut response);
+            assert_eq!((response.status().code(), delivery.is_tunnel), expected, "{kind:?} {code}");
             assert_eq!(matches!(response.body(), Body::Tunnel(_)), delivery.is_tunnel);
         }
     }
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn lengths_and_content_follow_status_and_method() {
         let text = || Body::Bytes("hello".into());
-        for (asked, code, body, expected) in [
+        for (kind, code, body, expected) in [
             (GET, 200, text(), (Some(5), true)),
             (GET, 200, Body::Empty, (Some(0), false)),
             (HEAD, 200, text(), (Some(5), false)),
@@ -253,8 +254,8 @@ mod tests {
             (GET, 304, Body::Empty, (None, false)),
             (GET, 404, Body::Empty, (Some(0), false)),
         ] {
-            let Delivery { announced, has_content, .. } = admit(asked, &mut response(code, body));
-            assert_eq!((announced, has_content), expected, "{asked:?} {code}");
+            let Delivery { announced, has_content, .. } = admit(kind, &mut response(code, body));
+            assert_eq!((announced, has_content), expected, "{kind:?} {code}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::answer::Asked;
+use super::answer::RequestKind;
 use super::worker::Worker;
 use crate::filter::{RequestId, User};
 use crate::http::message::{FramingError, RequestError};
@@ -23,10 +23,10 @@ use crate::service::{
 };
 
 /// An exchange whose request's head was read.
-pub(crate) struct Opened {
-    pub(crate) asked: Asked,
+pub(crate) struct BegunExchange {
+    pub(crate) kind: RequestKind,
     /// What the access log is told at its end; `None` without a log.
-    pub(crate) entry: Option<Entry>,
+    pub(crate) entry: Option<LogEntry>,
     /// The response to a request that is not served on this connection.
     pub(crate) refusal: Option<Response>,
 }
@@ -39,13 +39,13 @@ pub(crate) fn open<S>(
     context: &Context,
     downstream: Rc<dyn Downstream>,
     exchange: ExchangeId,
-) -> Opened {
+) -> BegunExchange {
     worker.counters.requests.bump();
     context.set_downstream(downstream, exchange);
-    let entry = Entry::begin(worker, context);
+    let entry = LogEntry::begin(worker, context);
     let is_served = stream.serves(context.head().authority());
     let refusal = (!is_served).then(|| misdirected(worker));
-    Opened { asked: Asked::from(context.head()), entry, refusal }
+    BegunExchange { kind: RequestKind::from(context.head()), entry, refusal }
 }
 
 /// RFC 9110 §7.4, §15.5.20.
@@ -156,9 +156,9 @@ pub(crate) async fn flush<S>(worker: Rc<Worker<S>>) {
 }
 
 /// An exchange that is to be logged when it is over.
-pub(crate) struct Entry(Context);
+pub(crate) struct LogEntry(Context);
 
-impl Entry {
+impl LogEntry {
     /// Notes a request whose head is complete; `None` without a log.
     #[inline]
     pub(crate) fn begin<S>(worker: &Worker<S>, context: &Context) -> Option<Self> {

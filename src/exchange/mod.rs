@@ -24,10 +24,10 @@ mod pace;
 mod source;
 mod worker;
 
-pub(crate) use self::answer::{Asked, Delivery, Gate, admit};
+pub(crate) use self::answer::{Delivery, Gate, RequestKind, admit};
 pub(crate) use self::call::{
-    Entry, Opened, call, call_now, end_of, flush, open, panicked, peer_of, refuse_head, refuse_unread,
-    refused,
+    BegunExchange, LogEntry, call, call_now, end_of, flush, open, panicked, peer_of, refuse_head,
+    refuse_unread, refused,
 };
 pub use self::limits::Limits;
 pub(crate) use self::pace::{Pace, has_progressed};

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use super::Plan;
 use super::options::{FilterOptions, HandlerOptions};
 use super::site::{Route, Site};
-use crate::service::{AnyService, Router, Step};
+use crate::service::{AnyService, ChainLink, Router};
 
 /// Makes the parts of a router. `place` says where in the plan a part stands.
 pub(super) trait Parts {
     /// The filters that these options ask for.
-    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step>;
+    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<ChainLink>;
 
     /// The service that these options ask for.
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService>;
@@ -29,13 +29,13 @@ pub(super) fn router(plan: &Plan, parts: &mut dyn Parts) -> Router {
 pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn Parts) -> Router {
     let mut router = Router::new();
     for filter in &site.filters {
-        router = router.steps(parts.filter(place, filter));
+        router = router.links(parts.filter(place, filter));
     }
     for route in &site.routes {
         let place = route_place(place, route);
         let mut inner = Router::new();
         for filter in &route.filters {
-            inner = inner.steps(parts.filter(&place, filter));
+            inner = inner.links(parts.filter(&place, filter));
         }
         let service = parts.handler(&place, &route.handler);
         inner = match &route.methods[..] {

@@ -7,7 +7,7 @@ use super::assemble::Parts;
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
-use crate::service::{AnyService, LocalFuture, Request, Response, Routes, Service, Step};
+use crate::service::{AnyService, ChainLink, LocalFuture, Request, Response, Routes, Service};
 
 /// What a plan was built into, on one core.
 pub struct PlanService(Kind);
@@ -75,7 +75,7 @@ impl Service for Unbuilt {
 
 /// Makes nothing, which is enough to know the routes.
 impl Parts for Unbuilt {
-    fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<Step> {
+    fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<ChainLink> {
         Vec::new()
     }
 

@@ -106,8 +106,8 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
                 };
                 let Some(stream) = stream else { return };
                 let switched = match begin(worker, stream) {
-                    Begun::H1(opened) => h1::serve(worker, opened).await,
-                    Begun::H2(switched) => Some(switched),
+                    NegotiatedProtocol::H1(opened) => h1::serve(worker, opened).await,
+                    NegotiatedProtocol::H2(switched) => Some(switched),
                 };
                 if let Some(switched) = switched {
                     serve_h2(worker, *switched).await;
@@ -119,17 +119,17 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
 }
 
 /// Which protocol a connection begins with.
-enum Begun {
-    H1(h1::Opened),
+enum NegotiatedProtocol {
+    H1(h1::NewConnection),
     H2(Box<Switched>),
 }
 
 /// A plain function, so that the connection's task keeps no room for the stream.
-fn begin<S>(worker: &Worker<S>, stream: Stream) -> Begun {
+fn begin<S>(worker: &Worker<S>, stream: Stream) -> NegotiatedProtocol {
     if stream.tls().is_some_and(|tls| tls.protocol() == Some(b"h2")) {
-        Begun::H2(Box::new(Switched { stream, early: Vec::new(), input: None }))
+        NegotiatedProtocol::H2(Box::new(Switched { stream, early: Vec::new(), input: None }))
     } else {
-        Begun::H1(h1::open(worker, stream))
+        NegotiatedProtocol::H1(h1::open(worker, stream))
     }
 }
 

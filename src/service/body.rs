@@ -129,7 +129,7 @@ pub trait Downstream {
 /// A frame, or why there are no more.
 pub type BodyFrame = Result<Frame, BodyError>;
 
-enum Source {
+enum BodySource {
     Empty,
     Downstream(Rc<dyn Downstream>, ExchangeId),
     /// Made by a filter from another body.
@@ -138,7 +138,7 @@ enum Source {
 
 /// The body of a request.
 pub struct RequestBody {
-    source: Source,
+    source: BodySource,
     length: Option<u64>,
     /// Boxed, for hardly any body has some.
     trailers: Option<Box<Trailers>>,
@@ -147,12 +147,12 @@ pub struct RequestBody {
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
-        Self { source: Source::Empty, length: Some(0), trailers: None }
+        Self { source: BodySource::Empty, length: Some(0), trailers: None }
     }
 
     /// A body from `source`, `length` bytes long if that is known.
     pub fn new(source: Rc<dyn Downstream>, exchange: ExchangeId, length: Option<u64>) -> Self {
-        Self { source: Source::Downstream(source, exchange), length, trailers: None }
+        Self { source: BodySource::Downstream(source, exchange), length, trailers: None }
     }
 
     /// A body that lies in memory.
@@ -162,7 +162,7 @@ impl RequestBody {
 
     /// A body that is pulled from elsewhere, such as another one that a filter decodes.
     pub fn from_stream(stream: impl StreamBody + 'static) -> Self {
-        Self { length: stream.length(), source: Source::Stream(Box::new(stream)), trailers: None }
+        Self { length: stream.length(), source: BodySource::Stream(Box::new(stream)), trailers: None }
     }
 
     /// The trailers, once [`next`](Self::next) has returned `None`; empty if there are none.
@@ -184,7 +184,7 @@ impl RequestBody {
     /// Whether its announced length is more than the policy of its exchange allows.
     pub(crate) fn is_too_large(&self) -> bool {
         match (&self.source, self.length) {
-            (Source::Downstream(source, exchange), Some(length)) => {
+            (BodySource::Downstream(source, exchange), Some(length)) => {
                 source.body_policy(*exchange).bytes_max.is_some_and(|max| length > max)
             }
             _ => false,
@@ -193,7 +193,7 @@ impl RequestBody {
 
     /// Judges the rest of the body by another policy than its route's: see [`BodyPolicy`].
     pub fn set_policy(&mut self, policy: BodyPolicy) {
-        if let Source::Downstream(source, exchange) = &self.source {
+        if let BodySource::Downstream(source, exchange) = &self.source {
             source.set_body_policy(*exchange, policy);
         }
     }
@@ -236,9 +236,9 @@ impl RequestBody {
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         match &mut self.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Downstream(source, exchange) => source.poll_frame(*exchange, cx),
-            Source::Stream(stream) => stream.poll_frame(cx),
+            BodySource::Empty => Poll::Ready(None),
+            BodySource::Downstream(source, exchange) => source.poll_frame(*exchange, cx),
+            BodySource::Stream(stream) => stream.poll_frame(cx),
         }
     }
 

@@ -44,7 +44,7 @@ pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };
 pub use self::fields::FieldBlock;
-pub(crate) use self::filter::Step;
+pub(crate) use self::filter::ChainLink;
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::inform::{InformError, Interim};

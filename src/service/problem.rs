@@ -30,11 +30,11 @@ pub struct FieldProblem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Boxed, for it travels as the error of many a `Result` and seldom happens.
-    facts: Box<Facts>,
+    facts: Box<ProblemParts>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
+struct ProblemParts {
     status: Status,
     kind: Cow<'static, str>,
     title: Cow<'static, str>,
@@ -59,7 +59,7 @@ struct Document<'a> {
 impl Problem {
     /// A problem of the generic type `about:blank`, whose title is the status' reason.
     pub fn new(status: Status) -> Self {
-        let facts = Facts {
+        let facts = ProblemParts {
             status,
             kind: Cow::Borrowed("about:blank"),
             title: Cow::Borrowed(status.reason()),

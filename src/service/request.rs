@@ -22,7 +22,7 @@ use crate::net::tls::TlsInfo;
 const SPARE_CONTEXTS_MAX: usize = 64;
 
 thread_local! {
-    static SPARE_CONTEXTS: RefCell<Vec<Rc<Exchange>>> = const { RefCell::new(Vec::new()) };
+    static SPARE_CONTEXTS: RefCell<Vec<Rc<ExchangeData>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What a route knows of itself, shared by all its requests.
@@ -41,7 +41,7 @@ pub(crate) struct RouteFacts {
 }
 
 #[derive(Default)]
-struct Exchange {
+struct ExchangeData {
     head: RequestHead,
     downstream: OnceCell<(Rc<dyn Downstream>, ExchangeId)>,
     route: RefCell<Option<Rc<RouteFacts>>>,
@@ -54,7 +54,7 @@ struct Exchange {
 /// One exchange as filters, handlers and logs see it. Cheap to clone; all clones are the same exchange.
 pub struct Context(
     // INVARIANT: `Some` until the drop.
-    Option<Rc<Exchange>>,
+    Option<Rc<ExchangeData>>,
 );
 
 impl Context {
@@ -63,7 +63,7 @@ impl Context {
         Self(Some(SPARE_CONTEXTS.with_borrow_mut(Vec::pop).unwrap_or_default()))
     }
 
-    fn exchange(&self) -> &Exchange {
+    fn exchange(&self) -> &ExchangeData {
         self.0.as_ref().expect("held until drop")
     }
 

@@ -11,7 +11,7 @@ use super::fields::FieldBlock;
 use super::inform::Interim;
 use super::problem::Problem;
 use super::tunnel::TunnelHandler;
-use super::writer::{BodyWriter, Written};
+use super::writer::{BodyWriter, WrittenBody};
 use crate::http::cookie::{CookieError, SetCookie};
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
@@ -107,12 +107,12 @@ impl Response {
     /// }
     /// ```
     pub fn written<F: AsyncFnOnce(BodyWriter) + 'static>(work: F) -> Self {
-        Self::stream(Written::by(|writer| Box::pin(async move { work(writer).await })))
+        Self::stream(WrittenBody::by(|writer| Box::pin(async move { work(writer).await })))
     }
 
     /// 200 with a body that is written elsewhere on the core, such as by a task of `Ring::spawn`.
     pub fn channel() -> (BodyWriter, Self) {
-        let (writer, body) = Written::channel();
+        let (writer, body) = WrittenBody::channel();
         (writer, Self::stream(body))
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::body::{BodyError, RequestBody, StreamBody};
 use super::local::LocalFuture;
-use super::writer::{BodyWriter, WriterClosed, Written};
+use super::writer::{BodyWriter, WriterClosed, WrittenBody};
 
 /// A byte stream between a client and a handler. Reading and writing are independent of each other, and each
 /// holds the other side back: what is not read stays with the client, and a write waits until the client has
@@ -87,6 +87,6 @@ impl TunnelHandler {
     /// The body that carries the tunnel's bytes to the client; `input` are those from it.
     pub(crate) fn open(self, input: RequestBody) -> Box<dyn StreamBody> {
         let Self(handler) = self;
-        Box::new(Written::by(|writer| handler(Tunnel { reader: TunnelReader(input), writer })))
+        Box::new(WrittenBody::by(|writer| handler(Tunnel { reader: TunnelReader(input), writer })))
     }
 }

@@ -12,7 +12,7 @@ use crate::http::status::Status;
 
 /// How a request asks for a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
+enum TunnelKind {
     /// HTTP/1.1 with `Upgrade`.
     Upgrade,
     /// CONNECT, plain or extended.
@@ -46,8 +46,8 @@ impl Response {
         F: AsyncFnOnce(Tunnel) + 'static,
     {
         let head = context.head();
-        match way_of(head, protocol) {
-            Some(way) => opened(way, protocol, handler),
+        match kind_of(head, protocol) {
+            Some(kind) => opened(kind, protocol, handler),
             None if head.version() == Version::Http11 => refused(protocol),
             None => Problem::new(Status::BAD_REQUEST)
                 .detail(format!("this resource speaks {protocol}; ask for it with an extended CONNECT"))
@@ -62,7 +62,7 @@ impl Response {
         F: AsyncFnOnce(Tunnel) + 'static,
     {
         if context.method() == Method::Connect && context.head().protocol().is_none() {
-            return opened(Way::Connect, "", handler);
+            return opened(TunnelKind::Connect, "", handler);
         }
         Problem::new(Status::METHOD_NOT_ALLOWED)
             .detail("this resource is a tunnel; open it with CONNECT")
@@ -71,18 +71,21 @@ impl Response {
     }
 }
 
-fn way_of(head: &RequestHead, protocol: &str) -> Option<Way> {
+fn kind_of(head: &RequestHead, protocol: &str) -> Option<TunnelKind> {
     if head.method() == Method::Connect {
-        return head.protocol().filter(|asked| asked.eq_ignore_ascii_case(protocol)).map(|_| Way::Connect);
+        return head
+            .protocol()
+            .filter(|asked| asked.eq_ignore_ascii_case(protocol))
+            .map(|_| TunnelKind::Connect);
     }
     let names = |member: &str| member.trim().eq_ignore_ascii_case(protocol);
-    head.upgrade().filter(|asked| asked.split(',').any(names)).map(|_| Way::Upgrade)
+    head.upgrade().filter(|asked| asked.split(',').any(names)).map(|_| TunnelKind::Upgrade)
 }
 
-fn opened<F: AsyncFnOnce(Tunnel) + 'static>(way: Way, protocol: &str, handler: F) -> Response {
-    let status = if way == Way::Upgrade { Status::SWITCHING_PROTOCOLS } else { Status::OK };
+fn opened<F: AsyncFnOnce(Tunnel) + 'static>(kind: TunnelKind, protocol: &str, handler: F) -> Response {
+    let status = if kind == TunnelKind::Upgrade { Status::SWITCHING_PROTOCOLS } else { Status::OK };
     let mut response = Response::new(status).with_body(Body::Tunnel(TunnelHandler::new(handler)));
-    if way == Way::Upgrade {
+    if kind == TunnelKind::Upgrade {
         response.add_lines(&upgrade_lines(protocol));
     }
     response

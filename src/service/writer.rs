@@ -21,12 +21,12 @@ pub struct WriterClosed;
 /// Writes the body of a response. Dropping it ends the body.
 #[derive(Debug)]
 pub struct BodyWriter {
-    slot: Rc<Slot>,
+    slot: Rc<FrameSlot>,
 }
 
 /// What writer and body share.
 #[derive(Default)]
-struct Slot {
+struct FrameSlot {
     frame: RefCell<Option<Frame>>,
     /// Waits for room.
     writer: RefCell<Option<Waker>>,
@@ -36,9 +36,9 @@ struct Slot {
     body_is_gone: Cell<bool>,
 }
 
-impl std::fmt::Debug for Slot {
+impl std::fmt::Debug for FrameSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
+        f.write_str("FrameSlot")
     }
 }
 
@@ -129,13 +129,13 @@ impl Drop for BodyWriter {
 
 /// A body that is written by a future, which runs whenever the body is read or has to wait for the client;
 /// or by a task elsewhere on the core.
-pub(crate) struct Written {
+pub(crate) struct WrittenBody {
     /// `None` once it is over, or where the writer is elsewhere.
     work: Option<LocalFuture<'static, ()>>,
-    slot: Rc<Slot>,
+    slot: Rc<FrameSlot>,
 }
 
-impl Written {
+impl WrittenBody {
     /// A body written by the future that `work` makes.
     pub(crate) fn by(work: impl FnOnce(BodyWriter) -> LocalFuture<'static, ()>) -> Self {
         let (writer, mut body) = Self::channel();
@@ -145,12 +145,12 @@ impl Written {
 
     /// A body written by the owner of the writer.
     pub(crate) fn channel() -> (BodyWriter, Self) {
-        let slot = Rc::new(Slot::default());
+        let slot = Rc::new(FrameSlot::default());
         (BodyWriter { slot: slot.clone() }, Self { work: None, slot })
     }
 }
 
-impl StreamBody for Written {
+impl StreamBody for WrittenBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         self.poll_work(cx);
         if let Some(frame) = self.slot.frame.take() {
@@ -178,7 +178,7 @@ impl StreamBody for Written {
     }
 }
 
-impl Drop for Written {
+impl Drop for WrittenBody {
     fn drop(&mut self) {
         self.slot.body_is_gone.set(true);
         // The future may own the writer, and what it owns may look at the slot.
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    fn next(body: &mut Written) -> Poll<Option<Frame>> {
+    fn next(body: &mut WrittenBody) -> Poll<Option<Frame>> {
         let mut cx = Context::from_waker(Waker::noop());
         body.poll_frame(&mut cx).map(|frame| frame.map(|frame| frame.expect("a written body does not fail")))
     }
@@ -204,7 +204,7 @@ mod tests {
     fn a_frame_waits_for_the_one_before_it() {
         let wrote = Rc::new(Cell::new(0));
         let count = wrote.clone();
-        let mut body = Written::by(move |mut out| {
+        let mut body = WrittenBody::by(move |mut out| {
             Box::pin(async move {
                 for piece in ["a", "", "b", "c"] {
                     out.write(piece).await.unwrap();
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_writer_elsewhere_ends_the_body_and_hears_of_its_end() {
-        let (mut writer, mut body) = Written::channel();
+        let (mut writer, mut body) = WrittenBody::channel();
         assert_eq!(next(&mut body), Poll::Pending);
         writer.start_send(Frame::Data("x".into()));
         let mut cx = Context::from_waker(Waker::noop());
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(writer.poll_closed(&mut cx), Poll::Ready(()));
         let mut write = pin!(writer.write("y"));
         assert_eq!(write.as_mut().poll(&mut cx), Poll::Ready(Err(WriterClosed)));
-        let (writer, mut body) = Written::channel();
+        let (writer, mut body) = WrittenBody::channel();
         drop(writer);
         assert_eq!(next(&mut body), Poll::Ready(None));
     }

@@ -28,14 +28,14 @@ type AnyFrame = Result<Frame<Bytes>, BodyError>;
 #[derive(Debug, Default)]
 pub struct Body {
     /// `None` where there is nothing to read (any more).
-    slot: Option<Arc<Mutex<Slot>>>,
+    slot: Option<Arc<Mutex<PieceSlot>>>,
     /// Bytes still to come, when the client said how many.
     left: Option<u64>,
 }
 
 /// What reader and pump share.
 #[derive(Debug, Default)]
-struct Slot {
+struct PieceSlot {
     /// The reader waits for a frame. INVARIANT: never while there is one.
     wanted: bool,
     frame: Option<AnyFrame>,
@@ -45,7 +45,7 @@ struct Slot {
     pump: Option<Waker>,
 }
 
-impl Slot {
+impl PieceSlot {
     /// Wakes the pump when the reader asks.
     fn hear_from_reader(&mut self, cx: &Context<'_>) {
         if !self.pump.as_ref().is_some_and(|pump| pump.will_wake(cx.waker())) {
@@ -55,7 +55,7 @@ impl Slot {
 }
 
 /// Neither side leaves a slot half changed, so a panic elsewhere under the lock spoils nothing.
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+fn lock(slot: &Mutex<PieceSlot>) -> MutexGuard<'_, PieceSlot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -66,7 +66,7 @@ impl Body {
         if left == Some(0) {
             return (Self { slot: None, left }, None);
         }
-        let slot = Arc::new(Mutex::new(Slot::default()));
+        let slot = Arc::new(Mutex::new(PieceSlot::default()));
         (Self { slot: Some(slot.clone()), left }, Some(Pump { source, slot, data_is_over: false }))
     }
 }
@@ -129,7 +129,7 @@ pub(super) enum Pumped {
 /// Fills a body's slot from the connection. Dropping it ends the body with an error.
 pub(super) struct Pump {
     source: RequestBody,
-    slot: Arc<Mutex<Slot>>,
+    slot: Arc<Mutex<PieceSlot>>,
     /// The trailers are next.
     data_is_over: bool,
 }

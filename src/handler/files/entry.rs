@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::facts::Facts;
-use super::prepare::{Assets, Outcome, Prepared, Slot};
+use super::facts::RepresentationFacts;
+use super::prepare::{Assets, PreparationOutcome, Prepared, PreparedSlot};
 use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::message::RequestHead;
 use crate::ring::Metadata;
@@ -19,7 +19,7 @@ const CHECK_AFTER: Duration = Duration::from_millis(900);
 
 /// One form of a file.
 pub(super) struct Representation {
-    pub(super) facts: Facts,
+    pub(super) facts: RepresentationFacts,
     /// The lines of its 200.
     pub(super) fields: Rc<[u8]>,
     /// All of it, if it is small enough to be kept; otherwise it is streamed from the file.
@@ -27,7 +27,7 @@ pub(super) struct Representation {
 }
 
 impl Representation {
-    pub(super) fn new(facts: Facts, body: Option<Bytes>) -> Self {
+    pub(super) fn new(facts: RepresentationFacts, body: Option<Bytes>) -> Self {
         Self { fields: facts.fields().into(), facts, body }
     }
 
@@ -43,7 +43,7 @@ pub(super) struct Sibling {
 }
 
 /// A file with everything there is to be answered of it.
-pub(super) struct Entry {
+pub(super) struct CachedFile {
     /// The file below the root, for forms that are not kept in memory.
     pub(super) name: Box<[u8]>,
     pub(super) metadata: Metadata,
@@ -60,7 +60,7 @@ enum Preparation {
     Over,
     /// Nobody wanted one yet.
     Unasked,
-    Asked(Slot),
+    Asked(PreparedSlot),
     /// There was no room; the next look asks again.
     Declined,
 }
@@ -79,7 +79,7 @@ fn continues(head: &RequestHead, form: &Representation) -> bool {
     head.field("range").is_none() || head.field("if-range") == Some(form.facts.tag.as_bytes())
 }
 
-impl Entry {
+impl CachedFile {
     /// `prepares` says whether coded forms may be made of it.
     pub(super) fn new(
         name: &[u8],
@@ -142,8 +142,8 @@ impl Entry {
         };
         match outcome {
             None => {}
-            Some(Outcome::Declined) => *preparation = Preparation::Declined,
-            Some(Outcome::Prepared(prepared)) => {
+            Some(PreparationOutcome::Declined) => *preparation = Preparation::Declined,
+            Some(PreparationOutcome::Prepared(prepared)) => {
                 // The cell is empty: it is filled here alone.
                 let _ = self.prepared.set(self.forms(prepared));
                 *preparation = Preparation::Over;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::policy::Policy;
+use super::policy::NamePolicy;
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::FileTag;
 use crate::http::date::write_imf_fixdate;
@@ -10,20 +10,20 @@ use crate::ring::Metadata;
 
 /// What a response says of one representation of a file.
 #[derive(Clone)]
-pub(super) struct Facts {
+pub(super) struct RepresentationFacts {
     pub(super) tag: FileTag,
     pub(super) len: u64,
     /// Unix seconds, as Last-Modified says them.
     pub(super) modified: i64,
-    pub(super) policy: Rc<Policy>,
+    pub(super) policy: Rc<NamePolicy>,
     pub(super) coding: Coding,
     /// Whether other requests for the same path are answered with another coding.
     pub(super) varies: bool,
 }
 
-impl Facts {
+impl RepresentationFacts {
     /// Of the file itself.
-    pub(super) fn original(metadata: &Metadata, policy: Rc<Policy>, varies: bool) -> Self {
+    pub(super) fn original(metadata: &Metadata, policy: Rc<NamePolicy>, varies: bool) -> Self {
         Self {
             tag: FileTag::new(metadata.modified_s, metadata.modified_ns, metadata.len),
             len: metadata.len,
@@ -35,7 +35,7 @@ impl Facts {
     }
 
     /// Of a coded form of it that lies beside it: its bytes, and so its validators, are its own.
-    pub(super) fn sibling(metadata: &Metadata, policy: Rc<Policy>, coding: Coding) -> Self {
+    pub(super) fn sibling(metadata: &Metadata, policy: Rc<NamePolicy>, coding: Coding) -> Self {
         let facts = Self::original(metadata, policy, true);
         Self { tag: facts.tag.with_suffix(coding.extension()), coding, ..facts }
     }

@@ -4,11 +4,11 @@
 use std::io;
 use std::rc::Rc;
 
-use super::Shared;
-use super::entry::Entry;
+use super::FilesState;
+use super::entry::CachedFile;
 use super::listing;
-use super::load::Opened;
-use super::respond::{self, Content};
+use super::load::OpenedFile;
+use super::respond::{self, ContentSource};
 use super::siblings;
 use crate::http::accept;
 use crate::http::message::RequestHead;
@@ -19,7 +19,7 @@ use crate::ring::{File, Metadata};
 use crate::service::{FieldBlock, Request, Response};
 
 /// Answers a GET or HEAD whose representation is not in memory, or has to be looked at.
-pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
+pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Response {
     let head = request.head();
     if let Some(entry) = shared.cache.fresh_or_due(head.path(), shared.ring.now())
         && let Some(response) = reopen(shared, head, &entry).await
@@ -40,7 +40,7 @@ pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
         }
         Err(_) => return not_found(),
     };
-    let target = Target { shared, head, raw, path };
+    let target = FileTarget { shared, head, raw, path };
     match target.find().await {
         Ok(response) => response,
         Err(error) => {
@@ -57,28 +57,28 @@ pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
 
 /// Answers from an entry that is fresh, with a representation that is not in memory. `None` when its file is
 /// not what it was: the rest may have changed too.
-async fn reopen(shared: &Rc<Shared>, head: &RequestHead, entry: &Entry) -> Option<Response> {
+async fn reopen(shared: &Rc<FilesState>, head: &RequestHead, entry: &CachedFile) -> Option<Response> {
     let representation = shared.choose(entry, head);
     let coding = representation.facts.coding;
     let file = shared.ring.open(&shared.root, &siblings::name_of(&entry.name, coding)).await.ok()?;
     if file.metadata().ok()? != entry.metadata_of(coding) {
         return None;
     }
-    let content = Content::File(Rc::new(file));
+    let content = ContentSource::File(Rc::new(file));
     Some(respond::respond(representation, content, head, shared.ring.unix_seconds()))
 }
 
 /// What a request is for.
 #[derive(Clone, Copy)]
-struct Target<'a> {
-    shared: &'a Rc<Shared>,
+struct FileTarget<'a> {
+    shared: &'a Rc<FilesState>,
     head: &'a RequestHead,
     /// The path as sent, behind the prefix.
     raw: &'a str,
     path: FilePath<'a>,
 }
 
-impl Target<'_> {
+impl FileTarget<'_> {
     async fn find(self) -> io::Result<Response> {
         let Self { shared, head, path, .. } = self;
         let (file, metadata) = self.open(path.as_bytes()).await?;
@@ -174,7 +174,7 @@ impl Target<'_> {
             return Ok(not_found());
         }
         let siblings = siblings::find(shared, name, &metadata).await;
-        let opened = Opened { name, file, metadata, siblings };
+        let opened = OpenedFile { name, file, metadata, siblings };
         let now = shared.ring.now();
         let known = key.and_then(|key| shared.cache.stale(key));
         let found = opened.siblings.iter().map(|found| found.metadata);
@@ -202,7 +202,7 @@ impl Target<'_> {
             return Ok(response);
         }
         let file = opened.into_file(&representation.facts);
-        Ok(respond::respond(representation, Content::File(Rc::new(file)), head, seconds))
+        Ok(respond::respond(representation, ContentSource::File(Rc::new(file)), head, seconds))
     }
 
     /// Whether the path was sent in its plainest form. Only such paths are kept, so that a client cannot

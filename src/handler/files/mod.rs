@@ -32,7 +32,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use self::cache::Cache;
-use self::entry::{Entry, Representation};
+use self::entry::{CachedFile, Representation};
 pub use self::glob::Glob;
 pub use self::named::NamedFile;
 pub use self::options::{CacheRule, FilesOptions, NoCacheRule, NoPreloadRule, PreloadRule};
@@ -45,19 +45,19 @@ use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
 pub struct Files {
-    shared: Rc<Shared>,
+    shared: Rc<FilesState>,
 }
 
-pub(super) struct Shared {
+pub(super) struct FilesState {
     ring: Ring,
     root: Root,
     options: FilesOptions,
     cache: Cache,
 }
 
-impl Shared {
+impl FilesState {
     #[inline]
-    fn choose<'a>(&self, entry: &'a Entry, head: &RequestHead) -> &'a Representation {
+    fn choose<'a>(&self, entry: &'a CachedFile, head: &RequestHead) -> &'a Representation {
         entry.choose(head, &self.options.assets)
     }
 }
@@ -71,7 +71,7 @@ impl Files {
         options.check()?;
         let root = Root::open(directory)?;
         let cache = Cache::new(options.cache_bytes_max);
-        Ok(Self { shared: Rc::new(Shared { ring, root, options, cache }) })
+        Ok(Self { shared: Rc::new(FilesState { ring, root, options, cache }) })
     }
 }
 

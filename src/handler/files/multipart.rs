@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::facts::Facts;
+use super::facts::RepresentationFacts;
 use crate::http::byteranges::Boundary;
 use crate::observe::log;
 use crate::ring::{File, ReadNow, sys};
@@ -21,26 +21,31 @@ use crate::service::{BodyFrame, Frame, StreamBody};
 const READ_BYTES: u64 = 64 * 1024;
 
 /// Where the parts are taken from.
-pub(super) enum Source {
+pub(super) enum RangesSource {
     /// The whole representation.
     Memory(Bytes),
     /// The open file.
     File(Rc<File>),
 }
 
-type Reading = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>>>>;
+type PendingRead = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>>>>;
 
 /// A `multipart/byteranges` body.
-pub(super) struct Multipart {
-    source: Source,
+pub(super) struct MultipartRanges {
+    source: RangesSource,
     /// What is still to be sent: text that stands around the parts, and the part after it.
     left: VecDeque<(Bytes, Range<u64>)>,
     length: u64,
-    reading: Option<Reading>,
+    reading: Option<PendingRead>,
 }
 
-impl Multipart {
-    pub(super) fn new(boundary: &Boundary, source: Source, parts: &[Range<u64>], facts: &Facts) -> Self {
+impl MultipartRanges {
+    pub(super) fn new(
+        boundary: &Boundary,
+        source: RangesSource,
+        parts: &[Range<u64>],
+        facts: &RepresentationFacts,
+    ) -> Self {
         let mut text = Vec::with_capacity((parts.len() + 1) * 160);
         let mut ends = Vec::with_capacity(parts.len());
         for part in parts {
@@ -64,10 +69,10 @@ impl Multipart {
     /// Bytes from the start of `range`, which is not empty.
     fn poll_bytes(&mut self, range: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let file = match &self.source {
-            Source::Memory(bytes) => {
+            RangesSource::Memory(bytes) => {
                 return Poll::Ready(Ok(bytes.slice(range.start as usize..range.end as usize)));
             }
-            Source::File(file) => file,
+            RangesSource::File(file) => file,
         };
         let room = (range.end - range.start).min(READ_BYTES) as usize;
         let reading = match &mut self.reading {
@@ -92,7 +97,7 @@ impl Multipart {
     }
 }
 
-impl StreamBody for Multipart {
+impl StreamBody for MultipartRanges {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         let Some((text, range)) = self.left.front_mut() else { return Poll::Ready(None) };
         if !text.is_empty() {
@@ -138,7 +143,7 @@ mod tests {
     use std::task::Waker;
 
     use super::super::options::FilesOptions;
-    use super::super::policy::Policy;
+    use super::super::policy::NamePolicy;
     use super::*;
     use crate::http::accept_encoding::Coding;
     use crate::http::conditional::FileTag;
@@ -147,17 +152,17 @@ mod tests {
     #[allow(clippy::single_range_in_vec_init, reason = "a list of ranges is meant")]
     fn the_length_is_what_is_sent() {
         let options = FilesOptions { charset: String::new(), ..FilesOptions::default() };
-        let facts = Facts {
+        let facts = RepresentationFacts {
             tag: FileTag::new(0, 0, 0),
             len: 1000,
             modified: 0,
-            policy: Rc::new(Policy::of(&options, b"a.txt")),
+            policy: Rc::new(NamePolicy::of(&options, b"a.txt")),
             coding: Coding::Identity,
             varies: false,
         };
         for parts in [&[0..1][..], &[0..10, 500..1000], &[999..1000, 0..1, 300..400]] {
-            let source = Source::Memory(Bytes::from(vec![b'x'; 1000]));
-            let mut body = Multipart::new(&random_boundary(), source, parts, &facts);
+            let source = RangesSource::Memory(Bytes::from(vec![b'x'; 1000]));
+            let mut body = MultipartRanges::new(&random_boundary(), source, parts, &facts);
             let mut sent = Vec::new();
             let mut cx = Context::from_waker(Waker::noop());
             while let Poll::Ready(Some(piece)) = body.poll_frame(&mut cx) {

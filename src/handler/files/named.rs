@@ -8,10 +8,10 @@ use std::rc::Rc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::entry::Representation;
-use super::facts::Facts;
+use super::facts::RepresentationFacts;
 use super::options::FilesOptions;
-use super::policy::Policy;
-use super::respond::{self, Content};
+use super::policy::NamePolicy;
+use super::respond::{self, ContentSource};
 use crate::http::message::RequestHead;
 use crate::http::message::{FieldError, push_field};
 use crate::ring::{File, Metadata, Ring, Root};
@@ -36,7 +36,7 @@ use crate::service::Response;
 pub struct NamedFile {
     file: File,
     metadata: Metadata,
-    policy: Policy,
+    policy: NamePolicy,
     lines: Vec<u8>,
     unix_seconds: u64,
 }
@@ -60,7 +60,7 @@ impl NamedFile {
         if !metadata.is_file {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
         }
-        let policy = Policy { cache_control: None, ..Policy::of(&FilesOptions::default(), name) };
+        let policy = NamePolicy { cache_control: None, ..NamePolicy::of(&FilesOptions::default(), name) };
         Ok(Self { file, metadata, policy, lines: Vec::new(), unix_seconds: ring.unix_seconds() })
     }
 
@@ -100,9 +100,9 @@ impl NamedFile {
 
     /// Answers a request with the file: whole, the ranges it asks for, or what its conditions make of it.
     pub fn respond(self, head: &RequestHead) -> Response {
-        let facts = Facts::original(&self.metadata, Rc::new(self.policy), false);
+        let facts = RepresentationFacts::original(&self.metadata, Rc::new(self.policy), false);
         let representation = Representation::new(facts, None);
-        let content = Content::File(Rc::new(self.file));
+        let content = ContentSource::File(Rc::new(self.file));
         let mut response = respond::respond(&representation, content, head, self.unix_seconds);
         if !self.lines.is_empty() && response.status().code() / 100 == 2 {
             response.add_lines(&self.lines);

@@ -12,7 +12,7 @@ use crate::http::message::push_field;
 const HASH_BYTES_MIN: usize = 8;
 
 /// What the name says.
-pub(super) struct Policy {
+pub(super) struct NamePolicy {
     pub(super) content_type: Cow<'static, str>,
     pub(super) cache_control: Option<Cow<'static, str>>,
     pub(super) is_attachment: bool,
@@ -20,7 +20,7 @@ pub(super) struct Policy {
     pub(super) links: Option<Rc<[u8]>>,
 }
 
-impl Policy {
+impl NamePolicy {
     /// Of a file by its name below the root.
     pub(super) fn of(options: &FilesOptions, name: &[u8]) -> Self {
         let name = name.strip_prefix(b"./").unwrap_or(name);
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn cache_control(options: &FilesOptions, name: &str) -> Option<String> {
-        Policy::of(options, name.as_bytes()).cache_control.as_deref().map(str::to_owned)
+        NamePolicy::of(options, name.as_bytes()).cache_control.as_deref().map(str::to_owned)
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
         let of = |charset: &str, name: &str| {
             let download = vec![Glob::new("*.svg")];
             let options = FilesOptions { charset: charset.into(), download, ..FilesOptions::default() };
-            let policy = Policy::of(&options, name.as_bytes());
+            let policy = NamePolicy::of(&options, name.as_bytes());
             (policy.content_type.to_string(), policy.is_attachment)
         };
         assert_eq!(of("utf-8", "a.txt"), ("text/plain; charset=utf-8".into(), false));

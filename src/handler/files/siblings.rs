@@ -5,13 +5,13 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use super::Shared;
+use super::FilesState;
 use crate::http::accept_encoding::Coding;
 use crate::http::media_type;
 use crate::ring::{File, Metadata};
 
 /// A coded form as it was found.
-pub(super) struct Found {
+pub(super) struct FoundSibling {
     pub(super) coding: Coding,
     pub(super) file: File,
     pub(super) metadata: Metadata,
@@ -19,7 +19,7 @@ pub(super) struct Found {
 
 /// Looks for all of them at once; in the order of [`Coding::PREFERRED`]. What cannot be opened is not there:
 /// the file itself is an answer in any case.
-pub(super) async fn find(shared: &Shared, name: &[u8], original: &Metadata) -> Vec<Found> {
+pub(super) async fn find(shared: &FilesState, name: &[u8], original: &Metadata) -> Vec<FoundSibling> {
     if !shared.options.siblings || media_type::is_compressed(media_type::of_path(name)) {
         return Vec::new();
     }
@@ -46,10 +46,10 @@ pub(super) async fn find(shared: &Shared, name: &[u8], original: &Metadata) -> V
     found.into_iter().flatten().collect()
 }
 
-async fn open(shared: &Shared, name: &[u8], original: &Metadata, coding: Coding) -> Option<Found> {
+async fn open(shared: &FilesState, name: &[u8], original: &Metadata, coding: Coding) -> Option<FoundSibling> {
     let file = shared.ring.open(&shared.root, &name_of(name, coding)).await.ok()?;
     let metadata = file.metadata().ok()?;
-    (metadata.is_file && !is_older(&metadata, original)).then_some(Found { coding, file, metadata })
+    (metadata.is_file && !is_older(&metadata, original)).then_some(FoundSibling { coding, file, metadata })
 }
 
 /// The name of a coded form; of identity, the file's own.

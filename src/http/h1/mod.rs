@@ -7,7 +7,7 @@
 //! bytes in ─► RequestDecoder ─► RequestHead ─► framing ─► BodyDecoder ─► ranges of data, trailers
 //!                  ▲                                          │
 //!                  └───────────── the next request ◄──────────┘
-//! ResponseHead ─► write_head ─► bytes out, then the body as BodyCoding says
+//! OutgoingResponse ─► write_head ─► bytes out, then the body as BodyCoding says
 //! ```
 //!
 //! The client's side is the same with the arrows turned round, and with interim responses before the one
@@ -32,7 +32,7 @@ mod tests;
 pub use body::BodyDecoder;
 pub use chunked::BodyStep;
 pub use encode::{
-    BodyCoding, BodyLength, CHUNK_END, CONTINUE, Connection, RequestContext, ResponseHead, Written,
+    BodyCoding, BodyLength, CHUNK_END, CONTINUE, OutgoingResponse, Persistence, RequestContext, WrittenHead,
     write_chunk_header, write_head, write_last_chunk,
 };
 pub use encode_request::{

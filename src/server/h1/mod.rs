@@ -19,14 +19,14 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
-use self::respond::{Begun, BrokenOff};
+use self::respond::{BrokenOff, WrittenResponse};
 use self::wire::Wire;
-use super::close;
+use super::close::{self, CloseMode};
 use crate::exchange::{
-    Asked, Entry, Opened as OpenedExchange, Worker, call, end_of, open as open_exchange, panicked,
-    refuse_head, refuse_unread,
+    BegunExchange, LogEntry, RequestKind, Worker, call, end_of, open as open_exchange, panicked, refuse_head,
+    refuse_unread,
 };
-use crate::http::h1::{Connection, HeadProgress, RequestDecoder};
+use crate::http::h1::{HeadProgress, Persistence, RequestDecoder};
 use crate::http::message::RequestError;
 use crate::http::status::Status;
 use crate::net::Stream;
@@ -37,16 +37,17 @@ use crate::service::{Body, Context, Downstream, Response, Service};
 /// Gathered responses above this size leave before the next request is looked at.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
 
-/// How a connection ends.
-enum End {
-    /// Nothing more is said; usually everything asked was answered, and everything sent was read.
-    Close,
-    /// There may be unread input: the client gets time to read the response first.
-    Linger,
-    /// Nothing more can reach the client, or nothing more should: a reset.
-    Abort,
-    /// It speaks HTTP/2, of which this much came before the input in hand.
-    Switch(Box<[u8]>),
+/// What follows the last exchange of a connection.
+enum AfterExchanges {
+    Close(CloseMode),
+    /// The client uses HTTP/2; these bytes of it were received before the input in hand.
+    SwitchToH2(Box<[u8]>),
+}
+
+impl From<CloseMode> for AfterExchanges {
+    fn from(mode: CloseMode) -> Self {
+        Self::Close(mode)
+    }
 }
 
 /// Why there is no next request.
@@ -78,84 +79,70 @@ pub(super) struct Switched {
 }
 
 /// A connection that is about to be served.
-pub(super) struct Opened(Rc<Wire>);
+pub(super) struct NewConnection(Rc<Wire>);
 
 /// Takes a stream; apart from [`serve`], so that no future keeps room for one.
-pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> Opened {
-    Opened(Rc::new(Wire::new(stream, worker.limits.clone())))
+pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
+    NewConnection(Rc::new(Wire::new(stream, worker.limits.clone())))
 }
 
 /// Serves a connection until it ends, or until it is known to speak HTTP/2. What is seldom is boxed: an idle
 /// connection keeps room for everything else.
-pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Opened) -> Option<Box<Switched>> {
-    let end = converse(worker, &wire).await;
-    let result = match end {
-        End::Switch(early) => {
-            // No request has been read, so nobody else holds it.
+pub(super) async fn serve<S: Service>(
+    worker: &Rc<Worker<S>>,
+    NewConnection(wire): NewConnection,
+) -> Option<Box<Switched>> {
+    match serve_exchanges(worker, &wire).await {
+        AfterExchanges::SwitchToH2(early) => {
+            // No request has been read, so no handler shares the wire.
             let (stream, input) = Rc::into_inner(wire)?.into_parts();
-            return Some(Box::new(Switched { stream, early: early.into_vec(), input }));
+            Some(Box::new(Switched { stream, early: early.into_vec(), input }))
         }
-        End::Close if !wire.has_unread() => {
-            close::finish(wire.stream(), wire.take_output(), &worker.limits).await
+        AfterExchanges::Close(mode) => {
+            if mode == CloseMode::Linger {
+                wire.drop_input();
+            }
+            close::close(worker, wire, mode).await;
+            None
         }
-        End::Close | End::Linger => {
-            wire.drop_input();
-            Box::pin(close::linger(wire.stream(), wire.take_output(), &worker.limits)).await
-        }
-        End::Abort => {
-            reset(wire);
-            return None;
-        }
-    };
-    if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-        worker.counters.timed_out.bump();
-        reset(wire);
-    }
-    None
-}
-
-fn reset(wire: Rc<Wire>) {
-    // Only a handler that keeps the request's body elsewhere still holds it; then the close has to do.
-    if let Some(wire) = Rc::into_inner(wire) {
-        wire.reset();
     }
 }
 
-async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
+async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> AfterExchanges {
     let mut decoder = RequestDecoder::new();
     loop {
         let context = match next_head(worker, wire, &mut decoder).await {
             Ok(context) => context,
-            Err(NoRequest::Closed) => return End::Close,
-            Err(NoRequest::Failed) => return End::Abort,
+            Err(NoRequest::Closed) => return wire.close_mode().into(),
+            Err(NoRequest::Failed) => return CloseMode::Abort.into(),
             Err(NoRequest::Garbled) => {
                 worker.counters.refused.bump();
-                return End::Close;
+                return wire.close_mode().into();
             }
             Err(NoRequest::Stalled) => {
                 worker.counters.timed_out.bump();
-                return End::Abort;
+                return CloseMode::Abort.into();
             }
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
                 let detail = "the request head did not arrive in time";
                 let peer = || Downstream::peer(&**wire);
                 let response = refuse_unread(worker, Status::REQUEST_TIMEOUT, detail, peer);
-                return end_with(worker, wire, Asked::UNKNOWN, None, response);
+                return end_with(worker, wire, RequestKind::UNKNOWN, None, response).into();
             }
             Err(NoRequest::Refused(RequestError::Http2Preface)) if wire.is_new() => {
-                return End::Switch(decoder.take_partial().into_boxed_slice());
+                return AfterExchanges::SwitchToH2(decoder.take_partial().into_boxed_slice());
             }
             Err(NoRequest::Refused(error)) => {
                 let response = refuse_head(worker, error, || Downstream::peer(&**wire));
-                return end_with(worker, wire, Asked::UNKNOWN, None, response);
+                return end_with(worker, wire, RequestKind::UNKNOWN, None, response).into();
             }
         };
         let keep_alive = context.head().keep_alive();
-        let OpenedExchange { asked, entry, refusal } =
+        let BegunExchange { kind, entry, refusal } =
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
         if let Some(response) = refusal {
-            return end_with(worker, wire, asked, entry, response);
+            return end_with(worker, wire, kind, entry, response).into();
         }
         let body = wire.begin_body(context.head());
         // Held for as long as the request is in progress: it may be replaced meanwhile.
@@ -171,16 +158,16 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             if let Some(entry) = entry {
                 entry.end(worker, None, 0, Ended::ClientGone);
             }
-            return End::Abort;
+            return CloseMode::Abort.into();
         };
         if matches!(response.body(), Body::Stream(_)) {
             // It may be made of the request's body, which has to be asked for before the response begins.
             wire.ask_for_body();
         }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
-        let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let Begun { status, connection, rest, body_bytes } =
-            respond::begin(worker, wire, asked, response, wanted);
+        let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
+        let WrittenResponse { status, connection, rest, body_bytes } =
+            respond::begin(worker, wire, kind, response, wanted);
         let sent = match rest {
             Some(rest) => Box::pin(rest.send(worker, wire)).await,
             None => Ok(body_bytes),
@@ -193,13 +180,13 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             entry.end(worker, Some(status), body_bytes, end);
         }
         if let Err(broken) = sent {
-            return Box::pin(break_off(worker, wire, broken)).await;
+            return Box::pin(break_off(worker, wire, broken)).await.into();
         }
-        if connection == Connection::Close {
-            return End::Close;
+        if connection == Persistence::Close {
+            return wire.close_mode().into();
         }
         if wire.body_is_open() && Box::pin(wire.discard_body()).await.is_err() {
-            return End::Linger;
+            return CloseMode::Linger.into();
         }
         wire.end_exchange();
     }
@@ -277,18 +264,18 @@ fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response
 }
 
 /// After a response that could not be completed.
-async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> End {
+async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> CloseMode {
     if broken.error.kind() == io::ErrorKind::TimedOut {
         worker.counters.timed_out.bump();
-        return End::Abort;
+        return CloseMode::Abort;
     }
     // What was written before the body broke off still leaves.
     if broken.is_until_close {
         let _ = wire.push_output().await;
         let _ = wire.ready().await;
-        return End::Abort;
+        return CloseMode::Abort;
     }
-    End::Close
+    wire.close_mode()
 }
 
 /// Sends the response to a request that is not served, after which the rest of the input cannot be read.
@@ -296,14 +283,15 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOf
 fn end_with<S: Service>(
     worker: &Worker<S>,
     wire: &Rc<Wire>,
-    asked: Asked,
-    entry: Option<Entry>,
+    kind: RequestKind,
+    entry: Option<LogEntry>,
     response: Response,
-) -> End {
+) -> CloseMode {
     wire.open_gate();
-    let Begun { status, body_bytes, .. } = respond::begin(worker, wire, asked, response, Connection::Close);
+    let WrittenResponse { status, body_bytes, .. } =
+        respond::begin(worker, wire, kind, response, Persistence::Close);
     if let Some(entry) = entry {
         entry.end(worker, Some(status), body_bytes, Ended::Refused);
     }
-    End::Linger
+    CloseMode::Linger
 }

@@ -14,9 +14,9 @@ use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
 use super::wire::Wire;
-use crate::exchange::{Asked, Delivery, Gate, Pulled, Worker, admit, read_cold};
+use crate::exchange::{Delivery, Gate, Pulled, RequestKind, Worker, admit, read_cold};
 use crate::http::h1::{
-    BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
+    BodyCoding, BodyLength, CHUNK_END, OutgoingResponse, Persistence, RequestContext, write_chunk_header,
     write_head, write_last_chunk,
 };
 use crate::http::status::Status;
@@ -38,11 +38,11 @@ const SEEN_HOLDS: Duration = Duration::from_millis(100);
 const SEALED_BYTES: usize = 7 * 16 * 1024;
 
 /// A response whose head is written, with its body if that is small.
-pub(super) struct Begun {
+pub(super) struct WrittenResponse {
     /// The status that was sent: not always the handler's.
     pub(super) status: Status,
     /// What the head says of the connection.
-    pub(super) connection: Connection,
+    pub(super) connection: Persistence,
     /// What has not left with the head.
     pub(super) rest: Option<Rest>,
     /// Bytes of the body that left with the head.
@@ -68,16 +68,16 @@ pub(super) struct BrokenOff {
 pub(super) fn begin<S: Service>(
     worker: &Worker<S>,
     wire: &Rc<Wire>,
-    asked: Asked,
+    kind: RequestKind,
     mut response: Response,
-    wanted: Connection,
-) -> Begun {
+    wanted: Persistence,
+) -> WrittenResponse {
     if matches!(response.body(), Body::Tunnel(_)) && wire.body_is_open() {
         // The tunnel's bytes begin behind it (RFC 9110 §7.8).
         let detail = "the request's content was not read before its connection was upgraded";
         response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
     }
-    let Delivery { length, is_tunnel, .. } = admit(asked, &mut response);
+    let Delivery { length, is_tunnel, .. } = admit(kind, &mut response);
     let status = response.status();
     if let Some(interim) = response.take_interim()
         && wire.with_gate(|gate| gate.inform(interim.status())).is_ok()
@@ -91,10 +91,10 @@ pub(super) fn begin<S: Service>(
         (_, Some(length)) => BodyLength::Known(length),
         (_, None) => BodyLength::Chunked,
     };
-    let request = RequestContext { method: asked.method, version: asked.version };
+    let request = RequestContext { method: kind.method, version: kind.version };
     let written = wire.write(|output| {
         let mut date = worker.date.borrow_mut();
-        let head = ResponseHead {
+        let head = OutgoingResponse {
             status,
             fields: response.fields(),
             length,
@@ -112,7 +112,7 @@ pub(super) fn begin<S: Service>(
     if is_tunnel && let Body::Tunnel(handler) = body {
         let body = Body::Stream(handler.open(wire.begin_tunnel()));
         let rest = Some(Rest { body, coding: BodyCoding::UntilClose });
-        return Begun { status, connection: Connection::Close, rest, body_bytes: 0 };
+        return WrittenResponse { status, connection: Persistence::Close, rest, body_bytes: 0 };
     }
     let has_left = match &body {
         _ if written.body == BodyCoding::None => true,
@@ -125,7 +125,7 @@ pub(super) fn begin<S: Service>(
         _ => 0,
     };
     let rest = (!has_left).then_some(Rest { body, coding: written.body });
-    Begun { status, connection: written.connection, rest, body_bytes }
+    WrittenResponse { status, connection: written.connection, rest, body_bytes }
 }
 
 impl Rest {
@@ -175,19 +175,19 @@ async fn write_file<S: Service>(
     let mut direct = Direct::begin(wire, worker.ring.now())?;
     while !range.is_empty() {
         let step = match direct.send(wire, file, range, worker.ring.now())? {
-            Step::Unsupported => send_copied(worker, wire, file, range)?,
+            FileStep::Unsupported => send_copied(worker, wire, file, range)?,
             step => step,
         };
         match step {
-            Step::Sent(sent) => {
+            FileStep::Sent(sent) => {
                 range.start += sent as u64;
                 worker.ring.next_turn().await;
             }
-            Step::PeerSlow(sent) => {
+            FileStep::PeerSlow(sent) => {
                 range.start += sent as u64;
                 writable(wire).await?;
             }
-            Step::DiskSlow | Step::Unsupported => {
+            FileStep::DiskSlow | FileStep::Unsupported => {
                 // Read-ahead runs from here on, and a page it is filling would block the core: copy what is
                 // there, for that can refuse to wait.
                 direct.give_up(wire)?;
@@ -234,7 +234,7 @@ async fn write_cold(wire: &Wire, file: &Rc<File>, range: &mut Range<u64>) -> io:
 }
 
 /// How far one step of a file got.
-enum Step {
+enum FileStep {
     Sent(usize),
     PeerSlow(usize),
     DiskSlow,
@@ -255,18 +255,18 @@ impl Direct {
         Ok(Self { works: true, seen_to: 0, seen_at: now })
     }
 
-    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<Step> {
+    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
         if !self.works {
-            return Ok(Step::Unsupported);
+            return Ok(FileStep::Unsupported);
         }
         if range.start >= self.seen_to || now.saturating_duration_since(self.seen_at) > SEEN_HOLDS {
             let len = SEEN_BYTES.min(range.end - range.start);
             match file.in_cache(range.start, len)? {
                 InCache::All => (self.seen_to, self.seen_at) = (range.start + len, now),
-                InCache::NotAll => return Ok(Step::DiskSlow),
+                InCache::NotAll => return Ok(FileStep::DiskSlow),
                 InCache::Unknown => {
                     self.give_up(wire)?;
-                    return Ok(Step::Unsupported);
+                    return Ok(FileStep::Unsupported);
                 }
             }
         }
@@ -275,14 +275,14 @@ impl Direct {
         match file.send_cached(wire.stream().socket(), range.start, want) {
             // The file is shorter than when the head was written: the client must see that this is not all.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(sent) if sent == want => Ok(Step::Sent(sent)),
-            Ok(sent) => Ok(Step::PeerSlow(sent)),
+            Ok(sent) if sent == want => Ok(FileStep::Sent(sent)),
+            Ok(sent) => Ok(FileStep::PeerSlow(sent)),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
-                io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+                io::ErrorKind::WouldBlock => Ok(FileStep::PeerSlow(0)),
+                io::ErrorKind::Interrupted => Ok(FileStep::Sent(0)),
                 io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
                     self.give_up(wire)?;
-                    Ok(Step::Unsupported)
+                    Ok(FileStep::Unsupported)
                 }
                 _ => Err(error),
             },
@@ -302,21 +302,21 @@ fn send_copied<S: Service>(
     wire: &Wire,
     file: &File,
     range: &Range<u64>,
-) -> io::Result<Step> {
+) -> io::Result<FileStep> {
     let mut scratch = worker.scratch.borrow_mut();
     let left = range.end - range.start;
     let want = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let read = match file.read_now(&mut scratch[..want], range.start)? {
         ReadNow::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
         ReadNow::Bytes(read) => read,
-        ReadNow::Wait => return Ok(Step::DiskSlow),
+        ReadNow::Wait => return Ok(FileStep::DiskSlow),
     };
     // Without MSG_MORE: it would hold back the tail of every piece the peer has no room for, 200 ms long.
     match wire.stream().socket().try_send(&scratch[..read]) {
-        Ok(sent) if sent == read => Ok(Step::Sent(sent)),
-        Ok(sent) => Ok(Step::PeerSlow(sent)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+        Ok(sent) if sent == read => Ok(FileStep::Sent(sent)),
+        Ok(sent) => Ok(FileStep::PeerSlow(sent)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(FileStep::PeerSlow(0)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(FileStep::Sent(0)),
         Err(error) => Err(error),
     }
 }

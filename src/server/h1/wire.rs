@@ -17,6 +17,7 @@ use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
 use crate::ring::{Payload, RecvBuf};
+use crate::server::close::{ClosableWire, CloseMode};
 use crate::service::{
     BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer, RequestBody,
 };
@@ -124,9 +125,13 @@ impl Wire {
         self.input.borrow().is_some()
     }
 
-    /// Whether the client sent something that nobody read.
-    pub(super) fn has_unread(&self) -> bool {
-        self.has_input_in_hand() || self.stream.has_input() || self.body_is_open() || self.body_failed.get()
+    /// How to close the connection after its last response.
+    pub(super) fn close_mode(&self) -> CloseMode {
+        let has_unread = self.has_input_in_hand()
+            || self.stream.has_input()
+            || self.body_is_open()
+            || self.body_failed.get();
+        if has_unread { CloseMode::Linger } else { CloseMode::Finish }
     }
 
     /// Continues a head with the input in hand.
@@ -391,11 +396,6 @@ impl Wire {
         poll_fn(|cx| self.poll_push(cx)).await
     }
 
-    /// Ends the connection with a reset: what the peer did not take is dropped, here and in the kernel.
-    pub(super) fn reset(self) {
-        self.stream.abort();
-    }
-
     /// Gives up input that was received and not consumed.
     pub(super) fn drop_input(&self) {
         self.input.borrow_mut().take();
@@ -508,6 +508,20 @@ impl Wire {
     /// The client has closed its direction: whether the body may end there.
     fn end_of_input(&self) -> bool {
         self.body.borrow_mut().as_mut().is_some_and(|body| body.decoder.end_of_input().is_ok())
+    }
+}
+
+impl ClosableWire for Wire {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn take_output(&self) -> Vec<u8> {
+        self.output.take()
+    }
+
+    fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 

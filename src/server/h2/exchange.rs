@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::outgoing::Outgoing;
 use super::signal::{Hub, Signal};
-use crate::exchange::{Asked, Entry, Worker};
+use crate::exchange::{LogEntry, RequestKind, Worker};
 use crate::http::h2::{Priority, StreamKey};
 use crate::http::status::Status;
 use crate::observe::access::End;
@@ -14,14 +14,14 @@ use crate::service::{LocalFuture, Response};
 
 pub(super) struct Exchange {
     pub(super) stream: StreamKey,
-    pub(super) asked: Asked,
-    pub(super) entry: Option<Entry>,
-    pub(super) state: State,
+    pub(super) kind: RequestKind,
+    pub(super) entry: Option<LogEntry>,
+    pub(super) state: ExchangeState,
     /// Made when something has to be waited for.
     pub(super) signal: Option<(Arc<Signal>, Waker)>,
 }
 
-pub(super) enum State {
+pub(super) enum ExchangeState {
     /// The handler has not answered.
     Called(LocalFuture<'static, Response>),
     /// The response's body is on its way.
@@ -68,8 +68,8 @@ impl Exchange {
     /// Logs the end of it.
     pub(super) fn end<S>(mut self, worker: &Worker<S>, end: End) {
         let (status, sent) = match &self.state {
-            State::Called(_) => (None, 0),
-            State::Sends(sends) => (Some(sends.status), sends.body.sent),
+            ExchangeState::Called(_) => (None, 0),
+            ExchangeState::Sends(sends) => (Some(sends.status), sends.body.sent),
         };
         if let Some(entry) = self.entry.take() {
             entry.end(worker, status, sent, end);

@@ -26,10 +26,9 @@ mod timeouts;
 mod wire;
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 
-use self::session::{Ending, Session};
+use self::session::Session;
 use self::wire::Wire;
 use super::close;
 use crate::exchange::Worker;
@@ -47,26 +46,10 @@ pub(super) async fn serve<S: Service>(
 ) {
     let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
     let mut session = Session::new(worker, wire.clone());
-    let ending = match session.begin(&early, input) {
-        Some(ending) => ending,
+    let mode = match session.begin(&early, input) {
+        Some(mode) => mode,
         None => poll_fn(|cx| session.poll(cx)).await,
     };
     drop(session);
-    let output = || std::mem::take(&mut wire.inner.borrow_mut().output);
-    let ended = match ending {
-        Ending::Finish => close::finish(&wire.stream, output(), &worker.limits).await,
-        Ending::Linger => Box::pin(close::linger(&wire.stream, output(), &worker.limits)).await,
-        Ending::Abort => return reset(wire),
-    };
-    if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-        worker.counters.timed_out.bump();
-        reset(wire);
-    }
-}
-
-fn reset(wire: Rc<Wire>) {
-    // Only a handler that keeps a request's body elsewhere still holds it; then the close has to do.
-    if let Some(wire) = Rc::into_inner(wire) {
-        wire.stream.abort();
-    }
+    close::close(worker, wire, mode).await;
 }

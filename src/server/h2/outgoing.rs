@@ -19,7 +19,7 @@ use crate::service::{Frame, LocalFuture};
 /// A body that has not left.
 pub(super) struct Outgoing {
     stream: StreamKey,
-    source: Source,
+    source: OutgoingSource,
     /// Taken from the source, and not sent.
     piece: Bytes,
     /// Bytes that went out.
@@ -27,7 +27,7 @@ pub(super) struct Outgoing {
 }
 
 /// Where a body comes from.
-pub(super) enum Source {
+pub(super) enum OutgoingSource {
     /// The piece is all of it.
     Bytes,
     /// A range of a file; what the disk is read for.
@@ -43,7 +43,7 @@ enum Filled {
 }
 
 /// What came of one step.
-pub(super) enum Step {
+pub(super) enum SendStep {
     /// A frame was written, and more is to come.
     Wrote,
     /// A window is shut.
@@ -57,75 +57,77 @@ pub(super) enum Step {
 }
 
 impl Outgoing {
-    pub(super) fn new(stream: StreamKey, source: Source, piece: Bytes) -> Outgoing {
+    pub(super) fn new(stream: StreamKey, source: OutgoingSource, piece: Bytes) -> Outgoing {
         Outgoing { stream, source, piece, sent: 0 }
     }
 
     /// Whether the source may have to be waited for.
     pub(super) fn needs_waker(&self) -> bool {
-        !matches!(self.source, Source::Bytes) && self.piece.is_empty()
+        !matches!(self.source, OutgoingSource::Bytes) && self.piece.is_empty()
     }
 
     /// Writes the next frame.
-    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &Wire, cx: &mut Context<'_>) -> Step {
+    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &Wire, cx: &mut Context<'_>) -> SendStep {
         loop {
             if !self.piece.is_empty() {
                 return self.write_piece(wire);
             }
             let filled = match &mut self.source {
-                Source::Bytes => return Step::Done,
-                Source::File(_, _, Some(_)) => self.poll_read(cx),
-                Source::File(..) => match self.write_file(wire) {
+                OutgoingSource::Bytes => return SendStep::Done,
+                OutgoingSource::File(_, _, Some(_)) => self.poll_read(cx),
+                OutgoingSource::File(..) => match self.write_file(wire) {
                     Ok(Some(step)) => return step,
                     Ok(None) => continue,
-                    Err(error) => return Step::Failed(error),
+                    Err(error) => return SendStep::Failed(error),
                 },
-                Source::Stream(..) => self.pull(worker, cx),
+                OutgoingSource::Stream(..) => self.pull(worker, cx),
             };
             match filled {
-                Poll::Pending => return Step::Waits,
+                Poll::Pending => return SendStep::Waits,
                 Poll::Ready(Ok(Filled::Piece)) => {}
                 Poll::Ready(Ok(Filled::End(trailers))) => return self.end(&trailers, wire),
-                Poll::Ready(Err(error)) => return Step::Failed(error),
+                Poll::Ready(Err(error)) => return SendStep::Failed(error),
             }
         }
     }
 
     /// As much of the piece as one frame takes.
-    fn write_piece(&mut self, wire: &Wire) -> Step {
+    fn write_piece(&mut self, wire: &Wire) -> SendStep {
         let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
         let length = machine.sendable(self.stream).min(self.piece.len());
         if length == 0 {
-            return Step::Shut;
+            return SendStep::Shut;
         }
         let is_last = length == self.piece.len()
             && match &self.source {
-                Source::Bytes => true,
-                Source::File(_, range, _) => range.is_empty(),
-                Source::Stream(..) => false,
+                OutgoingSource::Bytes => true,
+                OutgoingSource::File(_, range, _) => range.is_empty(),
+                OutgoingSource::Stream(..) => false,
             };
         let end = if is_last { End::Yes } else { End::No };
         if !machine.begin_data_frame(self.stream, length, end, wire.clock(wire.now()), output) {
-            return Step::Failed(io::ErrorKind::ConnectionReset.into());
+            return SendStep::Failed(io::ErrorKind::ConnectionReset.into());
         }
         output.extend_from_slice(&self.piece[..length]);
         self.sent += length as u64;
         self.piece.advance(length);
         if is_last {
             machine.stop_request(self.stream, output);
-            return Step::Done;
+            return SendStep::Done;
         }
-        Step::Wrote
+        SendStep::Wrote
     }
 
     /// Reads the next frame's data to where it is sent from; nothing when the disk has to be read.
-    fn write_file(&mut self, wire: &Wire) -> io::Result<Option<Step>> {
-        let Source::File(file, range, reading) = &mut self.source else { return Ok(Some(Step::Done)) };
+    fn write_file(&mut self, wire: &Wire) -> io::Result<Option<SendStep>> {
+        let OutgoingSource::File(file, range, reading) = &mut self.source else {
+            return Ok(Some(SendStep::Done));
+        };
         let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
         let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let length = machine.sendable(self.stream).min(left);
         if length == 0 {
-            return Ok(Some(Step::Shut));
+            return Ok(Some(SendStep::Shut));
         }
         let start = output.len();
         output.resize(start + HEADER_BYTES + length, 0);
@@ -154,15 +156,17 @@ impl Outgoing {
         range.start += read as u64;
         self.sent += read as u64;
         if end == End::No {
-            return Ok(Some(Step::Wrote));
+            return Ok(Some(SendStep::Wrote));
         }
         machine.stop_request(self.stream, output);
-        Ok(Some(Step::Done))
+        Ok(Some(SendStep::Done))
     }
 
     /// Waits for the disk.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        let Source::File(_, range, reading) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
+        let OutgoingSource::File(_, range, reading) = &mut self.source else {
+            return Poll::Ready(Ok(Filled::Piece));
+        };
         let Some(read) = reading else { return Poll::Ready(Ok(Filled::Piece)) };
         let piece = std::task::ready!(read.as_mut().poll(cx));
         *reading = None;
@@ -174,7 +178,7 @@ impl Outgoing {
 
     /// Asks a stream for its next frame.
     fn pull<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        let Source::Stream(body) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
+        let OutgoingSource::Stream(body) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
         Poll::Ready(Ok(match std::task::ready!(body.poll_frame(worker, cx))? {
             Some(Frame::Data(piece)) => {
                 self.piece = piece;
@@ -188,13 +192,13 @@ impl Outgoing {
     /// Lets the source go on with its other work while nothing of it can leave.
     pub(super) fn work<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> io::Result<()> {
         match &mut self.source {
-            Source::Stream(body) => body.poll_work(worker, cx),
-            Source::Bytes | Source::File(..) => Ok(()),
+            OutgoingSource::Stream(body) => body.poll_work(worker, cx),
+            OutgoingSource::Bytes | OutgoingSource::File(..) => Ok(()),
         }
     }
 
     /// Ends a stream whose content has left, with its trailers if there are some.
-    fn end(&mut self, trailers: &Trailers, wire: &Wire) -> Step {
+    fn end(&mut self, trailers: &Trailers, wire: &Wire) -> SendStep {
         let now = wire.clock(wire.now());
         let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
         if !trailers.is_empty() {
@@ -202,6 +206,6 @@ impl Outgoing {
         } else if machine.begin_data_frame(self.stream, 0, End::Yes, now, output) {
             machine.stop_request(self.stream, output);
         }
-        Step::Done
+        SendStep::Done
     }
 }

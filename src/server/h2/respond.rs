@@ -6,12 +6,12 @@ use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 
-use super::exchange::{Exchange, Sends, State};
-use super::outgoing::{Outgoing, Source, Step};
+use super::exchange::{Exchange, ExchangeState, Sends};
+use super::outgoing::{Outgoing, OutgoingSource, SendStep};
 use super::session::Session;
 use super::signal::Hub;
 use super::wire::{Inner, OUTPUT_BYTES_MAX};
-use crate::exchange::{Asked, Delivery, Entry, Gate, Pulled, admit, end_of};
+use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, admit, end_of};
 use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
 use crate::observe::access::End as Ended;
 use crate::ring::Payload;
@@ -26,14 +26,14 @@ impl<S: Service> Session<'_, S> {
     pub(super) fn respond(
         &mut self,
         stream: StreamKey,
-        asked: Asked,
-        entry: Option<Entry>,
+        kind: RequestKind,
+        entry: Option<LogEntry>,
         mut response: Response,
     ) {
-        let Delivery { length, announced, has_content, .. } = admit(asked, &mut response);
-        if response.closes() && self.goodbye_since.is_none() {
+        let Delivery { length, announced, has_content, .. } = admit(kind, &mut response);
+        if response.closes() && self.goaway_since.is_none() {
             // A stream is open, so that this is not the end.
-            let _ = self.say_goodbye();
+            let _ = self.announce_goaway();
         }
         let body = response.take_body();
         let status = response.status();
@@ -95,19 +95,19 @@ impl<S: Service> Session<'_, S> {
             return;
         }
         let (source, piece) = match body {
-            Body::Empty => (Source::Bytes, Bytes::new()),
-            Body::Bytes(bytes) => (Source::Bytes, bytes),
-            Body::File(file, range) => (Source::File(file, range, None), Bytes::new()),
-            Body::Stream(made) => (Source::Stream(Pulled::new(made, length)), Bytes::new()),
+            Body::Empty => (OutgoingSource::Bytes, Bytes::new()),
+            Body::Bytes(bytes) => (OutgoingSource::Bytes, bytes),
+            Body::File(file, range) => (OutgoingSource::File(file, range, None), Bytes::new()),
+            Body::Stream(made) => (OutgoingSource::Stream(Pulled::new(made, length)), Bytes::new()),
             Body::Tunnel(handler) => {
                 let input = self.tunnel_input(stream);
-                (Source::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
+                (OutgoingSource::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
             }
         };
         let body = Outgoing::new(stream, source, piece);
         let sends = Sends { status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
-        let exchange = Exchange { stream, asked, entry, state: State::Sends(sends), signal: None };
+        let exchange = Exchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
@@ -124,8 +124,8 @@ impl<S: Service> Session<'_, S> {
     pub(super) fn rank(&self, place: usize) -> (u8, bool) {
         match self.exchanges.get(place) {
             Some(Some(exchange)) => match &exchange.state {
-                State::Sends(sends) => sends.rank(),
-                State::Called(_) => (u8::MAX, true),
+                ExchangeState::Sends(sends) => sends.rank(),
+                ExchangeState::Called(_) => (u8::MAX, true),
             },
             _ => (u8::MAX, true),
         }
@@ -187,12 +187,12 @@ impl<S: Service> Session<'_, S> {
                 continue;
             };
             let step = self.step(&mut exchange, cx);
-            let State::Sends(sends) = &mut exchange.state else {
+            let ExchangeState::Sends(sends) = &mut exchange.state else {
                 self.sending.remove(at);
                 continue;
             };
             match step {
-                Step::Wrote => {
+                SendStep::Wrote => {
                     sends.may_work = true;
                     if sends.priority.incremental {
                         // Behind the others of its rank: they take turns.
@@ -205,7 +205,7 @@ impl<S: Service> Session<'_, S> {
                     }
                     self.exchanges[place] = Some(exchange);
                 }
-                Step::Shut => {
+                SendStep::Shut => {
                     if sends.shut.is_none() {
                         sends.shut = Some((self.wire.now(), sends.body.sent));
                         self.wire.look_within(self.wire.limits.h2.window_timeout);
@@ -213,17 +213,17 @@ impl<S: Service> Session<'_, S> {
                     self.exchanges[place] = Some(exchange);
                     at += 1;
                 }
-                Step::Waits => {
+                SendStep::Waits => {
                     sends.waits = true;
                     self.exchanges[place] = Some(exchange);
                     at += 1;
                 }
-                Step::Done => {
+                SendStep::Done => {
                     self.sending.remove(at);
                     self.finish(exchange.stream);
                     exchange.end(self.worker, Ended::Complete);
                 }
-                Step::Failed(error) => {
+                SendStep::Failed(error) => {
                     self.sending.remove(at);
                     self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
                     exchange.end(self.worker, end_of(&error));
@@ -239,7 +239,7 @@ impl<S: Service> Session<'_, S> {
         while let Some(&place) = self.sending.get(at) {
             at += 1;
             let may_work = match self.exchanges[place].as_deref() {
-                Some(Exchange { state: State::Sends(sends), .. }) => sends.may_work && !sends.waits,
+                Some(Exchange { state: ExchangeState::Sends(sends), .. }) => sends.may_work && !sends.waits,
                 _ => false,
             };
             if !may_work {
@@ -249,7 +249,7 @@ impl<S: Service> Session<'_, S> {
             let Some(mut exchange) = self.exchanges[place].take() else { continue };
             let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
             let waker = exchange.waker(&hub).clone();
-            let State::Sends(sends) = &mut exchange.state else { continue };
+            let ExchangeState::Sends(sends) = &mut exchange.state else { continue };
             sends.may_work = false;
             match sends.body.work(self.worker, &mut TaskContext::from_waker(&waker)) {
                 Ok(()) => self.exchanges[place] = Some(exchange),
@@ -278,15 +278,15 @@ impl<S: Service> Session<'_, S> {
         inner.machine.reset(stream, code, &mut inner.output);
     }
 
-    pub(super) fn step(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> Step {
-        let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
+    pub(super) fn step(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> SendStep {
+        let ExchangeState::Sends(sends) = &mut exchange.state else { return SendStep::Waits };
         if sends.waits {
-            return Step::Waits;
+            return SendStep::Waits;
         }
         if sends.body.needs_waker() {
             let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
             let waker = exchange.waker(&hub).clone();
-            let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
+            let ExchangeState::Sends(sends) = &mut exchange.state else { return SendStep::Waits };
             return sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(&waker));
         }
         sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(cx.waker()))
@@ -298,7 +298,7 @@ impl<S: Service> Session<'_, S> {
         let machine = &self.wire.inner.borrow().machine;
         for place in &self.sending {
             if let Some(exchange) = &mut self.exchanges[*place]
-                && let State::Sends(sends) = &mut exchange.state
+                && let ExchangeState::Sends(sends) = &mut exchange.state
             {
                 sends.priority = machine.priority(exchange.stream);
             }

@@ -14,21 +14,11 @@ use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
 use crate::observe::access::End as Ended;
 use crate::ring::RecvBuf;
+use crate::server::close::CloseMode;
 use crate::service::{Context, Service};
 
 /// Time for a client to hear that we leave, before streams it opens are turned away: a round trip, usually.
-pub(super) const GOODBYE_TIME: Duration = Duration::from_secs(1);
-
-/// How a connection ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
-    /// Everything that is to be said is in the output, and the client may be saying something too.
-    Linger,
-    /// Everything that is to be said is in the output, and the client has been silent.
-    Finish,
-    /// Nothing more can reach the client, or nothing more should: a reset.
-    Abort,
-}
+pub(super) const GOAWAY_NOTICE: Duration = Duration::from_secs(1);
 
 pub(super) struct Session<'a, S> {
     pub(super) worker: &'a Rc<Worker<S>>,
@@ -52,7 +42,7 @@ pub(super) struct Session<'a, S> {
     /// Since when a send is watched for progress.
     pub(super) send_since: Option<Instant>,
     pub(super) acknowledged: u64,
-    pub(super) goodbye_since: Option<Instant>,
+    pub(super) goaway_since: Option<Instant>,
 }
 
 impl<'a, S: Service> Session<'a, S> {
@@ -72,12 +62,12 @@ impl<'a, S: Service> Session<'a, S> {
             frame_since: Some(now),
             send_since: None,
             acknowledged: 0,
-            goodbye_since: None,
+            goaway_since: None,
         }
     }
 
     /// Says what a server says first, and takes what was received before.
-    pub(super) fn begin(&mut self, early: &[u8], input: Option<RecvBuf>) -> Option<Ending> {
+    pub(super) fn begin(&mut self, early: &[u8], input: Option<RecvBuf>) -> Option<CloseMode> {
         {
             let inner = &mut *self.wire.inner.borrow_mut();
             inner.output = self.worker.ring.take_buffer();
@@ -93,7 +83,7 @@ impl<'a, S: Service> Session<'a, S> {
         taken.err().map(|error| self.fail(error))
     }
 
-    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ending> {
+    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<CloseMode> {
         self.wire.run(cx.waker());
         if let Some(hub) = &self.hub {
             hub.begin();
@@ -106,25 +96,25 @@ impl<'a, S: Service> Session<'a, S> {
         polled
     }
 
-    fn run(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ending> {
+    fn run(&mut self, cx: &mut TaskContext<'_>) -> Poll<CloseMode> {
         loop {
             if let Err(error) = self.take_input(cx) {
                 return Poll::Ready(self.fail(error));
             }
             if self.wire.stream.is_broken() {
-                return Poll::Ready(Ending::Abort);
+                return Poll::Ready(CloseMode::Abort);
             }
-            if let Some(ending) = self.follow_drain() {
-                return Poll::Ready(ending);
+            if let Some(mode) = self.follow_drain() {
+                return Poll::Ready(mode);
             }
             self.poll_handlers(cx);
             match self.send(cx) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => match self.look() {
-                    Some(ending) => return Poll::Ready(ending),
+                    Some(mode) => return Poll::Ready(mode),
                     None => continue,
                 },
-                Err(_) => return Poll::Ready(Ending::Abort),
+                Err(_) => return Poll::Ready(CloseMode::Abort),
             }
             self.work(cx);
             let (is_over, waits) = {
@@ -152,8 +142,8 @@ impl<'a, S: Service> Session<'a, S> {
                     self.wire.inner.borrow_mut().break_bodies();
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    if let Some(ending) = self.look() {
-                        return Poll::Ready(ending);
+                    if let Some(mode) = self.look() {
+                        return Poll::Ready(mode);
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.lose(&error)),
@@ -163,18 +153,18 @@ impl<'a, S: Service> Session<'a, S> {
 
     /// The connection cannot be read any more.
     #[cold]
-    fn lose(&mut self, error: &io::Error) -> Ending {
+    fn lose(&mut self, error: &io::Error) -> CloseMode {
         if error.kind() == io::ErrorKind::InvalidData {
             // No records of this TLS connection; the peer was told by an alert.
             self.worker.counters.refused.bump();
-            return Ending::Linger;
+            return CloseMode::Linger;
         }
-        Ending::Abort
+        CloseMode::Abort
     }
 
     /// Ends the connection for a misdeed.
     #[cold]
-    pub(super) fn fail(&mut self, error: ConnectionError) -> Ending {
+    pub(super) fn fail(&mut self, error: ConnectionError) -> CloseMode {
         match error {
             ConnectionError::FrameTimedOut | ConnectionError::WindowStalled => {
                 self.worker.counters.timed_out.bump();
@@ -183,40 +173,40 @@ impl<'a, S: Service> Session<'a, S> {
         }
         let inner = &mut *self.wire.inner.borrow_mut();
         inner.machine.fail(error, &mut inner.output);
-        Ending::Linger
+        CloseMode::Linger
     }
 
-    fn follow_drain(&mut self) -> Option<Ending> {
-        let is_due = self.worker.drain.has_begun() && self.goodbye_since.is_none();
-        if is_due { self.say_goodbye() } else { None }
+    fn follow_drain(&mut self) -> Option<CloseMode> {
+        let is_due = self.worker.drain.has_begun() && self.goaway_since.is_none();
+        if is_due { self.announce_goaway() } else { None }
     }
 
     /// Says that we leave; the end, where nobody has anything to add: what is in the output still leaves.
     #[cold]
-    pub(super) fn say_goodbye(&mut self) -> Option<Ending> {
-        self.goodbye_since = Some(self.wire.now());
+    pub(super) fn announce_goaway(&mut self) -> Option<CloseMode> {
+        self.goaway_since = Some(self.wire.now());
         let is_idle = self.is_silent() && self.wire.inner.borrow().machine.open_streams() == 0;
         let inner = &mut *self.wire.inner.borrow_mut();
         if is_idle {
             inner.machine.leave(&mut inner.output);
-            return Some(Ending::Finish);
+            return Some(CloseMode::Finish);
         }
         inner.machine.announce_leave(&mut inner.output);
-        self.wire.look_within(GOODBYE_TIME);
+        self.wire.look_within(GOAWAY_NOTICE);
         None
     }
 
     /// Whether nobody has said anything for a while.
     fn is_silent(&self) -> bool {
-        self.wire.now().saturating_duration_since(self.idle_since) >= GOODBYE_TIME
+        self.wire.now().saturating_duration_since(self.idle_since) >= GOAWAY_NOTICE
             && !self.wire.stream.is_sending()
             && !self.wire.stream.has_input()
     }
 
     /// After the last stream of a connection that one side wants to leave.
     #[cold]
-    pub(super) fn over(&self) -> Ending {
-        if self.is_silent() { Ending::Finish } else { Ending::Linger }
+    pub(super) fn over(&self) -> CloseMode {
+        if self.is_silent() { CloseMode::Finish } else { CloseMode::Linger }
     }
 
     // ---- input ----

@@ -3,17 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange::{Exchange, State};
-use super::session::{Ending, GOODBYE_TIME, Session};
+use super::exchange::{Exchange, ExchangeState};
+use super::session::{GOAWAY_NOTICE, Session};
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::End as Ended;
+use crate::server::close::CloseMode;
 use crate::service::Service;
 
 impl<S: Service> Session<'_, S> {
     /// Looks at everything that may have lasted too long, and sets the next look.
     #[cold]
-    pub(super) fn look(&mut self) -> Option<Ending> {
+    pub(super) fn look(&mut self) -> Option<CloseMode> {
         let now = self.wire.now();
         let limits = self.wire.limits.clone();
         let left = |since: Instant, time: Duration| time.saturating_sub(now.saturating_duration_since(since));
@@ -30,15 +31,15 @@ impl<S: Service> Session<'_, S> {
             if left(since, limits.stall_timeout).is_zero() {
                 if !has_progressed(&mut self.acknowledged, self.wire.stream.acknowledged(), &limits) {
                     self.worker.counters.timed_out.bump();
-                    return Some(Ending::Abort);
+                    return Some(CloseMode::Abort);
                 }
                 self.send_since = Some(now);
             }
         } else {
             self.send_since = None;
         }
-        if let Some(ending) = self.look_at_windows(now, &mut next) {
-            return Some(ending);
+        if let Some(mode) = self.look_at_windows(now, &mut next) {
+            return Some(mode);
         }
         let inner = &mut *self.wire.inner.borrow_mut();
         if let Some(left) = inner.look_at_bodies(now) {
@@ -48,11 +49,11 @@ impl<S: Service> Session<'_, S> {
             inner.machine.reset_lingering(self.wire.clock(now), limits.linger_timeout, &mut inner.output);
             next = next.min(limits.linger_timeout);
         }
-        if let Some(since) = self.goodbye_since {
-            if left(since, GOODBYE_TIME).is_zero() {
+        if let Some(since) = self.goaway_since {
+            if left(since, GOAWAY_NOTICE).is_zero() {
                 inner.machine.leave(&mut inner.output);
             } else {
-                next = next.min(left(since, GOODBYE_TIME));
+                next = next.min(left(since, GOAWAY_NOTICE));
             }
         }
         if inner.machine.open_streams() == 0 && !self.wire.stream.is_sending() && inner.output.is_empty() {
@@ -68,11 +69,11 @@ impl<S: Service> Session<'_, S> {
     }
 
     /// Looks at responses that wait for the client's windows.
-    pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<Ending> {
+    pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<CloseMode> {
         let limits = self.wire.limits.clone();
         let mut stalled = Vec::new();
         for place in &self.sending {
-            let Some(Exchange { stream, state: State::Sends(sends), .. }) =
+            let Some(Exchange { stream, state: ExchangeState::Sends(sends), .. }) =
                 self.exchanges[*place].as_deref_mut()
             else {
                 continue;

@@ -15,6 +15,7 @@ use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
+use crate::server::close::ClosableWire;
 use crate::service::{BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer};
 
 /// Deadlines closer together than this are one: the wheel is coarse.
@@ -226,6 +227,20 @@ impl Wire {
         let after = after.max(TICK);
         self.look_at.set(self.now() + after);
         self.stream.set_deadline(Some(after));
+    }
+}
+
+impl ClosableWire for Wire {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn take_output(&self) -> Vec<u8> {
+        std::mem::take(&mut self.inner.borrow_mut().output)
+    }
+
+    fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 

@@ -48,7 +48,7 @@ use self::routes::MethodName;
 pub use self::routes::Routes;
 use super::Service;
 use super::answer::AnyService;
-use super::filter::{AnyAround, Around, Filter, ProblemRenderer, Step};
+use super::filter::{AnyAround, Around, ChainLink, Filter, ProblemRenderer};
 use super::handler::{Handler, HandlerService};
 use super::limits::{BodyPolicy, ExtractLimits};
 use super::problem::Problem;
@@ -57,7 +57,7 @@ use super::response::Response;
 use super::states::States;
 
 /// Where a route was written.
-type Place = &'static Location<'static>;
+type SourceLocation = &'static Location<'static>;
 
 /// Asks whether a handler can work with what its router was given.
 type Check = fn(&States) -> Result<(), String>;
@@ -66,9 +66,9 @@ type Check = fn(&States) -> Result<(), String>;
 #[derive(Default)]
 pub struct Router {
     routes: Vec<Route>,
-    nested: Vec<(String, Place, Router)>,
-    hosts: Vec<(String, Place, Router)>,
-    steps: Vec<Step>,
+    nested: Vec<(String, SourceLocation, Router)>,
+    hosts: Vec<(String, SourceLocation, Router)>,
+    links: Vec<ChainLink>,
     states: States,
     limits: Option<Rc<ExtractLimits>>,
     body_policy: Option<BodyPolicy>,
@@ -82,7 +82,7 @@ struct Route {
     /// `None` for all methods.
     method: Option<MethodName>,
     pattern: String,
-    place: Place,
+    place: SourceLocation,
     check: Check,
     service: Rc<dyn AnyService>,
 }
@@ -173,14 +173,14 @@ impl Router {
 
     /// Adds a filter inside those added before.
     pub fn filter(mut self, filter: impl Filter) -> Self {
-        self.steps.push(Step::Filter(Rc::new(filter)));
+        self.links.push(ChainLink::Filter(Rc::new(filter)));
         self
     }
 
     /// Adds a filter that may wait, inside those added before.
     pub fn around(mut self, around: impl Around) -> Self {
         let around: Rc<dyn AnyAround> = Rc::new(around);
-        self.steps.push(Step::Around(around));
+        self.links.push(ChainLink::Around(around));
         self
     }
 
@@ -226,8 +226,8 @@ impl Router {
     }
 
     /// Adds filters inside those added before.
-    pub(crate) fn steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
-        self.steps.extend(steps);
+    pub(crate) fn links(mut self, links: impl IntoIterator<Item = ChainLink>) -> Self {
+        self.links.extend(links);
         self
     }
 
@@ -263,7 +263,7 @@ impl Route {
     fn new(
         method: Option<MethodName>,
         pattern: &str,
-        place: Place,
+        place: SourceLocation,
         check: Check,
         service: Rc<dyn AnyService>,
     ) -> Self {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, Render, html};
 
-use super::order::{Column, Order};
+use super::order::{Column, SortOrder};
 use super::{LISTED_MAX, Listing, text};
 use crate::http::path;
 use crate::ring::DirectoryEntry;
@@ -126,7 +126,7 @@ fn breadcrumb(listing: &Listing) -> Markup {
 }
 
 /// A heading that sorts by its column, and the other way round when it already does.
-fn heading(column: Column, label: &str, order: Order) -> Markup {
+fn heading(column: Column, label: &str, order: SortOrder) -> Markup {
     let is_current = order.column == column;
     let (state, mark) = match (is_current, order.is_descending) {
         (true, false) => (Some("ascending"), " \u{25b4}"),
@@ -153,7 +153,7 @@ mod tests {
             path: path.to_vec(),
             entries: names.iter().map(entry).collect(),
             is_truncated: false,
-            order: Order::of_query(""),
+            order: SortOrder::of_query(""),
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn headings_turn_the_order_round() {
         let mut listing = listing(b"/", &[b"a"]);
         assert!(page(&listing, "0").contains("<a href=\"?sort=name&amp;order=desc\">Name \u{25b4}</a>"));
-        listing.order = Order::of_query("sort=size&order=desc");
+        listing.order = SortOrder::of_query("sort=size&order=desc");
         let page = page(&listing, "0");
         assert!(page.contains("<th aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">"));
         assert!(page.contains("<th><a href=\"?sort=name&amp;order=asc\">Name</a>"));

@@ -8,7 +8,7 @@ mod text;
 
 use std::io;
 
-use self::order::Order;
+use self::order::SortOrder;
 use crate::http::accept;
 use crate::http::message::RequestHead;
 use crate::http::path::FilePath;
@@ -27,7 +27,7 @@ struct Listing {
     path: Vec<u8>,
     entries: Vec<DirectoryEntry>,
     is_truncated: bool,
-    order: Order,
+    order: SortOrder,
 }
 
 /// Lists a directory that has no index file.
@@ -42,7 +42,7 @@ pub(super) async fn answer(
     let lines = || head.fields_named("accept");
     let wants_json = accept::weight_of(lines(), "application/json") > accept::weight_of(lines(), "text/html");
     let directory = file.directory(root, path.as_bytes())?;
-    let order = Order::of_query(head.query().unwrap_or_default());
+    let order = SortOrder::of_query(head.query().unwrap_or_default());
     let prefix = prefix.to_owned();
     let path = match path.as_bytes() {
         b"." => b"/".to_vec(),

@@ -27,12 +27,12 @@ impl Column {
 
 /// A column and a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct SortOrder {
     pub(super) column: Column,
     pub(super) is_descending: bool,
 }
 
-impl Order {
+impl SortOrder {
     /// From `sort=size&order=desc`; by name where it says nothing that is known.
     pub(super) fn of_query(query: &str) -> Self {
         let mut order = Self { column: Column::Name, is_descending: false };
@@ -96,7 +96,7 @@ mod tests {
             ("sort=date&order=desc&", "cabA"),
             ("sort=%3Cscript%3E&order=sideways", "cAab"),
         ] {
-            Order::of_query(query).sort(&mut entries);
+            SortOrder::of_query(query).sort(&mut entries);
             let sorted: Vec<u8> = entries.iter().flat_map(|entry| entry.name.clone()).collect();
             assert_eq!(String::from_utf8(sorted).unwrap(), names, "{query}");
         }

@@ -52,19 +52,19 @@ struct Inner {
 }
 
 /// What came of a job.
-pub(super) enum Outcome {
+pub(super) enum PreparationOutcome {
     Prepared(Arc<Prepared>),
     /// There was no room. Ask again later.
     Declined,
 }
 
 /// Where the outcome of a job will be.
-pub(super) type Slot = Arc<OnceLock<Outcome>>;
+pub(super) type PreparedSlot = Arc<OnceLock<PreparationOutcome>>;
 
 struct Job {
     key: Key,
     body: Bytes,
-    slot: Slot,
+    slot: PreparedSlot,
 }
 
 impl Assets {
@@ -93,10 +93,10 @@ impl Assets {
     }
 
     /// Asks for the coded forms of a file. `None` when there is no room in the queue.
-    pub(super) fn ask(&self, metadata: &Metadata, body: Bytes) -> Option<Slot> {
+    pub(super) fn ask(&self, metadata: &Metadata, body: Bytes) -> Option<PreparedSlot> {
         let inner = self.inner.as_ref()?;
         let jobs = inner.jobs.get_or_init(|| start(inner.bytes_max, inner.held.clone())).as_ref()?;
-        let slot = Slot::default();
+        let slot = PreparedSlot::default();
         let job = Job { key: Key::of(metadata), body, slot: slot.clone() };
         jobs.try_send(job).ok().map(|()| slot)
     }
@@ -150,7 +150,7 @@ fn work(jobs: &Receiver<Job>, mut store: Store) {
             continue;
         }
         let outcome = match store.find(&key) {
-            Some(prepared) => Outcome::Prepared(prepared),
+            Some(prepared) => PreparationOutcome::Prepared(prepared),
             None => match panic::catch_unwind(|| compress::forms(&body)) {
                 Ok((hash, forms)) => store.insert(key, hash, forms),
                 Err(_) => store.insert(key, 0, Vec::new()),
@@ -174,12 +174,12 @@ mod tests {
         Metadata { len: len as u64, modified_s, modified_ns, changed_ns, inode, device, is_file, is_dir }
     }
 
-    fn wait(slot: &Slot) -> Option<Arc<Prepared>> {
+    fn wait(slot: &PreparedSlot) -> Option<Arc<Prepared>> {
         let began = Instant::now();
         loop {
             match slot.get() {
-                Some(Outcome::Prepared(prepared)) => return Some(prepared.clone()),
-                Some(Outcome::Declined) => return None,
+                Some(PreparationOutcome::Prepared(prepared)) => return Some(prepared.clone()),
+                Some(PreparationOutcome::Declined) => return None,
                 None => thread::sleep(Duration::from_millis(1)),
             }
             assert!(began.elapsed() < Duration::from_secs(20), "nobody fills the slot");

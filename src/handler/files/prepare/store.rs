@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::Outcome;
+use super::PreparationOutcome;
 use crate::http::accept_encoding::Coding;
 use crate::ring::Metadata;
 
@@ -66,16 +66,16 @@ impl Store {
     }
 
     /// Keeps the forms of a content if there is room, or what nobody uses makes room.
-    pub(super) fn insert(&mut self, key: Key, hash: u128, forms: Vec<(Coding, Bytes)>) -> Outcome {
+    pub(super) fn insert(&mut self, key: Key, hash: u128, forms: Vec<(Coding, Bytes)>) -> PreparationOutcome {
         let bytes = ENTRY_BYTES + forms.iter().map(|(_, form)| form.len() as u64).sum::<u64>();
         if !self.make_room(bytes) {
-            return Outcome::Declined;
+            return PreparationOutcome::Declined;
         }
         self.held.fetch_add(bytes, Ordering::Relaxed);
         let prepared = Arc::new(Prepared { hash, forms, bytes, held: self.held.clone() });
         self.prepared.insert(key, prepared.clone());
         self.order.push_back(key);
-        Outcome::Prepared(prepared)
+        PreparationOutcome::Prepared(prepared)
     }
 
     /// Lets go of the oldest that no core holds until `bytes` fit; whether they do.
