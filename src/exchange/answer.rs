@@ -1,5 +1,5 @@
-//! What may be answered to one request, decided once for every version before a byte of it is written: what
-//! a response may be, and what may still be said. The second is a state that every version keeps to:
+//! Which responses may be sent to one request, decided once for every version of HTTP before a byte is
+//! written: what a response may be, and how far the exchange has come. The second is a state machine:
 //!
 //! ```text
 //!            100, 102 to 199
@@ -13,7 +13,7 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::service::{Body, InformError, Response};
 
-/// What of a request decides how it may be answered.
+/// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestKind {
     pub(crate) method: Method,
@@ -23,7 +23,7 @@ pub(crate) struct RequestKind {
 }
 
 impl RequestKind {
-    /// For answers to requests that could not be read.
+    /// For responses to requests that could not be read.
     pub(crate) const UNKNOWN: RequestKind =
         RequestKind { method: Method::Get, version: Version::Http11, upgrade: false };
 }
@@ -38,21 +38,21 @@ impl From<&RequestHead> for RequestKind {
 /// How a response's content is delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Delivery {
-    /// Bytes of the content as GET would have it, where that is known.
+    /// Bytes of the content as for GET, where that is known.
     pub(crate) length: Option<u64>,
-    /// What `Content-Length` says, if it is sent (RFC 9110 §8.6).
+    /// The value of `Content-Length`, if it is sent (RFC 9110 §8.6).
     pub(crate) announced: Option<u64>,
     /// Whether content follows the head: not for HEAD, 204 and 304, and not where there is none.
     pub(crate) has_content: bool,
-    /// What follows the head is a tunnel's.
+    /// The bytes of a tunnel follow the head.
     pub(crate) is_tunnel: bool,
 }
 
-/// Judges a response, and puts an error in its place where it may not be sent:
+/// Checks a response, and replaces it by an error where it may not be sent:
 ///
 /// - A final response has a final status (RFC 9110 §15.2).
-/// - 101 opens a tunnel, and only where the request asks for one; a success to CONNECT opens one too, for the
-///   client takes it as that (§9.3.6, RFC 9113 §8.5). Nothing else does.
+/// - 101 opens a tunnel, and only where the request has `Upgrade`; a success to CONNECT opens one too,
+///   because the client treats it as one (§9.3.6, RFC 9113 §8.5). No other response does.
 /// - 205 has no content (§15.3.6).
 pub(crate) fn admit(kind: RequestKind, response: &mut Response) -> Delivery {
     let status = response.status();
@@ -72,7 +72,7 @@ pub(crate) fn admit(kind: RequestKind, response: &mut Response) -> Delivery {
     delivery(kind, response)
 }
 
-/// Why a response that looks like a tunnel's is none.
+/// The error in place of a response that would open a tunnel and may not.
 #[cold]
 fn refusal(is_tunnel: bool, may_open: bool, is_connected: bool) -> Option<Response> {
     match (is_tunnel, may_open) {
@@ -106,17 +106,17 @@ fn delivery(kind: RequestKind, response: &Response) -> Delivery {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Stage {
+enum ResponseStage {
     NotBegun,
     Informed,
     Begun,
     Over,
 }
 
-/// How far the answer to a request has come, and what it waits for.
+/// How far the response to a request has come, and whether the client waits for 100 Continue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Gate {
-    stage: Stage,
+    stage: ResponseStage,
     /// The client holds its content back until it reads 100 Continue (RFC 9110 §10.1.1).
     expects_continue: bool,
     /// HTTP/1.0 has no interim responses (RFC 9110 §15.2).
@@ -124,76 +124,77 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Where there is no exchange.
-    pub(crate) const SHUT: Gate = Gate { stage: Stage::Over, expects_continue: false, takes_interim: false };
+    /// Without an exchange.
+    pub(crate) const SHUT: Gate =
+        Gate { stage: ResponseStage::Over, expects_continue: false, takes_interim: false };
 
     /// For a request whose head could not be read.
     pub(crate) const OPEN: Gate =
-        Gate { stage: Stage::NotBegun, expects_continue: false, takes_interim: false };
+        Gate { stage: ResponseStage::NotBegun, expects_continue: false, takes_interim: false };
 
     /// For a request whose head was read.
     #[inline]
     pub(crate) fn new(head: &RequestHead) -> Gate {
         Gate {
-            stage: Stage::NotBegun,
+            stage: ResponseStage::NotBegun,
             expects_continue: head.expects_continue(),
             takes_interim: head.version() != Version::Http10,
         }
     }
 
-    /// The content is wanted: whether 100 Continue is to be sent now. At most once, and never after the
+    /// A reader needs the content: whether 100 Continue is to be sent now. At most once, and never after the
     /// response began.
     pub(crate) fn ask_for_content(&mut self) -> bool {
-        if self.stage > Stage::Informed {
+        if self.stage > ResponseStage::Informed {
             return false;
         }
         let asks = std::mem::take(&mut self.expects_continue);
         if asks {
-            self.stage = Stage::Informed;
+            self.stage = ResponseStage::Informed;
         }
         asks
     }
 
-    /// Content has come: the client does not wait, or not any more.
+    /// Content has arrived: the client does not wait for 100 Continue.
     pub(crate) fn content_came(&mut self) {
         self.expects_continue = false;
     }
 
-    /// Whether the client may hold its content back for ever, because the response came before it was asked.
+    /// Whether the client may never send its content, because the response came before 100 Continue.
     #[inline]
     pub(crate) fn withholds_content(&self) -> bool {
         self.expects_continue
     }
 
-    /// An interim response is to be sent.
+    /// Admits an interim response.
     ///
     /// # Errors
-    /// Why it must not be.
+    /// Why it must not be sent.
     pub(crate) fn inform(&mut self, status: Status) -> Result<(), InformError> {
         if !matches!(status.code(), 102..=199) {
             return Err(InformError::Status(status.code()));
         }
-        if self.stage > Stage::Informed {
+        if self.stage > ResponseStage::Informed {
             return Err(InformError::TooLate);
         }
         if !self.takes_interim {
             return Err(InformError::Http10);
         }
-        self.stage = Stage::Informed;
+        self.stage = ResponseStage::Informed;
         Ok(())
     }
 
     /// The response begins.
     #[inline]
     pub(crate) fn begin(&mut self) {
-        debug_assert!(self.stage < Stage::Begun, "one response for each request");
-        self.stage = Stage::Begun;
+        debug_assert!(self.stage < ResponseStage::Begun, "one response for each request");
+        self.stage = ResponseStage::Begun;
     }
 
-    /// The exchange is over.
+    /// The exchange has ended.
     #[inline]
     pub(crate) fn end(&mut self) {
-        self.stage = Stage::Over;
+        self.stage = ResponseStage::Over;
     }
 }
 
@@ -260,7 +261,7 @@ mod tests {
     }
 
     fn gate(expects_continue: bool, takes_interim: bool) -> Gate {
-        Gate { stage: Stage::NotBegun, expects_continue, takes_interim }
+        Gate { stage: ResponseStage::NotBegun, expects_continue, takes_interim }
     }
 
     #[test]

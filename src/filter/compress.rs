@@ -103,7 +103,7 @@ impl Filter for Compress {
         vary::add(response, "Accept-Encoding");
         let accepted = AcceptEncoding::parse(context.head().fields_named("accept-encoding"));
         let coding = accepted.best([Coding::Zstd, Coding::Brotli, Coding::Gzip]);
-        let Ok(encoder) = Encoder::new(coding) else { return };
+        let Ok(encoder) = StreamEncoder::new(coding) else { return };
         let body = match response.take_body() {
             Body::Bytes(bytes) if bytes.len() <= PIECE_BYTES => match encoder.whole(&bytes) {
                 Ok(coded) if coded.len() < bytes.len() => Body::Bytes(coded.into()),
@@ -129,13 +129,13 @@ fn weaken_etag(response: &mut Response) {
     }
 }
 
-enum Encoder {
+enum StreamEncoder {
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
 }
 
-impl Encoder {
+impl StreamEncoder {
     fn new(coding: Coding) -> io::Result<Self> {
         let out = Vec::new();
         Ok(match coding {
@@ -200,7 +200,7 @@ impl StreamBody for Pieces {
 struct Coded {
     stream: Box<dyn StreamBody>,
     /// `None` after the end.
-    encoder: Option<Encoder>,
+    encoder: Option<StreamEncoder>,
     /// Whether somebody waits for every piece.
     flushes: bool,
     /// Bytes coded since others last had their turn.
@@ -210,7 +210,7 @@ struct Coded {
 }
 
 impl Coded {
-    fn body(stream: Box<dyn StreamBody>, encoder: Encoder, flushes: bool) -> Body {
+    fn body(stream: Box<dyn StreamBody>, encoder: StreamEncoder, flushes: bool) -> Body {
         Body::Stream(Box::new(Self { stream, encoder: Some(encoder), flushes, coded: 0, trailers: None }))
     }
 
@@ -221,7 +221,7 @@ impl Coded {
                 encoder.write(piece)?;
                 encoder.take(self.flushes)
             }
-            (None, encoder) => encoder.take().map_or(Ok(Vec::new()), Encoder::finish),
+            (None, encoder) => encoder.take().map_or(Ok(Vec::new()), StreamEncoder::finish),
             (Some(_), None) => Ok(Vec::new()),
         }
     }

@@ -155,7 +155,9 @@ impl Filter for ErrorPages {
         }
         vary::add(response, "Accept");
         let wanted = wants_html(context.head());
-        if wanted == Wanted::No || (wanted == Wanted::Anything && response.problem().is_some()) {
+        if wanted == HtmlPreference::No
+            || (wanted == HtmlPreference::Anything && response.problem().is_some())
+        {
             return;
         }
         for name in OF_THE_BODY {
@@ -173,7 +175,7 @@ fn is_html(media_type: &[u8]) -> bool {
 
 /// What a client says of HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wanted {
+enum HtmlPreference {
     No,
     /// It takes whatever there is.
     Anything,
@@ -181,7 +183,7 @@ enum Wanted {
 }
 
 /// Reads `Accept` (RFC 9110 §12.5.1): the most specific range that fits HTML decides.
-fn wants_html(head: &RequestHead) -> Wanted {
+fn wants_html(head: &RequestHead) -> HtmlPreference {
     let mut best: Option<(u8, bool)> = None;
     let mut said = false;
     for range in head.fields_named("accept").flat_map(|value| value.split(|&byte| byte == b',')) {
@@ -203,11 +205,11 @@ fn wants_html(head: &RequestHead) -> Wanted {
         }
     }
     match best {
-        None if said => Wanted::No,
-        None => Wanted::Anything,
-        Some((_, false)) => Wanted::No,
-        Some((2, true)) => Wanted::ByName,
-        Some((_, true)) => Wanted::Anything,
+        None if said => HtmlPreference::No,
+        None => HtmlPreference::Anything,
+        Some((_, false)) => HtmlPreference::No,
+        Some((2, true)) => HtmlPreference::ByName,
+        Some((_, true)) => HtmlPreference::Anything,
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
 
     use crate::http::message::HeadLimits;
 
-    fn wanted(accept: &str) -> Wanted {
+    fn wanted(accept: &str) -> HtmlPreference {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
         let mut head = RequestHead::new();
         RequestDecoder::new().handle_bytes(text.as_bytes(), &HeadLimits::default(), &mut head).unwrap();
@@ -228,18 +230,18 @@ mod tests {
     #[test]
     fn accept_is_read() {
         for (accept, expected) in [
-            ("", Wanted::Anything),
-            ("Accept: */*\r\n", Wanted::Anything),
-            ("Accept: text/*;q=0.1\r\n", Wanted::Anything),
-            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", Wanted::ByName),
-            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", Wanted::ByName),
-            ("Accept: application/json\r\nAccept: application/xhtml+xml\r\n", Wanted::ByName),
-            ("Accept: application/json\r\n", Wanted::No),
-            ("Accept: text/html;q=0\r\n", Wanted::No),
-            ("Accept: text/html;q=0.000, */*\r\n", Wanted::No),
-            ("Accept: */*;q=0\r\n", Wanted::No),
-            ("Accept: text/html;level=1;q=0.001\r\n", Wanted::ByName),
-            ("Accept:\r\n", Wanted::No),
+            ("", HtmlPreference::Anything),
+            ("Accept: */*\r\n", HtmlPreference::Anything),
+            ("Accept: text/*;q=0.1\r\n", HtmlPreference::Anything),
+            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", HtmlPreference::ByName),
+            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", HtmlPreference::ByName),
+            ("Accept: application/json\r\nAccept: application/xhtml+xml\r\n", HtmlPreference::ByName),
+            ("Accept: application/json\r\n", HtmlPreference::No),
+            ("Accept: text/html;q=0\r\n", HtmlPreference::No),
+            ("Accept: text/html;q=0.000, */*\r\n", HtmlPreference::No),
+            ("Accept: */*;q=0\r\n", HtmlPreference::No),
+            ("Accept: text/html;level=1;q=0.001\r\n", HtmlPreference::ByName),
+            ("Accept:\r\n", HtmlPreference::No),
         ] {
             assert_eq!(wanted(accept), expected, "{accept}");
         }

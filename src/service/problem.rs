@@ -45,7 +45,7 @@ struct ProblemParts {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ProblemDocument<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     title: &'a str,
@@ -122,7 +122,7 @@ impl Problem {
 
     /// The document, as `application/problem+json`.
     pub fn to_json(&self) -> Vec<u8> {
-        let document = Document {
+        let document = ProblemDocument {
             kind: &self.facts.kind,
             title: &self.facts.title,
             status: self.facts.status.code(),

@@ -68,7 +68,7 @@ where
         return response;
     }
     let body = Box::pin(body);
-    let mut stream = Stream {
+    let mut stream = ResponseStream {
         body,
         first: None,
         pump,
@@ -129,7 +129,7 @@ pub(super) fn failed(error: BoxError) -> Response {
 }
 
 /// A response body, and what feeds the request's body meanwhile.
-struct Stream<B> {
+struct ResponseStream<B> {
     body: Pin<Box<B>>,
     /// Read and not handed out: before the head left, or while the client took nothing.
     first: Option<Option<BodyFrame>>,
@@ -142,7 +142,7 @@ struct Stream<B> {
     outside: Outside,
 }
 
-impl<B> Stream<B>
+impl<B> ResponseStream<B>
 where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
@@ -201,7 +201,7 @@ where
     }
 }
 
-impl<B> StreamBody for Stream<B>
+impl<B> StreamBody for ResponseStream<B>
 where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,

@@ -42,9 +42,9 @@ pub(super) fn is_asked_for(head: &RequestHead) -> bool {
 /// An exchange of hyper's that waits to be decided. Dropping it fails the `OnUpgrade`, as hyper does for a
 /// response that opens no tunnel.
 pub(super) struct Upgrade {
-    connection: Pin<Box<UpgradeableConnection<Near, Handshake>>>,
+    connection: Pin<Box<UpgradeableConnection<Near, UpgradeService>>>,
     is_accepted: Rc<Cell<bool>>,
-    pipe: Shared,
+    pipe: SharedPipe,
 }
 
 impl Upgrade {
@@ -52,8 +52,8 @@ impl Upgrade {
     /// it has no cause for.
     pub(super) fn offer() -> Option<(Self, OnUpgrade)> {
         let (is_accepted, made) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(None)));
-        let pipe = Shared::default();
-        let handshake = Handshake { made: made.clone(), is_accepted: is_accepted.clone() };
+        let pipe = SharedPipe::default();
+        let handshake = UpgradeService { made: made.clone(), is_accepted: is_accepted.clone() };
         let connection = Builder::new()
             .auto_date_header(false)
             .serve_connection(Near { pipe: pipe.clone(), request: REQUEST, head_end: HEAD_END }, handshake)
@@ -78,7 +78,7 @@ impl Upgrade {
 }
 
 /// The service of hyper's connection: gives away the `OnUpgrade`, and answers when that is decided.
-struct Handshake {
+struct UpgradeService {
     made: Rc<RefCell<Option<OnUpgrade>>>,
     is_accepted: Rc<Cell<bool>>,
 }
@@ -99,7 +99,7 @@ impl Future for Decided {
     }
 }
 
-impl hyper::service::Service<http::Request<Incoming>> for Handshake {
+impl hyper::service::Service<http::Request<Incoming>> for UpgradeService {
     type Response = http::Response<String>;
     type Error = Infallible;
     type Future = Decided;
@@ -111,7 +111,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Handshake {
 }
 
 /// What both ends share. The application's may be on any thread.
-type Shared = Arc<Mutex<Pipe>>;
+type SharedPipe = Arc<Mutex<Pipe>>;
 
 #[derive(Default)]
 struct Pipe {
@@ -158,7 +158,7 @@ fn wake(waker: Option<Waker>) {
 
 /// The application's end, as hyper sees a connection.
 struct Near {
-    pipe: Shared,
+    pipe: SharedPipe,
     /// What is left of hyper's own request.
     request: &'static [u8],
     /// What is missing of the end of hyper's own answer; empty in the tunnel.
@@ -265,7 +265,7 @@ impl Drop for Near {
 
 /// The client's end.
 pub(super) struct Far {
-    pipe: Shared,
+    pipe: SharedPipe,
 }
 
 impl Far {
@@ -395,7 +395,7 @@ mod tests {
         {
             let all = [head.as_bytes(), b"more"].concat();
             for split in 0..all.len() {
-                let mut near = Near { pipe: Shared::default(), request: b"", head_end: HEAD_END };
+                let mut near = Near { pipe: SharedPipe::default(), request: b"", head_end: HEAD_END };
                 let (now, later) = all.split_at(split);
                 let taken = near.pass_over(now);
                 assert_eq!(taken, split.min(head.len()), "{head:?} split at {split}");

@@ -26,11 +26,11 @@ pub(super) struct Users {
 pub struct UsersError {
     path: PathBuf,
     line: usize,
-    misdeed: Misdeed,
+    kind: UsersErrorKind,
 }
 
 #[derive(Debug)]
-enum Misdeed {
+enum UsersErrorKind {
     Io(io::Error),
     TooLarge,
     NotText,
@@ -48,20 +48,20 @@ impl fmt::Display for UsersError {
             write!(f, "{}:", self.line)?;
         }
         f.write_str(" ")?;
-        match &self.misdeed {
-            Misdeed::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+        match &self.kind {
+            UsersErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 f.write_str("there is no such file of users; make one with `htpasswd -cB FILE NAME`")
             }
-            Misdeed::Io(error) => write!(f, "the file of users cannot be read: {error}"),
-            Misdeed::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
-            Misdeed::NotText => f.write_str("the file of users is not UTF-8 text"),
-            Misdeed::Empty => f.write_str(
+            UsersErrorKind::Io(error) => write!(f, "the file of users cannot be read: {error}"),
+            UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
+            UsersErrorKind::NotText => f.write_str("the file of users is not UTF-8 text"),
+            UsersErrorKind::Empty => f.write_str(
                 "there is no user in it, so nobody could log in; add one with `htpasswd -B FILE NAME`",
             ),
-            Misdeed::NoColon => f.write_str("an entry is NAME:HASH; this line has no colon"),
-            Misdeed::NoName => f.write_str("an entry is NAME:HASH; this line has no name"),
-            Misdeed::Twice(name) => write!(f, "{name} has an entry already; remove one of them"),
-            Misdeed::Hash(error) => error.fmt(f),
+            UsersErrorKind::NoColon => f.write_str("an entry is NAME:HASH; this line has no colon"),
+            UsersErrorKind::NoName => f.write_str("an entry is NAME:HASH; this line has no name"),
+            UsersErrorKind::Twice(name) => write!(f, "{name} has an entry already; remove one of them"),
+            UsersErrorKind::Hash(error) => error.fmt(f),
         }
     }
 }
@@ -70,7 +70,7 @@ impl std::error::Error for UsersError {}
 
 /// What tells one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct FileVersion {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -78,7 +78,7 @@ pub(super) struct Version {
     changed: (i64, i64),
 }
 
-impl Version {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -97,42 +97,39 @@ impl Version {
 
 impl Users {
     /// Reads a file, and which version of it was read.
-    pub(super) fn load(path: &Path) -> Result<(Self, Version), UsersError> {
-        let error = |misdeed| UsersError { path: path.to_owned(), line: 0, misdeed };
+    pub(super) fn load(path: &Path) -> Result<(Self, FileVersion), UsersError> {
+        let error = |kind| UsersError { path: path.to_owned(), line: 0, kind };
         // Looked at before it is read: a change in between is found at the next look.
-        let metadata = fs::metadata(path).map_err(|e| error(Misdeed::Io(e)))?;
+        let metadata = fs::metadata(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
         if metadata.len() > FILE_BYTES_MAX {
-            return Err(error(Misdeed::TooLarge));
+            return Err(error(UsersErrorKind::TooLarge));
         }
-        let bytes = fs::read(path).map_err(|e| error(Misdeed::Io(e)))?;
-        let text = String::from_utf8(bytes).map_err(|_| error(Misdeed::NotText))?;
-        let users = Self::parse(&text).map_err(|(line, misdeed)| UsersError {
-            path: path.to_owned(),
-            line,
-            misdeed,
-        })?;
-        Ok((users, Version::of(&metadata)))
+        let bytes = fs::read(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
+        let text = String::from_utf8(bytes).map_err(|_| error(UsersErrorKind::NotText))?;
+        let users =
+            Self::parse(&text).map_err(|(line, kind)| UsersError { path: path.to_owned(), line, kind })?;
+        Ok((users, FileVersion::of(&metadata)))
     }
 
-    fn parse(text: &str) -> Result<Self, (usize, Misdeed)> {
+    fn parse(text: &str) -> Result<Self, (usize, UsersErrorKind)> {
         let mut entries: Vec<(Box<str>, Hash)> = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (name, hash) = line.split_once(':').ok_or((number, Misdeed::NoColon))?;
+            let (name, hash) = line.split_once(':').ok_or((number, UsersErrorKind::NoColon))?;
             if name.is_empty() {
-                return Err((number, Misdeed::NoName));
+                return Err((number, UsersErrorKind::NoName));
             }
-            let hash = Hash::parse(hash).map_err(|error| (number, Misdeed::Hash(error)))?;
+            let hash = Hash::parse(hash).map_err(|error| (number, UsersErrorKind::Hash(error)))?;
             match entries.binary_search_by(|(known, _)| (**known).cmp(name)) {
-                Ok(_) => return Err((number, Misdeed::Twice(name.to_owned()))),
+                Ok(_) => return Err((number, UsersErrorKind::Twice(name.to_owned()))),
                 Err(place) => entries.insert(place, (name.into(), hash)),
             }
         }
         if entries.is_empty() {
-            return Err((0, Misdeed::Empty));
+            return Err((0, UsersErrorKind::Empty));
         }
         Ok(Self { entries, chooser: RandomState::new() })
     }
@@ -202,10 +199,10 @@ mod tests {
         let path = dir.path().join("users");
         fs::write(&path, format!("a:{HASH}")).unwrap();
         let (_, version) = Users::load(&path).unwrap();
-        assert_eq!(Version::now(&path), Some(version));
+        assert_eq!(FileVersion::now(&path), Some(version));
         fs::write(&path, format!("b:{HASH}")).unwrap();
-        assert_ne!(Version::now(&path), Some(version));
+        assert_ne!(FileVersion::now(&path), Some(version));
         fs::remove_file(&path).unwrap();
-        assert_eq!(Version::now(&path), None);
+        assert_eq!(FileVersion::now(&path), None);
     }
 }

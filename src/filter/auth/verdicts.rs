@@ -15,24 +15,24 @@ const WRONG_HOLDS: Duration = Duration::from_secs(5);
 const VERDICTS_MAX: usize = 1024;
 
 /// What stands for a name and a password: 128 bits that nobody outside can compute.
-pub(super) type Key = [u64; 2];
+pub(super) type VerdictKey = [u64; 2];
 
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     hashers: [RandomState; 2],
-    right: HashMap<Key, Instant>,
-    wrong: HashMap<Key, Instant>,
+    right: HashMap<VerdictKey, Instant>,
+    wrong: HashMap<VerdictKey, Instant>,
 }
 
 impl Verdicts {
-    pub(super) fn key(&self, name: &str, password: &[u8]) -> Key {
+    pub(super) fn key(&self, name: &str, password: &[u8]) -> VerdictKey {
         // Both carry their length, so that no two pairs read alike.
         [self.hashers[0].hash_one((name, password)), self.hashers[1].hash_one((name, password))]
     }
 
     /// Whether the password fits, if that is known.
-    pub(super) fn get(&self, key: &Key, now: Instant) -> Option<bool> {
-        let holds = |kind: &HashMap<Key, Instant>| kind.get(key).is_some_and(|until| now < *until);
+    pub(super) fn get(&self, key: &VerdictKey, now: Instant) -> Option<bool> {
+        let holds = |kind: &HashMap<VerdictKey, Instant>| kind.get(key).is_some_and(|until| now < *until);
         match (holds(&self.right), holds(&self.wrong)) {
             (true, _) => Some(true),
             (false, true) => Some(false),
@@ -40,7 +40,7 @@ impl Verdicts {
         }
     }
 
-    pub(super) fn insert(&mut self, key: Key, fits: bool, now: Instant) {
+    pub(super) fn insert(&mut self, key: VerdictKey, fits: bool, now: Instant) {
         let (kind, holds) =
             if fits { (&mut self.right, RIGHT_HOLDS) } else { (&mut self.wrong, WRONG_HOLDS) };
         if kind.len() >= VERDICTS_MAX {

@@ -26,11 +26,11 @@ impl Weighter<Box<str>, Rc<CachedFile>> for ByBytes {
     }
 }
 
-type Inner =
+type FileMap =
     QuickCache<Box<str>, Rc<CachedFile>, ByBytes, RandomState, DefaultLifecycle<Box<str>, Rc<CachedFile>>>;
 
 pub(super) struct Cache {
-    inner: RefCell<Inner>,
+    inner: RefCell<FileMap>,
 }
 
 impl Cache {

@@ -1,12 +1,12 @@
-//! HTTP/1.1 on one connection: a straight loop over exchanges.
+//! The HTTP/1.1 driver of one connection: a loop over exchanges.
 //!
 //! ```text
-//! read head ─► call the service ─► write response ─► read over what is left of the body ─┐
+//! read head ─► call the service ─► write response ─► discard the rest of the body ───────┐
 //!     ▲          (pulls the body)                                                        │
 //!     └──────────────────────────── kept alive ◄─────────────────────────────────────────┘
 //! ```
 //!
-//! Responses to pipelined requests gather in one buffer, which leaves when no further head is at hand, when
+//! Responses to pipelined requests gather in one buffer, which is sent when no further head is received, when
 //! it is large, or when a handler has to wait.
 
 mod respond;
@@ -34,7 +34,7 @@ use crate::observe::access::End as Ended;
 use crate::ring::RecvBuf;
 use crate::service::{Body, Context, Downstream, Response, Service};
 
-/// Gathered responses above this size leave before the next request is looked at.
+/// Gathered responses above this size are sent before the next request is read.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
 
 /// What follows the last exchange of a connection.
@@ -52,14 +52,14 @@ impl From<CloseMode> for AfterExchanges {
 
 /// Why there is no next request.
 enum NoRequest {
-    /// The client is done, was idle for too long, or the server is draining.
+    /// The client closed its direction or was idle for too long, or the server is draining.
     Closed,
     /// The client took too long within a head.
     HeadTimedOut,
-    /// The client does not take the responses to earlier requests.
+    /// The client does not receive the responses to earlier requests.
     Stalled,
     Refused(RequestError),
-    /// What came are no records of this TLS connection; the peer was told by an alert.
+    /// The input is not valid TLS; an alert was sent.
     Garbled,
     Failed,
 }
@@ -70,7 +70,7 @@ impl From<io::Error> for NoRequest {
     }
 }
 
-/// A connection that turned out to speak HTTP/2, and what was received on it.
+/// A connection that uses HTTP/2, and what was received on it.
 pub(super) struct Switched {
     pub(super) stream: Stream,
     /// Before `input`; seldom anything.
@@ -81,13 +81,13 @@ pub(super) struct Switched {
 /// A connection that is about to be served.
 pub(super) struct NewConnection(Rc<Wire>);
 
-/// Takes a stream; apart from [`serve`], so that no future keeps room for one.
+/// Takes a stream; separate from [`serve`], so that no future has room for one.
 pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
     NewConnection(Rc::new(Wire::new(stream, worker.limits.clone())))
 }
 
-/// Serves a connection until it ends, or until it is known to speak HTTP/2. What is seldom is boxed: an idle
-/// connection keeps room for everything else.
+/// Serves a connection until it ends, or until an HTTP/2 preface arrives. Rare futures are boxed: an idle
+/// connection keeps room for all others.
 pub(super) async fn serve<S: Service>(
     worker: &Rc<Worker<S>>,
     NewConnection(wire): NewConnection,
@@ -145,7 +145,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) ->
             return end_with(worker, wire, kind, entry, response).into();
         }
         let body = wire.begin_body(context.head());
-        // Held for as long as the request is in progress: it may be replaced meanwhile.
+        // Held while the request is in progress: the worker's service may be replaced meanwhile.
         let service = worker.service();
         let answered = match call(worker, &*service, context, body) {
             Ok(response) => Some(response),
@@ -161,7 +161,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) ->
             return CloseMode::Abort.into();
         };
         if matches!(response.body(), Body::Stream(_)) {
-            // It may be made of the request's body, which has to be asked for before the response begins.
+            // The body may read the request's body, and 100 Continue must be sent before the response begins.
             wire.ask_for_body();
         }
         let keep = keep_alive && !response.closes() && !worker.drain.has_begun() && wire.can_continue();
@@ -192,7 +192,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) ->
     }
 }
 
-/// The next head: from input at hand, or after waiting for more.
+/// The next head: from received input, or after waiting for more.
 async fn next_head<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -238,7 +238,7 @@ async fn next_head<S: Service>(
     }
 }
 
-/// Polls the service's future. `None` when the client went away meanwhile; the handler is to be dropped then.
+/// Polls the service's future. `None` when the client has disconnected; the handler is then dropped.
 fn poll_answer<S: Service, F: Future<Output = Response>>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -252,8 +252,8 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
     }
 }
 
-/// While a handler waits: earlier responses go out, held input leaves the pool, and a peer that is gone ends
-/// it.
+/// While a handler waits: earlier responses are sent, held input leaves the buffer pool, and a disconnect
+/// ends the handler.
 fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response>> {
     wire.detach_input();
     if wire.is_broken() || matches!(wire.poll_push(cx), Poll::Ready(Err(_))) {
@@ -269,7 +269,7 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOf
         worker.counters.timed_out.bump();
         return CloseMode::Abort;
     }
-    // What was written before the body broke off still leaves.
+    // The output written before the error is still sent.
     if broken.is_until_close {
         let _ = wire.push_output().await;
         let _ = wire.ready().await;
@@ -278,7 +278,7 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOf
     wire.close_mode()
 }
 
-/// Sends the response to a request that is not served, after which the rest of the input cannot be read.
+/// Writes the response to a request that is not served; the rest of the input cannot be read.
 #[cold]
 fn end_with<S: Service>(
     worker: &Worker<S>,

@@ -1,4 +1,4 @@
-//! Calling the service: requests in, and handlers that have to wait polled when they signal.
+//! Calls the service with requests, and polls the futures of handlers when they signal.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,8 +43,8 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// The body of a request whose head was just read. What follows a CONNECT is none, but what goes through
-    /// the tunnel, if there will be one.
+    /// The body of a request whose head is complete. The data behind a CONNECT is not content, but the input
+    /// of the tunnel, if one is opened.
     #[inline]
     fn begin_body(&self, stream: StreamKey, ends: bool, context: &Context, id: ExchangeId) -> RequestBody {
         if ends {
@@ -64,7 +64,7 @@ impl<S: Service> Session<'_, S> {
         RequestBody::new(self.wire.clone(), id, length)
     }
 
-    /// Polls a handler's future, and keeps it if it has to wait.
+    /// Polls a handler's future, and stores it if it is pending.
     pub(super) fn wait(
         &mut self,
         stream: StreamKey,

@@ -1,4 +1,4 @@
-//! HTTP/2 on one connection: one task that reads frames, calls the service, and writes what is answered.
+//! The HTTP/2 driver of one connection: one task that reads frames, calls the service, and writes responses.
 //!
 //! ```text
 //! receive ─► machine ─► heads ─► call the service ─► response, at once ──────────────┐
@@ -8,12 +8,13 @@
 //!               windows that open ─► bodies that wait, most urgent first ──────┘
 //! ```
 //!
-//! What came in one receive is answered with one send. A response that is at hand never enters a table of
-//! ours, and has no task and no memory of its own; one that has to wait lies in a box until it is sent.
+//! The responses to the requests of one receive leave in one send. A response that is ready at once is not
+//! entered into a table, and has no task and no memory of its own; one that has to wait is boxed until it is
+//! sent.
 //!
-//! `session` is the task, with `calls`, `respond` and `timeouts` as its parts; `wire` what it shares with
-//! request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body on its way;
-//! `signal` tells which handler is to be polled.
+//! `session` is the task, with `calls`, `respond` and `timeouts` as its parts; `wire` is the state it shares
+//! with request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body while
+//! it is sent; `signal` has the wakers that mark which handler to poll.
 
 mod calls;
 mod exchange;
@@ -36,8 +37,7 @@ use crate::net::Stream;
 use crate::ring::RecvBuf;
 use crate::service::Service;
 
-/// Serves a connection until it ends. `early` and then `input` were received before it was known to speak
-/// HTTP/2.
+/// Serves a connection until it ends. `early` and then `input` were received before HTTP/2 was detected.
 pub(super) async fn serve<S: Service>(
     worker: &Rc<Worker<S>>,
     stream: Stream,

@@ -1,5 +1,5 @@
-//! Responses onto the wire: what is at hand goes behind its head at once, what is large waits its turn, the
-//! most urgent first.
+//! Writes responses: small bodies follow their head at once, larger ones are sent in the order of their
+//! priority.
 
 use std::io;
 use std::task::{Context as TaskContext, Poll};
@@ -7,21 +7,21 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::Bytes;
 
 use super::exchange::{Exchange, ExchangeState, Sends};
-use super::outgoing::{Outgoing, OutgoingSource, SendStep};
+use super::outgoing::{OutputSource, SendStep, StreamOutput};
 use super::session::Session;
 use super::signal::Hub;
-use super::wire::{Inner, OUTPUT_BYTES_MAX};
+use super::wire::{OUTPUT_BYTES_MAX, WireState};
 use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, admit, end_of};
 use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
 use crate::observe::access::End as Ended;
 use crate::ring::Payload;
 use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
 
-/// Bodies up to this size leave behind their head when there is room, whoever else is sending.
+/// Bodies up to this size are written behind their head when there is room, before other streams' data.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 impl<S: Service> Session<'_, S> {
-    /// Writes a response's head, and its body as far as it goes at once.
+    /// Writes a response's head, and its body if it fits at once.
     #[inline]
     pub(super) fn respond(
         &mut self,
@@ -32,7 +32,7 @@ impl<S: Service> Session<'_, S> {
     ) {
         let Delivery { length, announced, has_content, .. } = admit(kind, &mut response);
         if response.closes() && self.goaway_since.is_none() {
-            // A stream is open, so that this is not the end.
+            // A stream is open, so this does not end the connection.
             let _ = self.announce_goaway();
         }
         let body = response.take_body();
@@ -42,7 +42,8 @@ impl<S: Service> Session<'_, S> {
         let (sent, priority) = {
             let inner = &mut *self.wire.inner.borrow_mut();
             if matches!(body, Body::Stream(_)) {
-                // It may be made of the request's body, which has to be asked for before the response begins.
+                // The body may read the request's body, and 100 Continue must be sent before the response
+                // begins.
                 inner.ask_for_body(stream, clock);
             }
             if let Some(interim) = response.take_interim()
@@ -51,7 +52,7 @@ impl<S: Service> Session<'_, S> {
                 inner.send_interim(stream, interim.status(), interim.fields(), clock);
             }
             inner.with_gate(stream, Gate::begin);
-            let Inner { machine, output, .. } = inner;
+            let WireState { machine, output, .. } = inner;
             if !machine.is_open(stream) {
                 return entry.into_iter().for_each(|entry| {
                     entry.end(self.worker, Some(status), 0, Ended::ClientGone);
@@ -95,16 +96,16 @@ impl<S: Service> Session<'_, S> {
             return;
         }
         let (source, piece) = match body {
-            Body::Empty => (OutgoingSource::Bytes, Bytes::new()),
-            Body::Bytes(bytes) => (OutgoingSource::Bytes, bytes),
-            Body::File(file, range) => (OutgoingSource::File(file, range, None), Bytes::new()),
-            Body::Stream(made) => (OutgoingSource::Stream(Pulled::new(made, length)), Bytes::new()),
+            Body::Empty => (OutputSource::Bytes, Bytes::new()),
+            Body::Bytes(bytes) => (OutputSource::Bytes, bytes),
+            Body::File(file, range) => (OutputSource::File(file, range, None), Bytes::new()),
+            Body::Stream(made) => (OutputSource::Stream(Pulled::new(made, length)), Bytes::new()),
             Body::Tunnel(handler) => {
                 let input = self.tunnel_input(stream);
-                (OutgoingSource::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
+                (OutputSource::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
             }
         };
-        let body = Outgoing::new(stream, source, piece);
+        let body = StreamOutput::new(stream, source, piece);
         let sends = Sends { status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
         let exchange = Exchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };
@@ -113,7 +114,7 @@ impl<S: Service> Session<'_, S> {
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
     }
 
-    /// What the client sends through a tunnel.
+    /// The input of a tunnel.
     fn tunnel_input(&self, stream: StreamKey) -> RequestBody {
         if !self.wire.inner.borrow().has_body(stream) {
             return RequestBody::empty();
@@ -131,7 +132,7 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// Writes what may be sent of the bodies on their way, and sends what is written.
+    /// Writes as much of the bodies as windows allow, and sends the output.
     pub(super) fn send(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
         loop {
             self.write_bodies(cx);
@@ -181,7 +182,7 @@ impl<S: Service> Session<'_, S> {
                     *output = self.worker.ring.take_buffer();
                 }
             }
-            // Taken out meanwhile: a body may be made of this connection's own requests.
+            // Taken out while it is polled, because the body may read this connection's own requests.
             let Some(mut exchange) = self.exchanges[place].take() else {
                 self.sending.remove(at);
                 continue;
@@ -195,7 +196,7 @@ impl<S: Service> Session<'_, S> {
                 SendStep::Wrote => {
                     sends.may_work = true;
                     if sends.priority.incremental {
-                        // Behind the others of its rank: they take turns.
+                        // Behind the others of its rank: incremental responses take turns.
                         let rank = sends.rank();
                         self.exchanges[place] = Some(exchange);
                         let behind = self.sending[at..].iter().position(|&other| self.rank(other) > rank);
@@ -232,8 +233,8 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// Lets bodies that cannot leave go on with what else they do, such as reading their requests: else each
-    /// side could wait for the other.
+    /// Lets bodies that cannot be sent continue their other work, such as reading their requests: otherwise
+    /// each side could wait for the other.
     pub(super) fn work(&mut self, cx: &TaskContext<'_>) {
         let mut at = 0;
         while let Some(&place) = self.sending.get(at) {
@@ -245,7 +246,7 @@ impl<S: Service> Session<'_, S> {
             if !may_work {
                 continue;
             }
-            // Taken out meanwhile: a body may be made of this connection's own requests.
+            // Taken out while it is polled, because the body may read this connection's own requests.
             let Some(mut exchange) = self.exchanges[place].take() else { continue };
             let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
             let waker = exchange.waker(&hub).clone();
@@ -263,7 +264,7 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// After a response that is out. What still comes of the request is read over for a while.
+    /// After a complete response. Data that still arrives for the request is discarded for a while.
     pub(super) fn finish(&mut self, stream: StreamKey) {
         let is_lingering = self.wire.inner.borrow_mut().finish(stream);
         if is_lingering {
@@ -292,7 +293,7 @@ impl<S: Service> Session<'_, S> {
         sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(cx.waker()))
     }
 
-    /// After priorities were changed.
+    /// Sorts the responses again after a change of priorities.
     #[cold]
     pub(super) fn reorder(&mut self) {
         let machine = &self.wire.inner.borrow().machine;

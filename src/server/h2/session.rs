@@ -1,4 +1,4 @@
-//! The task of one connection: input into calls, answers into output, and who has waited too long for whom.
+//! The task of one connection: turns input into calls and responses into output, follows the drain.
 
 use std::io;
 use std::rc::Rc;
@@ -17,7 +17,8 @@ use crate::ring::RecvBuf;
 use crate::server::close::CloseMode;
 use crate::service::{Context, Service};
 
-/// Time for a client to hear that we leave, before streams it opens are turned away: a round trip, usually.
+/// Time between the first GOAWAY and the one that refuses further streams (RFC 9113 §6.8): more than a round
+/// trip, so that the client has received the first.
 pub(super) const GOAWAY_NOTICE: Duration = Duration::from_secs(1);
 
 pub(super) struct Session<'a, S> {
@@ -26,18 +27,18 @@ pub(super) struct Session<'a, S> {
     /// For the next head.
     pub(super) context: Option<Context>,
     pub(super) input: Option<RecvBuf>,
-    /// The client has closed its side.
+    /// The client closed its direction.
     pub(super) is_eof: bool,
     /// By the place of their streams.
     pub(super) exchanges: Vec<Option<Box<Exchange>>>,
-    /// Places of exchanges whose handler has not answered.
+    /// Places of exchanges whose handler is pending.
     pub(super) called: Vec<usize>,
-    /// Places of exchanges whose response is on its way, in the order in which they are sent.
+    /// Places of exchanges whose response is being sent, in sending order.
     pub(super) sending: Vec<usize>,
-    /// Made when the first exchange has to wait.
+    /// Made when the first exchange is pending.
     pub(super) hub: Option<Arc<Hub>>,
     pub(super) idle_since: Instant,
-    /// Since when something short is owed to us: the preface, a frame that is not DATA, a field block.
+    /// Since when the client has to complete the preface, a frame that is not DATA, or a field block.
     pub(super) frame_since: Option<Instant>,
     /// Since when a send is watched for progress.
     pub(super) send_since: Option<Instant>,
@@ -66,7 +67,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    /// Says what a server says first, and takes what was received before.
+    /// Writes the server's SETTINGS, and takes the input that was received before.
     pub(super) fn begin(&mut self, early: &[u8], input: Option<RecvBuf>) -> Option<CloseMode> {
         {
             let inner = &mut *self.wire.inner.borrow_mut();
@@ -74,7 +75,7 @@ impl<'a, S: Service> Session<'a, S> {
             inner.machine.start(&mut inner.output);
         }
         self.input = input;
-        // No longer than the preface, of which it is the beginning.
+        // The beginning of the preface, and no more.
         let mut head = Context::take();
         let taken = {
             let inner = &mut *self.wire.inner.borrow_mut();
@@ -119,7 +120,8 @@ impl<'a, S: Service> Session<'a, S> {
             self.work(cx);
             let (is_over, waits) = {
                 let inner = &*self.wire.inner.borrow();
-                // A stream that the client has not ended stays open, and will not be ended any more.
+                // A stream that the client has not ended stays open, and cannot be ended after the end of
+                // input.
                 let is_done = self.is_eof && self.called.is_empty() && self.sending.is_empty();
                 (is_done || inner.machine.is_over(), inner.output.len() >= OUTPUT_BYTES_MAX)
             };
@@ -127,7 +129,8 @@ impl<'a, S: Service> Session<'a, S> {
                 return Poll::Ready(self.over());
             }
             if self.is_eof || waits {
-                // What is not taken holds the client back; the send that is in progress wakes us.
+                // Unread input slows the client down by TCP's flow control; the completion of the send wakes
+                // the task.
                 self.wire.stream.watch(cx);
                 return Poll::Pending;
             }
@@ -151,18 +154,18 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    /// The connection cannot be read any more.
+    /// The connection cannot be read.
     #[cold]
     fn lose(&mut self, error: &io::Error) -> CloseMode {
         if error.kind() == io::ErrorKind::InvalidData {
-            // No records of this TLS connection; the peer was told by an alert.
+            // The input is not valid TLS; an alert was sent.
             self.worker.counters.refused.bump();
             return CloseMode::Linger;
         }
         CloseMode::Abort
     }
 
-    /// Ends the connection for a misdeed.
+    /// Ends the connection with a connection error (RFC 9113 §5.4.1).
     #[cold]
     pub(super) fn fail(&mut self, error: ConnectionError) -> CloseMode {
         match error {
@@ -181,7 +184,7 @@ impl<'a, S: Service> Session<'a, S> {
         if is_due { self.announce_goaway() } else { None }
     }
 
-    /// Says that we leave; the end, where nobody has anything to add: what is in the output still leaves.
+    /// Announces GOAWAY; on an idle connection the only one, after which the output is sent and it closes.
     #[cold]
     pub(super) fn announce_goaway(&mut self) -> Option<CloseMode> {
         self.goaway_since = Some(self.wire.now());
@@ -196,14 +199,14 @@ impl<'a, S: Service> Session<'a, S> {
         None
     }
 
-    /// Whether nobody has said anything for a while.
+    /// Whether the connection has been idle in both directions for the time of a GOAWAY notice.
     fn is_silent(&self) -> bool {
         self.wire.now().saturating_duration_since(self.idle_since) >= GOAWAY_NOTICE
             && !self.wire.stream.is_sending()
             && !self.wire.stream.has_input()
     }
 
-    /// After the last stream of a connection that one side wants to leave.
+    /// How to close after the last stream.
     #[cold]
     pub(super) fn over(&self) -> CloseMode {
         if self.is_silent() { CloseMode::Finish } else { CloseMode::Linger }
@@ -271,7 +274,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    /// Drops an exchange whose stream is over: its handler too.
+    /// Drops an exchange whose stream was reset, and its handler.
     pub(super) fn give_up(&mut self, stream: StreamKey, end: Ended) {
         let place = stream.place();
         let is_known = matches!(self.exchanges.get(place), Some(Some(known)) if known.stream == stream);
@@ -286,7 +289,7 @@ impl<'a, S: Service> Session<'a, S> {
     }
 }
 
-/// What is not over when the connection is.
+/// Ends the exchanges that are in progress when the connection ends.
 impl<S> Drop for Session<'_, S> {
     fn drop(&mut self) {
         for exchange in self.exchanges.drain(..).flatten() {

@@ -1,5 +1,5 @@
-//! Timeouts of an HTTP/2 connection: frames that do not end, responses that are not taken, windows that stay
-//! shut, bodies that do not come, and silence.
+//! Timeouts of an HTTP/2 connection: incomplete frames, responses that are not received, windows that stay
+//! closed, request bodies that do not arrive, and idleness.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::server::close::CloseMode;
 use crate::service::Service;
 
 impl<S: Service> Session<'_, S> {
-    /// Looks at everything that may have lasted too long, and sets the next look.
+    /// Checks every timeout of the connection, and sets the deadline of the next check.
     #[cold]
     pub(super) fn look(&mut self) -> Option<CloseMode> {
         let now = self.wire.now();
@@ -68,7 +68,7 @@ impl<S: Service> Session<'_, S> {
         None
     }
 
-    /// Looks at responses that wait for the client's windows.
+    /// Checks responses that wait for the client's windows.
     pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<CloseMode> {
         let limits = self.wire.limits.clone();
         let mut stalled = Vec::new();

@@ -87,23 +87,23 @@ impl Multipart {
         loop {
             match self.advance().await? {
                 None => return Ok(None),
-                Some(Found::Part(head)) => return Ok(Some(Part { multipart: self, head, done: false })),
-                Some(Found::Data(_) | Found::PartEnd) => {}
+                Some(FormEvent::Part(head)) => return Ok(Some(Part { multipart: self, head, done: false })),
+                Some(FormEvent::Data(_) | FormEvent::PartEnd) => {}
             }
         }
     }
 
     /// Reads on to what is worth telling; `None` at the end of the body.
-    async fn advance(&mut self) -> Result<Option<Found>, Problem> {
+    async fn advance(&mut self) -> Result<Option<FormEvent>, Problem> {
         loop {
             let step = self.decoder.handle_bytes(&self.piece).map_err(told)?;
             let found = match step.event {
-                Event::Part(head) => Some(Found::Part(head)),
-                Event::Data(range) => Some(Found::Data(self.piece.slice(range))),
+                Event::Part(head) => Some(FormEvent::Part(head)),
+                Event::Data(range) => Some(FormEvent::Data(self.piece.slice(range))),
                 Event::Held(range) => {
-                    Some(Found::Data(Bytes::copy_from_slice(&self.decoder.delimiter()[range])))
+                    Some(FormEvent::Data(Bytes::copy_from_slice(&self.decoder.delimiter()[range])))
                 }
-                Event::PartEnd => Some(Found::PartEnd),
+                Event::PartEnd => Some(FormEvent::PartEnd),
                 Event::NeedsMore | Event::End => None,
             };
             self.piece.advance(step.consumed);
@@ -143,7 +143,7 @@ impl Multipart {
     }
 }
 
-enum Found {
+enum FormEvent {
     Part(PartHead),
     Data(Bytes),
     PartEnd,
@@ -175,8 +175,8 @@ impl Part<'_> {
             return Ok(None);
         }
         match self.multipart.advance().await {
-            Ok(Some(Found::Data(data))) => Ok(Some(data)),
-            Ok(Some(Found::PartEnd)) => {
+            Ok(Some(FormEvent::Data(data))) => Ok(Some(data)),
+            Ok(Some(FormEvent::PartEnd)) => {
                 self.done = true;
                 Ok(None)
             }

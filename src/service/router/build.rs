@@ -7,7 +7,7 @@ use super::error::{RouteError, RouteErrors, RouteMistake};
 use super::pattern::{HostPattern, Pattern, PatternError};
 use super::routes::{DefaultResponse, Endpoint, HostRoutes, Leaf, MethodName, Routes};
 use super::tree::Tree;
-use super::{Route, Router, SourceLocation};
+use super::{RouteDraft, Router, SourceLocation};
 use crate::service::answer::AnyService;
 use crate::service::filter::Chain;
 use crate::service::limits::{BodyPolicy, ExtractLimits};
@@ -15,7 +15,7 @@ use crate::service::request::RouteFacts;
 use crate::service::states::States;
 
 pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
-    let mut builder = Builder { errors: Vec::new() };
+    let mut builder = RoutesBuilder { errors: Vec::new() };
     let mut routes = Routes {
         sites: Vec::new(),
         hosts: Default::default(),
@@ -76,7 +76,7 @@ impl Scope {
     }
 }
 
-struct Builder {
+struct RoutesBuilder {
     errors: Vec<RouteError>,
 }
 
@@ -97,7 +97,7 @@ struct Placing {
     misses: Vec<Endpoint>,
 }
 
-impl Builder {
+impl RoutesBuilder {
     fn mistake(&mut self, route: String, place: SourceLocation, mistake: RouteMistake) {
         self.errors.push(RouteError { route, place, mistake });
     }
@@ -147,12 +147,12 @@ impl Builder {
     fn place_route(
         &mut self,
         site: &mut Placing,
-        route: Route,
+        route: RouteDraft,
         scope: &Rc<Scope>,
         chain: &Rc<Chain>,
         prefix: &Pattern,
     ) {
-        let Route { method, pattern, place, check, service } = route;
+        let RouteDraft { method, pattern, place, check, service } = route;
         let described_at = |pattern: &str| described(method.as_ref(), &format!("{}{pattern}", prefix.text));
         let pattern = match below(prefix, &pattern) {
             Ok(pattern) => pattern,

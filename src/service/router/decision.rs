@@ -15,12 +15,12 @@ use crate::http::method::Method;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) host: usize,
-    pub(crate) target: Target,
+    pub(crate) target: DispatchTarget,
 }
 
 /// What produces the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum DispatchTarget {
     /// A route: its method, if it is for one, and its pattern.
     Route { method: Option<String>, pattern: String },
     /// The router, to OPTIONS: `Allow`, empty where every method is taken, and the pattern of the first route
@@ -51,30 +51,30 @@ impl Routes {
 
 impl HostRoutes {
     /// Which of its endpoints this is.
-    fn target_of(&self, endpoint: &Endpoint) -> Target {
+    fn target_of(&self, endpoint: &Endpoint) -> DispatchTarget {
         if ptr::eq(endpoint, &self.malformed) {
-            return Target::DotSegment;
+            return DispatchTarget::DotSegment;
         }
         if ptr::eq(endpoint, &self.asterisk) {
-            return Target::Options { allow: String::new(), pattern: String::new() };
+            return DispatchTarget::Options { allow: String::new(), pattern: String::new() };
         }
         let is = |other: &Option<Endpoint>| other.as_ref().is_some_and(|o| ptr::eq(o, endpoint));
         let (pattern, allow) = (endpoint.facts.pattern.to_string(), endpoint.facts.allow.to_string());
         for leaf in &self.leaves {
             if let Some((method, _)) = leaf.endpoints.iter().find(|(_, known)| ptr::eq(known, endpoint)) {
-                return Target::Route { method: Some(method.as_str().to_owned()), pattern };
+                return DispatchTarget::Route { method: Some(method.as_str().to_owned()), pattern };
             }
             if is(&leaf.any) {
-                return Target::Route { method: None, pattern };
+                return DispatchTarget::Route { method: None, pattern };
             }
             if is(&leaf.options) {
-                return Target::Options { allow, pattern };
+                return DispatchTarget::Options { allow, pattern };
             }
             if is(&leaf.not_allowed) {
-                return Target::NotAllowed { allow, pattern };
+                return DispatchTarget::NotAllowed { allow, pattern };
             }
         }
-        Target::Miss
+        DispatchTarget::Miss
     }
 }
 

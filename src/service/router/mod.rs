@@ -41,7 +41,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 pub use self::decision::PathMismatch;
-pub(crate) use self::decision::{Target, check_host, mismatch};
+pub(crate) use self::decision::{DispatchTarget, check_host, mismatch};
 pub use self::error::{RouteError, RouteErrors, RouteMistake};
 pub use self::pattern::PatternError;
 use self::routes::MethodName;
@@ -65,7 +65,7 @@ type Check = fn(&States) -> Result<(), String>;
 /// Routes to be built; see the [module](self).
 #[derive(Default)]
 pub struct Router {
-    routes: Vec<Route>,
+    routes: Vec<RouteDraft>,
     nested: Vec<(String, SourceLocation, Router)>,
     hosts: Vec<(String, SourceLocation, Router)>,
     links: Vec<ChainLink>,
@@ -73,12 +73,12 @@ pub struct Router {
     limits: Option<Rc<ExtractLimits>>,
     body_policy: Option<BodyPolicy>,
     problems: Option<Rc<ProblemRenderer>>,
-    fallback: Option<Route>,
+    fallback: Option<RouteDraft>,
     /// A host that takes over nothing from the router around it.
     is_alone: bool,
 }
 
-struct Route {
+struct RouteDraft {
     /// `None` for all methods.
     method: Option<MethodName>,
     pattern: String,
@@ -137,7 +137,7 @@ impl Router {
     /// Hands every method at this pattern to a service.
     #[track_caller]
     pub fn service(mut self, pattern: &str, service: impl Service) -> Self {
-        self.routes.push(Route::new(None, pattern, Location::caller(), |_| Ok(()), Rc::new(service)));
+        self.routes.push(RouteDraft::new(None, pattern, Location::caller(), |_| Ok(()), Rc::new(service)));
         self
     }
 
@@ -160,14 +160,14 @@ impl Router {
     #[track_caller]
     pub fn fallback<A: 'static, H: Handler<A>>(mut self, handler: H) -> Self {
         let service = Rc::new(HandlerService::new(handler));
-        self.fallback = Some(Route::new(None, "", Location::caller(), H::check, service));
+        self.fallback = Some(RouteDraft::new(None, "", Location::caller(), H::check, service));
         self
     }
 
     /// Handles requests that match no route with a service.
     #[track_caller]
     pub fn fallback_service(mut self, service: impl Service) -> Self {
-        self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), Rc::new(service)));
+        self.fallback = Some(RouteDraft::new(None, "", Location::caller(), |_| Ok(()), Rc::new(service)));
         self
     }
 
@@ -214,14 +214,14 @@ impl Router {
     #[track_caller]
     pub(crate) fn shared(mut self, method: Option<&str>, pattern: &str, service: Rc<dyn AnyService>) -> Self {
         let method = method.map(MethodName::new);
-        self.routes.push(Route::new(method, pattern, Location::caller(), |_| Ok(()), service));
+        self.routes.push(RouteDraft::new(method, pattern, Location::caller(), |_| Ok(()), service));
         self
     }
 
     /// Handles requests that match no route.
     #[track_caller]
     pub(crate) fn shared_fallback(mut self, service: Rc<dyn AnyService>) -> Self {
-        self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), service));
+        self.fallback = Some(RouteDraft::new(None, "", Location::caller(), |_| Ok(()), service));
         self
     }
 
@@ -254,12 +254,12 @@ impl Router {
         handler: H,
     ) -> Self {
         let service = Rc::new(HandlerService::new(handler));
-        self.routes.push(Route::new(method, pattern, Location::caller(), H::check, service));
+        self.routes.push(RouteDraft::new(method, pattern, Location::caller(), H::check, service));
         self
     }
 }
 
-impl Route {
+impl RouteDraft {
     fn new(
         method: Option<MethodName>,
         pattern: &str,

@@ -19,13 +19,13 @@ type Map = HashMap<Box<str>, usize, RandomState>;
 /// A tree of patterns. What stands at a pattern is a number of the caller's.
 pub(super) struct Tree {
     // INVARIANT: never empty; the first is the root, above the first segment.
-    nodes: Vec<Node>,
+    nodes: Vec<TreeNode>,
     /// Leaves of patterns without parameters, by the whole path.
     whole: Map,
 }
 
 #[derive(Default)]
-struct Node {
+struct TreeNode {
     literals: Map,
     parameter: Option<usize>,
     /// The leaf of `{*rest}` below this node.
@@ -38,7 +38,7 @@ struct Node {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::default()], whole: Map::default() }
+        Self { nodes: vec![TreeNode::default()], whole: Map::default() }
     }
 
     /// The leaf of a pattern of this shape; `new` becomes it where there is none.
@@ -71,7 +71,7 @@ impl Tree {
                 Segment::Rest => unreachable!("taken off by the caller"),
             };
             if node == next {
-                self.nodes.push(Node::default());
+                self.nodes.push(TreeNode::default());
             }
         }
         node
@@ -134,7 +134,7 @@ impl Tree {
     }
 }
 
-fn literal<'n>(node: &'n Node, segment: &str) -> Option<&'n usize> {
+fn literal<'n>(node: &'n TreeNode, segment: &str) -> Option<&'n usize> {
     if node.literals.is_empty() {
         return None;
     }

@@ -23,7 +23,7 @@ use std::{fmt, panic, thread};
 use bytes::Bytes;
 
 pub(super) use self::store::Prepared;
-use self::store::{Key, Store};
+use self::store::{FileKey, PreparedStore};
 use crate::observe::log;
 use crate::ring::{Metadata, yield_to_workers};
 
@@ -40,13 +40,13 @@ const QUEUE_MAX: usize = 32;
 /// Dropping the last clone ends its thread, which is started with the first file.
 #[derive(Clone)]
 pub struct Assets {
-    inner: Option<Arc<Inner>>,
+    inner: Option<Arc<AssetsInner>>,
 }
 
-struct Inner {
+struct AssetsInner {
     bytes_max: u64,
     /// `None` where no thread could be started.
-    jobs: OnceLock<Option<SyncSender<Job>>>,
+    jobs: OnceLock<Option<SyncSender<CompressionJob>>>,
     /// Bytes of everything prepared that is still held by somebody.
     held: Arc<AtomicU64>,
 }
@@ -61,8 +61,8 @@ pub(super) enum PreparationOutcome {
 /// Where the outcome of a job will be.
 pub(super) type PreparedSlot = Arc<OnceLock<PreparationOutcome>>;
 
-struct Job {
-    key: Key,
+struct CompressionJob {
+    key: FileKey,
     body: Bytes,
     slot: PreparedSlot,
 }
@@ -79,7 +79,7 @@ impl Assets {
             return Self::off();
         }
         let (jobs, held) = (OnceLock::new(), Arc::new(AtomicU64::new(0)));
-        Self { inner: Some(Arc::new(Inner { bytes_max, jobs, held })) }
+        Self { inner: Some(Arc::new(AssetsInner { bytes_max, jobs, held })) }
     }
 
     /// Compresses nothing.
@@ -97,7 +97,7 @@ impl Assets {
         let inner = self.inner.as_ref()?;
         let jobs = inner.jobs.get_or_init(|| start(inner.bytes_max, inner.held.clone())).as_ref()?;
         let slot = PreparedSlot::default();
-        let job = Job { key: Key::of(metadata), body, slot: slot.clone() };
+        let job = CompressionJob { key: FileKey::of(metadata), body, slot: slot.clone() };
         jobs.try_send(job).ok().map(|()| slot)
     }
 }
@@ -128,10 +128,10 @@ impl fmt::Debug for Assets {
     }
 }
 
-fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<Job>> {
+fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<CompressionJob>> {
     let (sender, jobs) = sync_channel(QUEUE_MAX);
     let thread = thread::Builder::new().name("quoit-assets".into());
-    match thread.spawn(move || work(&jobs, Store::new(bytes_max, held))) {
+    match thread.spawn(move || work(&jobs, PreparedStore::new(bytes_max, held))) {
         Ok(_) => Some(sender),
         Err(error) => {
             log::line(format_args!("files are served uncompressed: no thread to compress them: {error}"));
@@ -140,11 +140,11 @@ fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<Job>> {
     }
 }
 
-fn work(jobs: &Receiver<Job>, mut store: Store) {
+fn work(jobs: &Receiver<CompressionJob>, mut store: PreparedStore) {
     if let Err(error) = yield_to_workers() {
         log::line(format_args!("files are compressed at the expense of requests: {error}"));
     }
-    while let Ok(Job { key, body, slot }) = jobs.recv() {
+    while let Ok(CompressionJob { key, body, slot }) = jobs.recv() {
         // Whoever asked may have forgotten the file: a flood of files that nobody asks for twice ends here.
         if Arc::strong_count(&slot) == 1 {
             continue;

@@ -17,7 +17,7 @@ const ENTRY_BYTES: u64 = 256;
 
 /// One content of one file: a change of any kind changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct FileKey {
     device: u64,
     inode: u64,
     changed_ns: i128,
@@ -25,7 +25,7 @@ pub(super) struct Key {
     len: u64,
 }
 
-impl Key {
+impl FileKey {
     pub(super) fn of(metadata: &Metadata) -> Self {
         let Metadata { device, inode, changed_ns, modified_s, modified_ns, len, .. } = *metadata;
         Self { device, inode, changed_ns, modified: (modified_s, modified_ns), len }
@@ -48,25 +48,30 @@ impl Drop for Prepared {
     }
 }
 
-pub(super) struct Store {
-    prepared: HashMap<Key, Arc<Prepared>>,
+pub(super) struct PreparedStore {
+    prepared: HashMap<FileKey, Arc<Prepared>>,
     /// In the order in which they came, or were last found in use.
-    order: VecDeque<Key>,
+    order: VecDeque<FileKey>,
     bytes_max: u64,
     held: Arc<AtomicU64>,
 }
 
-impl Store {
+impl PreparedStore {
     pub(super) fn new(bytes_max: u64, held: Arc<AtomicU64>) -> Self {
         Self { prepared: HashMap::new(), order: VecDeque::new(), bytes_max, held }
     }
 
-    pub(super) fn find(&self, key: &Key) -> Option<Arc<Prepared>> {
+    pub(super) fn find(&self, key: &FileKey) -> Option<Arc<Prepared>> {
         self.prepared.get(key).cloned()
     }
 
     /// Keeps the forms of a content if there is room, or what nobody uses makes room.
-    pub(super) fn insert(&mut self, key: Key, hash: u128, forms: Vec<(Coding, Bytes)>) -> PreparationOutcome {
+    pub(super) fn insert(
+        &mut self,
+        key: FileKey,
+        hash: u128,
+        forms: Vec<(Coding, Bytes)>,
+    ) -> PreparationOutcome {
         let bytes = ENTRY_BYTES + forms.iter().map(|(_, form)| form.len() as u64).sum::<u64>();
         if !self.make_room(bytes) {
             return PreparationOutcome::Declined;
