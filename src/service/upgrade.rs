@@ -1,4 +1,4 @@
-//! Responses that open tunnels, where the request asks for one: by HTTP/1.1 `Upgrade` (RFC 9110 §7.8), by
+//! Responses that open tunnels, where the request permits one: by HTTP/1.1 `Upgrade` (RFC 9110 §7.8), by
 //! CONNECT (§9.3.6), or by HTTP/2's extended CONNECT (RFC 8441). What runs within a tunnel is unknown here.
 
 use super::into_response::IntoResponse;
@@ -10,7 +10,7 @@ use crate::http::message::{RequestHead, Version, push_field};
 use crate::http::method::Method;
 use crate::http::status::Status;
 
-/// How a request asks for a tunnel.
+/// The mechanism by which a request opens a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum TunnelKind {
     /// HTTP/1.1 with `Upgrade`.
@@ -20,12 +20,12 @@ enum TunnelKind {
 }
 
 impl Response {
-    /// Hands the connection, or the HTTP/2 stream, to `handler` as a byte stream that speaks `protocol`: 101
-    /// where the request asks for it by `Upgrade`, 200 where it does by HTTP/2's extended CONNECT. Fields
-    /// that the protocol needs are added as to any response. Bytes that the client sent behind its request
-    /// are the first that are read. No limit on bodies holds for a tunnel.
+    /// Hands the connection, or the HTTP/2 stream, to `handler` as a byte stream for `protocol`: 101 where
+    /// the request has a matching `Upgrade` field, 200 for a matching extended CONNECT of HTTP/2. Fields that
+    /// the protocol needs are added as to any response. Bytes that the client sent behind its request are the
+    /// first that are read. Limits on bodies do not apply to a tunnel.
     ///
-    /// Where the request asks for no such protocol, the response is 426 and names it; 400 in HTTP/2.
+    /// Where the request does not name the protocol, the response is 426 with its name; 400 in HTTP/2.
     ///
     /// ```
     /// use quoit::service::{Context, Response, Router, Tunnel};
@@ -99,12 +99,11 @@ fn refused(protocol: &str) -> Response {
     response
 }
 
-/// RFC 9110 §7.8: `Upgrade` is about this connection, and says so.
+/// RFC 9110 §7.8: `Upgrade` is hop-by-hop, so `Connection` lists it.
 fn upgrade_lines(protocol: &str) -> Vec<u8> {
     let mut lines = Vec::new();
     push_field(&mut lines, "Connection", b"upgrade").expect("a constant field is valid");
-    // A protocol's name comes from the program; one that no field may hold is left out, and no client asks
-    // for it.
+    // The program chooses the name; one that is not a valid field value is omitted, and no request names it.
     let _ = push_field(&mut lines, "Upgrade", protocol.as_bytes());
     lines
 }

@@ -1,5 +1,5 @@
 //! Bodies that are written rather than pulled: a future, or another task of the core, writes frames, and each
-//! write waits until the client has taken the frame before. One frame lies between writer and client.
+//! write waits until the client has received the previous frame. One frame is buffered between them.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,9 +13,9 @@ use super::body::{BodyFrame, Frame, StreamBody};
 use super::local::LocalFuture;
 use crate::http::message::Trailers;
 
-/// The response is complete or was given up: nothing more can be written to it.
+/// The response is complete or was aborted: nothing more can be written to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("the response is over: the client is gone, or the exchange was ended")]
+#[error("the response has ended: the client disconnected, or the exchange was aborted")]
 pub struct WriterClosed;
 
 /// Writes the body of a response. Dropping it ends the body.
@@ -24,13 +24,13 @@ pub struct BodyWriter {
     slot: Rc<FrameSlot>,
 }
 
-/// What writer and body share.
+/// The state that writer and body share.
 #[derive(Default)]
 struct FrameSlot {
     frame: RefCell<Option<Frame>>,
-    /// Waits for room.
+    /// Woken when there is room for a frame.
     writer: RefCell<Option<Waker>>,
-    /// Waits for a frame.
+    /// Woken when there is a frame.
     body: RefCell<Option<Waker>>,
     writer_is_gone: Cell<bool>,
     body_is_gone: Cell<bool>,
@@ -50,8 +50,8 @@ fn wait(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
 }
 
 impl BodyWriter {
-    /// Writes content; returns once there was room for it, which is when the client has taken what was
-    /// written before. Nothing is not written.
+    /// Writes content; returns once there was room for it, which is when the client has received what was
+    /// written before. Empty content is ignored.
     ///
     /// # Errors
     /// [`WriterClosed`].
@@ -63,7 +63,7 @@ impl BodyWriter {
         self.send(Frame::Data(data)).await
     }
 
-    /// Writes a frame, as [`write`](Self::write) does content. Trailers are to be the last.
+    /// Writes a frame, as [`write`](Self::write) does content. Trailers have to be the last.
     ///
     /// # Errors
     /// [`WriterClosed`].
@@ -108,7 +108,7 @@ impl BodyWriter {
         }
     }
 
-    /// Ready once nothing more can be written: the client is gone, or the exchange was ended.
+    /// Ready once nothing more can be written: the client disconnected, or the exchange was aborted.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.slot.body_is_gone.get() {
             return Poll::Ready(());
@@ -127,10 +127,10 @@ impl Drop for BodyWriter {
     }
 }
 
-/// A body that is written by a future, which runs whenever the body is read or has to wait for the client;
-/// or by a task elsewhere on the core.
+/// A body that is written by a future, which is polled whenever the body is read or has to wait for the
+/// client; or by another task of the core.
 pub(crate) struct WrittenBody {
-    /// `None` once it is over, or where the writer is elsewhere.
+    /// `None` once it has completed, or where another task has the writer.
     work: Option<LocalFuture<'static, ()>>,
     slot: Rc<FrameSlot>,
 }
@@ -154,7 +154,7 @@ impl StreamBody for WrittenBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         self.poll_work(cx);
         if let Some(frame) = self.slot.frame.take() {
-            // A writer in this very task goes on when the next frame is asked for.
+            // A writer in this task continues when the next frame is polled.
             if let Some(writer) = self.slot.writer.take()
                 && !writer.will_wake(cx.waker())
             {
@@ -181,7 +181,7 @@ impl StreamBody for WrittenBody {
 impl Drop for WrittenBody {
     fn drop(&mut self) {
         self.slot.body_is_gone.set(true);
-        // The future may own the writer, and what it owns may look at the slot.
+        // The future may own the writer, and its destructors may access the slot.
         self.work = None;
         if let Some(writer) = self.slot.writer.take() {
             writer.wake();

@@ -1,7 +1,7 @@
 //! Queries and form bodies (`application/x-www-form-urlencoded`) as a struct, a map or a list of pairs.
 //!
-//! Our own rather than one of the usual crates because those replace what is not UTF-8, and because values
-//! are decoded as path parameters are.
+//! Not one of the usual crates, because those replace invalid UTF-8, and because values are decoded as path
+//! parameters are.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use super::value::{Value, ValueCoding};
 /// Makes a `T` of a query or form with at most `pairs_max` pairs.
 ///
 /// A field of a list takes all pairs of its name; any other field takes exactly one. A blank value is `None`
-/// to an optional field. Names that `T` does not know are passed over, unless it denies them.
+/// to an optional field. Names that `T` does not know are ignored, unless it denies them.
 pub(crate) fn from_form<T: DeserializeOwned>(raw: &[u8], pairs_max: usize) -> Result<T, Fault> {
     let raw = std::str::from_utf8(raw).map_err(|error| {
         let reason = format!("is not UTF-8 at byte {}", error.valid_up_to());

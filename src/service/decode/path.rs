@@ -9,14 +9,14 @@ use super::value::{Value, ValueCoding};
 
 /// Makes a `T` of the parameters of a path: their names, and their values as sent, in order.
 ///
-/// A single value asks for exactly one parameter, a tuple for as many as it has members, a struct for those
-/// that its fields name. Where the route has others the fault is the program's.
+/// A single value needs exactly one parameter, a tuple as many as it has members, a struct those that its
+/// fields name. A route with others is a bug of the program.
 pub(crate) fn from_path<T: DeserializeOwned>(parameters: &[(&str, &str)]) -> Result<T, Fault> {
     T::deserialize(PathParameters { parameters }).map_err(|error| {
         let shape = !error.is_placed() && error.is_about_shape();
         let mut fault = error.into_fault();
         if shape {
-            // No value was at fault: the type asks for parameters that the route does not have.
+            // No value is invalid: the type needs parameters that the route does not have.
             fault.kind = FaultKind::Program;
         }
         if let ([(name, _)], "") = (parameters, fault.place.as_str()) {

@@ -1,4 +1,4 @@
-//! One value of a path, query or form: text on the wire, and whatever its reader makes of it.
+//! Decodes one value of a path, query or form from its text.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::http::percent;
 pub(super) enum ValueCoding {
     /// Percent-encoded.
     Path,
-    /// The same with `+` for a space. A value left blank is none, and a ticked box says `on`.
+    /// The same with `+` for a space. A blank value is `None`, and `on` is true (a ticked box).
     Form,
 }
 
@@ -40,7 +40,7 @@ impl<'de> Value<'de> {
     }
 }
 
-/// The text and what it should be, as serde puts it.
+/// The text and the expected type, in serde's format.
 fn unfit(text: &str, expected: &str) -> DecodeError {
     de::Error::invalid_value(Unexpected::Str(text), &expected)
 }
