@@ -1,4 +1,4 @@
-//! Reads into memory what is small enough, unless it changes meanwhile. Knows nothing of requests.
+//! Reads small files into memory, unless they change meanwhile. Knows nothing of requests.
 
 use std::io;
 use std::rc::Rc;
@@ -18,10 +18,10 @@ use crate::ring::{File, Metadata, ReadNow};
 /// Files that change while they are read into memory are read again this often, then streamed.
 const READS_MAX: u32 = 2;
 
-/// Files up to this size are read into memory even if they will not be kept there.
+/// Files up to this size are read into memory even if they are not cached.
 const UNKEPT_BYTES_MAX: u64 = 16 * 1024;
 
-/// A file that was found, with what lies beside it.
+/// An open file, with its siblings.
 pub(super) struct OpenedFile<'a> {
     /// Its name below the root.
     pub(super) name: &'a [u8],
@@ -31,14 +31,14 @@ pub(super) struct OpenedFile<'a> {
 }
 
 impl OpenedFile<'_> {
-    /// Makes an entry of it; `keeps` says whether it goes into the cache.
+    /// Makes a cache entry of it; `keeps`: whether it will be cached.
     pub(super) async fn load(
         &self,
         options: &FilesOptions,
         now: Instant,
         keeps: bool,
     ) -> io::Result<CachedFile> {
-        // What is not kept must not be copied for every client either.
+        // A file that is not cached must not be copied for every client either.
         let bytes_max = if keeps { options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
         let policy = Rc::new(NamePolicy::of(options, self.name));
         let mut metadata = self.metadata;
@@ -58,7 +58,7 @@ impl OpenedFile<'_> {
             let body = match read_unchanged(file, metadata, bytes_max).await {
                 Ok(ReadAttempt::Whole(bytes)) => Some(bytes),
                 Ok(ReadAttempt::TooLarge) => None,
-                // It is being written, or cannot be read: not for now.
+                // It is being written, or cannot be read: not used for now.
                 Ok(ReadAttempt::Changed(_)) | Err(_) => continue,
             };
             let facts = RepresentationFacts::sibling(metadata, policy.clone(), *coding);
@@ -75,18 +75,18 @@ impl OpenedFile<'_> {
         Ok(CachedFile::new(self.name, metadata, identity, siblings, now, prepares))
     }
 
-    /// The open file of a form of it.
+    /// The open file of a representation.
     pub(super) fn into_file(self, form: &RepresentationFacts) -> File {
         let sibling = self.siblings.into_iter().find(|found| found.coding == form.coding);
         sibling.map_or(self.file, |found| found.file)
     }
 }
 
-/// What came of reading a file into memory.
+/// The result of reading a file into memory.
 enum ReadAttempt {
     Whole(Bytes),
     TooLarge,
-    /// It changed meanwhile, into this.
+    /// It changed meanwhile; the new metadata.
     Changed(Metadata),
 }
 
@@ -101,7 +101,7 @@ async fn read_unchanged(file: &File, metadata: &Metadata, bytes_max: u64) -> io:
 }
 
 async fn read_whole(file: &File, len: u64) -> io::Result<Bytes> {
-    // One byte more than it should have shows a file that grew.
+    // One byte more than expected, to notice a file that grew.
     let mut body = vec![0; len as usize + 1];
     let mut read = match file.read_now(&mut body, 0)? {
         ReadNow::Bytes(read) => read,

@@ -1,5 +1,5 @@
 //! Several ranges as one body, from memory or from the file: the parts' heads are written at once, their
-//! bytes are fetched as the client takes them.
+//! bytes are read as the client receives them.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::observe::log;
 use crate::ring::{File, ReadNow, sys};
 use crate::service::{BodyFrame, Frame, StreamBody};
 
-/// Bytes of a file that are read at once: what one slow client can hold.
+/// Bytes of a file that are read at once: the memory that one slow client can hold.
 const READ_BYTES: u64 = 64 * 1024;
 
 /// Where the parts are taken from.
@@ -33,7 +33,7 @@ type PendingRead = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>>>>;
 /// A `multipart/byteranges` body.
 pub(super) struct MultipartRanges {
     source: RangesSource,
-    /// What is still to be sent: text that stands around the parts, and the part after it.
+    /// Still to be sent: the text before each part, and the part.
     left: VecDeque<(Bytes, Range<u64>)>,
     length: u64,
     reading: Option<PendingRead>,
@@ -116,7 +116,8 @@ impl StreamBody for MultipartRanges {
             }
         };
         if bytes.is_empty() {
-            // Less than was announced: the connection ends here, and the client sees that this is not all.
+            // Less than was announced: the connection ends here, and the client sees that the body is
+            // incomplete.
             self.left.clear();
             return Poll::Ready(None);
         }
@@ -133,7 +134,7 @@ impl StreamBody for MultipartRanges {
     }
 }
 
-/// A boundary that nobody outside can foresee, so that no file can be written to contain it.
+/// An unpredictable boundary, so that no file can be written to contain it.
 pub(super) fn random_boundary() -> Boundary {
     Boundary::new(u128::from_ne_bytes(sys::random()))
 }

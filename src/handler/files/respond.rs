@@ -1,4 +1,4 @@
-//! The answer with one representation of a file: conditions (RFC 9110 §13), ranges (§14), fields.
+//! The response with one representation of a file: conditions (RFC 9110 §13), ranges (§14), fields.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::http::status::Status;
 use crate::ring::File;
 use crate::service::{Body, FieldBlock, Interim, Response};
 
-/// The fields of a request that can change the answer, found in one pass.
+/// The fields of a request that can change the response, found in one pass.
 #[derive(Default)]
 struct ConditionalFields<'a> {
     conditional: bool,
@@ -27,7 +27,7 @@ struct ConditionalFields<'a> {
     if_range: Once<'a>,
 }
 
-/// A field that may come once; twice is as good as never (RFC 9110 §13.1.3).
+/// A field that may occur once; it is ignored where it is repeated (RFC 9110 §13.1.3).
 #[derive(Clone, Copy, Default)]
 enum Once<'a> {
     #[default]
@@ -77,7 +77,7 @@ impl<'a> ConditionalFields<'a> {
     }
 }
 
-/// What is to be sent.
+/// The part of a representation to send, or another response.
 enum Selection {
     Whole,
     Part(Range<u64>),
@@ -85,8 +85,8 @@ enum Selection {
     Done(Response),
 }
 
-/// Weighs conditions and range. `unix_seconds` tells whether Last-Modified is old enough to be relied on.
-fn weigh(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> Selection {
+/// Evaluates conditions and ranges. `unix_seconds` decides whether Last-Modified is a strong validator.
+fn select(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> Selection {
     let now = unix_seconds.cast_signed();
     let fields = ConditionalFields::of(head);
     let last_modified = Some(facts.modified);
@@ -112,7 +112,7 @@ fn weigh(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> 
             }
         }
     }
-    // RFC 9110 §14.2: Range means something with GET alone.
+    // RFC 9110 §14.2: Range is defined for GET alone.
     let Some(value) = fields.range.value().filter(|_| head.method() == Method::Get) else {
         return Selection::Whole;
     };
@@ -120,8 +120,8 @@ fn weigh(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> 
         Once::Absent => {}
         Once::Repeated => return Selection::Whole,
         Once::Value(condition) => {
-            // A file of this very second may change again within it: its date says nothing yet. And forms
-            // of one file may share a date; parts of two of them would not fit together.
+            // A file modified in this second may change again within it, so its date is a weak validator. And
+            // representations of one file may share a date; ranges of two of them would not fit together.
             let last_modified = last_modified.filter(|&modified| modified < now && !facts.varies);
             if !conditional::if_range(condition, &Validators { last_modified, ..validators }, now) {
                 return Selection::Whole;
@@ -131,8 +131,8 @@ fn weigh(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> 
     match range::parse(value, facts.len) {
         RangeOutcome::Whole => Selection::Whole,
         RangeOutcome::Partial(range) => Selection::Part(range),
-        // Content-Encoding would have to speak of the parts and not of the multipart around them, which no
-        // field can say: clients decode the wrong one of the two.
+        // Content-Encoding would have to apply to the parts and not to the multipart around them, which no
+        // field can express: clients decode the wrong one of the two.
         RangeOutcome::Several(_) if facts.coding != Coding::Identity => Selection::Whole,
         RangeOutcome::Several(parts) => Selection::Parts(parts),
         RangeOutcome::Unsatisfiable => Selection::Done(unsatisfiable(facts.len)),
@@ -183,13 +183,13 @@ pub(super) fn respond(
     unix_seconds: u64,
 ) -> Response {
     let facts = &representation.facts;
-    match weigh(head, facts, unix_seconds) {
+    match select(head, facts, unix_seconds) {
         Selection::Whole => {
             let response = Response::new(Status::OK)
                 .with_fields(FieldBlock::Shared(representation.fields.clone()))
                 .with_body(content.body(0..facts.len));
             match &facts.policy.links {
-                // Not before HEAD: nothing is rendered then.
+                // Not for HEAD: no page is rendered then.
                 Some(links) if head.method() == Method::Get => {
                     let links = FieldBlock::Shared(links.clone());
                     response.inform(Interim::early_hints().with_fields(links))

@@ -1,10 +1,10 @@
-//! A directory as JSON, for programs that prefer it.
+//! A directory listing as JSON.
 
 use serde::Serialize;
 
 use super::{Listing, text};
 
-/// Entries change without the directory's own time, so whoever keeps a listing asks again.
+/// Entries change without a change of the directory's own time, so caches have to revalidate.
 pub(super) const FIELDS: &str = "Content-Type: application/json\r\nCache-Control: no-cache\r\n\
                                  Vary: Accept\r\nX-Content-Type-Options: nosniff\r\n";
 
@@ -17,7 +17,7 @@ struct ListingDocument<'a> {
 
 #[derive(Serialize)]
 struct ListedFile<'a> {
-    /// For eyes; the link is exact.
+    /// For display, lossy; the link is exact.
     name: String,
     href: String,
     #[serde(rename = "type")]

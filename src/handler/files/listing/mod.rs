@@ -1,5 +1,5 @@
-//! Directories as pages for people and as JSON for programs. Reading, sorting and writing happen beside the
-//! core; what one directory can cost is bounded.
+//! Directory listings as HTML and JSON. Reading, sorting and writing run on a thread beside the core; the
+//! cost of one directory is bounded.
 
 mod html;
 mod json;
@@ -15,13 +15,13 @@ use crate::http::path::FilePath;
 use crate::ring::{DirectoryEntry, File, Ring, Root, sys};
 use crate::service::{FieldBlock, Response};
 
-/// Most entries that are listed; that there are more is said. About a mebibyte of page, and some ten
+/// Most entries that are listed; the listing states if there are more. About a mebibyte of page, and some ten
 /// milliseconds of a thread beside the core: doubling it doubles both.
 pub(super) const LISTED_MAX: usize = 4096;
 
-/// A directory with what is to be said of it.
+/// The data of a listing.
 struct Listing {
-    /// What comes before the path, already encoded.
+    /// The prefix before the path, already encoded.
     prefix: String,
     /// Decoded, below the root, with slashes around it.
     path: Vec<u8>,
@@ -50,7 +50,7 @@ pub(super) async fn answer(
     };
     let nonce = text::hex(&sys::random::<16>());
     ring.blocking(move || {
-        // What is hidden is not served, and so is not named.
+        // Hidden files are not served, and so not listed.
         let (mut entries, is_truncated) = directory.read(LISTED_MAX, |name| !name.starts_with(b"."))?;
         order.sort(&mut entries);
         let listing = Listing { prefix, path, entries, is_truncated, order };

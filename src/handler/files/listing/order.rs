@@ -1,10 +1,10 @@
-//! In which order a directory is listed, and how a link asks for it.
+//! The order of a listing, and its query parameters.
 
 use std::cmp::Ordering;
 
 use crate::ring::DirectoryEntry;
 
-/// What decides the order.
+/// The column to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -15,7 +15,7 @@ pub(super) enum Column {
 impl Column {
     pub(super) const ALL: [Self; 3] = [Self::Name, Self::Size, Self::Date];
 
-    /// As the query says it.
+    /// Its name in the query.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -33,7 +33,7 @@ pub(super) struct SortOrder {
 }
 
 impl SortOrder {
-    /// From `sort=size&order=desc`; by name where it says nothing that is known.
+    /// From `sort=size&order=desc`; by name where the query has no known value.
     pub(super) fn of_query(query: &str) -> Self {
         let mut order = Self { column: Column::Name, is_descending: false };
         for pair in query.split('&') {
@@ -64,7 +64,7 @@ impl SortOrder {
     }
 }
 
-/// ASCII case does not matter, but for equals.
+/// ASCII case is ignored, except between equal names.
 fn by_name(a: &DirectoryEntry, b: &DirectoryEntry) -> Ordering {
     let folded = |entry: &DirectoryEntry| entry.name.to_ascii_lowercase();
     folded(a).cmp(&folded(b)).then_with(|| a.name.cmp(&b.name))

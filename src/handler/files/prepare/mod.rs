@@ -1,12 +1,13 @@
-//! Text that lies on the disk uncompressed is compressed once, beside the workers, and kept for all of them.
+//! Compresses uncompressed text files once, on a thread beside the workers, and keeps the result for all of
+//! them.
 //!
 //! ```text
 //! core ── Job (bytes, slot) ──► bounded queue ──► one thread, nice 19 ── forms ──► slot, read by the core
 //!                                                    └─ store: by file, bounded by bytes
 //! ```
 //!
-//! A core never waits: it puts the job into the queue if there is room, and looks into the slot with the
-//! requests that follow. No lock is shared with it. Meanwhile the file is served as it is.
+//! A core never waits: it puts the job into the queue if there is room, and checks the slot with later
+//! requests. No lock is shared with it. Meanwhile the file is served uncompressed.
 
 #[cfg(feature = "compress")]
 mod compress;
@@ -27,11 +28,11 @@ use self::store::{FileKey, PreparedStore};
 use crate::observe::log;
 use crate::ring::{Metadata, yield_to_workers};
 
-/// Smaller files are not compressed: what is saved does not make up for the fields that say so, and the
-/// whole fits one packet or two either way.
+/// Smaller files are not compressed: the savings do not make up for the additional fields, and the response
+/// fits one packet or two either way.
 pub(super) const PREPARED_FILE_BYTES_MIN: u64 = 1024;
 
-/// Files that wait to be compressed; what comes while they do is asked for again with a later look. They
+/// Files that wait to be compressed; beyond it, a file is requested again after a later check. They
 /// hold up to [`FilesOptions::cached_file_bytes_max`](super::FilesOptions) each: 16 MiB by default.
 const QUEUE_MAX: usize = 32;
 
@@ -47,18 +48,18 @@ struct AssetsInner {
     bytes_max: u64,
     /// `None` where no thread could be started.
     jobs: OnceLock<Option<SyncSender<CompressionJob>>>,
-    /// Bytes of everything prepared that is still held by somebody.
+    /// Bytes of all prepared forms that are still referenced.
     held: Arc<AtomicU64>,
 }
 
-/// What came of a job.
+/// The result of a job.
 pub(super) enum PreparationOutcome {
     Prepared(Arc<Prepared>),
-    /// There was no room. Ask again later.
+    /// There was no room. It may be requested again later.
     Declined,
 }
 
-/// Where the outcome of a job will be.
+/// The place for the outcome of a job.
 pub(super) type PreparedSlot = Arc<OnceLock<PreparationOutcome>>;
 
 struct CompressionJob {
@@ -102,7 +103,7 @@ impl Assets {
     }
 }
 
-/// Equal if they are bounded alike: a store is memory that comes and goes, not a choice of the operator.
+/// Equal if their bounds are: the content of a store is not configuration.
 impl PartialEq for Assets {
     fn eq(&self, other: &Self) -> bool {
         let bound = |assets: &Self| assets.inner.as_ref().map(|inner| inner.bytes_max);
@@ -145,7 +146,7 @@ fn work(jobs: &Receiver<CompressionJob>, mut store: PreparedStore) {
         log::line(format_args!("files are compressed at the expense of requests: {error}"));
     }
     while let Ok(CompressionJob { key, body, slot }) = jobs.recv() {
-        // Whoever asked may have forgotten the file: a flood of files that nobody asks for twice ends here.
+        // The core may have evicted the file: a flood of files that are requested once ends here.
         if Arc::strong_count(&slot) == 1 {
             continue;
         }
@@ -156,7 +157,7 @@ fn work(jobs: &Receiver<CompressionJob>, mut store: PreparedStore) {
                 Err(_) => store.insert(key, 0, Vec::new()),
             },
         };
-        // It was empty: this thread alone fills it, and each once.
+        // It was empty: only this thread fills slots, and each once.
         let _ = slot.set(outcome);
     }
 }
@@ -182,7 +183,7 @@ mod tests {
                 Some(PreparationOutcome::Declined) => return None,
                 None => thread::sleep(Duration::from_millis(1)),
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "nobody fills the slot");
+            assert!(began.elapsed() < Duration::from_secs(20), "the slot stays empty");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What has been compressed, by file, bounded by the bytes that anybody still holds of it. Belongs to the one
-//! thread that compresses.
+//! The prepared forms by file, bounded by the bytes that are still referenced. Belongs to the one thread that
+//! compresses.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::PreparationOutcome;
 use crate::http::accept_encoding::Coding;
 use crate::ring::Metadata;
 
-/// What a prepared file costs beside its forms; it keeps files that are not worth compressing from being
-/// free to remember.
+/// Bytes of a prepared file beside its forms; without it, entries for files that are not worth compressing
+/// would count as nothing.
 const ENTRY_BYTES: u64 = 256;
 
 /// One content of one file: a change of any kind changes it.
@@ -36,7 +36,7 @@ impl FileKey {
 pub(in super::super) struct Prepared {
     /// Of the content, for tags.
     pub(in super::super) hash: u128,
-    /// None where compressing is not worth it.
+    /// Empty where compressing saves too little.
     pub(in super::super) forms: Vec<(Coding, Bytes)>,
     bytes: u64,
     held: Arc<AtomicU64>,
@@ -50,7 +50,7 @@ impl Drop for Prepared {
 
 pub(super) struct PreparedStore {
     prepared: HashMap<FileKey, Arc<Prepared>>,
-    /// In the order in which they came, or were last found in use.
+    /// In the order of their insertion, or of the last eviction pass that found them in use.
     order: VecDeque<FileKey>,
     bytes_max: u64,
     held: Arc<AtomicU64>,
@@ -65,7 +65,7 @@ impl PreparedStore {
         self.prepared.get(key).cloned()
     }
 
-    /// Keeps the forms of a content if there is room, or what nobody uses makes room.
+    /// Keeps the forms of a content if there is room, or if evicting unused ones makes room.
     pub(super) fn insert(
         &mut self,
         key: FileKey,
@@ -83,7 +83,7 @@ impl PreparedStore {
         PreparationOutcome::Prepared(prepared)
     }
 
-    /// Lets go of the oldest that no core holds until `bytes` fit; whether they do.
+    /// Evicts the oldest that no core references until `bytes` fit; whether they do.
     fn make_room(&mut self, bytes: u64) -> bool {
         let fits = |held: &AtomicU64| held.load(Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max;
         for _ in 0..self.order.len() {
