@@ -1,4 +1,4 @@
-//! Error pages of one's own, for people with a browser.
+//! Custom error pages, for browsers.
 
 use std::path::PathBuf;
 use std::{fmt, fs, io};
@@ -11,7 +11,7 @@ use crate::http::message::RequestHead;
 use crate::http::status::Status;
 use crate::service::{Body, Context, Filter, Response};
 
-/// Fields that speak of the body that a page replaces.
+/// Fields about the body that a page replaces.
 const OF_THE_BODY: [&str; 8] = [
     "Content-Type",
     "Content-Encoding",
@@ -33,7 +33,7 @@ pub struct ErrorPagesOptions {
     pub pages: Vec<(Status, PageSource)>,
 }
 
-/// Where a page is from.
+/// The source of a page.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PageSource {
     /// A regular file of at most 1 MiB, read when the filter is made.
@@ -93,8 +93,8 @@ impl PageSource {
 }
 
 /// Replaces the bodies of error responses by pages, for clients that accept HTML. Status and fields such as
-/// `Allow` stay. A response that is HTML already is left alone, and so is a problem document unless the
-/// client asks for HTML by name: programs that take anything are told in a form that they can read.
+/// `Allow` stay. A response that is HTML already is not changed, nor is a problem document unless the client
+/// names HTML in `Accept`: programs that accept anything get a form that they can parse.
 ///
 /// Requests that are refused before they reach a filter (malformed, too large, too slow) are answered by the
 /// server in plain text.
@@ -125,7 +125,7 @@ impl ErrorPages {
         if errors.is_empty() { Ok(pages) } else { Err(errors) }
     }
 
-    /// With a page for this status, which takes the place of one given before. HTML in UTF-8.
+    /// With a page for this status, in place of an earlier one. HTML in UTF-8.
     ///
     /// # Panics
     /// If the status is no error.
@@ -173,16 +173,16 @@ fn is_html(media_type: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml")
 }
 
-/// What a client says of HTML.
+/// Whether a client accepts HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum HtmlPreference {
     No,
-    /// It takes whatever there is.
+    /// By a wildcard, or without `Accept`.
     Anything,
     ByName,
 }
 
-/// Reads `Accept` (RFC 9110 §12.5.1): the most specific range that fits HTML decides.
+/// Evaluates `Accept` (RFC 9110 §12.5.1): the most specific range that matches HTML decides.
 fn wants_html(head: &RequestHead) -> HtmlPreference {
     let mut best: Option<(u8, bool)> = None;
     let mut said = false;
@@ -195,7 +195,7 @@ fn wants_html(head: &RequestHead) -> HtmlPreference {
             b"*/*" => 0,
             _ => continue,
         };
-        // A weight of nothing but zeros says "not this".
+        // A weight of zero means "not acceptable".
         let refused = parts.any(|part| {
             let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
             weight.is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))

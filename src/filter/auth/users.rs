@@ -1,4 +1,5 @@
-//! The file of users, as `htpasswd` writes it: `name:hash` per line. Read whole, or refused with its line.
+//! The file of users, as `htpasswd` writes it: `name:hash` per line. Accepted as a whole, or refused with a
+//! line.
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::hash::{Hash, HashError};
 
-/// Bytes of a file of users. Some ten thousand of them; whoever has more wants a database.
+/// Bytes of a file of users. Some ten thousand of them; more need a database.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The users of one file.
@@ -17,11 +18,12 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct Users {
     // INVARIANT: never empty, sorted by name.
     entries: Vec<(Box<str>, Hash)>,
-    /// Chooses whose hash an unknown name is tried on; secret, so that nobody can tell by the time.
+    /// Chooses the hash on which an unknown name is tried; secret, so that timing does not reveal unknown
+    /// names.
     chooser: RandomState,
 }
 
-/// Why a file of users is not taken.
+/// Why a file of users is refused.
 #[derive(Debug)]
 pub struct UsersError {
     path: PathBuf,
@@ -56,7 +58,7 @@ impl fmt::Display for UsersError {
             UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
             UsersErrorKind::NotText => f.write_str("the file of users is not UTF-8 text"),
             UsersErrorKind::Empty => f.write_str(
-                "there is no user in it, so nobody could log in; add one with `htpasswd -B FILE NAME`",
+                "there is no user in it, so no login could succeed; add one with `htpasswd -B FILE NAME`",
             ),
             UsersErrorKind::NoColon => f.write_str("an entry is NAME:HASH; this line has no colon"),
             UsersErrorKind::NoName => f.write_str("an entry is NAME:HASH; this line has no name"),
@@ -68,7 +70,7 @@ impl fmt::Display for UsersError {
 
 impl std::error::Error for UsersError {}
 
-/// What tells one version of a file from another.
+/// The identity of a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileVersion {
     device: u64,
@@ -89,7 +91,7 @@ impl FileVersion {
         }
     }
 
-    /// The version of the file now; `None` when it cannot be looked at.
+    /// The current version of the file; `None` when its metadata cannot be read.
     pub(super) fn now(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
@@ -99,7 +101,7 @@ impl Users {
     /// Reads a file, and which version of it was read.
     pub(super) fn load(path: &Path) -> Result<(Self, FileVersion), UsersError> {
         let error = |kind| UsersError { path: path.to_owned(), line: 0, kind };
-        // Looked at before it is read: a change in between is found at the next look.
+        // Before the read, so that the next check finds a change in between.
         let metadata = fs::metadata(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
         if metadata.len() > FILE_BYTES_MAX {
             return Err(error(UsersErrorKind::TooLarge));
@@ -134,8 +136,8 @@ impl Users {
         Ok(Self { entries, chooser: RandomState::new() })
     }
 
-    /// Whether the user has this password. An unknown name costs what a known one does: the password is tried
-    /// on the hash of another, always the same one for the same name.
+    /// Whether the user has this password. An unknown name takes as long as a known one: the password is
+    /// tried on the hash of another user, always the same one for the same name.
     pub(super) fn verify(&self, name: &str, password: &[u8]) -> bool {
         let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name));
         let place = found.unwrap_or_else(|_| self.chooser.hash_one(name) as usize % self.entries.len());
@@ -157,7 +159,7 @@ mod tests {
         for name in ["alice", "zoë"] {
             assert!(users.verify(name, b"secret") && !users.verify(name, b"wrong"));
         }
-        // The hash that they are tried on fits, and still they are nobody.
+        // The hash on which they are tried matches, and still they are not users.
         for name in ["bob", "", "Alice", "alice:"] {
             assert!(!users.verify(name, b"secret"));
         }
@@ -177,7 +179,7 @@ mod tests {
             fs::write(&path, &text).unwrap();
             let said = Users::load(&path).unwrap_err().to_string();
             assert!(said.contains(&format!("users:{line}: ")) && said.contains(words), "{text:?}: {said}");
-            assert!(!said.contains("secret"), "a password must not be told: {said}");
+            assert!(!said.contains("secret"), "a password must not be logged: {said}");
         }
     }
 
