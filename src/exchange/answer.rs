@@ -1,5 +1,5 @@
-//! What may be answered to one request, decided once for every version before a byte of it is written: what
-//! a response may be, and what may still be said. The second is a state that every version keeps to:
+//! Which responses may be sent to one request, decided once for every version of HTTP before a byte is
+//! written: what a response may be, and how far the exchange has come. The second is a state machine:
 //!
 //! ```text
 //!            100, 102 to 199
@@ -13,65 +13,66 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::service::{Body, InformError, Response};
 
-/// What of a request decides how it may be answered.
+/// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestKind {
     pub(crate) method: Method,
     pub(crate) version: Version,
     /// The connection may be upgraded (RFC 9110 §7.8).
     pub(crate) upgrade: bool,
 }
 
-impl Asked {
-    /// For answers to requests that could not be read.
-    pub(crate) const UNKNOWN: Asked = Asked { method: Method::Get, version: Version::Http11, upgrade: false };
+impl RequestKind {
+    /// For responses to requests that could not be read.
+    pub(crate) const UNKNOWN: RequestKind =
+        RequestKind { method: Method::Get, version: Version::Http11, upgrade: false };
 }
 
-impl From<&RequestHead> for Asked {
+impl From<&RequestHead> for RequestKind {
     #[inline]
-    fn from(head: &RequestHead) -> Asked {
-        Asked { method: head.method(), version: head.version(), upgrade: head.upgrade().is_some() }
+    fn from(head: &RequestHead) -> RequestKind {
+        RequestKind { method: head.method(), version: head.version(), upgrade: head.upgrade().is_some() }
     }
 }
 
 /// How a response's content is delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Delivery {
-    /// Bytes of the content as GET would have it, where that is known.
+    /// Bytes of the content as for GET, where that is known.
     pub(crate) length: Option<u64>,
-    /// What `Content-Length` says, if it is sent (RFC 9110 §8.6).
+    /// The value of `Content-Length`, if it is sent (RFC 9110 §8.6).
     pub(crate) announced: Option<u64>,
     /// Whether content follows the head: not for HEAD, 204 and 304, and not where there is none.
     pub(crate) has_content: bool,
-    /// What follows the head is a tunnel's.
+    /// The bytes of a tunnel follow the head.
     pub(crate) is_tunnel: bool,
 }
 
-/// Judges a response, and puts an error in its place where it may not be sent:
+/// Checks a response, and replaces it by an error where it may not be sent:
 ///
 /// - A final response has a final status (RFC 9110 §15.2).
-/// - 101 opens a tunnel, and only where the request asks for one; a success to CONNECT opens one too, for the
-///   client takes it as that (§9.3.6, RFC 9113 §8.5). Nothing else does.
+/// - 101 opens a tunnel, and only where the request has `Upgrade`; a success to CONNECT opens one too,
+///   because the client treats it as one (§9.3.6, RFC 9113 §8.5). No other response does.
 /// - 205 has no content (§15.3.6).
-pub(crate) fn admit(asked: Asked, response: &mut Response) -> Delivery {
+pub(crate) fn admit(kind: RequestKind, response: &mut Response) -> Delivery {
     let status = response.status();
     let is_tunnel = matches!(response.body(), Body::Tunnel(_));
-    let is_connected = asked.method == Method::Connect && status.is_success();
+    let is_connected = kind.method == Method::Connect && status.is_success();
     if status.is_informational() || is_tunnel || is_connected {
-        let may_open = is_connected || asked.upgrade && status == Status::SWITCHING_PROTOCOLS;
+        let may_open = is_connected || kind.upgrade && status == Status::SWITCHING_PROTOCOLS;
         if let Some(error) = refusal(is_tunnel, may_open, is_connected) {
             *response = error;
-            return delivery(asked, response);
+            return delivery(kind, response);
         }
         return Delivery { length: None, announced: None, has_content: true, is_tunnel: true };
     }
     if status == Status::RESET_CONTENT {
         response.set_body(Body::Empty);
     }
-    delivery(asked, response)
+    delivery(kind, response)
 }
 
-/// Why a response that looks like a tunnel's is none.
+/// The error in place of a response that would open a tunnel and may not.
 #[cold]
 fn refusal(is_tunnel: bool, may_open: bool, is_connected: bool) -> Option<Response> {
     match (is_tunnel, may_open) {
@@ -84,7 +85,7 @@ fn refusal(is_tunnel: bool, may_open: bool, is_connected: bool) -> Option<Respon
 }
 
 #[inline]
-fn delivery(asked: Asked, response: &Response) -> Delivery {
+fn delivery(kind: RequestKind, response: &Response) -> Delivery {
     let status = response.status();
     let length = match response.body() {
         Body::Empty => Some(0),
@@ -99,23 +100,23 @@ fn delivery(asked: Asked, response: &Response) -> Delivery {
         _ => length,
     };
     let is_bodiless = status.forbids_body()
-        || asked.method == Method::Head
+        || kind.method == Method::Head
         || length == Some(0) && !matches!(response.body(), Body::Stream(_));
     Delivery { length, announced, has_content: !is_bodiless, is_tunnel: false }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Stage {
+enum ResponseStage {
     NotBegun,
     Informed,
     Begun,
     Over,
 }
 
-/// How far the answer to a request has come, and what it waits for.
+/// How far the response to a request has come, and whether the client waits for 100 Continue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Gate {
-    stage: Stage,
+    stage: ResponseStage,
     /// The client holds its content back until it reads 100 Continue (RFC 9110 §10.1.1).
     expects_continue: bool,
     /// HTTP/1.0 has no interim responses (RFC 9110 §15.2).
@@ -123,76 +124,77 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Where there is no exchange.
-    pub(crate) const SHUT: Gate = Gate { stage: Stage::Over, expects_continue: false, takes_interim: false };
+    /// Without an exchange.
+    pub(crate) const SHUT: Gate =
+        Gate { stage: ResponseStage::Over, expects_continue: false, takes_interim: false };
 
     /// For a request whose head could not be read.
     pub(crate) const OPEN: Gate =
-        Gate { stage: Stage::NotBegun, expects_continue: false, takes_interim: false };
+        Gate { stage: ResponseStage::NotBegun, expects_continue: false, takes_interim: false };
 
     /// For a request whose head was read.
     #[inline]
     pub(crate) fn new(head: &RequestHead) -> Gate {
         Gate {
-            stage: Stage::NotBegun,
+            stage: ResponseStage::NotBegun,
             expects_continue: head.expects_continue(),
             takes_interim: head.version() != Version::Http10,
         }
     }
 
-    /// The content is wanted: whether 100 Continue is to be sent now. At most once, and never after the
+    /// A reader needs the content: whether 100 Continue is to be sent now. At most once, and never after the
     /// response began.
     pub(crate) fn ask_for_content(&mut self) -> bool {
-        if self.stage > Stage::Informed {
+        if self.stage > ResponseStage::Informed {
             return false;
         }
         let asks = std::mem::take(&mut self.expects_continue);
         if asks {
-            self.stage = Stage::Informed;
+            self.stage = ResponseStage::Informed;
         }
         asks
     }
 
-    /// Content has come: the client does not wait, or not any more.
+    /// Content has arrived: the client does not wait for 100 Continue.
     pub(crate) fn content_came(&mut self) {
         self.expects_continue = false;
     }
 
-    /// Whether the client may hold its content back for ever, because the response came before it was asked.
+    /// Whether the client may never send its content, because the response came before 100 Continue.
     #[inline]
     pub(crate) fn withholds_content(&self) -> bool {
         self.expects_continue
     }
 
-    /// An interim response is to be sent.
+    /// Admits an interim response.
     ///
     /// # Errors
-    /// Why it must not be.
+    /// Why it must not be sent.
     pub(crate) fn inform(&mut self, status: Status) -> Result<(), InformError> {
         if !matches!(status.code(), 102..=199) {
             return Err(InformError::Status(status.code()));
         }
-        if self.stage > Stage::Informed {
+        if self.stage > ResponseStage::Informed {
             return Err(InformError::TooLate);
         }
         if !self.takes_interim {
             return Err(InformError::Http10);
         }
-        self.stage = Stage::Informed;
+        self.stage = ResponseStage::Informed;
         Ok(())
     }
 
     /// The response begins.
     #[inline]
     pub(crate) fn begin(&mut self) {
-        debug_assert!(self.stage < Stage::Begun, "one response for each request");
-        self.stage = Stage::Begun;
+        debug_assert!(self.stage < ResponseStage::Begun, "one response for each request");
+        self.stage = ResponseStage::Begun;
     }
 
-    /// The exchange is over.
+    /// The exchange has ended.
     #[inline]
     pub(crate) fn end(&mut self) {
-        self.stage = Stage::Over;
+        self.stage = ResponseStage::Over;
     }
 }
 
@@ -201,10 +203,10 @@ mod tests {
     use super::*;
     use crate::service::{Tunnel, TunnelHandler};
 
-    const GET: Asked = Asked::UNKNOWN;
-    const HEAD: Asked = Asked { method: Method::Head, ..GET };
-    const CONNECT: Asked = Asked { method: Method::Connect, ..GET };
-    const UPGRADE: Asked = Asked { upgrade: true, ..GET };
+    const GET: RequestKind = RequestKind::UNKNOWN;
+    const HEAD: RequestKind = RequestKind { method: Method::Head, ..GET };
+    const CONNECT: RequestKind = RequestKind { method: Method::Connect, ..GET };
+    const UPGRADE: RequestKind = RequestKind { upgrade: true, ..GET };
 
     fn response(code: u16, body: Body) -> Response {
         Response::new(Status::new(code).unwrap()).with_body(body)
@@ -218,7 +220,7 @@ mod tests {
     fn a_final_response_is_final_and_a_tunnel_was_asked_for() {
         let ok = |status| (status, true);
         let refused = |status| (status, false);
-        for (asked, code, body, expected) in [
+        for (kind, code, body, expected) in [
             (GET, 100, Body::Empty, refused(500)),
             (GET, 103, Body::Empty, refused(500)),
             (GET, 101, Body::Empty, refused(500)),
@@ -234,8 +236,8 @@ mod tests {
             (CONNECT, 407, Body::Empty, refused(407)),
         ] {
             let mut response = response(code, body);
-            let delivery = admit(asked, &mut response);
-            assert_eq!((response.status().code(), delivery.is_tunnel), expected, "{asked:?} {code}");
+            let delivery = admit(kind, &mut response);
+            assert_eq!((response.status().code(), delivery.is_tunnel), expected, "{kind:?} {code}");
             assert_eq!(matches!(response.body(), Body::Tunnel(_)), delivery.is_tunnel);
         }
     }
@@ -243,7 +245,7 @@ mod tests {
     #[test]
     fn lengths_and_content_follow_status_and_method() {
         let text = || Body::Bytes("hello".into());
-        for (asked, code, body, expected) in [
+        for (kind, code, body, expected) in [
             (GET, 200, text(), (Some(5), true)),
             (GET, 200, Body::Empty, (Some(0), false)),
             (HEAD, 200, text(), (Some(5), false)),
@@ -253,13 +255,13 @@ mod tests {
             (GET, 304, Body::Empty, (None, false)),
             (GET, 404, Body::Empty, (Some(0), false)),
         ] {
-            let Delivery { announced, has_content, .. } = admit(asked, &mut response(code, body));
-            assert_eq!((announced, has_content), expected, "{asked:?} {code}");
+            let Delivery { announced, has_content, .. } = admit(kind, &mut response(code, body));
+            assert_eq!((announced, has_content), expected, "{kind:?} {code}");
         }
     }
 
     fn gate(expects_continue: bool, takes_interim: bool) -> Gate {
-        Gate { stage: Stage::NotBegun, expects_continue, takes_interim }
+        Gate { stage: ResponseStage::NotBegun, expects_continue, takes_interim }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Calling the service, whichever protocol asks: what is not served here at all, an answer at hand or a
-//! future of one, panics caught; and what the access log is told of it. Without a log nothing is noted, and
-//! nothing is asked.
+//! Calls the service, for every protocol: refuses misdirected and oversized requests, returns the response or
+//! a future of it, catches panics, and records the exchange for the access log. Without an access log nothing
+//! is recorded.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::answer::Asked;
+use super::answer::RequestKind;
 use super::worker::Worker;
 use crate::filter::{RequestId, User};
 use crate::http::message::{FramingError, RequestError};
@@ -23,10 +23,10 @@ use crate::service::{
 };
 
 /// An exchange whose request's head was read.
-pub(crate) struct Opened {
-    pub(crate) asked: Asked,
-    /// What the access log is told at its end; `None` without a log.
-    pub(crate) entry: Option<Entry>,
+pub(crate) struct BegunExchange {
+    pub(crate) kind: RequestKind,
+    /// Its entry in the access log; `None` without a log.
+    pub(crate) entry: Option<LogEntry>,
     /// The response to a request that is not served on this connection.
     pub(crate) refusal: Option<Response>,
 }
@@ -39,13 +39,13 @@ pub(crate) fn open<S>(
     context: &Context,
     downstream: Rc<dyn Downstream>,
     exchange: ExchangeId,
-) -> Opened {
+) -> BegunExchange {
     worker.counters.requests.bump();
     context.set_downstream(downstream, exchange);
-    let entry = Entry::begin(worker, context);
+    let entry = LogEntry::begin(worker, context);
     let is_served = stream.serves(context.head().authority());
     let refusal = (!is_served).then(|| misdirected(worker));
-    Opened { asked: Asked::from(context.head()), entry, refusal }
+    BegunExchange { kind: RequestKind::from(context.head()), entry, refusal }
 }
 
 /// RFC 9110 §7.4, §15.5.20.
@@ -56,8 +56,7 @@ fn misdirected<S>(worker: &Worker<S>) -> Response {
     Response::error(Status::MISDIRECTED_REQUEST, detail)
 }
 
-/// The response to a body that is announced to be longer than allowed, unless the service judges that by
-/// itself.
+/// The response to a body whose announced length is over the limit, unless the service checks that by itself.
 #[inline]
 fn too_large<S: Service>(worker: &Worker<S>, service: &S, body: &RequestBody) -> Option<Response> {
     if body.length() == Some(0) || service.judges_bodies() || !body.is_too_large() {
@@ -67,9 +66,9 @@ fn too_large<S: Service>(worker: &Worker<S>, service: &S, body: &RequestBody) ->
     Some(Response::error(Status::CONTENT_TOO_LARGE, &FramingError::TooLarge.to_string()))
 }
 
-/// Calls the service: its response, or the future of one. A plain function, so that a connection keeps room
-/// for the future alone, and not for the request on its way into it as well. Refusals and panics close: for
-/// versions in which a connection has one exchange at a time.
+/// Calls the service: its response, or a future of it. A plain function, so that a connection keeps room for
+/// the future alone, and not for the request moved into it as well. Refusals and panics close the connection:
+/// for versions in which a connection has one exchange at a time.
 pub(crate) fn call<'s, S: Service>(
     worker: &Worker<S>,
     service: &'s S,
@@ -88,7 +87,7 @@ pub(crate) fn call<'s, S: Service>(
     called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic).closing()))
 }
 
-/// Calls the service for a response that is at hand; or gives the request back.
+/// Calls the service for a response that needs no future; or returns the request.
 #[inline]
 pub(crate) fn call_now<S: Service>(
     worker: &Worker<S>,
@@ -104,7 +103,7 @@ pub(crate) fn call_now<S: Service>(
     called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
 }
 
-/// The answer of a handler that panicked.
+/// The response to a request whose handler panicked.
 #[cold]
 pub(crate) fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Response {
     worker.counters.panics.bump();
@@ -113,7 +112,7 @@ pub(crate) fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Respo
     Response::error(Status::INTERNAL_SERVER_ERROR, detail)
 }
 
-/// The response to a head that cannot be read; it is logged as it is made.
+/// The response to a head that cannot be read; logs it.
 #[cold]
 pub(crate) fn refuse_head<S>(
     worker: &Worker<S>,
@@ -124,7 +123,7 @@ pub(crate) fn refuse_head<S>(
     refuse_unread(worker, error.status(), &error.to_string(), peer)
 }
 
-/// As [`refuse_head`], for another reason than its form.
+/// As [`refuse_head`], for a reason other than malformed syntax.
 #[cold]
 pub(crate) fn refuse_unread<S>(
     worker: &Worker<S>,
@@ -141,11 +140,11 @@ pub(crate) fn refuse_unread<S>(
     response
 }
 
-/// Lines are handed to the writer at least this often. A person who watches the log does not notice, and five
-/// wake-ups per second are nothing on a core that serves; one that does not has no lines.
+/// Lines are handed to the writer at least this often. The delay is too short to notice when watching the
+/// log, and five wake-ups per second are negligible on a core that serves; an idle core has no lines.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 
-/// Hands over lines that are a moment old, for as long as the worker lives.
+/// Hands over gathered lines, for as long as the worker runs.
 pub(crate) async fn flush<S>(worker: Rc<Worker<S>>) {
     let Some(log) = &worker.access else { return };
     loop {
@@ -155,21 +154,21 @@ pub(crate) async fn flush<S>(worker: Rc<Worker<S>>) {
     }
 }
 
-/// An exchange that is to be logged when it is over.
-pub(crate) struct Entry(Context);
+/// An exchange that is logged when it ends.
+pub(crate) struct LogEntry(Context);
 
-impl Entry {
-    /// Notes a request whose head is complete; `None` without a log.
+impl LogEntry {
+    /// Records a request whose head is complete; `None` without a log.
     #[inline]
     pub(crate) fn begin<S>(worker: &Worker<S>, context: &Context) -> Option<Self> {
         worker.access.as_ref()?;
-        // Asked for now, for a connection that was reset knows its peer no more.
+        // Now, because the address of the peer is lost when the connection is reset.
         context.peer();
         context.begin(worker.ring.now());
         Some(Self(context.clone()))
     }
 
-    /// Logs the exchange. Without a `status` the client was gone before there was one.
+    /// Logs the exchange. Without a `status` the client disconnected before there was a response.
     pub(crate) fn end<S>(
         self,
         worker: &Worker<S>,
@@ -195,7 +194,7 @@ impl Entry {
     }
 }
 
-/// Whose doing it was that a response broke off.
+/// Which side ended a response early.
 pub(crate) fn end_of(error: &io::Error) -> ExchangeEnd {
     use io::ErrorKind as Kind;
     let of_request = error.get_ref().and_then(|error| error.downcast_ref::<BodyError>());
@@ -209,7 +208,7 @@ pub(crate) fn end_of(error: &io::Error) -> ExchangeEnd {
     }
 }
 
-/// Logs a request that was refused before its head was whole.
+/// Logs a request that was refused before its head was complete.
 #[cold]
 pub(crate) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status: Status, body_bytes: u64) {
     let Some(log) = &worker.access else { return };
@@ -226,11 +225,11 @@ pub(crate) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status
     log.record(&record, Instant::now());
 }
 
-/// Who is at the other end. A system call or two.
+/// The address of the peer. Costs one or two system calls.
 pub(crate) fn peer_of(socket: &Socket) -> Peer {
     match socket.peer_addr() {
         Some(addr) => Peer::Inet(addr),
-        // This end still has its address when the other has reset the connection.
+        // The local address is still known after the peer has reset the connection.
         None if !socket.is_open() || socket.local_addr().is_some() => Peer::Unknown,
         None => Peer::Unix,
     }

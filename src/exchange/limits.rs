@@ -1,4 +1,4 @@
-//! Every bound that a client can meet, with its default and its reason.
+//! The limits on clients, each with its default and its reason.
 
 use std::time::Duration;
 
@@ -13,36 +13,36 @@ pub struct Limits {
     pub head: HeadLimits,
     /// Bounds on request bodies: 16 MiB of data, and on chunk extensions and trailers.
     pub body: BodyLimits,
-    /// Bounds on each HTTP/2 connection besides: 100 streams, lists of 16 KiB, windows, budgets for frames
-    /// that cost their sender nothing.
+    /// Further bounds on each HTTP/2 connection: 100 streams, field lists of 16 KiB, windows, budgets for
+    /// frames that cost their sender nothing.
     pub h2: H2Limits,
     /// A whole head must arrive within this time of its first byte (or of the connection's start).
-    /// Default 10 s: a head is one packet or two, so whoever takes longer is broken or means harm.
+    /// Default 10 s: a head is one packet or two, so a slower client is broken or malicious.
     pub head_timeout: Duration,
-    /// A TLS handshake must be over within this time of the connection's start. Default 10 s: it is two
+    /// A TLS handshake must complete within this time of the connection's start. Default 10 s: it is two
     /// round trips of a few packets.
     pub handshake_timeout: Duration,
     /// TLS handshakes in progress per worker; connections beyond them are closed. Default 1024: one holds
     /// some 30 KiB and up to a millisecond of the core, and a worker completes thousands in a second.
     pub handshakes_max: usize,
-    /// A kept-alive connection may be silent this long between requests. Default 60 s: longer than browsers
-    /// pause between clicks, shorter than most middleboxes forget.
+    /// A kept-alive connection may be idle this long between requests. Default 60 s: longer than browsers
+    /// pause between clicks, shorter than most middleboxes keep idle connections.
     pub idle_timeout: Duration,
-    /// Bodies and responses must move at least `rate_min` bytes a second, looked at once per this time.
-    /// Default 30 s. There is no limit on a transfer that moves.
+    /// Bodies and responses must make progress of at least `rate_min` bytes a second, checked once per this
+    /// time. Default 30 s. There is no limit on the time of a transfer that makes progress.
     pub stall_timeout: Duration,
     /// Default 240 bytes a second: a modem from 1985 passes, an attacker who holds connections open does not.
     pub rate_min: u64,
-    /// After a response to input that was not read, the client has this long to read the response before the
-    /// connection closes. Default 5 s; without it, a reset could overtake the response.
+    /// After a response to a request that was not read to its end, the client has this long to read the
+    /// response before the connection closes. Default 5 s; without it, a reset could overtake the response.
     pub linger_timeout: Duration,
-    /// Unread body that is read over after a response, to keep the connection. Default 256 KiB; a new
-    /// connection is cheaper than more.
+    /// Most bytes of an unread body that are discarded after a response, to keep the connection. Default
+    /// 256 KiB; for more, a new connection is cheaper.
     pub discard_bytes_max: u64,
-    /// Time that open requests get when the server stops. Default 10 s, within what supervisors wait.
+    /// Time for open requests to complete when the server stops. Default 10 s, within what supervisors wait.
     pub drain_timeout: Duration,
-    /// Connections per worker; more are answered 503. Default: three quarters of the descriptors, shared by
-    /// the workers, so that files and accepts still find some.
+    /// Connections per worker; further ones are answered 503. Default: three quarters of the descriptors,
+    /// shared by the workers; the rest is for files and accepts.
     pub connections_max: Option<usize>,
 }
 
@@ -67,7 +67,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What holds for a request's body unless its route says otherwise.
+    /// The policy for a request's body, unless its route has its own.
     pub(crate) fn body_policy(&self) -> BodyPolicy {
         BodyPolicy {
             bytes_max: self.body.body_bytes_max,

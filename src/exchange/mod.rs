@@ -1,5 +1,5 @@
-//! One request and its response, whichever version of HTTP carries them: between the service that answers and
-//! the drivers that move bytes.
+//! One request and its response, for every version of HTTP: the layer between the service and the drivers
+//! that move bytes.
 //!
 //! ```text
 //!             service
@@ -7,15 +7,15 @@
 //!         │ body │ ▼
 //!      ┌──┴──────┴────────────────────────────────────────────┐
 //!      │ exchange   call    421, 413, panics, access log      │
-//!      │            answer  what may be said, and be sent     │
-//!      │            pace    how slow a request's body may be  │
-//!      │            source  where a response's body is from   │
+//!      │            answer  which responses may be sent       │
+//!      │            pace    minimum rate of request bodies    │
+//!      │            source  the content of response bodies    │
 //!      └──┬───────────────────────────────────────────────────┘
 //!         ▼
 //!   server::h1, server::h2
 //! ```
 //!
-//! Every policy stands here once. Knows no frame, no chunk and no socket call; times are handed in.
+//! Every policy is defined here once. Knows no frame, no chunk and no socket call; callers pass the time.
 
 mod answer;
 mod call;
@@ -24,10 +24,10 @@ mod pace;
 mod source;
 mod worker;
 
-pub(crate) use self::answer::{Asked, Delivery, Gate, admit};
+pub(crate) use self::answer::{Delivery, Gate, RequestKind, admit};
 pub(crate) use self::call::{
-    Entry, Opened, call, call_now, end_of, flush, open, panicked, peer_of, refuse_head, refuse_unread,
-    refused,
+    BegunExchange, LogEntry, call, call_now, end_of, flush, open, panicked, peer_of, refuse_head,
+    refuse_unread, refused,
 };
 pub use self::limits::Limits;
 pub(crate) use self::pace::{Pace, has_progressed};

@@ -1,5 +1,5 @@
-//! How slow a client may be: at sending a request's body, and at taking a response. Time is handed in, and
-//! only time in which this side waits counts.
+//! The minimum rate of a client: at sending a request's body, and at receiving a response. Callers pass the
+//! time, and only time in which this side waits counts.
 
 use std::time::{Duration, Instant};
 
@@ -29,10 +29,10 @@ impl Pace {
         self.since.is_some()
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     ///
     /// # Errors
-    /// [`TooSlow`] when a window of waiting is over and too little came in it.
+    /// [`TooSlow`] when a window of waiting has passed and too little arrived in it.
     pub(crate) fn receive(&mut self, bytes: usize, now: Instant, policy: &BodyPolicy) -> Result<(), TooSlow> {
         self.bytes += bytes as u64;
         match self.since.take() {
@@ -44,8 +44,8 @@ impl Pace {
         }
     }
 
-    /// Looks at a wait that goes on: how long it may still last. `None` where no one waits, or for as long as
-    /// it takes.
+    /// Checks a wait that continues: how long it may still last. `None` without a reader that waits, or
+    /// without a limit.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
@@ -70,8 +70,8 @@ impl Pace {
     }
 }
 
-/// At the end of a window in which a response could not leave: whether the client took enough of it since the
-/// last look, by what its kernel has acknowledged.
+/// At the end of a window in which a response could not be sent: whether the client received enough of it
+/// since the last check, by what its kernel has acknowledged.
 pub(crate) fn has_progressed(known: &mut u64, acknowledged: u64, limits: &Limits) -> bool {
     let moved = acknowledged.saturating_sub(*known);
     *known = acknowledged;

@@ -1,5 +1,5 @@
-//! Where the content of a response comes from, and what it owes: streams are pulled with their panics caught
-//! and held to the length they announced; files that are not in memory are read apart.
+//! The content of response bodies: pulls streams, catches their panics, and enforces the announced length;
+//! reads parts of files that are not in the page cache.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,10 +11,10 @@ use crate::observe::log;
 use crate::ring::File;
 use crate::service::{Frame, StreamBody};
 
-/// Bytes of a file that are read at once when the disk has to be waited for.
+/// Bytes of a file that are read at once when the read has to wait for the disk.
 const COLD_READ_BYTES: usize = 128 * 1024;
 
-/// A body that is made as it is sent.
+/// A body that is produced as it is sent.
 pub(crate) struct Pulled {
     stream: Box<dyn StreamBody>,
     /// Bytes that were announced and are still to come.
@@ -30,8 +30,8 @@ impl Pulled {
     /// The next frame, never without content; `None` at the end.
     ///
     /// # Errors
-    /// The body broke off: by its own error, by a panic, or because it has another length than was announced,
-    /// which the client would take for the beginning of the next response.
+    /// The body ended early: by its own error, by a panic, or because its length is not the announced one;
+    /// the client would read excess bytes as the beginning of the next response.
     pub(crate) fn poll_frame<S>(
         &mut self,
         worker: &Worker<S>,
@@ -64,7 +64,7 @@ impl Pulled {
         }
     }
 
-    /// Lets the body go on with its other work while the client takes nothing.
+    /// Lets the body continue its other work while the client receives nothing.
     ///
     /// # Errors
     /// It panicked.
@@ -81,7 +81,7 @@ fn panicked<S>(worker: &Worker<S>, panic: &(dyn std::any::Any + Send)) -> io::Er
     io::Error::other("the body panicked")
 }
 
-/// Reads a piece of a file that has to come from the disk: at most `left` bytes from `at` on.
+/// Reads a piece of a file from the disk: at most `left` bytes, starting at `at`.
 ///
 /// # Errors
 /// The kernel's; `UnexpectedEof` where the file ends before `at`.

@@ -1,4 +1,4 @@
-//! What a worker's connections share, on their core.
+//! The state that a worker's connections share, on their core.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::ring::Ring;
 /// The state of one worker, shared by its connections.
 pub(crate) struct Worker<S> {
     pub(crate) ring: Ring,
-    /// What answers requests. Replaced whole; a request in progress keeps the one it began with.
+    /// Answers requests. Replaced as a whole; a request in progress keeps the service it began with.
     pub(crate) service: RefCell<Rc<S>>,
     pub(crate) limits: Rc<Limits>,
     pub(crate) counters: Counters,
@@ -35,14 +35,14 @@ impl<S> Worker<S> {
         self.service.borrow().clone()
     }
 
-    /// Answers requests with this service from here on; what is in progress ends with the one before.
+    /// Answers further requests with this service; requests in progress keep the one before.
     pub(crate) fn replace_service(&self, service: S) {
-        // The old one is dropped after the borrow: what it owns may look at the worker.
+        // The old service is dropped after the borrow, because its destructors may access the worker.
         let _before = self.service.replace(Rc::new(service));
     }
 }
 
-/// Whether the worker is draining, and who waits to hear it.
+/// Whether the worker is draining, and the tasks that wait for it.
 #[derive(Default)]
 pub(crate) struct Drain {
     begun: Cell<bool>,
@@ -54,7 +54,7 @@ impl Drain {
         self.begun.get()
     }
 
-    /// Ready once the drain has begun. For the few tasks that are not connections.
+    /// Ready once the drain has begun. For tasks that are not connections.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.begun.get() {
             return Poll::Ready(());

@@ -1,5 +1,5 @@
-//! Answers to HTTP-01, on every listener: who asks for a token that an authority waits for gets it, before
-//! anything else looks at the request.
+//! Answers HTTP-01 challenges on every listener: requests for a pending token are answered before other
+//! filters run.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -10,20 +10,20 @@ use crate::net::tls::{Challenges, HTTP_CHALLENGE_PREFIX};
 use crate::service::{Filter, Request, Response};
 
 /// Answers the challenges of a certificate authority (RFC 8555 §8.3). Belongs outside of redirects and
-/// passwords; requests for tokens that nobody waits for pass on.
+/// authentication; requests for unknown tokens pass on.
 #[derive(Clone)]
 pub struct AcmeChallenges {
     challenges: Arc<Challenges>,
 }
 
 impl AcmeChallenges {
-    /// Those that are put into `challenges`.
+    /// Answers the tokens in `challenges`.
     pub fn new(challenges: Arc<Challenges>) -> Self {
         Self { challenges }
     }
 }
 
-/// Equal if they answer the same challenges, not only equal ones.
+/// Equal if they share one set of challenges; equal contents do not suffice.
 impl PartialEq for AcmeChallenges {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.challenges, &other.challenges)
@@ -32,7 +32,7 @@ impl PartialEq for AcmeChallenges {
 
 impl Eq for AcmeChallenges {}
 
-/// Without the tokens: they stay in the process until an authority asks.
+/// Without the tokens, which are secret until the authority requests them.
 impl fmt::Debug for AcmeChallenges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AcmeChallenges")
@@ -71,7 +71,7 @@ mod tests {
                 .unwrap();
             let path = "/.well-known/acme-challenge/t0ken";
             let get = async || Call::new("GET", path).header("Host", "a.example").send(&routes).await;
-            assert_eq!(get().await.status(), 308, "nobody waits for it");
+            assert_eq!(get().await.status(), 308, "the token is unknown");
             challenges.put_token("t0ken", "t0ken.thumbprint");
             let response = get().await;
             assert_eq!((response.status(), response.text()), (200, "t0ken.thumbprint"));

@@ -1,5 +1,5 @@
-//! Responses compressed as they leave, for clients that ask for it. Files have better: see
-//! `handler::Files`, which keeps compressed forms.
+//! Compresses responses as they are sent, for clients that accept it. For files see `handler::Files`, which
+//! keeps compressed forms.
 
 use std::io::{self, Write};
 use std::task::{Context as TaskContext, Poll, ready};
@@ -21,8 +21,8 @@ const BROTLI_WINDOW_BITS: u32 = 19;
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 5;
 
-/// Bodies up to this size are compressed in one go and have a length; longer ones leave piece by piece, each
-/// of this size, so that other connections have their turn.
+/// Bodies up to this size are compressed at once and have a length; longer ones are sent piece by piece, each
+/// of this size, so that other connections run in between.
 const PIECE_BYTES: usize = 32 * 1024;
 
 /// Which responses are compressed.
@@ -39,14 +39,14 @@ impl Default for CompressOptions {
 }
 
 /// Compresses responses whose type is text (in the wide sense: JSON, scripts, SVG), with zstd, brotli or
-/// gzip as the client likes; at the same liking in this order, which is that of speed.
+/// gzip by the client's weights; at equal weights in this order, which is that of speed.
 ///
-/// Left alone are responses that have a `Content-Encoding`, are partial or empty, are smaller than
-/// [`min_bytes`](Self::min_bytes), or say `Cache-Control: no-transform`. A strong `ETag` becomes weak. A
-/// stream is flushed with each of its pieces, so that what was said arrives.
+/// Not compressed are responses that have a `Content-Encoding`, are partial or empty, are smaller than
+/// [`min_bytes`](Self::min_bytes), or have `Cache-Control: no-transform`. A strong `ETag` becomes weak. A
+/// stream is flushed with each of its pieces, so that each piece arrives.
 ///
-/// Leave it off where a secret and something a client chose stand in one response: the length would tell of
-/// the secret (BREACH).
+/// Do not use it where a response has both a secret and input of the client: the length would reveal the
+/// secret (BREACH).
 #[derive(Clone, Debug, Default)]
 pub struct Compress {
     options: CompressOptions,
@@ -63,7 +63,7 @@ impl Compress {
         Self { options }
     }
 
-    /// Smallest body that is compressed. Default 1 KiB: below, the packet is sent either way.
+    /// Smallest body that is compressed. Default 1 KiB: a smaller body fits one packet either way.
     pub fn min_bytes(self, min_bytes: usize) -> Self {
         Self { options: CompressOptions { min_bytes } }
     }
@@ -103,11 +103,11 @@ impl Filter for Compress {
         vary::add(response, "Accept-Encoding");
         let accepted = AcceptEncoding::parse(context.head().fields_named("accept-encoding"));
         let coding = accepted.best([Coding::Zstd, Coding::Brotli, Coding::Gzip]);
-        let Ok(encoder) = Encoder::new(coding) else { return };
+        let Ok(encoder) = StreamEncoder::new(coding) else { return };
         let body = match response.take_body() {
             Body::Bytes(bytes) if bytes.len() <= PIECE_BYTES => match encoder.whole(&bytes) {
                 Ok(coded) if coded.len() < bytes.len() => Body::Bytes(coded.into()),
-                // Not worth it, or not possible: as it was.
+                // No savings, or an error: sent as it was.
                 _ => return response.set_body(Body::Bytes(bytes)),
             },
             Body::Bytes(bytes) => Coded::body(Box::new(Pieces(bytes)), encoder, false),
@@ -129,13 +129,13 @@ fn weaken_etag(response: &mut Response) {
     }
 }
 
-enum Encoder {
+enum StreamEncoder {
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
 }
 
-impl Encoder {
+impl StreamEncoder {
     fn new(coding: Coding) -> io::Result<Self> {
         let out = Vec::new();
         Ok(match coding {
@@ -157,7 +157,7 @@ impl Encoder {
         }
     }
 
-    /// What has been coded so far; with `flush`, so that all that was written can be read.
+    /// The output so far; with `flush`, so that a reader can decode all that was written.
     fn take(&mut self, flush: bool) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip(encoder) if flush => encoder.flush()?,
@@ -200,17 +200,17 @@ impl StreamBody for Pieces {
 struct Coded {
     stream: Box<dyn StreamBody>,
     /// `None` after the end.
-    encoder: Option<Encoder>,
-    /// Whether somebody waits for every piece.
+    encoder: Option<StreamEncoder>,
+    /// Whether each piece is flushed.
     flushes: bool,
-    /// Bytes coded since others last had their turn.
+    /// Bytes coded since other tasks last ran.
     coded: usize,
-    /// Of the body that is coded; they follow the end of the coding.
+    /// The trailers of the coded body, sent after the end of the coding.
     trailers: Option<Frame>,
 }
 
 impl Coded {
-    fn body(stream: Box<dyn StreamBody>, encoder: Encoder, flushes: bool) -> Body {
+    fn body(stream: Box<dyn StreamBody>, encoder: StreamEncoder, flushes: bool) -> Body {
         Body::Stream(Box::new(Self { stream, encoder: Some(encoder), flushes, coded: 0, trailers: None }))
     }
 
@@ -221,7 +221,7 @@ impl Coded {
                 encoder.write(piece)?;
                 encoder.take(self.flushes)
             }
-            (None, encoder) => encoder.take().map_or(Ok(Vec::new()), Encoder::finish),
+            (None, encoder) => encoder.take().map_or(Ok(Vec::new()), StreamEncoder::finish),
             (Some(_), None) => Ok(Vec::new()),
         }
     }
@@ -248,7 +248,7 @@ impl StreamBody for Coded {
             match self.code(piece.as_deref()) {
                 Ok(coded) if coded.is_empty() => {}
                 Ok(coded) => return Poll::Ready(Some(Ok(Frame::Data(coded.into())))),
-                // Out of memory: the client must not take what it has for the whole.
+                // Out of memory: the client must see that the body is incomplete.
                 Err(_) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
             }
         }

@@ -1,4 +1,5 @@
-//! Cross-origin requests (the Fetch standard's CORS protocol): which other sites' scripts may call this one.
+//! Cross-origin requests (the Fetch standard's CORS protocol): which scripts of other origins may call this
+//! site.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::service::{Context, Filter, Request, Response};
 
-/// Time for which browsers may remember a preflight. Default 10 minutes: a change shows soon enough.
+/// Time for which browsers may cache a preflight. Default 10 minutes: changes apply soon enough.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Which other sites' scripts may call, and how.
+/// Which origins' scripts may call, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsOptions {
     /// Origins that may call, each as browsers write it: `https://app.example.com`, without a path and
@@ -49,18 +50,18 @@ impl Default for CorsOptions {
 /// Why options for CORS are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CorsError {
-    /// Every site could act in the name of its visitors.
+    /// Every site could send requests with its visitors' credentials.
     #[error("CORS with credentials needs a list of origins; a response to any origin cannot have them")]
     CredentialsForAnyOrigin,
-    /// An origin, or a list of methods or fields, that no response field may have as its value.
+    /// An origin, or a list of methods or fields, is not a valid field value.
     #[error("a value of CORS cannot be sent")]
     Value(#[from] FieldError),
 }
 
 /// Lets scripts of other origins call these routes, and answers their preflights.
 ///
-/// A request from an origin that is not allowed is answered without the fields that would let the script
-/// read the response, as the protocol has it; it is not refused, since CORS is no access control.
+/// A request from an origin that is not allowed is answered without the fields that would let the script read
+/// the response, as the protocol requires; it is not refused, because CORS is not access control.
 ///
 /// ```
 /// use quoit::filter::Cors;
@@ -78,7 +79,7 @@ impl Cors {
     /// As these options say.
     ///
     /// # Errors
-    /// Credentials for every origin; a value that no response field may have.
+    /// Credentials for every origin; an invalid field value.
     pub fn with_options(options: CorsOptions) -> Result<Self, CorsError> {
         if options.credentials && options.origins.is_none() {
             return Err(CorsError::CredentialsForAnyOrigin);
@@ -107,7 +108,7 @@ impl Cors {
     /// Cookies and `Authorization` may come along.
     ///
     /// # Panics
-    /// With [`any_origin`](Self::any_origin): every site could act in the name of whoever visits it.
+    /// With [`any_origin`](Self::any_origin): every site could send requests with its visitors' credentials.
     pub fn with_credentials(self) -> Self {
         assert!(self.options.origins.is_some(), "credentials need a list of origins: Cors::origins([…])");
         Self { options: CorsOptions { credentials: true, ..self.options } }
@@ -138,10 +139,10 @@ impl Cors {
         self.options.origins.as_ref().is_none_or(|list| list.iter().any(|known| known.as_bytes() == origin))
     }
 
-    /// Adds what lets the script read the response; whether it may.
+    /// Adds the fields that let a script read the response; whether it may.
     fn allow(&self, context: &Context, response: &mut Response) -> bool {
         if self.options.origins.is_some() {
-            // Also for requests without an origin: caches must not give their answer to a script.
+            // Also for requests without an origin: caches must not serve their response to a script.
             vary::add(response, "Origin");
         }
         let Some(origin) = context.head().field("origin").filter(|origin| self.allows(origin)) else {
@@ -178,7 +179,7 @@ impl Cors {
             ("Access-Control-Max-Age", max_age),
         ] {
             if let Some(value) = value {
-                // A value that no field may have was written by whoever configured it: the browser refuses.
+                // An invalid value is a mistake of the configuration: without the field, the browser refuses.
                 let _ = response.set_field(name, value);
             }
         }

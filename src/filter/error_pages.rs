@@ -1,4 +1,4 @@
-//! Error pages of one's own, for people with a browser.
+//! Custom error pages, for browsers.
 
 use std::path::PathBuf;
 use std::{fmt, fs, io};
@@ -11,7 +11,7 @@ use crate::http::message::RequestHead;
 use crate::http::status::Status;
 use crate::service::{Body, Context, Filter, Response};
 
-/// Fields that speak of the body that a page replaces.
+/// Fields about the body that a page replaces.
 const OF_THE_BODY: [&str; 8] = [
     "Content-Type",
     "Content-Encoding",
@@ -33,7 +33,7 @@ pub struct ErrorPagesOptions {
     pub pages: Vec<(Status, PageSource)>,
 }
 
-/// Where a page is from.
+/// The source of a page.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PageSource {
     /// A regular file of at most 1 MiB, read when the filter is made.
@@ -93,8 +93,8 @@ impl PageSource {
 }
 
 /// Replaces the bodies of error responses by pages, for clients that accept HTML. Status and fields such as
-/// `Allow` stay. A response that is HTML already is left alone, and so is a problem document unless the
-/// client asks for HTML by name: programs that take anything are told in a form that they can read.
+/// `Allow` stay. A response that is HTML already is not changed, nor is a problem document unless the client
+/// names HTML in `Accept`: programs that accept anything get a form that they can parse.
 ///
 /// Requests that are refused before they reach a filter (malformed, too large, too slow) are answered by the
 /// server in plain text.
@@ -125,7 +125,7 @@ impl ErrorPages {
         if errors.is_empty() { Ok(pages) } else { Err(errors) }
     }
 
-    /// With a page for this status, which takes the place of one given before. HTML in UTF-8.
+    /// With a page for this status, in place of an earlier one. HTML in UTF-8.
     ///
     /// # Panics
     /// If the status is no error.
@@ -155,7 +155,9 @@ impl Filter for ErrorPages {
         }
         vary::add(response, "Accept");
         let wanted = wants_html(context.head());
-        if wanted == Wanted::No || (wanted == Wanted::Anything && response.problem().is_some()) {
+        if wanted == HtmlPreference::No
+            || (wanted == HtmlPreference::Anything && response.problem().is_some())
+        {
             return;
         }
         for name in OF_THE_BODY {
@@ -171,17 +173,17 @@ fn is_html(media_type: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml")
 }
 
-/// What a client says of HTML.
+/// Whether a client accepts HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wanted {
+enum HtmlPreference {
     No,
-    /// It takes whatever there is.
+    /// By a wildcard, or without `Accept`.
     Anything,
     ByName,
 }
 
-/// Reads `Accept` (RFC 9110 §12.5.1): the most specific range that fits HTML decides.
-fn wants_html(head: &RequestHead) -> Wanted {
+/// Evaluates `Accept` (RFC 9110 §12.5.1): the most specific range that matches HTML decides.
+fn wants_html(head: &RequestHead) -> HtmlPreference {
     let mut best: Option<(u8, bool)> = None;
     let mut said = false;
     for range in head.fields_named("accept").flat_map(|value| value.split(|&byte| byte == b',')) {
@@ -193,7 +195,7 @@ fn wants_html(head: &RequestHead) -> Wanted {
             b"*/*" => 0,
             _ => continue,
         };
-        // A weight of nothing but zeros says "not this".
+        // A weight of zero means "not acceptable".
         let refused = parts.any(|part| {
             let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
             weight.is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
@@ -203,11 +205,11 @@ fn wants_html(head: &RequestHead) -> Wanted {
         }
     }
     match best {
-        None if said => Wanted::No,
-        None => Wanted::Anything,
-        Some((_, false)) => Wanted::No,
-        Some((2, true)) => Wanted::ByName,
-        Some((_, true)) => Wanted::Anything,
+        None if said => HtmlPreference::No,
+        None => HtmlPreference::Anything,
+        Some((_, false)) => HtmlPreference::No,
+        Some((2, true)) => HtmlPreference::ByName,
+        Some((_, true)) => HtmlPreference::Anything,
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
 
     use crate::http::message::HeadLimits;
 
-    fn wanted(accept: &str) -> Wanted {
+    fn wanted(accept: &str) -> HtmlPreference {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
         let mut head = RequestHead::new();
         RequestDecoder::new().handle_bytes(text.as_bytes(), &HeadLimits::default(), &mut head).unwrap();
@@ -228,18 +230,18 @@ mod tests {
     #[test]
     fn accept_is_read() {
         for (accept, expected) in [
-            ("", Wanted::Anything),
-            ("Accept: */*\r\n", Wanted::Anything),
-            ("Accept: text/*;q=0.1\r\n", Wanted::Anything),
-            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", Wanted::ByName),
-            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", Wanted::ByName),
-            ("Accept: application/json\r\nAccept: application/xhtml+xml\r\n", Wanted::ByName),
-            ("Accept: application/json\r\n", Wanted::No),
-            ("Accept: text/html;q=0\r\n", Wanted::No),
-            ("Accept: text/html;q=0.000, */*\r\n", Wanted::No),
-            ("Accept: */*;q=0\r\n", Wanted::No),
-            ("Accept: text/html;level=1;q=0.001\r\n", Wanted::ByName),
-            ("Accept:\r\n", Wanted::No),
+            ("", HtmlPreference::Anything),
+            ("Accept: */*\r\n", HtmlPreference::Anything),
+            ("Accept: text/*;q=0.1\r\n", HtmlPreference::Anything),
+            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", HtmlPreference::ByName),
+            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", HtmlPreference::ByName),
+            ("Accept: application/json\r\nAccept: application/xhtml+xml\r\n", HtmlPreference::ByName),
+            ("Accept: application/json\r\n", HtmlPreference::No),
+            ("Accept: text/html;q=0\r\n", HtmlPreference::No),
+            ("Accept: text/html;q=0.000, */*\r\n", HtmlPreference::No),
+            ("Accept: */*;q=0\r\n", HtmlPreference::No),
+            ("Accept: text/html;level=1;q=0.001\r\n", HtmlPreference::ByName),
+            ("Accept:\r\n", HtmlPreference::No),
         ] {
             assert_eq!(wanted(accept), expected, "{accept}");
         }

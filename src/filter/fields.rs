@@ -1,9 +1,9 @@
-//! Fields that every response gets: what an operator says about all of a site.
+//! Fields that an operator adds to every response of a site.
 
 use crate::http::message::{FieldError, push_field};
 use crate::service::{Context, Filter, Response};
 
-/// Fields whose lines add up; of every other name there is one, and the last word has who stands outside.
+/// Fields whose lines accumulate; of every other name there is one, and the outermost filter decides it.
 const LISTS: [&str; 7] =
     ["Vary", "Link", "Set-Cookie", "Server-Timing", "WWW-Authenticate", "Cache-Status", "Via"];
 
@@ -14,11 +14,11 @@ pub struct FieldsOptions {
     pub fields: Vec<(String, String)>,
 }
 
-/// Adds fields to every response. A response's own field of the same name gives way, unless it is one of
-/// those that add up, such as `Vary` and `Set-Cookie`.
+/// Adds fields to every response. They replace the response's own fields of the same name, except for those
+/// that accumulate, such as `Vary` and `Set-Cookie`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// Names that give way.
+    /// Names whose fields are replaced.
     names: Vec<Box<str>>,
     lines: Vec<u8>,
 }
@@ -40,7 +40,7 @@ impl Fields {
     /// One more field; several of one name are all sent.
     ///
     /// # Errors
-    /// A name or value that no field may have; the framing's names, which are the server's.
+    /// An invalid name or value; the names of framing fields, which are the server's.
     pub fn field(mut self, name: &str, value: &str) -> Result<Self, FieldError> {
         push_field(&mut self.lines, name, value.as_bytes())?;
         let is = |known: &str| known.eq_ignore_ascii_case(name);

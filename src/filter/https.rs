@@ -1,4 +1,4 @@
-//! From HTTP to HTTPS: a redirect for those who come without TLS, and the promise that browsers remember.
+//! From HTTP to HTTPS: a redirect of requests without TLS, and `Strict-Transport-Security`.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -10,28 +10,28 @@ use crate::http::target::split_authority;
 use crate::net::tls::TlsServer;
 use crate::service::{Context, Filter, Request, Response};
 
-/// The port that an `https` URL needs not name.
+/// The default port of `https` URLs.
 const HTTPS_PORT: u16 = 443;
 
-/// From HTTP to HTTPS. Default: nothing is done.
+/// From HTTP to HTTPS. Default: neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpsOptions {
     /// Redirects requests without TLS to this port, as clients reach it; see [`HttpsRedirect`].
     pub redirect_to_port: Option<u16>,
-    /// Has browsers insist on HTTPS; see [`Hsts`].
+    /// Makes browsers require HTTPS; see [`Hsts`].
     pub hsts: Option<HstsOptions>,
 }
 
-/// What [`Hsts`] says.
+/// Options of [`Hsts`].
 #[derive(Clone)]
 pub struct HstsOptions {
-    /// Whose certificates have to come from an authority.
+    /// The TLS whose certificates have to be from a public authority.
     pub tls: Arc<TlsServer>,
     /// Time for which browsers remember it, after each visit.
     pub max_age: Duration,
 }
 
-/// The same time, and the same TLS, not only equal options of it.
+/// Equal if the time is equal and the TLS is the same instance.
 impl PartialEq for HstsOptions {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.tls, &other.tls) && self.max_age == other.max_age
@@ -49,7 +49,7 @@ impl fmt::Debug for HstsOptions {
 
 /// Redirects every request that came without TLS to the same URL with `https` (308, so that methods and
 /// bodies survive). Those with TLS pass. What must be answered without TLS, such as challenges of ACME,
-/// stands outside of this filter.
+/// belongs outside of this filter.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpsRedirect {
     port: u16,
@@ -91,9 +91,9 @@ impl Filter for HttpsRedirect {
     }
 }
 
-/// Has browsers remember that this host speaks HTTPS alone (RFC 6797): `Strict-Transport-Security` on
-/// responses over TLS, and only while all certificates come from an authority: with another one, visitors
-/// would be locked out with no way around it.
+/// Makes browsers use HTTPS alone for this host (RFC 6797): `Strict-Transport-Security` on responses over
+/// TLS, and only while all certificates are from an authority: with a self-signed one, browsers would lock
+/// visitors out without an override.
 #[derive(Clone, Debug)]
 pub struct Hsts {
     tls: Arc<TlsServer>,
@@ -109,7 +109,7 @@ impl Hsts {
         Self::new(options.tls.clone(), options.max_age)
     }
 
-    /// For this long after each visit. Subdomains are not included, for they may be others' business.
+    /// For this long after each visit. Subdomains are not included, because others may operate them.
     pub fn new(tls: Arc<TlsServer>, max_age: Duration) -> Self {
         Self { tls, line: format!("{}: max-age={}\r\n", Self::NAME, max_age.as_secs()).into_bytes() }
     }

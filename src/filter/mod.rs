@@ -1,6 +1,6 @@
 //! Filters for [`Router::filter`](crate::service::Router::filter) and
-//! [`Router::around`](crate::service::Router::around): what most servers want said or done about every
-//! request. Each is off until it is added, and each option says its default and its reason.
+//! [`Router::around`](crate::service::Router::around): functions that most servers need for every
+//! request. Each is off until it is added, and each option documents its default and its reason.
 
 mod acme;
 #[cfg(feature = "auth")]

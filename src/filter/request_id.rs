@@ -1,4 +1,4 @@
-//! A name for every request, for logs on both sides.
+//! An id for every request, for the logs of server and client.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::ops::ControlFlow;
 use crate::ring::sys;
 use crate::service::{Context, Filter, Request, Response};
 
-/// Longest name taken over from a client: a UUID has 36 characters, trace identifiers up to 55.
+/// Longest id accepted from a client: a UUID has 36 characters, trace identifiers up to 55.
 const TAKEN_BYTES_MAX: usize = 64;
 
-/// The name of a request; ask for it with `Extension<RequestId>`.
+/// The id of a request; extract it with `Extension<RequestId>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(
-    // INVARIANT: visible ASCII without quotes, so that it can stand in fields and logs as it is.
+    // INVARIANT: visible ASCII without quotes, so that fields and logs can hold it unescaped.
     Box<str>,
 );
 
 impl RequestId {
-    /// The name.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -30,26 +30,26 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// How requests get their names.
+/// How requests get their ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestIdOptions {
-    /// Whether the name that a request brings in `X-Request-Id` is kept, if it has at most 64 visible
-    /// characters: for servers behind a proxy that makes names. Default false: from the open internet, any
-    /// client could choose the names in the log.
+    /// Whether the id in a request's `X-Request-Id` is kept, if it has at most 64 visible characters: for
+    /// servers behind a proxy that generates ids. Default false: on the open internet, any client could
+    /// choose the ids in the log.
     pub keep_incoming: bool,
 }
 
-/// Gives every request a [`RequestId`] and says it in `X-Request-Id`.
+/// Gives every request a [`RequestId`], sent in `X-Request-Id`.
 #[derive(Debug)]
 pub struct RequestIds {
     takes_over: bool,
-    /// Random per instance, so that cores and restarts do not meet.
+    /// Random per instance, so that ids of cores and restarts do not collide.
     prefix: u64,
     count: Cell<u64>,
 }
 
 impl RequestIds {
-    /// Names of its own making, whatever a client says: 32 hexadecimal digits, unique but not secret.
+    /// Always generates ids: 32 hexadecimal digits, unique but not secret.
     pub fn new() -> Self {
         Self { takes_over: false, prefix: u64::from_ne_bytes(sys::random()), count: Cell::new(0) }
     }
@@ -59,8 +59,8 @@ impl RequestIds {
         Self { takes_over: options.keep_incoming, ..Self::new() }
     }
 
-    /// Takes over the name that a request brings, if it has at most 64 visible characters: behind a proxy
-    /// that makes them. From the open internet anybody could choose the names in the log.
+    /// Keeps the id of a request, if it has at most 64 visible characters: behind a proxy that generates
+    /// them. On the open internet any client could choose the ids in the log.
     pub fn taking_over(self) -> Self {
         Self { takes_over: true, ..self }
     }
@@ -75,7 +75,7 @@ impl RequestIds {
     fn made(&self) -> Box<str> {
         let count = self.count.get();
         self.count.set(count.wrapping_add(1));
-        // An odd factor: all counts stay different, and neighbours do not look alike.
+        // An odd factor: all counts stay different, and successive ids differ in many digits.
         format!("{:016x}{:016x}", self.prefix, count.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into()
     }
 }

@@ -1,4 +1,4 @@
-//! The response fields that browsers need to protect a site's users, behind one switch.
+//! The response fields by which browsers protect a site's users.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -10,10 +10,10 @@ use crate::service::{Context, Filter, Request, Response};
 const NAMES: [&str; 4] =
     ["Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy"];
 
-/// What stands for the nonce in a policy.
+/// The placeholder of the nonce in a policy.
 const NONCE: &str = "{nonce}";
 
-/// A number used once: the value of `nonce="…"` on the script and style elements of one page. Ask for it with
+/// A number used once: the value of `nonce="…"` on the script and style elements of one page. Extract it with
 /// `Extension<Nonce>`.
 #[derive(Clone, Debug)]
 pub struct Nonce(
@@ -28,7 +28,7 @@ impl Nonce {
     }
 }
 
-/// What browsers are asked to enforce.
+/// The policy that browsers enforce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecurityHeadersOptions {
     /// The `Content-Security-Policy`; `{nonce}` in it becomes a new [`Nonce`] for every request. Default: the
@@ -49,7 +49,7 @@ pub struct SecurityHeadersOptions {
 pub struct SecurityHeaders {
     /// Policy with the place of its nonce, if it has one.
     policy: Option<Policy>,
-    /// All lines that are the same for every response.
+    /// The lines that are constant.
     lines: Vec<u8>,
 }
 
@@ -74,17 +74,17 @@ impl SecurityHeaders {
     /// As these options say.
     ///
     /// # Errors
-    /// A policy with a byte that no field may have.
+    /// A policy with a byte that is invalid in a field.
     pub fn with_options(options: &SecurityHeadersOptions) -> Result<Self, FieldError> {
         options.policy.as_deref().map_or_else(|| Ok(Self::new()), Self::with)
     }
 
-    /// The same with a `Content-Security-Policy` of your own. `{nonce}` in it becomes a new [`Nonce`] for
-    /// every request: `script-src 'nonce-{nonce}'`. `X-Frame-Options` is `SAMEORIGIN` unless the policy says
+    /// The defaults with this `Content-Security-Policy`. `{nonce}` in it becomes a new [`Nonce`] for
+    /// every request: `script-src 'nonce-{nonce}'`. `X-Frame-Options` is `SAMEORIGIN` unless the policy has
     /// `frame-ancestors 'none'`.
     ///
     /// # Errors
-    /// A byte that no field may have.
+    /// A byte that is invalid in a field.
     pub fn with(policy: &str) -> Result<Self, FieldError> {
         let frames = if policy.contains("frame-ancestors 'none'") { "DENY" } else { "SAMEORIGIN" };
         let values = [policy, "nosniff", frames, "strict-origin-when-cross-origin"];

@@ -1,4 +1,4 @@
-//! A bound on how long a handler may take.
+//! A time limit for handlers.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,7 +9,7 @@ use crate::http::status::Status;
 use crate::ring::Ring;
 use crate::service::{Around, IntoResponse, Next, Problem, Request, Response};
 
-/// How long handlers may take.
+/// The time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutOptions {
     /// Time from the request's head to its response's, on a coarse clock: up to 32 ms later. Default 30 s, as
@@ -23,8 +23,8 @@ impl Default for TimeoutOptions {
     }
 }
 
-/// Answers 503 when what stands below has not answered in time, and drops it. Bodies that are streamed
-/// afterwards are not counted: they have the server's own limits.
+/// Answers 503 when the filters and the handler below have not answered in time, and drops them. Bodies
+/// streamed afterwards are not counted: they have the server's own limits.
 #[derive(Clone)]
 pub struct Timeout {
     ring: Ring,

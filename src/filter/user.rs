@@ -1,7 +1,8 @@
-//! The name of the one who makes a request, as authentication leaves it for handlers and the access log.
+//! The authenticated user of a request, for handlers and the access log.
 
-/// Who made the request: set by `BasicAuth`, or by an authentication of your own
-/// (`context.insert(User::new(name))`). Handlers ask for it with `Extension<User>`; the access log writes it.
+/// The authenticated user: set by `BasicAuth`, or by an authentication of your own
+/// (`context.insert(User::new(name))`). Handlers extract it with `Extension<User>`; the access log records
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User(Box<str>);
 

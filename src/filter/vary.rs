@@ -2,7 +2,7 @@
 
 use crate::service::Response;
 
-/// Adds `name` to the fields that the response depends on, unless it is there.
+/// Adds `name` to `Vary`, unless it is there.
 pub(super) fn add(response: &mut Response, name: &str) {
     let named = |value: &[u8]| {
         let mut names = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);

@@ -31,7 +31,7 @@ impl RespondOptions {
     }
 }
 
-/// A redirect to one place, whatever was asked for.
+/// A redirect of every request to one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectOptions {
     /// The status: 301, 302, 303, 307 or 308.
@@ -46,7 +46,7 @@ pub enum FixedError {
     /// A field that cannot be sent.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// A status that no final response has.
+    /// A status that is not final.
     #[error("{0} is not the status of a final response")]
     Interim(u16),
     /// A status whose responses have no body, with a body.
@@ -57,7 +57,7 @@ pub enum FixedError {
     NotARedirect(u16),
 }
 
-/// Responds to every request alike.
+/// Sends the same response to every request.
 #[derive(Clone, Debug)]
 pub struct Fixed {
     status: Status,

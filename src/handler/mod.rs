@@ -1,4 +1,4 @@
-//! Handlers that come with the server. Each answers requests as any service does.
+//! The server's own handlers. Each is a service.
 
 mod files;
 mod fixed;

@@ -1,4 +1,4 @@
-//! Several directories as one tree: each answers for the paths that begin with its prefix. Knows which
+//! Several directories as one tree: each serves the paths that begin with its prefix. Knows which
 //! directory a path belongs to, and nothing of files.
 
 use std::io;
@@ -34,7 +34,7 @@ pub struct MountsOptions {
 pub struct DirectoryError {
     /// The directory.
     pub path: PathBuf,
-    /// The kernel's reason; `InvalidInput` for options that cannot be meant.
+    /// The kernel's reason; `InvalidInput` for invalid options.
     pub source: io::Error,
 }
 
@@ -69,7 +69,7 @@ impl DirectoryOptions {
     /// Whether the directory could be opened now. Blocking, and needs no core.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for options that cannot be meant.
+    /// As [`open`](Self::open), except for invalid options.
     pub fn check(&self) -> Result<(), DirectoryError> {
         Root::open(&self.path).map(drop).map_err(|source| self.error(source))
     }
@@ -113,7 +113,7 @@ impl MountsOptions {
 /// One directory for everything, and others below prefixes
 /// ([`FilesOptions::prefix`](super::FilesOptions::prefix)).
 ///
-/// The longest prefix that fits decides; it fits whole segments: `/static` is not for `/statically`.
+/// The longest matching prefix decides; it matches whole segments: `/static` does not match `/statically`.
 pub struct Mounts {
     root: Files,
     /// The longest prefix first.
@@ -127,7 +127,7 @@ impl Mounts {
         Self { root, below }
     }
 
-    /// Looks at the file, whatever is at hand.
+    /// Answers after checking the file, even if its response is in memory.
     pub(crate) fn look(&self, request: Request) -> LocalFuture<'_, Response> {
         self.of(&request).look(request)
     }

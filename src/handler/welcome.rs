@@ -6,7 +6,7 @@ use crate::service::{Request, Response};
 
 const PAGE: &str = include_str!("welcome.html");
 
-/// Answers `/` with a page that says what to do next, anything else with 404.
+/// Answers `/` with a page of next steps, and other paths with 404.
 pub async fn welcome(request: Request) -> Response {
     match (request.method(), request.head().path()) {
         (Method::Get | Method::Head, "/") => Response::html(PAGE),

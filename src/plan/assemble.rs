@@ -6,12 +6,12 @@ use std::rc::Rc;
 use super::Plan;
 use super::options::{FilterOptions, HandlerOptions};
 use super::site::{Route, Site};
-use crate::service::{AnyService, BodyPolicy, Router, Step};
+use crate::service::{AnyService, BodyPolicy, ChainLink, Router};
 
 /// Creates the parts of a router. `place` names the part's position in the plan.
 pub(super) trait PartFactory {
     /// The filters for these options.
-    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step>;
+    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<ChainLink>;
 
     /// The service for these options.
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService>;
@@ -29,13 +29,13 @@ pub(super) fn router(plan: &Plan, parts: &mut dyn PartFactory) -> Router {
 pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn PartFactory) -> Router {
     let mut router = judged(Router::new(), site.body_policy);
     for filter in &site.filters {
-        router = router.steps(parts.filter(place, filter));
+        router = router.links(parts.filter(place, filter));
     }
     for route in &site.routes {
         let place = route_place(place, route);
         let mut inner = judged(Router::new(), route.body_policy);
         for filter in &route.filters {
-            inner = inner.steps(parts.filter(&place, filter));
+            inner = inner.links(parts.filter(&place, filter));
         }
         let service = parts.handler(&place, &route.handler);
         inner = match &route.methods[..] {

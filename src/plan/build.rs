@@ -15,7 +15,7 @@ use crate::filter::Compress;
 use crate::filter::{Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout};
 use crate::handler::{Fixed, Mounts, welcome};
 use crate::service::router::{RouteError, check_host};
-use crate::service::{AnyService, Around, CoreContext, Filter, Service, Step};
+use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, Service};
 
 impl Plan {
     /// Builds the service of one core, on that core: opens directories, reads error pages and user files.
@@ -126,12 +126,12 @@ fn all<M: Into<PlanMistake>>(mistakes: Vec<M>) -> Vec<PlanMistake> {
     mistakes.into_iter().map(Into::into).collect()
 }
 
-fn filter(filter: impl Filter) -> Vec<Step> {
-    vec![Step::Filter(Rc::new(filter))]
+fn filter(filter: impl Filter) -> Vec<ChainLink> {
+    vec![ChainLink::Filter(Rc::new(filter))]
 }
 
-fn around(around: impl Around) -> Vec<Step> {
-    vec![Step::Around(Rc::new(around))]
+fn around(around: impl Around) -> Vec<ChainLink> {
+    vec![ChainLink::Around(Rc::new(around))]
 }
 
 fn service(service: impl Service) -> Rc<dyn AnyService> {
@@ -145,7 +145,7 @@ impl ServiceBuilder<'_> {
         built.map_err(|mistakes| self.errors.extend(mistakes.into_iter().map(noted))).ok()
     }
 
-    fn steps(&self, options: &FilterOptions) -> Built<Vec<Step>> {
+    fn steps(&self, options: &FilterOptions) -> Built<Vec<ChainLink>> {
         Ok(match options {
             FilterOptions::AcmeChallenges(challenges) => filter(challenges.clone()),
             FilterOptions::Https(https) => {
@@ -215,7 +215,7 @@ impl ServiceBuilder<'_> {
 }
 
 impl PartFactory for ServiceBuilder<'_> {
-    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<Step> {
+    fn filter(&mut self, place: &str, options: &FilterOptions) -> Vec<ChainLink> {
         let steps = self.steps(options);
         self.kept(place, steps).unwrap_or_default()
     }

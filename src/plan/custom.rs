@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::service::{AnyService, Around, CoreContext, Filter, Service, Step};
+use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, Service};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Make<T> = dyn Fn(&CoreContext) -> Result<T, BoxError> + Send + Sync;
@@ -51,7 +51,7 @@ pub struct CustomHandler {
 #[derive(Clone)]
 pub struct CustomFilter {
     name: String,
-    make: Arc<Make<Step>>,
+    make: Arc<Make<ChainLink>>,
 }
 
 custom!(CustomHandler);
@@ -85,7 +85,7 @@ impl CustomFilter {
         E: Into<BoxError>,
         M: Fn(&CoreContext) -> Result<F, E> + Send + Sync + 'static,
     {
-        Self::of(name, move |core| Ok(Step::Filter(Rc::new(make(core).map_err(Into::into)?))))
+        Self::of(name, move |core| Ok(ChainLink::Filter(Rc::new(make(core).map_err(Into::into)?))))
     }
 
     /// An asynchronous filter.
@@ -95,14 +95,17 @@ impl CustomFilter {
         E: Into<BoxError>,
         M: Fn(&CoreContext) -> Result<A, E> + Send + Sync + 'static,
     {
-        Self::of(name, move |core| Ok(Step::Around(Rc::new(make(core).map_err(Into::into)?))))
+        Self::of(name, move |core| Ok(ChainLink::Around(Rc::new(make(core).map_err(Into::into)?))))
     }
 
-    fn of(name: &str, make: impl Fn(&CoreContext) -> Result<Step, BoxError> + Send + Sync + 'static) -> Self {
+    fn of(
+        name: &str,
+        make: impl Fn(&CoreContext) -> Result<ChainLink, BoxError> + Send + Sync + 'static,
+    ) -> Self {
         Self { name: name.to_owned(), make: Arc::new(make) }
     }
 
-    pub(super) fn make(&self, core: &CoreContext) -> Result<Step, BoxError> {
+    pub(super) fn make(&self, core: &CoreContext) -> Result<ChainLink, BoxError> {
         (self.make)(core)
     }
 }

@@ -15,7 +15,7 @@ use super::{Listener, Plan};
 use crate::http::target::split_authority;
 use crate::net::Address;
 use crate::service::BodyPolicy;
-use crate::service::router::{PathMismatch, Target, mismatch};
+use crate::service::router::{DispatchTarget, PathMismatch, mismatch};
 
 /// How a request is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -271,28 +271,30 @@ impl Plan {
 impl Site {
     /// The route whose filters a request passes. The router's own responses to OPTIONS and 405 pass those of
     /// the first route of their path.
-    fn route_of(&self, target: &Target) -> Option<&Route> {
+    fn route_of(&self, target: &DispatchTarget) -> Option<&Route> {
         match target {
-            Target::Route { method, pattern } => self.routes.iter().find(|route| {
+            DispatchTarget::Route { method, pattern } => self.routes.iter().find(|route| {
                 let is_method = match method {
                     None => route.methods.is_empty(),
                     Some(method) => route.methods.iter().any(|known| known == method),
                 };
                 route.pattern == *pattern && is_method
             }),
-            Target::Options { pattern, .. } | Target::NotAllowed { pattern, .. } => {
+            DispatchTarget::Options { pattern, .. } | DispatchTarget::NotAllowed { pattern, .. } => {
                 self.routes.iter().find(|route| route.pattern == *pattern)
             }
-            Target::DotSegment | Target::Miss => None,
+            DispatchTarget::DotSegment | DispatchTarget::Miss => None,
         }
     }
 
-    fn responder(&self, target: &Target, chosen: Option<&Route>) -> Responder {
+    fn responder(&self, target: &DispatchTarget, chosen: Option<&Route>) -> Responder {
         match (target, chosen, &self.fallback) {
-            (Target::Options { allow, .. }, ..) => Responder::Options { allow: allow.clone() },
-            (Target::NotAllowed { allow, .. }, ..) => Responder::MethodNotAllowed { allow: allow.clone() },
-            (Target::DotSegment, ..) => Responder::DotSegment,
-            (Target::Route { .. }, Some(route), _) => {
+            (DispatchTarget::Options { allow, .. }, ..) => Responder::Options { allow: allow.clone() },
+            (DispatchTarget::NotAllowed { allow, .. }, ..) => {
+                Responder::MethodNotAllowed { allow: allow.clone() }
+            }
+            (DispatchTarget::DotSegment, ..) => Responder::DotSegment,
+            (DispatchTarget::Route { .. }, Some(route), _) => {
                 Responder::Route { route: route.name(), handler: route.handler.to_string() }
             }
             (_, _, Some(handler)) => Responder::Fallback { handler: handler.to_string() },
@@ -300,9 +302,14 @@ impl Site {
         }
     }
 
-    fn pass_over_routes(&self, question: &Question<'_>, target: &Target, passed_over: &mut Vec<PassedOver>) {
+    fn pass_over_routes(
+        &self,
+        question: &Question<'_>,
+        target: &DispatchTarget,
+        passed_over: &mut Vec<PassedOver>,
+    ) {
         let chosen = match target {
-            Target::Route { .. } => self.route_of(target),
+            DispatchTarget::Route { .. } => self.route_of(target),
             _ => None,
         };
         for route in &self.routes {

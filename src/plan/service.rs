@@ -7,7 +7,7 @@ use super::assemble::PartFactory;
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
-use crate::service::{AnyService, LocalFuture, Request, Response, Routes, Service, Step};
+use crate::service::{AnyService, ChainLink, LocalFuture, Request, Response, Routes, Service};
 
 /// A plan as built, on one core.
 pub struct PlanService(ServiceKind);
@@ -75,7 +75,7 @@ impl Service for Unbuilt {
 
 /// Creates placeholders only, which is enough to know the routes.
 impl PartFactory for Unbuilt {
-    fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<Step> {
+    fn filter(&mut self, _place: &str, _options: &FilterOptions) -> Vec<ChainLink> {
         Vec::new()
     }
 

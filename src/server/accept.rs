@@ -1,5 +1,5 @@
 //! Accepting: one task per listener. Over capacity a connection gets a clean 503; out of descriptors the
-//! listener rests instead of spinning.
+//! listener pauses instead of spinning.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,14 +21,14 @@ use crate::observe::log;
 use crate::ring::{Listener, Payload, Socket};
 use crate::service::Service;
 
-/// Rest after an accept that failed for want of descriptors or memory: long enough for connections to end,
-/// short enough that nobody's connect times out.
+/// Pause after an accept that failed for lack of descriptors or memory: long enough for connections to end,
+/// short enough that no client's connect times out.
 const REST: Duration = Duration::from_millis(100);
 
-/// Connections over capacity that are answered at the same time; beyond them the answer is a reset.
+/// Connections over capacity that are answered 503 at the same time; further ones are reset.
 const REFUSALS_MAX: usize = 64;
 
-/// Time for a connection over capacity to say what it wants and to read that it cannot have it.
+/// Time for a connection over capacity to send its request and to read the 503.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
@@ -49,7 +49,7 @@ impl<S> Drop for Open<S> {
 /// Accepts until the drain begins.
 pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener, tls: Option<Arc<TlsServer>>) {
     loop {
-        // Who was accepted before the drain is served: the listener's queue first.
+        // Connections accepted before the drain are served: the listener's queue comes first.
         let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => worker.drain.poll(cx).map(|()| None),
@@ -85,7 +85,7 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
         worker.ring.spawn(
             async move {
                 let guard = guard;
-                // There is no plain answer to a client that begins with TLS.
+                // A client that begins with TLS cannot read a plain response.
                 if !is_tls {
                     refuse(&guard.0, socket).await;
                 }
@@ -99,15 +99,15 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
             async move {
                 let guard = guard;
                 let worker = &guard.0;
-                // The handshake's memory is given back before the first request.
+                // The handshake's memory is released before the first request.
                 let stream = match tls {
                     None => Some(Stream::from(socket)),
                     Some(tls) => Box::pin(tls::handshake(worker, socket, tls)).await,
                 };
                 let Some(stream) = stream else { return };
                 let switched = match begin(worker, stream) {
-                    Begun::H1(opened) => h1::serve(worker, opened).await,
-                    Begun::H2(switched) => Some(switched),
+                    NegotiatedProtocol::H1(opened) => h1::serve(worker, opened).await,
+                    NegotiatedProtocol::H2(switched) => Some(switched),
                 };
                 if let Some(switched) = switched {
                     serve_h2(worker, *switched).await;
@@ -118,29 +118,29 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
     }
 }
 
-/// Which protocol a connection begins with.
-enum Begun {
-    H1(h1::Opened),
+/// The protocol of a connection, by ALPN; HTTP/1.1 may still turn out to be an HTTP/2 preface.
+enum NegotiatedProtocol {
+    H1(h1::NewConnection),
     H2(Box<Switched>),
 }
 
-/// A plain function, so that the connection's task keeps no room for the stream.
-fn begin<S>(worker: &Worker<S>, stream: Stream) -> Begun {
+/// A plain function, so that the connection's future has no room for the stream.
+fn begin<S>(worker: &Worker<S>, stream: Stream) -> NegotiatedProtocol {
     if stream.tls().is_some_and(|tls| tls.protocol() == Some(b"h2")) {
-        Begun::H2(Box::new(Switched { stream, early: Vec::new(), input: None }))
+        NegotiatedProtocol::H2(Box::new(Switched { stream, early: Vec::new(), input: None }))
     } else {
-        Begun::H1(h1::open(worker, stream))
+        NegotiatedProtocol::H1(h1::open(worker, stream))
     }
 }
 
-/// Boxed, for an idle HTTP/1 connection would keep room for it.
+/// Boxed, because an idle HTTP/1 connection would keep room for it.
 fn serve_h2<S: Service>(worker: &Rc<Worker<S>>, switched: Switched) -> Pin<Box<impl Future<Output = ()>>> {
     let Switched { stream, early, input } = switched;
     Box::pin(h2::serve(worker, stream, early, input))
 }
 
-/// Answers 503, and reads what the client says until it has heard that: closing before would reset the answer
-/// away.
+/// Answers 503, and reads until the client closes: closing with unread input would reset the connection and
+/// discard the response.
 async fn refuse<S>(worker: &Worker<S>, socket: Socket) {
     socket.set_deadline(Some(REFUSAL_TIMEOUT));
     if matches!(socket.recv().await, Ok(Some(_))) {
@@ -156,11 +156,11 @@ async fn refuse<S>(worker: &Worker<S>, socket: Socket) {
 
 async fn recover<S: Service>(worker: &Rc<Worker<S>>, error: &io::Error) {
     match error.raw_os_error() {
-        // The peer gave up before we took it: nothing to do.
+        // The peer closed before the accept: nothing to do.
         Some(libc::ECONNABORTED | libc::EPROTO | libc::EINTR) => {}
         _ => {
             worker.counters.accept_failures.bump();
-            // The first, and then ever fewer: a flood must not become a flood of lines.
+            // At powers of two, so that a flood of failures does not become a flood of lines.
             if worker.counters.accept_failures.count().is_power_of_two() {
                 log::line(format_args!(
                     "accepting failed ({error}), {} times so far; raise the descriptor limit (ulimit -n, \

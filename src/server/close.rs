@@ -1,22 +1,69 @@
-//! The end of a connection, whichever protocol ran on it: what is left leaves, for as long as the client
-//! takes it, and a client that is still sending gets time to read it.
+//! Closing a connection, for every protocol: flushes the output as long as the client takes it, and gives a
+//! client that is still sending time to read it. Knows no protocol.
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::Poll;
 
-use crate::exchange::{Limits, has_progressed};
+use crate::exchange::{Limits, Worker, has_progressed};
 use crate::net::Stream;
 use crate::ring::Payload;
 
-/// Waits until everything given to be sent is with the kernel, for as long as the client takes some of it.
+/// How a connection is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CloseMode {
+    /// Flush the output and close: the client has sent nothing that was not read.
+    Finish,
+    /// Flush the output, close the sending direction, and read for a while before closing: there may be unread
+    /// input, and a reset would discard the output (RFC 9112 §9.6).
+    Linger,
+    /// Reset: no output can reach the client, or none should.
+    Abort,
+}
+
+/// What a driver holds of a connection that is to be closed.
+pub(super) trait ClosableWire {
+    fn stream(&self) -> &Stream;
+
+    /// Output that was written and not sent.
+    fn take_output(&self) -> Vec<u8>;
+
+    fn into_stream(self) -> Stream;
+}
+
+/// Closes a connection. A client that does not take the output in time is reset.
+pub(super) async fn close<S, W: ClosableWire>(worker: &Worker<S>, wire: Rc<W>, mode: CloseMode) {
+    let closed = match mode {
+        CloseMode::Finish => finish(wire.stream(), wire.take_output(), &worker.limits).await,
+        // Boxed, because the task of an idle connection keeps room for everything else.
+        CloseMode::Linger => Box::pin(linger(wire.stream(), wire.take_output(), &worker.limits)).await,
+        CloseMode::Abort => return reset(wire),
+    };
+    if closed.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        worker.counters.timed_out.bump();
+        reset(wire);
+    } else if Rc::strong_count(&wire) > 1 {
+        // A handler keeps the request or its body; the client must not wait for the end of the connection.
+        wire.stream().socket().shutdown_write();
+    }
+}
+
+fn reset<W: ClosableWire>(wire: Rc<W>) {
+    // A handler that keeps the request's body still holds the connection; it is then closed without a reset.
+    if let Some(wire) = Rc::into_inner(wire) {
+        wire.into_stream().abort();
+    }
+}
+
+/// Waits until the kernel has all output, for as long as the client takes some of it.
 async fn flush(stream: &Stream, limits: &Limits) -> io::Result<()> {
     let (mut is_watched, mut acknowledged) = (false, 0);
     poll_fn(|cx| {
         loop {
             match stream.poll_flush(cx) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    // The first deadline may be that of something else.
+                    // The first deadline may belong to an earlier wait.
                     if is_watched && !has_progressed(&mut acknowledged, stream.acknowledged(), limits) {
                         return Poll::Ready(Err(error));
                     }
@@ -32,8 +79,8 @@ async fn flush(stream: &Stream, limits: &Limits) -> io::Result<()> {
     .await
 }
 
-/// Sends what is left and closes.
-pub(super) async fn finish(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
+/// Flushes the output and sends close_notify, if there is TLS.
+async fn finish(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
     flush(stream, limits).await?;
     if !output.is_empty() || !stream.is_plain() {
         stream.start_last_send(Payload::Buffer(output));
@@ -42,9 +89,8 @@ pub(super) async fn finish(stream: &Stream, output: Vec<u8>, limits: &Limits) ->
     Ok(())
 }
 
-/// Sends what is left, ends our direction, and reads over what the client sends for a while: a reset at once
-/// could take the last of it with it (RFC 9112 §9.6).
-pub(super) async fn linger(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
+/// Flushes the output, closes the sending direction, and discards input for a while.
+async fn linger(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
     flush(stream, limits).await?;
     if !output.is_empty() {
         stream.start_send(Payload::Buffer(output));

@@ -1,5 +1,5 @@
-//! Services called without sockets, for tests of applications: a request is read by the same parser as one
-//! from a connection, and the response comes back whole.
+//! Calls services without sockets, for tests of applications: the parser of connections reads the request,
+//! and the response is returned whole.
 //!
 //! ```
 //! use quoit::harness::{Call, on_core};
@@ -28,8 +28,8 @@ use crate::service::{Body, Context, CoreContext, Frame, Request, RequestBody, Re
 /// Bytes of a file body that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Runs `test` on a core of its own, with everything handlers find on a worker: the ring, its clock, timers,
-/// files and blocking work. Returns what it returns, and panics as it does.
+/// Runs `test` on a core of its own, with what handlers use on a worker: the ring, its clock, timers, files
+/// and blocking work. Returns the result of `test`, and propagates its panic.
 ///
 /// # Panics
 /// If `test` does, or if the kernel refuses a ring.
@@ -55,7 +55,7 @@ where
     }
 }
 
-/// A panic must not take the executor's thread with it, or nobody would read what it said.
+/// Catches a panic, because one that ended the executor's thread would lose its message.
 async fn caught<T>(test: impl Future<Output = T>) -> std::thread::Result<T> {
     let mut test = std::pin::pin!(test);
     poll_fn(|cx| match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test.as_mut().poll(cx))) {
@@ -124,7 +124,7 @@ impl Call {
     /// Sends it and waits for the whole response.
     ///
     /// # Panics
-    /// If a server would refuse the request before any service sees it, or the response breaks off.
+    /// If a server would refuse the request before it calls a service, or if the body fails.
     pub async fn send(self, service: &impl Service) -> Reply {
         let (context, body) = self.into_request();
         let is_head = context.method() == Method::Head;
@@ -183,7 +183,7 @@ impl Reply {
                 }
                 body
             }
-            // A tunnel needs a connection: what there is without one is its head.
+            // A tunnel needs a connection: without one there is only the head.
             Body::Tunnel(_) => Vec::new(),
         };
         Self { status: response.status().code(), fields: fields_of(response.fields()), body, trailers }
@@ -226,7 +226,7 @@ impl Reply {
     /// The body as JSON.
     ///
     /// # Panics
-    /// If it is not what was asked for.
+    /// If it does not decode as a `T`.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }

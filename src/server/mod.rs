@@ -1,4 +1,4 @@
-//! One core's server: accept, read requests, call the service, write responses, drain.
+//! One core's server: accepts, reads requests, calls the service, writes responses, drains.
 //!
 //! ```text
 //! supervisor ── WorkerSetup, Message ──► worker (one per core)
@@ -10,7 +10,7 @@
 //!                          └─ h2        one task per connection, any number of exchanges in it
 //! ```
 //!
-//! What crosses cores is in `shared`, and nowhere else.
+//! Only `shared` holds what crosses cores.
 
 mod accept;
 mod close;

@@ -1,5 +1,5 @@
-//! What one worker is started with: its number, its CPU, its listening sockets. Decided before any worker
-//! starts and never changed; what requests are answered with is the service's business.
+//! The configuration of one worker: its number, its CPU, its listening sockets. Decided before any worker
+//! starts and never changed. Knows nothing of the service.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::net::tls::TlsServer;
 use crate::observe::access::CoreLog;
 use crate::ring::{Mailbox, RingConfig};
 
-/// A listening socket, and what is spoken on it.
+/// A listening socket, with or without TLS.
 pub struct ListeningSocket {
     /// The socket.
     pub socket: OwnedFd,
-    /// What clients are presented; plain HTTP without.
+    /// The TLS configuration; `None` for plain HTTP.
     pub tls: Option<Arc<TlsServer>>,
 }
 
-/// What a worker is started with.
+/// The configuration of a worker.
 pub struct WorkerSetup {
     /// Number of the worker, from 0.
     pub index: usize,

@@ -1,5 +1,5 @@
-//! Everything that crosses cores: the messages that the supervisor sends to each worker's mailbox, and their
-//! replies. Nothing else of a worker is reachable from another thread.
+//! What crosses cores: the messages that the supervisor sends to each worker's mailbox, and their replies.
+//! Nothing else of a worker is reachable from another thread.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,45 +10,45 @@ use crate::observe::Totals;
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, SendError, Sender, mailbox};
 
-/// What the server is doing. Only ever advances.
+/// The phase of the server. Only advances.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Phase {
     /// Serving.
     Serve,
-    /// Finishing what is open, taking nothing new.
+    /// Completing open requests, accepting no connections.
     Drain,
     /// Stopping at once.
     Stop,
 }
 
-/// What a worker can be asked for.
+/// A message to a worker.
 #[derive(Debug)]
 pub enum Message {
     /// The server's phase is this one now.
     Phase(Phase),
-    /// Reply with what was counted so far.
+    /// Reply with the counters.
     Totals(mpsc::Sender<WorkerTotals>),
     /// Build the service of this plan, keep it beside the one in use, and reply.
     Prepare {
-        /// Names what was prepared, in the messages that follow.
+        /// Identifies the prepared service in later messages.
         version: u64,
         /// The plan.
         plan: Arc<Plan>,
         /// Whether the service could be built.
         reply: mpsc::Sender<Result<(), PlanErrors>>,
     },
-    /// Answer new requests with what was prepared under this version, and reply.
+    /// Answer new requests with the service prepared under this version, and reply.
     Commit {
-        /// What was prepared.
+        /// The version of the prepared service.
         version: u64,
-        /// Sent once no request begins with the service before.
+        /// Sent once no request begins with the previous service.
         reply: mpsc::Sender<()>,
     },
-    /// Drop what was prepared.
+    /// Drop the prepared service.
     Abandon,
 }
 
-/// What one worker has counted.
+/// The counters of one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerTotals {
     /// Counted since the start.
@@ -76,11 +76,11 @@ impl Shared {
         Ok((Self { phase: AtomicU8::new(Phase::Serve as u8), senders }, mailboxes))
     }
 
-    /// Advances the phase and sends it to every worker. Workers that have ended need not know.
+    /// Advances the phase and sends it to every worker that runs.
     pub fn set_phase(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         for sender in &self.senders {
-            // At most a few times in a process, and it must arrive.
+            // Exempt from the mailbox's bound: it is rare, and must arrive.
             let _ = sender.send_always(Message::Phase(phase));
         }
     }
@@ -94,7 +94,7 @@ impl Shared {
         }
     }
 
-    /// Sends every worker a message that needs no reply. One with a full mailbox does not get it.
+    /// Sends every worker a message without a reply. Workers with a full mailbox do not get it.
     pub fn notify(&self, message: impl Fn() -> Message) {
         for sender in &self.senders {
             let _ = sender.send(message());
@@ -106,15 +106,15 @@ impl Shared {
         self.senders.len()
     }
 
-    /// Sends each worker a message that carries a way to reply, and collects the replies that come within
-    /// `limit`. Workers that have ended, whose mailbox is full or whose core is stuck are missing from it.
+    /// Sends each worker a message with a channel for its reply, and collects the replies that arrive within
+    /// `limit`. Workers that have ended, whose mailbox is full or whose core is stuck are missing.
     pub fn ask<R>(&self, limit: Duration, message: impl Fn(mpsc::Sender<R>) -> Message) -> Vec<R> {
         let deadline = Instant::now() + limit;
         let (reply, replies) = mpsc::channel();
         let taken = |sender: &&Sender<Message>| {
             let message = message(reply.clone());
             let sent = match message {
-                // The worker has replied a moment ago, and all workers have to follow.
+                // The worker has just replied to `Prepare`, and all workers have to commit.
                 Message::Commit { .. } => sender.send_always(message),
                 message => sender.send(message),
             };
@@ -127,7 +127,7 @@ impl Shared {
         drop(reply);
         let mut answers = Vec::with_capacity(asked);
         while answers.len() < asked {
-            // Also ends when every worker that was asked has dropped its way to reply.
+            // Also ends when every worker has dropped its reply channel.
             match replies.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(answer) => answers.push(answer),
                 Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => break,

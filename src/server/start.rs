@@ -1,5 +1,5 @@
-//! A worker's life: its thread, core, executor and ring; the supervisor's messages; serving, draining,
-//! stopping.
+//! Starts and runs a worker: its thread, core, executor and ring; the supervisor's messages; serving,
+//! draining and stopping.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -25,21 +25,21 @@ use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, Ring, SetupError, sys};
 use crate::service::{CoreContext, Service};
 
-/// glommio's preemption timer, set so that it never fires. The reason stands in the ring's driver.
+/// glommio's preemption timer, set so that it never fires; the ring's driver documents the reason.
 const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
 
-/// Bytes of registered buffers for glommio's own file reads, which nothing here uses: the least it takes. Its
-/// default of 10 MiB would be resident and pinned on every core.
+/// Bytes of registered buffers for glommio's own file reads, which are not used here: the least it allows.
+/// Its default of 10 MiB would be resident and pinned on every core.
 const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 
-/// Bytes of a large file that move per step. Half of a typical second-level cache, so that what was just
-/// read is still there when it is sent.
+/// Bytes of a large file that are copied per step. Half of a typical second-level cache, so that the bytes
+/// just read are still cached when they are sent.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
-/// How often a draining worker looks whether its last connection has ended.
+/// How often a draining worker checks whether its last connection has ended.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
-/// Turns of the ring that connections get to close when the worker stops.
+/// Turns of the ring for connections to close when the worker stops.
 const TURNS_TO_CLOSE: u32 = 64;
 
 /// Why a worker could not start.
@@ -107,7 +107,7 @@ where
     }
 }
 
-/// glommio makes rings of its own, which meet the same refusals.
+/// glommio makes rings of its own, which the kernel refuses for the same reasons.
 fn executor_error<T: fmt::Debug>(error: &GlommioError<T>) -> StartError {
     match error {
         GlommioError::IoError(io) => match io.raw_os_error() {
@@ -161,20 +161,20 @@ async fn run<S: Service>(
     totals(&worker)
 }
 
-/// What the worker has counted so far.
+/// The worker's counters.
 fn totals<S>(worker: &Worker<S>) -> Totals {
     let logged = worker.access.as_ref().map_or(0, CoreLog::recorded);
     Totals { logged, ..worker.counters.totals() }
 }
 
-/// Carries out the supervisor's messages, and ends the worker: serve, then drain, then stop.
+/// Handles the supervisor's messages, and ends the worker: serve, then drain, then stop.
 struct Control<S> {
     worker: Rc<Worker<S>>,
     core: CoreContext,
     build_plan: Option<BuildPlan<S>>,
-    /// A service that waits for its commit, and its version.
+    /// A prepared service and its version, until it is committed or abandoned.
     prepared: Option<(u64, S)>,
-    /// The drain, once it has begun. It ends when the last connection has, or with its time.
+    /// The drain, once it has begun. It ends with the last connection, or at its timeout.
     drain: Option<Pin<Box<dyn Future<Output = ()>>>>,
     stops: bool,
 }
@@ -192,7 +192,7 @@ impl<S: Service> Control<S> {
             match next.await {
                 None => break,
                 Some(Ok(Some(message))) => self.handle(message),
-                // The supervisor has dropped its senders: the worker serves to the end of the process.
+                // The supervisor has dropped its senders: the worker serves until the process ends.
                 Some(Ok(None)) => match self.drain.take() {
                     None => return,
                     Some(drain) => {
@@ -218,7 +218,7 @@ impl<S: Service> Control<S> {
             Message::Phase(phase) => self.enter(phase),
             Message::Totals(reply) => {
                 let worker = &self.worker;
-                // The asker may have given up meanwhile.
+                // The supervisor may no longer wait for the reply.
                 let _ = reply.send(WorkerTotals { totals: totals(worker), open: worker.open.get() });
             }
             Message::Prepare { version, plan, reply } => {
@@ -250,7 +250,7 @@ impl<S: Service> Control<S> {
     }
 }
 
-/// Ready once no connection is open, or after the drain's time.
+/// Ready once no connection is open, or after the drain timeout.
 async fn drained<S>(worker: Rc<Worker<S>>) {
     let mut deadline = pin!(worker.ring.sleep(worker.limits.drain_timeout));
     let mut tick = Box::pin(worker.ring.sleep(DRAIN_TICK));
@@ -264,7 +264,7 @@ async fn drained<S>(worker: Rc<Worker<S>>) {
     .await;
 }
 
-/// Ends what outlived the drain, and the driver: each connection is woken with an error and closes.
+/// Ends the connections that outlived the drain, by waking each with an error; then ends the driver.
 async fn end<S>(worker: &Worker<S>) {
     worker.ring.fail_sockets();
     for _ in 0..TURNS_TO_CLOSE {

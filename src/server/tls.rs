@@ -1,5 +1,5 @@
-//! TLS handshakes of a worker's connections: how many at once, for how long, and what becomes of those that
-//! fail.
+//! TLS handshakes of a worker's connections: the limits on their number and time, and the handling of
+//! failures.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::net::Stream;
 use crate::net::tls::{HandshakeError, TlsServer};
 use crate::ring::{Payload, Socket};
 
-/// For clients that speak HTTP to a port that speaks TLS, most of them people.
+/// The response to plain HTTP on a TLS port, usually typed by a person without `https://`.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
     Content-Length: 53\r\nConnection: close\r\n\r\nthis port speaks TLS: write https:// in the address.\n";
 
 /// Bytes of its body.
 const PLAIN_HTTP_BYTES: u64 = 53;
 
-/// A handshake counts for as long as it lasts.
+/// Counts a handshake while it is in progress.
 struct InProgress<'a, S>(&'a Worker<S>);
 
 impl<'a, S> InProgress<'a, S> {
@@ -36,7 +36,7 @@ impl<S> Drop for InProgress<'_, S> {
     }
 }
 
-/// The connection's stream, once both ends have their keys; `None` if it came to nothing.
+/// The connection's stream after the handshake; `None` if that failed.
 pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<TlsServer>) -> Option<Stream> {
     let Some(_in_progress) = InProgress::begin(worker) else {
         worker.counters.over_capacity.bump();
@@ -48,7 +48,7 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
         Err(error) => {
             worker.counters.handshakes_failed.bump();
             match error {
-                HandshakeError::PlainHttp(socket) => tell_plain(worker, socket).await,
+                HandshakeError::PlainHttp(socket) => refuse_plain_http(worker, socket).await,
                 HandshakeError::TimedOut => worker.counters.timed_out.bump(),
                 HandshakeError::Closed | HandshakeError::Failed(_) => {}
             }
@@ -57,8 +57,8 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
     }
 }
 
-/// Answers in kind, and reads on until the client has heard it.
-async fn tell_plain<S>(worker: &Worker<S>, socket: Socket) {
+/// Answers in plain HTTP, and reads until the client closes, so that no reset discards the response.
+async fn refuse_plain_http<S>(worker: &Worker<S>, socket: Socket) {
     socket.set_deadline(Some(worker.limits.linger_timeout));
     socket.start_send(Payload::Buffer(PLAIN_HTTP.to_vec()));
     let peer = || peer_of(&socket);

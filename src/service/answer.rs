@@ -1,4 +1,4 @@
-//! An answer that is there at once or comes later, and services whose type nobody needs to know.
+//! A response that is ready or a future of one, and services with their type erased.
 
 use std::future::Future;
 use std::ops::Range;
@@ -10,67 +10,67 @@ use super::local::LocalFuture;
 use super::request::{Context, Request};
 use super::response::Response;
 
-/// A response, now or later.
+/// A response that is ready, or a future of one.
 ///
-/// What is at hand costs no future; what has to wait lies in one box. It is a future itself, so it can be
-/// awaited either way.
-pub struct Answer<'a>(State<'a>);
+/// A ready response costs no future; a future costs one box. `Answer` is a future itself, so both can be
+/// awaited.
+pub struct Answer<'a>(AnswerState<'a>);
 
-enum State<'a> {
+enum AnswerState<'a> {
     Now(Response),
-    Later(LocalFuture<'a, Response>, Option<Way<'a>>),
+    Later(LocalFuture<'a, Response>, Option<ResponsePath<'a>>),
     Taken,
 }
 
-/// What responses pass on their way out: a chain of filters.
-pub(crate) trait Leave {
-    /// Takes a response out through the filters `entered`, the last one first.
-    fn leave(&self, entered: Range<usize>, context: &Context, response: Response) -> Response;
+/// A chain of filters, as responses pass it.
+pub(crate) trait ResponseFilters {
+    /// Passes a response through the filters `entered`, the last one first.
+    fn filter_response(&self, entered: Range<usize>, context: &Context, response: Response) -> Response;
 }
 
-/// The way out of one exchange.
-pub(crate) struct Way<'a> {
-    pub(crate) chain: &'a dyn Leave,
+/// The filters that the response of one exchange passes.
+pub(crate) struct ResponsePath<'a> {
+    pub(crate) chain: &'a dyn ResponseFilters,
     pub(crate) entered: Range<usize>,
     pub(crate) context: Context,
 }
 
-impl Way<'_> {
-    fn leave(self, response: Response) -> Response {
-        self.chain.leave(self.entered, &self.context, response)
+impl ResponsePath<'_> {
+    fn filter(self, response: Response) -> Response {
+        self.chain.filter_response(self.entered, &self.context, response)
     }
 }
 
 impl<'a> Answer<'a> {
-    /// A response that is there.
+    /// A response that is ready.
     pub fn now(response: Response) -> Self {
-        Self(State::Now(response))
+        Self(AnswerState::Now(response))
     }
 
-    /// A response that comes.
+    /// A future of a response.
     pub fn later(future: impl Future<Output = Response> + 'a) -> Self {
-        Self(State::Later(Box::pin(future), None))
+        Self(AnswerState::Later(Box::pin(future), None))
     }
 
-    /// The answer as a future in a box; what waits already has one.
+    /// The answer as a boxed future; a pending one is boxed already.
     pub(crate) fn into_boxed(self) -> LocalFuture<'a, Response> {
         match self.0 {
-            State::Later(future, None) => future,
+            AnswerState::Later(future, None) => future,
             other => Box::pin(Answer(other)),
         }
     }
 
     pub(crate) fn boxed(future: LocalFuture<'a, Response>) -> Self {
-        Self(State::Later(future, None))
+        Self(AnswerState::Later(future, None))
     }
 
-    /// The same answer, sent this way out.
-    pub(crate) fn by_way_of(self, way: Way<'a>) -> Self {
+    /// The same answer, whose response passes these filters.
+    pub(crate) fn through(self, path: ResponsePath<'a>) -> Self {
         match self.0 {
-            State::Now(response) => Self::now(way.leave(response)),
-            State::Later(future, None) => Self(State::Later(future, Some(way))),
-            // Out of one router into another around it.
-            nested => Self(State::Later(Box::pin(Answer(nested)), Some(way))),
+            AnswerState::Now(response) => Self::now(path.filter(response)),
+            AnswerState::Later(future, None) => Self(AnswerState::Later(future, Some(path))),
+            // A nested router's answer already has a path: it becomes a future of its own.
+            nested => Self(AnswerState::Later(Box::pin(Answer(nested)), Some(path))),
         }
     }
 }
@@ -79,24 +79,24 @@ impl Future for Answer<'_> {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Response> {
-        match std::mem::replace(&mut self.0, State::Taken) {
-            State::Now(response) => Poll::Ready(response),
-            State::Later(mut future, way) => match future.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(match way {
-                    Some(way) => way.leave(response),
+        match std::mem::replace(&mut self.0, AnswerState::Taken) {
+            AnswerState::Now(response) => Poll::Ready(response),
+            AnswerState::Later(mut future, path) => match future.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(match path {
+                    Some(path) => path.filter(response),
                     None => response,
                 }),
                 Poll::Pending => {
-                    self.0 = State::Later(future, way);
+                    self.0 = AnswerState::Later(future, path);
                     Poll::Pending
                 }
             },
-            State::Taken => panic!("an answer was polled after it was given"),
+            AnswerState::Taken => panic!("an answer was polled after it was ready"),
         }
     }
 }
 
-/// A service whose type is not known.
+/// A service with its type erased.
 pub(crate) trait AnyService {
     fn answer(&self, request: Request) -> Answer<'_>;
 

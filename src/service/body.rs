@@ -1,5 +1,5 @@
-//! Bodies that are pulled, frame by frame: a request's as the handler asks, and a response's as the client
-//! takes it. Nothing runs ahead of its reader, so memory stays bounded by one frame. Knows no wire format.
+//! Bodies that are pulled frame by frame: a request's as the handler reads it, and a response's as the client
+//! receives it. Nothing runs ahead of its reader, so memory is bounded by one frame. Knows no wire format.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,7 +18,7 @@ use crate::net::tls::TlsInfo;
 /// Why a request body cannot be read to its end.
 #[derive(Debug)]
 pub enum BodyError {
-    /// Its framing is wrong or over a limit.
+    /// Its framing is malformed or over a limit.
     Framing(FramingError),
     /// The client sent too little for too long.
     TimedOut,
@@ -29,12 +29,12 @@ pub enum BodyError {
         /// That limit in bytes.
         limit: usize,
     },
-    /// Asked for after its exchange was over.
+    /// It was read after its exchange had ended.
     ExchangeOver,
 }
 
 impl BodyError {
-    /// The status that tells the client.
+    /// The status of the response to the client.
     pub fn status(&self) -> Status {
         match self {
             Self::Framing(error) => error.status(),
@@ -101,16 +101,16 @@ impl ExchangeId {
     }
 }
 
-/// The connection a request came on, as seen by its exchanges: the source of [`RequestBody`], the way of
-/// interim responses, and what is known of the client.
+/// The connection of a request, as seen by its exchanges: the source of [`RequestBody`], the sink of interim
+/// responses, and the facts about the client.
 pub trait Downstream {
     /// The next frame of the request's body; `None` at its end.
     fn poll_frame(&self, exchange: ExchangeId, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>>;
 
-    /// Judges the request's body by this policy from here on.
+    /// Applies this policy to the rest of the request's body.
     fn set_body_policy(&self, exchange: ExchangeId, policy: BodyPolicy);
 
-    /// The policy that holds for the request's body.
+    /// The policy in force for the request's body.
     fn body_policy(&self, exchange: ExchangeId) -> BodyPolicy;
 
     /// Sends an interim response with these field lines, each with its CRLF.
@@ -122,37 +122,37 @@ pub trait Downstream {
     /// The client.
     fn peer(&self) -> Peer;
 
-    /// What the TLS handshake agreed on; `None` on a plain connection.
+    /// What the TLS handshake negotiated; `None` on a plain connection.
     fn tls(&self) -> Option<Rc<TlsInfo>>;
 }
 
 /// A frame, or why there are no more.
 pub type BodyFrame = Result<Frame, BodyError>;
 
-enum Source {
+enum BodySource {
     Empty,
     Downstream(Rc<dyn Downstream>, ExchangeId),
-    /// Made by a filter from another body.
+    /// A filter's transformation of another body.
     Stream(Box<dyn StreamBody>),
 }
 
 /// The body of a request.
 pub struct RequestBody {
-    source: Source,
+    source: BodySource,
     length: Option<u64>,
-    /// Boxed, for hardly any body has some.
+    /// Boxed, because few bodies have trailers.
     trailers: Option<Box<Trailers>>,
 }
 
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
-        Self { source: Source::Empty, length: Some(0), trailers: None }
+        Self { source: BodySource::Empty, length: Some(0), trailers: None }
     }
 
     /// A body from `source`, `length` bytes long if that is known.
     pub fn new(source: Rc<dyn Downstream>, exchange: ExchangeId, length: Option<u64>) -> Self {
-        Self { source: Source::Downstream(source, exchange), length, trailers: None }
+        Self { source: BodySource::Downstream(source, exchange), length, trailers: None }
     }
 
     /// A body that lies in memory.
@@ -162,7 +162,7 @@ impl RequestBody {
 
     /// A body that is pulled from elsewhere, such as another one that a filter decodes.
     pub fn from_stream(stream: impl StreamBody + 'static) -> Self {
-        Self { length: stream.length(), source: Source::Stream(Box::new(stream)), trailers: None }
+        Self { length: stream.length(), source: BodySource::Stream(Box::new(stream)), trailers: None }
     }
 
     /// The trailers, once [`next`](Self::next) has returned `None`; empty if there are none.
@@ -176,7 +176,7 @@ impl RequestBody {
         self.length
     }
 
-    /// Whether no byte of it will come, as far as is known before it is read.
+    /// Whether it is known to be empty before it is read.
     pub fn is_empty(&self) -> bool {
         self.length == Some(0)
     }
@@ -184,16 +184,16 @@ impl RequestBody {
     /// Whether its announced length is more than the policy of its exchange allows.
     pub(crate) fn is_too_large(&self) -> bool {
         match (&self.source, self.length) {
-            (Source::Downstream(source, exchange), Some(length)) => {
+            (BodySource::Downstream(source, exchange), Some(length)) => {
                 source.body_policy(*exchange).bytes_max.is_some_and(|max| length > max)
             }
             _ => false,
         }
     }
 
-    /// Judges the rest of the body by another policy than its route's: see [`BodyPolicy`].
+    /// Applies another policy than its route's to the rest of the body: see [`BodyPolicy`].
     pub fn set_policy(&mut self, policy: BodyPolicy) {
-        if let Source::Downstream(source, exchange) = &self.source {
+        if let BodySource::Downstream(source, exchange) = &self.source {
             source.set_body_policy(*exchange, policy);
         }
     }
@@ -236,9 +236,9 @@ impl RequestBody {
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         match &mut self.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Downstream(source, exchange) => source.poll_frame(*exchange, cx),
-            Source::Stream(stream) => stream.poll_frame(cx),
+            BodySource::Empty => Poll::Ready(None),
+            BodySource::Downstream(source, exchange) => source.poll_frame(*exchange, cx),
+            BodySource::Stream(stream) => stream.poll_frame(cx),
         }
     }
 
@@ -267,8 +267,8 @@ impl RequestBody {
     }
 }
 
-/// A body in memory, in one piece. Behind a pointer like any stream, for it would be the largest kind of body
-/// otherwise, and every idle connection keeps room for one.
+/// A body in memory, in one piece. Boxed like any stream, because it would be the largest kind of body
+/// otherwise, and every idle connection has room for one.
 struct Whole(Bytes);
 
 impl StreamBody for Whole {
@@ -293,14 +293,14 @@ pub trait StreamBody {
     /// ways at once cannot stall. Once it was called it is called again whenever its waker is woken.
     fn poll_work(&mut self, _cx: &mut Context<'_>) {}
 
-    /// Bytes in all, when known: sent as Content-Length, and then owed exactly.
+    /// Bytes in total, when known: sent as Content-Length, and then enforced.
     fn length(&self) -> Option<u64> {
         None
     }
 }
 
-/// As a response, the content alone: what a client sends in its trailers is not for the reader of the
-/// response. [`RequestBody::next_frame`] gives both.
+/// As a response, the content alone: the client's trailers are not forwarded to the reader of the response.
+/// [`RequestBody::next_frame`] returns both.
 impl StreamBody for RequestBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         self.poll_next(cx).map(|piece| piece.map(|piece| piece.map(Frame::Data)))

@@ -1,4 +1,4 @@
-//! What services are made from. Knows no server: the tests' harness makes one too.
+//! The context in which services are built. Knows no server: the tests' harness makes one too.
 
 use crate::ring::Ring;
 

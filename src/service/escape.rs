@@ -1,4 +1,4 @@
-//! Text that other people wrote, made harmless within HTML.
+//! Escapes untrusted text for HTML.
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-/// Field lines in wire form, each with its CRLF, made once and shared where that pays.
+/// Field lines in wire form, each with its CRLF, shared where possible.
 #[derive(Clone, Debug)]
 pub enum FieldBlock {
     /// Part of the program.

@@ -1,4 +1,4 @@
-//! Filters: what happens to requests before a handler and to responses after it, in order.
+//! Filters: code that runs on requests before a handler and on responses after it, in order.
 //!
 //! ```text
 //! request ─► filter 1 ─► filter 2 ─► handler
@@ -6,25 +6,25 @@
 //! response ◄─ filter 1 ◄─ filter 2 ◄────┘
 //! ```
 //!
-//! A [`Filter`] looks and changes without waiting and costs a call; an [`Around`] may wait (ask a database,
-//! hash a password, time out) and costs a future.
+//! A [`Filter`] is synchronous and costs a call; an [`Around`] may wait (ask a database, hash a password,
+//! time out) and costs a future.
 
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
-use super::answer::{Answer, AnyService, Leave, Way};
+use super::answer::{Answer, AnyService, ResponseFilters, ResponsePath};
 use super::local::LocalFuture;
 use super::problem::Problem;
 use super::request::{Context, Request};
 use super::response::Response;
 
-/// Looks at every request before its handler and at every response after it.
+/// Runs on every request before its handler and on every response after it.
 ///
 /// The responses that the router makes by itself (404, 405, OPTIONS) pass the filters of their scope too. A
 /// response of a filter that ended the descent passes the filters before that one.
 pub trait Filter: 'static {
-    /// Before the handler. `Break` answers at once, and nobody further down hears of the request.
+    /// Before the handler. `Break` answers at once: filters further down and the handler do not run.
     fn before(&self, _request: &mut Request) -> ControlFlow<Response> {
         ControlFlow::Continue(())
     }
@@ -33,7 +33,7 @@ pub trait Filter: 'static {
     fn after(&self, _context: &Context, _response: &mut Response) {}
 }
 
-/// Stands around everything further down, and may wait on both sides.
+/// Wraps the filters and the handler further down, and may wait before and after them.
 ///
 /// Closures are such filters:
 ///
@@ -72,18 +72,18 @@ impl<A: Around> AnyAround for A {
 
 /// One filter of a chain.
 #[derive(Clone)]
-pub(crate) enum Step {
+pub(crate) enum ChainLink {
     Filter(Rc<dyn Filter>),
     Around(Rc<dyn AnyAround>),
 }
 
-/// Maps a problem to the response that tells it.
+/// Maps a problem to the response that renders it.
 pub type ProblemRenderer = dyn Fn(&Context, Problem) -> Response;
 
 /// The filters of one route, outermost first.
 #[derive(Clone, Default)]
 pub(crate) struct Chain {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) links: Vec<ChainLink>,
     pub(crate) problems: Option<Rc<ProblemRenderer>>,
 }
 
@@ -94,15 +94,15 @@ impl Chain {
     }
 }
 
-impl Leave for Chain {
-    fn leave(&self, entered: Range<usize>, context: &Context, mut response: Response) -> Response {
+impl ResponseFilters for Chain {
+    fn filter_response(&self, entered: Range<usize>, context: &Context, mut response: Response) -> Response {
         if let Some(render) = &self.problems
             && let Some(problem) = response.take_problem()
         {
             response = render(context, problem);
         }
-        for step in self.steps[entered].iter().rev() {
-            if let Step::Filter(filter) = step {
+        for link in self.links[entered].iter().rev() {
+            if let ChainLink::Filter(filter) = link {
                 filter.after(context, &mut response);
             }
         }
@@ -110,7 +110,7 @@ impl Leave for Chain {
     }
 }
 
-/// What stands below an [`Around`]: the rest of the filters, and the handler.
+/// What an [`Around`] wraps: the rest of the filters, and the handler.
 pub struct Next<'a> {
     chain: &'a Chain,
     from: usize,
@@ -121,26 +121,26 @@ impl<'a> Next<'a> {
     /// Passes the request on.
     pub fn run(self, mut request: Request) -> Answer<'a> {
         let Self { chain, from, service } = self;
-        if chain.steps.len() == from && chain.problems.is_none() {
+        if chain.links.len() == from && chain.problems.is_none() {
             return service.answer(request);
         }
         let context = request.context().clone();
         let mut entered = from;
         let answer = loop {
-            match chain.steps.get(entered) {
+            match chain.links.get(entered) {
                 None => break service.answer(request),
-                Some(Step::Filter(filter)) => {
+                Some(ChainLink::Filter(filter)) => {
                     if let ControlFlow::Break(response) = filter.before(&mut request) {
                         break Answer::now(response);
                     }
                 }
-                Some(Step::Around(around)) => {
+                Some(ChainLink::Around(around)) => {
                     let next = Next { chain, from: entered + 1, service };
                     break Answer::boxed(around.call(request, next));
                 }
             }
             entered += 1;
         };
-        answer.by_way_of(Way { chain, entered: from..entered, context })
+        answer.through(ResponsePath { chain, entered: from..entered, context })
     }
 }

@@ -24,10 +24,10 @@ pub trait Handler<Args>: 'static {
     /// Extracts the arguments and calls the function.
     fn handle(&self, request: Request) -> impl Future<Output = Response>;
 
-    /// Whether the arguments can be had; asked when the router is built.
+    /// Whether the arguments can be extracted; checked when the router is built.
     ///
     /// # Errors
-    /// What is wrong, in a sentence.
+    /// The reason, as a sentence.
     fn check(states: &States) -> Result<(), String>;
 }
 
@@ -66,7 +66,7 @@ macro_rules! handlers {
                             Err(problem) => return problem.into_response(),
                         };
                     )*
-                    // The context may be wanted by nobody else: it goes back to the pool before a long wait.
+                    // Without other owners the context returns to the pool now, before a long wait.
                     drop(request);
                     self($($arg),*).await.into_response()
                 }

@@ -1,5 +1,5 @@
-//! Interim responses (RFC 9110 §15.2): what a client may learn before the response is there, such as the
-//! `Link` fields of 103 Early Hints (RFC 8297).
+//! Interim responses (RFC 9110 §15.2): what a client may be sent before the response, such as the `Link`
+//! fields of 103 Early Hints (RFC 8297).
 
 use thiserror::Error;
 
@@ -19,9 +19,9 @@ pub struct Interim {
 impl Interim {
     /// 103: fields that the response will probably have, `Link` above all.
     ///
-    /// Some HTTP/1.1 clients take any interim response but 100 for the final one, Python's `http.client` and
-    /// what is built on it among them: over HTTP/1.1 a handler may refrain (RFC 8297 §3). Browsers take hints
-    /// over HTTP/2 alone.
+    /// Some HTTP/1.1 clients mistake any interim response but 100 for the final one, among them Python's
+    /// `http.client` and libraries based on it: over HTTP/1.1 a handler may omit it (RFC 8297 §3). Browsers
+    /// use hints over HTTP/2 alone.
     pub fn early_hints() -> Self {
         Self { status: Status::EARLY_HINTS, fields: FieldBlock::Static(b"") }
     }
@@ -30,7 +30,7 @@ impl Interim {
     ///
     /// # Errors
     /// [`InformError::Status`] for a final status, and for those that the server sends by itself: 100 when a
-    /// body is asked for, 101 for [`Response::upgrade`](super::Response::upgrade).
+    /// body is read, 101 for [`Response::upgrade`](super::Response::upgrade).
     pub fn new(status: Status) -> Result<Self, InformError> {
         match status.code() {
             102..=199 => Ok(Self { status, fields: FieldBlock::Static(b"") }),
@@ -63,20 +63,20 @@ impl Interim {
     }
 }
 
-/// Why an interim response is not sent. None of these concerns the response itself, so most handlers go on.
+/// Why an interim response is not sent. None of these concerns the final response, so most handlers continue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum InformError {
     /// A status that a handler cannot send as an interim response.
     #[error("status {0} cannot be sent as an interim response; use 102 to 199 without 101")]
     Status(u16),
-    /// The response has begun, or the exchange is over.
+    /// The response has begun, or the exchange has ended.
     #[error("the response has begun; interim responses come before it")]
     TooLate,
-    /// The client speaks HTTP/1.0, which has no interim responses (RFC 9110 §15.2).
-    #[error("the client speaks HTTP/1.0, which has no interim responses")]
+    /// The client uses HTTP/1.0, which has no interim responses (RFC 9110 §15.2).
+    #[error("the client uses HTTP/1.0, which has no interim responses")]
     Http10,
-    /// The client does not read: as many interim responses as may wait are waiting.
+    /// The client does not read: the buffer for interim responses is full.
     #[error("the client does not read what was sent before; interim responses are not queued further")]
     Blocked,
 }

@@ -1,4 +1,4 @@
-//! What handlers may return, and the response each becomes.
+//! The types that handlers may return, and the response made from each.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,14 +12,14 @@ const JSON: &[u8] = b"Content-Type: application/json\r\n";
 const PROBLEM_JSON: &[u8] = b"Content-Type: application/problem+json\r\n";
 const OCTETS: &[u8] = b"Content-Type: application/octet-stream\r\n";
 
-/// First allocation for a JSON body: most answers of an API fit.
+/// First allocation for a JSON body: most responses of an API fit.
 const JSON_BYTES: usize = 512;
 
-/// Becomes a response.
+/// A type that converts into a response.
 ///
 /// Text is 200 with `text/plain`, bytes are `application/octet-stream`, `()` is 204, a [`Status`] alone is
-/// that status without a body. A `Result` is whichever side it is: give the errors of an application this
-/// trait, and what each means to a client is said in one place.
+/// that status without a body. A `Result` converts its value or its error: implement this trait for the
+/// errors of an application, and one place defines their responses.
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;
@@ -29,11 +29,11 @@ pub trait IntoResponse {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-/// 200 with `text/html`. What is put into it must have been escaped: see [`escape_html`](super::escape_html).
+/// 200 with `text/html`. Text in it must be escaped: see [`escape_html`](super::escape_html).
 #[derive(Clone, Copy, Debug)]
 pub struct Html<T>(pub T);
 
-/// Sends the client elsewhere.
+/// A redirect.
 #[derive(Clone, Debug)]
 pub struct Redirect {
     status: Status,
@@ -41,7 +41,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// 303: the answer to what was posted is at `location`, to be got with GET.
+    /// 303: the result of a POST is at `location`, for GET.
     pub fn see_other(location: impl Into<String>) -> Self {
         Self { status: Status::SEE_OTHER, location: location.into() }
     }
@@ -57,7 +57,7 @@ impl Redirect {
     }
 }
 
-/// 500 where the location cannot stand in a field; percent-encode it.
+/// 500 where the location is not a valid field value; percent-encode it.
 impl IntoResponse for Redirect {
     fn into_response(self) -> Response {
         let response = Response::new(self.status).field("Location", self.location);
@@ -133,7 +133,7 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     }
 }
 
-/// A value that cannot be written as JSON (a map with keys that are no text) is a fault of the program: 500.
+/// A value that cannot be serialized as JSON (such as a map whose keys are not strings) is a bug: 500.
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let mut body = Vec::with_capacity(JSON_BYTES);
@@ -152,7 +152,7 @@ impl<T: Into<Bytes>> IntoResponse for Html<T> {
     }
 }
 
-/// What a client is told of a fault that is ours.
+/// The response for a fault of the server or application, without its cause.
 pub(super) fn internal_error() -> Response {
     Problem::new(Status::INTERNAL_SERVER_ERROR).into_response()
 }

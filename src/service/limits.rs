@@ -1,29 +1,30 @@
-//! How much of a request body a route takes, at what pace, and how much of it each extractor holds.
+//! Limits on request bodies: the size and rate that a route accepts, and the bytes that each extractor holds.
 
 use std::time::Duration;
 
 use crate::http::message::BodyLimits;
 
-/// Limits of the extractors. Every one answers 413 and names itself when it is exceeded; bodies that are
-/// streamed are bounded by the server's `BodyLimits` alone.
+/// Limits of the extractors. A request that exceeds one is answered 413 with the name of the limit; bodies
+/// that are streamed are bounded by the server's `BodyLimits` alone.
 ///
-/// The server's own limit on bodies (`server::Limits::body`, by default 16 MiB) holds for all of them and
-/// comes first: to take more, raise both.
+/// The server's own limit on bodies (`server::Limits::body`, by default 16 MiB) applies to all of them and
+/// comes first: to accept more, raise both.
 #[derive(Clone, Debug)]
 pub struct ExtractLimits {
-    /// Bytes of a JSON body. Default 1 MiB: more is seldom meant, and costs several times that once parsed.
+    /// Bytes of a JSON body. Default 1 MiB: more is seldom intended, and costs several times that once
+    /// parsed.
     pub json_bytes_max: usize,
-    /// Bytes of a form body. Default 256 KiB: what people type, with room.
+    /// Bytes of a form body. Default 256 KiB: ample for typed text.
     pub form_bytes_max: usize,
     /// Pairs of a query (400 beyond it) or form. Default 256: no form has more fields, and each costs a
     /// look-up.
     pub pairs_max: usize,
     /// Bytes of a body taken whole as text or bytes. Default 1 MiB.
     pub whole_bytes_max: usize,
-    /// Bytes of a multipart body in all. Default 64 MiB: some photographs. It is streamed, so this bounds
+    /// Bytes of a multipart body in total. Default 64 MiB: some photographs. It is streamed, so this bounds
     /// what a client may send, not memory.
     pub multipart_bytes_max: u64,
-    /// Bytes of one part of it. Default 64 MiB: by default a single file may be all there is.
+    /// Bytes of one part of it. Default 64 MiB: a single file may fill the body.
     pub multipart_part_bytes_max: u64,
     /// Parts of a multipart body. Default 64: more than forms have, and each costs its reader some memory.
     pub multipart_parts_max: usize,
@@ -48,16 +49,16 @@ impl Default for ExtractLimits {
     }
 }
 
-/// How large a request body may be, and how slow. The server has one for all, and a route its own where it
-/// says so ([`Router::body_policy`](super::Router::body_policy)).
+/// How large and how slow a request body may be. The server has one for all requests, and a route may have
+/// its own ([`Router::body_policy`](super::Router::body_policy)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BodyPolicy {
     /// Most bytes of content; beyond it 413. `None`: any number. Default 16 MiB, as
     /// [`BodyLimits::body_bytes_max`].
     pub bytes_max: Option<u64>,
-    /// A reader that has waited this long in all is to have received `rate_min` bytes per second of it; else
-    /// the body fails with [`BodyError::TimedOut`](super::BodyError::TimedOut). Only time in which the
-    /// handler waits counts. `None`: a client may take any time. Default 30 s.
+    /// After each such time of waiting, a reader must have received at least `rate_min` bytes per second of
+    /// it; otherwise the body fails with [`BodyError::TimedOut`](super::BodyError::TimedOut). Only time in
+    /// which the handler waits counts. `None`: no limit. Default 30 s.
     pub stall_timeout: Option<Duration>,
     /// Bytes per second. Default 240: a modem from 1985 passes.
     pub rate_min: u64,

@@ -1,5 +1,4 @@
-//! What a server answers with: requests, responses, and everything between them: the router, extractors,
-//! filters, problems.
+//! The API for applications: requests, responses, the router, extractors, filters, problems.
 //!
 //! A [`Service`] lives on one core and is called there alone: it and its futures need be neither `Send` nor
 //! `Sync`, and its state needs no lock. How requests arrive and responses leave is the server's business.
@@ -44,7 +43,7 @@ pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };
 pub use self::fields::FieldBlock;
-pub(crate) use self::filter::Step;
+pub(crate) use self::filter::ChainLink;
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::inform::{InformError, Interim};
@@ -74,11 +73,11 @@ pub use self::writer::{BodyWriter, WriterClosed};
 /// A panic in a handler answers 500, ends that connection and is counted; a client that resets its
 /// connection drops the future.
 pub trait Service: 'static {
-    /// Answers one request. A body that is not read is read over, within limits, or ends the connection.
+    /// Answers one request. A body that is not read is discarded, within limits, or ends the connection.
     fn call(&self, request: Request) -> impl Future<Output = Response>;
 
-    /// Answers a request whose response is at hand, without a future; or gives it back to be called with.
-    /// Whoever calls a service asks this first. By default it gives back all.
+    /// Answers a request whose response needs no future; or returns the request, for [`call`](Self::call).
+    /// Callers try this first. By default it returns every request.
     ///
     /// # Errors
     /// The request, untouched.
@@ -86,8 +85,8 @@ pub trait Service: 'static {
         Err(request)
     }
 
-    /// Whether this service judges the announced length of bodies by itself, such as a router that has a
-    /// [`BodyPolicy`] per route. By default the server does before it calls.
+    /// Whether this service checks the announced length of bodies by itself, such as a router that has a
+    /// [`BodyPolicy`] per route. By default the server checks it before the call.
     fn judges_bodies(&self) -> bool {
         false
     }

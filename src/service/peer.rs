@@ -1,16 +1,16 @@
-//! Who is at the other end of a connection, as far as the kernel knows.
+//! The address of a connection's peer, as the kernel reports it.
 
 use std::fmt;
 use std::net::SocketAddr;
 
-/// Where a request comes from.
+/// The peer that sent a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Peer {
     /// A client over TCP.
     Inet(SocketAddr),
     /// A client on a Unix socket.
     Unix,
-    /// Nobody knows: the connection is gone, or there was none (tests).
+    /// Unknown: the connection was lost, or there was none (tests).
     Unknown,
 }
 
@@ -24,7 +24,7 @@ impl Peer {
     }
 }
 
-/// An address with its port; `unix:` for a Unix socket; `-` if nobody knows.
+/// An address with its port; `unix:` for a Unix socket; `-` if it is unknown.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): what went wrong, for programs and for people, and never the internals.
+//! Problem documents (RFC 9457): errors for programs and for people, without internals.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use crate::http::status::Status;
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldProblem {
-    /// Where: a JSON pointer (`/items/2/price`), or the name of a parameter or field.
+    /// The place: a JSON pointer (`/items/2/price`), or the name of a parameter or field.
     #[serde(rename = "pointer")]
     pub place: String,
-    /// What, in a sentence.
+    /// The reason, as a sentence.
     pub detail: String,
 }
 
@@ -29,12 +29,12 @@ pub struct FieldProblem {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Boxed, for it travels as the error of many a `Result` and seldom happens.
-    facts: Box<Facts>,
+    /// Boxed, because it is the error type of many `Result`s and rare.
+    facts: Box<ProblemParts>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
+struct ProblemParts {
     status: Status,
     kind: Cow<'static, str>,
     title: Cow<'static, str>,
@@ -45,7 +45,7 @@ struct Facts {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ProblemDocument<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     title: &'a str,
@@ -59,7 +59,7 @@ struct Document<'a> {
 impl Problem {
     /// A problem of the generic type `about:blank`, whose title is the status' reason.
     pub fn new(status: Status) -> Self {
-        let facts = Facts {
+        let facts = ProblemParts {
             status,
             kind: Cow::Borrowed("about:blank"),
             title: Cow::Borrowed(status.reason()),
@@ -70,14 +70,14 @@ impl Problem {
         Self { facts: Box::new(facts) }
     }
 
-    /// With a type of its own, a URI, and the title that goes with it.
+    /// With a type of its own, a URI, and the title of that type.
     pub fn kind(mut self, kind: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>) -> Self {
         self.facts.kind = kind.into();
         self.facts.title = title.into();
         self
     }
 
-    /// With a sentence on this very occurrence. Clients read it: no internals.
+    /// With a sentence about this occurrence. Clients read it: no internals.
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.facts.detail = detail.into();
         self
@@ -89,7 +89,7 @@ impl Problem {
         self
     }
 
-    /// With a field line for the response. One that no response may have is left out.
+    /// With a field line for the response. An invalid one is omitted.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let _ = crate::http::message::push_field(&mut self.facts.lines, name, value.as_bytes());
         self
@@ -105,7 +105,7 @@ impl Problem {
         &self.facts.title
     }
 
-    /// What it says of this occurrence; may be empty.
+    /// The sentence about this occurrence; may be empty.
     pub fn detail_text(&self) -> &str {
         &self.facts.detail
     }
@@ -122,7 +122,7 @@ impl Problem {
 
     /// The document, as `application/problem+json`.
     pub fn to_json(&self) -> Vec<u8> {
-        let document = Document {
+        let document = ProblemDocument {
             kind: &self.facts.kind,
             title: &self.facts.title,
             status: self.facts.status.code(),

@@ -1,5 +1,5 @@
-//! A request as filters and handlers see it: what is known of its exchange, shared by all that take part in
-//! it (the head, path parameters, the client, what filters leave for handlers; pooled per core, a clone is a
+//! A request as filters and handlers see it: the data of its exchange, shared by all of them (the head, path
+//! parameters, the client, values that filters insert for handlers; pooled per core, a clone is a reference
 //! count); and its body, which belongs to its reader.
 
 use std::any::Any;
@@ -22,10 +22,10 @@ use crate::net::tls::TlsInfo;
 const SPARE_CONTEXTS_MAX: usize = 64;
 
 thread_local! {
-    static SPARE_CONTEXTS: RefCell<Vec<Rc<Exchange>>> = const { RefCell::new(Vec::new()) };
+    static SPARE_CONTEXTS: RefCell<Vec<Rc<ExchangeData>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a route knows of itself, shared by all its requests.
+/// Data of a route, shared by all its requests.
 #[derive(Debug, Default)]
 pub(crate) struct RouteFacts {
     /// As it was written, prefixes included.
@@ -34,14 +34,14 @@ pub(crate) struct RouteFacts {
     pub(crate) names: Vec<Box<str>>,
     pub(crate) states: Rc<States>,
     pub(crate) limits: Rc<ExtractLimits>,
-    /// How large and how slow bodies may be, where the route says so.
+    /// How large and how slow bodies may be, where the route has its own policy.
     pub(crate) body_policy: Option<BodyPolicy>,
-    /// `GET, HEAD, OPTIONS`: what the path answers to. Empty where no path matched.
+    /// `GET, HEAD, OPTIONS`: the methods of the path. Empty where no path matched.
     pub(crate) allow: Box<str>,
 }
 
 #[derive(Default)]
-struct Exchange {
+struct ExchangeData {
     head: RequestHead,
     downstream: OnceCell<(Rc<dyn Downstream>, ExchangeId)>,
     route: RefCell<Option<Rc<RouteFacts>>>,
@@ -54,7 +54,7 @@ struct Exchange {
 /// One exchange as filters, handlers and logs see it. Cheap to clone; all clones are the same exchange.
 pub struct Context(
     // INVARIANT: `Some` until the drop.
-    Option<Rc<Exchange>>,
+    Option<Rc<ExchangeData>>,
 );
 
 impl Context {
@@ -63,21 +63,21 @@ impl Context {
         Self(Some(SPARE_CONTEXTS.with_borrow_mut(Vec::pop).unwrap_or_default()))
     }
 
-    fn exchange(&self) -> &Exchange {
+    fn exchange(&self) -> &ExchangeData {
         self.0.as_ref().expect("held until drop")
     }
 
-    /// The head, to be filled before anybody else holds the exchange.
+    /// The head, to be filled while the exchange has one owner.
     pub(crate) fn head_mut(&mut self) -> &mut RequestHead {
         let exchange = self.0.as_mut().and_then(Rc::get_mut);
-        &mut exchange.expect("nobody else holds it before it is a request").head
+        &mut exchange.expect("the exchange has one owner before it is a request").head
     }
 
     pub(crate) fn set_downstream(&self, downstream: Rc<dyn Downstream>, exchange: ExchangeId) {
         let _ = self.exchange().downstream.set((downstream, exchange));
     }
 
-    /// Notes which route answers. `parameters` are places in the path as sent.
+    /// Sets the route that answers. `parameters` are places in the path as sent.
     pub(crate) fn set_route(&self, facts: &Rc<RouteFacts>, parameters: &[Range<u16>]) {
         *self.exchange().route.borrow_mut() = Some(facts.clone());
         let mut places = self.exchange().parameters.borrow_mut();
@@ -95,22 +95,22 @@ impl Context {
         self.head().method()
     }
 
-    /// Notes when the exchange began.
+    /// Records when the exchange began.
     pub(crate) fn begin(&self, now: Instant) {
         self.exchange().since.set(Some(now));
     }
 
-    /// When the exchange began: the turn in which its head was complete. `None` where nobody measures.
+    /// When the exchange began: the turn in which its head was complete. `None` without an access log.
     pub(crate) fn since(&self) -> Option<Instant> {
         self.exchange().since.get()
     }
 
-    /// Who sent the request. The first question on a connection costs a system call.
+    /// The peer that sent the request. The first call on a connection costs a system call.
     pub fn peer(&self) -> Peer {
         self.exchange().downstream.get().map_or(Peer::Unknown, |(downstream, _)| downstream.peer())
     }
 
-    /// Sends an interim response now, before the response that the handler is still making.
+    /// Sends an interim response now, before the response that the handler is still producing.
     ///
     /// ```
     /// use quoit::service::{Context, Interim};
@@ -123,7 +123,7 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// Why it is not sent; the response is not touched by that.
+    /// Why it is not sent; the final response is not affected.
     pub fn inform(&self, interim: &Interim) -> Result<(), InformError> {
         let Some((downstream, exchange)) = self.exchange().downstream.get() else {
             return Err(InformError::TooLate);
@@ -131,8 +131,8 @@ impl Context {
         downstream.inform(*exchange, interim.status(), interim.fields())
     }
 
-    /// What the TLS handshake of the connection agreed on: names, version, the client's certificate. `None`
-    /// on a plain connection, and once the connection is gone.
+    /// What the TLS handshake of the connection negotiated: names, version, the client's certificate. `None`
+    /// on a plain connection, and after the connection was lost.
     pub fn tls(&self) -> Option<Rc<TlsInfo>> {
         self.exchange().downstream.get().and_then(|(downstream, _)| downstream.tls())
     }
@@ -142,7 +142,7 @@ impl Context {
         self.exchange().route.borrow().as_ref().map_or_else(String::new, |facts| facts.pattern.to_string())
     }
 
-    /// What the path answers to, as an `Allow` field says it; empty where no route matched.
+    /// The methods of the path, as in an `Allow` field; empty where no route matched.
     pub fn allowed_methods(&self) -> String {
         self.exchange().route.borrow().as_ref().map_or_else(String::new, |facts| facts.allow.to_string())
     }
@@ -156,7 +156,7 @@ impl Context {
         exchange.head.path().get(usize::from(place.start)..usize::from(place.end))
     }
 
-    /// Hands every path parameter to `see`, in order: its name, and its value as sent.
+    /// Calls `see` with every path parameter, in order: its name, and its value as sent.
     pub fn each_parameter<'a>(&'a self, mut see: impl FnMut(&str, &'a str)) {
         let exchange = self.exchange();
         let path = exchange.head.path();
@@ -167,7 +167,7 @@ impl Context {
         }
     }
 
-    /// Hands all path parameters to `see` at once: names, and values as sent.
+    /// Calls `see` once with all path parameters: names, and values as sent.
     pub(crate) fn with_parameters<R>(&self, see: impl FnOnce(&[(&str, &str)]) -> R) -> R {
         let exchange = self.exchange();
         let path = exchange.head.path();
@@ -188,7 +188,7 @@ impl Context {
         see(&few[..count])
     }
 
-    /// Leaves a value for whoever takes part later. A second one of its type takes the first one's place.
+    /// Inserts a value for later filters and the handler. It replaces a value of the same type.
     pub fn insert<T: 'static>(&self, value: T) {
         let mut extensions = self.exchange().extensions.borrow_mut();
         let value: Rc<dyn Any> = Rc::new(value);
@@ -198,7 +198,7 @@ impl Context {
         }
     }
 
-    /// The value of this type that somebody left.
+    /// The inserted value of this type.
     pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
         let extensions = self.exchange().extensions.borrow();
         let found = extensions.iter().find(|known| known.is::<T>())?.clone();
@@ -210,7 +210,7 @@ impl Context {
         self.exchange().route.borrow().as_ref()?.states.get()
     }
 
-    /// The limits that hold for this route.
+    /// The limits of this route.
     pub fn limits(&self) -> Rc<ExtractLimits> {
         self.exchange().route.borrow().as_ref().map(|facts| facts.limits.clone()).unwrap_or_default()
     }
@@ -230,9 +230,9 @@ impl Drop for Context {
         *exchange.route.get_mut() = None;
         exchange.parameters.get_mut().clear();
         exchange.since.set(None);
-        // What a filter left may hold anything, another context included: dropped before the pool is touched.
+        // Inserted values may own anything, even another context: dropped before the pool is borrowed.
         exchange.extensions.get_mut().clear();
-        // A thread that ends has no pool any more.
+        // A thread that is ending no longer has a pool.
         let _ = SPARE_CONTEXTS.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_CONTEXTS_MAX {
@@ -259,7 +259,7 @@ impl Request {
         Self { context, body }
     }
 
-    /// What is known of the exchange: head, parameters, peer, what filters left.
+    /// The data of the exchange: head, parameters, peer, inserted values.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -274,7 +274,7 @@ impl Request {
         self.head().method()
     }
 
-    /// Who sent it; see [`Context::peer`].
+    /// The peer that sent it; see [`Context::peer`].
     pub fn peer(&self) -> Peer {
         self.context.peer()
     }
@@ -284,7 +284,7 @@ impl Request {
         &mut self.body
     }
 
-    /// The body alone, to be moved into a response; what stays has none.
+    /// Takes the body, to be moved into a response; the request keeps an empty one.
     pub fn take_body(&mut self) -> RequestBody {
         std::mem::replace(&mut self.body, RequestBody::empty())
     }

@@ -11,7 +11,7 @@ use super::fields::FieldBlock;
 use super::inform::Interim;
 use super::problem::Problem;
 use super::tunnel::TunnelHandler;
-use super::writer::{BodyWriter, Written};
+use super::writer::{BodyWriter, WrittenBody};
 use crate::http::cookie::{CookieError, SetCookie};
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
@@ -26,9 +26,9 @@ pub enum Body {
     Empty,
     /// Bytes in memory.
     Bytes(Bytes),
-    /// A range of a file, read as the client takes it.
+    /// A range of a file, read as the client receives it.
     File(Rc<File>, Range<u64>),
-    /// Made piece by piece, as the client takes it.
+    /// Produced piece by piece, as the client receives it.
     Stream(Box<dyn StreamBody>),
     /// The bytes of a tunnel, made by [`Response::upgrade`] or [`Response::tunnel`].
     Tunnel(TunnelHandler),
@@ -46,14 +46,14 @@ impl fmt::Debug for Body {
     }
 }
 
-/// A response. Framing, `Date` and `Connection` are the server's; everything else is said here.
+/// A response. The server writes framing, `Date` and `Connection`; everything else is set here.
 #[derive(Debug)]
 pub struct Response {
     status: Status,
     fields: FieldBlock,
     body: Body,
     closes: bool,
-    /// Boxed: few responses have any of it, and every idle connection keeps room for a response.
+    /// Boxed: few responses have any of it, and every idle connection has room for a response.
     extra: Option<Box<Extra>>,
 }
 
@@ -79,19 +79,19 @@ impl Response {
         Self { fields: FieldBlock::Static(HTML), body: Body::Bytes(body.into()), ..Self::new(Status::OK) }
     }
 
-    /// 200 with a body that is pulled. Say its `Content-Type` with [`field`](Self::field).
+    /// 200 with a body that is pulled. Set its `Content-Type` with [`field`](Self::field).
     pub fn stream(body: impl StreamBody + 'static) -> Self {
         Self { body: Body::Stream(Box::new(body)), ..Self::new(Status::OK) }
     }
 
-    /// A one-line plain text answer for an error: the status, and `detail` for whoever reads it.
+    /// An error as plain text: the status, and `detail` for a person.
     pub fn error(status: Status, detail: &str) -> Self {
         Self::text(format!("{} {}\n{detail}\n", status.code(), status.reason())).with_status(status)
     }
 
-    /// 200 with a body that `work` writes: a future that runs as part of the exchange, and goes on with what
-    /// else it does (reading the request, say) while the client takes nothing. Its end is the end of the
-    /// body.
+    /// 200 with a body that `work` writes: a future that runs as part of the exchange, and continues its
+    /// other work (such as reading the request) while the client receives nothing. The body ends when it
+    /// completes.
     ///
     /// ```
     /// use quoit::service::{BodyWriter, Request, Response};
@@ -107,18 +107,18 @@ impl Response {
     /// }
     /// ```
     pub fn written<F: AsyncFnOnce(BodyWriter) + 'static>(work: F) -> Self {
-        Self::stream(Written::by(|writer| Box::pin(async move { work(writer).await })))
+        Self::stream(WrittenBody::by(|writer| Box::pin(async move { work(writer).await })))
     }
 
     /// 200 with a body that is written elsewhere on the core, such as by a task of `Ring::spawn`.
     pub fn channel() -> (BodyWriter, Self) {
-        let (writer, body) = Written::channel();
+        let (writer, body) = WrittenBody::channel();
         (writer, Self::stream(body))
     }
 
-    /// With an interim response right before it, where the client can take one: `Link` fields of 103 Early
-    /// Hints let a browser ask for style sheets while the page is on its way. To send one while the handler
-    /// is at work, see [`Context::inform`](super::Context::inform).
+    /// With an interim response right before it, where the client supports one: `Link` fields of 103 Early
+    /// Hints let a browser request style sheets before the page arrives. To send one while the handler runs,
+    /// see [`Context::inform`](super::Context::inform).
     pub fn inform(mut self, interim: Interim) -> Self {
         self.extra.get_or_insert_default().interim = Some(interim);
         self
@@ -150,8 +150,8 @@ impl Response {
     /// With one more field.
     ///
     /// # Errors
-    /// When name or value have bytes that no field may have: nothing can be injected here. The framing fields
-    /// (`Content-Length`, `Transfer-Encoding`) are the server's and are refused too.
+    /// When name or value have bytes that are invalid in a field, so that nothing can be injected. The
+    /// framing fields (`Content-Length`, `Transfer-Encoding`) are the server's and are refused too.
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, FieldError> {
         push_field(self.fields.to_mut(), name, value.as_ref())?;
         Ok(self)
@@ -160,14 +160,14 @@ impl Response {
     /// With a cookie set, besides those it sets already.
     ///
     /// # Errors
-    /// When a browser would misread or drop it: see [`CookieError`].
+    /// When a browser would misparse or drop it: see [`CookieError`].
     pub fn with_cookie(mut self, cookie: &SetCookie<'_>) -> Result<Self, CookieError> {
         let added = self.add_field("Set-Cookie", cookie.to_value()?);
-        added.expect("what a cookie is made of may stand in a field");
+        added.expect("a valid cookie is a valid field value");
         Ok(self)
     }
 
-    /// With a field set: any it has of this name goes. Names are compared without case.
+    /// Sets a field, in place of any of this name. Names are compared without case.
     ///
     /// # Errors
     /// As [`field`](Self::field).
@@ -176,7 +176,7 @@ impl Response {
         push_field(self.fields.to_mut(), name, value.as_ref())
     }
 
-    /// Adds a field and keeps those it has, of the same name too.
+    /// Adds a field and keeps those it has, including those of the same name.
     ///
     /// # Errors
     /// As [`field`](Self::field).
@@ -190,7 +190,7 @@ impl Response {
         if let FieldBlock::Owned(known) = &mut self.fields {
             return known.extend_from_slice(lines);
         }
-        // One allocation for both, for this is the usual way of a filter with a hot file.
+        // One allocation for both, because filters add lines to the shared fields of every cached file.
         self.fields = FieldBlock::Owned([self.fields.as_bytes(), lines].concat());
     }
 
@@ -225,18 +225,18 @@ impl Response {
         lines.map(move |line| line[name.len() + 1..].trim_ascii())
     }
 
-    /// With the problem it tells of, for whoever renders problems otherwise.
+    /// Attaches the problem it renders, for filters that render problems differently.
     pub(crate) fn with_problem(mut self, problem: Problem) -> Self {
         self.extra.get_or_insert_default().problem = Some(problem);
         self
     }
 
-    /// The problem it tells of, if it was made from one.
+    /// The problem it renders, if it was made from one.
     pub fn problem(&self) -> Option<&Problem> {
         self.extra.as_ref()?.problem.as_ref()
     }
 
-    /// Takes the problem out: it is told as this response says from here on.
+    /// Detaches the problem: the response is not rendered again.
     pub(crate) fn take_problem(&mut self) -> Option<Problem> {
         self.extra.as_mut()?.problem.take()
     }
@@ -246,7 +246,7 @@ impl Response {
         self.status = status;
     }
 
-    /// Sets the body, whose length the framing will say.
+    /// Sets the body; the server derives the framing from it.
     pub fn set_body(&mut self, body: Body) {
         self.body = body;
     }
@@ -267,7 +267,7 @@ impl Response {
         self.fields.as_bytes()
     }
 
-    /// Whether the connection is to be closed after it.
+    /// Whether the connection is closed after it.
     pub fn closes(&self) -> bool {
         self.closes
     }

@@ -1,10 +1,10 @@
-//! Values that a router is given when it is built and its handlers ask for by type.
+//! Values that a router is given when it is built and that its handlers extract by type.
 
 use std::any::{Any, type_name};
 use std::fmt;
 use std::rc::Rc;
 
-/// The states of one router. Few, so looked through.
+/// The states of one router. Few, so searched linearly.
 #[derive(Clone, Default)]
 pub struct States {
     values: Vec<(&'static str, Rc<dyn Any>)>,
@@ -16,7 +16,7 @@ impl States {
         self.values.push((type_name::<T>(), Rc::new(value)));
     }
 
-    /// Takes over what `outer` has and this has not.
+    /// Inherits the states of `outer` of types that it does not have.
     pub(crate) fn inherit(&mut self, outer: &Self) {
         for (name, value) in &outer.values {
             if !self.values.iter().any(|(_, known)| (**known).type_id() == (**value).type_id()) {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::body::{BodyError, RequestBody, StreamBody};
 use super::local::LocalFuture;
-use super::writer::{BodyWriter, WriterClosed, Written};
+use super::writer::{BodyWriter, WriterClosed, WrittenBody};
 
-/// A byte stream between a client and a handler. Reading and writing are independent of each other, and each
-/// holds the other side back: what is not read stays with the client, and a write waits until the client has
-/// taken the one before. The tunnel ends when the handler that was given it ends.
+/// A byte stream between a client and a handler. Reading and writing are independent, and each has
+/// back-pressure: bytes that are not read stay with the client, and a write waits until the client has
+/// received the previous one. The tunnel ends when its handler returns.
 #[derive(Debug)]
 pub struct Tunnel {
     reader: TunnelReader,
@@ -37,12 +37,12 @@ impl Tunnel {
     /// Writes bytes; returns once there was room for them.
     ///
     /// # Errors
-    /// [`WriterClosed`] when the client is gone.
+    /// [`WriterClosed`] when the client has disconnected.
     pub async fn write(&mut self, data: impl Into<Bytes>) -> Result<(), WriterClosed> {
         self.writer.write(data).await
     }
 
-    /// Both directions apart, to be used at the same time.
+    /// The two directions, to be used concurrently.
     pub fn split(self) -> (TunnelReader, TunnelWriter) {
         (self.reader, self.writer)
     }
@@ -75,7 +75,7 @@ impl fmt::Debug for TunnelReader {
     }
 }
 
-/// What runs within a tunnel, until there is one.
+/// The handler of a tunnel that is not open yet.
 pub struct TunnelHandler(Box<dyn FnOnce(Tunnel) -> LocalFuture<'static, ()>>);
 
 impl TunnelHandler {
@@ -84,9 +84,9 @@ impl TunnelHandler {
         Self(Box::new(|tunnel| Box::pin(async move { handler(tunnel).await })))
     }
 
-    /// The body that carries the tunnel's bytes to the client; `input` are those from it.
+    /// The body that carries the tunnel's bytes to the client; `input` carries those from the client.
     pub(crate) fn open(self, input: RequestBody) -> Box<dyn StreamBody> {
         let Self(handler) = self;
-        Box::new(Written::by(|writer| handler(Tunnel { reader: TunnelReader(input), writer })))
+        Box::new(WrittenBody::by(|writer| handler(Tunnel { reader: TunnelReader(input), writer })))
     }
 }

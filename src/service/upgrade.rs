@@ -1,4 +1,4 @@
-//! Responses that open tunnels, where the request asks for one: by HTTP/1.1 `Upgrade` (RFC 9110 §7.8), by
+//! Responses that open tunnels, where the request permits one: by HTTP/1.1 `Upgrade` (RFC 9110 §7.8), by
 //! CONNECT (§9.3.6), or by HTTP/2's extended CONNECT (RFC 8441). What runs within a tunnel is unknown here.
 
 use super::into_response::IntoResponse;
@@ -10,9 +10,9 @@ use crate::http::message::{RequestHead, Version, push_field};
 use crate::http::method::Method;
 use crate::http::status::Status;
 
-/// How a request asks for a tunnel.
+/// The mechanism by which a request opens a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
+enum TunnelKind {
     /// HTTP/1.1 with `Upgrade`.
     Upgrade,
     /// CONNECT, plain or extended.
@@ -20,12 +20,12 @@ enum Way {
 }
 
 impl Response {
-    /// Hands the connection, or the HTTP/2 stream, to `handler` as a byte stream that speaks `protocol`: 101
-    /// where the request asks for it by `Upgrade`, 200 where it does by HTTP/2's extended CONNECT. Fields
-    /// that the protocol needs are added as to any response. Bytes that the client sent behind its request
-    /// are the first that are read. No limit on bodies holds for a tunnel.
+    /// Hands the connection, or the HTTP/2 stream, to `handler` as a byte stream for `protocol`: 101 where
+    /// the request has a matching `Upgrade` field, 200 for a matching extended CONNECT of HTTP/2. Fields that
+    /// the protocol needs are added as to any response. Bytes that the client sent behind its request are the
+    /// first that are read. Limits on bodies do not apply to a tunnel.
     ///
-    /// Where the request asks for no such protocol, the response is 426 and names it; 400 in HTTP/2.
+    /// Where the request does not name the protocol, the response is 426 with its name; 400 in HTTP/2.
     ///
     /// ```
     /// use quoit::service::{Context, Response, Router, Tunnel};
@@ -46,8 +46,8 @@ impl Response {
         F: AsyncFnOnce(Tunnel) + 'static,
     {
         let head = context.head();
-        match way_of(head, protocol) {
-            Some(way) => opened(way, protocol, handler),
+        match kind_of(head, protocol) {
+            Some(kind) => opened(kind, protocol, handler),
             None if head.version() == Version::Http11 => refused(protocol),
             None => Problem::new(Status::BAD_REQUEST)
                 .detail(format!("this resource speaks {protocol}; ask for it with an extended CONNECT"))
@@ -62,7 +62,7 @@ impl Response {
         F: AsyncFnOnce(Tunnel) + 'static,
     {
         if context.method() == Method::Connect && context.head().protocol().is_none() {
-            return opened(Way::Connect, "", handler);
+            return opened(TunnelKind::Connect, "", handler);
         }
         Problem::new(Status::METHOD_NOT_ALLOWED)
             .detail("this resource is a tunnel; open it with CONNECT")
@@ -71,18 +71,21 @@ impl Response {
     }
 }
 
-fn way_of(head: &RequestHead, protocol: &str) -> Option<Way> {
+fn kind_of(head: &RequestHead, protocol: &str) -> Option<TunnelKind> {
     if head.method() == Method::Connect {
-        return head.protocol().filter(|asked| asked.eq_ignore_ascii_case(protocol)).map(|_| Way::Connect);
+        return head
+            .protocol()
+            .filter(|asked| asked.eq_ignore_ascii_case(protocol))
+            .map(|_| TunnelKind::Connect);
     }
     let names = |member: &str| member.trim().eq_ignore_ascii_case(protocol);
-    head.upgrade().filter(|asked| asked.split(',').any(names)).map(|_| Way::Upgrade)
+    head.upgrade().filter(|asked| asked.split(',').any(names)).map(|_| TunnelKind::Upgrade)
 }
 
-fn opened<F: AsyncFnOnce(Tunnel) + 'static>(way: Way, protocol: &str, handler: F) -> Response {
-    let status = if way == Way::Upgrade { Status::SWITCHING_PROTOCOLS } else { Status::OK };
+fn opened<F: AsyncFnOnce(Tunnel) + 'static>(kind: TunnelKind, protocol: &str, handler: F) -> Response {
+    let status = if kind == TunnelKind::Upgrade { Status::SWITCHING_PROTOCOLS } else { Status::OK };
     let mut response = Response::new(status).with_body(Body::Tunnel(TunnelHandler::new(handler)));
-    if way == Way::Upgrade {
+    if kind == TunnelKind::Upgrade {
         response.add_lines(&upgrade_lines(protocol));
     }
     response
@@ -96,12 +99,11 @@ fn refused(protocol: &str) -> Response {
     response
 }
 
-/// RFC 9110 §7.8: `Upgrade` is about this connection, and says so.
+/// RFC 9110 §7.8: `Upgrade` is hop-by-hop, so `Connection` lists it.
 fn upgrade_lines(protocol: &str) -> Vec<u8> {
     let mut lines = Vec::new();
     push_field(&mut lines, "Connection", b"upgrade").expect("a constant field is valid");
-    // A protocol's name comes from the program; one that no field may hold is left out, and no client asks
-    // for it.
+    // The program chooses the name; one that is not a valid field value is omitted, and no request names it.
     let _ = push_field(&mut lines, "Upgrade", protocol.as_bytes());
     lines
 }

@@ -1,5 +1,5 @@
 //! Bodies that are written rather than pulled: a future, or another task of the core, writes frames, and each
-//! write waits until the client has taken the frame before. One frame lies between writer and client.
+//! write waits until the client has received the previous frame. One frame is buffered between them.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,32 +13,32 @@ use super::body::{BodyFrame, Frame, StreamBody};
 use super::local::LocalFuture;
 use crate::http::message::Trailers;
 
-/// The response is complete or was given up: nothing more can be written to it.
+/// The response is complete or was aborted: nothing more can be written to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("the response is over: the client is gone, or the exchange was ended")]
+#[error("the response has ended: the client disconnected, or the exchange was aborted")]
 pub struct WriterClosed;
 
 /// Writes the body of a response. Dropping it ends the body.
 #[derive(Debug)]
 pub struct BodyWriter {
-    slot: Rc<Slot>,
+    slot: Rc<FrameSlot>,
 }
 
-/// What writer and body share.
+/// The state that writer and body share.
 #[derive(Default)]
-struct Slot {
+struct FrameSlot {
     frame: RefCell<Option<Frame>>,
-    /// Waits for room.
+    /// Woken when there is room for a frame.
     writer: RefCell<Option<Waker>>,
-    /// Waits for a frame.
+    /// Woken when there is a frame.
     body: RefCell<Option<Waker>>,
     writer_is_gone: Cell<bool>,
     body_is_gone: Cell<bool>,
 }
 
-impl std::fmt::Debug for Slot {
+impl std::fmt::Debug for FrameSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
+        f.write_str("FrameSlot")
     }
 }
 
@@ -50,8 +50,8 @@ fn wait(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
 }
 
 impl BodyWriter {
-    /// Writes content; returns once there was room for it, which is when the client has taken what was
-    /// written before. Nothing is not written.
+    /// Writes content; returns once there was room for it, which is when the client has received what was
+    /// written before. Empty content is ignored.
     ///
     /// # Errors
     /// [`WriterClosed`].
@@ -63,7 +63,7 @@ impl BodyWriter {
         self.send(Frame::Data(data)).await
     }
 
-    /// Writes a frame, as [`write`](Self::write) does content. Trailers are to be the last.
+    /// Writes a frame, as [`write`](Self::write) does content. Trailers have to be the last.
     ///
     /// # Errors
     /// [`WriterClosed`].
@@ -108,7 +108,7 @@ impl BodyWriter {
         }
     }
 
-    /// Ready once nothing more can be written: the client is gone, or the exchange was ended.
+    /// Ready once nothing more can be written: the client disconnected, or the exchange was aborted.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.slot.body_is_gone.get() {
             return Poll::Ready(());
@@ -127,15 +127,15 @@ impl Drop for BodyWriter {
     }
 }
 
-/// A body that is written by a future, which runs whenever the body is read or has to wait for the client;
-/// or by a task elsewhere on the core.
-pub(crate) struct Written {
-    /// `None` once it is over, or where the writer is elsewhere.
+/// A body that is written by a future, which is polled whenever the body is read or has to wait for the
+/// client; or by another task of the core.
+pub(crate) struct WrittenBody {
+    /// `None` once it has completed, or where another task has the writer.
     work: Option<LocalFuture<'static, ()>>,
-    slot: Rc<Slot>,
+    slot: Rc<FrameSlot>,
 }
 
-impl Written {
+impl WrittenBody {
     /// A body written by the future that `work` makes.
     pub(crate) fn by(work: impl FnOnce(BodyWriter) -> LocalFuture<'static, ()>) -> Self {
         let (writer, mut body) = Self::channel();
@@ -145,16 +145,16 @@ impl Written {
 
     /// A body written by the owner of the writer.
     pub(crate) fn channel() -> (BodyWriter, Self) {
-        let slot = Rc::new(Slot::default());
+        let slot = Rc::new(FrameSlot::default());
         (BodyWriter { slot: slot.clone() }, Self { work: None, slot })
     }
 }
 
-impl StreamBody for Written {
+impl StreamBody for WrittenBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         self.poll_work(cx);
         if let Some(frame) = self.slot.frame.take() {
-            // A writer in this very task goes on when the next frame is asked for.
+            // A writer in this task continues when the next frame is polled.
             if let Some(writer) = self.slot.writer.take()
                 && !writer.will_wake(cx.waker())
             {
@@ -178,10 +178,10 @@ impl StreamBody for Written {
     }
 }
 
-impl Drop for Written {
+impl Drop for WrittenBody {
     fn drop(&mut self) {
         self.slot.body_is_gone.set(true);
-        // The future may own the writer, and what it owns may look at the slot.
+        // The future may own the writer, and its destructors may access the slot.
         self.work = None;
         if let Some(writer) = self.slot.writer.take() {
             writer.wake();
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    fn next(body: &mut Written) -> Poll<Option<Frame>> {
+    fn next(body: &mut WrittenBody) -> Poll<Option<Frame>> {
         let mut cx = Context::from_waker(Waker::noop());
         body.poll_frame(&mut cx).map(|frame| frame.map(|frame| frame.expect("a written body does not fail")))
     }
@@ -204,7 +204,7 @@ mod tests {
     fn a_frame_waits_for_the_one_before_it() {
         let wrote = Rc::new(Cell::new(0));
         let count = wrote.clone();
-        let mut body = Written::by(move |mut out| {
+        let mut body = WrittenBody::by(move |mut out| {
             Box::pin(async move {
                 for piece in ["a", "", "b", "c"] {
                     out.write(piece).await.unwrap();
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_writer_elsewhere_ends_the_body_and_hears_of_its_end() {
-        let (mut writer, mut body) = Written::channel();
+        let (mut writer, mut body) = WrittenBody::channel();
         assert_eq!(next(&mut body), Poll::Pending);
         writer.start_send(Frame::Data("x".into()));
         let mut cx = Context::from_waker(Waker::noop());
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(writer.poll_closed(&mut cx), Poll::Ready(()));
         let mut write = pin!(writer.write("y"));
         assert_eq!(write.as_mut().poll(&mut cx), Poll::Ready(Err(WriterClosed)));
-        let (writer, mut body) = Written::channel();
+        let (writer, mut body) = WrittenBody::channel();
         drop(writer);
         assert_eq!(next(&mut body), Poll::Ready(None));
     }

@@ -1,10 +1,10 @@
-//! A request's body as tower's services want it: `Send`, and pulled.
+//! The request body for tower services: `Send`, and pulled.
 //!
-//! Our bodies belong to their core. So what a service gets is a handle on a slot for one piece, and a
-//! [`Pump`] fills the slot from the body, on the core, whenever the reader has asked: nothing runs ahead of
-//! the reader. The pump is driven by whoever polls the service and then its response, which usually is the
-//! reader's own task, so that the lock is uncontended and no wake-up is needed; a reader on another thread
-//! works all the same. Knows nothing of HTTP beyond trailers.
+//! Request bodies belong to their core. A service therefore gets a handle on a slot for one piece, and a
+//! [`Pump`] fills the slot from the body, on the core, whenever the reader polls: nothing runs ahead of the
+//! reader. The task that polls the service and then its response drives the pump. It usually is the reader's
+//! own task, so that the lock is uncontended and no wake-up is needed; a reader on another thread works too.
+//! Knows nothing of HTTP beyond trailers.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,24 +18,24 @@ use crate::service::{BodyError, RequestBody};
 
 use super::fields;
 
-/// A piece, the trailers, or why there is nothing more.
+/// A piece, the trailers, or the error that ends the body.
 type AnyFrame = Result<Frame<Bytes>, BodyError>;
 
 /// The body of a request, for the service: an [`http_body::Body`] that is `Send`.
 ///
-/// It reads as fast as the service asks, from whatever thread; each piece is asked of the client only when
-/// the one before it was taken. A body kept beyond its exchange fails with [`BodyError::ExchangeOver`].
+/// It can be polled from any thread; each piece is received from the client only after the previous one was
+/// read. A body kept beyond its exchange fails with [`BodyError::ExchangeOver`].
 #[derive(Debug, Default)]
 pub struct Body {
-    /// `None` where there is nothing to read (any more).
-    slot: Option<Arc<Mutex<Slot>>>,
-    /// Bytes still to come, when the client said how many.
+    /// `None` for an empty body, and after the end.
+    slot: Option<Arc<Mutex<PieceSlot>>>,
+    /// Bytes still to come, when the length was announced.
     left: Option<u64>,
 }
 
-/// What reader and pump share.
+/// The state that reader and pump share.
 #[derive(Debug, Default)]
-struct Slot {
+struct PieceSlot {
     /// The reader waits for a frame. INVARIANT: never while there is one.
     wanted: bool,
     frame: Option<AnyFrame>,
@@ -45,28 +45,28 @@ struct Slot {
     pump: Option<Waker>,
 }
 
-impl Slot {
-    /// Wakes the pump when the reader asks.
-    fn hear_from_reader(&mut self, cx: &Context<'_>) {
+impl PieceSlot {
+    /// Wakes the pump when the reader polls.
+    fn register_pump(&mut self, cx: &Context<'_>) {
         if !self.pump.as_ref().is_some_and(|pump| pump.will_wake(cx.waker())) {
             self.pump = Some(cx.waker().clone());
         }
     }
 }
 
-/// Neither side leaves a slot half changed, so a panic elsewhere under the lock spoils nothing.
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+/// Every change of a slot is complete before the lock is released, so poisoning can be ignored.
+fn lock(slot: &Mutex<PieceSlot>) -> MutexGuard<'_, PieceSlot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Body {
-    /// The handle, and the pump that has to be polled for it to get anything; neither is needed for no body.
+    /// The handle, and the pump that has to be polled to fill it; an empty body has no pump.
     pub(super) fn new(source: RequestBody) -> (Self, Option<Pump>) {
         let left = source.length();
         if left == Some(0) {
             return (Self { slot: None, left }, None);
         }
-        let slot = Arc::new(Mutex::new(Slot::default()));
+        let slot = Arc::new(Mutex::new(PieceSlot::default()));
         (Self { slot: Some(slot.clone()), left }, Some(Pump { source, slot, data_is_over: false }))
     }
 }
@@ -117,19 +117,19 @@ impl http_body::Body for Body {
     }
 }
 
-/// What became of a reader when its pump was polled.
+/// The result of polling a pump, for its reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pumped {
-    /// A frame is there for a reader in this very task: poll it again.
+    /// A frame is ready for a reader in this task: poll it again.
     PollAgain,
-    /// Nothing for this task; whoever has to be woken was, or will be.
+    /// Nothing for this task; other readers were woken, or will be.
     Wait,
 }
 
 /// Fills a body's slot from the connection. Dropping it ends the body with an error.
 pub(super) struct Pump {
     source: RequestBody,
-    slot: Arc<Mutex<Slot>>,
+    slot: Arc<Mutex<PieceSlot>>,
     /// The trailers are next.
     data_is_over: bool,
 }
@@ -139,7 +139,7 @@ impl Pump {
         {
             let mut slot = lock(&self.slot);
             if !slot.wanted || slot.is_over {
-                slot.hear_from_reader(cx);
+                slot.register_pump(cx);
                 return Pumped::Wait;
             }
         }
@@ -149,8 +149,8 @@ impl Pump {
             slot.wanted = false;
             slot.frame = frame;
             slot.is_over = is_over;
-            // A reader elsewhere may ask for the next one before we are polled again.
-            slot.hear_from_reader(cx);
+            // A reader in another task may request the next frame before the next poll.
+            slot.register_pump(cx);
             slot.reader.take()
         };
         match reader {
@@ -163,7 +163,7 @@ impl Pump {
         }
     }
 
-    /// The next frame, and whether it is the last thing there is.
+    /// The next frame, and whether it is the last.
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<(Option<AnyFrame>, bool)> {
         if !self.data_is_over {
             match self.source.poll_next(cx) {

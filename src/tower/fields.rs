@@ -1,5 +1,5 @@
-//! Field lines between our tables and `http`'s `HeaderMap`, both ways. Heads are built and emptied in maps
-//! that each core keeps, for a new map costs two allocations.
+//! Converts field lines to and from `http`'s `HeaderMap`. Each core keeps maps for reuse, because a new map
+//! costs two allocations.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::message::{RequestHead, Trailers, push_field};
 
-/// Maps kept for reuse per core, and how many fields one may have room for: more would only hold memory.
+/// Maps kept for reuse per core, and the largest capacity of one: more would only hold memory.
 const SPARE_MAPS_MAX: usize = 32;
 const SPARE_FIELDS_MAX: usize = 64;
 
@@ -20,7 +20,7 @@ fn take_map() -> HeaderMap {
     SPARE_MAPS.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-/// Keeps the memory of a map that is not needed any more.
+/// Returns a map to the core's pool.
 pub(super) fn give_map(mut map: HeaderMap) {
     if (1..=SPARE_FIELDS_MAX).contains(&map.capacity()) {
         map.clear();
@@ -37,7 +37,7 @@ pub(super) fn from_head(head: &RequestHead, bytes: &Bytes) -> HeaderMap {
     let mut map = take_map();
     for (name, value) in head.fields() {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-        // Both lie in the same head, so the distance is the value's place in the copy too.
+        // Both are in the same head, so the offset is valid in the copy too.
         let start = value.as_ptr().addr() - head.as_bytes().as_ptr().addr();
         if let Ok(value) = HeaderValue::from_maybe_shared(bytes.slice(start..start + value.len())) {
             // Fails beyond 32,768 fields, far above what a head may have.
@@ -62,7 +62,7 @@ pub(super) fn parse_lines(lines: &[u8]) -> HeaderMap {
     map
 }
 
-/// What a response's fields say of the connection and the body, apart from the lines that are sent.
+/// The fields of a response about its connection and body, which are not sent as lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Said {
     /// `Connection: close`.
@@ -71,8 +71,8 @@ pub(super) struct Said {
     pub(super) length: Option<u64>,
 }
 
-/// Writes a response's fields as lines behind `lines`, without those that are the server's: framing,
-/// `Connection` and what it names, and `Date`.
+/// Appends a response's fields to `lines`, without those that the server writes: framing, `Connection` and
+/// the fields it names, and `Date`.
 pub(super) fn write_lines(map: &HeaderMap, lines: &mut Vec<u8>) -> Said {
     let mut said = Said::default();
     let connection = map.get_all(header::CONNECTION);
@@ -83,7 +83,7 @@ pub(super) fn write_lines(map: &HeaderMap, lines: &mut Vec<u8>) -> Said {
             "transfer-encoding" | "upgrade" | "date" | "keep-alive" | "proxy-connection" | "te" => {}
             word if connection.iter().any(|value| has_word(value, word)) => {}
             word => {
-                // A `HeaderMap` cannot hold what is refused here.
+                // A `HeaderMap` cannot hold an invalid field.
                 let _ = push_field(lines, word, value.as_bytes());
             }
         }
@@ -91,11 +91,11 @@ pub(super) fn write_lines(map: &HeaderMap, lines: &mut Vec<u8>) -> Said {
     said
 }
 
-/// Writes the protocol that a response switches to, and that this concerns the connection (RFC 9110 §7.8).
+/// Writes `Upgrade` with the protocol of the response, and `Connection` (RFC 9110 §7.8).
 pub(super) fn write_upgrade(map: &HeaderMap, lines: &mut Vec<u8>) {
     for (name, value) in [("Connection", Some("upgrade".as_bytes())), ("Upgrade", upgrade_of(map))] {
         if let Some(value) = value {
-            // A `HeaderMap` cannot hold what is refused here.
+            // A `HeaderMap` cannot hold an invalid field.
             let _ = push_field(lines, name, value);
         }
     }
@@ -105,10 +105,10 @@ fn upgrade_of(map: &HeaderMap) -> Option<&[u8]> {
     map.get(header::UPGRADE).map(HeaderValue::as_bytes)
 }
 
-/// Adds trailer fields, without those that have to stand in a head (RFC 9110 §6.5.1).
+/// Adds trailer fields, without those that are only valid in a head (RFC 9110 §6.5.1).
 pub(super) fn add_trailers(map: &HeaderMap, trailers: &mut Trailers) {
     for (name, value) in map {
-        // What is refused is left out.
+        // Invalid ones are omitted.
         let _ = trailers.push(name.as_str(), value.as_bytes());
     }
 }

@@ -1,5 +1,5 @@
-//! Runs what exists: any [`tower_service::Service`] of `http` requests, an axum `Router` included, on our
-//! workers (cargo feature `tower`). An application moves over by changing its `main`.
+//! Runs any [`tower_service::Service`] of `http` requests, such as an axum `Router`, on the workers (cargo
+//! feature `tower`). To port an application, change its `main`.
 //!
 //! ```
 //! # use std::convert::Infallible;
@@ -29,26 +29,26 @@
 //! # }
 //! ```
 //!
-//! # What holds
+//! # Guarantees
 //!
 //! - The service is cloned for every request, made ready (`poll_ready`), and called. It and its futures stay
 //!   on their core and need not be `Send`.
-//! - Request bodies are pulled: a piece is asked of the client when the service asks for it. Response bodies
-//!   are pulled as fast as the client takes them. Trailers pass both ways. A size hint that is exact becomes
-//!   `Content-Length`; a `Content-Length` of the service's is kept, and owed exactly.
-//! - A client that goes away drops the service's future. A panic answers 500 and ends that connection alone;
-//!   an error of the service (`Service::Error`) answers 500 and is logged.
-//! - Framing, `Date` and everything that concerns one connection are the server's: such fields of a response
-//!   are not sent, but `Connection: close` is obeyed.
+//! - Request bodies are pulled: a piece is received from the client when the service polls for it. Response
+//!   bodies are pulled as fast as the client receives them. Trailers pass in both directions. An exact size
+//!   hint becomes `Content-Length`; a `Content-Length` of the service is kept, and enforced.
+//! - When a client disconnects, the service's future is dropped. A panic answers 500 and ends that connection
+//!   alone; an error of the service (`Service::Error`) answers 500 and is logged.
+//! - Framing, `Date` and connection-specific fields are the server's: such fields of a response are not sent,
+//!   but `Connection: close` is obeyed.
 //!
 //! # What needs a reactor
 //!
-//! The workers are no tokio runtime. What an application does with channels, locks and futures works; what
-//! asks for tokio's reactor panics with "there is no reactor running": `tokio::time`, `tokio::net` (and with
-//! it most database drivers and HTTP clients), `tokio::fs`, `tokio::spawn`, `spawn_blocking`. It does so at
-//! the first use, which is a 500 for that request and a line in the log. Two ways out:
+//! The workers are not a tokio runtime. Channels, locks and futures work; code that needs tokio's reactor
+//! panics with "there is no reactor running": `tokio::time`, `tokio::net` (and with it most database drivers
+//! and HTTP clients), `tokio::fs`, `tokio::spawn`, `spawn_blocking`. The panic occurs at the first use, as a
+//! 500 for that request and a line in the log. Two solutions:
 //!
-//! - Use what needs no reactor: a channel's answer from a thread of your own is awaited as anywhere.
+//! - Use code that needs no reactor, such as a channel to a thread of your own.
 //! - Keep a runtime on threads of its own, let every poll enter it with [`TowerService::within`], and let its
 //!   wake-ups arrive at once with [`TowerService::woken_from_outside`]:
 //!
@@ -66,8 +66,8 @@
 //! })
 //! ```
 //!
-//! To fail early rather than at a request, look for the reactor where the service is made, and let the start
-//! fail with what is missing ([`Server::try_run`](crate::Server::try_run)):
+//! To fail at the start rather than at a request, look for the reactor where the service is made, and return
+//! the error ([`Server::try_run`](crate::Server::try_run)):
 //!
 //! ```ignore
 //! Server::new().try_run(move |_core| {
@@ -77,33 +77,33 @@
 //!
 //! # Upgrades
 //!
-//! A request that asks for a tunnel, by `Upgrade`, CONNECT or HTTP/2's extended CONNECT, carries hyper's
-//! `OnUpgrade` in its extensions, which is what axum's `WebSocketUpgrade` takes. Where the service answers
-//! 101, or 2xx to a CONNECT, the client's bytes are the upgraded stream's from there on; any other answer
-//! fails the `OnUpgrade`. axum handles a WebSocket in a task of tokio's (`tokio::spawn`), so a runtime must
-//! be entered, as above; without one the request fails with 500. Wake-ups then come from another thread, and
-//! are late without [`TowerService::woken_from_outside`].
+//! A request for a tunnel, by `Upgrade`, CONNECT or HTTP/2's extended CONNECT, carries hyper's `OnUpgrade` in
+//! its extensions, which axum's `WebSocketUpgrade` uses. Where the service answers 101, or 2xx to a CONNECT,
+//! further bytes of the client belong to the upgraded stream; any other response fails the `OnUpgrade`. axum
+//! handles a WebSocket in a tokio task (`tokio::spawn`), so a runtime must be entered, as above; without one
+//! the request fails with 500. Wake-ups then come from another thread, and are late without
+//! [`TowerService::woken_from_outside`].
 //!
-//! How: hyper alone can make an `OnUpgrade`, so each such request gets a server connection of hyper's, in
-//! memory, which is given a constant request and, once the service has answered, a constant 101. The real
+//! Implementation: only hyper can make an `OnUpgrade`, so each such request gets a hyper server connection in
+//! memory, which reads a constant request and, once the service has answered, a constant 101. The real
 //! request and response never pass through it.
 //!
-//! - It costs one connection of hyper's, with two buffers of 8 KiB, per request that asks for a tunnel,
-//!   until its response; other requests cost nothing. Within the tunnel each direction is copied once more
-//!   than in a tunnel of [`Response::upgrade`], under a lock that the application's thread shares.
-//! - Both directions hold back: 32 KiB written by the application wait for the client, and one piece from
-//!   the client, of the size the connection reads, for the application.
-//! - The tunnel ends when the application has closed its direction and the client has taken what was
-//!   written: what the client sends after that is not read.
-//! - Over HTTP/2 axum wants to find `hyper::ext::Protocol` in the extensions where its own feature `http2`
-//!   is on. That type comes with hyper's HTTP/2, which is not built here; an application that has it adds it
-//!   with [`TowerService::extensions`] from
+//! - It costs one hyper connection, with two buffers of 8 KiB, per request for a tunnel, until its response;
+//!   other requests cost nothing. Within the tunnel each direction is copied once more than in a tunnel of
+//!   [`Response::upgrade`], under a lock that the application's thread shares.
+//! - Both directions have back-pressure: 32 KiB written by the application are buffered for the client, and
+//!   one piece from the client, of the size the connection reads, for the application.
+//! - The tunnel ends when the application has closed its direction and the client has received what was
+//!   written: input after that is not read.
+//! - Over HTTP/2 axum requires `hyper::ext::Protocol` in the extensions where its own feature `http2` is on.
+//!   That type is part of hyper's HTTP/2, which is not built here; an application that has it adds it with
+//!   [`TowerService::extensions`] from
 //!   [`RequestHead::protocol`](crate::http::message::RequestHead::protocol).
 //!
-//! # What does not work
+//! # Limitations
 //!
-//! - What axum demands of handlers it demands here too: their futures must be `Send`, so that what belongs to
-//!   a core, such as its ring's timers, is for services that ask for less.
+//! - axum's bounds on handlers apply here too: their futures must be `Send`, so they cannot hold what belongs
+//!   to a core, such as its ring's timers. Other services can.
 
 mod body;
 mod fields;
@@ -133,7 +133,7 @@ use crate::service::{Context, Request, Response, Service};
 
 type Extend = dyn Fn(&Context, &mut Extensions);
 
-/// A tower service as a [`Service`] of ours; see the [module](self).
+/// A tower service as a [`Service`]; see the [module](self).
 pub struct TowerService<S> {
     service: S,
     extend: Option<Box<Extend>>,
@@ -142,13 +142,13 @@ pub struct TowerService<S> {
 }
 
 impl<S> TowerService<S> {
-    /// Serves `service`, of which every request gets a clone.
+    /// Serves `service`, cloned for every request.
     pub fn new(service: S) -> Self {
         Self { service, extend: None, within: Within::default(), outside: Outside::default() }
     }
 
     /// Lets `extend` add to the extensions of every request before the service is called. By default they are
-    /// empty, for the first entry costs three allocations. So an axum handler gets the peer's address:
+    /// empty, because the first entry costs three allocations. An axum handler gets the peer's address so:
     ///
     /// ```ignore
     /// TowerService::new(app).extensions(|context, extensions| {
@@ -162,24 +162,24 @@ impl<S> TowerService<S> {
         self
     }
 
-    /// Runs every poll of the service's futures and bodies inside `around`, which must call what it is given:
-    /// for applications that expect to find something there, such as the context of tokio's runtime.
+    /// Runs every poll of the service's futures and bodies inside `around`, which must call its argument: for
+    /// applications that need a context, such as that of tokio's runtime.
     pub fn within(mut self, around: impl Fn(&mut dyn FnMut()) + 'static) -> Self {
         self.within = Within::new(around);
         self
     }
 
-    /// Lets wake-ups from other threads arrive at once, for one allocation per request. By default a busy
+    /// Delivers wake-ups from other threads at once, for one allocation per request. By default a busy
     /// core sees them up to 2 ms later; wake-ups on the core itself are never late.
     ///
     /// # Panics
-    /// When the kernel has no descriptor left for the core's mailbox, which ends the start.
+    /// When the kernel has no descriptor left for the core's mailbox, which fails the start.
     pub fn woken_from_outside(mut self, ring: &Ring) -> Self {
         self.outside = Outside::new(ring).expect("a descriptor for wake-ups from other threads");
         self
     }
 
-    /// The request as the service takes it, and what feeds its body.
+    /// The request for the service, and the pump of its body.
     fn take_over(&self, request: Request) -> Result<(http::Request<Body>, Option<Pump>), Refused> {
         let (context, body) = request.into_parts();
         let (body, pump) = Body::new(body);
@@ -233,7 +233,7 @@ where
                         Poll::Ready(Err(error)) => return Poll::Ready(failed(error.into())),
                         Poll::Pending => {}
                     }
-                    // The service may wait for its body: then it goes on as soon as there is some.
+                    // The service may wait for its body: then it continues as soon as a frame is ready.
                     if pump.as_mut().map_or(Pumped::Wait, |pump| pump.poll(cx)) == Pumped::Wait {
                         return Poll::Pending;
                     }

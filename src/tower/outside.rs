@@ -1,6 +1,6 @@
-//! Wake-ups from other threads, delivered at once. A core that is busy waits in its own ring, where the
-//! executor's word of a wake-up from another thread is read with the ring's next alarm, up to 2 ms later. So
-//! such wake-ups go through a mailbox of the ring's. Wake-ups on the core pass straight through.
+//! Delivers wake-ups from other threads at once. A busy core waits in its own ring, and notices the
+//! executor's notification of a wake-up from another thread at the ring's next alarm, up to 2 ms later. So
+//! such wake-ups go through a mailbox of the ring. Wake-ups on the core are passed on directly.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ struct Post {
 struct Letter {
     task: Waker,
     post: Arc<Post>,
-    /// Lies in the mailbox, or is about to: waking again adds nothing, so that no thread can fill it.
+    /// In the mailbox, or about to be: further wake-ups post nothing, so that no thread can fill it.
     posted: AtomicBool,
 }
 
@@ -39,11 +39,11 @@ impl Wake for Letter {
     }
 }
 
-/// Wakers that other threads may wake promptly, where that was asked for.
+/// Wakers for other threads, where prompt wake-ups are switched on.
 #[derive(Clone, Default)]
 pub(super) struct Outside {
     post: Option<Arc<Post>>,
-    /// The waker that was wrapped last, and as what.
+    /// The last waker that was wrapped, and its wrapper.
     wrapped: Option<(Waker, Waker)>,
 }
 
@@ -76,13 +76,13 @@ impl Outside {
     }
 }
 
-/// Empties the mailbox for as long as the core runs.
+/// Empties the mailbox while the core runs.
 async fn deliver(ring: Ring, mailbox: Mailbox<Arc<Letter>>) {
     loop {
         match mailbox.receive(&ring).await {
             Ok(Some(letter)) => {
-                // Before the task runs, so that what happens from here on is posted again; a swap, so that
-                // the task sees all that happened before a wake-up that found the letter posted.
+                // Before the task runs, so that later wake-ups are posted again; a swap, so that the task
+                // sees everything before a wake-up that found the letter posted.
                 letter.posted.swap(false, Ordering::AcqRel);
                 letter.task.wake_by_ref();
             }

@@ -1,4 +1,4 @@
-//! A request's head into an `http::Request`. One copy of the head, which target and values share.
+//! Converts a request's head to an `http::Request`. One copy of the head, which target and values share.
 
 use std::cell::RefCell;
 
@@ -9,15 +9,15 @@ use super::fields;
 use crate::http::message::{RequestHead, Version as HeadVersion};
 use crate::http::method::Method as HeadMethod;
 
-/// Copies of heads are cut from blocks of this size, which spares two allocations per request. A value that
-/// is kept holds its block, so blocks are small.
+/// Copies of heads are cut from blocks of this size, which saves two allocations per request. A value that is
+/// kept keeps its block allocated, so blocks are small.
 const BLOCK_BYTES: usize = 4096;
 
 thread_local! {
     static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// Why a head cannot be given to the service: what `http` refuses and we do not.
+/// Why a head cannot be converted: valid here, but refused by `http`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refused {
     Method,
@@ -41,7 +41,7 @@ pub(super) fn fill<B>(request: &mut Request<B>, head: &RequestHead) -> Result<()
 fn copy(head: &[u8]) -> Bytes {
     BLOCK.with_borrow_mut(|block| {
         if block.capacity() < head.len() {
-            // Takes the block as a whole again if no piece of it is held any more.
+            // Reuses the whole block if no piece of it is referenced.
             block.reserve(BLOCK_BYTES.max(head.len()));
         }
         block.extend_from_slice(head);

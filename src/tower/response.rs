@@ -1,6 +1,5 @@
-//! What a service answers, as a response of ours. A body that is there at once leaves with the head; any
-//! other is pulled as fast as the client takes it, and the request's body with it, which the response may be
-//! made of.
+//! Converts a service's response. A body that is ready at once is sent with the head; any other is pulled as
+//! fast as the client receives it, together with the request's body, which the response may read.
 
 use std::mem;
 use std::pin::Pin;
@@ -20,16 +19,16 @@ use crate::http::status::Status;
 use crate::observe::log;
 use crate::service::{Body, BodyError, BodyFrame, FieldBlock, Frame, Response, StreamBody, TunnelHandler};
 
-/// Anything a service or a body may fail with.
+/// The error of a service or a body.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a body gives, piece by piece.
+/// A frame of a body, as bytes.
 type AnyFrame<B> = Result<HttpFrame<<B as HttpBody>::Data>, <B as HttpBody>::Error>;
 
 /// Room for the fields of most responses.
 const LINES_BYTES: usize = 128;
 
-/// Turns a service's response into ours. `pump` feeds the request's body meanwhile.
+/// Converts a service's response. `pump` feeds the request's body meanwhile.
 pub(super) fn respond<B>(
     answer: http::Response<B>,
     pump: Option<Pump>,
@@ -47,15 +46,15 @@ where
     fields::give_map(parts.headers);
     let status = match Status::new(parts.status.as_u16()) {
         Some(status) if !status.is_informational() => status,
-        // Interim responses are the server's, and nothing else is spoken here than HTTP.
+        // Interim responses are the server's, and this response opens no tunnel.
         _ => return failed(format!("it answered {}, which is not a final status", parts.status).into()),
     };
     let response = Response::new(status).with_fields(FieldBlock::Owned(lines));
     let response = if said.closes { response.closing() } else { response };
-    // A hint of zero may be a body that was taken off already.
+    // A hint of zero may be a body that was removed already.
     let length = said.length.or_else(|| body.size_hint().exact().filter(|&length| length > 0));
     if status.forbids_body() {
-        // A 304 may say how long the 200 would be (RFC 9110 §15.4.5).
+        // A 304 may have the length of the 200 (RFC 9110 §15.4.5).
         return match length.filter(|&length| length > 0) {
             Some(length) => response.with_body(Body::Stream(Box::new(Withheld(Some(length))))),
             None => response,
@@ -68,7 +67,7 @@ where
         return response;
     }
     let body = Box::pin(body);
-    let mut stream = Stream {
+    let mut stream = ResponseStream {
         body,
         first: None,
         pump,
@@ -78,7 +77,7 @@ where
         within,
         outside,
     };
-    // Most bodies are one piece that is there: no stream is needed then.
+    // Most bodies are one piece that is ready: no stream is needed then.
     if let Poll::Ready(frame) = stream.poll_any(cx) {
         match frame {
             Some(Ok(Frame::Data(bytes))) if stream.is_whole(bytes.len()) => {
@@ -99,7 +98,7 @@ pub(super) fn opens_tunnel(method: Method, status: http::StatusCode) -> bool {
     }
 }
 
-/// Turns a service's response that opens a tunnel into ours: the protocol is the one that it names.
+/// Converts a service's response that opens a tunnel; its `Upgrade` field names the protocol.
 pub(super) fn respond_with_tunnel<B>(
     answer: http::Response<B>,
     offer: Upgrade,
@@ -122,16 +121,16 @@ pub(super) fn respond_with_tunnel<B>(
     Response::new(status).with_fields(FieldBlock::Owned(lines)).with_body(Body::Tunnel(tunnel))
 }
 
-/// A service that failed, told to the log rather than to the client.
+/// Logs an error of a service, and makes the response, which does not have its cause.
 pub(super) fn failed(error: BoxError) -> Response {
     log::line(format_args!("a service failed: {error}"));
     Response::error(Status::INTERNAL_SERVER_ERROR, "the service failed; the server's log has the cause")
 }
 
-/// A response body, and what feeds the request's body meanwhile.
-struct Stream<B> {
+/// A response body, and the pump of the request's body.
+struct ResponseStream<B> {
     body: Pin<Box<B>>,
-    /// Read and not handed out: before the head left, or while the client took nothing.
+    /// Read ahead: before the head was sent, or while the client received nothing.
     first: Option<Option<BodyFrame>>,
     pump: Option<Pump>,
     length: Option<u64>,
@@ -142,12 +141,12 @@ struct Stream<B> {
     outside: Outside,
 }
 
-impl<B> Stream<B>
+impl<B> ResponseStream<B>
 where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Whether `read` bytes are all there is, in number as announced.
+    /// Whether `read` bytes are the announced length.
     fn is_whole(&self, read: usize) -> bool {
         self.body.is_end_stream()
             && self.trailers.is_empty()
@@ -183,7 +182,7 @@ where
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<AnyFrame<B>>> {
-        // A body that has ended is not asked again.
+        // A body that has ended is not polled again.
         if self.is_over {
             return Poll::Ready(None);
         }
@@ -201,7 +200,7 @@ where
     }
 }
 
-impl<B> StreamBody for Stream<B>
+impl<B> StreamBody for ResponseStream<B>
 where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
@@ -216,8 +215,8 @@ where
         frame
     }
 
-    /// One frame is read ahead, so that an application that reads its request within its response goes on
-    /// doing so; then the request's body alone is.
+    /// Reads one frame ahead, so that an application that reads its request within its response continues to
+    /// do so; after that, only the request's body is driven.
     fn poll_work(&mut self, cx: &mut Context<'_>) {
         if self.first.is_none() {
             if let Poll::Ready(frame) = self.poll_frame(cx) {
@@ -233,7 +232,7 @@ where
     }
 }
 
-/// The body of an answer to HEAD, or of a 304: never sent, but its length is said where it is known.
+/// The body of a response to HEAD, or of a 304: never sent, but its length is announced where it is known.
 struct Withheld(Option<u64>);
 
 impl StreamBody for Withheld {

@@ -1,8 +1,8 @@
-//! Tunnels for applications that were written for hyper. What they take from a request's extensions is
-//! hyper's `OnUpgrade`, which only a connection of hyper's makes. So each request that asks for a tunnel gets
-//! a connection of its own: in memory, for one exchange whose request is a constant, and whose answer, 101,
-//! is given once the application has answered the real one. From then on hyper's side is the application's,
-//! and its bytes are carried to and from the client's tunnel. Knows no protocol that runs within one.
+//! Tunnels for applications that use hyper's `OnUpgrade` from a request's extensions. Only a hyper connection
+//! can make one. So each request for a tunnel gets a hyper connection of its own: in memory, for one exchange
+//! whose request is a constant, and whose response, 101, is sent once the application has answered the real
+//! request. From then on hyper's end belongs to the application, and its bytes are copied to and from the
+//! client's tunnel. Knows no protocol that runs within one.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -24,14 +24,14 @@ use crate::http::message::RequestHead;
 use crate::http::method::Method;
 use crate::service::{Tunnel, TunnelReader, TunnelWriter};
 
-/// Bytes from the application that wait for the client; then its writes wait. In the other direction one
-/// piece waits, as large as the connection reads at once.
+/// Bytes from the application that are buffered for the client; beyond it, its writes wait. In the other
+/// direction one piece is buffered, as large as the connection reads at once.
 const BUFFERED_BYTES_MAX: usize = 32 * 1024;
 
-/// The request of hyper's exchange. What the application sees is the real one.
+/// The request of hyper's exchange. The application sees the real one.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: tunnel\r\n\r\n";
 
-/// What ends the head of hyper's answer, which is not for the client.
+/// The end of the head of hyper's response, which is not for the client.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Whether a request may end in a tunnel.
@@ -39,37 +39,37 @@ pub(super) fn is_asked_for(head: &RequestHead) -> bool {
     head.method() == Method::Connect || head.upgrade().is_some()
 }
 
-/// An exchange of hyper's that waits to be decided. Dropping it fails the `OnUpgrade`, as hyper does for a
-/// response that opens no tunnel.
+/// A pending hyper exchange. Dropping it fails the `OnUpgrade`, as hyper does for a response that opens no
+/// tunnel.
 pub(super) struct Upgrade {
-    connection: Pin<Box<UpgradeableConnection<Near, Handshake>>>,
+    connection: Pin<Box<UpgradeableConnection<Near, UpgradeService>>>,
     is_accepted: Rc<Cell<bool>>,
-    pipe: Shared,
+    pipe: SharedPipe,
 }
 
 impl Upgrade {
-    /// The exchange, and what goes into the request's extensions; `None` if hyper refuses its request, which
-    /// it has no cause for.
+    /// The exchange, and the `OnUpgrade` for the request's extensions; `None` if hyper refuses its request,
+    /// which is not expected.
     pub(super) fn offer() -> Option<(Self, OnUpgrade)> {
         let (is_accepted, made) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(None)));
-        let pipe = Shared::default();
-        let handshake = Handshake { made: made.clone(), is_accepted: is_accepted.clone() };
+        let pipe = SharedPipe::default();
+        let handshake = UpgradeService { made: made.clone(), is_accepted: is_accepted.clone() };
         let connection = Builder::new()
             .auto_date_header(false)
             .serve_connection(Near { pipe: pipe.clone(), request: REQUEST, head_end: HEAD_END }, handshake)
             .with_upgrades();
         let mut connection = Box::pin(connection);
-        // The request is there, so one poll reads it and calls the handshake; nothing will wake this.
+        // The request is in memory, so one poll reads it and calls the service; nothing will wake this.
         let polled = connection.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let on_upgrade = made.take().filter(|_| polled.is_pending())?;
         Some((Self { connection, is_accepted, pipe }, on_upgrade))
     }
 
-    /// Answers hyper's request with 101: the `OnUpgrade` resolves, and what the application reads and writes
-    /// from now on is the tunnel's. `None` if hyper fails.
+    /// Answers hyper's request with 101: the `OnUpgrade` resolves, and the application reads and writes the
+    /// tunnel. `None` if hyper fails.
     pub(super) fn accept(mut self) -> Option<Far> {
         self.is_accepted.set(true);
-        // Its side takes all that is written, so it never has to wait.
+        // Its end accepts all output, so it never has to wait.
         match self.connection.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Some(Far { pipe: self.pipe }),
             _ => None,
@@ -77,8 +77,8 @@ impl Upgrade {
     }
 }
 
-/// The service of hyper's connection: gives away the `OnUpgrade`, and answers when that is decided.
-struct Handshake {
+/// The service of hyper's connection: passes on the `OnUpgrade`, and answers when the exchange is accepted.
+struct UpgradeService {
     made: Rc<RefCell<Option<OnUpgrade>>>,
     is_accepted: Rc<Cell<bool>>,
 }
@@ -99,7 +99,7 @@ impl Future for Decided {
     }
 }
 
-impl hyper::service::Service<http::Request<Incoming>> for Handshake {
+impl hyper::service::Service<http::Request<Incoming>> for UpgradeService {
     type Response = http::Response<String>;
     type Error = Infallible;
     type Future = Decided;
@@ -110,8 +110,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Handshake {
     }
 }
 
-/// What both ends share. The application's may be on any thread.
-type Shared = Arc<Mutex<Pipe>>;
+/// The state that both ends share. The application's may be on any thread.
+type SharedPipe = Arc<Mutex<Pipe>>;
 
 #[derive(Default)]
 struct Pipe {
@@ -120,11 +120,11 @@ struct Pipe {
     up_end: Option<UpEnd>,
     /// From the application, and not yet sent.
     down: BytesMut,
-    /// The application writes no more.
+    /// The application closed its direction.
     down_is_over: bool,
-    /// The application reads no more: its end was dropped.
+    /// The application dropped its end.
     near_is_gone: bool,
-    /// The tunnel is over: nothing that is written arrives.
+    /// The tunnel has ended: nothing that is written arrives.
     far_is_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -138,7 +138,7 @@ enum UpEnd {
     Lost,
 }
 
-/// Neither end leaves a pipe half changed, so a panic elsewhere under the lock spoils nothing.
+/// Every change of a pipe is complete before the lock is released, so poisoning can be ignored.
 fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -156,20 +156,20 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// The application's end, as hyper sees a connection.
+/// The application's end, as an I/O stream for hyper.
 struct Near {
-    pipe: Shared,
-    /// What is left of hyper's own request.
+    pipe: SharedPipe,
+    /// The unread rest of hyper's request.
     request: &'static [u8],
-    /// What is missing of the end of hyper's own answer; empty in the tunnel.
+    /// The missing rest of the end of hyper's response head; empty in the tunnel.
     head_end: &'static [u8],
 }
 
 impl Near {
-    /// Takes bytes of hyper's answer, which go no further: how many.
+    /// Discards bytes of hyper's response head: how many.
     fn pass_over(&mut self, bytes: &[u8]) -> usize {
         for (at, &byte) in bytes.iter().enumerate() {
-            // A CR out of turn may be the first of the end.
+            // An unexpected CR may be the first byte of the end.
             self.head_end = match self.head_end.strip_prefix(&[byte]) {
                 Some(rest) => rest,
                 None if byte == b'\r' => &HEAD_END[1..],
@@ -237,7 +237,7 @@ impl Write for Near {
         Poll::Ready(Ok(length))
     }
 
-    /// What is written is on its way; as with a socket, that it arrived is not waited for.
+    /// As with a socket, does not wait for delivery.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -265,12 +265,13 @@ impl Drop for Near {
 
 /// The client's end.
 pub(super) struct Far {
-    pipe: Shared,
+    pipe: SharedPipe,
 }
 
 impl Far {
-    /// Carries bytes both ways, until the application has closed its direction and the client has taken all
-    /// of it, or the client is gone. `outside` hears of the application's thread.
+    /// Copies bytes in both directions, until the application has closed its direction and the client has
+    /// received all of it, or the client has disconnected. `outside` delivers the wake-ups of the
+    /// application's thread.
     pub(super) async fn carry(self, tunnel: Tunnel, mut outside: Outside) {
         let (mut reader, mut writer) = tunnel.split();
         poll_fn(|cx| outside.enter(cx, |cx| self.poll_carry(&mut reader, &mut writer, cx))).await;
@@ -282,13 +283,13 @@ impl Far {
         writer: &mut TunnelWriter,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        // Before anything is looked at: what changes from here on wakes us.
+        // Registered first, so that every later change wakes this task.
         wait(&mut lock(&self.pipe).far, cx);
         self.poll_up(reader, cx);
         self.poll_down(writer, cx)
     }
 
-    /// Takes a piece from the client whenever the one before was read.
+    /// Receives a piece from the client whenever the previous one was read.
     fn poll_up(&self, reader: &mut TunnelReader, cx: &mut Context<'_>) {
         {
             let pipe = lock(&self.pipe);
@@ -308,7 +309,7 @@ impl Far {
         wake(reader);
     }
 
-    /// Sends what the application wrote, as the client takes it. Ready when there will be no more.
+    /// Sends the application's output, as the client receives it. Ready at its end.
     fn poll_down(&self, writer: &mut TunnelWriter, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if ready!(writer.poll_ready(cx)).is_err() {
@@ -318,7 +319,7 @@ impl Far {
             if pipe.down.is_empty() {
                 return if pipe.down_is_over { Poll::Ready(()) } else { Poll::Pending };
             }
-            // With room for more behind it, and no copy.
+            // Keeps the remaining capacity, without a copy.
             let piece = pipe.down.split().freeze();
             let waiting = pipe.writer.take();
             drop(pipe);
@@ -358,7 +359,7 @@ mod tests {
         assert!(poll(on_upgrade.as_mut()).is_pending());
         let far = upgrade.accept().expect("hyper takes its answer");
         let Poll::Ready(Ok(mut upgraded)) = poll(on_upgrade.as_mut()) else { panic!("not upgraded") };
-        // The head of hyper's answer is not among what is written.
+        // The head of hyper's response is not in the output.
         let mut cx = Context::from_waker(Waker::noop());
         assert!(matches!(Pin::new(&mut upgraded).poll_write(&mut cx, b"first"), Poll::Ready(Ok(5))));
         assert_eq!(&lock(&far.pipe).down[..], b"first");
@@ -395,7 +396,7 @@ mod tests {
         {
             let all = [head.as_bytes(), b"more"].concat();
             for split in 0..all.len() {
-                let mut near = Near { pipe: Shared::default(), request: b"", head_end: HEAD_END };
+                let mut near = Near { pipe: SharedPipe::default(), request: b"", head_end: HEAD_END };
                 let (now, later) = all.split_at(split);
                 let taken = near.pass_over(now);
                 assert_eq!(taken, split.min(head.len()), "{head:?} split at {split}");

@@ -1,11 +1,11 @@
-//! Runs every poll of the application inside something of the application's choosing, such as the context of
-//! a reactor that lives on threads of its own. Knows no reactor.
+//! Runs every poll of the application inside a context of its choice, such as that of a reactor on threads of
+//! its own. Knows no reactor.
 
 use std::rc::Rc;
 
 type Around = dyn Fn(&mut dyn FnMut());
 
-/// What polls run inside; nothing by default.
+/// The context of polls; none by default.
 #[derive(Clone, Default)]
 pub(super) struct Within(Option<Rc<Around>>);
 
@@ -14,7 +14,7 @@ impl Within {
         Self(Some(Rc::new(around)))
     }
 
-    /// Runs `poll`, inside what was chosen.
+    /// Runs `poll` inside the context.
     #[inline]
     pub(super) fn run<T>(&self, poll: impl FnOnce() -> T) -> T {
         let Some(around) = &self.0 else { return poll() };

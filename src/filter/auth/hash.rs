@@ -1,5 +1,4 @@
-//! One password hash: which kind it is, what it costs, whether a password fits. Slow on purpose, and so
-//! never called on a core.
+//! Password hashes: kinds, cost limits, verification. Slow on purpose, and so never called on a core.
 
 use std::fmt;
 
@@ -23,7 +22,7 @@ const ARGON2_PASSES_MAX: u32 = 32;
 const SHA512_CHARS: usize = 86;
 const SHA512_SALT_MAX: usize = 16;
 
-/// A hash that can be checked within bounds.
+/// A hash that can be verified within the cost limits.
 #[derive(Debug)]
 pub(super) enum Hash {
     Bcrypt(Box<str>),
@@ -31,16 +30,16 @@ pub(super) enum Hash {
     Argon2id(Box<str>),
 }
 
-/// Why a hash is not taken.
+/// Why a hash is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HashError {
-    /// A scheme that is broken today, or none at all: named.
+    /// A broken scheme, or plain text; its name.
     Weak(&'static str),
-    /// A scheme that nobody here knows.
+    /// An unsupported scheme.
     Unsupported,
-    /// Looks like a known scheme, and is not whole.
+    /// A known scheme, malformed.
     Malformed(&'static str),
-    /// Would take too long, or too much memory: what, and the most that is allowed.
+    /// It would take too long, or too much memory: the parameter, and its maximum.
     TooCostly(&'static str, u32),
 }
 
@@ -48,7 +47,7 @@ impl fmt::Display for HashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Weak(what) => {
-                write!(f, "{what} passwords protect nobody; make the entry anew with `htpasswd -B FILE NAME`")
+                write!(f, "{what} passwords are insecure; make the entry anew with `htpasswd -B FILE NAME`")
             }
             Self::Unsupported => f.write_str(
                 "hashes are bcrypt ($2y$), SHA-512 crypt ($6$) or Argon2id ($argon2id$); make the entry anew \
@@ -82,7 +81,7 @@ impl Hash {
         }
     }
 
-    /// Whether the password fits. Takes milliseconds to a second.
+    /// Whether the password matches. Takes milliseconds to a second.
     pub(super) fn verify(&self, password: &[u8]) -> bool {
         match self {
             Self::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),

@@ -1,8 +1,8 @@
-//! Passwords before anything else: Basic authentication (RFC 7617) from a file that `htpasswd` writes.
+//! Basic authentication (RFC 7617) with a file that `htpasswd` writes.
 //!
-//! Hashes are slow on purpose, so they are computed on threads beside the core, and what comes out is
-//! believed for a moment. A name that does not exist costs what one does that does. The file is looked at
-//! every second while there are requests; a new version that has a mistake is told about and not taken.
+//! Hashes are slow on purpose, so they are computed on threads beside the core, and results are cached for a
+//! short time. An unknown name takes as long as a known one. The file is checked every second while there are
+//! requests; a new version with a mistake is logged and not used.
 
 mod hash;
 mod users;
@@ -19,7 +19,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
 
 pub use self::users::UsersError;
-use self::users::{Users, Version};
+use self::users::{FileVersion, Users};
 use self::verdicts::Verdicts;
 use crate::filter::User;
 use crate::http::message::RequestHead;
@@ -29,30 +29,30 @@ use crate::observe::log;
 use crate::ring::Ring;
 use crate::service::{Around, IntoResponse as _, Next, Problem, Request, Response};
 
-/// How often the file is looked at, while there are requests: what the removal of a user may take.
+/// How often the file is checked while there are requests: the delay until the removal of a user applies.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Passwords of one core that wait for their hash. Beyond them the answer is 503: a flood of guesses must not
+/// Passwords of one core that wait for their hash. Beyond it the response is 503: a flood of guesses must not
 /// become a queue of minutes.
 const WAITING_MAX: usize = 64;
 
-/// Bytes of a name and its password together. More is no password, and some hashes take longer for it.
+/// Bytes of a name and its password together. More is implausible, and some hashes take longer for it.
 const CREDENTIALS_BYTES_MAX: usize = 512;
 
 const REALM: &str = "restricted";
 
-/// As clients send it, with padding or without.
+/// As clients send it, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Whose passwords are asked for. Holds no secret: the hashes stay in the file.
+/// The users that may authenticate. Holds no secret: the hashes stay in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuthOptions {
     /// The file of users, as `htpasswd -B` writes it.
     pub users: PathBuf,
-    /// What clients show when they ask for the password. Default `restricted`.
+    /// The text that clients show in their password prompt. Default `restricted`.
     pub realm: String,
 }
 
@@ -84,18 +84,18 @@ pub enum BasicAuthError {
     Realm(#[from] FieldError),
 }
 
-/// Lets through who has a name and a password, and asks everybody else for them: 401.
+/// Lets requests with valid credentials pass, and answers others 401.
 ///
-/// Passwords cross the network as they are; without TLS before it this protects from nobody who listens.
+/// Passwords are sent in plain text: without TLS, this does not protect against eavesdroppers.
 #[derive(Debug)]
 pub struct BasicAuth {
     path: PathBuf,
     users: RefCell<Arc<Users>>,
-    version: Cell<Version>,
+    version: Cell<FileVersion>,
     looked_at: Cell<Option<Instant>>,
-    /// The version on disk cannot be taken, which was told.
+    /// The version on disk is invalid, which was logged.
     failing: Cell<bool>,
-    tells: bool,
+    logs_changes: bool,
     verdicts: RefCell<Verdicts>,
     waiting: Cell<usize>,
     /// The `WWW-Authenticate` line.
@@ -103,7 +103,7 @@ pub struct BasicAuth {
     ring: RingHandle,
 }
 
-/// The ring, which has nothing to show.
+/// The ring, without its state in `Debug`.
 struct RingHandle(Ring);
 
 impl std::fmt::Debug for RingHandle {
@@ -146,7 +146,7 @@ impl BasicAuth {
             version: Cell::new(version),
             looked_at: Cell::new(None),
             failing: Cell::new(false),
-            tells: true,
+            logs_changes: true,
             verdicts: RefCell::default(),
             waiting: Cell::new(0),
             challenge: Vec::new(),
@@ -163,7 +163,7 @@ impl BasicAuth {
         Ok(Self::load(ring, &options.users)?.realm(&options.realm)?)
     }
 
-    /// With another realm: what clients show when they ask for the password.
+    /// With another realm: the text that clients show in their password prompt.
     ///
     /// # Errors
     /// A control character.
@@ -175,9 +175,9 @@ impl BasicAuth {
         Ok(self)
     }
 
-    /// Does not tell when a new version of the file is not taken: for all cores but one.
+    /// Does not log that a new version of the file is refused: for all cores but one.
     pub fn silent(self) -> Self {
-        Self { tells: false, ..self }
+        Self { logs_changes: false, ..self }
     }
 
     fn refused(&self, detail: &'static str) -> Response {
@@ -186,7 +186,7 @@ impl BasicAuth {
         response
     }
 
-    /// Reads the file again if it has changed. One request a second waits for the look.
+    /// Reads the file again if it has changed. One request a second waits for the check.
     async fn refresh(&self) {
         let now = self.ring.0.now();
         if self.looked_at.get().is_some_and(|last| now.saturating_duration_since(last) < LOOK_EVERY) {
@@ -194,7 +194,7 @@ impl BasicAuth {
         }
         self.looked_at.set(Some(now));
         let (path, known, failing) = (self.path.clone(), self.version.get(), self.failing.get());
-        let look = move || (failing || Version::now(&path) != Some(known)).then(|| Users::load(&path));
+        let look = move || (failing || FileVersion::now(&path) != Some(known)).then(|| Users::load(&path));
         match self.ring.0.blocking(look).await {
             None => {}
             Some(Ok((users, version))) => {
@@ -203,21 +203,21 @@ impl BasicAuth {
                     *self.users.borrow_mut() = Arc::new(users);
                     self.verdicts.borrow_mut().clear();
                 }
-                if self.tells {
+                if self.logs_changes {
                     let again = if was_failing { " again" } else { "" };
                     log::line(format_args!("{}: the users were read{again}", self.path.display()));
                 }
             }
             Some(Err(error)) => {
                 let is_news = !self.failing.replace(true);
-                if is_news && self.tells {
+                if is_news && self.logs_changes {
                     log::line(format_args!("{error}; the users that were read before stay in force"));
                 }
             }
         }
     }
 
-    /// Whether the password fits; `None` when too many others are waiting to hear that.
+    /// Whether the password matches; `None` when too many others wait for verification.
     async fn verify(&self, name: &str, password: Vec<u8>) -> Option<bool> {
         let key = self.verdicts.borrow().key(name, &password);
         let known = self.verdicts.borrow().get(&key, self.ring.0.now());
@@ -255,7 +255,7 @@ impl Around for BasicAuth {
     }
 }
 
-/// Name and password of a request that has them, once and whole.
+/// The credentials of a request with exactly one valid `Authorization` field.
 fn credentials(head: &RequestHead) -> Option<(Box<str>, Vec<u8>)> {
     let mut fields = head.fields_named("authorization");
     let (Some(value), None) = (fields.next(), fields.next()) else { return None };

@@ -1,4 +1,5 @@
-//! The file of users, as `htpasswd` writes it: `name:hash` per line. Read whole, or refused with its line.
+//! The file of users, as `htpasswd` writes it: `name:hash` per line. Accepted as a whole, or refused with a
+//! line.
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::hash::{Hash, HashError};
 
-/// Bytes of a file of users. Some ten thousand of them; whoever has more wants a database.
+/// Bytes of a file of users. Some ten thousand of them; more need a database.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The users of one file.
@@ -17,20 +18,21 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct Users {
     // INVARIANT: never empty, sorted by name.
     entries: Vec<(Box<str>, Hash)>,
-    /// Chooses whose hash an unknown name is tried on; secret, so that nobody can tell by the time.
+    /// Chooses the hash on which an unknown name is tried; secret, so that timing does not reveal unknown
+    /// names.
     chooser: RandomState,
 }
 
-/// Why a file of users is not taken.
+/// Why a file of users is refused.
 #[derive(Debug)]
 pub struct UsersError {
     path: PathBuf,
     line: usize,
-    misdeed: Misdeed,
+    kind: UsersErrorKind,
 }
 
 #[derive(Debug)]
-enum Misdeed {
+enum UsersErrorKind {
     Io(io::Error),
     TooLarge,
     NotText,
@@ -48,29 +50,29 @@ impl fmt::Display for UsersError {
             write!(f, "{}:", self.line)?;
         }
         f.write_str(" ")?;
-        match &self.misdeed {
-            Misdeed::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+        match &self.kind {
+            UsersErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 f.write_str("there is no such file of users; make one with `htpasswd -cB FILE NAME`")
             }
-            Misdeed::Io(error) => write!(f, "the file of users cannot be read: {error}"),
-            Misdeed::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
-            Misdeed::NotText => f.write_str("the file of users is not UTF-8 text"),
-            Misdeed::Empty => f.write_str(
-                "there is no user in it, so nobody could log in; add one with `htpasswd -B FILE NAME`",
+            UsersErrorKind::Io(error) => write!(f, "the file of users cannot be read: {error}"),
+            UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
+            UsersErrorKind::NotText => f.write_str("the file of users is not UTF-8 text"),
+            UsersErrorKind::Empty => f.write_str(
+                "there is no user in it, so no login could succeed; add one with `htpasswd -B FILE NAME`",
             ),
-            Misdeed::NoColon => f.write_str("an entry is NAME:HASH; this line has no colon"),
-            Misdeed::NoName => f.write_str("an entry is NAME:HASH; this line has no name"),
-            Misdeed::Twice(name) => write!(f, "{name} has an entry already; remove one of them"),
-            Misdeed::Hash(error) => error.fmt(f),
+            UsersErrorKind::NoColon => f.write_str("an entry is NAME:HASH; this line has no colon"),
+            UsersErrorKind::NoName => f.write_str("an entry is NAME:HASH; this line has no name"),
+            UsersErrorKind::Twice(name) => write!(f, "{name} has an entry already; remove one of them"),
+            UsersErrorKind::Hash(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for UsersError {}
 
-/// What tells one version of a file from another.
+/// The identity of a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct FileVersion {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -78,7 +80,7 @@ pub(super) struct Version {
     changed: (i64, i64),
 }
 
-impl Version {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -89,7 +91,7 @@ impl Version {
         }
     }
 
-    /// The version of the file now; `None` when it cannot be looked at.
+    /// The current version of the file; `None` when its metadata cannot be read.
     pub(super) fn now(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
@@ -97,48 +99,45 @@ impl Version {
 
 impl Users {
     /// Reads a file, and which version of it was read.
-    pub(super) fn load(path: &Path) -> Result<(Self, Version), UsersError> {
-        let error = |misdeed| UsersError { path: path.to_owned(), line: 0, misdeed };
-        // Looked at before it is read: a change in between is found at the next look.
-        let metadata = fs::metadata(path).map_err(|e| error(Misdeed::Io(e)))?;
+    pub(super) fn load(path: &Path) -> Result<(Self, FileVersion), UsersError> {
+        let error = |kind| UsersError { path: path.to_owned(), line: 0, kind };
+        // Before the read, so that the next check finds a change in between.
+        let metadata = fs::metadata(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
         if metadata.len() > FILE_BYTES_MAX {
-            return Err(error(Misdeed::TooLarge));
+            return Err(error(UsersErrorKind::TooLarge));
         }
-        let bytes = fs::read(path).map_err(|e| error(Misdeed::Io(e)))?;
-        let text = String::from_utf8(bytes).map_err(|_| error(Misdeed::NotText))?;
-        let users = Self::parse(&text).map_err(|(line, misdeed)| UsersError {
-            path: path.to_owned(),
-            line,
-            misdeed,
-        })?;
-        Ok((users, Version::of(&metadata)))
+        let bytes = fs::read(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
+        let text = String::from_utf8(bytes).map_err(|_| error(UsersErrorKind::NotText))?;
+        let users =
+            Self::parse(&text).map_err(|(line, kind)| UsersError { path: path.to_owned(), line, kind })?;
+        Ok((users, FileVersion::of(&metadata)))
     }
 
-    fn parse(text: &str) -> Result<Self, (usize, Misdeed)> {
+    fn parse(text: &str) -> Result<Self, (usize, UsersErrorKind)> {
         let mut entries: Vec<(Box<str>, Hash)> = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (name, hash) = line.split_once(':').ok_or((number, Misdeed::NoColon))?;
+            let (name, hash) = line.split_once(':').ok_or((number, UsersErrorKind::NoColon))?;
             if name.is_empty() {
-                return Err((number, Misdeed::NoName));
+                return Err((number, UsersErrorKind::NoName));
             }
-            let hash = Hash::parse(hash).map_err(|error| (number, Misdeed::Hash(error)))?;
+            let hash = Hash::parse(hash).map_err(|error| (number, UsersErrorKind::Hash(error)))?;
             match entries.binary_search_by(|(known, _)| (**known).cmp(name)) {
-                Ok(_) => return Err((number, Misdeed::Twice(name.to_owned()))),
+                Ok(_) => return Err((number, UsersErrorKind::Twice(name.to_owned()))),
                 Err(place) => entries.insert(place, (name.into(), hash)),
             }
         }
         if entries.is_empty() {
-            return Err((0, Misdeed::Empty));
+            return Err((0, UsersErrorKind::Empty));
         }
         Ok(Self { entries, chooser: RandomState::new() })
     }
 
-    /// Whether the user has this password. An unknown name costs what a known one does: the password is tried
-    /// on the hash of another, always the same one for the same name.
+    /// Whether the user has this password. An unknown name takes as long as a known one: the password is
+    /// tried on the hash of another user, always the same one for the same name.
     pub(super) fn verify(&self, name: &str, password: &[u8]) -> bool {
         let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name));
         let place = found.unwrap_or_else(|_| self.chooser.hash_one(name) as usize % self.entries.len());
@@ -160,7 +159,7 @@ mod tests {
         for name in ["alice", "zoë"] {
             assert!(users.verify(name, b"secret") && !users.verify(name, b"wrong"));
         }
-        // The hash that they are tried on fits, and still they are nobody.
+        // The hash on which they are tried matches, and still they are not users.
         for name in ["bob", "", "Alice", "alice:"] {
             assert!(!users.verify(name, b"secret"));
         }
@@ -180,7 +179,7 @@ mod tests {
             fs::write(&path, &text).unwrap();
             let said = Users::load(&path).unwrap_err().to_string();
             assert!(said.contains(&format!("users:{line}: ")) && said.contains(words), "{text:?}: {said}");
-            assert!(!said.contains("secret"), "a password must not be told: {said}");
+            assert!(!said.contains("secret"), "a password must not be logged: {said}");
         }
     }
 
@@ -202,10 +201,10 @@ mod tests {
         let path = dir.path().join("users");
         fs::write(&path, format!("a:{HASH}")).unwrap();
         let (_, version) = Users::load(&path).unwrap();
-        assert_eq!(Version::now(&path), Some(version));
+        assert_eq!(FileVersion::now(&path), Some(version));
         fs::write(&path, format!("b:{HASH}")).unwrap();
-        assert_ne!(Version::now(&path), Some(version));
+        assert_ne!(FileVersion::now(&path), Some(version));
         fs::remove_file(&path).unwrap();
-        assert_eq!(Version::now(&path), None);
+        assert_eq!(FileVersion::now(&path), None);
     }
 }

@@ -1,38 +1,38 @@
-//! What was found out about passwords a moment ago, so that not every request costs a hash. Keeps no
-//! password: only what a secret hash makes of it.
+//! A cache of recent password verifications, so that not every request costs a hash. Keeps no password, only
+//! its keyed hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-/// How long a password that fitted is believed. A change of the file ends it sooner.
+/// How long a successful verification is valid. A change of the file ends it sooner.
 const RIGHT_HOLDS: Duration = Duration::from_secs(60);
 
-/// How long one that did not is refused unseen: spares the core a client that keeps trying the same.
+/// How long a failed one is repeated without a hash: for clients that retry the same password.
 const WRONG_HOLDS: Duration = Duration::from_secs(5);
 
-/// Verdicts of each kind. Right ones are kept apart, for anybody can make wrong ones.
+/// Verdicts of each kind. Successful ones are kept apart, because any client can cause failed ones.
 const VERDICTS_MAX: usize = 1024;
 
-/// What stands for a name and a password: 128 bits that nobody outside can compute.
-pub(super) type Key = [u64; 2];
+/// A keyed hash of a name and a password: 128 bits that cannot be computed without the secret key.
+pub(super) type VerdictKey = [u64; 2];
 
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     hashers: [RandomState; 2],
-    right: HashMap<Key, Instant>,
-    wrong: HashMap<Key, Instant>,
+    right: HashMap<VerdictKey, Instant>,
+    wrong: HashMap<VerdictKey, Instant>,
 }
 
 impl Verdicts {
-    pub(super) fn key(&self, name: &str, password: &[u8]) -> Key {
-        // Both carry their length, so that no two pairs read alike.
+    pub(super) fn key(&self, name: &str, password: &[u8]) -> VerdictKey {
+        // Both with their length, so that no two pairs have the same input.
         [self.hashers[0].hash_one((name, password)), self.hashers[1].hash_one((name, password))]
     }
 
-    /// Whether the password fits, if that is known.
-    pub(super) fn get(&self, key: &Key, now: Instant) -> Option<bool> {
-        let holds = |kind: &HashMap<Key, Instant>| kind.get(key).is_some_and(|until| now < *until);
+    /// Whether the password matches, if that is known.
+    pub(super) fn get(&self, key: &VerdictKey, now: Instant) -> Option<bool> {
+        let holds = |kind: &HashMap<VerdictKey, Instant>| kind.get(key).is_some_and(|until| now < *until);
         match (holds(&self.right), holds(&self.wrong)) {
             (true, _) => Some(true),
             (false, true) => Some(false),
@@ -40,20 +40,20 @@ impl Verdicts {
         }
     }
 
-    pub(super) fn insert(&mut self, key: Key, fits: bool, now: Instant) {
+    pub(super) fn insert(&mut self, key: VerdictKey, fits: bool, now: Instant) {
         let (kind, holds) =
             if fits { (&mut self.right, RIGHT_HOLDS) } else { (&mut self.wrong, WRONG_HOLDS) };
         if kind.len() >= VERDICTS_MAX {
             kind.retain(|_, until| now < *until);
         }
         if kind.len() >= VERDICTS_MAX {
-            // Forgotten ones cost a hash each, no more.
+            // Evicted ones only cost a hash each.
             kind.clear();
         }
         kind.insert(key, now + holds);
     }
 
-    /// Forgets all: the passwords have changed.
+    /// Clears the cache, because the passwords have changed.
     pub(super) fn clear(&mut self) {
         self.right.clear();
         self.wrong.clear();

@@ -1,7 +1,7 @@
-//! The hot files of one core: small ones whole, of large ones what is known of them.
+//! The cache of hot files of one core: small files whole, and the metadata of large ones.
 //!
-//! An entry is served as it is for less than a second; the request after that looks at the file again, while
-//! others are still served from memory. What is kept is bounded by bytes; what is hot stays.
+//! An entry is served without a check for less than a second; the next request then checks the file, while
+//! others are still served from memory. The cache is bounded by bytes, and keeps what is used most.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,25 +11,26 @@ use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache as QuickCache, DefaultLifecycle};
 
-use super::entry::Entry;
+use super::entry::CachedFile;
 
-/// What an entry costs beside its bodies and names: metadata, the cache's own links. Measured roughly; it
-/// keeps a million empty files from being free.
+/// Bytes of an entry beside its bodies and names: metadata, the cache's own links. Measured roughly; without
+/// it a million empty files would count as nothing.
 const ENTRY_BYTES: u64 = 512;
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Box<str>, Rc<Entry>> for ByBytes {
-    fn weight(&self, path: &Box<str>, entry: &Rc<Entry>) -> u64 {
+impl Weighter<Box<str>, Rc<CachedFile>> for ByBytes {
+    fn weight(&self, path: &Box<str>, entry: &Rc<CachedFile>) -> u64 {
         ENTRY_BYTES + (path.len() + entry.bytes()) as u64
     }
 }
 
-type Inner = QuickCache<Box<str>, Rc<Entry>, ByBytes, RandomState, DefaultLifecycle<Box<str>, Rc<Entry>>>;
+type FileMap =
+    QuickCache<Box<str>, Rc<CachedFile>, ByBytes, RandomState, DefaultLifecycle<Box<str>, Rc<CachedFile>>>;
 
 pub(super) struct Cache {
-    inner: RefCell<Inner>,
+    inner: RefCell<FileMap>,
 }
 
 impl Cache {
@@ -40,15 +41,15 @@ impl Cache {
         Self { inner: RefCell::new(inner) }
     }
 
-    /// The entry for a path as sent, if it need not be looked at again.
+    /// The entry for a path as sent, if it is not due for a check.
     #[inline]
-    pub(super) fn fresh(&self, path: &str, now: Instant) -> Option<Rc<Entry>> {
+    pub(super) fn fresh(&self, path: &str, now: Instant) -> Option<Rc<CachedFile>> {
         let inner = self.inner.borrow();
         inner.get(path).filter(|entry| entry.is_fresh(now)).cloned()
     }
 
-    /// The same for one who looks when it is due: whoever asks meanwhile is served.
-    pub(super) fn fresh_or_due(&self, path: &str, now: Instant) -> Option<Rc<Entry>> {
+    /// The same for a caller that checks a due entry: meanwhile it counts as fresh for other requests.
+    pub(super) fn fresh_or_due(&self, path: &str, now: Instant) -> Option<Rc<CachedFile>> {
         let inner = self.inner.borrow();
         let entry = inner.get(path)?;
         if entry.is_fresh(now) {
@@ -59,11 +60,11 @@ impl Cache {
     }
 
     /// The entry, due or not.
-    pub(super) fn stale(&self, path: &str) -> Option<Rc<Entry>> {
+    pub(super) fn stale(&self, path: &str) -> Option<Rc<CachedFile>> {
         self.inner.borrow().peek(path).cloned()
     }
 
-    pub(super) fn insert(&self, path: &str, entry: Rc<Entry>) {
+    pub(super) fn insert(&self, path: &str, entry: Rc<CachedFile>) {
         self.inner.borrow_mut().insert(path.into(), entry);
     }
 

@@ -1,5 +1,5 @@
-//! A file as it is answered: the representations there are of it, with their field lines already written,
-//! and which of them a request gets.
+//! A cached file: its representations, with their field lines already written, and the choice between them by
+//! content negotiation.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::facts::Facts;
-use super::prepare::{Assets, Outcome, Prepared, Slot};
+use super::facts::RepresentationFacts;
+use super::prepare::{Assets, PreparationOutcome, Prepared, PreparedSlot};
 use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::message::RequestHead;
 use crate::ring::Metadata;
 
-/// Age at which an entry is looked at again. With the look itself, a change shows within a second.
+/// Age at which an entry is checked again. Including the check, a change is visible within a second.
 const CHECK_AFTER: Duration = Duration::from_millis(900);
 
-/// One form of a file.
+/// One representation of a file.
 pub(super) struct Representation {
-    pub(super) facts: Facts,
-    /// The lines of its 200.
+    pub(super) facts: RepresentationFacts,
+    /// The field lines of its 200.
     pub(super) fields: Rc<[u8]>,
-    /// All of it, if it is small enough to be kept; otherwise it is streamed from the file.
+    /// Its whole content, if it is small enough to be cached; otherwise it is streamed from the file.
     pub(super) body: Option<Bytes>,
 }
 
 impl Representation {
-    pub(super) fn new(facts: Facts, body: Option<Bytes>) -> Self {
+    pub(super) fn new(facts: RepresentationFacts, body: Option<Bytes>) -> Self {
         Self { fields: facts.fields().into(), facts, body }
     }
 
@@ -36,15 +36,15 @@ impl Representation {
     }
 }
 
-/// A coded form that lies beside the file.
+/// A coded form in a file beside the original.
 pub(super) struct Sibling {
     pub(super) metadata: Metadata,
     pub(super) representation: Representation,
 }
 
-/// A file with everything there is to be answered of it.
-pub(super) struct Entry {
-    /// The file below the root, for forms that are not kept in memory.
+/// A file with all its representations.
+pub(super) struct CachedFile {
+    /// Its name below the root, for representations that are not in memory.
     pub(super) name: Box<[u8]>,
     pub(super) metadata: Metadata,
     identity: Representation,
@@ -54,33 +54,33 @@ pub(super) struct Entry {
     pub(super) checked: Cell<Instant>,
 }
 
-/// How far the making of coded forms is.
+/// The state of the preparation of coded forms.
 enum Preparation {
-    /// None are to be made, or they are there.
-    Over,
-    /// Nobody wanted one yet.
-    Unasked,
-    Asked(Slot),
-    /// There was no room; the next look asks again.
+    /// None are to be made, or they are ready.
+    Done,
+    /// No request has accepted one yet.
+    NotRequested,
+    Requested(PreparedSlot),
+    /// There was no room; requested again after the next check.
     Declined,
 }
 
-/// Coded forms that were made of the file. Empty where they are not worth it.
+/// Coded forms that were made of the file. Empty where they save too little.
 struct Forms {
     representations: Box<[Representation]>,
     /// Counts as memory in use for as long as the forms can be served.
     _held: Arc<Prepared>,
 }
 
-/// Whether a request is for the whole of a form, or for parts of just this form. Forms that are made come
-/// and go, and parts of one and of the file would not fit together: whoever asks for parts without a tag
-/// gets parts of the file, before and after.
+/// Whether a request is for the whole of a form, or for ranges of exactly this form. Prepared forms come and
+/// go, and ranges of one and of the file would not fit together: requests for ranges without a tag always get
+/// ranges of the file.
 fn continues(head: &RequestHead, form: &Representation) -> bool {
     head.field("range").is_none() || head.field("if-range") == Some(form.facts.tag.as_bytes())
 }
 
-impl Entry {
-    /// `prepares` says whether coded forms may be made of it.
+impl CachedFile {
+    /// `prepares`: whether coded forms may be made of it.
     pub(super) fn new(
         name: &[u8],
         metadata: Metadata,
@@ -89,7 +89,7 @@ impl Entry {
         now: Instant,
         prepares: bool,
     ) -> Self {
-        let preparation = RefCell::new(if prepares { Preparation::Unasked } else { Preparation::Over });
+        let preparation = RefCell::new(if prepares { Preparation::NotRequested } else { Preparation::Done });
         let (prepared, checked) = (OnceCell::new(), Cell::new(now));
         Self {
             name: name.into(),
@@ -102,7 +102,7 @@ impl Entry {
         }
     }
 
-    /// The form that fits the request best, of those there are by now.
+    /// The form that fits the request best, of those that are ready.
     #[inline]
     pub(super) fn choose(&self, head: &RequestHead, assets: &Assets) -> &Representation {
         if self.identity.facts.varies { self.negotiate(head, assets) } else { &self.identity }
@@ -110,7 +110,7 @@ impl Entry {
 
     fn negotiate(&self, head: &RequestHead, assets: &Assets) -> &Representation {
         let accepted = AcceptEncoding::parse(head.fields_named("accept-encoding"));
-        // Whoever wants nothing coded asks for nothing to be made.
+        // A client that accepts no coding does not start a preparation.
         if accepted.choose(|_| true) == Coding::Identity {
             return &self.identity;
         }
@@ -129,24 +129,24 @@ impl Entry {
     fn prepare(&self, head: &RequestHead, assets: &Assets) {
         let mut preparation = self.preparation.borrow_mut();
         let outcome = match &*preparation {
-            Preparation::Asked(slot) => slot.get(),
-            // A part of the file is wanted, and would be wanted of the file once more.
-            Preparation::Unasked if head.field("range").is_none() => {
+            Preparation::Requested(slot) => slot.get(),
+            // Not for a range: later ranges of the same client are of the file too.
+            Preparation::NotRequested if head.field("range").is_none() => {
                 if let Some(body) = &self.identity.body {
                     let slot = assets.ask(&self.metadata, body.clone());
-                    *preparation = slot.map_or(Preparation::Declined, Preparation::Asked);
+                    *preparation = slot.map_or(Preparation::Declined, Preparation::Requested);
                 }
                 return;
             }
-            Preparation::Unasked | Preparation::Declined | Preparation::Over => return,
+            Preparation::NotRequested | Preparation::Declined | Preparation::Done => return,
         };
         match outcome {
             None => {}
-            Some(Outcome::Declined) => *preparation = Preparation::Declined,
-            Some(Outcome::Prepared(prepared)) => {
-                // The cell is empty: it is filled here alone.
+            Some(PreparationOutcome::Declined) => *preparation = Preparation::Declined,
+            Some(PreparationOutcome::Prepared(prepared)) => {
+                // The cell is empty: only this function fills it.
                 let _ = self.prepared.set(self.forms(prepared));
-                *preparation = Preparation::Over;
+                *preparation = Preparation::Done;
             }
         }
     }
@@ -171,39 +171,39 @@ impl Entry {
         self.siblings.iter().find(|sibling| sibling.representation.facts.coding == coding)
     }
 
-    /// What the file of a representation was when it was looked at.
+    /// The metadata of a representation's file at the last check.
     pub(super) fn metadata_of(&self, coding: Coding) -> Metadata {
         self.sibling(coding).map_or(self.metadata, |sibling| sibling.metadata)
     }
 
-    /// Whether the file and what lies beside it are still what they were.
+    /// Whether the file and its siblings are unchanged.
     pub(super) fn is(&self, metadata: &Metadata, siblings: impl ExactSizeIterator<Item = Metadata>) -> bool {
         self.metadata == *metadata
             && self.siblings.len() == siblings.len()
             && self.siblings.iter().zip(siblings).all(|(known, found)| known.metadata == found)
     }
 
-    /// Whether everything that has at most `bytes_max` bytes is in memory.
+    /// Whether the content is in memory, or has more than `bytes_max` bytes.
     pub(super) fn is_settled(&self, bytes_max: u64) -> bool {
         self.identity.body.is_some() || self.metadata.len > bytes_max
     }
 
-    /// Notes that the file was found unchanged.
+    /// Records that the file was found unchanged.
     pub(super) fn checked(&self, now: Instant) {
         self.checked.set(now);
         let mut preparation = self.preparation.borrow_mut();
         if matches!(*preparation, Preparation::Declined) {
-            *preparation = Preparation::Unasked;
+            *preparation = Preparation::NotRequested;
         }
     }
 
-    /// Whether it need not be looked at again.
+    /// Whether it is not due for a check.
     #[inline]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.checked.get()) < CHECK_AFTER
     }
 
-    /// Memory it holds, roughly. What was made of it is counted elsewhere.
+    /// Memory it holds, roughly. Prepared forms are counted elsewhere.
     pub(super) fn bytes(&self) -> usize {
         let coded: usize =
             self.siblings.iter().map(|s| size_of::<Sibling>() + s.representation.bytes()).sum();

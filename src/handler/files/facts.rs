@@ -1,29 +1,30 @@
-//! What a response says of a file: type, coding, validators, and the lines they make. Asks no file itself.
+//! The metadata of a representation in a response: type, coding, validators, and their field lines. Does no
+//! I/O.
 
 use std::rc::Rc;
 
-use super::policy::Policy;
+use super::policy::NamePolicy;
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::FileTag;
 use crate::http::date::write_imf_fixdate;
 use crate::ring::Metadata;
 
-/// What a response says of one representation of a file.
+/// The metadata of one representation of a file.
 #[derive(Clone)]
-pub(super) struct Facts {
+pub(super) struct RepresentationFacts {
     pub(super) tag: FileTag,
     pub(super) len: u64,
-    /// Unix seconds, as Last-Modified says them.
+    /// Unix seconds, for Last-Modified.
     pub(super) modified: i64,
-    pub(super) policy: Rc<Policy>,
+    pub(super) policy: Rc<NamePolicy>,
     pub(super) coding: Coding,
     /// Whether other requests for the same path are answered with another coding.
     pub(super) varies: bool,
 }
 
-impl Facts {
+impl RepresentationFacts {
     /// Of the file itself.
-    pub(super) fn original(metadata: &Metadata, policy: Rc<Policy>, varies: bool) -> Self {
+    pub(super) fn original(metadata: &Metadata, policy: Rc<NamePolicy>, varies: bool) -> Self {
         Self {
             tag: FileTag::new(metadata.modified_s, metadata.modified_ns, metadata.len),
             len: metadata.len,
@@ -34,13 +35,13 @@ impl Facts {
         }
     }
 
-    /// Of a coded form of it that lies beside it: its bytes, and so its validators, are its own.
-    pub(super) fn sibling(metadata: &Metadata, policy: Rc<Policy>, coding: Coding) -> Self {
+    /// Of a sibling: its bytes, and so its validators, are its own.
+    pub(super) fn sibling(metadata: &Metadata, policy: Rc<NamePolicy>, coding: Coding) -> Self {
         let facts = Self::original(metadata, policy, true);
         Self { tag: facts.tag.with_suffix(coding.extension()), coding, ..facts }
     }
 
-    /// Of a coded form that was made of it: the hash of the content is its tag.
+    /// Of a prepared form: the hash of the original content is its tag.
     pub(super) fn prepared(&self, hash: u128, coding: Coding, len: u64) -> Self {
         let tag = FileTag::of_content(hash).with_suffix(coding.extension());
         Self { tag, len, coding, varies: true, policy: self.policy.clone(), ..*self }
@@ -55,7 +56,7 @@ impl Facts {
         lines
     }
 
-    /// Everything of a 200 but Content-Type.
+    /// The field lines of a 200 except Content-Type.
     pub(super) fn write_common(&self, lines: &mut Vec<u8>) {
         if self.coding != Coding::Identity {
             line(lines, "Content-Encoding", self.coding.token().as_bytes());
@@ -67,7 +68,7 @@ impl Facts {
         }
     }
 
-    /// What a 304 repeats of the 200 (RFC 9110 §15.4.5).
+    /// The field lines that a 304 repeats (RFC 9110 §15.4.5).
     pub(super) fn write_validators(&self, lines: &mut Vec<u8>) {
         line(lines, "ETag", self.tag.as_bytes());
         line(lines, "Last-Modified", &write_imf_fixdate(self.modified));

@@ -1,4 +1,4 @@
-//! Patterns over file names: `*.pdf`, `downloads/**`, `assets/*.js`. Pure bytes.
+//! Patterns over file names: `*.pdf`, `downloads/**`, `assets/*.js`. Works on bytes.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A pattern over the name of a file below the root.
 ///
 /// `*` stands for any bytes of one segment, `?` for one of them, `**` for any bytes at all. Without a slash
-/// the pattern is about the last segment alone, wherever it lies. Case counts.
+/// the pattern applies to the last segment alone, in any directory. Case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
@@ -42,8 +42,8 @@ impl fmt::Display for Glob {
     }
 }
 
-/// Goes back to the last `*`, or failing that to the last `**`, and never further: names that come from
-/// outside must not cost more than their length times the pattern's, squared at worst.
+/// Backtracks to the last `*`, or failing that to the last `**`, and never further: untrusted names must not
+/// cost more than their length times the pattern's, squared at worst.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut last_any: Option<(usize, usize)> = None;

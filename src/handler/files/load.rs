@@ -1,4 +1,4 @@
-//! Reads into memory what is small enough, unless it changes meanwhile. Knows nothing of requests.
+//! Reads small files into memory, unless they change meanwhile. Knows nothing of requests.
 
 use std::io;
 use std::rc::Rc;
@@ -6,57 +6,62 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Representation, Sibling};
-use super::facts::Facts;
+use super::entry::{CachedFile, Representation, Sibling};
+use super::facts::RepresentationFacts;
 use super::options::FilesOptions;
-use super::policy::Policy;
+use super::policy::NamePolicy;
 use super::prepare::PREPARED_FILE_BYTES_MIN;
-use super::siblings::Found;
+use super::siblings::FoundSibling;
 use crate::http::media_type;
 use crate::ring::{File, Metadata, ReadNow};
 
 /// Files that change while they are read into memory are read again this often, then streamed.
 const READS_MAX: u32 = 2;
 
-/// Files up to this size are read into memory even if they will not be kept there.
+/// Files up to this size are read into memory even if they are not cached.
 const UNKEPT_BYTES_MAX: u64 = 16 * 1024;
 
-/// A file that was found, with what lies beside it.
-pub(super) struct Opened<'a> {
+/// An open file, with its siblings.
+pub(super) struct OpenedFile<'a> {
     /// Its name below the root.
     pub(super) name: &'a [u8],
     pub(super) file: File,
     pub(super) metadata: Metadata,
-    pub(super) siblings: Vec<Found>,
+    pub(super) siblings: Vec<FoundSibling>,
 }
 
-impl Opened<'_> {
-    /// Makes an entry of it; `keeps` says whether it goes into the cache.
-    pub(super) async fn load(&self, options: &FilesOptions, now: Instant, keeps: bool) -> io::Result<Entry> {
-        // What is not kept must not be copied for every client either.
+impl OpenedFile<'_> {
+    /// Makes a cache entry of it; `keeps`: whether it will be cached.
+    pub(super) async fn load(
+        &self,
+        options: &FilesOptions,
+        now: Instant,
+        keeps: bool,
+    ) -> io::Result<CachedFile> {
+        // A file that is not cached must not be copied for every client either.
         let bytes_max = if keeps { options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
-        let policy = Rc::new(Policy::of(options, self.name));
+        let policy = Rc::new(NamePolicy::of(options, self.name));
         let mut metadata = self.metadata;
         let mut body = None;
         for _ in 0..READS_MAX {
             match read_unchanged(&self.file, &metadata, bytes_max).await? {
-                Reading::Whole(bytes) => {
+                ReadAttempt::Whole(bytes) => {
                     body = Some(bytes);
                     break;
                 }
-                Reading::TooLarge => break,
-                Reading::Changed(after) => metadata = after,
+                ReadAttempt::TooLarge => break,
+                ReadAttempt::Changed(after) => metadata = after,
             }
         }
         let mut siblings = Vec::new();
-        for Found { coding, file, metadata } in &self.siblings {
+        for FoundSibling { coding, file, metadata } in &self.siblings {
             let body = match read_unchanged(file, metadata, bytes_max).await {
-                Ok(Reading::Whole(bytes)) => Some(bytes),
-                Ok(Reading::TooLarge) => None,
-                // It is being written, or cannot be read: not for now.
-                Ok(Reading::Changed(_)) | Err(_) => continue,
+                Ok(ReadAttempt::Whole(bytes)) => Some(bytes),
+                Ok(ReadAttempt::TooLarge) => None,
+                // It is being written, or cannot be read: not used for now.
+                Ok(ReadAttempt::Changed(_)) | Err(_) => continue,
             };
-            let facts = Facts::sibling(metadata, policy.clone(), *coding);
+            let facts = RepresentationFacts::sibling(metadata, policy.clone(), *coding);
             siblings.push(Sibling { metadata: *metadata, representation: Representation::new(facts, body) });
         }
         let prepares = keeps
@@ -65,38 +70,38 @@ impl Opened<'_> {
             && body.is_some()
             && metadata.len >= PREPARED_FILE_BYTES_MIN
             && media_type::is_compressible(&policy.content_type);
-        let facts = Facts::original(&metadata, policy, prepares || !siblings.is_empty());
+        let facts = RepresentationFacts::original(&metadata, policy, prepares || !siblings.is_empty());
         let identity = Representation::new(facts, body);
-        Ok(Entry::new(self.name, metadata, identity, siblings, now, prepares))
+        Ok(CachedFile::new(self.name, metadata, identity, siblings, now, prepares))
     }
 
-    /// The open file of a form of it.
-    pub(super) fn into_file(self, form: &Facts) -> File {
+    /// The open file of a representation.
+    pub(super) fn into_file(self, form: &RepresentationFacts) -> File {
         let sibling = self.siblings.into_iter().find(|found| found.coding == form.coding);
         sibling.map_or(self.file, |found| found.file)
     }
 }
 
-/// What came of reading a file into memory.
-enum Reading {
+/// The result of reading a file into memory.
+enum ReadAttempt {
     Whole(Bytes),
     TooLarge,
-    /// It changed meanwhile, into this.
+    /// It changed meanwhile; the new metadata.
     Changed(Metadata),
 }
 
-async fn read_unchanged(file: &File, metadata: &Metadata, bytes_max: u64) -> io::Result<Reading> {
+async fn read_unchanged(file: &File, metadata: &Metadata, bytes_max: u64) -> io::Result<ReadAttempt> {
     if metadata.len > bytes_max {
-        return Ok(Reading::TooLarge);
+        return Ok(ReadAttempt::TooLarge);
     }
     let body = read_whole(file, metadata.len).await?;
     let after = file.metadata()?;
     let unchanged = after == *metadata && body.len() as u64 == metadata.len;
-    Ok(if unchanged { Reading::Whole(body) } else { Reading::Changed(after) })
+    Ok(if unchanged { ReadAttempt::Whole(body) } else { ReadAttempt::Changed(after) })
 }
 
 async fn read_whole(file: &File, len: u64) -> io::Result<Bytes> {
-    // One byte more than it should have shows a file that grew.
+    // One byte more than expected, to notice a file that grew.
     let mut body = vec![0; len as usize + 1];
     let mut read = match file.read_now(&mut body, 0)? {
         ReadNow::Bytes(read) => read,

@@ -1,14 +1,14 @@
-//! From a request to a file, when the cache has no fresh answer. Nothing here blocks the core: opening and
-//! cold reads are ring operations.
+//! Finds the file of a request, when the cache has no fresh entry. Does not block the core: opening and cold
+//! reads are ring operations.
 
 use std::io;
 use std::rc::Rc;
 
-use super::Shared;
-use super::entry::Entry;
+use super::FilesState;
+use super::entry::CachedFile;
 use super::listing;
-use super::load::Opened;
-use super::respond::{self, Content};
+use super::load::OpenedFile;
+use super::respond::{self, ContentSource};
 use super::siblings;
 use crate::http::accept;
 use crate::http::message::RequestHead;
@@ -18,8 +18,8 @@ use crate::observe::log;
 use crate::ring::{File, Metadata};
 use crate::service::{FieldBlock, Request, Response};
 
-/// Answers a GET or HEAD whose representation is not in memory, or has to be looked at.
-pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
+/// Answers a GET or HEAD whose representation is not in memory, or is due for a check.
+pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Response {
     let head = request.head();
     if let Some(entry) = shared.cache.fresh_or_due(head.path(), shared.ring.now())
         && let Some(response) = reopen(shared, head, &entry).await
@@ -40,7 +40,7 @@ pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
         }
         Err(_) => return not_found(),
     };
-    let target = Target { shared, head, raw, path };
+    let target = FileTarget { shared, head, raw, path };
     match target.find().await {
         Ok(response) => response,
         Err(error) => {
@@ -55,30 +55,30 @@ pub(super) async fn answer(shared: &Rc<Shared>, request: Request) -> Response {
     }
 }
 
-/// Answers from an entry that is fresh, with a representation that is not in memory. `None` when its file is
-/// not what it was: the rest may have changed too.
-async fn reopen(shared: &Rc<Shared>, head: &RequestHead, entry: &Entry) -> Option<Response> {
+/// Answers from a fresh entry, with a representation that is not in memory. `None` when its file has changed:
+/// the rest may have changed too.
+async fn reopen(shared: &Rc<FilesState>, head: &RequestHead, entry: &CachedFile) -> Option<Response> {
     let representation = shared.choose(entry, head);
     let coding = representation.facts.coding;
     let file = shared.ring.open(&shared.root, &siblings::name_of(&entry.name, coding)).await.ok()?;
     if file.metadata().ok()? != entry.metadata_of(coding) {
         return None;
     }
-    let content = Content::File(Rc::new(file));
+    let content = ContentSource::File(Rc::new(file));
     Some(respond::respond(representation, content, head, shared.ring.unix_seconds()))
 }
 
-/// What a request is for.
+/// The target of a request, resolved to a path below the root.
 #[derive(Clone, Copy)]
-struct Target<'a> {
-    shared: &'a Rc<Shared>,
+struct FileTarget<'a> {
+    shared: &'a Rc<FilesState>,
     head: &'a RequestHead,
     /// The path as sent, behind the prefix.
     raw: &'a str,
     path: FilePath<'a>,
 }
 
-impl Target<'_> {
+impl FileTarget<'_> {
     async fn find(self) -> io::Result<Response> {
         let Self { shared, head, path, .. } = self;
         let (file, metadata) = self.open(path.as_bytes()).await?;
@@ -99,7 +99,7 @@ impl Target<'_> {
         self.serve(key, file, metadata, path.as_bytes()).await
     }
 
-    /// Answers for a directory, with its index file or, where that is allowed, with what is in it.
+    /// Answers for a directory, with its index file or, where that is allowed, with a listing.
     async fn index(self, directory: File) -> io::Result<Response> {
         let mut missing = io::Error::from_raw_os_error(libc::ENOENT);
         for index in &self.shared.options.index {
@@ -123,7 +123,7 @@ impl Target<'_> {
         listing::answer(&shared.ring, &shared.root, directory, path, head, &shared.options.prefix).await
     }
 
-    /// Whether the path is one that an application in the browser may route: no file, and none was meant.
+    /// Whether an application in the browser may route the path: there is no file, and no extension.
     fn may_be_a_route(self, error: &io::Error) -> bool {
         let path = self.path.as_bytes();
         let has_extension =
@@ -131,7 +131,7 @@ impl Target<'_> {
         self.shared.options.spa && is_missing(error) && !has_extension
     }
 
-    /// The root's index file, for such a path and a client that takes HTML.
+    /// The root's index file, for such a path and a client that accepts HTML.
     async fn application(self) -> Option<Response> {
         let Self { shared, head, .. } = self;
         if accept::weight_of(head.fields_named("accept"), "text/html") == 0 {
@@ -160,7 +160,7 @@ impl Target<'_> {
         Ok((file, metadata))
     }
 
-    /// Answers with a file or what lies beside it. What is known of them is kept as `key`, if there is one.
+    /// Answers with a file or one of its siblings. The result is cached as `key`, if there is one.
     async fn serve(
         self,
         key: Option<&str>,
@@ -174,7 +174,7 @@ impl Target<'_> {
             return Ok(not_found());
         }
         let siblings = siblings::find(shared, name, &metadata).await;
-        let opened = Opened { name, file, metadata, siblings };
+        let opened = OpenedFile { name, file, metadata, siblings };
         let now = shared.ring.now();
         let known = key.and_then(|key| shared.cache.stale(key));
         let found = opened.siblings.iter().map(|found| found.metadata);
@@ -186,7 +186,7 @@ impl Target<'_> {
             None => {
                 let entry = Rc::new(opened.load(&shared.options, now, key.is_some()).await?);
                 match key {
-                    // A small one that could not be read in peace is read again for the next request.
+                    // A small file that changed while it was read is read again for the next request.
                     Some(key) if entry.is_settled(shared.options.cached_file_bytes_max) => {
                         shared.cache.insert(key, entry.clone());
                     }
@@ -202,11 +202,11 @@ impl Target<'_> {
             return Ok(response);
         }
         let file = opened.into_file(&representation.facts);
-        Ok(respond::respond(representation, Content::File(Rc::new(file)), head, seconds))
+        Ok(respond::respond(representation, ContentSource::File(Rc::new(file)), head, seconds))
     }
 
-    /// Whether the path was sent in its plainest form. Only such paths are kept, so that a client cannot
-    /// fill the cache with spellings of one file.
+    /// Whether the path was sent in its canonical form. Only such paths are cached, so that a client cannot
+    /// fill the cache with different encodings of one path.
     fn is_plain(self, name: &[u8]) -> bool {
         let sent = &self.raw.as_bytes()[1..];
         sent == name

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //! request ─► cache (per core, by path as sent) ── fresh ──► choose a coding ──► respond
-//!               │ missing or due for a look
+//!               │ missing or due for a check
 //!               ▼
 //!            lookup: path ─► openat2 below the root ─► metadata ─► small: read into the cache
 //!                            (and .br, .zst, .gz beside it)    └─► large: streamed from the file
 //! ```
 //!
-//! Nothing outside the root is ever served: paths cannot climb, links cannot lead out, hidden files do not
-//! exist but for `.well-known`. A file that changed is noticed within a second.
+//! Nothing outside the root is ever served: paths cannot ascend, links cannot lead out, and hidden files are
+//! 404 except `.well-known`. A change of a file is noticed within a second.
 
 mod cache;
 mod entry;
@@ -32,7 +32,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use self::cache::Cache;
-use self::entry::{Entry, Representation};
+use self::entry::{CachedFile, Representation};
 pub use self::glob::Glob;
 pub use self::named::NamedFile;
 pub use self::options::{CacheRule, FilesOptions, NoCacheRule, NoPreloadRule, PreloadRule};
@@ -45,19 +45,19 @@ use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
 pub struct Files {
-    shared: Rc<Shared>,
+    shared: Rc<FilesState>,
 }
 
-pub(super) struct Shared {
+pub(super) struct FilesState {
     ring: Ring,
     root: Root,
     options: FilesOptions,
     cache: Cache,
 }
 
-impl Shared {
+impl FilesState {
     #[inline]
-    fn choose<'a>(&self, entry: &'a Entry, head: &RequestHead) -> &'a Representation {
+    fn choose<'a>(&self, entry: &'a CachedFile, head: &RequestHead) -> &'a Representation {
         entry.choose(head, &self.options.assets)
     }
 }
@@ -66,22 +66,22 @@ impl Files {
     /// Opens `directory`. Blocking: for start-up.
     ///
     /// # Errors
-    /// The kernel's: not found, no directory, no permission. `InvalidInput` for options that cannot be meant.
+    /// The kernel's: not found, no directory, no permission. `InvalidInput` for invalid options.
     pub fn new(ring: Ring, directory: &Path, options: FilesOptions) -> io::Result<Self> {
         options.check()?;
         let root = Root::open(directory)?;
         let cache = Cache::new(options.cache_bytes_max);
-        Ok(Self { shared: Rc::new(Shared { ring, root, options, cache }) })
+        Ok(Self { shared: Rc::new(FilesState { ring, root, options, cache }) })
     }
 }
 
 impl Files {
-    /// What the paths it answers for begin with.
+    /// The prefix of the paths that it serves.
     pub(super) fn prefix(&self) -> &str {
         &self.shared.options.prefix
     }
 
-    /// Looks at the file, whatever is at hand. In a box, so that connections keep no room for it.
+    /// Answers after checking the file. Boxed, so that connections have no room for it.
     pub(super) fn look(&self, request: Request) -> LocalFuture<'_, Response> {
         Box::pin(async move {
             if is_served(&request) {
@@ -92,9 +92,9 @@ impl Files {
         })
     }
 
-    /// The answer that can be given from memory, if there is one.
+    /// The response from memory, if there is one.
     #[inline]
-    fn at_hand(&self, request: &Request) -> Option<Response> {
+    fn from_memory(&self, request: &Request) -> Option<Response> {
         let head = request.head();
         if !is_served(request) {
             return Some(method_not_allowed(request));
@@ -110,7 +110,7 @@ impl Service for Files {
     }
 
     fn call_now(&self, request: Request) -> Result<Response, Request> {
-        self.at_hand(&request).ok_or(request)
+        self.from_memory(&request).ok_or(request)
     }
 }
 
@@ -118,7 +118,7 @@ fn is_served(request: &Request) -> bool {
     matches!(request.method(), Method::Get | Method::Head)
 }
 
-/// Answers every method but GET and HEAD: OPTIONS is told what there is, the rest that it is not allowed.
+/// Answers every method but GET and HEAD: OPTIONS with 204, others with 405.
 pub(super) fn method_not_allowed(request: &Request) -> Response {
     let allow = FieldBlock::Static(b"Allow: GET, HEAD, OPTIONS\r\n");
     if request.method() == Method::Options && request.head().form() != TargetForm::Authority {

@@ -1,5 +1,5 @@
 //! Several ranges as one body, from memory or from the file: the parts' heads are written at once, their
-//! bytes are fetched as the client takes them.
+//! bytes are read as the client receives them.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,36 +11,41 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::facts::Facts;
+use super::facts::RepresentationFacts;
 use crate::http::byteranges::Boundary;
 use crate::observe::log;
 use crate::ring::{File, ReadNow, sys};
 use crate::service::{BodyFrame, Frame, StreamBody};
 
-/// Bytes of a file that are read at once: what one slow client can hold.
+/// Bytes of a file that are read at once: the memory that one slow client can hold.
 const READ_BYTES: u64 = 64 * 1024;
 
 /// Where the parts are taken from.
-pub(super) enum Source {
+pub(super) enum RangesSource {
     /// The whole representation.
     Memory(Bytes),
     /// The open file.
     File(Rc<File>),
 }
 
-type Reading = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>>>>;
+type PendingRead = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>>>>;
 
 /// A `multipart/byteranges` body.
-pub(super) struct Multipart {
-    source: Source,
-    /// What is still to be sent: text that stands around the parts, and the part after it.
+pub(super) struct MultipartRanges {
+    source: RangesSource,
+    /// Still to be sent: the text before each part, and the part.
     left: VecDeque<(Bytes, Range<u64>)>,
     length: u64,
-    reading: Option<Reading>,
+    reading: Option<PendingRead>,
 }
 
-impl Multipart {
-    pub(super) fn new(boundary: &Boundary, source: Source, parts: &[Range<u64>], facts: &Facts) -> Self {
+impl MultipartRanges {
+    pub(super) fn new(
+        boundary: &Boundary,
+        source: RangesSource,
+        parts: &[Range<u64>],
+        facts: &RepresentationFacts,
+    ) -> Self {
         let mut text = Vec::with_capacity((parts.len() + 1) * 160);
         let mut ends = Vec::with_capacity(parts.len());
         for part in parts {
@@ -64,10 +69,10 @@ impl Multipart {
     /// Bytes from the start of `range`, which is not empty.
     fn poll_bytes(&mut self, range: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let file = match &self.source {
-            Source::Memory(bytes) => {
+            RangesSource::Memory(bytes) => {
                 return Poll::Ready(Ok(bytes.slice(range.start as usize..range.end as usize)));
             }
-            Source::File(file) => file,
+            RangesSource::File(file) => file,
         };
         let room = (range.end - range.start).min(READ_BYTES) as usize;
         let reading = match &mut self.reading {
@@ -92,7 +97,7 @@ impl Multipart {
     }
 }
 
-impl StreamBody for Multipart {
+impl StreamBody for MultipartRanges {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         let Some((text, range)) = self.left.front_mut() else { return Poll::Ready(None) };
         if !text.is_empty() {
@@ -111,7 +116,8 @@ impl StreamBody for Multipart {
             }
         };
         if bytes.is_empty() {
-            // Less than was announced: the connection ends here, and the client sees that this is not all.
+            // Less than was announced: the connection ends here, and the client sees that the body is
+            // incomplete.
             self.left.clear();
             return Poll::Ready(None);
         }
@@ -128,7 +134,7 @@ impl StreamBody for Multipart {
     }
 }
 
-/// A boundary that nobody outside can foresee, so that no file can be written to contain it.
+/// An unpredictable boundary, so that no file can be written to contain it.
 pub(super) fn random_boundary() -> Boundary {
     Boundary::new(u128::from_ne_bytes(sys::random()))
 }
@@ -138,7 +144,7 @@ mod tests {
     use std::task::Waker;
 
     use super::super::options::FilesOptions;
-    use super::super::policy::Policy;
+    use super::super::policy::NamePolicy;
     use super::*;
     use crate::http::accept_encoding::Coding;
     use crate::http::conditional::FileTag;
@@ -147,17 +153,17 @@ mod tests {
     #[allow(clippy::single_range_in_vec_init, reason = "a list of ranges is meant")]
     fn the_length_is_what_is_sent() {
         let options = FilesOptions { charset: String::new(), ..FilesOptions::default() };
-        let facts = Facts {
+        let facts = RepresentationFacts {
             tag: FileTag::new(0, 0, 0),
             len: 1000,
             modified: 0,
-            policy: Rc::new(Policy::of(&options, b"a.txt")),
+            policy: Rc::new(NamePolicy::of(&options, b"a.txt")),
             coding: Coding::Identity,
             varies: false,
         };
         for parts in [&[0..1][..], &[0..10, 500..1000], &[999..1000, 0..1, 300..400]] {
-            let source = Source::Memory(Bytes::from(vec![b'x'; 1000]));
-            let mut body = Multipart::new(&random_boundary(), source, parts, &facts);
+            let source = RangesSource::Memory(Bytes::from(vec![b'x'; 1000]));
+            let mut body = MultipartRanges::new(&random_boundary(), source, parts, &facts);
             let mut sent = Vec::new();
             let mut cx = Context::from_waker(Waker::noop());
             while let Poll::Ready(Some(piece)) = body.poll_frame(&mut cx) {

@@ -1,4 +1,4 @@
-//! One file as the answer of a handler: with conditions, ranges and validators, as [`Files`](super::Files)
+//! One file as the response of a handler: with conditions, ranges and validators, as [`Files`](super::Files)
 //! answers. Keeps nothing in memory and looks for no coded forms.
 
 use std::borrow::Cow;
@@ -8,16 +8,16 @@ use std::rc::Rc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::entry::Representation;
-use super::facts::Facts;
+use super::facts::RepresentationFacts;
 use super::options::FilesOptions;
-use super::policy::Policy;
-use super::respond::{self, Content};
+use super::policy::NamePolicy;
+use super::respond::{self, ContentSource};
 use crate::http::message::RequestHead;
 use crate::http::message::{FieldError, push_field};
 use crate::ring::{File, Metadata, Ring, Root};
 use crate::service::Response;
 
-/// A regular file below a [`Root`], to answer with.
+/// A regular file below a [`Root`], for a response.
 ///
 /// ```no_run
 /// # use std::rc::Rc;
@@ -36,19 +36,19 @@ use crate::service::Response;
 pub struct NamedFile {
     file: File,
     metadata: Metadata,
-    policy: Policy,
+    policy: NamePolicy,
     lines: Vec<u8>,
     unix_seconds: u64,
 }
 
 impl NamedFile {
-    /// Opens `name`, a relative path. Whatever it says, nothing outside of `root` is opened; hidden files
-    /// are: check names that come from clients for what they may ask for.
+    /// Opens `name`, a relative path. Files outside of `root` are never opened, but hidden files are: check
+    /// names that come from clients.
     ///
-    /// The type follows from the name; nothing is said of how long the file may be kept.
+    /// The type follows from the name; there is no `Cache-Control`.
     ///
     /// # Errors
-    /// The kernel's; `IsADirectory` and `InvalidInput` for what is no regular file, `EXDEV` for a path that
+    /// The kernel's; `IsADirectory` and `InvalidInput` for other than regular files, `EXDEV` for a path that
     /// leads out of the root.
     pub async fn open(ring: &Ring, root: &Root, name: impl AsRef<[u8]>) -> io::Result<Self> {
         let name = name.as_ref();
@@ -60,19 +60,19 @@ impl NamedFile {
         if !metadata.is_file {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
         }
-        let policy = Policy { cache_control: None, ..Policy::of(&FilesOptions::default(), name) };
+        let policy = NamePolicy { cache_control: None, ..NamePolicy::of(&FilesOptions::default(), name) };
         Ok(Self { file, metadata, policy, lines: Vec::new(), unix_seconds: ring.unix_seconds() })
     }
 
-    /// What the file is.
+    /// The file's metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// With another type than the name says.
+    /// With another type than that of the name.
     ///
     /// # Errors
-    /// When the value cannot stand in a field.
+    /// When the value is not a valid field value.
     pub fn content_type(mut self, value: &str) -> Result<Self, FieldError> {
         push_field(&mut Vec::new(), "Content-Type", value.as_bytes())?;
         self.policy.content_type = Cow::Owned(value.to_owned());
@@ -82,15 +82,15 @@ impl NamedFile {
     /// With a `Cache-Control`.
     ///
     /// # Errors
-    /// When the value cannot stand in a field.
+    /// When the value is not a valid field value.
     pub fn cache_control(mut self, value: &str) -> Result<Self, FieldError> {
         push_field(&mut Vec::new(), "Cache-Control", value.as_bytes())?;
         self.policy.cache_control = Some(Cow::Owned(value.to_owned()));
         Ok(self)
     }
 
-    /// To be saved under this name and not shown (RFC 6266). Any text is a name: it is encoded, and clients
-    /// take only what follows its last slash.
+    /// To be saved under this name and not shown (RFC 6266). Any text is allowed: it is encoded, and clients
+    /// use only what follows its last slash.
     pub fn attachment(mut self, name: &str) -> Self {
         self.lines = b"Content-Disposition: attachment; filename*=UTF-8''".to_vec();
         self.lines.extend(percent_encode(name.as_bytes(), NON_ALPHANUMERIC).flat_map(str::bytes));
@@ -98,11 +98,11 @@ impl NamedFile {
         self
     }
 
-    /// Answers a request with the file: whole, the ranges it asks for, or what its conditions make of it.
+    /// Answers a request with the file: whole, the requested ranges, or as its conditions require.
     pub fn respond(self, head: &RequestHead) -> Response {
-        let facts = Facts::original(&self.metadata, Rc::new(self.policy), false);
+        let facts = RepresentationFacts::original(&self.metadata, Rc::new(self.policy), false);
         let representation = Representation::new(facts, None);
-        let content = Content::File(Rc::new(self.file));
+        let content = ContentSource::File(Rc::new(self.file));
         let mut response = respond::respond(&representation, content, head, self.unix_seconds);
         if !self.lines.is_empty() && response.status().code() / 100 == 2 {
             response.add_lines(&self.lines);

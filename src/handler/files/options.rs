@@ -1,4 +1,4 @@
-//! What can be chosen about serving files. Every option has a default that suits most sites.
+//! Options of the file handler. Every option has a default that suits most sites.
 
 use std::io;
 use std::str::FromStr;
@@ -7,49 +7,49 @@ use super::glob::Glob;
 use super::prepare::Assets;
 use crate::http::message::push_field;
 
-/// How the files of a directory are served, and how much memory is spent on it.
+/// How the files of a directory are served, and the memory for it.
 ///
 /// Make it once and clone it for every core: the clones share what [`assets`](Self::assets) keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesOptions {
-    /// Names of the files that answer for their directory; the first that exists does. Default `index.html`.
+    /// Names of index files; the first that exists is served for its directory. Default `index.html`.
     pub index: Vec<String>,
     /// Bytes of files kept in memory per core. Default 64 MiB: the hot part of most sites.
     pub cache_bytes_max: u64,
-    /// Larger files are streamed instead. Default 512 KiB: beyond it, reading is no longer what costs.
+    /// Larger files are streamed instead. Default 512 KiB: beyond it, reading is not the dominant cost.
     pub cached_file_bytes_max: u64,
-    /// Whether `app.js.br`, `app.js.zst` and `app.js.gz` answer for `app.js` to clients that take them.
-    /// Default true: one that is older than the file is ignored, and a hot file costs no look.
+    /// Whether `app.js.br`, `app.js.zst` and `app.js.gz` are served for `app.js` to clients that accept them.
+    /// Default true: siblings older than the file are ignored, and a hot file costs no look-up.
     pub siblings: bool,
     /// Where text without siblings is compressed to, once, beside the workers; [`Assets::off`] to serve it
     /// as it is. Default: on, with 64 MiB for the process. Files of 1 KiB up to
-    /// [`cached_file_bytes_max`](Self::cached_file_bytes_max) take part; larger ones take too long, and are
-    /// better compressed when the site is built.
+    /// [`cached_file_bytes_max`](Self::cached_file_bytes_max) are compressed; larger ones take too long, and
+    /// are better compressed when the site is built.
     pub assets: Assets,
-    /// Values of `Cache-Control` by name; the first rule that fits decides, before the default. Default: no
+    /// Values of `Cache-Control` by name; the first matching rule decides, before the default. Default: no
     /// rules.
     ///
-    /// Without a rule, HTML is `no-cache` (kept, but asked about each time), a file with a hash of its
-    /// content in its name (`app.3f2a9c1b.js`) is `public, max-age=31536000, immutable`, and nothing is said
-    /// of other files, which leaves them to the caches' guess.
+    /// Without a rule, HTML is `no-cache` (stored, but revalidated each time), a file with a hash of its
+    /// content in its name (`app.3f2a9c1b.js`) is `public, max-age=31536000, immutable`, and other files have
+    /// no `Cache-Control`, so that caches use heuristics.
     pub cache_control: Vec<CacheRule>,
-    /// `Link` fields by name: of every rule that fits. They are sent with the file, and before it in a 103
-    /// (Early Hints, RFC 8297), so that a browser asks for style sheets while the page is on its way.
+    /// `Link` fields by name: of every matching rule. They are sent with the file, and before it in a 103
+    /// (Early Hints, RFC 8297), so that a browser requests style sheets before the page arrives.
     /// Default: none. Browsers act on 103 over HTTP/2 only.
     pub preload: Vec<PreloadRule>,
     /// Files to be saved and not shown: `Content-Disposition: attachment`. Default none. A site that serves
-    /// what its users uploaded wants it, for HTML and SVG run scripts in the site's name.
+    /// uploads of its users needs it, because HTML and SVG run scripts with the site's origin.
     pub download: Vec<Glob>,
-    /// The charset that is said of text; empty to say none. Default `utf-8`.
+    /// The charset of text in `Content-Type`; empty for none. Default `utf-8`.
     pub charset: String,
     /// Whether a directory without an index file is listed, as a page or, to clients that prefer it, as JSON.
-    /// Default false: names are often what nobody meant to publish. Hidden files are never listed.
+    /// Default false: a listing may expose names by accident. Hidden files are never listed.
     pub list: bool,
     /// Whether a path without a file is answered with the root's index file and 200, if its last segment has
-    /// no dot and the client takes HTML: for applications that route in the browser. Default false.
+    /// no dot and the client accepts HTML: for applications that route in the browser. Default false.
     pub spa: bool,
-    /// What paths begin with before the name of a file: `/static` where the directory answers for
-    /// `/static/…`. Compared as sent. Default empty.
+    /// The prefix of paths before the name of a file: `/static` where the directory is served at `/static/…`.
+    /// Compared as sent. Default empty.
     pub prefix: String,
 }
 
@@ -73,7 +73,7 @@ impl Default for FilesOptions {
 }
 
 impl FilesOptions {
-    /// Finds what cannot be meant.
+    /// Finds invalid options.
     pub(super) fn check(&self) -> io::Result<()> {
         let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         if let Some(name) = self.index.iter().find(|name| name.is_empty() || name.contains(['/', '\0'])) {
@@ -106,7 +106,7 @@ impl FilesOptions {
     }
 }
 
-/// A `Link` field for the files whose names fit.
+/// A `Link` field for the files whose names match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreloadRule {
     /// Which files.
@@ -140,12 +140,12 @@ impl FromStr for PreloadRule {
     }
 }
 
-/// A value of `Cache-Control` for the files whose names fit.
+/// A value of `Cache-Control` for the files whose names match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheRule {
     /// Which files.
     pub glob: Glob,
-    /// The value; empty to say nothing.
+    /// The value; empty for no field.
     pub value: String,
 }
 

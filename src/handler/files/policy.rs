@@ -1,5 +1,4 @@
-//! What is said of a file because of its name: type, charset, how long it may be kept, whether it is saved
-//! or shown.
+//! The metadata that follows from a file's name: type, charset, cache policy, whether it is saved or shown.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,11 +7,11 @@ use super::options::FilesOptions;
 use crate::http::media_type;
 use crate::http::message::push_field;
 
-/// Least length of a segment that is taken for a hash of the content.
+/// Least length of a segment that counts as a hash of the content.
 const HASH_BYTES_MIN: usize = 8;
 
-/// What the name says.
-pub(super) struct Policy {
+/// The metadata that follows from a name.
+pub(super) struct NamePolicy {
     pub(super) content_type: Cow<'static, str>,
     pub(super) cache_control: Option<Cow<'static, str>>,
     pub(super) is_attachment: bool,
@@ -20,7 +19,7 @@ pub(super) struct Policy {
     pub(super) links: Option<Rc<[u8]>>,
 }
 
-impl Policy {
+impl NamePolicy {
     /// Of a file by its name below the root.
     pub(super) fn of(options: &FilesOptions, name: &[u8]) -> Self {
         let name = name.strip_prefix(b"./").unwrap_or(name);
@@ -44,7 +43,7 @@ fn links(options: &FilesOptions, name: &[u8]) -> Option<Rc<[u8]>> {
     (!lines.is_empty()).then(|| lines.into())
 }
 
-/// The table's types say utf-8.
+/// The types of the table have utf-8.
 fn with_charset(media_type: &'static str, charset: &str) -> Cow<'static, str> {
     match media_type.split_once("; charset=") {
         Some((_, said)) if said == charset => Cow::Borrowed(media_type),
@@ -67,9 +66,9 @@ fn by_default(media_type: &str, name: &[u8]) -> Option<&'static str> {
 /// Whether a segment of the name behind the first is a hash of the content, as bundlers write it:
 /// `app.3f2a9c1b.js`, `index-D3wrgT9a.css`.
 ///
-/// Too little is better than too much: what is immutable by mistake is wrong for a year. Hexadecimal needs
-/// digits and letters, which dates and words lack. Base 62 needs digits and both cases, and a type that
-/// bundlers make, for people name pictures `photo-iPhone15Pro.jpg`. Parts of a UUID name a thing, not its
+/// Conservative, because a file that is immutable by mistake is stale for a year. Hexadecimal needs digits
+/// and letters, which dates and words lack. Base 62 needs digits and both cases, and a type that bundlers
+/// produce, because people name pictures `photo-iPhone15Pro.jpg`. Parts of a UUID identify a thing, not its
 /// content.
 fn is_content_hashed(name: &[u8], media_type: &str) -> bool {
     let base = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -90,7 +89,7 @@ fn is_hash(part: &[u8], is_bundled: bool) -> bool {
         && (is_hex(part) || (is_bundled && mixed && part.iter().all(u8::is_ascii_alphanumeric)))
 }
 
-/// In one case: no hash is written in both.
+/// In one case: hashes are not written in mixed case.
 fn is_hex(part: &[u8]) -> bool {
     let lower = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let upper = |byte: &u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     fn cache_control(options: &FilesOptions, name: &str) -> Option<String> {
-        Policy::of(options, name.as_bytes()).cache_control.as_deref().map(str::to_owned)
+        NamePolicy::of(options, name.as_bytes()).cache_control.as_deref().map(str::to_owned)
     }
 
     #[test]
@@ -163,7 +162,7 @@ mod tests {
         let of = |charset: &str, name: &str| {
             let download = vec![Glob::new("*.svg")];
             let options = FilesOptions { charset: charset.into(), download, ..FilesOptions::default() };
-            let policy = Policy::of(&options, name.as_bytes());
+            let policy = NamePolicy::of(&options, name.as_bytes());
             (policy.content_type.to_string(), policy.is_attachment)
         };
         assert_eq!(of("utf-8", "a.txt"), ("text/plain; charset=utf-8".into(), false));

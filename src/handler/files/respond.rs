@@ -1,4 +1,4 @@
-//! The answer with one representation of a file: conditions (RFC 9110 §13), ranges (§14), fields.
+//! The response with one representation of a file: conditions (RFC 9110 §13), ranges (§14), fields.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -6,8 +6,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::entry::Representation;
-use super::facts::{Facts, line};
-use super::multipart::{Multipart, Source, random_boundary};
+use super::facts::{RepresentationFacts, line};
+use super::multipart::{MultipartRanges, RangesSource, random_boundary};
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::{self, Conditions, MethodKind, Precondition, Validators};
 use crate::http::message::RequestHead;
@@ -17,9 +17,9 @@ use crate::http::status::Status;
 use crate::ring::File;
 use crate::service::{Body, FieldBlock, Interim, Response};
 
-/// The fields of a request that can change the answer, found in one pass.
+/// The fields of a request that can change the response, found in one pass.
 #[derive(Default)]
-struct Asked<'a> {
+struct ConditionalFields<'a> {
     conditional: bool,
     modified_since: Once<'a>,
     unmodified_since: Once<'a>,
@@ -27,7 +27,7 @@ struct Asked<'a> {
     if_range: Once<'a>,
 }
 
-/// A field that may come once; twice is as good as never (RFC 9110 §13.1.3).
+/// A field that may occur once; it is ignored where it is repeated (RFC 9110 §13.1.3).
 #[derive(Clone, Copy, Default)]
 enum Once<'a> {
     #[default]
@@ -52,51 +52,51 @@ impl<'a> Once<'a> {
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ConditionalFields<'a> {
     fn of(head: &'a RequestHead) -> Self {
-        let mut asked = Self::default();
+        let mut fields = Self::default();
         for (name, value) in head.fields() {
             // By length first: most fields end here.
             match name.len() {
-                5 if name.eq_ignore_ascii_case("range") => asked.range.see(value),
-                8 if name.eq_ignore_ascii_case("if-range") => asked.if_range.see(value),
-                8 if name.eq_ignore_ascii_case("if-match") => asked.conditional = true,
-                13 if name.eq_ignore_ascii_case("if-none-match") => asked.conditional = true,
+                5 if name.eq_ignore_ascii_case("range") => fields.range.see(value),
+                8 if name.eq_ignore_ascii_case("if-range") => fields.if_range.see(value),
+                8 if name.eq_ignore_ascii_case("if-match") => fields.conditional = true,
+                13 if name.eq_ignore_ascii_case("if-none-match") => fields.conditional = true,
                 17 if name.eq_ignore_ascii_case("if-modified-since") => {
-                    asked.conditional = true;
-                    asked.modified_since.see(value);
+                    fields.conditional = true;
+                    fields.modified_since.see(value);
                 }
                 19 if name.eq_ignore_ascii_case("if-unmodified-since") => {
-                    asked.conditional = true;
-                    asked.unmodified_since.see(value);
+                    fields.conditional = true;
+                    fields.unmodified_since.see(value);
                 }
                 _ => {}
             }
         }
-        asked
+        fields
     }
 }
 
-/// What is to be sent.
-enum Answer {
+/// The part of a representation to send, or another response.
+enum Selection {
     Whole,
     Part(Range<u64>),
     Parts(Vec<Range<u64>>),
     Done(Response),
 }
 
-/// Weighs conditions and range. `unix_seconds` tells whether Last-Modified is old enough to be relied on.
-fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
+/// Evaluates conditions and ranges. `unix_seconds` decides whether Last-Modified is a strong validator.
+fn select(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> Selection {
     let now = unix_seconds.cast_signed();
-    let asked = Asked::of(head);
+    let fields = ConditionalFields::of(head);
     let last_modified = Some(facts.modified);
     let validators = Validators { etag: Some(facts.tag.as_etag()), last_modified };
-    if asked.conditional {
+    if fields.conditional {
         let conditions = Conditions {
             if_match: head.fields_named("if-match"),
             if_none_match: head.fields_named("if-none-match"),
-            if_modified_since: asked.modified_since.value(),
-            if_unmodified_since: asked.unmodified_since.value(),
+            if_modified_since: fields.modified_since.value(),
+            if_unmodified_since: fields.unmodified_since.value(),
         };
         match conditional::evaluate(MethodKind::GetOrHead, conditions, &validators, now) {
             Precondition::Proceed => {}
@@ -104,38 +104,38 @@ fn weigh(head: &RequestHead, facts: &Facts, unix_seconds: u64) -> Answer {
                 let mut lines = Vec::with_capacity(128);
                 facts.write_validators(&mut lines);
                 let response = Response::new(Status::NOT_MODIFIED).with_fields(FieldBlock::Owned(lines));
-                return Answer::Done(response);
+                return Selection::Done(response);
             }
             Precondition::Failed => {
                 let detail = "the file is not the one the request was made for";
-                return Answer::Done(Response::error(Status::PRECONDITION_FAILED, detail));
+                return Selection::Done(Response::error(Status::PRECONDITION_FAILED, detail));
             }
         }
     }
-    // RFC 9110 §14.2: Range means something with GET alone.
-    let Some(value) = asked.range.value().filter(|_| head.method() == Method::Get) else {
-        return Answer::Whole;
+    // RFC 9110 §14.2: Range is defined for GET alone.
+    let Some(value) = fields.range.value().filter(|_| head.method() == Method::Get) else {
+        return Selection::Whole;
     };
-    match asked.if_range {
+    match fields.if_range {
         Once::Absent => {}
-        Once::Repeated => return Answer::Whole,
+        Once::Repeated => return Selection::Whole,
         Once::Value(condition) => {
-            // A file of this very second may change again within it: its date says nothing yet. And forms
-            // of one file may share a date; parts of two of them would not fit together.
+            // A file modified in this second may change again within it, so its date is a weak validator. And
+            // representations of one file may share a date; ranges of two of them would not fit together.
             let last_modified = last_modified.filter(|&modified| modified < now && !facts.varies);
             if !conditional::if_range(condition, &Validators { last_modified, ..validators }, now) {
-                return Answer::Whole;
+                return Selection::Whole;
             }
         }
     }
     match range::parse(value, facts.len) {
-        RangeOutcome::Whole => Answer::Whole,
-        RangeOutcome::Partial(range) => Answer::Part(range),
-        // Content-Encoding would have to speak of the parts and not of the multipart around them, which no
-        // field can say: clients decode the wrong one of the two.
-        RangeOutcome::Several(_) if facts.coding != Coding::Identity => Answer::Whole,
-        RangeOutcome::Several(parts) => Answer::Parts(parts),
-        RangeOutcome::Unsatisfiable => Answer::Done(unsatisfiable(facts.len)),
+        RangeOutcome::Whole => Selection::Whole,
+        RangeOutcome::Partial(range) => Selection::Part(range),
+        // Content-Encoding would have to apply to the parts and not to the multipart around them, which no
+        // field can express: clients decode the wrong one of the two.
+        RangeOutcome::Several(_) if facts.coding != Coding::Identity => Selection::Whole,
+        RangeOutcome::Several(parts) => Selection::Parts(parts),
+        RangeOutcome::Unsatisfiable => Selection::Done(unsatisfiable(facts.len)),
     }
 }
 
@@ -150,12 +150,12 @@ fn unsatisfiable(len: u64) -> Response {
 }
 
 /// The bytes of a representation: in memory, or in its open file.
-pub(super) enum Content<'a> {
+pub(super) enum ContentSource<'a> {
     Memory(&'a Bytes),
     File(Rc<File>),
 }
 
-impl Content<'_> {
+impl ContentSource<'_> {
     fn body(self, range: Range<u64>) -> Body {
         match self {
             Self::Memory(bytes) => Body::Bytes(bytes.slice(range.start as usize..range.end as usize)),
@@ -172,24 +172,24 @@ pub(super) fn from_memory(
     unix_seconds: u64,
 ) -> Option<Response> {
     let body = representation.body.as_ref()?;
-    Some(respond(representation, Content::Memory(body), head, unix_seconds))
+    Some(respond(representation, ContentSource::Memory(body), head, unix_seconds))
 }
 
 /// Answers with a representation.
 pub(super) fn respond(
     representation: &Representation,
-    content: Content<'_>,
+    content: ContentSource<'_>,
     head: &RequestHead,
     unix_seconds: u64,
 ) -> Response {
     let facts = &representation.facts;
-    match weigh(head, facts, unix_seconds) {
-        Answer::Whole => {
+    match select(head, facts, unix_seconds) {
+        Selection::Whole => {
             let response = Response::new(Status::OK)
                 .with_fields(FieldBlock::Shared(representation.fields.clone()))
                 .with_body(content.body(0..facts.len));
             match &facts.policy.links {
-                // Not before HEAD: nothing is rendered then.
+                // Not for HEAD: no page is rendered then.
                 Some(links) if head.method() == Method::Get => {
                     let links = FieldBlock::Shared(links.clone());
                     response.inform(Interim::early_hints().with_fields(links))
@@ -197,7 +197,7 @@ pub(super) fn respond(
                 _ => response,
             }
         }
-        Answer::Part(range) => {
+        Selection::Part(range) => {
             let mut lines = facts.fields();
             let mut content_range = Vec::with_capacity(48);
             range::write_content_range(&mut content_range, &range, facts.len);
@@ -206,12 +206,12 @@ pub(super) fn respond(
                 .with_fields(FieldBlock::Owned(lines))
                 .with_body(content.body(range))
         }
-        Answer::Parts(parts) => in_parts(facts, content, &parts),
-        Answer::Done(response) => response,
+        Selection::Parts(parts) => in_parts(facts, content, &parts),
+        Selection::Done(response) => response,
     }
 }
 
-fn in_parts(facts: &Facts, content: Content<'_>, parts: &[Range<u64>]) -> Response {
+fn in_parts(facts: &RepresentationFacts, content: ContentSource<'_>, parts: &[Range<u64>]) -> Response {
     let boundary = random_boundary();
     let mut content_type = Vec::with_capacity(64);
     boundary.write_content_type(&mut content_type);
@@ -219,9 +219,9 @@ fn in_parts(facts: &Facts, content: Content<'_>, parts: &[Range<u64>]) -> Respon
     line(&mut lines, "Content-Type", &content_type);
     facts.write_common(&mut lines);
     let source = match content {
-        Content::Memory(bytes) => Source::Memory(bytes.clone()),
-        Content::File(file) => Source::File(file),
+        ContentSource::Memory(bytes) => RangesSource::Memory(bytes.clone()),
+        ContentSource::File(file) => RangesSource::File(file),
     };
-    let body = Multipart::new(&boundary, source, parts, facts);
+    let body = MultipartRanges::new(&boundary, source, parts, facts);
     Response::stream(body).with_status(Status::PARTIAL_CONTENT).with_fields(FieldBlock::Owned(lines))
 }

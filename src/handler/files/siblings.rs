@@ -1,25 +1,25 @@
-//! The coded forms that lie beside a file: `app.js.br`, `app.js.zst`, `app.js.gz`, made when the site was
-//! built. What is older than the file was made of another content and is no form of it.
+//! Siblings: coded forms in files beside the original: `app.js.br`, `app.js.zst`, `app.js.gz`, made when the
+//! site was built. A sibling older than the file was made of other content and is ignored.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use super::Shared;
+use super::FilesState;
 use crate::http::accept_encoding::Coding;
 use crate::http::media_type;
 use crate::ring::{File, Metadata};
 
-/// A coded form as it was found.
-pub(super) struct Found {
+/// An open sibling.
+pub(super) struct FoundSibling {
     pub(super) coding: Coding,
     pub(super) file: File,
     pub(super) metadata: Metadata,
 }
 
-/// Looks for all of them at once; in the order of [`Coding::PREFERRED`]. What cannot be opened is not there:
-/// the file itself is an answer in any case.
-pub(super) async fn find(shared: &Shared, name: &[u8], original: &Metadata) -> Vec<Found> {
+/// Opens all of them concurrently; in the order of [`Coding::PREFERRED`]. Those that cannot be opened are
+/// ignored: the file itself can be served in any case.
+pub(super) async fn find(shared: &FilesState, name: &[u8], original: &Metadata) -> Vec<FoundSibling> {
     if !shared.options.siblings || media_type::is_compressed(media_type::of_path(name)) {
         return Vec::new();
     }
@@ -46,10 +46,10 @@ pub(super) async fn find(shared: &Shared, name: &[u8], original: &Metadata) -> V
     found.into_iter().flatten().collect()
 }
 
-async fn open(shared: &Shared, name: &[u8], original: &Metadata, coding: Coding) -> Option<Found> {
+async fn open(shared: &FilesState, name: &[u8], original: &Metadata, coding: Coding) -> Option<FoundSibling> {
     let file = shared.ring.open(&shared.root, &name_of(name, coding)).await.ok()?;
     let metadata = file.metadata().ok()?;
-    (metadata.is_file && !is_older(&metadata, original)).then_some(Found { coding, file, metadata })
+    (metadata.is_file && !is_older(&metadata, original)).then_some(FoundSibling { coding, file, metadata })
 }
 
 /// The name of a coded form; of identity, the file's own.
@@ -62,7 +62,7 @@ pub(super) fn name_of(name: &[u8], coding: Coding) -> Vec<u8> {
     name
 }
 
-/// Compressors give their output the time of their input, some of them in whole seconds.
+/// Compressors copy the time of their input to their output, some of them in whole seconds.
 fn is_older(sibling: &Metadata, original: &Metadata) -> bool {
     let (sibling_ns, original_ns) = match sibling.modified_ns {
         0 => (0, 0),

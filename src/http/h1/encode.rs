@@ -28,7 +28,7 @@ pub enum BodyLength {
 
 /// What becomes of the connection after this response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Connection {
+pub enum Persistence {
     /// It waits for the next request. Only if the request's `keep_alive` said so.
     KeepAlive,
     /// It is closed.
@@ -50,7 +50,7 @@ pub enum BodyCoding {
 
 /// A response head to be written.
 #[derive(Clone, Copy, Debug)]
-pub struct ResponseHead<'a> {
+pub struct OutgoingResponse<'a> {
     /// The status.
     pub status: Status,
     /// Field lines as [`push_field`](crate::http::message::push_field) writes them, each with its CRLF;
@@ -59,7 +59,7 @@ pub struct ResponseHead<'a> {
     /// How long the body is.
     pub length: BodyLength,
     /// What the caller wants of the connection.
-    pub connection: Connection,
+    pub connection: Persistence,
     /// The whole `Date` line with its CRLF, or nothing. Left out of interim responses.
     pub date_line: &'a [u8],
 }
@@ -87,11 +87,11 @@ impl From<&RequestHead> for RequestContext {
 
 /// What follows a head that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Written {
+pub struct WrittenHead {
     /// How to send the body.
     pub body: BodyCoding,
-    /// What the head promised; a body that ends by closing makes it [`Connection::Close`].
-    pub connection: Connection,
+    /// What the head promised; a body that ends by closing makes it [`Persistence::Close`].
+    pub connection: Persistence,
 }
 
 /// More than the status line, the framing fields and the `Connection` field ever take together.
@@ -105,7 +105,7 @@ const HEAD_BYTES_OWN: usize = 192;
 /// Interim responses and 2xx to CONNECT leave `Connection` to `fields` (`Upgrade` needs it), for after them
 /// HTTP/1.1 goes on or is over.
 #[inline]
-pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>, request: RequestContext) -> Written {
+pub fn write_head(out: &mut Vec<u8>, head: &OutgoingResponse<'_>, request: RequestContext) -> WrittenHead {
     out.reserve(HEAD_BYTES_OWN + head.date_line.len() + head.fields.len());
     head.status.write_line(out);
     let is_tunnel = request.method == Method::Connect && head.status.is_success();
@@ -115,7 +115,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>, request: RequestCo
         }
         out.extend_from_slice(head.fields);
         out.extend_from_slice(b"\r\n");
-        return Written { body: BodyCoding::None, connection: head.connection };
+        return WrittenHead { body: BodyCoding::None, connection: head.connection };
     }
     out.extend_from_slice(head.date_line);
     out.extend_from_slice(head.fields);
@@ -124,13 +124,13 @@ pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>, request: RequestCo
     let coding = body_coding(head.length, request.version);
     write_framing(out, coding, head.status, head.length);
     let body = if is_bodiless { BodyCoding::None } else { coding };
-    let connection = if body == BodyCoding::UntilClose { Connection::Close } else { head.connection };
+    let connection = if body == BodyCoding::UntilClose { Persistence::Close } else { head.connection };
     match (connection, request.version) {
-        (Connection::Close, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
-        (Connection::KeepAlive, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
-        (Connection::KeepAlive, Version::Http11 | Version::Http2) => out.extend_from_slice(b"\r\n"),
+        (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
+        (Persistence::KeepAlive, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+        (Persistence::KeepAlive, Version::Http11 | Version::Http2) => out.extend_from_slice(b"\r\n"),
     }
-    Written { body, connection }
+    WrittenHead { body, connection }
 }
 
 #[inline]
@@ -200,10 +200,10 @@ mod tests {
     fn written(
         code: u16,
         length: BodyLength,
-        connection: Connection,
+        connection: Persistence,
         request: RequestContext,
-    ) -> (String, BodyCoding, Connection) {
-        let head = ResponseHead {
+    ) -> (String, BodyCoding, Persistence) {
+        let head = OutgoingResponse {
             status: Status::new(code).unwrap(),
             fields: b"A: b\r\n",
             length,
@@ -211,7 +211,7 @@ mod tests {
             date_line: b"Date: D\r\n",
         };
         let mut out = b"before".to_vec();
-        let Written { body, connection } = write_head(&mut out, &head, request);
+        let WrittenHead { body, connection } = write_head(&mut out, &head, request);
         let out = out.strip_prefix(b"before").unwrap();
 
         let mut table = [httparse::EMPTY_HEADER; 8];
@@ -226,11 +226,11 @@ mod tests {
 
     #[test]
     fn a_plain_answer_is_these_bytes() {
-        let head = ResponseHead {
+        let head = OutgoingResponse {
             status: Status::OK,
             fields: b"Content-Type: text/plain\r\n",
             length: BodyLength::Known(13),
-            connection: Connection::KeepAlive,
+            connection: Persistence::KeepAlive,
             date_line: b"Date: Sun, 22 Nov 2026 11:00:00 GMT\r\n",
         };
         let mut out = Vec::new();
@@ -244,7 +244,7 @@ mod tests {
     fn framing_follows_status_method_and_version() {
         use BodyCoding as Coding;
         use BodyLength as Length;
-        use Connection::{Close, KeepAlive};
+        use Persistence::{Close, KeepAlive};
         let keep = "Date: D|A: b|";
         let vectors = [
             (200, Length::Known(5), KeepAlive, GET_11, "Content-Length: 5|", Coding::Known(5), KeepAlive),
@@ -350,21 +350,21 @@ mod tests {
 
     #[test]
     fn interim_answers_have_their_own_fields_only() {
-        let expected = ("A: b|".to_string(), BodyCoding::None, Connection::KeepAlive);
+        let expected = ("A: b|".to_string(), BodyCoding::None, Persistence::KeepAlive);
         for code in [100, 101, 103] {
             for length in [BodyLength::None, BodyLength::Known(3), BodyLength::Chunked] {
-                assert_eq!(written(code, length, Connection::KeepAlive, GET_11), expected);
+                assert_eq!(written(code, length, Persistence::KeepAlive, GET_11), expected);
             }
         }
     }
 
     #[test]
     fn the_reserve_covers_the_longest_head() {
-        let head = ResponseHead {
+        let head = OutgoingResponse {
             status: Status::NETWORK_AUTHENTICATION_REQUIRED,
             fields: b"",
             length: BodyLength::Known(u64::MAX),
-            connection: Connection::KeepAlive,
+            connection: Persistence::KeepAlive,
             date_line: b"",
         };
         let mut out = Vec::new();

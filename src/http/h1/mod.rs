@@ -7,7 +7,7 @@
 //! bytes in ─► RequestDecoder ─► RequestHead ─► framing ─► BodyDecoder ─► ranges of data, trailers
 //!                  ▲                                          │
 //!                  └───────────── the next request ◄──────────┘
-//! ResponseHead ─► write_head ─► bytes out, then the body as BodyCoding says
+//! OutgoingResponse ─► write_head ─► bytes out, then the body as BodyCoding says
 //! ```
 //!
 //! On the client side the directions are reversed, and interim responses precede the final one.
@@ -31,7 +31,7 @@ mod tests;
 pub use body::BodyDecoder;
 pub use chunked::BodyStep;
 pub use encode::{
-    BodyCoding, BodyLength, CHUNK_END, CONTINUE, Connection, RequestContext, ResponseHead, Written,
+    BodyCoding, BodyLength, CHUNK_END, CONTINUE, OutgoingResponse, Persistence, RequestContext, WrittenHead,
     write_chunk_header, write_head, write_last_chunk,
 };
 pub use encode_request::{

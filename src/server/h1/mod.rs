@@ -1,12 +1,12 @@
-//! HTTP/1.1 on one connection: a straight loop over exchanges.
+//! The HTTP/1.1 driver of one connection: a loop over exchanges.
 //!
 //! ```text
-//! read head ─► call the service ─► write response ─► read over what is left of the body ─┐
+//! read head ─► call the service ─► write response ─► discard the rest of the body ───────┐
 //!     ▲          (pulls the body)                                                        │
 //!     └──────────────────────────── kept alive ◄─────────────────────────────────────────┘
 //! ```
 //!
-//! Responses to pipelined requests gather in one buffer, which leaves when no further head is at hand, when
+//! Responses to pipelined requests gather in one buffer, which is sent when no further head is received, when
 //! it is large, or when a handler has to wait.
 
 mod respond;
@@ -19,14 +19,14 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
-use self::respond::{Begun, BrokenOff};
+use self::respond::{BrokenOff, WrittenResponse};
 use self::wire::Wire;
-use super::close;
+use super::close::{self, CloseMode};
 use crate::exchange::{
-    Asked, Entry, Opened as OpenedExchange, Worker, call, end_of, open as open_exchange, panicked,
-    refuse_head, refuse_unread,
+    BegunExchange, LogEntry, RequestKind, Worker, call, end_of, open as open_exchange, panicked, refuse_head,
+    refuse_unread,
 };
-use crate::http::h1::{Connection, HeadProgress, RequestDecoder};
+use crate::http::h1::{HeadProgress, Persistence, RequestDecoder};
 use crate::http::message::RequestError;
 use crate::http::method::Method;
 use crate::http::status::Status;
@@ -35,31 +35,32 @@ use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::RecvBuf;
 use crate::service::{Body, Context, Downstream, Response, Service};
 
-/// Gathered responses above this size leave before the next request is looked at.
+/// Gathered responses above this size are sent before the next request is read.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
 
-/// How a connection ends.
-enum End {
-    /// Nothing more is said; usually everything asked was answered, and everything sent was read.
-    Close,
-    /// There may be unread input: the client gets time to read the response first.
-    Linger,
-    /// Nothing more can reach the client, or nothing more should: a reset.
-    Abort,
-    /// It speaks HTTP/2, of which this much came before the input in hand.
-    Switch(Box<[u8]>),
+/// What follows the last exchange of a connection.
+enum AfterExchanges {
+    Close(CloseMode),
+    /// The client uses HTTP/2; these bytes of it were received before the input in hand.
+    SwitchToH2(Box<[u8]>),
+}
+
+impl From<CloseMode> for AfterExchanges {
+    fn from(mode: CloseMode) -> Self {
+        Self::Close(mode)
+    }
 }
 
 /// Why there is no next request.
 enum NoRequest {
-    /// The client is done, was idle for too long, or the server is draining.
+    /// The client closed its direction or was idle for too long, or the server is draining.
     Closed,
     /// The client took too long within a head.
     HeadTimedOut,
-    /// The client does not take the responses to earlier requests.
+    /// The client does not receive the responses to earlier requests.
     Stalled,
     Refused(RequestError),
-    /// What came are no records of this TLS connection; the peer was told by an alert.
+    /// The input is not valid TLS; an alert was sent.
     Garbled,
     Failed,
 }
@@ -70,7 +71,7 @@ impl From<io::Error> for NoRequest {
     }
 }
 
-/// A connection that turned out to speak HTTP/2, and what was received on it.
+/// A connection that uses HTTP/2, and what was received on it.
 pub(super) struct Switched {
     pub(super) stream: Stream,
     /// Before `input`; seldom anything.
@@ -79,93 +80,77 @@ pub(super) struct Switched {
 }
 
 /// A connection that is about to be served.
-pub(super) struct Opened(Rc<Wire>);
+pub(super) struct NewConnection(Rc<Wire>);
 
-/// Takes a stream; apart from [`serve`], so that no future keeps room for one.
-pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> Opened {
-    Opened(Rc::new(Wire::new(stream, worker.limits.clone())))
+/// Takes a stream; separate from [`serve`], so that no future has room for one.
+pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
+    NewConnection(Rc::new(Wire::new(stream, worker.limits.clone())))
 }
 
-/// Serves a connection until it ends, or until it is known to speak HTTP/2. What is seldom is boxed: an idle
-/// connection keeps room for everything else.
-pub(super) async fn serve<S: Service>(worker: &Rc<Worker<S>>, Opened(wire): Opened) -> Option<Box<Switched>> {
-    let end = converse(worker, &wire).await;
+/// Serves a connection until it ends, or until an HTTP/2 preface arrives. Rare futures are boxed: an idle
+/// connection keeps room for all others.
+pub(super) async fn serve<S: Service>(
+    worker: &Rc<Worker<S>>,
+    NewConnection(wire): NewConnection,
+) -> Option<Box<Switched>> {
+    let after = serve_exchanges(worker, &wire).await;
     if Rc::strong_count(&wire) > 1 {
         wire.end_reading();
     }
-    let result = match end {
-        End::Switch(early) => {
-            // No request has been read, so nobody else holds it.
+    match after {
+        AfterExchanges::SwitchToH2(early) => {
+            // No request has been read, so no handler shares the wire.
             let (stream, input) = Rc::into_inner(wire)?.into_parts();
-            return Some(Box::new(Switched { stream, early: early.into_vec(), input }));
+            Some(Box::new(Switched { stream, early: early.into_vec(), input }))
         }
-        End::Close if !wire.has_unread() => {
-            close::finish(wire.stream(), wire.take_output(), &worker.limits).await
+        AfterExchanges::Close(mode) => {
+            if mode == CloseMode::Linger {
+                wire.drop_input();
+            }
+            close::close(worker, wire, mode).await;
+            None
         }
-        End::Close | End::Linger => {
-            wire.drop_input();
-            Box::pin(close::linger(wire.stream(), wire.take_output(), &worker.limits)).await
-        }
-        End::Abort => {
-            reset(wire);
-            return None;
-        }
-    };
-    if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-        worker.counters.timed_out.bump();
-        reset(wire);
-    } else if Rc::strong_count(&wire) > 1 {
-        // A handler has kept what holds the connection; the client must not wait for that.
-        wire.stream().socket().shutdown_write();
-    }
-    None
-}
-
-fn reset(wire: Rc<Wire>) {
-    // Only a handler that keeps the request's body elsewhere still holds it; then the close has to do.
-    if let Some(wire) = Rc::into_inner(wire) {
-        wire.reset();
     }
 }
 
-async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
+async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> AfterExchanges {
     let mut decoder = RequestDecoder::new();
     loop {
         let context = match next_head(worker, wire, &mut decoder).await {
             Ok(context) => context,
-            Err(NoRequest::Closed) => return End::Close,
-            Err(NoRequest::Failed) => return End::Abort,
+            Err(NoRequest::Closed) => return wire.close_mode().into(),
+            Err(NoRequest::Failed) => return CloseMode::Abort.into(),
             Err(NoRequest::Garbled) => {
                 worker.counters.refused.bump();
-                return End::Close;
+                return wire.close_mode().into();
             }
             Err(NoRequest::Stalled) => {
                 worker.counters.timed_out.bump();
-                return End::Abort;
+                return CloseMode::Abort.into();
             }
             Err(NoRequest::HeadTimedOut) => {
                 worker.counters.timed_out.bump();
                 let detail = "the request head did not arrive in time";
                 let peer = || Downstream::peer(&**wire);
                 let response = refuse_unread(worker, Status::REQUEST_TIMEOUT, detail, peer);
-                return end_with(worker, wire, Asked::UNKNOWN, None, response);
+                return end_with(worker, wire, RequestKind::UNKNOWN, None, response).into();
             }
             Err(NoRequest::Refused(RequestError::Http2Preface)) if wire.is_new() => {
-                return End::Switch(decoder.take_partial().into_boxed_slice());
+                return AfterExchanges::SwitchToH2(decoder.take_partial().into_boxed_slice());
             }
             Err(NoRequest::Refused(error)) => {
                 let response = refuse_head(worker, error, || Downstream::peer(&**wire));
-                return end_with(worker, wire, Asked::UNKNOWN, None, response);
+                return end_with(worker, wire, RequestKind::UNKNOWN, None, response).into();
             }
         };
         let keep_alive = context.head().keep_alive();
-        let OpenedExchange { asked, entry, refusal } =
+        let BegunExchange { kind, entry, refusal } =
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
         if let Some(response) = refusal {
-            return end_with(worker, wire, asked, entry, response);
+            return end_with(worker, wire, kind, entry, response).into();
         }
         let body = wire.begin_body(context.head());
-        // Held for as long as the request is in progress: it may be replaced meanwhile.
+        // Held while the request is in progress: the worker's service may be replaced meanwhile.
         let service = worker.service();
         let answered = match call(worker, &*service, context, body) {
             Ok(response) => Some(response),
@@ -178,23 +163,23 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             if let Some(entry) = entry {
                 entry.end(worker, None, 0, Ended::ClientGone);
             }
-            return End::Abort;
+            return CloseMode::Abort.into();
         };
         if matches!(response.body(), Body::Stream(_)) {
-            // It may be made of the request's body, which has to be asked for before the response begins.
+            // The body may read the request's body, and 100 Continue must be sent before the response begins.
             wire.ask_for_body();
         }
-        // A client that sent CONNECT may have sent a tunnel's bytes behind it, which are somebody else's and
-        // not to be read as a request where the tunnel is refused.
-        let is_connect = asked.method == Method::Connect;
+        // A client that sent CONNECT may have sent a tunnel's bytes behind it. They may come from another
+        // party, and are not read as a request where the tunnel is refused.
+        let is_connect = kind.method == Method::Connect;
         let keep = keep_alive
             && !is_connect
             && !response.closes()
             && !worker.drain.has_begun()
             && wire.can_continue();
-        let wanted = if keep { Connection::KeepAlive } else { Connection::Close };
-        let Begun { status, connection, rest, body_bytes } =
-            respond::begin(worker, wire, asked, response, wanted);
+        let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
+        let WrittenResponse { status, connection, rest, body_bytes } =
+            respond::begin(worker, wire, kind, response, wanted);
         let sent = match rest {
             Some(rest) => Box::pin(rest.send(worker, wire)).await,
             None => Ok(body_bytes),
@@ -207,19 +192,19 @@ async fn converse<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> End {
             entry.end(worker, Some(status), body_bytes, end);
         }
         if let Err(broken) = sent {
-            return Box::pin(break_off(worker, wire, broken)).await;
+            return Box::pin(break_off(worker, wire, broken)).await.into();
         }
-        if connection == Connection::Close {
-            return End::Close;
+        if connection == Persistence::Close {
+            return wire.close_mode().into();
         }
         if wire.body_is_open() && Box::pin(wire.discard_body()).await.is_err() {
-            return End::Linger;
+            return CloseMode::Linger.into();
         }
         wire.end_exchange();
     }
 }
 
-/// The next head: from input at hand, or after waiting for more.
+/// The next head: from received input, or after waiting for more.
 async fn next_head<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -265,7 +250,7 @@ async fn next_head<S: Service>(
     }
 }
 
-/// Polls the service's future. `None` when the client went away meanwhile; the handler is to be dropped then.
+/// Polls the service's future. `None` when the client has disconnected; the handler is then dropped.
 fn poll_answer<S: Service, F: Future<Output = Response>>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -279,8 +264,8 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
     }
 }
 
-/// While a handler waits: earlier responses go out, held input leaves the pool, and a peer that is gone ends
-/// it.
+/// While a handler waits: earlier responses are sent, held input leaves the buffer pool, and a disconnect
+/// ends the handler.
 fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response>> {
     wire.detach_input();
     if wire.is_broken() || matches!(wire.poll_push(cx), Poll::Ready(Err(_))) {
@@ -291,33 +276,34 @@ fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response
 }
 
 /// After a response that could not be completed.
-async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> End {
+async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> CloseMode {
     if broken.error.kind() == io::ErrorKind::TimedOut {
         worker.counters.timed_out.bump();
-        return End::Abort;
+        return CloseMode::Abort;
     }
-    // What was written before the body broke off still leaves.
+    // The output written before the error is still sent.
     if broken.is_until_close {
         let _ = wire.push_output().await;
         let _ = wire.ready().await;
-        return End::Abort;
+        return CloseMode::Abort;
     }
-    End::Close
+    wire.close_mode()
 }
 
-/// Sends the response to a request that is not served, after which the rest of the input cannot be read.
+/// Writes the response to a request that is not served; the rest of the input cannot be read.
 #[cold]
 fn end_with<S: Service>(
     worker: &Worker<S>,
     wire: &Rc<Wire>,
-    asked: Asked,
-    entry: Option<Entry>,
+    kind: RequestKind,
+    entry: Option<LogEntry>,
     response: Response,
-) -> End {
+) -> CloseMode {
     wire.open_gate();
-    let Begun { status, body_bytes, .. } = respond::begin(worker, wire, asked, response, Connection::Close);
+    let WrittenResponse { status, body_bytes, .. } =
+        respond::begin(worker, wire, kind, response, Persistence::Close);
     if let Some(entry) = entry {
         entry.end(worker, Some(status), body_bytes, Ended::Refused);
     }
-    End::Linger
+    CloseMode::Linger
 }

@@ -1,6 +1,6 @@
-//! Responses onto the wire. Small bodies are copied behind their head and leave together; larger ones are
-//! gathered by the kernel; files move through one scratch buffer per core, which stays in the cache; streams
-//! are pulled only as fast as the client takes them. A slow client holds no buffer of ours.
+//! Writes responses. Small bodies are copied behind their head and sent with it; larger ones are sent with a
+//! gathered send; files are copied through one scratch buffer per core, which stays in the CPU's cache;
+//! streams are pulled only as fast as the client receives them. A slow client holds no buffer of the core.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,9 +14,9 @@ use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
 use super::wire::Wire;
-use crate::exchange::{Asked, Delivery, Gate, Pulled, Worker, admit, read_cold};
+use crate::exchange::{Delivery, Gate, Pulled, RequestKind, Worker, admit, read_cold};
 use crate::http::h1::{
-    BodyCoding, BodyLength, CHUNK_END, Connection, RequestContext, ResponseHead, write_chunk_header,
+    BodyCoding, BodyLength, CHUNK_END, OutgoingResponse, Persistence, RequestContext, write_chunk_header,
     write_head, write_last_chunk,
 };
 use crate::http::status::Status;
@@ -26,26 +26,26 @@ use crate::service::{Body, Frame, Response, Service};
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of a file that are sent in one step without a copy; between steps others have their turn.
+/// Bytes of a file that are sent in one step without a copy; other tasks run between steps.
 const DIRECT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of a file that are looked up in the page cache at once, and how long the answer holds. A look
-/// costs a walk over the pages, and they do not leave within moments of being seen.
+/// Bytes of a file that are looked up in the page cache at once, and how long the result is relied on. A
+/// look-up costs a walk over the pages, and the kernel does not evict pages within moments of their use.
 const SEEN_BYTES: u64 = 4 * 1024 * 1024;
 const SEEN_HOLDS: Duration = Duration::from_millis(100);
 
-/// Bytes of a file that are sealed at once with TLS: whole records that fill a block.
+/// Bytes of a file that are encrypted at once with TLS: whole records that fill a block.
 const SEALED_BYTES: usize = 7 * 16 * 1024;
 
 /// A response whose head is written, with its body if that is small.
-pub(super) struct Begun {
-    /// The status that was sent: not always the handler's.
+pub(super) struct WrittenResponse {
+    /// The status that was sent: `admit` may have replaced the handler's.
     pub(super) status: Status,
-    /// What the head says of the connection.
-    pub(super) connection: Connection,
-    /// What has not left with the head.
+    /// The connection's persistence as the head announces it.
+    pub(super) connection: Persistence,
+    /// The body, where it does not fit behind the head.
     pub(super) rest: Option<Rest>,
-    /// Bytes of the body that left with the head.
+    /// Bytes of the body written with the head.
     pub(super) body_bytes: u64,
 }
 
@@ -55,12 +55,12 @@ pub(super) struct Rest {
     coding: BodyCoding,
 }
 
-/// A response that could not be written to its end, because the connection failed or its body broke off.
+/// A response that could not be completed, because the connection or its body failed.
 pub(super) struct BrokenOff {
     pub(super) error: io::Error,
-    /// The end of the connection is the end of the body: closed in order, a part would look like the whole.
+    /// The body ends with the connection: after an orderly close, a part would look like the whole.
     pub(super) is_until_close: bool,
-    /// Bytes of the body that went out before.
+    /// Bytes of the body that were sent before.
     pub(super) body_bytes: u64,
 }
 
@@ -68,16 +68,16 @@ pub(super) struct BrokenOff {
 pub(super) fn begin<S: Service>(
     worker: &Worker<S>,
     wire: &Rc<Wire>,
-    asked: Asked,
+    kind: RequestKind,
     mut response: Response,
-    wanted: Connection,
-) -> Begun {
+    wanted: Persistence,
+) -> WrittenResponse {
     if matches!(response.body(), Body::Tunnel(_)) && wire.body_is_open() {
-        // The tunnel's bytes begin behind it (RFC 9110 §7.8).
+        // The tunnel's bytes begin behind the content (RFC 9110 §7.8).
         let detail = "the request's content was not read before its connection was upgraded";
         response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
     }
-    let Delivery { length, is_tunnel, .. } = admit(asked, &mut response);
+    let Delivery { length, is_tunnel, .. } = admit(kind, &mut response);
     let status = response.status();
     if let Some(interim) = response.take_interim()
         && wire.with_gate(|gate| gate.inform(interim.status())).is_ok()
@@ -91,10 +91,10 @@ pub(super) fn begin<S: Service>(
         (_, Some(length)) => BodyLength::Known(length),
         (_, None) => BodyLength::Chunked,
     };
-    let request = RequestContext { method: asked.method, version: asked.version };
+    let request = RequestContext { method: kind.method, version: kind.version };
     let written = wire.write(|output| {
         let mut date = worker.date.borrow_mut();
-        let head = ResponseHead {
+        let head = OutgoingResponse {
             status,
             fields: response.fields(),
             length,
@@ -112,7 +112,7 @@ pub(super) fn begin<S: Service>(
     if is_tunnel && let Body::Tunnel(handler) = body {
         let body = Body::Stream(handler.open(wire.begin_tunnel()));
         let rest = Some(Rest { body, coding: BodyCoding::UntilClose });
-        return Begun { status, connection: Connection::Close, rest, body_bytes: 0 };
+        return WrittenResponse { status, connection: Persistence::Close, rest, body_bytes: 0 };
     }
     let has_left = match &body {
         _ if written.body == BodyCoding::None => true,
@@ -125,12 +125,12 @@ pub(super) fn begin<S: Service>(
         _ => 0,
     };
     let rest = (!has_left).then_some(Rest { body, coding: written.body });
-    Begun { status, connection: written.connection, rest, body_bytes }
+    WrittenResponse { status, connection: written.connection, rest, body_bytes }
 }
 
 impl Rest {
-    /// Sends the body. When this returns, it has left or lies in the output; nothing of it is held elsewhere.
-    /// Its bytes, without the framing of chunks.
+    /// Sends the body. When this returns, all of it was sent or is in the output. Returns its number of
+    /// bytes, without the framing of chunks.
     pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<u64, BrokenOff> {
         let mut body_bytes = 0;
         let sent = match self.body {
@@ -159,8 +159,8 @@ impl Rest {
     }
 }
 
-/// Sends a range of a file. Pages in the cache go to the socket without a copy; where the kernel cannot do
-/// that they go through the core's scratch buffer; what is not in the cache is read by the ring.
+/// Sends a range of a file. Cached pages go to the socket without a copy; where the kernel does not support
+/// that, through the core's scratch buffer; pages that are not cached are read by the ring.
 async fn write_file<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -175,21 +175,21 @@ async fn write_file<S: Service>(
     let mut direct = Direct::begin(wire, worker.ring.now())?;
     while !range.is_empty() {
         let step = match direct.send(wire, file, range, worker.ring.now())? {
-            Step::Unsupported => send_copied(worker, wire, file, range)?,
+            FileStep::Unsupported => send_copied(worker, wire, file, range)?,
             step => step,
         };
         match step {
-            Step::Sent(sent) => {
+            FileStep::Sent(sent) => {
                 range.start += sent as u64;
                 worker.ring.next_turn().await;
             }
-            Step::PeerSlow(sent) => {
+            FileStep::PeerSlow(sent) => {
                 range.start += sent as u64;
                 writable(wire).await?;
             }
-            Step::DiskSlow | Step::Unsupported => {
-                // Read-ahead runs from here on, and a page it is filling would block the core: copy what is
-                // there, for that can refuse to wait.
+            FileStep::DiskSlow | FileStep::Unsupported => {
+                // Read-ahead runs from here on, and sending a page that it is filling would block the core:
+                // copy instead, because a copy can refuse to wait.
                 direct.give_up(wire)?;
                 write_cold(wire, file, range).await?;
             }
@@ -198,7 +198,7 @@ async fn write_file<S: Service>(
     direct.give_up(wire)
 }
 
-/// As [`write_file`], where the bytes cannot go out as they are: a block at a time.
+/// As [`write_file`], with TLS: encrypts a block at a time.
 async fn write_file_sealed<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
@@ -225,7 +225,7 @@ async fn write_file_sealed<S: Service>(
     Ok(())
 }
 
-/// Sends a piece that has to be read from the disk.
+/// Sends a piece that is read from the disk.
 async fn write_cold(wire: &Wire, file: &Rc<File>, range: &mut Range<u64>) -> io::Result<()> {
     let piece = read_cold(file.clone(), range.start, range.end - range.start).await?;
     range.start += piece.len() as u64;
@@ -233,18 +233,18 @@ async fn write_cold(wire: &Wire, file: &Rc<File>, range: &mut Range<u64>) -> io:
     wire.ready().await
 }
 
-/// How far one step of a file got.
-enum Step {
+/// The result of sending one step of a file.
+enum FileStep {
     Sent(usize),
     PeerSlow(usize),
     DiskSlow,
     Unsupported,
 }
 
-/// Sending pages straight from the cache, for as long as that works. The socket is non-blocking meanwhile.
+/// Sends pages directly from the page cache, while that is supported. The socket is non-blocking meanwhile.
 struct Direct {
     works: bool,
-    /// Up to here the file was seen in the cache, at this time.
+    /// Up to here the file was found in the page cache, at this time.
     seen_to: u64,
     seen_at: Instant,
 }
@@ -255,73 +255,74 @@ impl Direct {
         Ok(Self { works: true, seen_to: 0, seen_at: now })
     }
 
-    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<Step> {
+    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
         if !self.works {
-            return Ok(Step::Unsupported);
+            return Ok(FileStep::Unsupported);
         }
         if range.start >= self.seen_to || now.saturating_duration_since(self.seen_at) > SEEN_HOLDS {
             let len = SEEN_BYTES.min(range.end - range.start);
             match file.in_cache(range.start, len)? {
                 InCache::All => (self.seen_to, self.seen_at) = (range.start + len, now),
-                InCache::NotAll => return Ok(Step::DiskSlow),
+                InCache::NotAll => return Ok(FileStep::DiskSlow),
                 InCache::Unknown => {
                     self.give_up(wire)?;
-                    return Ok(Step::Unsupported);
+                    return Ok(FileStep::Unsupported);
                 }
             }
         }
         let seen = self.seen_to.min(range.end) - range.start;
         let want = DIRECT_BYTES.min(usize::try_from(seen).unwrap_or(DIRECT_BYTES));
         match file.send_cached(wire.stream().socket(), range.start, want) {
-            // The file is shorter than when the head was written: the client must see that this is not all.
+            // The file was truncated after the head was written: the client must see that the body is
+            // incomplete.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(sent) if sent == want => Ok(Step::Sent(sent)),
-            Ok(sent) => Ok(Step::PeerSlow(sent)),
+            Ok(sent) if sent == want => Ok(FileStep::Sent(sent)),
+            Ok(sent) => Ok(FileStep::PeerSlow(sent)),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
-                io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+                io::ErrorKind::WouldBlock => Ok(FileStep::PeerSlow(0)),
+                io::ErrorKind::Interrupted => Ok(FileStep::Sent(0)),
                 io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
                     self.give_up(wire)?;
-                    Ok(Step::Unsupported)
+                    Ok(FileStep::Unsupported)
                 }
                 _ => Err(error),
             },
         }
     }
 
-    /// Before anything but a direct call: ring operations on a non-blocking socket fail instead of waiting.
+    /// Makes the socket blocking again: ring operations on a non-blocking socket fail instead of waiting.
     fn give_up(&mut self, wire: &Wire) -> io::Result<()> {
         if std::mem::take(&mut self.works) { wire.stream().socket().set_nonblocking(false) } else { Ok(()) }
     }
 }
 
-/// Moves one piece from the page cache to the socket through the scratch buffer. What the peer has no room
-/// for is not kept: it is read again when there is room.
+/// Copies one piece from the page cache to the socket through the scratch buffer. Bytes that do not fit the
+/// socket are not kept: they are read again when there is room.
 fn send_copied<S: Service>(
     worker: &Worker<S>,
     wire: &Wire,
     file: &File,
     range: &Range<u64>,
-) -> io::Result<Step> {
+) -> io::Result<FileStep> {
     let mut scratch = worker.scratch.borrow_mut();
     let left = range.end - range.start;
     let want = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let read = match file.read_now(&mut scratch[..want], range.start)? {
         ReadNow::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
         ReadNow::Bytes(read) => read,
-        ReadNow::Wait => return Ok(Step::DiskSlow),
+        ReadNow::Wait => return Ok(FileStep::DiskSlow),
     };
-    // Without MSG_MORE: it would hold back the tail of every piece the peer has no room for, 200 ms long.
+    // Without MSG_MORE: it would delay the tail of every piece that does not fit the socket by 200 ms.
     match wire.stream().socket().try_send(&scratch[..read]) {
-        Ok(sent) if sent == read => Ok(Step::Sent(sent)),
-        Ok(sent) => Ok(Step::PeerSlow(sent)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::PeerSlow(0)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Sent(0)),
+        Ok(sent) if sent == read => Ok(FileStep::Sent(sent)),
+        Ok(sent) => Ok(FileStep::PeerSlow(sent)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(FileStep::PeerSlow(0)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(FileStep::Sent(0)),
         Err(error) => Err(error),
     }
 }
 
-/// Waits until the peer takes more, for as long as it moves.
+/// Waits until the socket is writable, for as long as the peer makes progress.
 async fn writable(wire: &Wire) -> io::Result<()> {
     wire.stream().set_deadline(Some(wire.stall_timeout()));
     loop {
@@ -357,7 +358,7 @@ async fn write_stream<S: Service>(
                 write_piece(worker, wire, &mut body, piece, coding).await?;
                 *body_bytes += len;
             }
-            // Only chunks have a place for them (RFC 9112 §7.1.2).
+            // Only the chunked coding can carry trailers (RFC 9112 §7.1.2).
             Some(Frame::Trailers(trailers)) => {
                 if coding == BodyCoding::Chunked {
                     wire.write(|output| write_last_chunk(output, trailers.lines()));
@@ -403,8 +404,8 @@ async fn write_piece<S: Service>(
     Ok(())
 }
 
-/// While the client does not take what was written, the body goes on with what else it does, such as reading
-/// the request: else each side could wait for the other.
+/// While the client does not receive the output, the body continues its other work, such as reading the
+/// request: otherwise each side could wait for the other.
 fn or_work<S: Service>(
     worker: &Worker<S>,
     body: &mut Pulled,

@@ -1,5 +1,5 @@
-//! One connection's input, output and current request body; the loop, the request's body and the response
-//! share it. Knows how long to wait for a client, and nothing of what is said.
+//! The input, output and current request body of one connection, shared by the driver's loop, the request's
+//! body and the response. Applies timeouts; knows nothing of the content of messages.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
@@ -17,12 +17,13 @@ use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
 use crate::ring::{Payload, RecvBuf};
+use crate::server::close::{ClosableWire, CloseMode};
 use crate::service::{
     BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer, RequestBody,
 };
 
-/// Interim responses that wait to be sent, in bytes: a handler that informs a client which does not read is
-/// told so rather than given memory.
+/// Bytes of interim responses that wait to be sent, output before them included. Beyond it, `inform` fails: a
+/// client that does not read must not make the server buffer without bound.
 const INTERIM_BYTES_MAX: usize = 48 * 1024;
 
 pub(super) struct Wire {
@@ -32,39 +33,39 @@ pub(super) struct Wire {
     input: RefCell<Option<RecvBuf>>,
     /// Written and not yet sent. Without capacity while there is nothing.
     output: RefCell<Vec<u8>>,
-    /// The current request's body, if it has one; boxed, for an idle connection has none.
+    /// The current request's body, if it has one; boxed, because an idle connection has none.
     body: RefCell<Option<Box<IncomingBody>>>,
-    /// Number of the current exchange; a body of an earlier one reads nothing.
+    /// Number of the current exchange; bodies of earlier exchanges fail.
     exchange: Cell<u64>,
-    /// What may still be said in answer to its request.
+    /// How far the response of the current exchange has come.
     gate: Cell<Gate>,
     /// The body could not be read: where the next request begins is unknown.
     body_failed: Cell<bool>,
     /// Since when the connection has been idle.
     idle_since: Cell<Instant>,
     idle: Cell<bool>,
-    /// A send is being watched for progress, and what the peer had acknowledged at the last look.
+    /// A send is watched for progress, and the bytes that the peer had acknowledged at the last check.
     watching_send: Cell<bool>,
     acknowledged: Cell<u64>,
-    /// Looked up when somebody asks; boxed, for most connections are never asked about.
+    /// Looked up on first use; boxed, because it is not needed on most connections.
     peer: OnceCell<Box<Peer>>,
 }
 
 /// A request's body that was not read to its end, or a tunnel's input.
 struct IncomingBody {
-    /// Of a tunnel: whose bytes are taken as they come, until the connection ends.
+    /// For a tunnel, framed until the connection ends.
     decoder: BodyDecoder,
     pace: Pace,
     policy: BodyPolicy,
     /// Bytes of content, where the client announced them.
     length: Option<u64>,
-    /// The trailers were handed out.
+    /// The trailers were returned.
     is_over: bool,
 }
 
 impl IncomingBody {
     fn new(framing: Framing, limits: &BodyLimits, policy: BodyPolicy) -> Box<IncomingBody> {
-        // The policy judges the length, for a route may have another one.
+        // The policy limits the length, because a route may have its own.
         let limits = BodyLimits { body_bytes_max: None, ..*limits };
         let mut decoder = BodyDecoder::new(framing, &limits).expect("no length is too large without a limit");
         decoder.set_bytes_max(policy.bytes_max);
@@ -75,7 +76,7 @@ impl IncomingBody {
         Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false })
     }
 
-    /// Why an announced length is not read.
+    /// The error for an announced length over the limit.
     fn refuse_length(&self) -> Option<BodyError> {
         let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);
         is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
@@ -103,13 +104,13 @@ impl Wire {
         }
     }
 
-    /// Whether no request has come to its end, and the client may speak what it likes: with TLS it has said
-    /// what that is.
+    /// Whether an HTTP/2 preface is still accepted: before the first request, and without TLS, where ALPN
+    /// decides.
     pub(super) fn is_new(&self) -> bool {
         self.exchange.get() == 0 && self.stream.is_plain()
     }
 
-    /// Gives away the stream, and what was received on it and not consumed.
+    /// The stream, and the input that was received and not consumed.
     pub(super) fn into_parts(self) -> (Stream, Option<RecvBuf>) {
         (self.stream, self.input.into_inner())
     }
@@ -124,9 +125,13 @@ impl Wire {
         self.input.borrow().is_some()
     }
 
-    /// Whether the client sent something that nobody read.
-    pub(super) fn has_unread(&self) -> bool {
-        self.has_input_in_hand() || self.stream.has_input() || self.body_is_open() || self.body_failed.get()
+    /// How to close the connection after its last response.
+    pub(super) fn close_mode(&self) -> CloseMode {
+        let has_unread = self.has_input_in_hand()
+            || self.stream.has_input()
+            || self.body_is_open()
+            || self.body_failed.get();
+        if has_unread { CloseMode::Linger } else { CloseMode::Finish }
     }
 
     /// Continues a head with the input in hand.
@@ -145,13 +150,13 @@ impl Wire {
         Ok(progress)
     }
 
-    /// From here the whole head must arrive within its time.
+    /// From here on, the whole head must arrive within its timeout.
     pub(super) fn expect_head(&self) {
         self.stream.set_deadline(Some(self.limits.head_timeout));
     }
 
-    /// Waits for input: true when there is some, false at the end of the stream. Between requests (`idle`) a
-    /// response that is still leaving is not idleness, as long as it moves.
+    /// Waits for input: true when there is some, false at the end of the stream. Between requests (`idle`), a
+    /// connection that is still sending a response is not idle while the send makes progress.
     pub(super) fn poll_input(&self, idle: bool, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
             match ready!(self.stream.poll_recv(cx)) {
@@ -161,8 +166,8 @@ impl Wire {
                     return Poll::Ready(Ok(true));
                 }
                 Ok(None) => return Poll::Ready(Ok(false)),
-                // TLS without its close_notify. Between messages nothing can have been cut off but a request,
-                // and a head that is not whole is no request.
+                // TLS closed without close_notify. Between messages only a request can have been truncated,
+                // and an incomplete head is not served.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(false)),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && idle && self.idle.get() => {
                     self.check_idle()?;
@@ -172,7 +177,8 @@ impl Wire {
         }
     }
 
-    /// Between requests the deadline is a stall's, so that a response that does not leave is found in time.
+    /// Between requests the stall timeout applies too, so that a response that is not received is noticed in
+    /// time.
     fn begin_idle(&self) {
         self.idle.set(true);
         self.idle_since.set(self.stream.ring().now());
@@ -195,7 +201,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Copies held input to the heap: a handler that waits must not keep receive buffers from others.
+    /// Copies held input to the heap: a handler that waits must not keep receive buffers of the shared pool.
     pub(super) fn detach_input(&self) {
         if let Some(buffer) = self.input.borrow_mut().as_mut() {
             buffer.detach();
@@ -217,7 +223,7 @@ impl Wire {
         ExchangeId::new(self.exchange.get())
     }
 
-    /// The body of a request whose head was just read.
+    /// The body of a request whose head is complete.
     pub(super) fn begin_body(self: &Rc<Self>, head: &RequestHead) -> RequestBody {
         self.gate.set(Gate::new(head));
         let framing = head.framing();
@@ -228,14 +234,14 @@ impl Wire {
         let length = body.length;
         let in_hand = self.input.borrow().as_ref().map_or(0, |buffer| buffer.len() as u64);
         if length.is_none_or(|length| length > in_hand) {
-            // The rest is pulled piece by piece: TCP holds back what is not asked for.
+            // The rest is pulled piece by piece, so that TCP's flow control slows down the client.
             self.stream.set_multishot(false);
         }
         *self.body.borrow_mut() = Some(body);
         RequestBody::new(self.clone(), self.exchange(), length)
     }
 
-    /// What the client sends from here on, as it comes.
+    /// The input of a tunnel: all further input of the connection.
     pub(super) fn begin_tunnel(self: &Rc<Self>) -> RequestBody {
         let body = IncomingBody::new(Framing::UntilClose, &self.limits.body, BodyPolicy::UNLIMITED);
         *self.body.borrow_mut() = Some(body);
@@ -249,7 +255,7 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| !body.decoder.is_done())
     }
 
-    /// A request is answered that was not read to its end.
+    /// Admits a response to a request whose head could not be read.
     pub(super) fn open_gate(&self) {
         self.gate.set(Gate::OPEN);
     }
@@ -262,8 +268,7 @@ impl Wire {
         result
     }
 
-    /// Tells a client that waits for it to send the body; whether it did. The answer leaves with what comes
-    /// next.
+    /// Writes 100 Continue if the client waits for it; whether it did. It is sent with the next output.
     pub(super) fn ask_for_body(&self) -> bool {
         let asks = self.body_is_open() && self.with_gate(Gate::ask_for_content);
         if asks {
@@ -282,13 +287,13 @@ impl Wire {
         }
     }
 
-    /// Whether the connection can carry another request after this one: not when the body failed, or when
-    /// the client waits for a `100 Continue` that it will not get.
+    /// Whether the connection can carry another request after this one: not after the body failed, nor while
+    /// the client waits for a 100 Continue that will not be sent.
     pub(super) fn can_continue(&self) -> bool {
         !self.body_failed.get() && (!self.gate.get().withholds_content() || !self.body_is_open())
     }
 
-    /// Reads over what is left of a body, within limits; an error means that it is not worth it.
+    /// Discards the rest of a body, within limits; beyond them it fails, and the connection is closed.
     pub(super) async fn discard_body(&self) -> io::Result<()> {
         self.push_output().await?;
         let mut left = self.limits.discard_bytes_max;
@@ -308,7 +313,7 @@ impl Wire {
     /// After a response that keeps the connection.
     pub(super) fn end_exchange(&self) {
         if self.body.borrow_mut().take().is_some() || self.exchange.get() == 0 {
-            // Kept alive, so multishot receives pay from here on.
+            // The connection is kept alive, so multishot receives pay off from here on.
             self.stream.set_multishot(true);
         }
         self.exchange.set(self.exchange.get().wrapping_add(1));
@@ -351,7 +356,7 @@ impl Wire {
         self.output.take()
     }
 
-    /// Ready when no send is in progress. A send that takes long is watched: it must move.
+    /// Ready when no send is in progress. A send that takes long is watched: it must make progress.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match self.stream.poll_flush(cx) {
@@ -359,7 +364,7 @@ impl Wire {
                     if self.watching_send.replace(true) {
                         self.check_progress()?;
                     } else {
-                        // The deadline of something else ran out; this wait begins only now.
+                        // The deadline of an earlier wait ran out; this wait begins only now.
                         self.stream.set_deadline(Some(self.limits.stall_timeout));
                     }
                 }
@@ -377,7 +382,7 @@ impl Wire {
         }
     }
 
-    /// At the end of a stall window: an error unless the peer took enough since the last look.
+    /// At the end of a stall window: an error unless the peer acknowledged enough since the last check.
     pub(super) fn check_progress(&self) -> io::Result<()> {
         let mut known = self.acknowledged.get();
         let has_moved = has_progressed(&mut known, self.stream.acknowledged(), &self.limits);
@@ -397,7 +402,7 @@ impl Wire {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    /// Starts sending the output as soon as the send before it is done.
+    /// Starts sending the output once the previous send has completed.
     pub(super) fn poll_push(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.output_len() == 0 {
             return Poll::Ready(Ok(()));
@@ -411,19 +416,15 @@ impl Wire {
         poll_fn(|cx| self.poll_push(cx)).await
     }
 
-    /// Ends the connection with a reset: what the peer did not take is dropped, here and in the kernel.
-    pub(super) fn reset(self) {
-        self.stream.abort();
-    }
-
-    /// Gives up input that was received and not consumed.
+    /// Drops input that was received and not consumed.
     pub(super) fn drop_input(&self) {
         self.input.borrow_mut().take();
     }
 
     // ---- the request's body ----
 
-    /// Notes that input has come for the body; an error when the client has been too slow for too long.
+    /// Records that input has arrived for the body; an error when the client was slower than its policy
+    /// allows.
     fn end_wait(&self, bytes: usize) -> Result<(), BodyError> {
         let mut body = self.body.borrow_mut();
         let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(()) };
@@ -435,18 +436,18 @@ impl Wire {
         self.body.borrow().as_ref().is_some_and(|body| body.pace.is_waiting())
     }
 
-    /// A wait for the body begins: how long it may go on.
+    /// Begins a wait for the body.
     fn begin_wait(&self) -> Result<(), BodyError> {
         let left = self.look_at_wait()?;
-        // A send that is watched keeps its deadline, or whoever sends a little and reads nothing would move
-        // it for ever. The wait is looked at when that is due.
+        // A send that is watched keeps its deadline, or a client that sends a little and reads nothing would
+        // move it for ever. The wait is checked when that deadline is due.
         if !self.is_watching_send() {
             self.stream.set_deadline(left);
         }
         Ok(())
     }
 
-    /// A deadline is due in a wait for the body.
+    /// Checks a wait for the body at a deadline.
     fn end_of_wait(&self) -> Result<(), BodyError> {
         let left = self.look_at_wait()?;
         if self.is_watching_send() {
@@ -469,7 +470,7 @@ impl Wire {
         self.watching_send.get() && self.stream.is_sending()
     }
 
-    /// The next piece of the body that lies in the input in hand.
+    /// The next piece of the body from the held input.
     fn decode_piece(&self) -> Option<Result<Bytes, BodyError>> {
         let mut body = self.body.borrow_mut();
         let decoder = &mut body.as_mut()?.decoder;
@@ -495,7 +496,7 @@ impl Wire {
         None
     }
 
-    /// After the content: the trailers, if there are some, and then the end.
+    /// After the content: the trailers, if there are any, and then the end.
     fn end_of_body(&self) -> Option<BodyFrame> {
         let mut body = self.body.borrow_mut();
         let body = body.as_mut()?;
@@ -533,7 +534,7 @@ impl Wire {
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    // Perhaps the deadline of something else: then this wait begins only now.
+                    // The deadline may belong to an earlier wait: then this wait begins only now.
                     self.end_of_wait()?;
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(BodyError::Disconnected))),
@@ -547,9 +548,23 @@ impl Wire {
         }
     }
 
-    /// The client has closed its direction: whether the body may end there.
+    /// The client closed its direction: whether the body may end there.
     fn end_of_input(&self) -> bool {
         self.body.borrow_mut().as_mut().is_some_and(|body| body.decoder.end_of_input().is_ok())
+    }
+}
+
+impl ClosableWire for Wire {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn take_output(&self) -> Vec<u8> {
+        self.output.take()
+    }
+
+    fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 

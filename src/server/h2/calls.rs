@@ -1,14 +1,14 @@
-//! Calling the service: requests in, and handlers that have to wait polled when they signal.
+//! Calls the service with requests, and polls the futures of handlers when they signal.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll};
 
-use super::exchange::{Exchange, State};
+use super::exchange::{Exchange, ExchangeState};
 use super::session::Session;
 use super::signal::Hub;
-use crate::exchange::{Asked, Entry, Gate, Opened, call_now, open, panicked, refuse_head};
+use crate::exchange::{BegunExchange, Gate, LogEntry, RequestKind, call_now, open, panicked, refuse_head};
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
 use crate::service::{
@@ -26,25 +26,25 @@ impl<S: Service> Session<'_, S> {
     ) {
         let worker = self.worker;
         let id = ExchangeId::new(u64::from(stream.id()));
-        let Opened { asked, entry, refusal } =
+        let BegunExchange { kind, entry, refusal } =
             open(worker, &self.wire.stream, &context, self.wire.clone(), id);
         self.wire.inner.borrow_mut().open_gate(stream, Gate::new(context.head()));
         if let Some(response) = refusal {
-            return self.respond(stream, asked, entry, response);
+            return self.respond(stream, kind, entry, response);
         }
         let body = self.begin_body(stream, ends, &context, id);
         let service = worker.service();
         match call_now(worker, &*service, context, body) {
-            Ok(response) => self.respond(stream, asked, entry, response),
+            Ok(response) => self.respond(stream, kind, entry, response),
             Err(request) => {
                 let future = async move { service.call(request).await };
-                self.wait(stream, asked, entry, Box::pin(future), cx);
+                self.wait(stream, kind, entry, Box::pin(future), cx);
             }
         }
     }
 
-    /// The body of a request whose head was just read. What follows a CONNECT is none, but what goes through
-    /// the tunnel, if there will be one.
+    /// The body of a request whose head is complete. The data behind a CONNECT is not content, but the input
+    /// of the tunnel, if one is opened.
     #[inline]
     fn begin_body(&self, stream: StreamKey, ends: bool, context: &Context, id: ExchangeId) -> RequestBody {
         if ends {
@@ -64,22 +64,22 @@ impl<S: Service> Session<'_, S> {
         RequestBody::new(self.wire.clone(), id, length)
     }
 
-    /// Polls a handler's future, and keeps it if it has to wait.
+    /// Polls a handler's future, and stores it if it is pending.
     pub(super) fn wait(
         &mut self,
         stream: StreamKey,
-        asked: Asked,
-        entry: Option<Entry>,
+        kind: RequestKind,
+        entry: Option<LogEntry>,
         future: LocalFuture<'static, Response>,
         cx: &mut TaskContext<'_>,
     ) {
-        let state = State::Called(future);
-        let mut exchange = Box::new(Exchange { stream, asked, entry, state, signal: None });
+        let state = ExchangeState::Called(future);
+        let mut exchange = Box::new(Exchange { stream, kind, entry, state, signal: None });
         match self.poll_handler(&mut exchange, cx) {
             Poll::Ready(response) => {
                 let entry = exchange.entry.take();
                 drop(exchange);
-                self.respond(stream, asked, entry, response);
+                self.respond(stream, kind, entry, response);
             }
             Poll::Pending => {
                 self.called.push(stream.place());
@@ -99,7 +99,7 @@ impl<S: Service> Session<'_, S> {
     pub(super) fn poll_handler(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> Poll<Response> {
         let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
         let waker = exchange.waker(&hub).clone();
-        let State::Called(future) = &mut exchange.state else { return Poll::Pending };
+        let ExchangeState::Called(future) = &mut exchange.state else { return Poll::Pending };
         let mut cx = TaskContext::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| pin!(future).poll(&mut cx))) {
             Ok(polled) => polled,
@@ -113,7 +113,7 @@ impl<S: Service> Session<'_, S> {
             return;
         }
         for place in &self.sending {
-            if let Some(Exchange { state: State::Sends(sends), signal: Some((signal, _)), .. }) =
+            if let Some(Exchange { state: ExchangeState::Sends(sends), signal: Some((signal, _)), .. }) =
                 self.exchanges[*place].as_deref_mut()
                 && signal.take()
             {
@@ -136,8 +136,8 @@ impl<S: Service> Session<'_, S> {
                 }
                 Poll::Ready(response) => {
                     self.called.swap_remove(at);
-                    let Exchange { stream, asked, entry, .. } = *exchange;
-                    self.respond(stream, asked, entry, response);
+                    let Exchange { stream, kind, entry, .. } = *exchange;
+                    self.respond(stream, kind, entry, response);
                 }
             }
         }
@@ -149,6 +149,6 @@ impl<S: Service> Session<'_, S> {
         let wire = self.wire.clone();
         let response = refuse_head(self.worker, error, || Downstream::peer(&*wire));
         self.wire.inner.borrow_mut().open_gate(stream, Gate::OPEN);
-        self.respond(stream, Asked::UNKNOWN, None, response);
+        self.respond(stream, RequestKind::UNKNOWN, None, response);
     }
 }

@@ -1,12 +1,12 @@
-//! An exchange that is not over at once: its handler has not answered, or its response has not left.
+//! An exchange in progress: its handler is pending, or its response is being sent.
 
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use super::outgoing::Outgoing;
+use super::outgoing::StreamOutput;
 use super::signal::{Hub, Signal};
-use crate::exchange::{Asked, Entry, Worker};
+use crate::exchange::{LogEntry, RequestKind, Worker};
 use crate::http::h2::{Priority, StreamKey};
 use crate::http::status::Status;
 use crate::observe::access::ExchangeEnd;
@@ -14,36 +14,36 @@ use crate::service::{LocalFuture, Response};
 
 pub(super) struct Exchange {
     pub(super) stream: StreamKey,
-    pub(super) asked: Asked,
-    pub(super) entry: Option<Entry>,
-    pub(super) state: State,
-    /// Made when something has to be waited for.
+    pub(super) kind: RequestKind,
+    pub(super) entry: Option<LogEntry>,
+    pub(super) state: ExchangeState,
+    /// Made on the first wait.
     pub(super) signal: Option<(Arc<Signal>, Waker)>,
 }
 
-pub(super) enum State {
-    /// The handler has not answered.
+pub(super) enum ExchangeState {
+    /// The handler is pending.
     Called(LocalFuture<'static, Response>),
-    /// The response's body is on its way.
+    /// The response's body is being sent.
     Sends(Sends),
 }
 
 /// A response whose head is written.
 pub(super) struct Sends {
     pub(super) status: Status,
-    pub(super) body: Outgoing,
+    pub(super) body: StreamOutput,
     pub(super) priority: Priority,
-    /// Its source has to signal before it is asked again.
+    /// The source is polled again only after it has signalled.
     pub(super) waits: bool,
-    /// While the client takes nothing, its source may go on with its other work.
+    /// While the client receives nothing, the source may continue its other work.
     pub(super) may_work: bool,
-    /// Since when a shut window holds it up, and how much had been sent then.
+    /// Since when a closed window blocks it, and the bytes that had been sent then.
     pub(super) shut: Option<(Instant, u64)>,
 }
 
 impl Sends {
-    /// Where it stands among others: the most urgent first; of these whole responses one after the other, and
-    /// those whose parts help behind them, in turns.
+    /// Its order among others (RFC 9218): by urgency; within it, first the non-incremental responses one
+    /// after the other, then the incremental ones in turns.
     pub(super) fn rank(&self) -> (u8, bool) {
         (self.priority.urgency, self.priority.incremental)
     }
@@ -60,16 +60,16 @@ impl Exchange {
         waker
     }
 
-    /// Whether something it waits for has come.
+    /// Whether it has been woken.
     pub(super) fn is_called(&self) -> bool {
         self.signal.as_ref().is_some_and(|(signal, _)| signal.take())
     }
 
-    /// Logs the end of it.
+    /// Logs its end.
     pub(super) fn end<S>(mut self, worker: &Worker<S>, end: ExchangeEnd) {
         let (status, sent) = match &self.state {
-            State::Called(_) => (None, 0),
-            State::Sends(sends) => (Some(sends.status), sends.body.sent),
+            ExchangeState::Called(_) => (None, 0),
+            ExchangeState::Sends(sends) => (Some(sends.status), sends.body.sent),
         };
         if let Some(entry) = self.entry.take() {
             entry.end(worker, status, sent, end);

@@ -1,5 +1,5 @@
-//! A request's body between its arrival and its reader: what was received and not read, within the stream's
-//! window, and how long the reader has been waiting. Knows no frames.
+//! A request's body between the connection and its reader: the data received and not read, within the
+//! stream's window, and how long the reader has waited. Knows no frames.
 
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -10,51 +10,51 @@ use crate::http::message::{FramingError, Trailers};
 use crate::service::{BodyError, BodyPolicy};
 
 /// One request's body, or a tunnel's input.
-pub(super) struct Incoming {
+pub(super) struct StreamInput {
     pub(super) stream: StreamKey,
-    /// Received and not read. In one piece, for a client may send it byte by byte.
+    /// Received and not read. In one piece, because a client may send it byte by byte.
     pub(super) unread: Vec<u8>,
     /// Bytes received in all.
     received: u64,
     /// Bytes that the client announced.
     length: Option<u64>,
-    pub(super) progress: Progress,
+    pub(super) progress: InputProgress,
     pub(super) policy: BodyPolicy,
-    /// Who waits for more.
+    /// The reader that waits for more.
     reader: Option<Waker>,
     pace: Pace,
 }
 
-/// How far a body has come.
-pub(super) enum Progress {
+/// The state of a request's body.
+pub(super) enum InputProgress {
     /// More is to come.
     Open,
     /// All of it was received, with these trailers.
     Whole(Trailers),
-    /// It broke off; the reader learns it once.
+    /// It failed; the error is returned to the reader once.
     Broken(Option<BodyError>),
 }
 
-impl Incoming {
-    pub(super) fn new(stream: StreamKey, length: Option<u64>, policy: BodyPolicy) -> Incoming {
-        Incoming {
+impl StreamInput {
+    pub(super) fn new(stream: StreamKey, length: Option<u64>, policy: BodyPolicy) -> StreamInput {
+        StreamInput {
             stream,
             unread: Vec::new(),
             received: 0,
             length,
-            progress: Progress::Open,
+            progress: InputProgress::Open,
             policy,
             reader: None,
             pace: Pace::default(),
         }
     }
 
-    /// Takes data. False when no one will read it.
+    /// Takes data. False when it will not be read.
     pub(super) fn push(&mut self, data: &[u8], now: Instant) -> bool {
         if self.pace.receive(data.len(), now, &self.policy).is_err() {
             self.fail(BodyError::TimedOut);
         }
-        if !matches!(self.progress, Progress::Open) {
+        if !matches!(self.progress, InputProgress::Open) {
             return false;
         }
         self.received += data.len() as u64;
@@ -67,17 +67,17 @@ impl Incoming {
         true
     }
 
-    /// Why an announced length is not read.
+    /// The error for an announced length over the limit.
     pub(super) fn refuse_length(&self) -> Option<BodyError> {
         let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);
         is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
     }
 
-    /// After the last of it.
+    /// The client has ended the body.
     pub(super) fn end(&mut self, trailers: Result<Trailers, FramingError>) {
         match trailers {
-            Ok(trailers) if matches!(self.progress, Progress::Open) => {
-                self.progress = Progress::Whole(trailers);
+            Ok(trailers) if matches!(self.progress, InputProgress::Open) => {
+                self.progress = InputProgress::Whole(trailers);
             }
             Ok(_) => {}
             Err(error) => self.fail(BodyError::Framing(error)),
@@ -85,10 +85,10 @@ impl Incoming {
         self.wake();
     }
 
-    /// Nothing more will come, or be read.
+    /// No more data will arrive, or be read.
     pub(super) fn fail(&mut self, error: BodyError) {
-        if matches!(self.progress, Progress::Open) {
-            self.progress = Progress::Broken(Some(error));
+        if matches!(self.progress, InputProgress::Open) {
+            self.progress = InputProgress::Broken(Some(error));
         }
         self.wake();
     }
@@ -107,9 +107,9 @@ impl Incoming {
         self.pace.begin(now);
     }
 
-    /// Looks at a wait that goes on: how long it may still last, if there is one.
+    /// Checks a wait that continues: how long it may still last, if there is one.
     pub(super) fn look(&mut self, now: Instant) -> Option<Duration> {
-        if !matches!(self.progress, Progress::Open) {
+        if !matches!(self.progress, InputProgress::Open) {
             return None;
         }
         match self.pace.look(now, &self.policy) {

@@ -1,4 +1,4 @@
-//! HTTP/2 on one connection: one task that reads frames, calls the service, and writes what is answered.
+//! The HTTP/2 driver of one connection: one task that reads frames, calls the service, and writes responses.
 //!
 //! ```text
 //! receive ─► machine ─► heads ─► call the service ─► response, at once ──────────────┐
@@ -8,12 +8,13 @@
 //!               windows that open ─► bodies that wait, most urgent first ──────┘
 //! ```
 //!
-//! What came in one receive is answered with one send. A response that is at hand never enters a table of
-//! ours, and has no task and no memory of its own; one that has to wait lies in a box until it is sent.
+//! The responses to the requests of one receive leave in one send. A response that is ready at once is not
+//! entered into a table, and has no task and no memory of its own; one that has to wait is boxed until it is
+//! sent.
 //!
-//! `session` is the task, with `calls`, `respond` and `timeouts` as its parts; `wire` what it shares with
-//! request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body on its way;
-//! `signal` tells which handler is to be polled.
+//! `session` is the task, with `calls`, `respond` and `timeouts` as its parts; `wire` is the state it shares
+//! with request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body while
+//! it is sent; `signal` has the wakers that mark which handler to poll.
 
 mod calls;
 mod exchange;
@@ -26,10 +27,9 @@ mod timeouts;
 mod wire;
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 
-use self::session::{Ending, Session};
+use self::session::Session;
 use self::wire::Wire;
 use super::close;
 use crate::exchange::Worker;
@@ -37,8 +37,7 @@ use crate::net::Stream;
 use crate::ring::RecvBuf;
 use crate::service::Service;
 
-/// Serves a connection until it ends. `early` and then `input` were received before it was known to speak
-/// HTTP/2.
+/// Serves a connection until it ends. `early` and then `input` were received before HTTP/2 was detected.
 pub(super) async fn serve<S: Service>(
     worker: &Rc<Worker<S>>,
     stream: Stream,
@@ -47,29 +46,10 @@ pub(super) async fn serve<S: Service>(
 ) {
     let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
     let mut session = Session::new(worker, wire.clone());
-    let ending = match session.begin(&early, input) {
-        Some(ending) => ending,
+    let mode = match session.begin(&early, input) {
+        Some(mode) => mode,
         None => poll_fn(|cx| session.poll(cx)).await,
     };
     drop(session);
-    let output = || std::mem::take(&mut wire.inner.borrow_mut().output);
-    let ended = match ending {
-        Ending::Finish => close::finish(&wire.stream, output(), &worker.limits).await,
-        Ending::Linger => Box::pin(close::linger(&wire.stream, output(), &worker.limits)).await,
-        Ending::Abort => return reset(wire),
-    };
-    if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-        worker.counters.timed_out.bump();
-        reset(wire);
-    } else if Rc::strong_count(&wire) > 1 {
-        // A handler has kept what holds the connection; the client must not wait for that.
-        wire.stream.socket().shutdown_write();
-    }
-}
-
-fn reset(wire: Rc<Wire>) {
-    // Only a handler that keeps a request's body elsewhere still holds it; then the close has to do.
-    if let Some(wire) = Rc::into_inner(wire) {
-        wire.stream.abort();
-    }
+    close::close(worker, wire, mode).await;
 }

@@ -1,5 +1,5 @@
-//! A response's body on its way out: frame by frame, as far as the client's windows allow. Bytes are copied
-//! behind their frame's header, files are read there, streams are pulled when their last piece has left.
+//! Sends a response's body frame by frame, as far as the client's windows allow. Bytes are copied behind
+//! their frame's header, files are read to there, streams are pulled when their last piece was written.
 
 use std::io;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
-use super::wire::{Inner, Wire};
+use super::wire::{Wire, WireState};
 use crate::exchange::{Pulled, Worker, read_cold};
 use crate::http::h2::frame::HEADER_BYTES;
 use crate::http::h2::{End, StreamKey};
@@ -16,116 +16,118 @@ use crate::http::message::Trailers;
 use crate::ring::{File, ReadNow};
 use crate::service::{Frame, LocalFuture};
 
-/// A body that has not left.
-pub(super) struct Outgoing {
+/// A body that is being sent.
+pub(super) struct StreamOutput {
     stream: StreamKey,
-    source: Source,
+    source: OutputSource,
     /// Taken from the source, and not sent.
     piece: Bytes,
-    /// Bytes that went out.
+    /// Bytes that were sent.
     pub(super) sent: u64,
 }
 
 /// Where a body comes from.
-pub(super) enum Source {
+pub(super) enum OutputSource {
     /// The piece is all of it.
     Bytes,
-    /// A range of a file; what the disk is read for.
+    /// A range of a file, and the read from the disk in progress.
     File(Rc<File>, Range<u64>, Option<LocalFuture<'static, io::Result<Vec<u8>>>>),
-    /// Made frame by frame.
+    /// Produced frame by frame.
     Stream(Pulled),
 }
 
-/// What a source has for the next frame.
+/// What a source provides for the next frame.
 enum Filled {
     Piece,
     End(Trailers),
 }
 
-/// What came of one step.
-pub(super) enum Step {
+/// The result of one step of sending.
+pub(super) enum SendStep {
     /// A frame was written, and more is to come.
     Wrote,
-    /// A window is shut.
+    /// A flow-control window is closed.
     Shut,
-    /// The source has to be waited for.
+    /// The source is pending.
     Waits,
     /// All of it was written.
     Done,
-    /// It broke off.
+    /// The source failed.
     Failed(io::Error),
 }
 
-impl Outgoing {
-    pub(super) fn new(stream: StreamKey, source: Source, piece: Bytes) -> Outgoing {
-        Outgoing { stream, source, piece, sent: 0 }
+impl StreamOutput {
+    pub(super) fn new(stream: StreamKey, source: OutputSource, piece: Bytes) -> StreamOutput {
+        StreamOutput { stream, source, piece, sent: 0 }
     }
 
-    /// Whether the source may have to be waited for.
+    /// Whether the source may be pending.
     pub(super) fn needs_waker(&self) -> bool {
-        !matches!(self.source, Source::Bytes) && self.piece.is_empty()
+        !matches!(self.source, OutputSource::Bytes) && self.piece.is_empty()
     }
 
     /// Writes the next frame.
-    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &Wire, cx: &mut Context<'_>) -> Step {
+    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &Wire, cx: &mut Context<'_>) -> SendStep {
         loop {
             if !self.piece.is_empty() {
                 return self.write_piece(wire);
             }
             let filled = match &mut self.source {
-                Source::Bytes => return Step::Done,
-                Source::File(_, _, Some(_)) => self.poll_read(cx),
-                Source::File(..) => match self.write_file(wire) {
+                OutputSource::Bytes => return SendStep::Done,
+                OutputSource::File(_, _, Some(_)) => self.poll_read(cx),
+                OutputSource::File(..) => match self.write_file(wire) {
                     Ok(Some(step)) => return step,
                     Ok(None) => continue,
-                    Err(error) => return Step::Failed(error),
+                    Err(error) => return SendStep::Failed(error),
                 },
-                Source::Stream(..) => self.pull(worker, cx),
+                OutputSource::Stream(..) => self.pull(worker, cx),
             };
             match filled {
-                Poll::Pending => return Step::Waits,
+                Poll::Pending => return SendStep::Waits,
                 Poll::Ready(Ok(Filled::Piece)) => {}
                 Poll::Ready(Ok(Filled::End(trailers))) => return self.end(&trailers, wire),
-                Poll::Ready(Err(error)) => return Step::Failed(error),
+                Poll::Ready(Err(error)) => return SendStep::Failed(error),
             }
         }
     }
 
     /// As much of the piece as one frame takes.
-    fn write_piece(&mut self, wire: &Wire) -> Step {
-        let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
+    fn write_piece(&mut self, wire: &Wire) -> SendStep {
+        let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
         let length = machine.sendable(self.stream).min(self.piece.len());
         if length == 0 {
-            return Step::Shut;
+            return SendStep::Shut;
         }
         let is_last = length == self.piece.len()
             && match &self.source {
-                Source::Bytes => true,
-                Source::File(_, range, _) => range.is_empty(),
-                Source::Stream(..) => false,
+                OutputSource::Bytes => true,
+                OutputSource::File(_, range, _) => range.is_empty(),
+                OutputSource::Stream(..) => false,
             };
         let end = if is_last { End::Yes } else { End::No };
         if !machine.begin_data_frame(self.stream, length, end, wire.clock(wire.now()), output) {
-            return Step::Failed(io::ErrorKind::ConnectionReset.into());
+            return SendStep::Failed(io::ErrorKind::ConnectionReset.into());
         }
         output.extend_from_slice(&self.piece[..length]);
         self.sent += length as u64;
         self.piece.advance(length);
         if is_last {
             machine.stop_request(self.stream, output);
-            return Step::Done;
+            return SendStep::Done;
         }
-        Step::Wrote
+        SendStep::Wrote
     }
 
-    /// Reads the next frame's data to where it is sent from; nothing when the disk has to be read.
-    fn write_file(&mut self, wire: &Wire) -> io::Result<Option<Step>> {
-        let Source::File(file, range, reading) = &mut self.source else { return Ok(Some(Step::Done)) };
-        let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
+    /// Reads the next frame's data into the output; `None` when the read has to wait for the disk.
+    fn write_file(&mut self, wire: &Wire) -> io::Result<Option<SendStep>> {
+        let OutputSource::File(file, range, reading) = &mut self.source else {
+            return Ok(Some(SendStep::Done));
+        };
+        let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
         let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let length = machine.sendable(self.stream).min(left);
         if length == 0 {
-            return Ok(Some(Step::Shut));
+            return Ok(Some(SendStep::Shut));
         }
         let start = output.len();
         output.resize(start + HEADER_BYTES + length, 0);
@@ -154,15 +156,17 @@ impl Outgoing {
         range.start += read as u64;
         self.sent += read as u64;
         if end == End::No {
-            return Ok(Some(Step::Wrote));
+            return Ok(Some(SendStep::Wrote));
         }
         machine.stop_request(self.stream, output);
-        Ok(Some(Step::Done))
+        Ok(Some(SendStep::Done))
     }
 
     /// Waits for the disk.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        let Source::File(_, range, reading) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
+        let OutputSource::File(_, range, reading) = &mut self.source else {
+            return Poll::Ready(Ok(Filled::Piece));
+        };
         let Some(read) = reading else { return Poll::Ready(Ok(Filled::Piece)) };
         let piece = std::task::ready!(read.as_mut().poll(cx));
         *reading = None;
@@ -172,9 +176,9 @@ impl Outgoing {
         Poll::Ready(Ok(Filled::Piece))
     }
 
-    /// Asks a stream for its next frame.
+    /// Polls a stream for its next frame.
     fn pull<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        let Source::Stream(body) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
+        let OutputSource::Stream(body) = &mut self.source else { return Poll::Ready(Ok(Filled::Piece)) };
         Poll::Ready(Ok(match std::task::ready!(body.poll_frame(worker, cx))? {
             Some(Frame::Data(piece)) => {
                 self.piece = piece;
@@ -185,23 +189,23 @@ impl Outgoing {
         }))
     }
 
-    /// Lets the source go on with its other work while nothing of it can leave.
+    /// Lets the source continue its other work while none of its data can be sent.
     pub(super) fn work<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> io::Result<()> {
         match &mut self.source {
-            Source::Stream(body) => body.poll_work(worker, cx),
-            Source::Bytes | Source::File(..) => Ok(()),
+            OutputSource::Stream(body) => body.poll_work(worker, cx),
+            OutputSource::Bytes | OutputSource::File(..) => Ok(()),
         }
     }
 
-    /// Ends a stream whose content has left, with its trailers if there are some.
-    fn end(&mut self, trailers: &Trailers, wire: &Wire) -> Step {
+    /// Ends a stream after its content, with its trailers if there are any.
+    fn end(&mut self, trailers: &Trailers, wire: &Wire) -> SendStep {
         let now = wire.clock(wire.now());
-        let Inner { machine, output, .. } = &mut *wire.inner.borrow_mut();
+        let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
         if !trailers.is_empty() {
             machine.send_trailers(self.stream, trailers.lines(), now, output);
         } else if machine.begin_data_frame(self.stream, 0, End::Yes, now, output) {
             machine.stop_request(self.stream, output);
         }
-        Step::Done
+        SendStep::Done
     }
 }

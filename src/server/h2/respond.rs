@@ -1,39 +1,39 @@
-//! Responses onto the wire: what is at hand goes behind its head at once, what is large waits its turn, the
-//! most urgent first.
+//! Writes responses: small bodies follow their head at once, larger ones are sent in the order of their
+//! priority.
 
 use std::io;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 
-use super::exchange::{Exchange, Sends, State};
-use super::outgoing::{Outgoing, Source, Step};
+use super::exchange::{Exchange, ExchangeState, Sends};
+use super::outgoing::{OutputSource, SendStep, StreamOutput};
 use super::session::Session;
 use super::signal::Hub;
-use super::wire::{Inner, OUTPUT_BYTES_MAX};
-use crate::exchange::{Asked, Delivery, Entry, Gate, Pulled, admit, end_of};
+use super::wire::{OUTPUT_BYTES_MAX, WireState};
+use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, admit, end_of};
 use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::Payload;
 use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
 
-/// Bodies up to this size leave behind their head when there is room, whoever else is sending.
+/// Bodies up to this size are written behind their head when there is room, before other streams' data.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 impl<S: Service> Session<'_, S> {
-    /// Writes a response's head, and its body as far as it goes at once.
+    /// Writes a response's head, and its body if it fits at once.
     #[inline]
     pub(super) fn respond(
         &mut self,
         stream: StreamKey,
-        asked: Asked,
-        entry: Option<Entry>,
+        kind: RequestKind,
+        entry: Option<LogEntry>,
         mut response: Response,
     ) {
-        let Delivery { length, announced, has_content, .. } = admit(asked, &mut response);
-        if response.closes() && self.goodbye_since.is_none() {
-            // A stream is open, so that this is not the end.
-            let _ = self.say_goodbye();
+        let Delivery { length, announced, has_content, .. } = admit(kind, &mut response);
+        if response.closes() && self.goaway_since.is_none() {
+            // A stream is open, so this does not end the connection.
+            let _ = self.announce_goaway();
         }
         let body = response.take_body();
         let status = response.status();
@@ -42,7 +42,8 @@ impl<S: Service> Session<'_, S> {
         let (sent, priority) = {
             let inner = &mut *self.wire.inner.borrow_mut();
             if matches!(body, Body::Stream(_)) {
-                // It may be made of the request's body, which has to be asked for before the response begins.
+                // The body may read the request's body, and 100 Continue must be sent before the response
+                // begins.
                 inner.ask_for_body(stream, clock);
             }
             if let Some(interim) = response.take_interim()
@@ -51,7 +52,7 @@ impl<S: Service> Session<'_, S> {
                 inner.send_interim(stream, interim.status(), interim.fields(), clock);
             }
             inner.with_gate(stream, Gate::begin);
-            let Inner { machine, output, .. } = inner;
+            let WireState { machine, output, .. } = inner;
             if !machine.is_open(stream) {
                 return entry.into_iter().for_each(|entry| {
                     entry.end(self.worker, Some(status), 0, Ended::ClientGone);
@@ -95,25 +96,25 @@ impl<S: Service> Session<'_, S> {
             return;
         }
         let (source, piece) = match body {
-            Body::Empty => (Source::Bytes, Bytes::new()),
-            Body::Bytes(bytes) => (Source::Bytes, bytes),
-            Body::File(file, range) => (Source::File(file, range, None), Bytes::new()),
-            Body::Stream(made) => (Source::Stream(Pulled::new(made, length)), Bytes::new()),
+            Body::Empty => (OutputSource::Bytes, Bytes::new()),
+            Body::Bytes(bytes) => (OutputSource::Bytes, bytes),
+            Body::File(file, range) => (OutputSource::File(file, range, None), Bytes::new()),
+            Body::Stream(made) => (OutputSource::Stream(Pulled::new(made, length)), Bytes::new()),
             Body::Tunnel(handler) => {
                 let input = self.tunnel_input(stream);
-                (Source::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
+                (OutputSource::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
             }
         };
-        let body = Outgoing::new(stream, source, piece);
+        let body = StreamOutput::new(stream, source, piece);
         let sends = Sends { status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
-        let exchange = Exchange { stream, asked, entry, state: State::Sends(sends), signal: None };
+        let exchange = Exchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
     }
 
-    /// What the client sends through a tunnel.
+    /// The input of a tunnel.
     fn tunnel_input(&self, stream: StreamKey) -> RequestBody {
         if !self.wire.inner.borrow().has_body(stream) {
             return RequestBody::empty();
@@ -124,14 +125,14 @@ impl<S: Service> Session<'_, S> {
     pub(super) fn rank(&self, place: usize) -> (u8, bool) {
         match self.exchanges.get(place) {
             Some(Some(exchange)) => match &exchange.state {
-                State::Sends(sends) => sends.rank(),
-                State::Called(_) => (u8::MAX, true),
+                ExchangeState::Sends(sends) => sends.rank(),
+                ExchangeState::Called(_) => (u8::MAX, true),
             },
             _ => (u8::MAX, true),
         }
     }
 
-    /// Writes what may be sent of the bodies on their way, and sends what is written.
+    /// Writes as much of the bodies as windows allow, and sends the output.
     pub(super) fn send(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
         loop {
             self.write_bodies(cx);
@@ -181,21 +182,21 @@ impl<S: Service> Session<'_, S> {
                     *output = self.worker.ring.take_buffer();
                 }
             }
-            // Taken out meanwhile: a body may be made of this connection's own requests.
+            // Taken out while it is polled, because the body may read this connection's own requests.
             let Some(mut exchange) = self.exchanges[place].take() else {
                 self.sending.remove(at);
                 continue;
             };
             let step = self.step(&mut exchange, cx);
-            let State::Sends(sends) = &mut exchange.state else {
+            let ExchangeState::Sends(sends) = &mut exchange.state else {
                 self.sending.remove(at);
                 continue;
             };
             match step {
-                Step::Wrote => {
+                SendStep::Wrote => {
                     sends.may_work = true;
                     if sends.priority.incremental {
-                        // Behind the others of its rank: they take turns.
+                        // Behind the others of its rank: incremental responses take turns.
                         let rank = sends.rank();
                         self.exchanges[place] = Some(exchange);
                         let behind = self.sending[at..].iter().position(|&other| self.rank(other) > rank);
@@ -205,7 +206,7 @@ impl<S: Service> Session<'_, S> {
                     }
                     self.exchanges[place] = Some(exchange);
                 }
-                Step::Shut => {
+                SendStep::Shut => {
                     if sends.shut.is_none() {
                         sends.shut = Some((self.wire.now(), sends.body.sent));
                         self.wire.look_within(self.wire.limits.h2.window_timeout);
@@ -213,17 +214,17 @@ impl<S: Service> Session<'_, S> {
                     self.exchanges[place] = Some(exchange);
                     at += 1;
                 }
-                Step::Waits => {
+                SendStep::Waits => {
                     sends.waits = true;
                     self.exchanges[place] = Some(exchange);
                     at += 1;
                 }
-                Step::Done => {
+                SendStep::Done => {
                     self.sending.remove(at);
                     self.finish(exchange.stream);
                     exchange.end(self.worker, Ended::Complete);
                 }
-                Step::Failed(error) => {
+                SendStep::Failed(error) => {
                     self.sending.remove(at);
                     self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
                     exchange.end(self.worker, end_of(&error));
@@ -232,24 +233,24 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// Lets bodies that cannot leave go on with what else they do, such as reading their requests: else each
-    /// side could wait for the other.
+    /// Lets bodies that cannot be sent continue their other work, such as reading their requests: otherwise
+    /// each side could wait for the other.
     pub(super) fn work(&mut self, cx: &TaskContext<'_>) {
         let mut at = 0;
         while let Some(&place) = self.sending.get(at) {
             at += 1;
             let may_work = match self.exchanges[place].as_deref() {
-                Some(Exchange { state: State::Sends(sends), .. }) => sends.may_work && !sends.waits,
+                Some(Exchange { state: ExchangeState::Sends(sends), .. }) => sends.may_work && !sends.waits,
                 _ => false,
             };
             if !may_work {
                 continue;
             }
-            // Taken out meanwhile: a body may be made of this connection's own requests.
+            // Taken out while it is polled, because the body may read this connection's own requests.
             let Some(mut exchange) = self.exchanges[place].take() else { continue };
             let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
             let waker = exchange.waker(&hub).clone();
-            let State::Sends(sends) = &mut exchange.state else { continue };
+            let ExchangeState::Sends(sends) = &mut exchange.state else { continue };
             sends.may_work = false;
             match sends.body.work(self.worker, &mut TaskContext::from_waker(&waker)) {
                 Ok(()) => self.exchanges[place] = Some(exchange),
@@ -263,7 +264,7 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// After a response that is out. What still comes of the request is read over for a while.
+    /// After a complete response. Data that still arrives for the request is discarded for a while.
     pub(super) fn finish(&mut self, stream: StreamKey) {
         let is_lingering = self.wire.inner.borrow_mut().finish(stream);
         if is_lingering {
@@ -278,27 +279,27 @@ impl<S: Service> Session<'_, S> {
         inner.machine.reset(stream, code, &mut inner.output);
     }
 
-    pub(super) fn step(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> Step {
-        let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
+    pub(super) fn step(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> SendStep {
+        let ExchangeState::Sends(sends) = &mut exchange.state else { return SendStep::Waits };
         if sends.waits {
-            return Step::Waits;
+            return SendStep::Waits;
         }
         if sends.body.needs_waker() {
             let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
             let waker = exchange.waker(&hub).clone();
-            let State::Sends(sends) = &mut exchange.state else { return Step::Waits };
+            let ExchangeState::Sends(sends) = &mut exchange.state else { return SendStep::Waits };
             return sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(&waker));
         }
         sends.body.step(self.worker, &self.wire, &mut TaskContext::from_waker(cx.waker()))
     }
 
-    /// After priorities were changed.
+    /// Sorts the responses again after a change of priorities.
     #[cold]
     pub(super) fn reorder(&mut self) {
         let machine = &self.wire.inner.borrow().machine;
         for place in &self.sending {
             if let Some(exchange) = &mut self.exchanges[*place]
-                && let State::Sends(sends) = &mut exchange.state
+                && let ExchangeState::Sends(sends) = &mut exchange.state
             {
                 sends.priority = machine.priority(exchange.stream);
             }

@@ -1,4 +1,4 @@
-//! The task of one connection: input into calls, answers into output, and who has waited too long for whom.
+//! The task of one connection: turns input into calls and responses into output, follows the drain.
 
 use std::io;
 use std::rc::Rc;
@@ -14,21 +14,12 @@ use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::RecvBuf;
+use crate::server::close::CloseMode;
 use crate::service::{Context, Service};
 
-/// Time for a client to hear that we leave, before streams it opens are turned away: a round trip, usually.
-pub(super) const GOODBYE_TIME: Duration = Duration::from_secs(1);
-
-/// How a connection ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
-    /// Everything that is to be said is in the output, and the client may be saying something too.
-    Linger,
-    /// Everything that is to be said is in the output, and the client has been silent.
-    Finish,
-    /// Nothing more can reach the client, or nothing more should: a reset.
-    Abort,
-}
+/// Time between the first GOAWAY and the one that refuses further streams (RFC 9113 §6.8): more than a round
+/// trip, so that the client has received the first.
+pub(super) const GOAWAY_NOTICE: Duration = Duration::from_secs(1);
 
 pub(super) struct Session<'a, S> {
     pub(super) worker: &'a Rc<Worker<S>>,
@@ -36,23 +27,23 @@ pub(super) struct Session<'a, S> {
     /// For the next head.
     pub(super) context: Option<Context>,
     pub(super) input: Option<RecvBuf>,
-    /// The client has closed its side.
+    /// The client closed its direction.
     pub(super) is_eof: bool,
     /// By the place of their streams.
     pub(super) exchanges: Vec<Option<Box<Exchange>>>,
-    /// Places of exchanges whose handler has not answered.
+    /// Places of exchanges whose handler is pending.
     pub(super) called: Vec<usize>,
-    /// Places of exchanges whose response is on its way, in the order in which they are sent.
+    /// Places of exchanges whose response is being sent, in sending order.
     pub(super) sending: Vec<usize>,
-    /// Made when the first exchange has to wait.
+    /// Made when the first exchange is pending.
     pub(super) hub: Option<Arc<Hub>>,
     pub(super) idle_since: Instant,
-    /// Since when something short is owed to us: the preface, a frame that is not DATA, a field block.
+    /// Since when the client has to complete the preface, a frame that is not DATA, or a field block.
     pub(super) frame_since: Option<Instant>,
     /// Since when a send is watched for progress.
     pub(super) send_since: Option<Instant>,
     pub(super) acknowledged: u64,
-    pub(super) goodbye_since: Option<Instant>,
+    pub(super) goaway_since: Option<Instant>,
 }
 
 impl<'a, S: Service> Session<'a, S> {
@@ -72,19 +63,19 @@ impl<'a, S: Service> Session<'a, S> {
             frame_since: Some(now),
             send_since: None,
             acknowledged: 0,
-            goodbye_since: None,
+            goaway_since: None,
         }
     }
 
-    /// Says what a server says first, and takes what was received before.
-    pub(super) fn begin(&mut self, early: &[u8], input: Option<RecvBuf>) -> Option<Ending> {
+    /// Writes the server's SETTINGS, and takes the input that was received before.
+    pub(super) fn begin(&mut self, early: &[u8], input: Option<RecvBuf>) -> Option<CloseMode> {
         {
             let inner = &mut *self.wire.inner.borrow_mut();
             inner.output = self.worker.ring.take_buffer();
             inner.machine.start(&mut inner.output);
         }
         self.input = input;
-        // No longer than the preface, of which it is the beginning.
+        // The beginning of the preface, and no more.
         let mut head = Context::take();
         let taken = {
             let inner = &mut *self.wire.inner.borrow_mut();
@@ -93,7 +84,7 @@ impl<'a, S: Service> Session<'a, S> {
         taken.err().map(|error| self.fail(error))
     }
 
-    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ending> {
+    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<CloseMode> {
         self.wire.run(cx.waker());
         if let Some(hub) = &self.hub {
             hub.begin();
@@ -106,25 +97,25 @@ impl<'a, S: Service> Session<'a, S> {
         polled
     }
 
-    fn run(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ending> {
+    fn run(&mut self, cx: &mut TaskContext<'_>) -> Poll<CloseMode> {
         loop {
             if let Err(error) = self.take_input(cx) {
                 return Poll::Ready(self.fail(error));
             }
             if self.wire.stream.is_broken() {
-                return Poll::Ready(Ending::Abort);
+                return Poll::Ready(CloseMode::Abort);
             }
-            if let Some(ending) = self.follow_drain() {
-                return Poll::Ready(ending);
+            if let Some(mode) = self.follow_drain() {
+                return Poll::Ready(mode);
             }
             self.poll_handlers(cx);
             match self.send(cx) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => match self.look() {
-                    Some(ending) => return Poll::Ready(ending),
+                    Some(mode) => return Poll::Ready(mode),
                     None => continue,
                 },
-                Err(_) => return Poll::Ready(Ending::Abort),
+                Err(_) => return Poll::Ready(CloseMode::Abort),
             }
             if self.is_eof {
                 self.give_up_shut();
@@ -132,7 +123,8 @@ impl<'a, S: Service> Session<'a, S> {
             self.work(cx);
             let (is_over, waits) = {
                 let inner = &*self.wire.inner.borrow();
-                // A stream that the client has not ended stays open, and will not be ended any more.
+                // A stream that the client has not ended stays open, and cannot be ended after the end of
+                // input.
                 let is_done = self.is_eof && self.called.is_empty() && self.sending.is_empty();
                 (is_done || inner.machine.is_over(), inner.output.len() >= OUTPUT_BYTES_MAX)
             };
@@ -140,14 +132,15 @@ impl<'a, S: Service> Session<'a, S> {
                 return Poll::Ready(self.over());
             }
             if self.is_eof || waits {
-                // Nothing is received any more, which would see the deadline.
+                // No receive is in progress that would see the deadline.
                 if self.wire.is_due() {
                     match self.look() {
-                        Some(ending) => return Poll::Ready(ending),
+                        Some(mode) => return Poll::Ready(mode),
                         None => continue,
                     }
                 }
-                // What is not taken holds the client back; the send that is in progress wakes us.
+                // Unread input slows the client down by TCP's flow control; the completion of the send wakes
+                // the task.
                 self.wire.stream.watch(cx);
                 return Poll::Pending;
             }
@@ -162,8 +155,8 @@ impl<'a, S: Service> Session<'a, S> {
                     self.wire.inner.borrow_mut().break_bodies();
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    if let Some(ending) = self.look() {
-                        return Poll::Ready(ending);
+                    if let Some(mode) = self.look() {
+                        return Poll::Ready(mode);
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.lose(&error)),
@@ -171,20 +164,20 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    /// The connection cannot be read any more.
+    /// The connection cannot be read.
     #[cold]
-    fn lose(&mut self, error: &io::Error) -> Ending {
+    fn lose(&mut self, error: &io::Error) -> CloseMode {
         if error.kind() == io::ErrorKind::InvalidData {
-            // No records of this TLS connection; the peer was told by an alert.
+            // The input is not valid TLS; an alert was sent.
             self.worker.counters.refused.bump();
-            return Ending::Linger;
+            return CloseMode::Linger;
         }
-        Ending::Abort
+        CloseMode::Abort
     }
 
-    /// Ends the connection for a misdeed.
+    /// Ends the connection with a connection error (RFC 9113 §5.4.1).
     #[cold]
-    pub(super) fn fail(&mut self, error: ConnectionError) -> Ending {
+    pub(super) fn fail(&mut self, error: ConnectionError) -> CloseMode {
         match error {
             ConnectionError::FrameTimedOut | ConnectionError::WindowStalled => {
                 self.worker.counters.timed_out.bump();
@@ -193,40 +186,40 @@ impl<'a, S: Service> Session<'a, S> {
         }
         let inner = &mut *self.wire.inner.borrow_mut();
         inner.machine.fail(error, &mut inner.output);
-        Ending::Linger
+        CloseMode::Linger
     }
 
-    fn follow_drain(&mut self) -> Option<Ending> {
-        let is_due = self.worker.drain.has_begun() && self.goodbye_since.is_none();
-        if is_due { self.say_goodbye() } else { None }
+    fn follow_drain(&mut self) -> Option<CloseMode> {
+        let is_due = self.worker.drain.has_begun() && self.goaway_since.is_none();
+        if is_due { self.announce_goaway() } else { None }
     }
 
-    /// Says that we leave; the end, where nobody has anything to add: what is in the output still leaves.
+    /// Announces GOAWAY; on an idle connection the only one, after which the output is sent and it closes.
     #[cold]
-    pub(super) fn say_goodbye(&mut self) -> Option<Ending> {
-        self.goodbye_since = Some(self.wire.now());
+    pub(super) fn announce_goaway(&mut self) -> Option<CloseMode> {
+        self.goaway_since = Some(self.wire.now());
         let is_idle = self.is_silent() && self.wire.inner.borrow().machine.open_streams() == 0;
         let inner = &mut *self.wire.inner.borrow_mut();
         if is_idle {
             inner.machine.leave(&mut inner.output);
-            return Some(Ending::Finish);
+            return Some(CloseMode::Finish);
         }
         inner.machine.announce_leave(&mut inner.output);
-        self.wire.look_within(GOODBYE_TIME);
+        self.wire.look_within(GOAWAY_NOTICE);
         None
     }
 
-    /// Whether nobody has said anything for a while.
+    /// Whether the connection has been idle in both directions for the time of a GOAWAY notice.
     fn is_silent(&self) -> bool {
-        self.wire.now().saturating_duration_since(self.idle_since) >= GOODBYE_TIME
+        self.wire.now().saturating_duration_since(self.idle_since) >= GOAWAY_NOTICE
             && !self.wire.stream.is_sending()
             && !self.wire.stream.has_input()
     }
 
-    /// After the last stream of a connection that one side wants to leave.
+    /// How to close after the last stream.
     #[cold]
-    pub(super) fn over(&self) -> Ending {
-        if self.is_silent() { Ending::Finish } else { Ending::Linger }
+    pub(super) fn over(&self) -> CloseMode {
+        if self.is_silent() { CloseMode::Finish } else { CloseMode::Linger }
     }
 
     // ---- input ----
@@ -291,7 +284,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    /// Drops an exchange whose stream is over: its handler too.
+    /// Drops an exchange whose stream was reset, and its handler.
     pub(super) fn give_up(&mut self, stream: StreamKey, end: Ended) {
         let place = stream.place();
         let is_known = matches!(self.exchanges.get(place), Some(Some(known)) if known.stream == stream);
@@ -306,7 +299,7 @@ impl<'a, S: Service> Session<'a, S> {
     }
 }
 
-/// What is not over when the connection is.
+/// Ends the exchanges that are in progress when the connection ends.
 impl<S> Drop for Session<'_, S> {
     fn drop(&mut self) {
         for exchange in self.exchanges.drain(..).flatten() {

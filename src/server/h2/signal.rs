@@ -1,8 +1,8 @@
-//! Wakers for the exchanges of one connection: each tells which exchange is to be looked at, and wakes the
-//! connection's task unless that is at it already.
+//! Wakers for the exchanges of one connection: each marks its exchange as ready to be polled, and wakes the
+//! connection's task unless it is running.
 //!
-//! Why not a task per exchange: what several handlers have answered leaves in one send when one task sees it,
-//! a stream that is reset drops its handler by dropping a box, and a task costs more than a flag.
+//! Why not a task per exchange: one task can send the responses of several handlers in one send, a stream
+//! that is reset drops its handler by dropping a box, and a task costs more than a flag.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::task::{Wake, Waker};
 /// Shared by the signals of one connection.
 pub(super) struct Hub {
     task: Waker,
-    /// The task is running, and will look for signals before it rests.
+    /// The task is running, and will check for signals before it returns `Pending`.
     is_running: AtomicBool,
     /// Some signal was given.
     is_called: AtomicBool,
@@ -28,14 +28,14 @@ impl Hub {
         self.is_running.store(true, Ordering::SeqCst);
     }
 
-    /// The task is about to rest. True when a signal came that it has not seen: then it must look once more,
-    /// or be woken. Both sides write before they read, so that one of them sees the other.
+    /// The task is about to return `Pending`. True when a signal came that it has not seen: then it must
+    /// check once more, or be woken. Both sides write before they read, so that one of them sees the other.
     pub(super) fn rest(&self) -> bool {
         self.is_running.store(false, Ordering::SeqCst);
         self.is_called.load(Ordering::SeqCst)
     }
 
-    /// Whether some signal was given since this was last asked.
+    /// Whether a signal was given since the last call.
     pub(super) fn take(&self) -> bool {
         self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::SeqCst)
     }
@@ -53,7 +53,7 @@ impl Signal {
         Arc::new(Signal { hub, is_given: AtomicBool::new(false) })
     }
 
-    /// Whether it was given since this was last asked.
+    /// Whether it was given since the last call.
     pub(super) fn take(&self) -> bool {
         self.is_given.load(Ordering::Relaxed) && self.is_given.swap(false, Ordering::SeqCst)
     }

@@ -1,20 +1,21 @@
-//! Timeouts of an HTTP/2 connection: frames that do not end, responses that are not taken, windows that stay
-//! shut, bodies that do not come, and silence.
+//! Timeouts of an HTTP/2 connection: incomplete frames, responses that are not received, windows that stay
+//! closed, request bodies that do not arrive, and idleness.
 
 use std::time::{Duration, Instant};
 
-use super::exchange::{Exchange, Sends, State};
-use super::session::{Ending, GOODBYE_TIME, Session};
+use super::exchange::{Exchange, ExchangeState, Sends};
+use super::session::{GOAWAY_NOTICE, Session};
 use super::wire::OUTPUT_BYTES_MAX;
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::ExchangeEnd as Ended;
+use crate::server::close::CloseMode;
 use crate::service::Service;
 
 impl<S: Service> Session<'_, S> {
-    /// Looks at everything that may have lasted too long, and sets the next look.
+    /// Checks every timeout of the connection, and sets the deadline of the next check.
     #[cold]
-    pub(super) fn look(&mut self) -> Option<Ending> {
+    pub(super) fn look(&mut self) -> Option<CloseMode> {
         let now = self.wire.now();
         let limits = self.wire.limits.clone();
         let left = |since: Instant, time: Duration| time.saturating_sub(now.saturating_duration_since(since));
@@ -31,15 +32,15 @@ impl<S: Service> Session<'_, S> {
             if left(since, limits.stall_timeout).is_zero() {
                 if !has_progressed(&mut self.acknowledged, self.wire.stream.acknowledged(), &limits) {
                     self.worker.counters.timed_out.bump();
-                    return Some(Ending::Abort);
+                    return Some(CloseMode::Abort);
                 }
                 self.send_since = Some(now);
             }
         } else {
             self.send_since = None;
         }
-        if let Some(ending) = self.look_at_windows(now, &mut next) {
-            return Some(ending);
+        if let Some(mode) = self.look_at_windows(now, &mut next) {
+            return Some(mode);
         }
         let inner = &mut *self.wire.inner.borrow_mut();
         if let Some(left) = inner.look_at_bodies(now) {
@@ -49,11 +50,11 @@ impl<S: Service> Session<'_, S> {
             inner.machine.reset_lingering(self.wire.clock(now), limits.linger_timeout, &mut inner.output);
             next = next.min(limits.linger_timeout);
         }
-        if let Some(since) = self.goodbye_since {
-            if left(since, GOODBYE_TIME).is_zero() {
+        if let Some(since) = self.goaway_since {
+            if left(since, GOAWAY_NOTICE).is_zero() {
                 inner.machine.leave(&mut inner.output);
             } else {
-                next = next.min(left(since, GOODBYE_TIME));
+                next = next.min(left(since, GOAWAY_NOTICE));
             }
         }
         if inner.machine.open_streams() == 0 && !self.wire.stream.is_sending() && inner.output.is_empty() {
@@ -68,12 +69,12 @@ impl<S: Service> Session<'_, S> {
         None
     }
 
-    /// Gives up responses that wait for windows of a client that has closed its side: it cannot open them.
+    /// Gives up responses that wait for windows of a client that has closed its direction: they cannot open.
     pub(super) fn give_up_shut(&mut self) {
         let shut: Vec<_> = {
             let inner = &*self.wire.inner.borrow();
             if inner.output.len() >= OUTPUT_BYTES_MAX {
-                // Not all of them had their turn.
+                // Some responses have not been asked for frames yet.
                 return;
             }
             let is_shut = |sends: &Sends, stream| {
@@ -82,7 +83,7 @@ impl<S: Service> Session<'_, S> {
             let exchanges = self.sending.iter().filter_map(|place| self.exchanges[*place].as_deref());
             exchanges
                 .filter_map(|exchange| match &exchange.state {
-                    State::Sends(sends) if is_shut(sends, exchange.stream) => Some(exchange.stream),
+                    ExchangeState::Sends(sends) if is_shut(sends, exchange.stream) => Some(exchange.stream),
                     _ => None,
                 })
                 .collect()
@@ -93,12 +94,12 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    /// Looks at responses that wait for the client's windows.
-    pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<Ending> {
+    /// Checks responses that wait for the client's windows.
+    pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<CloseMode> {
         let limits = self.wire.limits.clone();
         let mut stalled = Vec::new();
         for place in &self.sending {
-            let Some(Exchange { stream, state: State::Sends(sends), .. }) =
+            let Some(Exchange { stream, state: ExchangeState::Sends(sends), .. }) =
                 self.exchanges[*place].as_deref_mut()
             else {
                 continue;

@@ -1,5 +1,5 @@
-//! What the task of a connection shares with the bodies that are read from it, here or in other tasks: the
-//! stream, the machine, what is to be sent, and request bodies by their place.
+//! The state that a connection's task shares with request bodies, which other tasks may read: the stream, the
+//! protocol machine, the output, and request bodies by their place.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -8,27 +8,28 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::incoming::{Incoming, Progress};
+use super::incoming::{InputProgress, StreamInput};
 use crate::exchange::{Gate, Limits, peer_of};
 use crate::http::h2::{Connection, End, ErrorCode, SendHead, StreamKey};
 use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
+use crate::server::close::ClosableWire;
 use crate::service::{BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer};
 
-/// Deadlines closer together than this are one: the wheel is coarse.
+/// Deadlines closer together than this count as one: the timer wheel is coarse.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Output that is gathered before bodies wait for it to leave. With a frame more it still fits the buffers
-/// that the ring keeps for reuse.
+/// Output that is gathered before bodies wait for it to be sent. With one more frame it still fits the
+/// buffers that the ring keeps for reuse.
 pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
 
 pub(super) struct Wire {
     pub(super) stream: Stream,
     pub(super) limits: Rc<Limits>,
-    pub(super) inner: RefCell<Inner>,
-    /// What the machine's times count from.
+    pub(super) inner: RefCell<WireState>,
+    /// The origin of the machine's clock.
     started: Instant,
     /// When the stream's deadline is due.
     look_at: Cell<Instant>,
@@ -36,32 +37,32 @@ pub(super) struct Wire {
     /// credit.
     task: RefCell<Option<Waker>>,
     is_running: Cell<bool>,
-    /// Looked up when somebody asks; boxed, for most connections are never asked about.
+    /// Looked up on first use; boxed, because it is not needed on most connections.
     peer: OnceCell<Box<Peer>>,
 }
 
-pub(super) struct Inner {
+pub(super) struct WireState {
     pub(super) machine: Connection,
     /// Written and not yet sent. Without capacity while there is nothing.
     pub(super) output: Vec<u8>,
     /// By the place of their streams.
-    bodies: Vec<Option<Box<Incoming>>>,
-    /// What may still be said on each stream, by their places.
+    bodies: Vec<Option<Box<StreamInput>>>,
+    /// How far the response of each stream has come, by their places.
     gates: Vec<(StreamKey, Gate)>,
 }
 
-impl Inner {
+impl WireState {
     /// The open stream of an exchange.
     fn stream(&self, exchange: ExchangeId) -> Option<StreamKey> {
         self.machine.stream(u32::try_from(exchange.number()).ok()?)
     }
 
-    fn body(&mut self, stream: StreamKey) -> Option<&mut Incoming> {
+    fn body(&mut self, stream: StreamKey) -> Option<&mut StreamInput> {
         let body = self.bodies.get_mut(stream.place())?.as_deref_mut()?;
         (body.stream == stream).then_some(body)
     }
 
-    /// A request was read: what may be said in answer to it.
+    /// Sets the gate of a new request's stream.
     #[inline]
     pub(super) fn open_gate(&mut self, stream: StreamKey, gate: Gate) {
         let place = stream.place();
@@ -91,10 +92,10 @@ impl Inner {
         if self.bodies.len() <= place {
             self.bodies.resize_with(place + 1, || None);
         }
-        self.bodies[place] = Some(Box::new(Incoming::new(stream, length, policy)));
+        self.bodies[place] = Some(Box::new(StreamInput::new(stream, length, policy)));
     }
 
-    /// Data of a body has come.
+    /// Data of a body has arrived.
     pub(super) fn push_body(&mut self, stream: StreamKey, data: &[u8], now: Instant) {
         self.with_gate(stream, Gate::content_came);
         let is_read = self.body(stream).is_some_and(|body| body.push(data, now));
@@ -103,14 +104,14 @@ impl Inner {
         }
     }
 
-    /// A body is whole, or has broken off.
+    /// A body is complete, or has failed.
     pub(super) fn end_body(&mut self, stream: StreamKey, trailers: Result<Trailers, FramingError>) {
         if let Some(body) = self.body(stream) {
             body.end(trailers);
         }
     }
 
-    /// This body will not be read any more.
+    /// Drops a body that will not be read further.
     pub(super) fn drop_body(&mut self, stream: StreamKey) {
         if self.body(stream).is_none() {
             return;
@@ -120,7 +121,7 @@ impl Inner {
         body.wake();
     }
 
-    /// The response is out, and the request is not read on. True when the client has not ended it.
+    /// The response is complete, and the request is not read further. True when the client has not ended it.
     pub(super) fn finish(&mut self, stream: StreamKey) -> bool {
         let withholds = self.with_gate(stream, |gate| {
             gate.end();
@@ -128,25 +129,25 @@ impl Inner {
         });
         self.drop_body(stream);
         if withholds {
-            // It holds the body back, and need not send it any more.
+            // The client waits for 100 Continue and need not send the body.
             self.machine.reset(stream, ErrorCode::NO_ERROR, &mut self.output);
         }
         self.machine.stream(stream.id()).is_some()
     }
 
-    /// No body will be continued: the client has closed its side.
+    /// Fails all incomplete bodies: the client closed its direction.
     pub(super) fn break_bodies(&mut self) {
         for body in self.bodies.iter_mut().flatten() {
             body.fail(BodyError::Disconnected);
         }
     }
 
-    /// Looks at readers that wait: how long until one of them has waited enough.
+    /// Checks readers that wait: the time until the first of their timeouts.
     pub(super) fn look_at_bodies(&mut self, now: Instant) -> Option<Duration> {
         self.bodies.iter_mut().flatten().filter_map(|body| body.look(now)).min()
     }
 
-    /// Tells a client that waits for it to send the body; whether it did.
+    /// Sends 100 Continue if the client waits for it; whether it was sent.
     pub(super) fn ask_for_body(&mut self, stream: StreamKey, now: Duration) -> bool {
         let asks = self.with_gate(stream, Gate::ask_for_content);
         if asks {
@@ -172,7 +173,12 @@ impl Wire {
             look_at: Cell::new(started + limits.head_timeout),
             stream,
             limits,
-            inner: RefCell::new(Inner { machine, output: Vec::new(), bodies: Vec::new(), gates: Vec::new() }),
+            inner: RefCell::new(WireState {
+                machine,
+                output: Vec::new(),
+                bodies: Vec::new(),
+                gates: Vec::new(),
+            }),
             started,
             task: RefCell::new(None),
             is_running: Cell::new(false),
@@ -213,7 +219,7 @@ impl Wire {
 
     // ---- deadlines ----
 
-    /// Makes the deadline come after so long, unless it comes before.
+    /// Moves the deadline to this time from now, unless it is earlier.
     pub(super) fn look_within(&self, after: Duration) {
         let at = self.now() + after;
         if at + TICK < self.look_at.get() {
@@ -231,6 +237,20 @@ impl Wire {
         let after = after.max(TICK);
         self.look_at.set(self.now() + after);
         self.stream.set_deadline(Some(after));
+    }
+}
+
+impl ClosableWire for Wire {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn take_output(&self) -> Vec<u8> {
+        std::mem::take(&mut self.inner.borrow_mut().output)
+    }
+
+    fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 
@@ -258,12 +278,14 @@ impl Downstream for Wire {
             return Poll::Ready(Some(Ok(Frame::Data(piece))));
         }
         match &mut body.progress {
-            Progress::Whole(trailers) if trailers.is_empty() => Poll::Ready(None),
-            Progress::Whole(trailers) => Poll::Ready(Some(Ok(Frame::Trailers(std::mem::take(trailers))))),
-            Progress::Broken(error) => {
+            InputProgress::Whole(trailers) if trailers.is_empty() => Poll::Ready(None),
+            InputProgress::Whole(trailers) => {
+                Poll::Ready(Some(Ok(Frame::Trailers(std::mem::take(trailers)))))
+            }
+            InputProgress::Broken(error) => {
                 Poll::Ready(Some(Err(error.take().unwrap_or(BodyError::Disconnected))))
             }
-            Progress::Open => {
+            InputProgress::Open => {
                 body.wait(cx.waker(), now);
                 let timeout = body.policy.stall_timeout;
                 if inner.ask_for_body(stream, self.clock(now)) {

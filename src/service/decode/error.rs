@@ -1,29 +1,29 @@
-//! Why something cannot be decoded, first in serde's words and then in words for a client.
+//! Decoding errors: serde's messages, and their translation for clients.
 
 use std::fmt;
 
 use serde::de;
 
-/// Longest piece of a client's own text that is repeated to it.
+/// Longest excerpt of a client's text that an error repeats.
 const QUOTED_CHARS_MAX: usize = 60;
 
 /// Longest reason. A custom one may repeat its input.
 const REASON_CHARS_MAX: usize = 300;
 
-/// Who is to blame, and for what.
+/// The class of a fault, which decides the status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FaultKind {
     /// The text is not in its format.
     Malformed,
-    /// It is, but has more of something than allowed.
+    /// The text is in its format, but exceeds a limit.
     TooMany,
-    /// It is, but is not what was asked for.
+    /// The text is in its format, but does not fit the type.
     Unfit,
-    /// The program asks for something that the route does not have. The reason is for its author.
+    /// The type needs a parameter that the route does not have: a bug. The reason is for its author.
     Program,
 }
 
-/// What cannot be decoded, and why.
+/// A failure to decode: its place and its reason.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
@@ -39,7 +39,7 @@ impl Fault {
     }
 }
 
-/// An error on its way out of a type's own decoding.
+/// An error while it propagates through a type's own decoding.
 #[derive(Debug)]
 pub(super) struct DecodeError {
     kind: FaultKind,
@@ -52,18 +52,18 @@ impl DecodeError {
         Self { kind, place: None, message: message.to_string() }
     }
 
-    /// Says where it happened, unless something further in said so.
+    /// Sets its place, unless an inner value has set one.
     pub(super) fn at(mut self, place: &str) -> Self {
         self.place.get_or_insert_with(|| shortened(place, QUOTED_CHARS_MAX));
         self
     }
 
-    /// Whether it is known which value is at fault.
+    /// Whether its place is set.
     pub(super) fn is_placed(&self) -> bool {
         self.place.is_some()
     }
 
-    /// Whether what surrounds the values is at fault rather than one of them.
+    /// Whether it concerns the set of values rather than one of them.
     pub(super) fn is_about_shape(&self) -> bool {
         ["missing field", "invalid type", "invalid length"].iter().any(|s| self.message.starts_with(s))
     }
@@ -88,10 +88,10 @@ impl de::Error for DecodeError {
     }
 }
 
-/// One of serde's messages in words for a client.
+/// One of serde's messages, translated for a client.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reason {
-    /// The field that the message speaks of, where it is below the place where it arose.
+    /// The field that the message names, where it is below the place of the error.
     pub(super) child: Option<String>,
     pub(super) text: String,
 }
@@ -117,7 +117,7 @@ impl Reason {
         if message.starts_with("data did not match any variant of untagged enum") {
             return whole("is none of the forms that are accepted here".into());
         }
-        // What the client sent comes first and may hold anything, so the last `expected` is serde's.
+        // The client's value comes first and may contain anything, so the last `expected` is serde's.
         let Some((found, expected)) = message.rsplit_once(", expected ") else {
             return whole(message.into());
         };
@@ -152,7 +152,7 @@ fn names(expected: &str) -> String {
     .replace('`', "")
 }
 
-/// What serde says it found, as the client knows it.
+/// The value that serde found, in the client's terms.
 fn sent(found: &str) -> String {
     for kind in ["boolean `", "integer `", "floating point `", "character `"] {
         if let Some(value) = found.strip_prefix(kind) {

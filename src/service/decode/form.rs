@@ -1,7 +1,7 @@
 //! Queries and form bodies (`application/x-www-form-urlencoded`) as a struct, a map or a list of pairs.
 //!
-//! Our own rather than one of the usual crates because those replace what is not UTF-8, and because values
-//! are decoded as path parameters are.
+//! Not one of the usual crates, because those replace invalid UTF-8, and because values are decoded as path
+//! parameters are.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use serde::de::{Error, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::error::{DecodeError, Fault, FaultKind};
-use super::value::{Coding, Value};
+use super::value::{Value, ValueCoding};
 
 /// Makes a `T` of a query or form with at most `pairs_max` pairs.
 ///
 /// A field of a list takes all pairs of its name; any other field takes exactly one. A blank value is `None`
-/// to an optional field. Names that `T` does not know are passed over, unless it denies them.
+/// to an optional field. Names that `T` does not know are ignored, unless it denies them.
 pub(crate) fn from_form<T: DeserializeOwned>(raw: &[u8], pairs_max: usize) -> Result<T, Fault> {
     let raw = std::str::from_utf8(raw).map_err(|error| {
         let reason = format!("is not UTF-8 at byte {}", error.valid_up_to());
@@ -29,20 +29,20 @@ pub(crate) fn from_form<T: DeserializeOwned>(raw: &[u8], pairs_max: usize) -> Re
             return Err(Fault::new(FaultKind::TooMany, "", reason));
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = Coding::Form.decode(name).map_err(|error| error.at(name).into_fault())?;
+        let decoded = ValueCoding::Form.decode(name).map_err(|error| error.at(name).into_fault())?;
         pairs.push((decoded, value));
     }
-    T::deserialize(Form { pairs }).map_err(DecodeError::into_fault)
+    T::deserialize(FormDeserializer { pairs }).map_err(DecodeError::into_fault)
 }
 
 /// A name, decoded, and its value as sent.
 type Pair<'de> = (Cow<'de, str>, &'de str);
 
-struct Form<'de> {
+struct FormDeserializer<'de> {
     pairs: Vec<Pair<'de>>,
 }
 
-impl<'de> Deserializer<'de> for Form<'de> {
+impl<'de> Deserializer<'de> for FormDeserializer<'de> {
     type Error = DecodeError;
 
     /// A map: the pairs of one name together, in their order.
@@ -105,20 +105,20 @@ impl<'de> MapAccess<'de> for Groups<'_, 'de> {
         let length = self.rest.iter().take_while(|(other, _)| other == name).count();
         let (group, rest) = self.rest.split_at(length);
         self.rest = rest;
-        seed.deserialize(Group { pairs: group }).map_err(|error| error.at(name))
+        seed.deserialize(SameNameValues { pairs: group }).map_err(|error| error.at(name))
     }
 }
 
 /// The values of one name; at least one.
 #[derive(Clone, Copy)]
-struct Group<'p, 'de> {
+struct SameNameValues<'p, 'de> {
     pairs: &'p [Pair<'de>],
 }
 
-impl<'de> Group<'_, 'de> {
+impl<'de> SameNameValues<'_, 'de> {
     fn single(self) -> Result<Value<'de>, DecodeError> {
         match self.pairs {
-            [(_, raw)] => Ok(Value { raw, coding: Coding::Form }),
+            [(_, raw)] => Ok(Value { raw, coding: ValueCoding::Form }),
             many => Err(DecodeError::custom(format_args!("must be given once, not {} times", many.len()))),
         }
     }
@@ -132,7 +132,7 @@ macro_rules! of_the_single_value {
     )+};
 }
 
-impl<'de> Deserializer<'de> for Group<'_, 'de> {
+impl<'de> Deserializer<'de> for SameNameValues<'_, 'de> {
     type Error = DecodeError;
 
     of_the_single_value! {
@@ -227,7 +227,7 @@ impl<'de> SeqAccess<'de> for Values<'_, 'de> {
     ) -> Result<Option<S::Value>, DecodeError> {
         let Some(((_, raw), rest)) = self.rest.split_first() else { return Ok(None) };
         self.rest = rest;
-        seed.deserialize(Value { raw, coding: Coding::Form }).map(Some)
+        seed.deserialize(Value { raw, coding: ValueCoding::Form }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -248,7 +248,7 @@ impl<'de> SeqAccess<'de> for PairsInOrder<'de> {
         seed: S,
     ) -> Result<Option<S::Value>, DecodeError> {
         let Some((name, raw)) = self.rest.next() else { return Ok(None) };
-        let value = Coding::Form.decode(raw).map_err(|error| error.at(&name))?;
+        let value = ValueCoding::Form.decode(raw).map_err(|error| error.at(&name))?;
         let pair = serde::de::value::SeqDeserializer::new([name.clone(), value].into_iter());
         seed.deserialize(pair).map(Some).map_err(|error: DecodeError| error.at(&name))
     }

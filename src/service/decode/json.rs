@@ -1,5 +1,5 @@
-//! JSON, and where in it something is wrong. What fits is decoded once and nothing more; the place is looked
-//! for in a second pass that only a fault pays for.
+//! Decodes JSON, and locates errors in it. Valid input is decoded once; only an error costs a second pass,
+//! which finds its place.
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -7,7 +7,7 @@ use serde_path_to_error::{Path, Segment};
 
 use super::error::{Fault, FaultKind, Reason};
 
-/// Longest pointer told: as deep as serde_json goes, with short names.
+/// Longest pointer that is reported: serde_json's depth limit, with short names.
 const POINTER_BYTES_MAX: usize = 256;
 
 /// Makes a `T` of a JSON text. Faults are placed by a JSON pointer (RFC 6901).

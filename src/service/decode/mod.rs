@@ -1,5 +1,5 @@
-//! From text to typed values: path parameters, queries and forms, JSON. What does not fit is told with the
-//! place and a reason that a client can act on, without names of Rust types. Knows no request and no status.
+//! Decodes text to typed values: path parameters, queries and forms, JSON. Errors have a place and a reason
+//! that a client can act on, without names of Rust types. Knows no request and no status.
 
 mod error;
 mod form;

@@ -5,18 +5,18 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqA
 use serde::forward_to_deserialize_any;
 
 use super::error::{DecodeError, Fault, FaultKind};
-use super::value::{Coding, Value};
+use super::value::{Value, ValueCoding};
 
 /// Makes a `T` of the parameters of a path: their names, and their values as sent, in order.
 ///
-/// A single value asks for exactly one parameter, a tuple for as many as it has members, a struct for those
-/// that its fields name. Where the route has others the fault is the program's.
+/// A single value needs exactly one parameter, a tuple as many as it has members, a struct those that its
+/// fields name. A route with others is a bug of the program.
 pub(crate) fn from_path<T: DeserializeOwned>(parameters: &[(&str, &str)]) -> Result<T, Fault> {
-    T::deserialize(Parameters { parameters }).map_err(|error| {
+    T::deserialize(PathParameters { parameters }).map_err(|error| {
         let shape = !error.is_placed() && error.is_about_shape();
         let mut fault = error.into_fault();
         if shape {
-            // No value was at fault: the type asks for parameters that the route does not have.
+            // No value is invalid: the type needs parameters that the route does not have.
             fault.kind = FaultKind::Program;
         }
         if let ([(name, _)], "") = (parameters, fault.place.as_str()) {
@@ -26,14 +26,14 @@ pub(crate) fn from_path<T: DeserializeOwned>(parameters: &[(&str, &str)]) -> Res
     })
 }
 
-struct Parameters<'p, 'de> {
+struct PathParameters<'p, 'de> {
     parameters: &'p [(&'p str, &'de str)],
 }
 
-impl<'p, 'de> Parameters<'p, 'de> {
+impl<'p, 'de> PathParameters<'p, 'de> {
     fn single(&self) -> Result<(&'p str, Value<'de>), DecodeError> {
         match self.parameters {
-            [(name, raw)] => Ok((*name, Value { raw, coding: Coding::Path })),
+            [(name, raw)] => Ok((*name, Value { raw, coding: ValueCoding::Path })),
             others => Err(wrong_count(1, others.len())),
         }
     }
@@ -58,7 +58,7 @@ macro_rules! of_the_single_value {
     )+};
 }
 
-impl<'de> Deserializer<'de> for Parameters<'_, 'de> {
+impl<'de> Deserializer<'de> for PathParameters<'_, 'de> {
     type Error = DecodeError;
 
     of_the_single_value! {
@@ -141,7 +141,7 @@ impl<'p, 'de> Members<'p, 'de> {
     fn take<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         let Some(((name, raw), rest)) = self.rest.split_first() else { return Ok(None) };
         self.rest = rest;
-        let value = Value { raw, coding: Coding::Path };
+        let value = Value { raw, coding: ValueCoding::Path };
         seed.deserialize(value).map(Some).map_err(|error| error.at(name))
     }
 }

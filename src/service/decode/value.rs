@@ -1,4 +1,4 @@
-//! One value of a path, query or form: text on the wire, and whatever its reader makes of it.
+//! Decodes one value of a path, query or form from its text.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,14 @@ use crate::http::percent;
 
 /// How a value is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Coding {
+pub(super) enum ValueCoding {
     /// Percent-encoded.
     Path,
-    /// The same with `+` for a space. A value left blank is none, and a ticked box says `on`.
+    /// The same with `+` for a space. A blank value is `None`, and `on` is true (a ticked box).
     Form,
 }
 
-impl Coding {
+impl ValueCoding {
     pub(super) fn decode(self, raw: &str) -> Result<Cow<'_, str>, DecodeError> {
         let decoded = match self {
             Self::Path => percent::decode(raw),
@@ -31,7 +31,7 @@ impl Coding {
 #[derive(Clone, Copy)]
 pub(super) struct Value<'de> {
     pub(super) raw: &'de str,
-    pub(super) coding: Coding,
+    pub(super) coding: ValueCoding,
 }
 
 impl<'de> Value<'de> {
@@ -40,7 +40,7 @@ impl<'de> Value<'de> {
     }
 }
 
-/// The text and what it should be, as serde puts it.
+/// The text and the expected type, in serde's format.
 fn unfit(text: &str, expected: &str) -> DecodeError {
     de::Error::invalid_value(Unexpected::Str(text), &expected)
 }
@@ -88,7 +88,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         let text = self.text()?;
         match (text.as_ref(), self.coding) {
-            ("true", _) | ("on", Coding::Form) => visitor.visit_bool(true),
+            ("true", _) | ("on", ValueCoding::Form) => visitor.visit_bool(true),
             ("false", _) => visitor.visit_bool(false),
             _ => Err(unfit(&text, "a boolean")),
         }
@@ -118,7 +118,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.coding == Coding::Form && self.raw.is_empty() {
+        if self.coding == ValueCoding::Form && self.raw.is_empty() {
             return visitor.visit_none();
         }
         visitor.visit_some(self)

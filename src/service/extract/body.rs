@@ -1,4 +1,4 @@
-//! The body whole, typed, or as it comes.
+//! Extractors of the body: whole, typed, or as a stream.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ impl FromRequest for Bytes {
 }
 
 /// The whole body as text: 415 where `Content-Type` names another charset than UTF-8, 400 where it is not
-/// UTF-8 nevertheless, 413 beyond `ExtractLimits::whole_bytes_max`.
+/// UTF-8, 413 beyond `ExtractLimits::whole_bytes_max`.
 impl FromRequest for String {
     const TAKES_BODY: bool = true;
 
@@ -36,7 +36,7 @@ impl FromRequest for String {
     }
 }
 
-/// The body as it comes, bounded by the server's `BodyLimits` alone.
+/// The body as a stream, bounded by the server's `BodyLimits` alone.
 impl FromRequest for RequestBody {
     const TAKES_BODY: bool = true;
 
@@ -56,7 +56,7 @@ impl FromRequest for Request {
 }
 
 /// A JSON body: 415 where `Content-Type` is neither `application/json` nor ends in `+json`, 413 beyond
-/// `ExtractLimits::json_bytes_max`, 400 where it is no JSON, 422 where it is not what was asked for; the
+/// `ExtractLimits::json_bytes_max`, 400 where it is not JSON, 422 where it does not decode as a `T`; the
 /// problem points at the field.
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     const TAKES_BODY: bool = true;

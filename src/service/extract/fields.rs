@@ -1,4 +1,4 @@
-//! The fields of a request and the cookies in them, lent from its head.
+//! Extractors of the request's fields and cookies, which borrow from its head.
 
 use super::FromRequest;
 use crate::http::cookie;

@@ -1,7 +1,7 @@
-//! What a handler asks of a request, by the types of its arguments. Each extractor says how much it takes
-//! and answers what it cannot take with a problem that names the field and the reason.
+//! Extractors: the arguments of handlers, by type. Each has limits, and answers a request that it cannot
+//! extract from with a problem that names the field and the reason.
 //!
-//! | argument | takes | answers otherwise |
+//! | argument | extracts | answers otherwise |
 //! |---|---|---|
 //! | [`Path<T>`] | the path's parameters | 400 |
 //! | [`Query<T>`] | the query | 400 |
@@ -11,13 +11,13 @@
 //! | `String` | a body of text | 415 another charset, 413, 400 no UTF-8 |
 //! | `Bytes`, [`RequestBody`](super::RequestBody) | the body whole, or streamed | 413 |
 //! | [`Request`] | everything, the body streamed | |
-//! | [`Headers`], [`Cookies`], [`Peer`](super::Peer) | what else there is to know | |
-//! | [`ClientCertificate`](crate::net::tls::ClientCertificate) | who the client is (mutual TLS) | 403 |
+//! | [`Headers`], [`Cookies`], [`Peer`](super::Peer) | fields, cookies, the peer's address | |
+//! | [`ClientCertificate`](crate::net::tls::ClientCertificate) | the client's identity (mutual TLS) | 403 |
 //! | [`Context`](super::Context) | the exchange | |
-//! | [`State<T>`], [`Extension<T>`] | what the program said | 500 |
+//! | [`State<T>`], [`Extension<T>`] | values of the router, values of filters | 500 |
 //! | `Result<T, Problem>` | any of these, or the problem | |
 //!
-//! Limits are [`ExtractLimits`](super::ExtractLimits). An application has its own extractors by implementing
+//! The limits are [`ExtractLimits`](super::ExtractLimits). An application adds extractors by implementing
 //! [`FromRequest`].
 
 mod body;
@@ -41,26 +41,26 @@ use super::states::States;
 ///
 /// Arguments are made one after the other, from left to right; the first that fails answers the request.
 pub trait FromRequest: Sized + 'static {
-    /// Whether it reads the body. At most one argument of a handler can; a second is told when the router
+    /// Whether it reads the body. At most one argument of a handler can; a second is an error when the router
     /// is built.
     const TAKES_BODY: bool = false;
 
-    /// Takes itself out of the request.
+    /// Extracts itself from the request.
     ///
     /// # Errors
     /// The problem that answers the request.
     fn from_request(request: &mut Request) -> impl Future<Output = Result<Self, Problem>>;
 
-    /// Whether it can work at all with these states; asked when the router is built.
+    /// Whether these states suffice; checked when the router is built.
     ///
     /// # Errors
-    /// What is missing, in a sentence.
+    /// What is missing, as a sentence.
     fn check(_states: &States) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// For a handler that answers by itself what cannot be taken.
+/// For a handler that answers failed extraction by itself.
 impl<T: FromRequest> FromRequest for Result<T, Problem> {
     const TAKES_BODY: bool = T::TAKES_BODY;
 

@@ -1,4 +1,4 @@
-//! Forms with files (multipart/form-data), part by part and piece by piece: memory holds one piece whatever
+//! Forms with files (multipart/form-data), part by part and piece by piece: memory holds one piece, whatever
 //! the size of a file.
 
 use bytes::{Buf, Bytes};
@@ -20,15 +20,15 @@ use crate::service::request::Request;
 /// use quoit::service::{Multipart, Problem, Router};
 ///
 /// async fn upload(mut form: Multipart) -> Result<String, Problem> {
-///     let mut told = String::new();
+///     let mut report = String::new();
 ///     while let Some(mut part) = form.next().await? {
 ///         let mut bytes = 0;
 ///         while let Some(piece) = part.next().await? {
 ///             bytes += piece.len();
 ///         }
-///         told += &format!("{} ({:?}): {bytes} bytes\n", part.name(), part.file_name());
+///         report += &format!("{} ({:?}): {bytes} bytes\n", part.name(), part.file_name());
 ///     }
-///     Ok(told)
+///     Ok(report)
 /// }
 ///
 /// let router = Router::new().post("/upload", upload);
@@ -36,16 +36,16 @@ use crate::service::request::Request;
 pub struct Multipart {
     body: RequestBody,
     decoder: MultipartDecoder,
-    /// What was received and not yet looked at.
+    /// Received and not yet decoded.
     piece: Bytes,
-    /// Whether nothing more is to be received.
+    /// Whether the end of the body was received.
     ended: bool,
     bytes_left: u64,
     bytes_max: u64,
     text_bytes_max: usize,
 }
 
-/// One field or file of a form. What is not read of it is passed over.
+/// One field or file of a form. Its unread data is skipped.
 pub struct Part<'m> {
     multipart: &'m mut Multipart,
     head: PartHead,
@@ -81,31 +81,31 @@ impl FromRequest for Multipart {
 }
 
 impl Multipart {
-    /// The next part; what was not read of the one before is passed over. `None` at the end.
+    /// The next part; unread data of the previous one is skipped. `None` at the end.
     ///
     /// # Errors
-    /// The problem to answer with; there is nothing more to read then.
+    /// The problem to answer with; nothing more can be read then.
     pub async fn next(&mut self) -> Result<Option<Part<'_>>, Problem> {
         loop {
             match self.advance().await? {
                 None => return Ok(None),
-                Some(Found::Part(head)) => return Ok(Some(Part { multipart: self, head, done: false })),
-                Some(Found::Data(_) | Found::PartEnd) => {}
+                Some(FormEvent::Part(head)) => return Ok(Some(Part { multipart: self, head, done: false })),
+                Some(FormEvent::Data(_) | FormEvent::PartEnd) => {}
             }
         }
     }
 
-    /// Reads on to what is worth telling; `None` at the end of the body.
-    async fn advance(&mut self) -> Result<Option<Found>, Problem> {
+    /// Reads to the next event of a part; `None` at the end of the body.
+    async fn advance(&mut self) -> Result<Option<FormEvent>, Problem> {
         loop {
-            let step = self.decoder.handle_bytes(&self.piece).map_err(told)?;
+            let step = self.decoder.handle_bytes(&self.piece).map_err(problem_of)?;
             let found = match step.event {
-                MultipartEvent::Part(head) => Some(Found::Part(head)),
-                MultipartEvent::Data(range) => Some(Found::Data(self.piece.slice(range))),
+                MultipartEvent::Part(head) => Some(FormEvent::Part(head)),
+                MultipartEvent::Data(range) => Some(FormEvent::Data(self.piece.slice(range))),
                 MultipartEvent::Held(range) => {
-                    Some(Found::Data(Bytes::copy_from_slice(&self.decoder.delimiter()[range])))
+                    Some(FormEvent::Data(Bytes::copy_from_slice(&self.decoder.delimiter()[range])))
                 }
-                MultipartEvent::PartEnd => Some(Found::PartEnd),
+                MultipartEvent::PartEnd => Some(FormEvent::PartEnd),
                 MultipartEvent::NeedsMore | MultipartEvent::End => None,
             };
             self.piece.advance(step.consumed);
@@ -113,7 +113,7 @@ impl Multipart {
                 return Ok(found);
             }
             if self.piece.is_empty() && !self.pull().await? {
-                return self.decoder.finish().map(|()| None).map_err(told);
+                return self.decoder.finish().map(|()| None).map_err(problem_of);
             }
         }
     }
@@ -145,7 +145,7 @@ impl Multipart {
     }
 }
 
-enum Found {
+enum FormEvent {
     Part(PartHead),
     Data(Bytes),
     PartEnd,
@@ -157,8 +157,9 @@ impl Part<'_> {
         &self.head.name
     }
 
-    /// What the file was called at the client, without directories; `None` for a field that is no file, empty
-    /// for a file field left blank. The client's word: fit to show, escaped, and not yet a name to store by.
+    /// The file's name at the client, without directories; `None` for a field that is no file, empty for a
+    /// file field left blank. Untrusted: escape it to show it, and do not use it as the name of a stored
+    /// file.
     pub fn file_name(&self) -> Option<&str> {
         self.head.file_name.as_deref()
     }
@@ -168,22 +169,24 @@ impl Part<'_> {
         self.head.content_type.as_deref()
     }
 
-    /// The next piece of its data, `None` at its end. Only now is it asked for.
+    /// The next piece of its data, `None` at its end. Received only on this call.
     ///
     /// # Errors
-    /// The problem to answer with; there is nothing more to read then.
+    /// The problem to answer with; nothing more can be read then.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         if self.done {
             return Ok(None);
         }
         match self.multipart.advance().await {
-            Ok(Some(Found::Data(data))) => Ok(Some(data)),
-            Ok(Some(Found::PartEnd)) => {
+            Ok(Some(FormEvent::Data(data))) => Ok(Some(data)),
+            Ok(Some(FormEvent::PartEnd)) => {
                 self.done = true;
                 Ok(None)
             }
             // Within a part comes data or its end.
-            Ok(_) => Err(told(MultipartError { kind: MultipartErrorKind::Truncated, part: 0, name: None })),
+            Ok(_) => {
+                Err(problem_of(MultipartError { kind: MultipartErrorKind::Truncated, part: 0, name: None }))
+            }
             Err(problem) => {
                 self.done = true;
                 Err(problem)
@@ -191,7 +194,7 @@ impl Part<'_> {
         }
     }
 
-    /// What is left of its data, if it has at most `limit` bytes.
+    /// The rest of its data, if that has at most `limit` bytes.
     ///
     /// # Errors
     /// 413 beyond the limit, and as [`next`](Self::next).
@@ -208,7 +211,7 @@ impl Part<'_> {
         Ok(all.into())
     }
 
-    /// What is left of its data as text, if it has at most `ExtractLimits::form_bytes_max` bytes.
+    /// The rest of its data as text, if that has at most `ExtractLimits::form_bytes_max` bytes.
     ///
     /// # Errors
     /// 413 beyond the limit, 400 where it is not UTF-8, and as [`next`](Self::next).
@@ -236,7 +239,7 @@ fn too_large(limit: u64) -> Problem {
     unreadable(&BodyError::TooLarge { limit })
 }
 
-fn told(error: MultipartError) -> Problem {
+fn problem_of(error: MultipartError) -> Problem {
     let problem = Problem::new(error.kind.status()).detail(error.to_string());
     match error.name {
         Some(name) => problem.field(name, error.kind.to_string()),

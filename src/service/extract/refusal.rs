@@ -1,4 +1,4 @@
-//! What the extractors answer to what they cannot take, and what they share of looking at it.
+//! The problems with which extractors answer, and the checks that they share.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use crate::service::decode::{Fault, FaultKind};
 use crate::service::problem::Problem;
 use crate::service::request::Request;
 
-/// What a client is told when its body cannot be read.
+/// The problem for a body that cannot be read.
 pub(super) fn unreadable(error: &BodyError) -> Problem {
     Problem::new(error.status()).detail(error.to_string())
 }
 
-/// `bytes` as text; `what` they are is for the client.
+/// `bytes` as text; `what` names them in the problem.
 pub(super) fn text(bytes: Bytes, what: &str) -> Result<String, Problem> {
     String::from_utf8(bytes.into()).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -38,7 +38,7 @@ pub(super) fn of_target(fault: Fault, what: &str) -> Problem {
         FaultKind::Malformed | FaultKind::TooMany | FaultKind::Unfit => Status::BAD_REQUEST,
         FaultKind::Program => Status::INTERNAL_SERVER_ERROR,
     };
-    told(fault, status, what)
+    problem_of(fault, status, what)
 }
 
 /// A fault in a body.
@@ -49,10 +49,10 @@ pub(super) fn of_body(fault: Fault, what: &str) -> Problem {
         FaultKind::Unfit => Status::UNPROCESSABLE_CONTENT,
         FaultKind::Program => Status::INTERNAL_SERVER_ERROR,
     };
-    told(fault, status, what)
+    problem_of(fault, status, what)
 }
 
-fn told(fault: Fault, status: Status, what: &str) -> Problem {
+fn problem_of(fault: Fault, status: Status, what: &str) -> Problem {
     let problem = Problem::new(status);
     if fault.kind == FaultKind::Program {
         return problem.detail("the route and its handler do not agree on the path's parameters");

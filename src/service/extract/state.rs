@@ -1,4 +1,4 @@
-//! Values of the program rather than of the request: what the router was given, what a filter left.
+//! Extractors of values that do not come from the request: states of the router, values of filters.
 
 use std::any::type_name;
 use std::ops::Deref;
@@ -13,13 +13,13 @@ use crate::service::request::{Context, Request};
 use crate::service::states::States;
 
 /// A value given to the router with [`Router::state`](crate::service::Router::state). One per core, so it
-/// needs no lock and may be `!Send`; share between cores what an `Arc` inside it holds.
+/// needs no lock and may be `!Send`; to share between cores, put an `Arc` inside it.
 ///
-/// A handler that asks for a state that no router was given is an error when the router is built.
+/// A handler with a state that no router around it has is an error when the router is built.
 #[derive(Debug)]
 pub struct State<T: ?Sized>(Rc<T>);
 
-/// A value that a filter left with [`Context::insert`]; 500 when none did.
+/// A value that a filter inserted with [`Context::insert`]; 500 when none did.
 #[derive(Debug)]
 pub struct Extension<T: ?Sized>(Rc<T>);
 
@@ -47,7 +47,7 @@ impl<T> Deref for Extension<T> {
 
 impl<T: 'static> FromRequest for State<T> {
     async fn from_request(request: &mut Request) -> Result<Self, Problem> {
-        // Looked for when the router was built.
+        // Checked when the router was built.
         request.context().state().map(Self).ok_or_else(|| Problem::new(Status::INTERNAL_SERVER_ERROR))
     }
 
@@ -68,14 +68,14 @@ impl<T: 'static> FromRequest for Extension<T> {
     }
 }
 
-/// The exchange itself: head, parameters, what filters left.
+/// The exchange: head, parameters, inserted values.
 impl FromRequest for Context {
     async fn from_request(request: &mut Request) -> Result<Self, Problem> {
         Ok(request.context().clone())
     }
 }
 
-/// Clients without one are answered 403, as where it is optional; where it is required, there are none.
+/// Clients without one are answered 403. Where it is required, the handshake has already refused them.
 impl FromRequest for ClientCertificate {
     async fn from_request(request: &mut Request) -> Result<Self, Problem> {
         let tls = request.context().tls();

@@ -24,9 +24,9 @@ pub struct Path<T>(pub T);
 /// The query as a struct, a map, or a list of pairs. 400 where it does not fit, or has more than
 /// `ExtractLimits::pairs_max` pairs.
 ///
-/// A `Vec` takes every pair of its name (say `#[serde(default)]` where there may be none), any other field
-/// exactly one. To an `Option` a blank value is `None`. What the type does not know is passed over, unless it
-/// says `#[serde(deny_unknown_fields)]`.
+/// A `Vec` takes every pair of its name (with `#[serde(default)]` where there may be none), any other field
+/// exactly one. A blank value is `None` for an `Option`. Unknown names are ignored, unless the type has
+/// `#[serde(deny_unknown_fields)]`.
 ///
 /// ```
 /// use quoit::service::{Query, Router};

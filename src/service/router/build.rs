@@ -1,13 +1,13 @@
-//! Routers into routes: prefixes joined, scopes flattened, mistakes collected.
+//! Builds routes from routers: joins prefixes, flattens scopes, collects mistakes.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::error::{RouteError, RouteErrors, RouteMistake};
 use super::pattern::{HostPattern, Pattern, PatternError};
-use super::routes::{DefaultResponse, Entry, HostRoutes, Leaf, MethodName, Routes};
+use super::routes::{DefaultResponse, Endpoint, HostRoutes, Leaf, MethodName, Routes};
 use super::tree::Tree;
-use super::{Place, Route, Router};
+use super::{RouteDraft, Router, SourceLocation};
 use crate::service::answer::AnyService;
 use crate::service::filter::Chain;
 use crate::service::limits::{BodyPolicy, ExtractLimits};
@@ -15,7 +15,7 @@ use crate::service::request::RouteFacts;
 use crate::service::states::States;
 
 pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
-    let mut builder = Builder { errors: Vec::new() };
+    let mut builder = RoutesBuilder { errors: Vec::new() };
     let mut routes = Routes {
         sites: Vec::new(),
         hosts: Default::default(),
@@ -51,7 +51,7 @@ pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
     if builder.errors.is_empty() { Ok(routes) } else { Err(RouteErrors(builder.errors)) }
 }
 
-/// What holds at one place of the tree of routers.
+/// The filters, states, limits and fallback in force at one router of the tree.
 #[derive(Clone, Default)]
 struct Scope {
     chain: Chain,
@@ -64,7 +64,7 @@ struct Scope {
 impl Scope {
     /// The scope of a router within this one.
     fn within(mut self, router: &mut Router) -> Self {
-        self.chain.steps.append(&mut router.steps);
+        self.chain.links.append(&mut router.links);
         self.chain.problems = router.problems.take().or(self.chain.problems);
         let mut states = std::mem::take(&mut router.states);
         states.inherit(&self.states);
@@ -76,15 +76,15 @@ impl Scope {
     }
 }
 
-struct Builder {
+struct RoutesBuilder {
     errors: Vec<RouteError>,
 }
 
-/// A route that was placed, until its leaf is whole.
+/// A route in its place, until its leaf is complete.
 struct Placed {
     method: Option<MethodName>,
     pattern: Pattern,
-    place: Place,
+    place: SourceLocation,
     scope: Rc<Scope>,
     chain: Rc<Chain>,
     service: Rc<dyn AnyService>,
@@ -94,18 +94,18 @@ struct Placed {
 struct Placing {
     tree: Tree,
     leaves: Vec<Vec<Placed>>,
-    misses: Vec<Entry>,
+    misses: Vec<Endpoint>,
 }
 
-impl Builder {
-    fn mistake(&mut self, route: String, place: Place, mistake: RouteMistake) {
+impl RoutesBuilder {
+    fn mistake(&mut self, route: String, place: SourceLocation, mistake: RouteMistake) {
         self.errors.push(RouteError { route, place, mistake });
     }
 
     fn site(&mut self, router: Router, scope: Scope) -> HostRoutes {
         let mut placing = Placing { tree: Tree::new(), leaves: Vec::new(), misses: Vec::new() };
-        let root = entry(&scope, &Rc::new(scope.chain.clone()), DefaultResponse::DotSegment);
-        let asterisk = Entry { service: Rc::new(DefaultResponse::Options("".into())), ..root.clone() };
+        let root = endpoint(&scope, &Rc::new(scope.chain.clone()), DefaultResponse::DotSegment);
+        let asterisk = Endpoint { service: Rc::new(DefaultResponse::Options("".into())), ..root.clone() };
         self.place(&mut placing, router, scope, &Pattern::default());
         let leaves = placing.leaves.into_iter().map(|placed| self.leaf(placed)).collect();
         HostRoutes { tree: placing.tree, leaves, misses: placing.misses, malformed: root, asterisk }
@@ -119,7 +119,7 @@ impl Builder {
             self.mistake("(fallback)".to_owned(), fallback.place, RouteMistake::Handler(text));
         }
         if site.misses.is_empty() || !prefix.segments.is_empty() {
-            let mut miss = entry(&scope, &chain, DefaultResponse::NotFound);
+            let mut miss = endpoint(&scope, &chain, DefaultResponse::NotFound);
             if let Some(fallback) = &scope.fallback {
                 miss.service = fallback.clone();
             }
@@ -147,12 +147,12 @@ impl Builder {
     fn place_route(
         &mut self,
         site: &mut Placing,
-        route: Route,
+        route: RouteDraft,
         scope: &Rc<Scope>,
         chain: &Rc<Chain>,
         prefix: &Pattern,
     ) {
-        let Route { method, pattern, place, check, service } = route;
+        let RouteDraft { method, pattern, place, check, service } = route;
         let described_at = |pattern: &str| described(method.as_ref(), &format!("{}{pattern}", prefix.text));
         let pattern = match below(prefix, &pattern) {
             Ok(pattern) => pattern,
@@ -181,7 +181,7 @@ impl Builder {
 
     fn leaf(&self, placed: Vec<Placed>) -> Leaf {
         let allow: Box<str> = allow(&placed).into();
-        let mut leaf = Leaf { entries: Vec::new(), any: None, options: None, not_allowed: None };
+        let mut leaf = Leaf { endpoints: Vec::new(), any: None, options: None, not_allowed: None };
         for (index, route) in placed.into_iter().enumerate() {
             let facts = Rc::new(RouteFacts {
                 pattern: route.pattern.text.into(),
@@ -191,18 +191,18 @@ impl Builder {
                 body_policy: route.scope.body_policy,
                 allow: allow.clone(),
             });
-            let entry = Entry { facts, chain: route.chain, service: route.service };
+            let endpoint = Endpoint { facts, chain: route.chain, service: route.service };
             if index == 0 {
-                leaf.options = Some(Entry {
+                leaf.options = Some(Endpoint {
                     service: Rc::new(DefaultResponse::Options(allow.clone())),
-                    ..entry.clone()
+                    ..endpoint.clone()
                 });
                 let refusal = Rc::new(DefaultResponse::NotAllowed(allow.clone()));
-                leaf.not_allowed = Some(Entry { service: refusal, ..entry.clone() });
+                leaf.not_allowed = Some(Endpoint { service: refusal, ..endpoint.clone() });
             }
             match route.method {
-                Some(method) => leaf.entries.push((method, entry)),
-                None => leaf.any = Some(entry),
+                Some(method) => leaf.endpoints.push((method, endpoint)),
+                None => leaf.any = Some(endpoint),
             }
         }
         leaf
@@ -218,11 +218,11 @@ fn below(prefix: &Pattern, text: &str) -> Result<Pattern, PatternError> {
     }
 }
 
-fn entry(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Entry {
+fn endpoint(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Endpoint {
     let (states, limits) = (Rc::new(scope.states.clone()), scope.limits.clone());
     let body_policy = scope.body_policy;
     let facts = Rc::new(RouteFacts { states, limits, body_policy, ..RouteFacts::default() });
-    Entry { facts, chain: chain.clone(), service: Rc::new(made) }
+    Endpoint { facts, chain: chain.clone(), service: Rc::new(made) }
 }
 
 fn described(method: Option<&MethodName>, pattern: &str) -> String {

@@ -1,11 +1,11 @@
-//! What routes do with a request, without doing it: for explanations. Reads the same tables that requests are
+//! Explains how routes dispatch a request, without calling a handler. Reads the tables that requests are
 //! routed by.
 
 use std::fmt;
 use std::ptr;
 
 use super::pattern::{HostPattern, Pattern, PatternError, Segment};
-use super::routes::{Entry, HostRoutes, Routes};
+use super::routes::{Endpoint, HostRoutes, Routes};
 use super::tree::decoded;
 use crate::http::message::TargetForm;
 use crate::http::method::Method;
@@ -15,12 +15,12 @@ use crate::http::method::Method;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) host: usize,
-    pub(crate) target: Target,
+    pub(crate) target: DispatchTarget,
 }
 
-/// What responds.
+/// What produces the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum DispatchTarget {
     /// A route: its method, if it is for one, and its pattern.
     Route { method: Option<String>, pattern: String },
     /// The router, to OPTIONS: `Allow`, empty where every method is taken, and the pattern of the first route
@@ -44,37 +44,37 @@ impl Routes {
             "*" => TargetForm::Asterisk,
             _ => TargetForm::Origin,
         };
-        let entry = routes.entry(known, method, form, path, &mut Vec::new());
-        Decision { host, target: routes.target_of(entry) }
+        let endpoint = routes.endpoint(known, method, form, path, &mut Vec::new());
+        Decision { host, target: routes.target_of(endpoint) }
     }
 }
 
 impl HostRoutes {
-    /// Which of its entries this is.
-    fn target_of(&self, entry: &Entry) -> Target {
-        if ptr::eq(entry, &self.malformed) {
-            return Target::DotSegment;
+    /// Which of its endpoints this is.
+    fn target_of(&self, endpoint: &Endpoint) -> DispatchTarget {
+        if ptr::eq(endpoint, &self.malformed) {
+            return DispatchTarget::DotSegment;
         }
-        if ptr::eq(entry, &self.asterisk) {
-            return Target::Options { allow: String::new(), pattern: String::new() };
+        if ptr::eq(endpoint, &self.asterisk) {
+            return DispatchTarget::Options { allow: String::new(), pattern: String::new() };
         }
-        let is = |other: &Option<Entry>| other.as_ref().is_some_and(|o| ptr::eq(o, entry));
-        let (pattern, allow) = (entry.facts.pattern.to_string(), entry.facts.allow.to_string());
+        let is = |other: &Option<Endpoint>| other.as_ref().is_some_and(|o| ptr::eq(o, endpoint));
+        let (pattern, allow) = (endpoint.facts.pattern.to_string(), endpoint.facts.allow.to_string());
         for leaf in &self.leaves {
-            if let Some((method, _)) = leaf.entries.iter().find(|(_, known)| ptr::eq(known, entry)) {
-                return Target::Route { method: Some(method.as_str().to_owned()), pattern };
+            if let Some((method, _)) = leaf.endpoints.iter().find(|(_, known)| ptr::eq(known, endpoint)) {
+                return DispatchTarget::Route { method: Some(method.as_str().to_owned()), pattern };
             }
             if is(&leaf.any) {
-                return Target::Route { method: None, pattern };
+                return DispatchTarget::Route { method: None, pattern };
             }
             if is(&leaf.options) {
-                return Target::Options { allow, pattern };
+                return DispatchTarget::Options { allow, pattern };
             }
             if is(&leaf.not_allowed) {
-                return Target::NotAllowed { allow, pattern };
+                return DispatchTarget::NotAllowed { allow, pattern };
             }
         }
-        Target::Miss
+        DispatchTarget::Miss
     }
 }
 
@@ -114,7 +114,7 @@ impl fmt::Display for PathMismatch {
     }
 }
 
-/// Whether a host can be written so.
+/// Whether a host pattern is valid.
 pub(crate) fn check_host(host: &str) -> Result<(), PatternError> {
     HostPattern::parse(host).map(drop)
 }
@@ -122,7 +122,7 @@ pub(crate) fn check_host(host: &str) -> Result<(), PatternError> {
 /// Why this path does not match this pattern; `None` if it does.
 ///
 /// # Errors
-/// The pattern is none.
+/// The pattern is invalid.
 pub(crate) fn mismatch(pattern: &str, path: &str) -> Result<Option<PathMismatch>, PatternError> {
     let pattern = Pattern::parse(pattern)?;
     let mut found = path.strip_prefix('/').unwrap_or(path).split('/');

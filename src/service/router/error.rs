@@ -1,4 +1,4 @@
-//! What can be wrong with routes. Told when they are built, all at once, each mistake with its place.
+//! Mistakes in routes, reported all at once when they are built, each with its place in the source.
 
 use std::fmt;
 use std::panic::Location;
@@ -17,7 +17,7 @@ pub struct RouteErrors(
 pub struct RouteError {
     /// The route: method and pattern.
     pub route: String,
-    /// Where it was written.
+    /// Where the route was defined.
     pub place: &'static Location<'static>,
     /// What is wrong.
     pub mistake: RouteMistake,
@@ -32,10 +32,10 @@ pub enum RouteMistake {
     Conflict {
         /// That route.
         with: String,
-        /// Where that was written.
+        /// Where that route was defined.
         place: &'static Location<'static>,
     },
-    /// Its handler cannot work here, for this reason.
+    /// Its handler cannot be used here; the reason.
     Handler(String),
     /// Hosts are matched before paths, so a nested router cannot have any.
     HostWithinPath,

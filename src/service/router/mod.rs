@@ -13,22 +13,23 @@
 //!     .expect("no two routes answer the same requests");
 //! ```
 //!
-//! **Patterns.** `{name}` is one segment that is not empty; `{*name}` at the end is all that is left, which
-//! may be nothing; the rest is text, compared after percent-decoding and with case. A slash at the end
-//! counts.
+//! **Patterns.** `{name}` matches one segment that is not empty; `{*name}` at the end matches the rest of the
+//! path, which may be empty; other segments are text, compared after percent-decoding and with case. A slash
+//! at the end is significant.
 //!
 //! **Precedence.** From the left, segment by segment: text before `{name}` before `{*name}`; where the better
-//! branch leads nowhere, the next one is tried. The path is decided first, then the method: a path with only
-//! GET answers DELETE with 405, even if a vaguer pattern has a DELETE. Of hosts, a name comes before the
-//! longest `*.ending`, and both before none; a host that has routes of its own has no others.
+//! branch has no match, the next one is tried. The path is matched first, then the method: a path with only
+//! GET answers DELETE with 405, even if a less specific pattern has a DELETE. Of hosts, a name comes before
+//! the longest `*.suffix`, and both before routes without a host; a host with routes of its own has no
+//! others.
 //!
-//! **By itself** a path with GET answers HEAD, every path answers OPTIONS, and 404 and 405 are problem
-//! documents. A path with a `.` or `..` segment, in whatever spelling, reaches no pattern with parameters:
+//! **Defaults.** A path with GET answers HEAD, every path answers OPTIONS, and 404 and 405 are problem
+//! documents. A path with a `.` or `..` segment, encoded or not, matches no pattern with parameters:
 //! 400.
 //!
-//! **Scopes.** What a router has (filters, states, limits, fallback, problems) holds for its routes
-//! and its misses, and for the routers within it unless they say otherwise; filters add up, the outer ones
-//! outside. The order of calls on the builder does not matter but for filters among themselves.
+//! **Scopes.** The filters, states, limits, fallback and problem renderer of a router apply to its routes and
+//! its misses, and to nested routers unless they have their own; filters accumulate, the outer router's
+//! outside. The order of calls on the builder matters only among filters.
 
 mod build;
 mod decision;
@@ -41,14 +42,14 @@ use std::panic::Location;
 use std::rc::Rc;
 
 pub use self::decision::PathMismatch;
-pub(crate) use self::decision::{Target, check_host, mismatch};
+pub(crate) use self::decision::{DispatchTarget, check_host, mismatch};
 pub use self::error::{RouteError, RouteErrors, RouteMistake};
 pub use self::pattern::PatternError;
 use self::routes::MethodName;
 pub use self::routes::Routes;
 use super::Service;
 use super::answer::AnyService;
-use super::filter::{AnyAround, Around, Filter, ProblemRenderer, Step};
+use super::filter::{AnyAround, Around, ChainLink, Filter, ProblemRenderer};
 use super::handler::{Handler, HandlerService};
 use super::limits::{BodyPolicy, ExtractLimits};
 use super::problem::Problem;
@@ -56,33 +57,33 @@ use super::request::Context;
 use super::response::Response;
 use super::states::States;
 
-/// Where a route was written.
-type Place = &'static Location<'static>;
+/// Where a route was defined.
+type SourceLocation = &'static Location<'static>;
 
-/// Asks whether a handler can work with what its router was given.
+/// Checks whether the router has the states that a handler needs.
 type Check = fn(&States) -> Result<(), String>;
 
 /// Routes to be built; see the [module](self).
 #[derive(Default)]
 pub struct Router {
-    routes: Vec<Route>,
-    nested: Vec<(String, Place, Router)>,
-    hosts: Vec<(String, Place, Router)>,
-    steps: Vec<Step>,
+    routes: Vec<RouteDraft>,
+    nested: Vec<(String, SourceLocation, Router)>,
+    hosts: Vec<(String, SourceLocation, Router)>,
+    links: Vec<ChainLink>,
     states: States,
     limits: Option<Rc<ExtractLimits>>,
     body_policy: Option<BodyPolicy>,
     problems: Option<Rc<ProblemRenderer>>,
-    fallback: Option<Route>,
-    /// A host that takes over nothing from the router around it.
+    fallback: Option<RouteDraft>,
+    /// A host that inherits nothing from the router around it.
     is_alone: bool,
 }
 
-struct Route {
+struct RouteDraft {
     /// `None` for all methods.
     method: Option<MethodName>,
     pattern: String,
-    place: Place,
+    place: SourceLocation,
     check: Check,
     service: Rc<dyn AnyService>,
 }
@@ -108,7 +109,7 @@ impl Router {
     methods! {
         /// Answers GET and, without content, HEAD.
         get "GET";
-        /// Answers HEAD where GET's own answer would cost too much.
+        /// Answers HEAD, where producing GET's response would cost too much.
         head "HEAD";
         /// Answers POST.
         post "POST";
@@ -134,14 +135,14 @@ impl Router {
         self.add(None, pattern, handler)
     }
 
-    /// Hands every method at this pattern to a service.
+    /// Passes every method at this pattern to a service.
     #[track_caller]
     pub fn service(mut self, pattern: &str, service: impl Service) -> Self {
-        self.routes.push(Route::new(None, pattern, Location::caller(), |_| Ok(()), Rc::new(service)));
+        self.routes.push(RouteDraft::new(None, pattern, Location::caller(), |_| Ok(()), Rc::new(service)));
         self
     }
 
-    /// Puts a router below a prefix, `/api` or `/users/{id}`. Its `/` is the prefix itself. An empty prefix
+    /// Nests a router below a prefix, `/api` or `/users/{id}`. Its `/` is the prefix itself. An empty prefix
     /// adds its routes here, with its own filters around them.
     #[track_caller]
     pub fn nest(mut self, prefix: &str, router: Router) -> Self {
@@ -160,74 +161,73 @@ impl Router {
     #[track_caller]
     pub fn fallback<A: 'static, H: Handler<A>>(mut self, handler: H) -> Self {
         let service = Rc::new(HandlerService::new(handler));
-        self.fallback = Some(Route::new(None, "", Location::caller(), H::check, service));
+        self.fallback = Some(RouteDraft::new(None, "", Location::caller(), H::check, service));
         self
     }
 
     /// Handles requests that match no route with a service.
     #[track_caller]
     pub fn fallback_service(mut self, service: impl Service) -> Self {
-        self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), Rc::new(service)));
+        self.fallback = Some(RouteDraft::new(None, "", Location::caller(), |_| Ok(()), Rc::new(service)));
         self
     }
 
     /// Adds a filter inside those added before.
     pub fn filter(mut self, filter: impl Filter) -> Self {
-        self.steps.push(Step::Filter(Rc::new(filter)));
+        self.links.push(ChainLink::Filter(Rc::new(filter)));
         self
     }
 
     /// Adds a filter that may wait, inside those added before.
     pub fn around(mut self, around: impl Around) -> Self {
         let around: Rc<dyn AnyAround> = Rc::new(around);
-        self.steps.push(Step::Around(around));
+        self.links.push(ChainLink::Around(around));
         self
     }
 
-    /// Gives handlers a value to ask for with [`State`](super::State).
+    /// Gives handlers a value, extracted with [`State`](super::State).
     pub fn state<T: 'static>(mut self, value: T) -> Self {
         self.states.insert(value);
         self
     }
 
-    /// Bounds what extractors take.
+    /// Sets the limits of extractors.
     pub fn limits(mut self, limits: ExtractLimits) -> Self {
         self.limits = Some(Rc::new(limits));
         self
     }
 
-    /// Judges the bodies of requests by another policy than the server's: their size, and how slowly they may
-    /// come.
+    /// Sets the policy for request bodies, in place of the server's: their size and their minimum rate.
     pub fn body_policy(mut self, policy: BodyPolicy) -> Self {
         self.body_policy = Some(policy);
         self
     }
 
-    /// Renders problems otherwise than as `application/problem+json`: those of extractors, of the router, and
+    /// Renders problems differently from `application/problem+json`: those of extractors, of the router, and
     /// those that handlers return.
     pub fn problems(mut self, render: impl Fn(&Context, Problem) -> Response + 'static) -> Self {
         self.problems = Some(Rc::new(render));
         self
     }
 
-    /// Hands a method at this pattern, or without one every method, to a service that routes may share.
+    /// Passes a method at this pattern, or every method without one, to a service that routes may share.
     #[track_caller]
     pub(crate) fn shared(mut self, method: Option<&str>, pattern: &str, service: Rc<dyn AnyService>) -> Self {
         let method = method.map(MethodName::new);
-        self.routes.push(Route::new(method, pattern, Location::caller(), |_| Ok(()), service));
+        self.routes.push(RouteDraft::new(method, pattern, Location::caller(), |_| Ok(()), service));
         self
     }
 
     /// Handles requests that match no route.
     #[track_caller]
     pub(crate) fn shared_fallback(mut self, service: Rc<dyn AnyService>) -> Self {
-        self.fallback = Some(Route::new(None, "", Location::caller(), |_| Ok(()), service));
+        self.fallback = Some(RouteDraft::new(None, "", Location::caller(), |_| Ok(()), service));
         self
     }
 
     /// Adds filters inside those added before.
-    pub(crate) fn steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
-        self.steps.extend(steps);
+    pub(crate) fn links(mut self, links: impl IntoIterator<Item = ChainLink>) -> Self {
+        self.links.extend(links);
         self
     }
 
@@ -238,10 +238,10 @@ impl Router {
         self
     }
 
-    /// Checks the routes and makes them servable.
+    /// Checks the routes and builds their tables.
     ///
     /// # Errors
-    /// Every mistake at once, each with the place where it was written.
+    /// Every mistake at once, each with its place in the source.
     pub fn build(self) -> Result<Routes, RouteErrors> {
         build::build(self)
     }
@@ -254,16 +254,16 @@ impl Router {
         handler: H,
     ) -> Self {
         let service = Rc::new(HandlerService::new(handler));
-        self.routes.push(Route::new(method, pattern, Location::caller(), H::check, service));
+        self.routes.push(RouteDraft::new(method, pattern, Location::caller(), H::check, service));
         self
     }
 }
 
-impl Route {
+impl RouteDraft {
     fn new(
         method: Option<MethodName>,
         pattern: &str,
-        place: Place,
+        place: SourceLocation,
         check: Check,
         service: Rc<dyn AnyService>,
     ) -> Self {

@@ -1,8 +1,8 @@
-//! Patterns of paths and hosts, as they are written and as they are matched. Knows no routes.
+//! Patterns of paths and hosts: parsing and segments. Knows no routes.
 
 use std::fmt;
 
-/// Segments of a pattern. More than any sensible path has, and a bound on how deep a search goes.
+/// Segments of a pattern. More than sensible paths have, and a bound on the depth of a search.
 const SEGMENTS_MAX: usize = 32;
 
 /// One segment of a pattern.
@@ -12,7 +12,7 @@ pub(super) enum Segment {
     Literal(Box<str>),
     /// Any one segment that is not empty.
     Parameter,
-    /// All that is left, which may be nothing. Last.
+    /// The rest of the path, which may be empty. Last.
     Rest,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Pattern {
 pub enum PatternError {
     /// It does not begin with a slash.
     NoSlash,
-    /// A brace stands within a segment: a parameter takes the whole of one.
+    /// A brace within a segment: a parameter is a whole segment.
     PartOfSegment,
     /// `{}`, or a name with bytes other than letters, digits and `_`.
     BadName,
@@ -41,13 +41,13 @@ pub enum PatternError {
     RestNotLast,
     /// A segment is `.` or `..`, which no request has.
     DotSegment,
-    /// It holds `%`, `?` or `#`: write what the decoded path reads.
+    /// It has `%`, `?` or `#`: patterns are written decoded.
     Encoded,
     /// More than 32 segments.
     TooLong,
     /// The prefix of a nested router ends in a slash or in `{*rest}`.
     BadPrefix,
-    /// No host name: `example.com`, or `*.example.com` for every name below it.
+    /// Not a host name: `example.com`, or `*.example.com` for every name below it.
     BadHost,
 }
 
@@ -152,7 +152,7 @@ impl Pattern {
 pub(super) enum HostPattern {
     /// This name, in lower case.
     Name(Box<str>),
-    /// Every name that ends so: `.example.com`.
+    /// Every name with this suffix: `.example.com`.
     Below(Box<str>),
 }
 

@@ -1,4 +1,4 @@
-//! Routes as they are served: host, then path, then method, then the chain of filters and the handler.
+//! Built routes: dispatch by host, path and method, to a chain of filters and a handler.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -36,23 +36,23 @@ pub(super) struct HostRoutes {
     pub(super) tree: Tree,
     pub(super) leaves: Vec<Leaf>,
     // INVARIANT: the first is the whole site's.
-    pub(super) misses: Vec<Entry>,
-    /// For what has no path: 400.
-    pub(super) malformed: Entry,
+    pub(super) misses: Vec<Endpoint>,
+    /// For paths with a dot segment: 400.
+    pub(super) malformed: Endpoint,
     /// For `OPTIONS *`.
-    pub(super) asterisk: Entry,
+    pub(super) asterisk: Endpoint,
 }
 
-/// What stands at one path.
+/// The endpoints of one path.
 pub(super) struct Leaf {
-    pub(super) entries: Vec<(MethodName, Entry)>,
-    /// For methods without an entry: a service of its own, or the answers that follow from the entries.
-    pub(super) any: Option<Entry>,
-    pub(super) options: Option<Entry>,
-    pub(super) not_allowed: Option<Entry>,
+    pub(super) endpoints: Vec<(MethodName, Endpoint)>,
+    /// For methods without an endpoint: a service of its own, or the responses that follow from `endpoints`.
+    pub(super) any: Option<Endpoint>,
+    pub(super) options: Option<Endpoint>,
+    pub(super) not_allowed: Option<Endpoint>,
 }
 
-/// A method by name, also one that has no variant of its own.
+/// A method by name, including those without a variant of [`Method`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum MethodName {
     Known(Method),
@@ -77,20 +77,20 @@ impl MethodName {
 
 /// A service with the filters around it.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct Endpoint {
     pub(super) facts: Rc<RouteFacts>,
     pub(super) chain: Rc<Chain>,
     pub(super) service: Rc<dyn AnyService>,
 }
 
 impl Leaf {
-    fn entry(&self, method: Method, token: &str) -> Option<&Entry> {
+    fn endpoint(&self, method: Method, token: &str) -> Option<&Endpoint> {
         let named = |wanted: Method| {
             let is_wanted = |name: &MethodName| match name {
                 MethodName::Known(known) => *known == wanted,
                 MethodName::Token(known) => wanted == Method::Other && **known == *token,
             };
-            self.entries.iter().find(|(name, _)| is_wanted(name)).map(|(_, entry)| entry)
+            self.endpoints.iter().find(|(name, _)| is_wanted(name)).map(|(_, endpoint)| endpoint)
         };
         let found = named(method).or_else(|| named(Method::Get).filter(|_| method == Method::Head));
         found.or(self.any.as_ref()).or(match method {
@@ -106,18 +106,19 @@ impl Routes {
         let head = request.head();
         let site = self.site(head.authority());
         let mut parameters = self.parameters.borrow_mut();
-        let entry = site.entry(head.method(), head.method_str(), head.form(), head.path(), &mut parameters);
-        request.context().set_route(&entry.facts, &parameters);
+        let (method, token) = (head.method(), head.method_str());
+        let endpoint = site.endpoint(method, token, head.form(), head.path(), &mut parameters);
+        request.context().set_route(&endpoint.facts, &parameters);
         drop(parameters);
         if !request.body().is_empty() {
-            if let Some(policy) = entry.facts.body_policy {
+            if let Some(policy) = endpoint.facts.body_policy {
                 request.body().set_policy(policy);
             }
             if request.body().is_too_large() {
-                return entry.chain.run(&DefaultResponse::TooLarge, request);
+                return endpoint.chain.run(&DefaultResponse::TooLarge, request);
             }
         }
-        entry.chain.run(&*entry.service, request)
+        endpoint.chain.run(&*endpoint.service, request)
     }
 
     fn site(&self, authority: &str) -> &HostRoutes {
@@ -142,14 +143,14 @@ impl Routes {
 }
 
 impl HostRoutes {
-    pub(super) fn entry(
+    pub(super) fn endpoint(
         &self,
         method: Method,
         token: &str,
         form: TargetForm,
         path: &str,
         parameters: &mut Vec<Range<u16>>,
-    ) -> &Entry {
+    ) -> &Endpoint {
         match form {
             TargetForm::Origin | TargetForm::Absolute => {}
             TargetForm::Asterisk => return &self.asterisk,
@@ -160,7 +161,7 @@ impl HostRoutes {
             parameters.clear();
             return &self.malformed;
         }
-        leaf.and_then(|leaf| self.leaves[leaf].entry(method, token))
+        leaf.and_then(|leaf| self.leaves[leaf].endpoint(method, token))
             .unwrap_or_else(|| &self.misses[self.tree.scope(path).unwrap_or(0)])
     }
 }
@@ -175,7 +176,7 @@ impl Service for Routes {
     }
 }
 
-/// What the router responds by itself.
+/// A response of the router itself.
 pub(super) enum DefaultResponse {
     /// 204 with the methods.
     Options(Box<str>),

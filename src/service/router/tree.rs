@@ -1,9 +1,8 @@
-//! From a path to what was put there: one tree of segments. Knows patterns and places, nothing of what stands
-//! at them.
+//! Maps paths to leaves, by one tree of segments. Knows patterns, and nothing of what is registered at them.
 //!
 //! Matching goes from the left, segment by segment: a literal before a parameter before the rest of the
-//! path; where the better branch leads nowhere the next one is tried. Paths without parameters are looked up
-//! whole first, which is the same decision at the price of one hash.
+//! path; where the better branch has no match the next one is tried. Paths without parameters are looked up
+//! whole first, which has the same result at the cost of one hash.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,29 +15,29 @@ use super::pattern::{Pattern, Segment};
 
 type Map = HashMap<Box<str>, usize, RandomState>;
 
-/// A tree of patterns. What stands at a pattern is a number of the caller's.
+/// A tree of patterns. A pattern maps to a number of the caller's.
 pub(super) struct Tree {
     // INVARIANT: never empty; the first is the root, above the first segment.
-    nodes: Vec<Node>,
+    nodes: Vec<TreeNode>,
     /// Leaves of patterns without parameters, by the whole path.
     whole: Map,
 }
 
 #[derive(Default)]
-struct Node {
+struct TreeNode {
     literals: Map,
     parameter: Option<usize>,
     /// The leaf of `{*rest}` below this node.
     rest: Option<usize>,
-    /// What stands here.
+    /// The leaf of the pattern that ends here.
     leaf: Option<usize>,
-    /// Whose misses are those below here.
+    /// The scope that answers misses below here.
     scope: Option<usize>,
 }
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::default()], whole: Map::default() }
+        Self { nodes: vec![TreeNode::default()], whole: Map::default() }
     }
 
     /// The leaf of a pattern of this shape; `new` becomes it where there is none.
@@ -55,7 +54,7 @@ impl Tree {
         *leaf.get_or_insert(new)
     }
 
-    /// From here down, misses are this scope's.
+    /// Makes this scope answer the misses below a prefix.
     pub(super) fn set_scope(&mut self, prefix: &Pattern, scope: usize) {
         let node = self.node(&prefix.segments);
         self.nodes[node].scope = Some(scope);
@@ -71,7 +70,7 @@ impl Tree {
                 Segment::Rest => unreachable!("taken off by the caller"),
             };
             if node == next {
-                self.nodes.push(Node::default());
+                self.nodes.push(TreeNode::default());
             }
         }
         node
@@ -118,7 +117,7 @@ impl Tree {
         node.rest
     }
 
-    /// The scope in which a path without a leaf is missed: that of the longest prefix that leads there.
+    /// The scope that answers a path without a leaf: that of its longest prefix.
     pub(super) fn scope(&self, path: &str) -> Option<usize> {
         let (mut at, mut start, mut scope) = (0, 1, self.nodes[0].scope);
         while start <= path.len() {
@@ -134,7 +133,7 @@ impl Tree {
     }
 }
 
-fn literal<'n>(node: &'n Node, segment: &str) -> Option<&'n usize> {
+fn literal<'n>(node: &'n TreeNode, segment: &str) -> Option<&'n usize> {
     if node.literals.is_empty() {
         return None;
     }
@@ -147,7 +146,7 @@ fn segment_at(path: &str, start: usize) -> &str {
     &rest[..memchr::memchr(b'/', rest.as_bytes()).unwrap_or(rest.len())]
 }
 
-/// A segment as it reads; one that is not UTF-8 reads as nothing that a pattern could say.
+/// A segment, decoded; one that is not UTF-8 becomes a text that no pattern has.
 pub(super) fn decoded(segment: &str) -> Cow<'_, str> {
     if memchr::memchr(b'%', segment.as_bytes()).is_none() {
         return Cow::Borrowed(segment);
@@ -155,8 +154,8 @@ pub(super) fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8().unwrap_or(Cow::Borrowed("\0"))
 }
 
-/// Whether a path has a `.` or `..` segment, in whatever spelling. What stands behind a route (files, another
-/// server) might resolve it and end up outside of what was matched.
+/// Whether a path has a `.` or `..` segment, encoded or not. A handler (files, another server) might resolve
+/// it to a path outside of the matched pattern.
 pub(super) fn has_dot_segment(path: &str) -> bool {
     let suspicious = path.contains("/.") || path.contains("/%2");
     suspicious && path.split('/').any(|segment| matches!(&*decoded(segment), "." | ".."))

@@ -1,12 +1,12 @@
-//! A directory as a page: a table that fits a phone, works without scripts, and follows the reader's choice
-//! of light or dark. Everything that comes from outside is escaped; the policy allows the page its own style
+//! A directory listing as HTML: a table that fits a phone, works without scripts, and follows the reader's
+//! choice of light or dark. All untrusted text is escaped; the security policy allows the page its own style
 //! and nothing else.
 
 use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, Render, html};
 
-use super::order::{Column, Order};
+use super::order::{Column, SortOrder};
 use super::{LISTED_MAX, Listing, text};
 use crate::http::path;
 use crate::ring::DirectoryEntry;
@@ -27,7 +27,7 @@ a{text-decoration:none;display:inline-block;padding:.15rem 0}\
 a:hover,a:focus{text-decoration:underline}\
 @media(max-width:32rem){body{padding:.5rem}th:nth-child(3),td:nth-child(3){display:none}}";
 
-/// What the page may do: show itself.
+/// The response fields, with a policy that allows only the page's own style.
 pub(super) fn fields(nonce: &str) -> Vec<u8> {
     format!(
         "Content-Type: text/html; charset=utf-8\r\n\
@@ -41,7 +41,7 @@ pub(super) fn fields(nonce: &str) -> Vec<u8> {
 /// Of the columns.
 const LABELS: [&str; 3] = ["Name", "Size", "Modified"];
 
-/// Text from outside. `maud` would escape it too, but for single quotes.
+/// Untrusted text. `maud` would escape it too, except single quotes.
 struct Shown<'a>(&'a str);
 
 impl Render for Shown<'_> {
@@ -125,8 +125,8 @@ fn breadcrumb(listing: &Listing) -> Markup {
     }
 }
 
-/// A heading that sorts by its column, and the other way round when it already does.
-fn heading(column: Column, label: &str, order: Order) -> Markup {
+/// A heading whose link sorts by its column, or reverses the order if it is the current one.
+fn heading(column: Column, label: &str, order: SortOrder) -> Markup {
     let is_current = order.column == column;
     let (state, mark) = match (is_current, order.is_descending) {
         (true, false) => (Some("ascending"), " \u{25b4}"),
@@ -153,7 +153,7 @@ mod tests {
             path: path.to_vec(),
             entries: names.iter().map(entry).collect(),
             is_truncated: false,
-            order: Order::of_query(""),
+            order: SortOrder::of_query(""),
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn headings_turn_the_order_round() {
         let mut listing = listing(b"/", &[b"a"]);
         assert!(page(&listing, "0").contains("<a href=\"?sort=name&amp;order=desc\">Name \u{25b4}</a>"));
-        listing.order = Order::of_query("sort=size&order=desc");
+        listing.order = SortOrder::of_query("sort=size&order=desc");
         let page = page(&listing, "0");
         assert!(page.contains("<th aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">"));
         assert!(page.contains("<th><a href=\"?sort=name&amp;order=asc\">Name</a>"));

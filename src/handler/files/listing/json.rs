@@ -1,23 +1,23 @@
-//! A directory as JSON, for programs that prefer it.
+//! A directory listing as JSON.
 
 use serde::Serialize;
 
 use super::{Listing, text};
 
-/// Entries change without the directory's own time, so whoever keeps a listing asks again.
+/// Entries change without a change of the directory's own time, so caches have to revalidate.
 pub(super) const FIELDS: &str = "Content-Type: application/json\r\nCache-Control: no-cache\r\n\
                                  Vary: Accept\r\nX-Content-Type-Options: nosniff\r\n";
 
 #[derive(Serialize)]
-struct Document<'a> {
-    entries: Vec<Entry<'a>>,
+struct ListingDocument<'a> {
+    entries: Vec<ListedFile<'a>>,
     /// Whether there are more than are listed.
     truncated: bool,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
-    /// For eyes; the link is exact.
+struct ListedFile<'a> {
+    /// For display, lossy; the link is exact.
     name: String,
     href: String,
     #[serde(rename = "type")]
@@ -28,13 +28,13 @@ struct Entry<'a> {
 }
 
 pub(super) fn page(listing: &Listing) -> String {
-    let entries = listing.entries.iter().map(|entry| Entry {
+    let entries = listing.entries.iter().map(|entry| ListedFile {
         name: String::from_utf8_lossy(&entry.name).into_owned(),
         href: text::relative_link(&entry.name, entry.is_dir),
         kind: if entry.is_dir { "directory" } else { "file" },
         size: (!entry.is_dir).then_some(entry.len),
         modified: text::time(entry.modified_s),
     });
-    let document = Document { entries: entries.collect(), truncated: listing.is_truncated };
+    let document = ListingDocument { entries: entries.collect(), truncated: listing.is_truncated };
     serde_json::to_string(&document).expect("text and numbers can be written")
 }

@@ -1,5 +1,5 @@
-//! Directories as pages for people and as JSON for programs. Reading, sorting and writing happen beside the
-//! core; what one directory can cost is bounded.
+//! Directory listings as HTML and JSON. Reading, sorting and writing run on a thread beside the core; the
+//! cost of one directory is bounded.
 
 mod html;
 mod json;
@@ -8,26 +8,26 @@ mod text;
 
 use std::io;
 
-use self::order::Order;
+use self::order::SortOrder;
 use crate::http::accept;
 use crate::http::message::RequestHead;
 use crate::http::path::FilePath;
 use crate::ring::{DirectoryEntry, File, Ring, Root, sys};
 use crate::service::{FieldBlock, Response};
 
-/// Most entries that are listed; that there are more is said. About a mebibyte of page, and some ten
+/// Most entries that are listed; the listing states if there are more. About a mebibyte of page, and some ten
 /// milliseconds of a thread beside the core: doubling it doubles both.
 pub(super) const LISTED_MAX: usize = 4096;
 
-/// A directory with what is to be said of it.
+/// The data of a listing.
 struct Listing {
-    /// What comes before the path, already encoded.
+    /// The prefix before the path, already encoded.
     prefix: String,
     /// Decoded, below the root, with slashes around it.
     path: Vec<u8>,
     entries: Vec<DirectoryEntry>,
     is_truncated: bool,
-    order: Order,
+    order: SortOrder,
 }
 
 /// Lists a directory that has no index file.
@@ -42,7 +42,7 @@ pub(super) async fn answer(
     let lines = || head.fields_named("accept");
     let wants_json = accept::weight_of(lines(), "application/json") > accept::weight_of(lines(), "text/html");
     let directory = file.directory(root, path.as_bytes())?;
-    let order = Order::of_query(head.query().unwrap_or_default());
+    let order = SortOrder::of_query(head.query().unwrap_or_default());
     let prefix = prefix.to_owned();
     let path = match path.as_bytes() {
         b"." => b"/".to_vec(),
@@ -50,7 +50,7 @@ pub(super) async fn answer(
     };
     let nonce = text::hex(&sys::random::<16>());
     ring.blocking(move || {
-        // What is hidden is not served, and so is not named.
+        // Hidden files are not served, and so not listed.
         let (mut entries, is_truncated) = directory.read(LISTED_MAX, |name| !name.starts_with(b"."))?;
         order.sort(&mut entries);
         let listing = Listing { prefix, path, entries, is_truncated, order };

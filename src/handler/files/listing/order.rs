@@ -1,10 +1,10 @@
-//! In which order a directory is listed, and how a link asks for it.
+//! The order of a listing, and its query parameters.
 
 use std::cmp::Ordering;
 
 use crate::ring::DirectoryEntry;
 
-/// What decides the order.
+/// The column to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -15,7 +15,7 @@ pub(super) enum Column {
 impl Column {
     pub(super) const ALL: [Self; 3] = [Self::Name, Self::Size, Self::Date];
 
-    /// As the query says it.
+    /// Its name in the query.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -27,13 +27,13 @@ impl Column {
 
 /// A column and a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct SortOrder {
     pub(super) column: Column,
     pub(super) is_descending: bool,
 }
 
-impl Order {
-    /// From `sort=size&order=desc`; by name where it says nothing that is known.
+impl SortOrder {
+    /// From `sort=size&order=desc`; by name where the query has no known value.
     pub(super) fn of_query(query: &str) -> Self {
         let mut order = Self { column: Column::Name, is_descending: false };
         for pair in query.split('&') {
@@ -64,7 +64,7 @@ impl Order {
     }
 }
 
-/// ASCII case does not matter, but for equals.
+/// ASCII case is ignored, except between equal names.
 fn by_name(a: &DirectoryEntry, b: &DirectoryEntry) -> Ordering {
     let folded = |entry: &DirectoryEntry| entry.name.to_ascii_lowercase();
     folded(a).cmp(&folded(b)).then_with(|| a.name.cmp(&b.name))
@@ -96,7 +96,7 @@ mod tests {
             ("sort=date&order=desc&", "cabA"),
             ("sort=%3Cscript%3E&order=sideways", "cAab"),
         ] {
-            Order::of_query(query).sort(&mut entries);
+            SortOrder::of_query(query).sort(&mut entries);
             let sorted: Vec<u8> = entries.iter().flat_map(|entry| entry.name.clone()).collect();
             assert_eq!(String::from_utf8(sorted).unwrap(), names, "{query}");
         }

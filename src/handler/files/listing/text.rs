@@ -5,9 +5,8 @@ use std::fmt::Write;
 use crate::http::date::utc;
 use crate::http::path;
 
-/// A name as text that stays on its line and in its direction: what is no UTF-8 and what would reorder the
-/// text around it becomes U+FFFD, control characters their pictures. For eyes only: links use
-/// [`relative_link`].
+/// A name as text that stays on its line and in its direction: invalid UTF-8 and characters that reorder text
+/// become U+FFFD, control characters their pictures. For display only: links use [`relative_link`].
 pub(super) fn display_name(name: &[u8]) -> String {
     let shown = |character: char| match character {
         '\0'..='\x1f' => char::from_u32(0x2400 + character as u32).unwrap_or('\u{fffd}'),
@@ -19,7 +18,7 @@ pub(super) fn display_name(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().map(shown).collect()
 }
 
-/// A link to an entry of the directory that is shown. It begins with `./`, so that no name can be read as a
+/// A link to an entry of the listed directory. It begins with `./`, so that no name can be parsed as a
 /// scheme, a query or another host.
 pub(super) fn relative_link(name: &[u8], is_dir: bool) -> String {
     let mut link = vec![b'.'];
@@ -38,7 +37,7 @@ pub(super) fn size(bytes: u64) -> String {
     }
     let mut scaled = bytes as f64 / 1024.0;
     let mut unit = 0;
-    // What would be shown as 1024.0 is one of the next.
+    // A value that would be shown as 1024.0 is shown in the next unit.
     while scaled >= 1023.95 && unit + 1 < UNITS.len() {
         scaled /= 1024.0;
         unit += 1;

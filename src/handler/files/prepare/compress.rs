@@ -1,5 +1,5 @@
-//! Bytes to their coded forms, as small as they get: it is done once, and sent often. Blocks for as long as
-//! that takes, about a second for half a mebibyte.
+//! Compresses files as far as possible, because it is done once and the result is sent often. Blocks for
+//! about a second per half mebibyte.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ const GZIP_LEVEL: u32 = 9;
 const ZSTD_LEVEL: i32 = 19;
 const BROTLI_QUALITY: i32 = 11;
 
-/// The hash of a content and its forms that are worth sending, in the order of [`Coding::PREFERRED`]. The
+/// The hash of a content and the forms of it that save enough, in the order of [`Coding::PREFERRED`]. The
 /// same content has the same forms on every machine.
 pub(super) fn forms(body: &[u8]) -> (u128, Vec<(Coding, Bytes)>) {
     // The fastest first: where it saves nothing, the others will not either.
@@ -30,7 +30,7 @@ pub(super) fn forms(body: &[u8]) -> (u128, Vec<(Coding, Bytes)>) {
 }
 
 fn worth(body: &[u8], form: io::Result<Vec<u8>>) -> Option<Bytes> {
-    // Writing to memory does not fail; a compressor that does has no form.
+    // Writing to memory does not fail; a compressor that fails yields no form.
     let form = form.ok()?;
     let is_worth = form.len() <= body.len() / 100 * (100 - SAVED_PERCENT_MIN);
     // Kept for long: without the room it grew into.
@@ -48,7 +48,7 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn brotli(body: &[u8]) -> io::Result<Vec<u8>> {
-    // A window as large as the file, within what every decoder has to take (RFC 7932 §9.1).
+    // A window as large as the file, within what every decoder has to support (RFC 7932 §9.1).
     let window_bits = body.len().next_power_of_two().ilog2().clamp(10, 24) as i32;
     let parameters = brotli::enc::BrotliEncoderParams {
         quality: BROTLI_QUALITY,
@@ -61,8 +61,8 @@ fn brotli(body: &[u8]) -> io::Result<Vec<u8>> {
     Ok(form)
 }
 
-/// FNV-1a with 128 bits: the same on every machine and in every release. It names a version among the
-/// versions of one file; whoever could look for collisions could as well serve the content.
+/// FNV-1a with 128 bits: the same on every machine and in every release. It distinguishes the versions of one
+/// file; an attacker who could choose colliding contents could also serve any content.
 fn hash(body: &[u8]) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

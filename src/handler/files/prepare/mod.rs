@@ -1,12 +1,13 @@
-//! Text that lies on the disk uncompressed is compressed once, beside the workers, and kept for all of them.
+//! Compresses uncompressed text files once, on a thread beside the workers, and keeps the result for all of
+//! them.
 //!
 //! ```text
 //! core ── Job (bytes, slot) ──► bounded queue ──► one thread, nice 19 ── forms ──► slot, read by the core
 //!                                                    └─ store: by file, bounded by bytes
 //! ```
 //!
-//! A core never waits: it puts the job into the queue if there is room, and looks into the slot with the
-//! requests that follow. No lock is shared with it. Meanwhile the file is served as it is.
+//! A core never waits: it puts the job into the queue if there is room, and checks the slot with later
+//! requests. No lock is shared with it. Meanwhile the file is served uncompressed.
 
 #[cfg(feature = "compress")]
 mod compress;
@@ -23,15 +24,15 @@ use std::{fmt, panic, thread};
 use bytes::Bytes;
 
 pub(super) use self::store::Prepared;
-use self::store::{Key, Store};
+use self::store::{FileKey, PreparedStore};
 use crate::observe::log;
 use crate::ring::{Metadata, yield_to_workers};
 
-/// Smaller files are not compressed: what is saved does not make up for the fields that say so, and the
-/// whole fits one packet or two either way.
+/// Smaller files are not compressed: the savings do not make up for the additional fields, and the response
+/// fits one packet or two either way.
 pub(super) const PREPARED_FILE_BYTES_MIN: u64 = 1024;
 
-/// Files that wait to be compressed; what comes while they do is asked for again with a later look. They
+/// Files that wait to be compressed; beyond it, a file is requested again after a later check. They
 /// hold up to [`FilesOptions::cached_file_bytes_max`](super::FilesOptions) each: 16 MiB by default.
 const QUEUE_MAX: usize = 32;
 
@@ -40,31 +41,31 @@ const QUEUE_MAX: usize = 32;
 /// Dropping the last clone ends its thread, which is started with the first file.
 #[derive(Clone)]
 pub struct Assets {
-    inner: Option<Arc<Inner>>,
+    inner: Option<Arc<AssetsInner>>,
 }
 
-struct Inner {
+struct AssetsInner {
     bytes_max: u64,
     /// `None` where no thread could be started.
-    jobs: OnceLock<Option<SyncSender<Job>>>,
-    /// Bytes of everything prepared that is still held by somebody.
+    jobs: OnceLock<Option<SyncSender<CompressionJob>>>,
+    /// Bytes of all prepared forms that are still referenced.
     held: Arc<AtomicU64>,
 }
 
-/// What came of a job.
-pub(super) enum Outcome {
+/// The result of a job.
+pub(super) enum PreparationOutcome {
     Prepared(Arc<Prepared>),
-    /// There was no room. Ask again later.
+    /// There was no room. It may be requested again later.
     Declined,
 }
 
-/// Where the outcome of a job will be.
-pub(super) type Slot = Arc<OnceLock<Outcome>>;
+/// The place for the outcome of a job.
+pub(super) type PreparedSlot = Arc<OnceLock<PreparationOutcome>>;
 
-struct Job {
-    key: Key,
+struct CompressionJob {
+    key: FileKey,
     body: Bytes,
-    slot: Slot,
+    slot: PreparedSlot,
 }
 
 impl Assets {
@@ -79,7 +80,7 @@ impl Assets {
             return Self::off();
         }
         let (jobs, held) = (OnceLock::new(), Arc::new(AtomicU64::new(0)));
-        Self { inner: Some(Arc::new(Inner { bytes_max, jobs, held })) }
+        Self { inner: Some(Arc::new(AssetsInner { bytes_max, jobs, held })) }
     }
 
     /// Compresses nothing.
@@ -93,16 +94,16 @@ impl Assets {
     }
 
     /// Asks for the coded forms of a file. `None` when there is no room in the queue.
-    pub(super) fn ask(&self, metadata: &Metadata, body: Bytes) -> Option<Slot> {
+    pub(super) fn ask(&self, metadata: &Metadata, body: Bytes) -> Option<PreparedSlot> {
         let inner = self.inner.as_ref()?;
         let jobs = inner.jobs.get_or_init(|| start(inner.bytes_max, inner.held.clone())).as_ref()?;
-        let slot = Slot::default();
-        let job = Job { key: Key::of(metadata), body, slot: slot.clone() };
+        let slot = PreparedSlot::default();
+        let job = CompressionJob { key: FileKey::of(metadata), body, slot: slot.clone() };
         jobs.try_send(job).ok().map(|()| slot)
     }
 }
 
-/// Equal if they are bounded alike: a store is memory that comes and goes, not a choice of the operator.
+/// Equal if their bounds are: the content of a store is not configuration.
 impl PartialEq for Assets {
     fn eq(&self, other: &Self) -> bool {
         let bound = |assets: &Self| assets.inner.as_ref().map(|inner| inner.bytes_max);
@@ -128,10 +129,10 @@ impl fmt::Debug for Assets {
     }
 }
 
-fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<Job>> {
+fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<CompressionJob>> {
     let (sender, jobs) = sync_channel(QUEUE_MAX);
     let thread = thread::Builder::new().name("quoit-assets".into());
-    match thread.spawn(move || work(&jobs, Store::new(bytes_max, held))) {
+    match thread.spawn(move || work(&jobs, PreparedStore::new(bytes_max, held))) {
         Ok(_) => Some(sender),
         Err(error) => {
             log::line(format_args!("files are served uncompressed: no thread to compress them: {error}"));
@@ -140,23 +141,23 @@ fn start(bytes_max: u64, held: Arc<AtomicU64>) -> Option<SyncSender<Job>> {
     }
 }
 
-fn work(jobs: &Receiver<Job>, mut store: Store) {
+fn work(jobs: &Receiver<CompressionJob>, mut store: PreparedStore) {
     if let Err(error) = yield_to_workers() {
         log::line(format_args!("files are compressed at the expense of requests: {error}"));
     }
-    while let Ok(Job { key, body, slot }) = jobs.recv() {
-        // Whoever asked may have forgotten the file: a flood of files that nobody asks for twice ends here.
+    while let Ok(CompressionJob { key, body, slot }) = jobs.recv() {
+        // The core may have evicted the file: a flood of files that are requested once ends here.
         if Arc::strong_count(&slot) == 1 {
             continue;
         }
         let outcome = match store.find(&key) {
-            Some(prepared) => Outcome::Prepared(prepared),
+            Some(prepared) => PreparationOutcome::Prepared(prepared),
             None => match panic::catch_unwind(|| compress::forms(&body)) {
                 Ok((hash, forms)) => store.insert(key, hash, forms),
                 Err(_) => store.insert(key, 0, Vec::new()),
             },
         };
-        // It was empty: this thread alone fills it, and each once.
+        // It was empty: only this thread fills slots, and each once.
         let _ = slot.set(outcome);
     }
 }
@@ -174,15 +175,15 @@ mod tests {
         Metadata { len: len as u64, modified_s, modified_ns, changed_ns, inode, device, is_file, is_dir }
     }
 
-    fn wait(slot: &Slot) -> Option<Arc<Prepared>> {
+    fn wait(slot: &PreparedSlot) -> Option<Arc<Prepared>> {
         let began = Instant::now();
         loop {
             match slot.get() {
-                Some(Outcome::Prepared(prepared)) => return Some(prepared.clone()),
-                Some(Outcome::Declined) => return None,
+                Some(PreparationOutcome::Prepared(prepared)) => return Some(prepared.clone()),
+                Some(PreparationOutcome::Declined) => return None,
                 None => thread::sleep(Duration::from_millis(1)),
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "nobody fills the slot");
+            assert!(began.elapsed() < Duration::from_secs(20), "the slot stays empty");
         }
     }
 

@@ -1,5 +1,5 @@
-//! In place of the compressors, in a library without the feature `compress`. Compresses nothing: its callers
-//! find [`Assets`](super::Assets) switched off.
+//! Replaces the compressors in a library without the feature `compress`. Not called, because
+//! [`Assets`](super::Assets) is then off.
 
 use bytes::Bytes;
 

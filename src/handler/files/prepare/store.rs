@@ -1,5 +1,5 @@
-//! What has been compressed, by file, bounded by the bytes that anybody still holds of it. Belongs to the one
-//! thread that compresses.
+//! The prepared forms by file, bounded by the bytes that are still referenced. Belongs to the one thread that
+//! compresses.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::Outcome;
+use super::PreparationOutcome;
 use crate::http::accept_encoding::Coding;
 use crate::ring::Metadata;
 
-/// What a prepared file costs beside its forms; it keeps files that are not worth compressing from being
-/// free to remember.
+/// Bytes of a prepared file beside its forms; without it, entries for files that are not worth compressing
+/// would count as nothing.
 const ENTRY_BYTES: u64 = 256;
 
 /// One content of one file: a change of any kind changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct FileKey {
     device: u64,
     inode: u64,
     changed_ns: i128,
@@ -25,7 +25,7 @@ pub(super) struct Key {
     len: u64,
 }
 
-impl Key {
+impl FileKey {
     pub(super) fn of(metadata: &Metadata) -> Self {
         let Metadata { device, inode, changed_ns, modified_s, modified_ns, len, .. } = *metadata;
         Self { device, inode, changed_ns, modified: (modified_s, modified_ns), len }
@@ -36,7 +36,7 @@ impl Key {
 pub(in super::super) struct Prepared {
     /// Of the content, for tags.
     pub(in super::super) hash: u128,
-    /// None where compressing is not worth it.
+    /// Empty where compressing saves too little.
     pub(in super::super) forms: Vec<(Coding, Bytes)>,
     bytes: u64,
     held: Arc<AtomicU64>,
@@ -48,37 +48,42 @@ impl Drop for Prepared {
     }
 }
 
-pub(super) struct Store {
-    prepared: HashMap<Key, Arc<Prepared>>,
-    /// In the order in which they came, or were last found in use.
-    order: VecDeque<Key>,
+pub(super) struct PreparedStore {
+    prepared: HashMap<FileKey, Arc<Prepared>>,
+    /// In the order of their insertion, or of the last eviction pass that found them in use.
+    order: VecDeque<FileKey>,
     bytes_max: u64,
     held: Arc<AtomicU64>,
 }
 
-impl Store {
+impl PreparedStore {
     pub(super) fn new(bytes_max: u64, held: Arc<AtomicU64>) -> Self {
         Self { prepared: HashMap::new(), order: VecDeque::new(), bytes_max, held }
     }
 
-    pub(super) fn find(&self, key: &Key) -> Option<Arc<Prepared>> {
+    pub(super) fn find(&self, key: &FileKey) -> Option<Arc<Prepared>> {
         self.prepared.get(key).cloned()
     }
 
-    /// Keeps the forms of a content if there is room, or what nobody uses makes room.
-    pub(super) fn insert(&mut self, key: Key, hash: u128, forms: Vec<(Coding, Bytes)>) -> Outcome {
+    /// Keeps the forms of a content if there is room, or if evicting unused ones makes room.
+    pub(super) fn insert(
+        &mut self,
+        key: FileKey,
+        hash: u128,
+        forms: Vec<(Coding, Bytes)>,
+    ) -> PreparationOutcome {
         let bytes = ENTRY_BYTES + forms.iter().map(|(_, form)| form.len() as u64).sum::<u64>();
         if !self.make_room(bytes) {
-            return Outcome::Declined;
+            return PreparationOutcome::Declined;
         }
         self.held.fetch_add(bytes, Ordering::Relaxed);
         let prepared = Arc::new(Prepared { hash, forms, bytes, held: self.held.clone() });
         self.prepared.insert(key, prepared.clone());
         self.order.push_back(key);
-        Outcome::Prepared(prepared)
+        PreparationOutcome::Prepared(prepared)
     }
 
-    /// Lets go of the oldest that no core holds until `bytes` fit; whether they do.
+    /// Evicts the oldest that no core references until `bytes` fit; whether they do.
     fn make_room(&mut self, bytes: u64) -> bool {
         let fits = |held: &AtomicU64| held.load(Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max;
         for _ in 0..self.order.len() {

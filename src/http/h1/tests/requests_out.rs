@@ -269,9 +269,9 @@ proptest! {
         close: bool,
     ) {
         let status = Status::new(code).unwrap();
-        let connection = if close { encode::Connection::Close } else { encode::Connection::KeepAlive };
+        let connection = if close { encode::Persistence::Close } else { encode::Persistence::KeepAlive };
         let lines = lines(&fields);
-        let response = encode::ResponseHead { status, fields: &lines, length, connection, date_line: b"" };
+        let response = encode::OutgoingResponse { status, fields: &lines, length, connection, date_line: b"" };
         let mut wire = b"HTTP/1.1 103 \r\n\r\n".to_vec();
         let interim = wire.len();
         let request = RequestContext { method, version: Version::Http11 };
@@ -296,7 +296,7 @@ proptest! {
         };
         prop_assert_eq!(read(&wire[interim..]), Ok(expected));
         prop_assert_eq!((head.status(), head.version()), (status, Version::Http11));
-        let keeps = written.connection == encode::Connection::KeepAlive && !is_tunnel;
+        let keeps = written.connection == encode::Persistence::KeepAlive && !is_tunnel;
         prop_assert_eq!(head.keep_alive(), keeps);
         prop_assert_eq!(owned(head.fields().filter(|(name, _)| name.starts_with("X-"))), fields);
         let limits = BodyLimits { body_bytes_max: None, ..BodyLimits::DEFAULT };
