@@ -53,7 +53,7 @@ pub struct Listener {
 }
 
 /// A connection that is silent for so long is probed, this often and this many times: what vanished is found
-/// after two minutes. No sooner than the default of `idle_timeout`, so that an idle connection costs no probe.
+/// after two minutes. No sooner than the default of `idle_timeout`, so that idle connections cost no probe.
 const KEEPALIVE_IDLE_S: libc::c_int = 60;
 const KEEPALIVE_EVERY_S: libc::c_int = 15;
 const KEEPALIVE_PROBES: libc::c_int = 4;
