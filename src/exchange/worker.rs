@@ -1,6 +1,7 @@
 //! The state that a worker's connections share, on their core.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -8,6 +9,7 @@ use super::limits::Limits;
 use crate::http::date::DateLine;
 use crate::observe::Counters;
 use crate::observe::access::CoreLog;
+use crate::observe::log;
 use crate::ring::Ring;
 
 /// The state of one worker, shared by its connections.
@@ -37,8 +39,17 @@ impl<S> Worker<S> {
 
     /// Answers further requests with this service; requests in progress keep the one before.
     pub(crate) fn replace_service(&self, service: S) {
+        let before = self.service.replace(Rc::new(service));
         // The old service is dropped after the borrow, because its destructors may access the worker.
-        let _before = self.service.replace(Rc::new(service));
+        self.discard(before);
+    }
+
+    /// Drops a service. A panic of its destructors does not reach the caller's task.
+    pub(crate) fn discard<T>(&self, service: T) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(service))) {
+            self.counters.panics.bump();
+            log::line(format_args!("a service panicked when it was dropped: {}", log::panic_text(&*panic)));
+        }
     }
 }
 

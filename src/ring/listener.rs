@@ -52,11 +52,18 @@ pub struct Listener {
     fd: RawFd,
 }
 
+/// A connection that is silent for so long is probed, this often and this many times: what vanished is found
+/// after two minutes. No sooner than the default of `idle_timeout`, so that idle connections cost no probe.
+const KEEPALIVE_IDLE_S: libc::c_int = 60;
+const KEEPALIVE_EVERY_S: libc::c_int = 15;
+const KEEPALIVE_PROBES: libc::c_int = 4;
+
 /// Binds and listens on `addr`, shared with the listeners of other cores through SO_REUSEPORT.
 ///
 /// TCP_NODELAY is set here because accepted sockets inherit it, and TCP_DEFER_ACCEPT because HTTP clients
 /// send first: a connection is accepted with its first bytes, one wake-up instead of two, and a peer that
-/// never sends costs no descriptor.
+/// never sends costs no descriptor. SO_KEEPALIVE detects peers that vanished without a FIN while this side
+/// only waits, in a tunnel or for a handler: neither has a limit in time.
 ///
 /// # Errors
 /// The kernel's: address in use, no permission, address not of this host.
@@ -71,6 +78,10 @@ pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
     }
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)?;
+    sys::set_option(raw, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_EVERY_S)?;
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)?;
     sys::bind(&fd, &RawAddr::inet(addr), Some(BACKLOG))?;
     Ok(fd)
 }

@@ -222,7 +222,7 @@ impl<S: Service> Control<S> {
                 let _ = reply.send(WorkerTotals { totals: totals(worker), open: worker.open.get() });
             }
             Message::Prepare { version, plan, reply } => {
-                self.prepared = None;
+                self.abandon();
                 let Some(build) = self.build_plan else { return };
                 let built = catch_unwind(AssertUnwindSafe(|| build(&plan, &self.core)))
                     .unwrap_or_else(|panic| Err(PlanErrors::panicked(log::panic_text(&*panic))));
@@ -234,8 +234,12 @@ impl<S: Service> Control<S> {
                     let _ = reply.send(());
                 }
             }
-            Message::Abandon => self.prepared = None,
+            Message::Abandon => self.abandon(),
         }
+    }
+
+    fn abandon(&mut self) {
+        self.worker.discard(self.prepared.take());
     }
 
     fn enter(&mut self, phase: Phase) {

@@ -175,6 +175,37 @@ fn a_request_in_progress_ends_with_its_own_plan() {
     running.stop().unwrap();
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("as the test wants it");
+    }
+}
+
+#[test]
+fn a_service_that_panics_when_it_is_dropped_is_replaced_all_the_same() {
+    let bomb = HandlerOptions::custom("bomb", |_: &CoreContext| {
+        let bomb = Bomb;
+        Ok::<_, Infallible>(async move |_: Request| -> Response {
+            let _bomb = &bomb;
+            Response::text("bomb")
+        })
+    });
+    let bomb = Plan::builder().default_site(Site::of(bomb)).build();
+    let text =
+        |text: &'static str| Plan::builder().default_site(Site::of(HandlerOptions::text(text))).build();
+    let (mut running, addr) = start(text("first"));
+    for _ in 0..2 {
+        running.replace_plan(bomb.clone()).unwrap();
+        Client::connect(addr).ask(HELLO).is(200, "bomb");
+        running.replace_plan(text("after")).unwrap();
+        Client::connect(addr).ask(HELLO).is(200, "after");
+    }
+    assert_eq!(running.stop().unwrap().panics, 4);
+}
+
 #[test]
 fn a_plan_that_one_worker_cannot_build_changes_nothing() {
     let text =

@@ -59,7 +59,10 @@ fn listens_on_internet_addresses() {
             let client = ring.connect(addr).await.expect("it listens");
             // TCP_DEFER_ACCEPT: handed over with the first bytes.
             client.send(Payload::Buffer(b"hello".to_vec())).await.expect("room");
-            let server = ring.adopt(listener.accept().await.expect("a connection"));
+            let accepted = listener.accept().await.expect("a connection");
+            // A peer that vanishes is found.
+            assert!(socket2::SockRef::from(&accepted).keepalive().expect("an option"));
+            let server = ring.adopt(accepted);
             assert_eq!(server.peer_addr(), client.local_addr());
             assert_eq!(server.recv().await.expect("no error").as_deref(), Some(&b"hello"[..]));
             spawn(&ring, echo(server));
