@@ -155,7 +155,7 @@ impl BasicAuth {
         Ok(auth.realm(REALM).expect("letters alone"))
     }
 
-    /// As these options say; reads the file here and now.
+    /// With these options; reads the file here and now.
     ///
     /// # Errors
     /// As [`load`](Self::load); a realm with a control character.

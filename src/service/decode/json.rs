@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "only decoding is looked at")]
+    #[allow(dead_code, reason = "only decoding is tested")]
     struct Order {
         customer: String,
         items: Vec<Item>,
@@ -91,14 +91,14 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only decoding is looked at")]
+    #[allow(dead_code, reason = "only decoding is tested")]
     struct Item {
         price: f64,
         count: u8,
     }
 
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "only decoding is looked at")]
+    #[allow(dead_code, reason = "only decoding is tested")]
     enum Payment {
         Cash,
         Card { number: String },
