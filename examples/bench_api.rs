@@ -12,7 +12,7 @@ use quoit::service::{Json, RouteErrors, Router, Routes};
 
 use order::{Order, Priced};
 
-/// The route that is asked for; it is there however few there are.
+/// The route that is requested; it exists with any number of routes.
 const ASKED: usize = 117;
 
 #[derive(Parser)]

@@ -1,4 +1,4 @@
-//! The axum application that `scripts/bench` also runs on `axum::serve`, on our workers:
+//! The axum application that `scripts/bench` also runs on `axum::serve`, on quoit's workers:
 //! `bench_axum [--listen ADDR:PORT] [--workers N] [--cpus LIST] [--routes N]`.
 
 #[path = "../benches/peers/src/axum_app.rs"]

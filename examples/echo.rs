@@ -1,4 +1,4 @@
-//! Answers every request with its own body, as it comes in: an upload of any size in constant memory, with
+//! Answers every request with its own body, as it arrives: an upload of any size in constant memory, with
 //! back-pressure from the client's reading to its sending.
 
 use clap::Parser;
@@ -15,7 +15,7 @@ struct Args {
 }
 
 fn main() -> Result<(), RunError> {
-    // Any length: nothing is kept.
+    // Any length: nothing is stored.
     let body = BodyLimits { body_bytes_max: None, ..BodyLimits::DEFAULT };
     let server = Args::parse().workers.server().limits(Limits { body, ..Limits::default() });
     server.run(|_core| {

@@ -14,13 +14,13 @@ use quoit::service::{Request, Response};
 struct Args {
     #[command(flatten)]
     workers: WorkerArgs,
-    /// Speaks TLS with this certificate
+    /// Serve TLS with this certificate
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// And its private key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Burns so much CPU per request: for trying measuring tools, see loadgen/README
+    /// CPU time to spend per request, to try measuring tools: see loadgen/README
     #[arg(long, value_name = "NANOSECONDS", default_value_t = 0)]
     work: u64,
 }
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => None,
     };
     let server = args.workers.server_with(tls.as_ref());
-    // Chosen once: without work there is nothing in a request's way that asks for it.
+    // Chosen once, so that requests do not check it.
     if args.work == 0 {
         return Ok(server.run(|_core| async |_request: Request| Response::text("Hello, World!"))?);
     }

@@ -1,12 +1,12 @@
-//! Everything that goes both ways at once: an echo with trailers, a gRPC service written by hand, a tunnel
-//! by `Upgrade` and by CONNECT, and hints that come before the page.
+//! Full duplex: an echo with trailers, a hand-written gRPC service, a tunnel by `Upgrade` and by CONNECT, and
+//! Early Hints.
 //!
 //! ```text
 //! cargo run --release --example streams -- 127.0.0.1:8080
 //! curl -T- http://127.0.0.1:8080/echo          # what is typed comes back, line by line
 //! ```
 //!
-//! With a certificate and its key behind the address it serves HTTPS: browsers take hints over HTTP/2 alone.
+//! With a certificate and its key behind the address it serves HTTPS: browsers use hints over HTTP/2 alone.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -26,10 +26,10 @@ use quoit::service::{
     RouteErrors, Router, Routes, State, Tunnel,
 };
 
-/// Longest gRPC message that is taken: the default of other implementations.
+/// Longest gRPC message that is accepted: the default of other implementations.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How long a page that is made late is waited for.
+/// Longest wait of the late page for its style sheet.
 const LATE: Duration = Duration::from_secs(5);
 
 fn routes(ring: Ring) -> Result<Routes, RouteErrors> {
@@ -44,12 +44,12 @@ fn routes(ring: Ring) -> Result<Routes, RouteErrors> {
         .get("/late", late)
         .get("/style.css", style)
         .fallback(async |context: Context| Response::tunnel(&context, back_and_forth))
-        // Streams last for as long as both sides like.
+        // Streams have no time limit.
         .body_policy(BodyPolicy::UNLIMITED)
         .build()
 }
 
-/// Sends back what comes, while it comes, and behind it its trailers and how many bytes there were.
+/// Echoes the body while it arrives, then sends its trailers and its number of bytes.
 async fn echo(request: Request) -> Response {
     let mut body = request.into_body();
     Response::written(async move |mut out: BodyWriter| {
@@ -72,7 +72,7 @@ async fn echo(request: Request) -> Response {
     })
 }
 
-/// gRPC: each message is one byte that says whether it is compressed, four of its length, and itself.
+/// gRPC: a message is a byte for compression, four bytes of length, and the content.
 async fn say(body: RequestBody) -> Response {
     let response = Response::written(async move |out: BodyWriter| {
         let mut out = out;
@@ -122,14 +122,14 @@ async fn back_and_forth(mut tunnel: Tunnel) {
     }
 }
 
-/// Tells the client what the page will need, before the page is made.
+/// Sends a hint with the page's style sheet, before the page is rendered.
 fn hint(context: &Context) {
     let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
-    // A client that takes no hints gets the page all the same.
+    // A client without support for hints gets the page alone.
     let _ = context.inform(&hints.expect("a constant field is valid"));
 }
 
-/// A page whose style sheet can be fetched before the page is made.
+/// A page whose style sheet can be fetched before the page is rendered.
 async fn page(context: Context) -> Response {
     hint(&context);
     let page =
@@ -137,7 +137,7 @@ async fn page(context: Context) -> Response {
     Html(page).into_response().with_status(Status::OK)
 }
 
-/// Whether the style sheet was fetched from this core, and who waits for that.
+/// Whether the style sheet was fetched from this core, and the tasks that wait for it.
 #[derive(Default)]
 struct Style {
     fetches: Cell<u64>,
@@ -159,7 +159,7 @@ async fn style(style: State<Style>) -> Response {
     for waiting in style.waiting.take() {
         waiting.wake();
     }
-    // Fresh for a while, or what the hint fetched is fetched again for the page.
+    // Fresh for a while, so that the page does not fetch it again.
     let fields = [("Content-Type", "text/css"), ("Cache-Control", "max-age=60")];
     let sheet = Response::text("h1 { color: rgb(1, 2, 3) }");
     fields
@@ -167,8 +167,8 @@ async fn style(style: State<Style>) -> Response {
         .fold(sheet, |sheet, (name, value)| sheet.field(name, value).expect("a constant field is valid"))
 }
 
-/// A page that is made once its style sheet was fetched, which the hint alone can bring about; it tells
-/// whether that was so.
+/// A page that is rendered once its style sheet was fetched, which only the hint can cause; it states whether
+/// it was.
 async fn late(context: Context, style: State<Style>, ring: State<Ring>) -> Response {
     let before = style.fetches.get();
     hint(&context);

@@ -1,5 +1,5 @@
-//! axum's WebSockets on our workers: `websocket [--listen ADDR:PORT] [--workers N] [--cpus LIST]`. `/echo`
-//! sends every message back; `/chat` knows one subprotocol.
+//! axum's WebSockets on quoit's workers: `websocket [--listen ADDR:PORT] [--workers N] [--cpus LIST]`.
+//! `/echo` sends every message back; `/chat` knows one subprotocol.
 //!
 //! ```sh
 //! cargo run --release --features tower --example websocket
@@ -42,7 +42,7 @@ fn echo_on(upgrade: WebSocketUpgrade) -> Response {
     })
 }
 
-/// axum runs what happens on a WebSocket as a task of tokio's, so there is a runtime, on a thread of its own.
+/// axum handles a WebSocket in a tokio task, so there is a runtime, on a thread of its own.
 fn start_runtime() -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().build()?;
     let handle = runtime.handle().clone();

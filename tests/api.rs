@@ -1,5 +1,5 @@
-//! What handlers ask of requests, through a socket: every extractor with what it takes, what it refuses, with
-//! which status, and which field the problem document names. Knows the wire and the public API.
+//! Extractors through a socket: what each accepts, what it refuses, with which status, and which field the
+//! problem document names. Knows the wire and the public API.
 
 mod common;
 

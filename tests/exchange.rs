@@ -1,6 +1,6 @@
-//! What an exchange can do beside request and response, over HTTP/1.1 and HTTP/2 alike: interim responses,
-//! trailers both ways, both directions at once, tunnels, and limits that a route or a handler sets. Each
-//! test runs the same routes through both protocols.
+//! Exchanges beyond request and response, over HTTP/1.1 and HTTP/2: interim responses, trailers in both
+//! directions, full duplex, tunnels, and limits of routes and handlers. Each test runs the same routes over
+//! both protocols.
 
 mod common;
 

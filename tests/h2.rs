@@ -1,5 +1,5 @@
-//! HTTP/2 through a socket, without TLS: every misdeed that RFC 9113 names gets the error it asks for, floods
-//! cost nobody else anything, and whatever HTTP/1.1 is served is served here too. Knows the wire alone: its
+//! HTTP/2 through a socket, without TLS: every error that RFC 9113 names gets its error code, floods do not
+//! affect other clients, and whatever is served over HTTP/1.1 is served here too. Knows the wire alone: its
 //! frames are written by hand (`wire`), and the `h2` crate is a second client (`oracle`).
 
 mod common;

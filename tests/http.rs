@@ -1,5 +1,5 @@
-//! HTTP/1.1 through a socket: what a client sends, what it reads, and what the connection is good for
-//! afterwards. Knows the wire alone; slow and broken peers are in `limits`, files in `files`.
+//! HTTP/1.1 through a socket: requests, responses, and whether the connection is kept. Knows the wire alone;
+//! slow and broken peers are in `limits`, files in `files`.
 
 mod common;
 

@@ -1,6 +1,5 @@
-//! The bounds a client meets: time, rate, number; and what broken, hostile or vanishing clients cost the
-//! others, which is nothing. Waits are real, so limits are set short; lower bounds are strict, upper ones
-//! generous.
+//! The limits on clients: time, rate, number; and that broken, hostile or disconnecting clients do not affect
+//! others. Waits are real, so limits are set short; lower bounds are strict, upper ones generous.
 
 mod common;
 

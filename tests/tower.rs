@@ -1,5 +1,5 @@
-//! tower services and axum applications on our workers, through a socket. The application is the one of the
-//! `axum` example, with a laboratory beside it whose routes misbehave in all the ways an application can.
+//! tower services and axum applications on the workers, through a socket. The application is that of the
+//! `axum` example, with a laboratory beside it whose routes misbehave as applications may.
 
 mod common;
 

@@ -40,7 +40,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // Opened before anything is served, so that a mistake is told in one line; every core shares it.
+    // Opened before anything is served, so that an error is one line; shared by every core.
     let database = match notes::Database::open(args.db.as_deref()) {
         Ok(database) => database,
         Err(error) => {

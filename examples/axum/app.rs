@@ -1,5 +1,4 @@
-//! An ordinary axum application: routes, path, query, JSON, state, a middleware, streams. Does not know what
-//! it runs on.
+//! An ordinary axum application: routes, path, query, JSON, state, a middleware, streams. Knows no server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -77,7 +76,7 @@ async fn remove(State(notes): State<Notes>, Path(id): Path<u64>) -> StatusCode {
     }
 }
 
-/// Gives the body back as it comes in, trailers included.
+/// Echoes the body as it arrives, trailers included.
 async fn echo(body: Body) -> Body {
     body
 }
@@ -96,7 +95,7 @@ async fn measure(mut body: Body) -> Result<String, (StatusCode, String)> {
     Ok(format!("{bytes} bytes, sum {sum}"))
 }
 
-/// A middleware: how long the handler took.
+/// A middleware that measures the time of the handler.
 async fn timing(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let mut response = next.run(request).await;

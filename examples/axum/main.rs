@@ -1,4 +1,4 @@
-//! An axum application on our workers: `axum [--listen ADDR:PORT] [--workers N] [--cpus LIST]`. Only this
+//! An axum application on quoit's workers: `axum [--listen ADDR:PORT] [--workers N] [--cpus LIST]`. Only this
 //! file differs from a `main` for tokio; `app.rs` is axum's alone.
 //!
 //! ```sh

@@ -1,6 +1,5 @@
-//! The handlers that store files: pieces come from the network, gather to a step, and go to the disk beside
-//! the core. While a step is written nothing is received, so a slow disk slows the client down and nobody
-//! else.
+//! The handlers that store files: pieces from the network are gathered to a step, which is written on a
+//! thread beside the core. Meanwhile nothing is received, so a slow disk slows down its client alone.
 
 use std::io;
 
@@ -18,7 +17,7 @@ use crate::page::wants_html;
 use crate::progress::Tracker;
 use crate::store::{PublishError, Staged, Stored};
 
-/// Bytes per write: enough to dwarf the way to another thread and back, little enough to hold per upload.
+/// Bytes per write: enough to amortize the switch to another thread, little enough to hold per upload.
 const STEP_BYTES: usize = 512 * 1024;
 
 /// `?progress={id}`.
@@ -58,7 +57,7 @@ pub(crate) async fn put(
     let staged = writer.finish().await?;
     let published = publish(&app, vec![(name, staged)], replaces, &tracker).await;
     let published = published.map_err(|problem| match problem.status() {
-        // Asked for by a condition, so told as one (RFC 9110 §13.1.2).
+        // A failed condition of the request (RFC 9110 §13.1.2).
         Status::CONFLICT if !replaces => {
             Problem::new(Status::PRECONDITION_FAILED).detail(problem.detail_text().to_owned())
         }
@@ -68,7 +67,7 @@ pub(crate) async fn put(
     Ok((if replaced { Status::OK } else { Status::CREATED }, answer(published)).into_response())
 }
 
-/// `POST /files`. Fields that are no files, and file fields left blank, are passed over.
+/// `POST /files`. Fields that are no files, and file fields left blank, are skipped.
 pub(crate) async fn post(
     app: State<App>,
     Query(options): Query<Options>,
@@ -128,7 +127,7 @@ fn checked(field: &str, name: &str) -> Result<FileName, Problem> {
     })
 }
 
-/// What a client is told of the disk. What it need not know is for the log.
+/// The problem for an error of the disk. Its cause is only logged.
 fn disk(error: io::Error) -> Problem {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
 
@@ -139,7 +138,7 @@ fn disk(error: io::Error) -> Problem {
     Problem::new(Status::INTERNAL_SERVER_ERROR)
 }
 
-/// A file on its way to the disk.
+/// A file that is being written.
 struct Writer {
     ring: Ring,
     /// `None` while a step is written; dropped meanwhile, it is gone with the step.

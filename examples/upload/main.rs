@@ -1,4 +1,4 @@
-//! Takes files and stores them in one directory, in constant memory whatever their size:
+//! Stores uploaded files in one directory, in constant memory whatever their size:
 //!
 //! ```text
 //! cargo run --release --example upload -- --dir /srv/uploads
@@ -10,12 +10,12 @@
 //! - `PUT /files/{name}` stores its body under a name, in place of what was there; `If-None-Match: *` refuses
 //!   that with 412.
 //! - `POST /files` stores the files of a form, all or none, and never in place of others: 409.
-//! - `GET /files` lists what there is, as JSON.
-//! - `GET /files/{id}/progress` tells of an upload that was sent with `?progress={id}`, one JSON object per
-//!   line until it is over.
+//! - `GET /files` lists the files, as JSON.
+//! - `GET /files/{id}/progress` reports on an upload that was sent with `?progress={id}`, one JSON object per
+//!   line until it ends.
 //!
-//! A file appears when it is whole and on the disk. What a client does not finish, or the disk has no room
-//! for, leaves nothing. Files are not served from here: a page among them would run as part of this site.
+//! A file appears when it is complete and on the disk. Incomplete uploads, and those without room on the
+//! disk, leave nothing. The files are not served: a page among them would have this site's origin.
 
 mod files;
 mod names;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     let store = Store::open(&args.dir).map_err(|error| format!("{}: {error}", args.dir.display()))?;
     let board = Arc::new(Board::default());
-    // One bound for all uploads, kept by the server; what is streamed needs no other.
+    // One bound for all uploads, enforced by the server; streams need no other.
     let body = BodyLimits { body_bytes_max: Some(args.max_bytes), ..BodyLimits::DEFAULT };
     let server = args.workers.server().limits(Limits { body, ..Limits::default() });
     server.try_run(move |core| {

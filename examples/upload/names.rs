@@ -1,8 +1,8 @@
-//! Which names a file may be stored by. Knows no directory.
+//! The names under which files may be stored. Knows no directory.
 
 use std::ops::RangeInclusive;
 
-/// Longest name that Linux file systems take.
+/// Longest name that Linux file systems allow.
 const BYTES_MAX: usize = 255;
 
 /// Marks that turn the direction of text: they make `gpj.exe` of `exe.jpg`.
@@ -14,10 +14,10 @@ const TURNS: [RangeInclusive<char>; 3] =
 pub(crate) struct FileName(String);
 
 impl FileName {
-    /// Takes a name as a client sent it.
+    /// Checks a name from a client.
     ///
     /// # Errors
-    /// Why not, as the end of a sentence that begins with the name.
+    /// The reason, as the end of a sentence that begins with the name.
     pub(crate) fn new(name: &str) -> Result<Self, &'static str> {
         if name.is_empty() {
             return Err("is empty");

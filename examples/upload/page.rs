@@ -1,4 +1,4 @@
-//! What people see: the page, its script and style, and problems in HTML for whoever asked for HTML.
+//! The HTML interface: the page, its script and style, and problems in HTML for clients that accept it.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -54,7 +54,7 @@ fn part(content_type: &str, text: &'static str) -> Response {
     response.field("Content-Type", content_type).expect("constant values are sound")
 }
 
-/// Browsers say in Accept that they want HTML; scripts and curl do not.
+/// Browsers have HTML in `Accept`; scripts and curl do not.
 pub(crate) fn wants_html(headers: &Headers) -> bool {
     accepts_html(headers.get("accept"))
 }
@@ -63,7 +63,7 @@ fn accepts_html(accept: Option<&[u8]>) -> bool {
     accept.is_some_and(|accept| accept.windows(9).any(|window| window.eq_ignore_ascii_case(b"text/html")))
 }
 
-/// Problems as a page where a page was asked for.
+/// Problems as a page for clients that accept HTML.
 pub(crate) fn problem(context: &Context, problem: Problem) -> Response {
     if !accepts_html(context.head().field("accept")) {
         return problem.into_response();
@@ -74,8 +74,7 @@ pub(crate) fn problem(context: &Context, problem: Problem) -> Response {
     Html(html).into_response().with_status(problem.status())
 }
 
-/// Refuses uploads that a page of another site sends in its visitor's name. Browsers say so (Fetch Metadata);
-/// who says nothing is no browser.
+/// Refuses cross-site uploads, by the fields of Fetch Metadata; clients without them are not browsers.
 pub(crate) struct SameSite;
 
 impl Filter for SameSite {

@@ -1,5 +1,5 @@
-//! How far uploads are, for whoever knows their id. Shared by all cores: the upload and who asks for it are
-//! seldom on the same one.
+//! The progress of uploads by id. Shared by all cores: an upload and the request for its progress are seldom
+//! on the same one.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,13 +16,13 @@ use quoit::service::{BodyFrame, Path, Problem, Response, State, StreamBody};
 
 use crate::App;
 
-/// Uploads remembered. Those that are over make room.
+/// Uploads that are remembered. Completed ones make room.
 const UPLOADS_MAX: usize = 1024;
 
-/// Between two lines; people do not read faster.
+/// Time between two lines; people do not read faster.
 const LINE_EVERY: Duration = Duration::from_millis(200);
 
-/// A page asks for the progress as it begins to send: the upload may come second.
+/// A page requests the progress when it begins to send: the upload may arrive second.
 const APPEARS_WITHIN: Duration = Duration::from_secs(5);
 
 const RECEIVING: u8 = 0;
@@ -43,7 +43,7 @@ struct Upload {
     state: AtomicU8,
 }
 
-/// The upload's own end. Dropped before it is stored, it has failed.
+/// The upload's handle. Dropped before it is stored, the upload has failed.
 #[derive(Default)]
 pub(crate) struct Tracker(Option<Arc<Upload>>);
 
@@ -60,7 +60,7 @@ impl Board {
             uploads.retain(|_, upload| upload.state.load(Ordering::Relaxed) == RECEIVING);
         }
         if uploads.len() >= UPLOADS_MAX {
-            // Stored all the same, only without being told of.
+            // The upload is stored, but its progress is not tracked.
             return Ok(Tracker::default());
         }
         if uploads.get(id).is_some_and(|upload| upload.state.load(Ordering::Relaxed) == RECEIVING) {
@@ -121,7 +121,7 @@ pub(crate) async fn follow(app: State<App>, Path(id): Path<String>) -> Result<Re
     Ok(response.expect("constant values are sound"))
 }
 
-/// A line whenever something changed, and a last one.
+/// A line after each change, and a last one.
 struct Lines {
     ring: Ring,
     upload: Arc<Upload>,

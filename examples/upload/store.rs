@@ -1,5 +1,5 @@
-//! One directory: files that are being written, which nobody sees, and files that are whole. Everything here
-//! blocks; it runs beside the core.
+//! One directory: files that are being written, which are hidden, and complete files. Everything here blocks;
+//! it runs on threads beside the core.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::names::FileName;
 
-/// What files are called while they are written: hidden, and with the process that writes them.
+/// The names of files while they are written: hidden, and with the id of the process.
 const STAGED_PREFIX: &str = ".upload-";
 
 /// Where files are stored; the same for all cores.
@@ -24,8 +24,8 @@ pub(crate) struct Store {
     next: Arc<AtomicU64>,
 }
 
-/// A file that came to nothing. To remove a large one takes a while, and a dropped upload is dropped on its
-/// core: so one thread removes them all.
+/// A file to be removed. Removing a large one takes a while, and an upload is dropped on its core: so one
+/// thread removes them all.
 struct Leftover {
     /// Closed by the janitor too: the last close frees the blocks.
     _file: File,
@@ -39,7 +39,7 @@ pub(crate) struct Stored {
     pub(crate) bytes: u64,
 }
 
-/// A file that is being written. Dropped before it is published, it is gone.
+/// A file that is being written. Dropped before it is published, it is removed.
 pub(crate) struct Staged {
     /// `None` once it is published.
     file: Option<File>,
@@ -49,7 +49,7 @@ pub(crate) struct Staged {
 }
 
 impl Store {
-    /// Opens the directory and removes what processes that are no more left half-written in it.
+    /// Opens the directory and removes the incomplete files of processes that have ended.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let dir = fs::canonicalize(dir)?;
         for entry in fs::read_dir(&dir)? {
@@ -77,10 +77,10 @@ impl Store {
         Ok(Staged { file: Some(file), path, bytes: 0, janitor: self.janitor.clone() })
     }
 
-    /// Gives whole files their names, all or none of those that are new; says which took another's place.
+    /// Gives complete files their names, all or none of those that are new; which of them replaced another.
     ///
     /// # Errors
-    /// The name that is taken, where none may be replaced; or what the disk says.
+    /// The name that exists, where none may be replaced; or the error of the disk.
     pub(crate) fn publish(
         &self,
         files: Vec<(FileName, Staged)>,
@@ -95,7 +95,7 @@ impl Store {
             let existed = replaces && target.exists();
             let named = match replaces {
                 true => fs::rename(&staged.path, &target),
-                // A link never takes another file's place, as a rename does.
+                // A link never replaces another file, as a rename does.
                 false => fs::hard_link(&staged.path, &target),
             };
             if let Err(error) = named {
@@ -117,13 +117,13 @@ impl Store {
         Ok(published)
     }
 
-    /// The files that are whole, by name.
+    /// The complete files, by name.
     pub(crate) fn list(&self) -> io::Result<Vec<Stored>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&*self.dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // One that was removed meanwhile is not there.
+            // One that was removed meanwhile is skipped.
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() && !name.starts_with('.') {
                 files.push(Stored { name, bytes: metadata.len() });
@@ -146,13 +146,13 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            // Without a janitor the process is at its end, and the next one cleans up.
+            // Without a janitor the process is ending, and the next one cleans up.
             let _ = self.janitor.send(Leftover { _file: file, path: std::mem::take(&mut self.path) });
         }
     }
 }
 
-/// Why whole files got no names.
+/// Why complete files got no names.
 pub(crate) enum PublishError {
     Taken(FileName),
     Io(io::Error),

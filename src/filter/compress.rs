@@ -58,7 +58,7 @@ impl Compress {
         Self::default()
     }
 
-    /// As these options say.
+    /// With these options.
     pub fn with_options(options: CompressOptions) -> Self {
         Self { options }
     }

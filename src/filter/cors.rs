@@ -26,7 +26,7 @@ pub struct CorsOptions {
     /// Methods that may be used, such as `"GET, PUT"`. Default `None`: those that the route has.
     pub methods: Option<String>,
     /// Request fields that may be sent, such as `"Authorization, Content-Type"`. Default `None`: those that
-    /// the preflight asks for.
+    /// the preflight requests.
     pub headers: Option<String>,
     /// Response fields that scripts may read beside the few that they always may. Default `None`.
     pub exposed: Option<String>,
@@ -76,7 +76,7 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// As these options say.
+    /// With these options.
     ///
     /// # Errors
     /// Credentials for every origin; an invalid field value.

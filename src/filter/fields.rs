@@ -29,7 +29,7 @@ impl Fields {
         Self::default()
     }
 
-    /// As these options say.
+    /// With these options.
     ///
     /// # Errors
     /// As [`field`](Self::field), for the first that is wrong.

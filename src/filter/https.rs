@@ -104,7 +104,7 @@ impl Hsts {
     /// The name of the field.
     const NAME: &str = "Strict-Transport-Security";
 
-    /// As these options say.
+    /// With these options.
     pub fn with_options(options: &HstsOptions) -> Self {
         Self::new(options.tls.clone(), options.max_age)
     }

@@ -54,7 +54,7 @@ impl RequestIds {
         Self { takes_over: false, prefix: u64::from_ne_bytes(sys::random()), count: Cell::new(0) }
     }
 
-    /// As these options say.
+    /// With these options.
     pub fn with_options(options: &RequestIdOptions) -> Self {
         Self { takes_over: options.keep_incoming, ..Self::new() }
     }

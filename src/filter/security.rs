@@ -71,7 +71,7 @@ impl SecurityHeaders {
         Self::with(policy).expect("the default policy is a valid value")
     }
 
-    /// As these options say.
+    /// With these options.
     ///
     /// # Errors
     /// A policy with a byte that is invalid in a field.

@@ -32,7 +32,7 @@ pub struct Timeout {
 }
 
 impl Timeout {
-    /// As these options say. `ring` is the core's.
+    /// With these options. `ring` is the core's.
     pub fn with_options(ring: Ring, options: TimeoutOptions) -> Self {
         Self::new(ring, options.after)
     }

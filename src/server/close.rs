@@ -15,8 +15,8 @@ use crate::ring::Payload;
 pub(super) enum CloseMode {
     /// Flush the output and close: the client has sent nothing that was not read.
     Finish,
-    /// Flush the output, close the sending direction, and read for a while before closing: there may be unread
-    /// input, and a reset would discard the output (RFC 9112 §9.6).
+    /// Flush the output, close the sending direction, and read for a while before closing: there may be
+    /// unread input, and a reset would discard the output (RFC 9112 §9.6).
     Linger,
     /// Reset: no output can reach the client, or none should.
     Abort,

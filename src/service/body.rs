@@ -155,7 +155,7 @@ impl RequestBody {
         Self { source: BodySource::Downstream(source, exchange), length, trailers: None }
     }
 
-    /// A body that lies in memory.
+    /// A body in memory.
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self::from_stream(Whole(bytes))
     }
@@ -198,12 +198,12 @@ impl RequestBody {
         }
     }
 
-    /// The next piece of content, or `None` at the end. Only now is it asked for: a client that sent
-    /// `Expect: 100-continue` is told to go on, and TCP is told that there is room. Trailers are kept for
+    /// The next piece of content, or `None` at the end. It is received only on this call: a client that sent
+    /// `Expect: 100-continue` gets 100, and flow control opens. Trailers are kept for
     /// [`trailers`](Self::trailers).
     ///
     /// # Errors
-    /// See [`BodyError`]; after one there is nothing more to read.
+    /// See [`BodyError`]; after one nothing more can be read.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -226,7 +226,7 @@ impl RequestBody {
         }
     }
 
-    /// The next frame, trailers included: for handlers that pass a body on as it came.
+    /// The next frame, trailers included: for handlers that forward a body unchanged.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -282,15 +282,15 @@ impl StreamBody for Whole {
     }
 }
 
-/// A response body that is pulled as fast as the client takes it.
+/// A response body that is pulled as fast as the client receives it.
 pub trait StreamBody {
-    /// The next frame; `None` at the end, which trailers come right before. An error ends the connection, or
-    /// in HTTP/2 the stream: the client must not take what it got for the whole.
+    /// The next frame; `None` at the end. Trailers are the last frame. An error ends the connection, or in
+    /// HTTP/2 the stream: the client must see that the body is incomplete.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>>;
 
-    /// Goes on with what this body does beside being read, such as reading the request. Called in place of
-    /// [`poll_frame`](Self::poll_frame) while the client takes nothing, so that an exchange that goes both
-    /// ways at once cannot stall. Once it was called it is called again whenever its waker is woken.
+    /// Continues the work of this body beside being read, such as reading the request. Called in place of
+    /// [`poll_frame`](Self::poll_frame) while the client receives nothing, so that a full-duplex exchange
+    /// cannot stall. After the first call it is called again whenever its waker is woken.
     fn poll_work(&mut self, _cx: &mut Context<'_>) {}
 
     /// Bytes in total, when known: sent as Content-Length, and then enforced.

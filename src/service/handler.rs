@@ -14,7 +14,7 @@ use super::states::States;
 /// `async fn` of up to eight extractors, returning what [`IntoResponse`] knows. It need not be `Send`,
 /// nor its future.
 ///
-/// `Args` is the tuple of its argument types; it only tells the implementations apart.
+/// `Args` is the tuple of its argument types; it only distinguishes the implementations.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     note = "a handler is an async closure or function of at most eight arguments; each has to be \

@@ -50,7 +50,9 @@ impl Response {
             Some(kind) => opened(kind, protocol, handler),
             None if head.version() == Version::Http11 => refused(protocol),
             None => Problem::new(Status::BAD_REQUEST)
-                .detail(format!("this resource speaks {protocol}; ask for it with an extended CONNECT"))
+                .detail(format!(
+                    "this resource requires the protocol {protocol}; request it with an extended CONNECT"
+                ))
                 .into_response(),
         }
     }
@@ -93,7 +95,7 @@ fn opened<F: AsyncFnOnce(Tunnel) + 'static>(kind: TunnelKind, protocol: &str, ha
 
 fn refused(protocol: &str) -> Response {
     let mut response = Problem::new(Status::UPGRADE_REQUIRED)
-        .detail(format!("this resource speaks {protocol}; ask for it with an Upgrade field"))
+        .detail(format!("this resource requires the protocol {protocol}; request it with an Upgrade field"))
         .into_response();
     response.add_lines(&upgrade_lines(protocol));
     response

@@ -141,7 +141,7 @@ fn wrong_types_and_too_much() {
         let body = vec![b' '; limit + 1];
         let detail = format!("the body is longer than {limit} bytes");
         is_problem(&post(&mut client, path, content_type, &body), 413, &detail, "");
-        // The same where its length shows only as it comes.
+        // The same without an announced length.
         let mut request = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\nTransfer-Encoding: \
              chunked\r\n\r\n"
@@ -185,7 +185,7 @@ fn text() {
     is_problem(&post(&mut client, "/text", "", b"ab\xff"), 400, "the body is not UTF-8 at byte 2", "");
 }
 
-/// Whatever a client sends is answered, and never with a fault of ours.
+/// Whatever a client sends is answered, and never with a 5xx status.
 #[test]
 fn any_bytes_are_answered() {
     use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Forms with files, in all the pieces a network makes of them.
+//! Forms with files, split at arbitrary points.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn list(mut form: Multipart) -> Result<Json<Vec<String>>, Problem> {
     Ok(Json(parts))
 }
 
-/// The texts of the parts that are no files; files are passed over unread.
+/// The texts of the parts that are no files; files are skipped unread.
 async fn texts(mut form: Multipart) -> Result<Json<Vec<(String, String)>>, Problem> {
     let mut texts = Vec::new();
     while let Some(mut part) = form.next().await? {
@@ -138,7 +138,7 @@ fn a_body_that_does_not_say_its_length_has_the_same_limits() {
     is_problem(&answer, 413, "the body is longer than 2000 bytes", "");
 }
 
-/// A file that is far larger than a piece arrives whole, cut at every odd place.
+/// A file far larger than a piece arrives whole, split at odd places.
 #[test]
 fn a_large_file_arrives_whole() {
     let server = host(|| Router::new().post("/list", list));
@@ -168,7 +168,7 @@ fn a_client_that_leaves_within_a_part_harms_nobody() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// However the network cuts a body, the same parts arrive.
+    /// The same parts arrive, wherever a body is split.
     #[test]
     fn cuts_do_not_matter(
         data in "[\r\n\\-xy]{0,40}",

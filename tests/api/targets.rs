@@ -140,7 +140,7 @@ proptest! {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
             let answer = get(&mut client, &format!("/pairs?{encoded}={encoded}"));
             prop_assert_eq!(answer.text(), serde_json::to_string(&[[&text, &text]]).unwrap());
-            // Dots are no names, and nothing is no segment.
+            // Dots are not valid names, and an empty text is not a segment.
             if !["", ".", ".."].contains(&text.as_str()) {
                 prop_assert_eq!(get(&mut client, &format!("/names/{encoded}")).text(), text);
             }

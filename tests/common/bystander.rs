@@ -1,4 +1,5 @@
-//! A well-behaved client that keeps asking while others misbehave: every answer must be right, and in time.
+//! A well-behaved client that sends requests while others misbehave: every response must be right, and in
+//! time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,18 +10,18 @@ use std::time::{Duration, Instant};
 use super::HELLO;
 use super::client::Client;
 
-/// Longest that a bystander may wait for an answer. A core that is stuck takes for ever; a loaded machine
+/// Longest wait of a bystander for a response. A core that is stuck never responds; a loaded machine
 /// takes a fraction of this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// Asks for `Hello, World!` over and over on one kept connection and, in turn, on a new one.
+/// Requests `Hello, World!` repeatedly, on one kept connection and, in turn, on a new one.
 pub(crate) struct Bystander {
     done: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Bystander {
-    /// Begins to ask; the first answer has come when this returns.
+    /// Begins to send requests; returns after the first response.
     pub(crate) fn start(addr: SocketAddr) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let until = done.clone();
@@ -32,7 +33,7 @@ impl Bystander {
                 if answers % 4 == 0 {
                     exchange(&mut Client::connect(addr));
                 }
-                // Looked at here, so that it asks at least once, however short the mischief.
+                // Checked here, so that it sends at least one request.
                 if until.load(Ordering::Relaxed) {
                     break;
                 }
@@ -43,7 +44,7 @@ impl Bystander {
         Self { done, thread }
     }
 
-    /// Ends, and asserts that nothing was ever wrong or late.
+    /// Ends, and asserts that no response was wrong or late.
     #[track_caller]
     pub(crate) fn was_never_disturbed(self) {
         self.done.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A client that says exactly the bytes it is told to, and reads with a deadline. Follows no rule of HTTP by
+//! A client that sends exactly the given bytes, and reads with a deadline. Follows no rule of HTTP by
 //! itself, so that it can break any of them.
 
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ pub(crate) enum End {
     Reset,
 }
 
-/// One connection, and what was received on it and not yet looked at.
+/// One connection, and the bytes received and not yet parsed.
 pub(crate) struct Client {
     stream: TcpStream,
     input: Vec<u8>,
@@ -37,7 +37,7 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&addr, PATIENCE)?)
     }
 
-    /// Connects with a receive buffer of about `bytes`: a peer that takes little while it does not read.
+    /// Connects with a receive buffer of about `bytes`: little is in flight while it does not read.
     pub(crate) fn connect_narrow(addr: SocketAddr, bytes: usize) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(bytes).unwrap();
@@ -59,7 +59,7 @@ impl Client {
         self
     }
 
-    /// Sends as much as the server takes; what happens to the rest is the caller's question.
+    /// Sends as much as the server accepts; an error is ignored.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
@@ -88,7 +88,7 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Vanishes with a reset (SO_LINGER 0).
+    /// Closes with a reset (SO_LINGER 0).
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
@@ -108,7 +108,7 @@ impl Client {
         }
     }
 
-    /// The next response, or how it broke off.
+    /// The next response, or why it is incomplete.
     pub(crate) fn try_response_to(&mut self, method: &str) -> Result<Response, Broken> {
         super::response::read(self, method)
     }
@@ -136,13 +136,13 @@ impl Client {
         assert!(self.input.is_empty(), "unasked: {:?}", self.input.escape_ascii().to_string());
     }
 
-    /// Asserts that the server ended the connection, with nothing more said and without a reset.
+    /// Asserts that the server closed the connection, without further bytes and without a reset.
     #[track_caller]
     pub(crate) fn is_closed(&mut self) {
         assert_eq!(self.end(), End::Clean, "a reset could have taken the response with it");
     }
 
-    /// Asserts that the server ended the connection, with nothing more said; how.
+    /// Asserts that the server ended the connection, without further bytes; how.
     #[track_caller]
     pub(crate) fn end(&mut self) -> End {
         let rest = self.drain();
@@ -157,12 +157,12 @@ impl Client {
         std::mem::take(&mut self.input)
     }
 
-    /// How the connection ended, if it was seen to.
+    /// How the connection ended, if the end was received.
     pub(crate) fn ended(&self) -> Option<End> {
         self.ended
     }
 
-    /// Asserts that the server neither says nor ends anything for this long.
+    /// Asserts that the server neither sends nor closes for this long.
     #[track_caller]
     pub(crate) fn stays_quiet(&mut self, time: Duration) {
         self.is_silent();
@@ -172,7 +172,7 @@ impl Client {
         assert!(outcome.is_err(), "said or ended something: {:?}", self.input.escape_ascii().to_string());
     }
 
-    /// Receives at most `bytes` more, to be looked at later: how many.
+    /// Receives at most `bytes` more, without parsing them: how many.
     ///
     /// # Errors
     /// Nothing came in time, or the connection ended.
@@ -196,7 +196,7 @@ impl Client {
         self.stream.take_error().unwrap()
     }
 
-    /// Closes in order.
+    /// Closes without a reset.
     pub(crate) fn close(self) {}
 
     /// Receives more. False at the end.
@@ -227,12 +227,12 @@ impl Client {
         }
     }
 
-    /// What was received and not yet looked at.
+    /// Received and not yet parsed.
     pub(crate) fn input(&mut self) -> &mut Vec<u8> {
         &mut self.input
     }
 
-    /// Local address: tells connections apart.
+    /// Local address, which identifies the connection.
     pub(crate) fn local(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }

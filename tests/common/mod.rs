@@ -1,6 +1,6 @@
 //! What the black-box tests share: a raw client, a strict reader of responses, servers in this process and
 //! as a process of their own, and a bystander that must never be disturbed. Knows the wire and the public
-//! API, nothing of the server's inside. Every wait in here is bounded.
+//! API, nothing of the server's internals. Every wait is bounded.
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod bystander;
@@ -17,7 +17,7 @@ pub(crate) use server::{
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything that should happen at once. Generous: a loaded machine is no failure.
+/// Longest wait for anything that should happen at once. Generous, because of loaded machines.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A request that the test services answer with `Hello, World!`.

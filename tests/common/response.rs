@@ -1,5 +1,5 @@
-//! Reads responses as strictly as the server reads requests: whatever two clients could take in two ways is
-//! a failure. Takes its bytes from a client and never looks at a clock.
+//! Parses responses as strictly as the server parses requests: what two clients could interpret differently
+//! is a failure. Reads from a client and never from a clock.
 
 use std::fmt;
 
@@ -31,16 +31,16 @@ pub(crate) struct Response {
     pub(crate) trailers: String,
 }
 
-/// A response that is not whole.
+/// A response that is incomplete.
 #[derive(Debug)]
 pub(crate) enum Broken {
     /// The connection ended before its first byte.
     Silence(End),
     /// The connection ended within the head.
     InHead(End),
-    /// The connection ended within the body: what there is of it.
+    /// The connection ended within the body; the bytes received of it.
     InBody(Box<Response>, End),
-    /// Nothing came for too long.
+    /// Nothing was received within the deadline.
     TimedOut,
 }
 
@@ -79,7 +79,7 @@ impl Response {
         self
     }
 
-    /// Asserts the status of an answer whose text is the server's choice.
+    /// Asserts the status of a response with a text of the server's.
     #[track_caller]
     pub(crate) fn has_status(&self, status: u16) -> &Self {
         assert_eq!(self.status, status, "{}\n\n{}", self.head, self.text());
@@ -207,7 +207,7 @@ fn parse_length(value: &str) -> usize {
     value.parse().expect("fits")
 }
 
-/// Moves `length` bytes into `out`; what there is of them when the connection ends.
+/// Moves `length` bytes into `out`, or fewer when the connection ends.
 fn take(client: &mut Client, length: usize, out: &mut Vec<u8>) -> Result<(), Stop> {
     let mut left = length;
     loop {

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
-/// Limits that no test meets by accident on a loaded machine, and a short drain for the end.
+/// Limits that no test reaches by accident on a loaded machine, and a short drain.
 pub(crate) fn lenient() -> Limits {
     Limits {
         head_timeout: Duration::from_secs(60),
@@ -74,7 +74,7 @@ pub(crate) fn serve_files_with(workers: usize, limits: Limits, dir: &Path, optio
 }
 
 impl Hosted {
-    /// Drains and stops; what was counted.
+    /// Drains and stops; the counters.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Totals {
         match stop(self.running.take().expect("stopped once")) {
@@ -84,7 +84,7 @@ impl Hosted {
     }
 }
 
-/// `None` when it takes too long; whoever drains for longer than this waits in a thread of its own.
+/// `None` when it takes too long; tests with longer drains wait in a thread of their own.
 fn stop(running: Running) -> Option<Result<Totals, RunError>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(running.stop()));
@@ -95,7 +95,7 @@ impl Drop for Hosted {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             let stopped = stop(running);
-            // A panic of the test itself says more.
+            // A panic of the test itself is more informative.
             assert!(
                 matches!(stopped, Some(Ok(_))) || thread::panicking(),
                 "the server does not stop in order"
@@ -203,7 +203,7 @@ impl Binary {
         }
     }
 
-    /// What it said since it began to serve, up to now or its end.
+    /// Its output since it began to serve, up to now or its end.
     pub(crate) fn lines(&self) -> Vec<String> {
         std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_millis(200)).ok()).collect()
     }

@@ -1,4 +1,4 @@
-//! Bodies: trailers both ways, both directions at once, and what a route or a handler allows.
+//! Bodies: trailers in both directions, full duplex, and the limits of a route or a handler.
 
 use std::io::Write;
 use std::thread;
@@ -23,7 +23,7 @@ fn trailers_pass_both_ways() {
         response.is(200, "abc").keeps();
         assert_eq!(response.trailers, "X-Sum: 294\r\nX-End: yes\r\n");
     }
-    // A body of known length has no place for trailers (RFC 9112 §7.1.2); HTTP/1.0 has no chunks.
+    // A body of known length cannot carry trailers (RFC 9112 §7.1.2); HTTP/1.0 has no chunks.
     client.send("POST /echo HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc");
     let response = client.response();
     response.is(200, "abc").says_close();
@@ -62,8 +62,8 @@ fn a_piece_comes_back_before_the_next_is_sent() {
     assert_eq!(answer.trailers.as_deref(), Some(&expected[..]));
 }
 
-/// A client that sends everything before it reads anything: the response cannot leave meanwhile, and the
-/// request has to be read all the same.
+/// A client that sends everything before it reads: the response cannot be sent meanwhile, and the request has
+/// to be read nevertheless.
 #[test]
 fn a_request_is_read_while_its_response_cannot_leave() {
     const SENT: usize = 16 * 1024 * 1024;
@@ -93,7 +93,7 @@ fn a_request_is_read_while_its_response_cannot_leave() {
     assert_eq!(answer.trailers.as_deref(), Some(&expected[..]));
 }
 
-/// Many streams whose output cannot leave, on one connection whose output is full.
+/// Many streams whose output cannot be sent, on one connection whose output is full.
 #[test]
 fn streams_behind_a_full_connection_are_read_too() {
     let server = site(lenient());
@@ -125,7 +125,7 @@ fn a_body_is_written_by_another_task() {
     Peer::connect(server.addr).get("/channel").is(200, "one two three");
 }
 
-/// What a route says holds for its requests, and nothing else.
+/// A route's policy applies to its requests alone.
 #[test]
 fn a_route_has_a_limit_of_its_own() {
     let mut limits = lenient();
@@ -164,7 +164,7 @@ fn a_route_has_a_limit_of_its_own() {
     }
 }
 
-/// A slow upload ends by the server's limit, or goes on where the route says so.
+/// A slow upload ends by the server's limit, or continues where the route's policy allows it.
 #[test]
 fn a_route_may_be_patient() {
     let limits = Limits { stall_timeout: Duration::from_millis(500), ..lenient() };
@@ -176,7 +176,7 @@ fn a_route_may_be_patient() {
     let mut hasty = Client::connect(server.addr);
     hasty.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
     hasty.response().has_status(408);
-    // Twice as long as the other one was given.
+    // Twice as long as the limit of the other one.
     let waited = began.elapsed();
     let late = thread::spawn(move || {
         thread::sleep(waited);

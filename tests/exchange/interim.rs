@@ -13,7 +13,7 @@ fn hints_come_before_the_response() {
         client.send("GET /hints HTTP/1.1\r\nHost: a\r\n\r\n");
         let hint = client.response();
         assert_eq!(hint.head, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload");
-        // Before the handler is done, and nothing else with it.
+        // Before the handler has answered, and without further bytes.
         assert_eq!(client.response().head, "HTTP/1.1 110 ");
         client.response().is(200, "Ok(()) Ok(())").keeps();
     }
@@ -49,7 +49,7 @@ fn after_the_response_has_begun_it_is_too_late() {
     Peer::connect(server.addr).get("/late").is(200, "begun Err(TooLate)");
 }
 
-/// A hint does not take the place of 100 Continue, nor the other way round.
+/// A hint does not replace 100 Continue, nor vice versa.
 #[test]
 fn a_hint_and_a_body_that_is_waited_for() {
     let server = site(lenient());

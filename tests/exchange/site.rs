@@ -1,4 +1,4 @@
-//! The routes that these tests ask.
+//! The routes under test.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -90,7 +90,7 @@ fn policy(bytes_max: Option<u64>) -> BodyPolicy {
     BodyPolicy { bytes_max, ..BodyPolicy::DEFAULT }
 }
 
-/// Sends back what comes while it comes, then the trailers that came and one of its own.
+/// Echoes the request while it arrives, then its trailers and one of its own.
 async fn echo(mut body: RequestBody) -> Response {
     Response::written(async move |mut out: BodyWriter| {
         let mut trailers = Trailers::new();

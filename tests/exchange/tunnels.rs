@@ -1,4 +1,4 @@
-//! Tunnels: opened where they are asked for and nowhere else, with every byte, both ways at once.
+//! Tunnels: opened only on request, complete in both directions concurrently.
 
 use std::io::Write;
 use std::thread;
@@ -10,7 +10,7 @@ use crate::wire::*;
 
 const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: other, echo\r\n";
 
-/// Reads until so many bytes are there.
+/// Reads this number of bytes.
 #[track_caller]
 fn read(client: &mut Client, bytes: usize) -> Vec<u8> {
     while client.input().len() < bytes {
@@ -75,12 +75,12 @@ fn an_extended_connect_opens_a_tunnel() {
     peer.until("the echo", |peer| peer.streams.get(&stream).is_some_and(|got| got.body == sent));
     let answer = peer.streams[&stream].clone();
     assert_eq!((answer.status, answer.field("content-length"), answer.ended), (200, None, false));
-    // Other streams go on beside it.
+    // Other streams continue beside it.
     peer.get("/hello").is(200, "Hello, World!");
     peer.send_data(stream, END_STREAM, "");
     let answer = peer.answer(stream);
     assert_eq!(answer.body.len(), sent.len() + "bye".len());
-    // Another protocol than the resource speaks.
+    // Another protocol than the resource's.
     let stream = peer.fresh();
     peer.send(connect(stream, "other"));
     assert_eq!(peer.answer(stream).status, 400);
@@ -140,7 +140,7 @@ fn a_tunnel_ends_when_its_handler_does() {
     assert_eq!(client.drain(), b"welcome\n");
 }
 
-/// The content of a request that asks for an upgrade comes before the tunnel's bytes.
+/// The content of a request with `Upgrade` comes before the tunnel's bytes.
 #[test]
 fn an_upgrade_with_unread_content_is_an_error() {
     let server = site(lenient());

@@ -1,5 +1,5 @@
-//! Exchanges on one connection: many at once, none in another's way; bodies, trailers, interim responses; and
-//! what a handler's end, panic or idleness means to its stream alone.
+//! Exchanges on one connection: many concurrent and independent; bodies, trailers, interim responses; and
+//! that a handler's end, panic or wait affects its stream alone.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -46,11 +46,11 @@ fn a_hundred_at_once() {
                 _ => answer.is(200, "x".repeat(300)),
             };
         }
-        assert_eq!(peer.goodbyes, [], "round {round}");
+        assert_eq!(peer.goaways, [], "round {round}");
     }
 }
 
-/// RFC 9113 §5.1.2: what is beyond the announced limit is refused so that it can be asked again.
+/// RFC 9113 §5.1.2: streams beyond the announced limit are refused so that they can be retried.
 #[test]
 fn more_than_a_hundred_are_refused() {
     let lab = Lab::default();
@@ -86,7 +86,7 @@ fn a_slow_one_holds_up_nobody() {
     peer.answer(slow).is(200, "open");
 }
 
-/// A large response that its client does not take lets others pass as far as the connection's window goes.
+/// A large response that is not received does not block others, within the connection's window.
 #[test]
 fn a_large_one_holds_up_nobody() {
     let server = serve(lenient(), Lab::default());
@@ -106,7 +106,7 @@ fn a_large_one_holds_up_nobody() {
     peer.answer(large).is(200, pattern(1_000_000));
 }
 
-/// RFC 9110: what has no body has none here either, nor DATA for it.
+/// RFC 9110: responses without a body have no DATA.
 #[test]
 fn responses_without_a_body() {
     let server = serve(lenient(), Lab::default());
@@ -127,7 +127,7 @@ fn responses_without_a_body() {
     peer.is_usable();
 }
 
-/// RFC 9110 §10.1.1: asked for when the handler asks, and not when it does not.
+/// RFC 9110 §10.1.1: 100 Continue is sent when the handler reads, and not otherwise.
 #[test]
 fn continue_is_said_when_the_body_is_wanted() {
     let server = serve(lenient(), Lab::default());
@@ -149,8 +149,8 @@ fn continue_is_said_when_the_body_is_wanted() {
     peer.is_usable();
 }
 
-/// §8.1: a response that is over before its request may be followed by RST_STREAM with NO_ERROR, never by
-/// another code; and what the client still sends costs nothing.
+/// §8.1: a response that completes before its request may be followed by RST_STREAM with NO_ERROR, never by
+/// another code; and what the client still sends is no error.
 #[test]
 fn a_response_before_the_request_is_over() {
     let server = serve(lenient(), Lab::default());
@@ -170,8 +170,8 @@ fn a_response_before_the_request_is_over() {
     peer.post("/count", &pattern(2_000_000)).is(200, "2000000 bytes");
 }
 
-/// A panic costs its stream: 500, or, where the head is out already, a reset instead of an end. As over
-/// HTTP/1.1 the connection takes no more requests then, but what is open is finished.
+/// A panic affects its stream: 500, or a reset where the head was sent. As over HTTP/1.1 the connection
+/// accepts no further requests then, but open ones complete.
 #[test]
 fn a_panic_costs_its_stream() {
     let server = serve(lenient(), Lab::default());
@@ -187,12 +187,12 @@ fn a_panic_costs_its_stream() {
         assert!(answer.status == 500 || answer.reset == Some(INTERNAL_ERROR), "{path}: {answer:?}");
         assert!(!answer.text().contains("as the test wants"), "the reason is for the log");
         peer.answer(waiting).is(200, "waited");
-        assert!(peer.goodbyes.iter().all(|goodbye| goodbye.code == NO_ERROR));
+        assert!(peer.goaways.iter().all(|goaway| goaway.code == NO_ERROR));
     }
     assert_eq!(server.stop().panics, 5);
 }
 
-/// A body that fails, or is not as long as it said, is reset: what is not whole must not look whole.
+/// A body that fails, or differs from its announced length, is reset: it must not look complete.
 #[test]
 fn a_body_that_fails_costs_its_stream() {
     let server = serve(lenient(), Lab::default());
@@ -229,7 +229,7 @@ fn a_reset_drops_its_handler_and_no_other() {
     eventually("the last is dropped", || dropped() == 10);
 }
 
-/// The end of the client's side is no loss (it may still read), its loss drops what it asked for.
+/// After the end of the client's direction it may still read; a lost connection drops its requests.
 #[test]
 fn a_client_that_only_ends_its_side_is_answered() {
     let server = serve(lenient(), Lab::default());
@@ -240,7 +240,7 @@ fn a_client_that_only_ends_its_side_is_answered() {
     while peer.step() {}
 }
 
-/// §6.8: a client that says goodbye gets what it asked for, and then the end.
+/// §6.8: a client that sends GOAWAY gets its responses, and then the end.
 #[test]
 fn a_client_that_says_goodbye_is_answered() {
     let server = serve(lenient(), Lab::default());
@@ -324,7 +324,7 @@ fn trailers_both_ways() {
     assert_eq!((answer.status, answer.text()), (200, "11;".to_owned()));
 }
 
-/// A body larger than the server takes is refused as in HTTP/1.1, for its stream alone.
+/// A body larger than the limit is refused as in HTTP/1.1, for its stream alone.
 #[test]
 fn bodies_larger_than_allowed() {
     let limits = quoit::server::Limits {
@@ -344,8 +344,8 @@ fn bodies_larger_than_allowed() {
     peer.post("/count", &[0; 1000]).is(200, "1000 bytes");
 }
 
-/// RFC 9218: when the connection's window is what everybody waits for, the urgent goes first, whether it was
-/// so from the start or by PRIORITY_UPDATE.
+/// RFC 9218: when all streams wait for the connection's window, the most urgent is first, by its field or by
+/// PRIORITY_UPDATE.
 #[test]
 fn urgent_responses_go_first() {
     let server = serve(lenient(), Lab::default());
@@ -373,7 +373,7 @@ fn urgent_responses_go_first() {
     }
 }
 
-/// Each request is answered although the connection is busy with many that are large.
+/// Each request is answered although the connection is busy with many large responses.
 #[test]
 fn answers_are_in_time_between_large_ones() {
     let server = serve(lenient(), Lab::default());

@@ -1,5 +1,6 @@
-//! Frames that cost their sender nothing: each flood ends with ENHANCE_YOUR_CALM (RFC 9113 §10.5), takes
-//! bounded memory, and disturbs nobody else on the core. And what a busy but honest client does is no flood.
+//! Frames that cost their sender nothing: each flood ends with ENHANCE_YOUR_CALM (RFC 9113 §10.5), uses
+//! bounded memory, and affects no other client of the core. A busy but honest client is not treated as a
+//! flood.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,25 +17,25 @@ use crate::wire::*;
 /// More than any budget, and few enough for a test.
 const MOST: u32 = 200_000;
 
-/// What memory may grow by in a flood. One connection's windows and buffers are far below it; floods that are
+/// Most growth of memory in a flood. One connection's windows and buffers are far below it; floods that are
 /// kept somewhere are far beyond.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;
 
-/// The built program with a site: `/` is what bystanders ask for, `/large` is 8 MiB.
+/// The built program with a site: bystanders request `/`, and `/large` is 8 MiB.
 fn site() -> (TempDir, Binary) {
     let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::write(site.path().join("index.html"), "Hello, World!").unwrap();
     fs::write(site.path().join("usable"), "usable").unwrap();
     fs::write(site.path().join("large"), vec![b'l'; 8 << 20]).unwrap();
     let server = Binary::serve(site.path(), &[]);
-    // What is opened and allocated once.
+    // First, so that one-time allocations are done.
     let mut peer = Peer::connect(server.addr);
     peer.get("/").is(200, "Hello, World!");
     peer.get("/large");
     (site, server)
 }
 
-/// Floods a connection of its own while somebody else asks, and holds the server to its bounds.
+/// Floods a connection while a bystander sends requests, and asserts the server's bounds.
 #[track_caller]
 fn ends_in_calm(name: &str, prepare: impl FnOnce(&mut Peer), piece: impl Fn(u32) -> Vec<u8>) {
     let (_site, server) = site();
@@ -44,13 +45,13 @@ fn ends_in_calm(name: &str, prepare: impl FnOnce(&mut Peer), piece: impl Fn(u32)
     prepare(&mut peer);
     let sent = peer.flood(MOST, piece);
     assert!(sent < MOST, "{name}: never ended");
-    if peer.goodbyes.is_empty() {
+    if peer.goaways.is_empty() {
         peer.fails_with(ENHANCE_YOUR_CALM);
     }
-    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(ENHANCE_YOUR_CALM), "{name}");
+    assert_eq!(peer.goaways.last().map(|goaway| goaway.code), Some(ENHANCE_YOUR_CALM), "{name}");
     bystander.was_never_disturbed();
     let grown = server.resident_bytes().saturating_sub(before);
-    println!("{name}: {sent} pieces, {} KiB grown, {:?}", grown / 1024, peer.goodbyes.last());
+    println!("{name}: {sent} pieces, {} KiB grown, {:?}", grown / 1024, peer.goaways.last());
     assert!(grown < GROWTH_BYTES_MAX, "{name}: grew by {grown} bytes");
 }
 
@@ -148,7 +149,7 @@ fn frames_that_say_nothing() {
     ends_in_calm("unknown frames", |_| (), |_| sixteen(&frame(0xbe, 0, 0, b"")));
 }
 
-/// A client that floods and does not read: answers must not pile up without end.
+/// A client that floods and does not read: responses must not accumulate without bound.
 #[test]
 fn floods_whose_answers_nobody_reads() {
     let (_site, server) = site();
@@ -174,7 +175,7 @@ fn floods_whose_answers_nobody_reads() {
     bystander.was_never_disturbed();
 }
 
-/// Responses that are asked for and never taken: a hundred streams on each of many connections.
+/// Responses that are requested and never received: a hundred streams on each of many connections.
 #[test]
 fn windows_that_never_open() {
     let (_site, server) = site();
@@ -231,8 +232,8 @@ fn blocks_that_swell() {
     assert!(grown < GROWTH_BYTES_MAX, "grew by {grown} bytes");
 }
 
-/// What no client of good will is punished for: thousands of exchanges with credit for every frame, pings,
-/// and a page whose hundred requests are cancelled, now and then.
+/// Legitimate use that is not refused: thousands of exchanges with credit for every frame, pings, and
+/// sometimes a page whose hundred requests are cancelled.
 #[test]
 fn a_busy_client_is_no_flood() {
     let lab = Lab::default();
@@ -258,7 +259,7 @@ fn a_busy_client_is_no_flood() {
     peer.is_usable();
 }
 
-/// Waits until nothing of a flood is left to do.
+/// Waits until all frames of a flood are processed.
 fn is_quiet(addr: SocketAddr) {
     std::thread::sleep(Duration::from_millis(50));
     Peer::connect(addr).get("/usable").is(200, "usable");

@@ -1,19 +1,19 @@
-//! Every misdeed of frames that RFC 9113 names, one connection each, with the error it asks for; and what it
-//! says to pass over.
+//! Every frame error that RFC 9113 names, one connection each, with the error code it requires; and the
+//! frames that it requires to ignore.
 
 use crate::common::{Client, Hosted, lenient, serve};
 use crate::lab::Lab;
 use crate::peer::Peer;
 use crate::wire::*;
 
-/// What a misdeed costs.
+/// The reaction to a frame error.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Costs {
     /// The connection, with this code.
     Connection(u32),
     /// Stream 1, with this code; the connection goes on.
     Stream(u32),
-    /// Either: the RFC leaves it open.
+    /// Either: the RFC permits both.
     Either(u32),
     /// Nothing.
     Nothing,
@@ -27,10 +27,10 @@ fn check(server: &Hosted, name: &str, bytes: &[u8], costs: Costs) {
     peer.send(bytes);
     let costs = match costs {
         Either(code) => {
-            // Something that is answered if the connection lives.
+            // A request, answered if the connection is still open.
             let _ = peer.client.try_send(frame(PING, 0, 0, b"whether?"));
             while peer.pongs.is_empty() && peer.step() {}
-            if peer.goodbyes.is_empty() { Stream(code) } else { Connection(code) }
+            if peer.goaways.is_empty() { Stream(code) } else { Connection(code) }
         }
         other => other,
     };
@@ -259,7 +259,7 @@ fn states_of_streams() {
     ]);
 }
 
-/// RFC 7540 §5.3.1, which RFC 9113 leaves to whoever still looks.
+/// RFC 7540 §5.3.1, which RFC 9113 deprecates.
 fn depending() -> Vec<u8> {
     let payload = [&b"\0\0\0\x01\x10"[..], &block(&pseudo("GET", "/"))].concat();
     frame(HEADERS, WHOLE | WITH_PRIORITY, 1, payload)
@@ -277,7 +277,7 @@ fn streams_that_are_over() {
         // A stream error or the connection's: both are allowed, and the code is one.
         let _ = peer.client.try_send(frame(PING, 0, 0, b"whether?"));
         while peer.pongs.is_empty() && peer.step() {}
-        let codes: Vec<u32> = peer.goodbyes.iter().map(|goodbye| goodbye.code).collect();
+        let codes: Vec<u32> = peer.goaways.iter().map(|goaway| goaway.code).collect();
         assert!(
             codes == [STREAM_CLOSED] || codes.is_empty() && peer.streams[&1].reset == Some(STREAM_CLOSED)
         );
@@ -318,7 +318,7 @@ fn field_blocks_in_several_frames() {
         ("CONTINUATION after the end", all(&[&get(1, "/hold"), &rest(1, END_HEADERS)]), protocol),
         ("CONTINUATION alone", rest(1, END_HEADERS), protocol),
     ]);
-    // However it is cut.
+    // Split at every point.
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     for cut in 0..=whole.len() {
@@ -329,7 +329,7 @@ fn field_blocks_in_several_frames() {
     }
 }
 
-/// RFC 7541, RFC 9113 §4.3: a block that cannot be decoded costs the connection.
+/// RFC 7541, RFC 9113 §4.3: a block that cannot be decoded is a connection error.
 #[test]
 fn blocks_that_cannot_be_decoded() {
     let costs = Connection(COMPRESSION_ERROR);

@@ -1,5 +1,5 @@
-//! The `h2` crate as a client: another reading of RFC 9113 than ours, held against the server. It runs on an
-//! executor of a dozen lines over a socket that never blocks.
+//! The `h2` crate as a client: an independent implementation of RFC 9113 against the server. It runs on an
+//! executor of a dozen lines over a non-blocking socket.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::common::{PATIENCE, eventually, lenient, pattern, serve};
 use crate::lab::Lab;
 
-/// A socket that never blocks. Nobody is woken: the executor asks again.
+/// A non-blocking socket. It wakes no task: the executor polls again.
 struct Transport(TcpStream);
 
 fn polled<T>(outcome: io::Result<T>) -> Poll<io::Result<T>> {
@@ -268,7 +268,7 @@ fn pings_and_the_end() {
         oracle.run(ping.ping(h2::Ping::opaque())).expect("a pong");
     }
     let (response, _) = oracle.send(Method::GET, "/wait/200", true);
-    // It is with the service when the server begins to leave.
+    // The service has it when the server begins to drain.
     oracle.run(ping.ping(h2::Ping::opaque())).expect("a pong");
     let stopping = std::thread::spawn(move || server.stop());
     assert_eq!(oracle.run(read(response)).expect("it was asked for before").body, b"waited");

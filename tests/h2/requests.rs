@@ -1,6 +1,5 @@
-//! Heads of requests (RFC 9113 §8.1 to §8.5): what is malformed gets RST_STREAM and never reaches a handler,
-//! what HTTP/1.1 would refuse with a status is refused with it, and what is served arrives as it would over
-//! HTTP/1.1.
+//! Heads of requests (RFC 9113 §8.1 to §8.5): malformed ones get RST_STREAM and never reach a handler, those
+//! that HTTP/1.1 refuses with a status are refused with it, and served ones arrive as over HTTP/1.1.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,7 +86,7 @@ fn pseudo_fields() {
         vec![("x", "y"), (":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")],
         vec![],
         vec![("x", "y")],
-        // Neither says where it goes to.
+        // Neither has an authority.
         with(&[(":authority", "-")], &[]),
         // §8.3.1: they must agree.
         with(&[], &[("host", "b")]),
@@ -127,7 +126,7 @@ fn fields_that_may_not_be() {
     ]);
 }
 
-/// Names by index into the static table are looked at no less: `transfer-encoding` is one.
+/// Names by index into the static table are checked too: `transfer-encoding` is one.
 #[test]
 fn fields_by_index() {
     let (server, mirror) = mirror();
@@ -177,7 +176,7 @@ fn what_is_served() {
     assert_eq!(crumbs.text().matches("cookie").count(), 1);
     // Bytes beyond ASCII in values pass, as in HTTP/1.1.
     ask(with(&[], &[("x", "\u{e9}")])).is(200, "GET a /\nhost: a\nx: \\xc3\\xa9\n");
-    // An order and a priority that nobody has to look at.
+    // Unusual order, and a priority that may be ignored.
     ask(with(&[], &[("priority", "u=0, i"), ("accept", "*/*")]))
         .is(200, "GET a /\nhost: a\npriority: u=0, i\naccept: */*\n");
 }
@@ -274,13 +273,12 @@ fn lengths_of_bodies() {
             peer.is_reset(stream, PROTOCOL_ERROR);
         }
     }
-    // A response without a body may tell of one: HEAD and 304 are the server's; GET with a length is no
-    // matter.
+    // Other responses must match their length; HEAD and 304 are the server's, a GET with a length is valid.
     peer.is_usable();
 }
 
-/// §8.5: nobody tunnels here, so CONNECT is refused as HTTP/1.1's is; with too many or too few pseudo-fields
-/// it is malformed.
+/// §8.5: no handler opens a tunnel, so CONNECT is refused as over HTTP/1.1; with too many or too few
+/// pseudo-fields it is malformed.
 #[test]
 fn connect() {
     let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -1,5 +1,5 @@
-//! Time (RFC 9113 §10.5): whoever keeps the server waiting is given up after the limit that fits, with the
-//! code that says so, and no sooner. Waits are real, so limits are set short.
+//! Timeouts (RFC 9113 §10.5): each ends its stream or connection after its limit and no sooner, with the
+//! error code of its cause. Waits are real, so limits are set short.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::wire::*;
 
 const SHORT: Duration = Duration::from_millis(400);
 
-/// Only windows are in a hurry.
+/// Only the window timeout is short.
 fn impatient_for_windows() -> Limits {
     Limits { h2: H2Limits { window_timeout: SHORT, ..H2Limits::DEFAULT }, ..lenient() }
 }
 
-/// A stream's own window stays shut while others move: the stream is given up.
+/// A stream's window stays closed while others progress: the stream is reset.
 #[test]
 fn a_stream_whose_window_stays_shut() {
     let server = serve(impatient_for_windows(), Lab::default());
@@ -34,7 +34,7 @@ fn a_stream_whose_window_stays_shut() {
     peer.is_usable();
 }
 
-/// A byte now and then is no progress.
+/// A byte now and then is not progress.
 #[test]
 fn a_window_that_opens_by_single_bytes() {
     let server = serve(impatient_for_windows(), Lab::default());
@@ -46,16 +46,16 @@ fn a_window_that_opens_by_single_bytes() {
         peer.open_window(stream, 1);
         peer.client.limit_wait(Duration::from_millis(25));
         while peer.try_step().is_some_and(|more| more) {}
-        if !peer.goodbyes.is_empty() || peer.streams.get(&stream).is_some_and(|answer| answer.reset.is_some())
+        if !peer.goaways.is_empty() || peer.streams.get(&stream).is_some_and(|answer| answer.reset.is_some())
         {
             break;
         }
     }
-    let codes = peer.goodbyes.iter().map(|goodbye| goodbye.code).chain(peer.streams[&stream].reset);
+    let codes = peer.goaways.iter().map(|goaway| goaway.code).chain(peer.streams[&stream].reset);
     assert_eq!(codes.collect::<Vec<_>>(), [ENHANCE_YOUR_CALM]);
 }
 
-/// The connection's window stays shut, so that nothing moves at all: the connection is given up.
+/// The connection's window stays closed, so that no stream progresses: the connection is ended.
 #[test]
 fn a_connection_whose_window_stays_shut() {
     let server = serve(impatient_for_windows(), Lab::default());
@@ -65,11 +65,11 @@ fn a_connection_whose_window_stays_shut() {
     peer.send([get(1, "/bytes/100000"), get(3, "/bytes/100000")].concat());
     while peer.step() {}
     assert_took(began, SHORT);
-    let told: Vec<u32> = peer.goodbyes.iter().map(|goodbye| goodbye.code).collect();
+    let told: Vec<u32> = peer.goaways.iter().map(|goaway| goaway.code).collect();
     assert_eq!(told, [ENHANCE_YOUR_CALM], "{:?}", peer.streams);
 }
 
-/// A transfer that moves, however often it waits, has no limit.
+/// A transfer that makes progress, however often it waits, has no limit.
 #[test]
 fn a_window_that_opens_in_time() {
     let server = serve(impatient_for_windows(), Lab::default());
@@ -84,7 +84,7 @@ fn a_window_that_opens_in_time() {
     peer.answer(stream).is(200, pattern(20_000));
 }
 
-/// A frame, or a field block, that does not arrive whole.
+/// A frame, or a field block, that stays incomplete.
 #[test]
 fn frames_that_stop_halfway() {
     let server = serve(Limits { head_timeout: SHORT, ..lenient() }, Lab::default());
@@ -120,15 +120,15 @@ fn a_block_that_comes_byte_by_byte() {
         let whole = get(1, "/");
         vec![whole[n as usize % whole.len()]]
     });
-    // The head has fewer bytes than this, so it was not given a new term by each.
+    // The head has fewer bytes than this, so single bytes did not extend its timeout.
     assert!(sent <= 40, "{sent}");
     peer.fails_with(ENHANCE_YOUR_CALM);
 }
 
-/// A connection with nothing to do is let go in order.
+/// An idle connection is closed with GOAWAY.
 #[test]
 fn an_idle_connection() {
-    // A connection is looked at first after the time for heads, however short that for idling is.
+    // A connection is first checked after the head timeout, even if the idle timeout is shorter.
     let limits = Limits { idle_timeout: SHORT, head_timeout: 2 * SHORT, ..lenient() };
     let server = serve(limits, Lab::default());
     let mut peer = Peer::connect(server.addr);
@@ -139,10 +139,10 @@ fn an_idle_connection() {
     let began = Instant::now();
     while peer.step() {}
     assert_took(began, SHORT - Duration::from_millis(50));
-    assert_eq!(peer.goodbyes.last().map(|goodbye| (goodbye.code, goodbye.last)), Some((NO_ERROR, stream)));
+    assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, stream)));
 }
 
-/// A body that does not come: its reader is told, the connection goes on.
+/// A body that does not arrive: its reader gets an error, the connection continues.
 #[test]
 fn a_body_that_does_not_come() {
     let server = serve(Limits { stall_timeout: SHORT, ..lenient() }, Lab::default());
@@ -156,7 +156,7 @@ fn a_body_that_does_not_come() {
     peer.is_usable();
 }
 
-/// A client that takes nothing at all from its socket.
+/// A client that does not read from its socket.
 #[test]
 fn a_client_that_does_not_read() {
     let server = serve(Limits { stall_timeout: SHORT, ..lenient() }, Lab::default());

@@ -122,7 +122,7 @@ fn increments_of_zero_and_windows_too_large() {
     stream(&window_update(1, 0), PROTOCOL_ERROR);
     stream(&window_update(1, 0x7fff_ffff), FLOW_CONTROL_ERROR);
     stream(&[window_update(1, 0x7fff_0000), window_update(1, 1)].concat(), FLOW_CONTROL_ERROR);
-    // The response is out, the request is not: the window is of no use, and still may not overflow.
+    // The response is complete, the request is not: the window is unused, and still may not overflow.
     let mut peer = Peer::connect(server.addr);
     let early = peer.fresh();
     peer.send(post(early, "/ignore"));
@@ -136,7 +136,7 @@ fn increments_of_zero_and_windows_too_large() {
     peer.is_usable();
 }
 
-/// A body is taken as fast as it is read, and the client is given credit for what was.
+/// A body is received as fast as it is read, and the client gets credit for the bytes read.
 #[test]
 fn a_large_body_comes_in() {
     let server = serve(lenient(), Lab::default());
@@ -153,7 +153,7 @@ fn a_large_body_comes_in_and_goes_out() {
     peer.post("/echo", &pattern(LARGE)).is(200, pattern(LARGE));
 }
 
-/// A handler that does not read holds its client back, and nobody else on the connection.
+/// A handler that does not read slows down its stream, and no other stream of the connection.
 #[test]
 fn a_body_that_nobody_reads_gets_no_credit() {
     let lab = Lab::default();
@@ -174,7 +174,7 @@ fn a_body_that_nobody_reads_gets_no_credit() {
     peer.is_reset(stream, FLOW_CONTROL_ERROR);
     eventually("the handler is dropped", || lab.dropped.load(std::sync::atomic::Ordering::Relaxed) == 1);
     peer.is_usable();
-    // What lay there unread is not lost for the connection.
+    // Credit for unread data is returned to the connection.
     peer.post("/count", &pattern(LARGE)).is(200, format!("{LARGE} bytes"));
 }
 
@@ -234,7 +234,7 @@ fn windows_grow_within_a_bound() {
     }
 }
 
-/// Padding counts (§6.1), and is given back although nobody reads it.
+/// Padding counts (§6.1), and its credit is returned although it is not read.
 #[test]
 fn padding_counts_for_the_window() {
     let server = serve(lenient(), Lab::default());

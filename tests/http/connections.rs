@@ -140,7 +140,7 @@ fn responses_before_a_slow_one_do_not_wait_for_it() {
     client.response().is(200, "2");
     client.is_silent();
     assert_eq!(lab.calls(), 3, "one request at a time is with the service");
-    // Only now may the slow one end.
+    // Only now may the slow one complete.
     lab.gate.store(true, Ordering::Relaxed);
     client.response().is(200, "open");
     client.response().is(200, "4");
@@ -186,7 +186,7 @@ fn head_is_answered_as_get_without_the_body() {
         assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
         client.is_usable();
     }
-    // Pipelined: a body that nobody announced would be read as the next response.
+    // Pipelined: an unannounced body would be read as the next response.
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET /n/2 HTTP/1.1\r\nHost: a\r\n\r\n");
     client.response_to("HEAD").has_status(200);
     client.response().is(200, "2");

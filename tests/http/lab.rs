@@ -1,4 +1,4 @@
-//! The service these tests talk to: each path is one behaviour of a handler.
+//! The service under test: each path is one behaviour of a handler.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ fn reflect(request: &Request) -> Response {
     Response::text(format!("{} {} {} {:?}", head.method_str(), head.authority(), head.path(), head.query()))
 }
 
-/// Reads the body to its end and says how long it was.
+/// Reads the body to its end; its length.
 async fn count(request: &mut Request) -> Response {
     let mut length = 0;
     while let Some(piece) = request.body().next().await {
@@ -104,7 +104,7 @@ async fn count(request: &mut Request) -> Response {
     Response::text(format!("{length} bytes"))
 }
 
-/// A body that comes as a script says: `=N` announces N bytes, `N` is a piece of N bytes, `!` an error, `p` a
+/// A body that follows a script: `=N` announces N bytes, `N` is a piece of N bytes, `!` an error, `p` a
 /// panic, `wN` a wait of N milliseconds and `~` a short one.
 struct Pieces {
     length: Option<u64>,

@@ -1,5 +1,5 @@
-//! What is refused: the right status, a response the client can read, a close, and no interpretation of
-//! anything behind it.
+//! Refused requests: the right status, a response the client can read, a close, and no interpretation of
+//! bytes behind them.
 
 use crate::common::{Client, lenient, serve};
 use crate::lab::Lab;
@@ -168,7 +168,7 @@ fn what_is_too_long() {
         (&fields(1000), 431),
         (&method, 501),
     ]);
-    // And what just fits is served.
+    // Heads exactly at the limits are served.
     let server = serve(lenient(), Lab::default());
     let mut client = Client::connect(server.addr);
     client.ask(line(8192)).has_status(404).keeps();
@@ -188,7 +188,7 @@ fn requests_before_a_refused_one_are_answered() {
                     POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
         let bad = "GET / HTTP/1.1\r\nHost : a\r\n\r\n";
         let before = lab.calls();
-        // The server may hang up before the last bytes.
+        // The server may close before the last bytes.
         client.send_split(format!("{good}{bad}"), lengths);
         client.response().is(200, "1");
         client.response().is(200, "5 bytes");

@@ -1,5 +1,5 @@
-//! Response bodies: how each kind is delimited for each kind of client, and what a client sees of a body
-//! that does not keep its word.
+//! Response bodies: how each kind is delimited for each kind of client, and what a client receives of a body
+//! that fails or has another length than announced.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn a_stream_of_known_length_says_it() {
     client.is_usable();
 }
 
-/// What a client makes of a response whose body breaks its word: never a whole response.
+/// A response whose body is not as announced: a client never reads a complete response.
 fn is_cut(server: std::net::SocketAddr, request: &str) -> Client {
     let mut client = Client::connect(server);
     client.send(request);
@@ -83,7 +83,7 @@ fn a_stream_that_breaks_off_never_looks_whole() {
         let follower = "GET /n/2 HTTP/1.1\r\nHost: a\r\n\r\n";
         let request = format!("GET /stream/{script} HTTP/1.1\r\nHost: a\r\n\r\n{follower}");
         if script == "=5,5,~,1" {
-            // Its bytes were right; that there were more shows only in the end of the connection.
+            // Its bytes were right; only the end of the connection shows that there were more.
             let mut client = Client::connect(server.addr);
             client.send(request);
             match client.try_response_to("GET") {
@@ -159,7 +159,7 @@ fn large_bodies_reach_a_slow_reader() {
          GET /bytes/5242880 HTTP/1.1\r\nHost: a\r\n\r\nGET /stream/70000,70000,5 HTTP/1.1\r\nHost: a\r\n\r\n\
          GET /bytes/102401 HTTP/1.1\r\nHost: a\r\n\r\n",
     );
-    // Everything that fits is stuck by now.
+    // All buffers are full by now.
     std::thread::sleep(Duration::from_millis(100));
     client.response().is(200, pattern(102_400));
     client.response().is(200, "2");

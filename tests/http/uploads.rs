@@ -1,4 +1,4 @@
-//! Request bodies: both framings, `Expect: 100-continue`, bodies that nobody reads.
+//! Request bodies: both framings, `Expect: 100-continue`, bodies that are not read.
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ fn a_body_that_is_not_wanted_is_not_asked_for() {
         let mut client = Client::connect(server.addr);
         client.send(format!("POST /ignore HTTP/1.1\r\n{EXPECTING}"));
         client.response().is(200, "ignored").says_close();
-        // Whether the client sends it all the same or not: what follows is never read as a request.
+        // Whether or not the client sends it: what follows is never read as a request.
         client.send(body);
         client.is_closed();
     }
@@ -192,7 +192,7 @@ fn a_large_unread_body_ends_the_connection() {
         client.response().is(200, "ignored");
         let body = if framing.contains("chunked") { format!("{:x}\r\n", 600_000) } else { String::new() };
         client.send(body);
-        // The server may have hung up on us, but must read on so that the answer is not reset away.
+        // The server may have closed its direction, but must read on, or a reset would discard the response.
         client.send(pattern(600_000)).send("GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\n");
         client.is_closed();
     }
@@ -226,7 +226,7 @@ fn a_body_over_its_limit_is_413() {
         client.is_closed();
     }
     let mut client = Client::connect(server.addr);
-    // The handler's own bound: the connection goes on, for the rest is within what is read over.
+    // The handler's own bound: the connection is kept, because the rest is within the discard limit.
     client.send("POST /all/3 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     client.response().has_status(413).keeps();
     client.is_usable();

@@ -1,4 +1,4 @@
-//! How many connections, how much memory.
+//! Limits on connections and memory.
 
 use std::io::Write;
 use std::thread;
@@ -13,7 +13,7 @@ fn three() -> Limits {
     Limits { connections_max: Some(3), ..lenient() }
 }
 
-/// Asserts that a connection is one too many, and that this can be read.
+/// Asserts that a connection is over capacity, and that its 503 can be read.
 fn is_turned_away(client: &mut Client) {
     let response = client.response();
     response.has_status(503).says_close();
@@ -35,7 +35,7 @@ fn connections_over_capacity_are_turned_away_and_the_others_go_on() {
         inside[1].is_usable();
     }
     inside.iter_mut().for_each(Client::is_usable);
-    // A place that becomes free is given away.
+    // Capacity that becomes free is used.
     inside.pop();
     eventually("a free place", || {
         let mut client = Client::connect(server.addr);
@@ -80,7 +80,7 @@ fn slow_readers_hold_little_memory() {
     }
     thread::sleep(Duration::from_millis(300));
     let grown = binary.resident_bytes().saturating_sub(before);
-    // 2000 MiB are owed; 100 KiB for each would already be much.
+    // 2000 MiB are pending; even 100 KiB for each would be too much.
     assert!(grown < 10 * MIB, "{} KiB for 100 slow readers", grown / 1024);
     warm.ask("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").is(200, pattern(20 << 20));
 }
@@ -100,7 +100,7 @@ fn a_flood_of_requests_without_reading_holds_little_memory() {
             let mut sender = client.sender();
             sender.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
             thread::spawn(move || {
-                // Up to 40 MB each, for which 10 GB of answers would be owed.
+                // Up to 40 MB each, whose responses would be 10 GB.
                 let flood = "GET /small HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
                 (0..1000).take_while(|_| sender.write_all(flood.as_bytes()).is_ok()).count()
             })

@@ -1,4 +1,4 @@
-//! Stopping: what is open is finished, nothing new is taken, and the end comes in time.
+//! Stopping: open requests complete, no connection is accepted, and the end comes in time.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use quoit::server::Limits;
 use crate::common::{Binary, Client, Hosted, PATIENCE, eventually, lenient, pattern, serve};
 use crate::lab::Lab;
 
-/// Stops a server from another thread; the receiver hears when it has stopped.
+/// Stops a server from another thread; the receiver is notified when it has stopped.
 fn stop(server: Hosted) -> mpsc::Receiver<()> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -100,7 +100,7 @@ fn pipelined_requests_behind_the_last_answer_are_not_served() {
     lab.gate.store(true, Ordering::Relaxed);
     client.response().is(200, "open").says_close();
     client.is_closed();
-    // It reads on so that the answer is not reset away, until the client has gone.
+    // It reads until the client closes, because a reset would discard the response.
     drop(client);
     stopped.recv_timeout(PATIENCE).expect("it ends with its last connection");
     assert_eq!(lab.calls(), 1);

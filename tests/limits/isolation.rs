@@ -1,5 +1,5 @@
-//! Panics, floods, garbage, and clients that vanish at any byte: each costs its own connection alone. While
-//! each of them goes on, a bystander on the same core keeps getting right answers in time.
+//! Panics, floods, garbage, and clients that disconnect at any byte: each affects its own connection alone.
+//! Meanwhile a bystander on the same core gets right responses in time.
 
 use std::future::{Future, pending};
 use std::io::Write;
@@ -13,7 +13,7 @@ use quoit::service::{Request, Response, Service};
 use crate::common::{Binary, Broken, Bystander, Client, End, Hosted, eventually, lenient, pattern, serve};
 use crate::lab::Lab;
 
-/// Runs `mischief` while a bystander asks.
+/// Runs `mischief` while a bystander sends requests.
 fn meanwhile(server: &Hosted, mischief: impl FnOnce(SocketAddr)) {
     let bystander = Bystander::start(server.addr);
     mischief(server.addr);
@@ -218,7 +218,7 @@ fn a_client_that_resets_cancels_its_handler() {
     for request in [
         "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         "GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /hold HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
-        // With input behind it that nobody reads.
+        // With input behind it that is not read.
         "GET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET /n/1 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhello".to_owned(),
     ] {
@@ -249,7 +249,7 @@ fn a_client_that_only_ends_its_side_cancels_nothing() {
     client.is_closed();
 }
 
-/// A small random generator whose seed names the case.
+/// A small random generator; the seed identifies the case.
 struct Random(u64);
 
 impl Random {

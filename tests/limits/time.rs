@@ -1,4 +1,4 @@
-//! Heads in time, idleness, stalls, and the transfers that are slow and yet alive.
+//! Timeouts of heads, idle connections and stalls, and slow transfers that make progress.
 
 use std::path::Path;
 use std::thread;
@@ -15,7 +15,7 @@ const TICKS: Duration = Duration::from_millis(40);
 const HEAD: Duration = Duration::from_millis(300);
 const STALL: Duration = Duration::from_secs(1);
 
-/// For clients that keep sending after they were told no.
+/// For clients that keep sending after a refusal.
 const LINGER: Duration = Duration::from_millis(200);
 
 fn short_head() -> Limits {
@@ -77,7 +77,7 @@ fn the_time_of_a_later_head_begins_with_its_first_byte() {
     let server = serve(short_head(), Lab::default());
     let mut client = Client::connect(server.addr);
     client.is_usable();
-    // Longer than a head may take, but this is idleness.
+    // Longer than the head timeout, but the connection is idle.
     client.stays_quiet(HEAD * 2);
     let began = Instant::now();
     client.send("GET / HT");
@@ -138,7 +138,7 @@ fn an_upload_below_the_least_rate_is_408() {
     client.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
     let mut sender = client.sender();
     let dripping = thread::spawn(move || {
-        // 100 bytes a second, where 1000 are asked for.
+        // 100 bytes a second, where 1000 are required.
         while began.elapsed() < 20 * STALL && std::io::Write::write_all(&mut sender, b"y").is_ok() {
             thread::sleep(Duration::from_millis(10));
         }
@@ -194,7 +194,7 @@ fn with_large_file(limits: Limits, test: impl FnOnce(Hosted)) {
     test(serve_files(limits, dir.path() as &Path));
 }
 
-/// Asks for something large and reads nothing of it: the server gives it up after a stall or two.
+/// Requests something large and reads nothing: the server aborts after one or two stall windows.
 fn is_cut_off(server: Hosted, target: &str) {
     let mut client = Client::connect_narrow(server.addr, 16 * 1024);
     let began = Instant::now();
@@ -224,7 +224,7 @@ fn a_file_that_nobody_takes_is_given_up() {
     with_large_file(short_stall(), |server| is_cut_off(server, "/large"));
 }
 
-/// Takes something large slowly, yet faster than the least rate, for longer than a stall, then the rest.
+/// Reads something large slowly, yet faster than the minimum rate, for longer than a stall, then the rest.
 fn survives(server: &Hosted, target: &str, body: &[u8]) {
     let mut client = Client::connect_narrow(server.addr, 16 * 1024);
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -274,7 +274,7 @@ fn pipelining_without_reading_is_given_up() {
     client.close();
 }
 
-/// Runs each case in a thread of its own, for most of their time is waiting.
+/// Runs each case in a thread of its own, because they mostly wait.
 fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
     thread::scope(|scope| {
         for case in cases {

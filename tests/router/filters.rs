@@ -8,7 +8,7 @@ use quoit::service::{Context, Extension, Filter, Next, Request, Response, Router
 
 use crate::common::{Client, Response as Answer, lenient, serve_with};
 
-/// Writes its name on the way in and out; answers by itself when the path names it.
+/// Records its name before and after; answers by itself when the path names it.
 struct Mark(&'static str);
 
 #[derive(Clone, Default)]

@@ -1,11 +1,11 @@
-//! Host, path, method; nesting; what is not there; and mistakes told when routes are built.
+//! Host, path, method; nesting; misses; and mistakes reported when routes are built.
 
 use quoit::http::status::Status;
 use quoit::service::{Context, Html, IntoResponse, Problem, Request, Response, RouteMistake, Router, State};
 
 use crate::common::{Client, Hosted, lenient, serve_with};
 
-/// Says which route answered, and with what.
+/// Responds with the route and its parameters.
 async fn show(context: Context) -> String {
     let mut text = context.route();
     context.each_parameter(|name, value| text.push_str(&format!(" {name}={value}")));

@@ -1,4 +1,4 @@
-//! The filters that come with the server: what browsers and proxies see of them.
+//! The server's own filters: their effect on responses.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -206,7 +206,7 @@ fn responses_are_compressed_as_the_client_likes() {
     );
     assert_eq!(get(&mut client, "/tagged", "Accept-Encoding: gzip\r\n").field("etag"), Some("W/\"abc\""));
     assert_eq!(get(&mut client, "/tagged", "").field("etag"), Some("\"abc\""));
-    // Each piece of a stream leaves when it was said.
+    // Each piece of a stream is sent when it was written.
     let stream = get(&mut client, "/stream", "Accept-Encoding: gzip\r\n");
     let Framing::Chunked(chunks) = &stream.framing else { panic!("{stream:?}") };
     assert!(chunks.len() >= 3, "{chunks:?}");

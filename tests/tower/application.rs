@@ -1,4 +1,4 @@
-//! The example's application does what it says, and what axum does is as on any server.
+//! The application of the example, and axum's features, work as on any server.
 
 use crate::common::{Client, Framing, HELLO};
 use crate::lab::Lab;
@@ -75,7 +75,7 @@ fn methods_and_statuses_pass() {
     for code in [200, 204, 205, 304, 418, 599] {
         client.ask(get(&format!("/status/{code}"))).has_status(code);
     }
-    // Not a final status: a mistake of the application, told as one.
+    // Not a final status: a bug of the application, answered 500.
     client.ask(get("/status/101")).has_status(500);
     client.is_usable();
 }

@@ -1,4 +1,4 @@
-//! Bodies both ways: piece by piece, as fast as the other side reads, whole or broken off, with their
+//! Bodies in both directions: piece by piece, as fast as the other side reads, complete or failed, with
 //! trailers.
 
 use std::sync::atomic::Ordering;

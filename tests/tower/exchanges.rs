@@ -1,5 +1,5 @@
-//! What an exchange leaves of its connection and its server: panics, clients that vanish, fields that are not
-//! the application's to say.
+//! The effect of an exchange on its connection and its server: panics, disconnects, fields that are the
+//! server's.
 
 use std::sync::atomic::Ordering;
 

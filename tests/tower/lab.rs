@@ -1,4 +1,4 @@
-//! Routes that do to a server what applications do: panic, wait, stream without end, keep what is not theirs,
+//! Routes that behave as applications may: panic, wait, stream without end, keep bodies beyond the exchange,
 //! and read on other threads.
 
 use std::cell::Cell;
@@ -25,7 +25,7 @@ use quoit::tower::TowerService;
 use crate::app;
 use crate::common::{Hosted, lenient, serve_with};
 
-/// What test and application share.
+/// State shared by test and application.
 #[derive(Clone, Default)]
 pub(crate) struct Lab {
     /// `/gated` begins to read once this is true.
@@ -154,7 +154,7 @@ async fn trailers(State(lab): State<Lab>) -> Body {
     Body::new(Pieces { left: 1, made: lab.made, trailers: Some(trailers) })
 }
 
-/// Fields that are not an application's to say, beside one that is.
+/// Fields that are the server's, beside one of the application's.
 async fn fields() -> impl IntoResponse {
     let fields = [
         ("connection", "close, x-hop"),
@@ -193,7 +193,7 @@ async fn elsewhere(body: Body) -> String {
     .await
 }
 
-/// Reads a body to its end on this thread: its length, or what went wrong.
+/// Reads a body to its end on this thread: its length, or its error.
 pub(crate) fn read_blocking(mut body: Body) -> Result<usize, String> {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -215,7 +215,7 @@ pub(crate) fn read_blocking(mut body: Body) -> Result<usize, String> {
 }
 
 thread_local! {
-    /// Stands for the context of a reactor: there only while somebody has entered it.
+    /// Stands for the context of a reactor: set only while it is entered.
     static REACTOR: Cell<bool> = const { Cell::new(false) };
 }
 

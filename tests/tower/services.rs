@@ -1,4 +1,4 @@
-//! Services that are not axum's: readiness, errors, and what they are given.
+//! Services that are not axum's: readiness, errors, and the requests they get.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -17,7 +17,7 @@ fn answer(text: impl Into<bytes::Bytes>) -> Answer {
     http::Response::new(Full::new(text.into()))
 }
 
-/// Is not ready the first time it is asked, and must not be called before it said that it is.
+/// Is not ready at the first poll, and must not be called before it is.
 struct Shy {
     asked: bool,
     clones: Arc<AtomicUsize>,
@@ -68,7 +68,7 @@ fn every_request_gets_a_clone_that_is_ready() {
     assert!(!called_early.load(Ordering::Relaxed));
 }
 
-/// Fails where it is asked to, before or in the call, and shows what it was given.
+/// Fails where the path requests it, before or in the call, and responds with its request.
 #[derive(Clone)]
 struct Moody;
 

@@ -1,5 +1,5 @@
-//! Applications that use threads of their own: bodies read elsewhere, wake-ups from elsewhere, and the
-//! reactor that is not there unless one is entered.
+//! Applications with threads of their own: bodies read on them, wake-ups from them, and the reactor, which
+//! has to be entered.
 
 use quoit::tower::TowerService;
 
@@ -8,7 +8,7 @@ use crate::lab::{Lab, read_blocking, with_reactor};
 
 const TIMER: &str = "GET /timer HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// The laboratory inside a reactor, hearing wake-ups from outside at once.
+/// The laboratory inside a reactor, with prompt wake-ups from other threads.
 fn with_surroundings() -> Hosted {
     let router = Lab::default().router();
     serve_with(1, lenient(), move |core| {

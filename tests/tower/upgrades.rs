@@ -1,5 +1,5 @@
-//! WebSockets of axum's, spoken by hand, and services that take hyper's `OnUpgrade` themselves: what reaches
-//! the client first, what holds a writer back, and what becomes of an upgrade that is not granted.
+//! axum's WebSockets, with hand-written frames, and services that use hyper's `OnUpgrade` themselves: order,
+//! back-pressure, and upgrades that are refused.
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
@@ -32,7 +32,7 @@ const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 
-/// A runtime of tokio's that lives on a thread of its own until the process ends.
+/// A tokio runtime on a thread of its own, until the process ends.
 fn runtime() -> Handle {
     let runtime = Builder::new_current_thread().build().unwrap();
     let handle = runtime.handle().clone();
@@ -55,7 +55,7 @@ fn router() -> Router {
     Router::new().route("/echo", any(echo)).route("/", get(async || "Hello, World!"))
 }
 
-/// The application within a runtime, hearing of its thread at once.
+/// The application within a runtime, with prompt wake-ups from its thread.
 fn serve_echo() -> Hosted {
     let (router, tokio) = (router(), runtime());
     serve_with(1, lenient(), move |core| {
@@ -68,7 +68,7 @@ fn serve_echo() -> Hosted {
     })
 }
 
-/// A client of WebSockets that knows no more than frames.
+/// A WebSocket client that knows only frames.
 struct Socket {
     stream: TcpStream,
 }
@@ -188,7 +188,7 @@ fn a_hundred_sockets_are_served_at_once() {
             assert_eq!(socket.frame(), (TEXT, format!("{round} of {number}").into_bytes()));
         }
     }
-    // Half of them leave without a handshake, which the others do not notice.
+    // Half of them disconnect without a closing handshake, without an effect on the others.
     for (number, mut socket) in sockets.into_iter().enumerate().filter(|(number, _)| number % 2 == 0) {
         socket.send(CLOSE, &[]);
         assert_eq!(socket.frame(), (CLOSE, vec![]), "socket {number}");
@@ -328,7 +328,7 @@ fn an_upgrade_that_is_not_granted_fails() {
     let mut client = Client::connect(server.addr);
     client.ask(asks("/refused")).has_status(403).keeps();
     eventually("the service learns it", || seen.failed.load(Ordering::SeqCst) == 1);
-    // Nobody asked for this one.
+    // This request has no `Upgrade`.
     client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").has_status(500);
     assert_eq!(seen.over.load(Ordering::SeqCst), 0);
 }
@@ -338,7 +338,7 @@ fn a_client_that_does_not_read_holds_the_writer_back() {
     let (server, seen) = serve_taker();
     let mut client = Client::connect_narrow(server.addr, 16 * 1024);
     client.send(asks("/flood"));
-    // What fits the buffers of both sockets, and those between; then it stands still.
+    // What fits the buffers of both sockets, and those between; then it stops.
     let mut before = usize::MAX;
     eventually("the writer waits", || {
         let now = seen.written.load(Ordering::SeqCst);
@@ -346,7 +346,7 @@ fn a_client_that_does_not_read_holds_the_writer_back() {
     });
     let written = seen.written.load(Ordering::SeqCst);
     assert!(written < 16 << 20, "{written} bytes were taken");
-    // It goes on when the client reads, and ends when the client is gone.
+    // It continues when the client reads, and ends when the client disconnects.
     while client.input().len() < written + 1 {
         assert!(client.fill().expect("more comes"), "the server has not closed");
     }

@@ -1,5 +1,5 @@
-//! The notes in SQLite: every statement is written here and never made of what a client sent; values are
-//! bound to it. Blocks: called on threads beside the cores alone.
+//! The notes in SQLite: every statement is a constant and never built from client input; values are bound to
+//! it. Blocks: called only on threads beside the cores.
 
 use std::path::{Path, PathBuf};
 use std::process;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, named_params};
 use super::error::Error;
 use super::note::{Draft, Filter, Found, Note};
 
-/// A writer waits this long for the one before it; clients are told to try again then.
+/// A writer waits this long for another; then clients get 503 with `Retry-After`.
 const BUSY_AFTER: Duration = Duration::from_secs(5);
 
 /// AUTOINCREMENT: the id of a deleted note is never given to another one, so that cursors and bookmarks stay
@@ -51,8 +51,8 @@ const UPDATE: &str = "
 
 const DELETE: &str = "DELETE FROM notes WHERE id = :id";
 
-/// A database, shared by all cores. Each question gets a connection for itself; there are never more than
-/// threads that ask.
+/// A database, shared by all cores. Each query has a connection of its own; there are never more than threads
+/// that query.
 pub(crate) struct Database {
     place: Place,
     idle: Mutex<Vec<Connection>>,
@@ -62,12 +62,12 @@ pub(crate) struct Database {
 
 enum Place {
     File(PathBuf),
-    /// Its name within this process. Every connection of its own would have a database of its own.
+    /// Its name within this process, by which all connections share one database.
     Memory(String),
 }
 
 impl Database {
-    /// Opens a database, and makes it if need be; without a file, one in memory.
+    /// Opens a database, and creates it if necessary; without a file, one in memory.
     pub(crate) fn open(file: Option<&Path>) -> Result<Self, Error> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let place = match file {
@@ -94,7 +94,7 @@ impl Database {
         let idle = self.idle().pop();
         let mut connection = idle.map_or_else(|| self.place.connect(), Ok)?;
         let answer = question(&mut Lent { connection: &mut connection });
-        // One whose question panicked is gone with it.
+        // A connection whose query panicked was dropped.
         self.idle().push(connection);
         answer
     }
@@ -112,12 +112,12 @@ impl Place {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match self {
-            // Not as a URI: a file is called what it is called.
+            // Not as a URI: the path is literal.
             Self::File(path) => Connection::open_with_flags(path, flags)?,
             Self::Memory(uri) => Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?,
         };
         connection.busy_timeout(BUSY_AFTER)?;
-        // With WAL a crash of the machine may lose the last changes, and never breaks the file.
+        // With WAL a crash of the machine may lose the last changes, but never corrupts the file.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Ok(connection)
     }
@@ -138,7 +138,7 @@ impl Lent<'_> {
                 ":tag": filter.tag,
                 ":pinned": filter.pinned,
                 ":like": filter.q.as_deref().map(pattern),
-                // One more tells whether there is a next page.
+                // One more, to know whether there is a next page.
                 ":count": limit as i64 + 1,
             },
             |row| Note::try_from(row),
@@ -162,7 +162,7 @@ impl Lent<'_> {
         Ok(insert.query_one(values, |row| Note::try_from(row))?)
     }
 
-    /// Changes a note if `allowed` by what it is right now.
+    /// Changes a note if its current version is `allowed`.
     pub(crate) fn update(
         &mut self,
         id: i64,
@@ -178,7 +178,7 @@ impl Lent<'_> {
         })
     }
 
-    /// Deletes a note if `allowed` by what it is right now.
+    /// Deletes a note if its current version is `allowed`.
     pub(crate) fn delete(&mut self, id: i64, allowed: impl FnOnce(&Note) -> bool) -> Result<(), Error> {
         self.change(id, allowed, |connection| {
             connection.prepare_cached(DELETE)?.execute(named_params! {":id": id}).map(drop)
@@ -191,7 +191,7 @@ impl Lent<'_> {
         allowed: impl FnOnce(&Note) -> bool,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        // IMMEDIATE: nobody else writes between the look and the change. Rolled back when dropped.
+        // IMMEDIATE: no other writer between the check and the change. Rolled back when dropped.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !allowed(&get(&transaction, id)?) {
             return Err(Error::Changed);
@@ -208,7 +208,7 @@ fn get(connection: &Connection, id: i64) -> Result<Note, Error> {
     Ok(note?)
 }
 
-/// A pattern for LIKE that finds `text` anywhere, as it is: nothing in it is a wildcard.
+/// A pattern for LIKE that matches `text` anywhere, literally: its wildcards are escaped.
 fn pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! What can go wrong, and the one place that says what each means to a client. The cause of a fault that is
-//! ours goes to standard error, never to the client.
+//! The errors of the service, and the one place that defines their responses. Internal causes go to standard
+//! error, never to the client.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use quoit::http::status::Status;
 use quoit::service::{IntoResponse, Problem, Response};
 use rusqlite::ErrorCode;
 
-/// A field of a note or a query that cannot be taken, and the reason.
+/// An invalid field of a note or a query, and the reason.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unfit {
     pub(crate) field: &'static str,
@@ -18,13 +18,13 @@ pub(crate) struct Unfit {
 pub(crate) enum Error {
     /// There is no such note.
     Missing,
-    /// The note is not as the client believes.
+    /// The note is not of the version that the client named.
     Changed,
-    /// Fields of a note that cannot be taken.
+    /// Invalid fields of a note.
     UnfitNote(Vec<Unfit>),
-    /// A parameter of a query that cannot be taken.
+    /// An invalid parameter of a query.
     UnfitQuery(Unfit),
-    /// What the database met.
+    /// An error of the database.
     Database(rusqlite::Error),
 }
 

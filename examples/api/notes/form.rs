@@ -1,4 +1,4 @@
-//! The page for people: shows the list, and takes the form that is on it.
+//! The HTML page: shows the list, and handles its form.
 
 use quoit::filter::Nonce;
 use quoit::http::status::Status;
@@ -18,7 +18,7 @@ pub(super) async fn show(
     render(&notes, &nonce, filter, &[]).await
 }
 
-/// Adds a note and shows the list; or shows what is wrong with it.
+/// Adds a note and shows the list; or shows its mistakes.
 pub(super) async fn add(
     notes: State<Notes>,
     nonce: Extension<Nonce>,
@@ -50,8 +50,9 @@ pub(super) async fn add(
     }
 }
 
-/// Whether the form was on our page: any site can have its visitors send a form to any other, without
-/// asking first as it must for JSON. Programs that are no browsers say nothing and have nobody to misuse.
+/// Whether the form was on this site's page: any site can make its visitors send a form to any other, without
+/// the preflight that JSON requires. Clients that are not browsers send neither field, and need no
+/// protection.
 fn is_ours(context: &Context) -> bool {
     let head = context.head();
     if let Some(site) = head.field("sec-fetch-site") {

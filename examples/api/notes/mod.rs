@@ -1,4 +1,4 @@
-//! The service: its routes, and what each answers. Knows nothing of SQL and little of HTML.
+//! The service: its routes and their handlers. Knows nothing of SQL and little of HTML.
 
 mod database;
 mod error;
@@ -26,7 +26,7 @@ use self::note::{Draft, Filter, Found, Note};
 /// Bytes of a JSON body: the longest note, every character of it as an escape, and its other fields.
 const JSON_BYTES_MAX: usize = 160 * 1024;
 
-/// What all cores share, and none changes.
+/// Immutable state that all cores share.
 pub(crate) struct Shared {
     /// Title of the page.
     pub(crate) title: String,
@@ -34,14 +34,14 @@ pub(crate) struct Shared {
     pub(crate) database: Database,
 }
 
-/// What the handlers of one core work with.
+/// The state of one core's handlers.
 pub(crate) struct Notes {
     ring: Ring,
     shared: Arc<Shared>,
 }
 
 impl Notes {
-    /// Asks the database, off the core: SQLite blocks, and this core has other connections to serve.
+    /// Queries the database on a thread beside the core, because SQLite blocks.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Lent<'_>) -> Result<T, Error> + Send + 'static,
@@ -53,8 +53,8 @@ impl Notes {
 
 /// The routes of one core.
 pub(crate) fn routes(core: &CoreContext, shared: Arc<Shared>) -> Result<Routes, RouteErrors> {
-    // A compressed representation has a weak tag, which If-Match never takes (RFC 9110 §13.1.1): what can be
-    // changed by its tag is sent as it is.
+    // A compressed representation has a weak tag, which If-Match never matches (RFC 9110 §13.1.1): resources
+    // that are changed by their tag are not compressed.
     let lists =
         Router::new().filter(Compress::new()).get("/", form::show).post("/", form::add).get("/notes", list);
     Router::new()
@@ -142,8 +142,8 @@ where
     evaluate(kind, conditions, &validators, 0)
 }
 
-/// The lines of If-Match. Demanded wherever something changes, so that nobody overwrites what they have not
-/// seen (RFC 6585 §3); `*` is for those who do not care.
+/// The lines of If-Match. Required for every change, so that no client overwrites a version that it has not
+/// read (RFC 6585 §3); `*` matches any version.
 struct IfMatch(Vec<Vec<u8>>);
 
 impl IfMatch {

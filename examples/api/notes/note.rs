@@ -1,5 +1,5 @@
-//! A note, a draft of one as a client sends it, and what may be asked of the list. All rules on input are
-//! here; nothing here waits.
+//! A note, a draft of one as a client sends it, and the query of the list. All rules on input are here;
+//! nothing here waits.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const TEXT_CHARS_MAX: usize = 10_000;
 const TAG_CHARS_MAX: usize = 100;
 /// Longer addresses are seldom typed, and browsers differ beyond 2,000.
 const LINK_BYTES_MAX: usize = 2_000;
-/// What is searched for is compared with every note.
+/// Characters of a search text, which is compared with every note.
 const SEARCH_CHARS_MAX: usize = 200;
 /// Notes of one page of the list: by default a screen or two, at most what is quickly sent.
 const LIMIT_DEFAULT: u32 = 20;
@@ -40,7 +40,7 @@ impl Note {
     }
 }
 
-/// A note as a client writes it: everything but what the service says itself.
+/// A note as a client writes it: without the fields of the service.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
@@ -56,7 +56,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// All that is wrong with it, or itself.
+    /// All its mistakes, or itself.
     pub(crate) fn checked(self) -> Result<Self, Error> {
         let tag = self.tag.as_deref();
         let link = self.link.as_deref();
@@ -89,7 +89,7 @@ fn is_binary(text: &str) -> bool {
     text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Whether a browser that follows it goes to a web site, rather than run it (`javascript:`, `data:`).
+/// Whether it is a web address, rather than one that a browser runs (`javascript:`, `data:`).
 fn is_web(link: &str) -> bool {
     let host = link.strip_prefix("https://").or_else(|| link.strip_prefix("http://"));
     link.len() <= LINK_BYTES_MAX
@@ -97,7 +97,7 @@ fn is_web(link: &str) -> bool {
         && link.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What of the list is wanted. All that is said must hold.
+/// The query of the list. All its conditions must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {

@@ -1,5 +1,5 @@
-//! The page: a template whose every hole is filled by `escape_html`, under a policy that would stop what
-//! slipped through. Works without its script, which only deletes.
+//! The page: a template whose values all pass `escape_html`, with a policy as a second defence. Works without
+//! its script, which only deletes.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use quoit::service::escape_html;
 
 use super::note::{Filter, Found, Note};
 
-/// Nothing but what this page itself brings: its style and script by their nonce, requests and forms to this
-/// site. Scripts cannot make HTML of text (trusted types).
+/// Allows only the page's own style and script by their nonce, and requests and forms to this site. Scripts
+/// cannot make HTML of text (trusted types).
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \
     img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'";
@@ -52,7 +52,7 @@ const FORM: &str = r#"<details><summary>New note</summary>
 </form></details>
 "#;
 
-/// The page with these notes on it, and with what was wrong with the form.
+/// The page with these notes, and with the mistakes in the form.
 pub(super) fn render(
     title: &str,
     nonce: &Nonce,
@@ -104,7 +104,7 @@ fn render_note(page: &mut String, note: &Note) {
         let _ = write!(page, r#"<a class="tag" href="/?tag={target}">#{}</a>"#, escape_html(tag));
     }
     if let Some(link) = link {
-        // Checked to be http(s) when it came in; this place does not rely on it for its quotes.
+        // Checked to be http(s) on input; escaped nevertheless.
         let _ =
             write!(page, r#"<a class="link" rel="nofollow noopener" href="{0}">{0}</a>"#, escape_html(link));
     }

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
 
 pub use self::users::UsersError;
-use self::users::{FileVersion, Users};
+use self::users::{Users, UsersVersion};
 use self::verdicts::Verdicts;
 use crate::filter::User;
 use crate::http::message::RequestHead;
@@ -91,7 +91,7 @@ pub enum BasicAuthError {
 pub struct BasicAuth {
     path: PathBuf,
     users: RefCell<Arc<Users>>,
-    version: Cell<FileVersion>,
+    version: Cell<UsersVersion>,
     looked_at: Cell<Option<Instant>>,
     /// The version on disk is invalid, which was logged.
     failing: Cell<bool>,
@@ -155,7 +155,7 @@ impl BasicAuth {
         Ok(auth.realm(REALM).expect("letters alone"))
     }
 
-    /// As these options say; reads the file here and now.
+    /// With these options; reads the file here and now.
     ///
     /// # Errors
     /// As [`load`](Self::load); a realm with a control character.
@@ -194,7 +194,7 @@ impl BasicAuth {
         }
         self.looked_at.set(Some(now));
         let (path, known, failing) = (self.path.clone(), self.version.get(), self.failing.get());
-        let look = move || (failing || FileVersion::now(&path) != Some(known)).then(|| Users::load(&path));
+        let look = move || (failing || UsersVersion::now(&path) != Some(known)).then(|| Users::load(&path));
         match self.ring.0.blocking(look).await {
             None => {}
             Some(Ok((users, version))) => {

@@ -72,7 +72,7 @@ impl std::error::Error for UsersError {}
 
 /// The identity of a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileVersion {
+pub(super) struct UsersVersion {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -80,7 +80,7 @@ pub(super) struct FileVersion {
     changed: (i64, i64),
 }
 
-impl FileVersion {
+impl UsersVersion {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -99,7 +99,7 @@ impl FileVersion {
 
 impl Users {
     /// Reads a file, and which version of it was read.
-    pub(super) fn load(path: &Path) -> Result<(Self, FileVersion), UsersError> {
+    pub(super) fn load(path: &Path) -> Result<(Self, UsersVersion), UsersError> {
         let error = |kind| UsersError { path: path.to_owned(), line: 0, kind };
         // Before the read, so that the next check finds a change in between.
         let metadata = fs::metadata(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
@@ -110,7 +110,7 @@ impl Users {
         let text = String::from_utf8(bytes).map_err(|_| error(UsersErrorKind::NotText))?;
         let users =
             Self::parse(&text).map_err(|(line, kind)| UsersError { path: path.to_owned(), line, kind })?;
-        Ok((users, FileVersion::of(&metadata)))
+        Ok((users, UsersVersion::of(&metadata)))
     }
 
     fn parse(text: &str) -> Result<Self, (usize, UsersErrorKind)> {
@@ -201,10 +201,10 @@ mod tests {
         let path = dir.path().join("users");
         fs::write(&path, format!("a:{HASH}")).unwrap();
         let (_, version) = Users::load(&path).unwrap();
-        assert_eq!(FileVersion::now(&path), Some(version));
+        assert_eq!(UsersVersion::now(&path), Some(version));
         fs::write(&path, format!("b:{HASH}")).unwrap();
-        assert_ne!(FileVersion::now(&path), Some(version));
+        assert_ne!(UsersVersion::now(&path), Some(version));
         fs::remove_file(&path).unwrap();
-        assert_eq!(FileVersion::now(&path), None);
+        assert_eq!(UsersVersion::now(&path), None);
     }
 }

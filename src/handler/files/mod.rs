@@ -94,7 +94,7 @@ impl Files {
 
     /// The response from memory, if there is one.
     #[inline]
-    fn from_memory(&self, request: &Request) -> Option<Response> {
+    fn cached_response(&self, request: &Request) -> Option<Response> {
         let head = request.head();
         if !is_served(request) {
             return Some(method_not_allowed(request));
@@ -110,7 +110,7 @@ impl Service for Files {
     }
 
     fn call_now(&self, request: Request) -> Result<Response, Request> {
-        self.from_memory(&request).ok_or(request)
+        self.cached_response(&request).ok_or(request)
     }
 }
 

@@ -97,8 +97,8 @@ impl FilesOptions {
             let is_link = link.starts_with('<') && link.contains('>');
             if !is_link || push_field(&mut Vec::new(), "Link", link.as_bytes()).is_err() {
                 return wrong(format!(
-                    "the link to preload with {glob} is none: {link:?}; write </style.css>; rel=preload; \
-                     as=style"
+                    "the link to preload with {glob} is none: {link:?}; write </style.css>; \
+                     rel=preload; as=style"
                 ));
             }
         }

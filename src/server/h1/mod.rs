@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
 use self::respond::{BrokenOff, WrittenResponse};
-use self::wire::Wire;
+use self::wire::H1Wire;
 use super::close::{self, CloseMode};
 use crate::exchange::{
     BegunExchange, LogEntry, RequestKind, Worker, call, end_of, open as open_exchange, panicked, refuse_head,
@@ -80,11 +80,11 @@ pub(super) struct Switched {
 }
 
 /// A connection that is about to be served.
-pub(super) struct NewConnection(Rc<Wire>);
+pub(super) struct NewConnection(Rc<H1Wire>);
 
 /// Takes a stream; separate from [`serve`], so that no future has room for one.
 pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
-    NewConnection(Rc::new(Wire::new(stream, worker.limits.clone())))
+    NewConnection(Rc::new(H1Wire::new(stream, worker.limits.clone())))
 }
 
 /// Serves a connection until it ends, or until an HTTP/2 preface arrives. Rare futures are boxed: an idle
@@ -113,7 +113,7 @@ pub(super) async fn serve<S: Service>(
     }
 }
 
-async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) -> AfterExchanges {
+async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) -> AfterExchanges {
     let mut decoder = RequestDecoder::new();
     loop {
         let context = match next_head(worker, wire, &mut decoder).await {
@@ -207,7 +207,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<Wire>) ->
 /// The next head: from received input, or after waiting for more.
 async fn next_head<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     decoder: &mut RequestDecoder,
 ) -> Result<Context, NoRequest> {
     let mut in_head = !decoder.is_idle();
@@ -253,7 +253,7 @@ async fn next_head<S: Service>(
 /// Polls the service's future. `None` when the client has disconnected; the handler is then dropped.
 fn poll_answer<S: Service, F: Future<Output = Response>>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     call: Pin<&mut F>,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Option<Response>> {
@@ -266,7 +266,7 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
 
 /// While a handler waits: earlier responses are sent, held input leaves the buffer pool, and a disconnect
 /// ends the handler.
-fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response>> {
+fn poll_meanwhile(wire: &H1Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response>> {
     wire.detach_input();
     if wire.is_broken() || matches!(wire.poll_push(cx), Poll::Ready(Err(_))) {
         return Poll::Ready(None);
@@ -276,7 +276,7 @@ fn poll_meanwhile(wire: &Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response
 }
 
 /// After a response that could not be completed.
-async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOff) -> CloseMode {
+async fn break_off<S: Service>(worker: &Worker<S>, wire: &H1Wire, broken: BrokenOff) -> CloseMode {
     if broken.error.kind() == io::ErrorKind::TimedOut {
         worker.counters.timed_out.bump();
         return CloseMode::Abort;
@@ -294,7 +294,7 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &Wire, broken: BrokenOf
 #[cold]
 fn end_with<S: Service>(
     worker: &Worker<S>,
-    wire: &Rc<Wire>,
+    wire: &Rc<H1Wire>,
     kind: RequestKind,
     entry: Option<LogEntry>,
     response: Response,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
-use super::wire::Wire;
+use super::wire::H1Wire;
 use crate::exchange::{Delivery, Gate, Pulled, RequestKind, Worker, admit, read_cold};
 use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, OutgoingResponse, Persistence, RequestContext, write_chunk_header,
@@ -67,7 +67,7 @@ pub(super) struct BrokenOff {
 /// Writes a response's head behind the output, and its body if that is small.
 pub(super) fn begin<S: Service>(
     worker: &Worker<S>,
-    wire: &Rc<Wire>,
+    wire: &Rc<H1Wire>,
     kind: RequestKind,
     mut response: Response,
     wanted: Persistence,
@@ -131,7 +131,7 @@ pub(super) fn begin<S: Service>(
 impl Rest {
     /// Sends the body. When this returns, all of it was sent or is in the output. Returns its number of
     /// bytes, without the framing of chunks.
-    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &Wire) -> Result<u64, BrokenOff> {
+    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &H1Wire) -> Result<u64, BrokenOff> {
         let mut body_bytes = 0;
         let sent = match self.body {
             Body::Empty | Body::Tunnel(_) => Ok(()),
@@ -163,7 +163,7 @@ impl Rest {
 /// that, through the core's scratch buffer; pages that are not cached are read by the ring.
 async fn write_file<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     file: &Rc<File>,
     range: &mut Range<u64>,
 ) -> io::Result<()> {
@@ -201,7 +201,7 @@ async fn write_file<S: Service>(
 /// As [`write_file`], with TLS: encrypts a block at a time.
 async fn write_file_sealed<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     file: &Rc<File>,
     range: &mut Range<u64>,
 ) -> io::Result<()> {
@@ -226,7 +226,7 @@ async fn write_file_sealed<S: Service>(
 }
 
 /// Sends a piece that is read from the disk.
-async fn write_cold(wire: &Wire, file: &Rc<File>, range: &mut Range<u64>) -> io::Result<()> {
+async fn write_cold(wire: &H1Wire, file: &Rc<File>, range: &mut Range<u64>) -> io::Result<()> {
     let piece = read_cold(file.clone(), range.start, range.end - range.start).await?;
     range.start += piece.len() as u64;
     wire.stream().start_send(Payload::Shared(Bytes::from(piece)));
@@ -250,12 +250,12 @@ struct Direct {
 }
 
 impl Direct {
-    fn begin(wire: &Wire, now: Instant) -> io::Result<Self> {
+    fn begin(wire: &H1Wire, now: Instant) -> io::Result<Self> {
         wire.stream().socket().set_nonblocking(true)?;
         Ok(Self { works: true, seen_to: 0, seen_at: now })
     }
 
-    fn send(&mut self, wire: &Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
+    fn send(&mut self, wire: &H1Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
         if !self.works {
             return Ok(FileStep::Unsupported);
         }
@@ -291,7 +291,7 @@ impl Direct {
     }
 
     /// Makes the socket blocking again: ring operations on a non-blocking socket fail instead of waiting.
-    fn give_up(&mut self, wire: &Wire) -> io::Result<()> {
+    fn give_up(&mut self, wire: &H1Wire) -> io::Result<()> {
         if std::mem::take(&mut self.works) { wire.stream().socket().set_nonblocking(false) } else { Ok(()) }
     }
 }
@@ -300,7 +300,7 @@ impl Direct {
 /// socket are not kept: they are read again when there is room.
 fn send_copied<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     file: &File,
     range: &Range<u64>,
 ) -> io::Result<FileStep> {
@@ -323,7 +323,7 @@ fn send_copied<S: Service>(
 }
 
 /// Waits until the socket is writable, for as long as the peer makes progress.
-async fn writable(wire: &Wire) -> io::Result<()> {
+async fn writable(wire: &H1Wire) -> io::Result<()> {
     wire.stream().set_deadline(Some(wire.stall_timeout()));
     loop {
         match wire.stream().socket().writable().await {
@@ -335,7 +335,7 @@ async fn writable(wire: &Wire) -> io::Result<()> {
 
 async fn write_stream<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     mut body: Pulled,
     coding: BodyCoding,
     body_bytes: &mut u64,
@@ -377,7 +377,7 @@ async fn write_stream<S: Service>(
 
 async fn write_piece<S: Service>(
     worker: &Worker<S>,
-    wire: &Wire,
+    wire: &H1Wire,
     body: &mut Pulled,
     piece: Bytes,
     coding: BodyCoding,

@@ -26,7 +26,7 @@ use crate::service::{
 /// client that does not read must not make the server buffer without bound.
 const INTERIM_BYTES_MAX: usize = 48 * 1024;
 
-pub(super) struct Wire {
+pub(super) struct H1Wire {
     stream: Stream,
     limits: Rc<Limits>,
     /// Received and not yet consumed; never empty.
@@ -83,7 +83,7 @@ impl IncomingBody {
     }
 }
 
-impl Wire {
+impl H1Wire {
     pub(super) fn new(stream: Stream, limits: Rc<Limits>) -> Self {
         stream.set_deadline(Some(limits.head_timeout));
         let now = stream.ring().now();
@@ -554,7 +554,7 @@ impl Wire {
     }
 }
 
-impl ClosableWire for Wire {
+impl ClosableWire for H1Wire {
     fn stream(&self) -> &Stream {
         &self.stream
     }
@@ -568,7 +568,7 @@ impl ClosableWire for Wire {
     }
 }
 
-impl Downstream for Wire {
+impl Downstream for H1Wire {
     fn poll_frame(&self, exchange: ExchangeId, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         if exchange != self.exchange() {
             return Poll::Ready(Some(Err(BodyError::ExchangeOver)));

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll};
 
-use super::exchange::{Exchange, ExchangeState};
-use super::session::Session;
+use super::exchange::{ExchangeState, StreamExchange};
+use super::session::H2Session;
 use super::signal::Hub;
 use crate::exchange::{BegunExchange, Gate, LogEntry, RequestKind, call_now, open, panicked, refuse_head};
 use crate::http::h2::StreamKey;
@@ -15,7 +15,7 @@ use crate::service::{
     BodyPolicy, Context, Downstream, ExchangeId, LocalFuture, RequestBody, Response, Service,
 };
 
-impl<S: Service> Session<'_, S> {
+impl<S: Service> H2Session<'_, S> {
     #[inline]
     pub(super) fn begin_exchange(
         &mut self,
@@ -74,7 +74,7 @@ impl<S: Service> Session<'_, S> {
         cx: &mut TaskContext<'_>,
     ) {
         let state = ExchangeState::Called(future);
-        let mut exchange = Box::new(Exchange { stream, kind, entry, state, signal: None });
+        let mut exchange = Box::new(StreamExchange { stream, kind, entry, state, signal: None });
         match self.poll_handler(&mut exchange, cx) {
             Poll::Ready(response) => {
                 let entry = exchange.entry.take();
@@ -88,7 +88,7 @@ impl<S: Service> Session<'_, S> {
         }
     }
 
-    pub(super) fn keep(&mut self, exchange: Box<Exchange>) {
+    pub(super) fn keep(&mut self, exchange: Box<StreamExchange>) {
         let place = exchange.stream.place();
         if self.exchanges.len() <= place {
             self.exchanges.resize_with(place + 1, || None);
@@ -96,7 +96,11 @@ impl<S: Service> Session<'_, S> {
         self.exchanges[place] = Some(exchange);
     }
 
-    pub(super) fn poll_handler(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> Poll<Response> {
+    pub(super) fn poll_handler(
+        &mut self,
+        exchange: &mut StreamExchange,
+        cx: &TaskContext<'_>,
+    ) -> Poll<Response> {
         let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
         let waker = exchange.waker(&hub).clone();
         let ExchangeState::Called(future) = &mut exchange.state else { return Poll::Pending };
@@ -113,8 +117,9 @@ impl<S: Service> Session<'_, S> {
             return;
         }
         for place in &self.sending {
-            if let Some(Exchange { state: ExchangeState::Sends(sends), signal: Some((signal, _)), .. }) =
-                self.exchanges[*place].as_deref_mut()
+            if let Some(StreamExchange {
+                state: ExchangeState::Sends(sends), signal: Some((signal, _)), ..
+            }) = self.exchanges[*place].as_deref_mut()
                 && signal.take()
             {
                 sends.waits = false;
@@ -136,7 +141,7 @@ impl<S: Service> Session<'_, S> {
                 }
                 Poll::Ready(response) => {
                     self.called.swap_remove(at);
-                    let Exchange { stream, kind, entry, .. } = *exchange;
+                    let StreamExchange { stream, kind, entry, .. } = *exchange;
                     self.respond(stream, kind, entry, response);
                 }
             }

@@ -12,7 +12,7 @@ use crate::http::status::Status;
 use crate::observe::access::ExchangeEnd;
 use crate::service::{LocalFuture, Response};
 
-pub(super) struct Exchange {
+pub(super) struct StreamExchange {
     pub(super) stream: StreamKey,
     pub(super) kind: RequestKind,
     pub(super) entry: Option<LogEntry>,
@@ -49,7 +49,7 @@ impl Sends {
     }
 }
 
-impl Exchange {
+impl StreamExchange {
     /// The waker of this exchange.
     pub(super) fn waker(&mut self, hub: &Arc<Hub>) -> &Waker {
         let (_, waker) = self.signal.get_or_insert_with(|| {

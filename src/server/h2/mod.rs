@@ -29,8 +29,8 @@ mod wire;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use self::session::Session;
-use self::wire::Wire;
+use self::session::H2Session;
+use self::wire::H2Wire;
 use super::close;
 use crate::exchange::Worker;
 use crate::net::Stream;
@@ -44,8 +44,8 @@ pub(super) async fn serve<S: Service>(
     early: Vec<u8>,
     input: Option<RecvBuf>,
 ) {
-    let wire = Rc::new(Wire::new(stream, worker.limits.clone()));
-    let mut session = Session::new(worker, wire.clone());
+    let wire = Rc::new(H2Wire::new(stream, worker.limits.clone()));
+    let mut session = H2Session::new(worker, wire.clone());
     let mode = match session.begin(&early, input) {
         Some(mode) => mode,
         None => poll_fn(|cx| session.poll(cx)).await,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
-use super::wire::{Wire, WireState};
+use super::wire::{H2Wire, WireState};
 use crate::exchange::{Pulled, Worker, read_cold};
 use crate::http::h2::frame::HEADER_BYTES;
 use crate::http::h2::{End, StreamKey};
@@ -67,7 +67,7 @@ impl StreamOutput {
     }
 
     /// Writes the next frame.
-    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &Wire, cx: &mut Context<'_>) -> SendStep {
+    pub(super) fn step<S>(&mut self, worker: &Worker<S>, wire: &H2Wire, cx: &mut Context<'_>) -> SendStep {
         loop {
             if !self.piece.is_empty() {
                 return self.write_piece(wire);
@@ -92,7 +92,7 @@ impl StreamOutput {
     }
 
     /// As much of the piece as one frame takes.
-    fn write_piece(&mut self, wire: &Wire) -> SendStep {
+    fn write_piece(&mut self, wire: &H2Wire) -> SendStep {
         let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
         let length = machine.sendable(self.stream).min(self.piece.len());
         if length == 0 {
@@ -119,7 +119,7 @@ impl StreamOutput {
     }
 
     /// Reads the next frame's data into the output; `None` when the read has to wait for the disk.
-    fn write_file(&mut self, wire: &Wire) -> io::Result<Option<SendStep>> {
+    fn write_file(&mut self, wire: &H2Wire) -> io::Result<Option<SendStep>> {
         let OutputSource::File(file, range, reading) = &mut self.source else {
             return Ok(Some(SendStep::Done));
         };
@@ -198,7 +198,7 @@ impl StreamOutput {
     }
 
     /// Ends a stream after its content, with its trailers if there are any.
-    fn end(&mut self, trailers: &Trailers, wire: &Wire) -> SendStep {
+    fn end(&mut self, trailers: &Trailers, wire: &H2Wire) -> SendStep {
         let now = wire.clock(wire.now());
         let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
         if !trailers.is_empty() {

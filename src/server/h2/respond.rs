@@ -6,9 +6,9 @@ use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 
-use super::exchange::{Exchange, ExchangeState, Sends};
+use super::exchange::{ExchangeState, Sends, StreamExchange};
 use super::outgoing::{OutputSource, SendStep, StreamOutput};
-use super::session::Session;
+use super::session::H2Session;
 use super::signal::Hub;
 use super::wire::{OUTPUT_BYTES_MAX, WireState};
 use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, admit, end_of};
@@ -20,7 +20,7 @@ use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
 /// Bodies up to this size are written behind their head when there is room, before other streams' data.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
-impl<S: Service> Session<'_, S> {
+impl<S: Service> H2Session<'_, S> {
     /// Writes a response's head, and its body if it fits at once.
     #[inline]
     pub(super) fn respond(
@@ -108,7 +108,8 @@ impl<S: Service> Session<'_, S> {
         let body = StreamOutput::new(stream, source, piece);
         let sends = Sends { status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
-        let exchange = Exchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };
+        let exchange =
+            StreamExchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
@@ -240,7 +241,9 @@ impl<S: Service> Session<'_, S> {
         while let Some(&place) = self.sending.get(at) {
             at += 1;
             let may_work = match self.exchanges[place].as_deref() {
-                Some(Exchange { state: ExchangeState::Sends(sends), .. }) => sends.may_work && !sends.waits,
+                Some(StreamExchange { state: ExchangeState::Sends(sends), .. }) => {
+                    sends.may_work && !sends.waits
+                }
                 _ => false,
             };
             if !may_work {
@@ -279,7 +282,7 @@ impl<S: Service> Session<'_, S> {
         inner.machine.reset(stream, code, &mut inner.output);
     }
 
-    pub(super) fn step(&mut self, exchange: &mut Exchange, cx: &TaskContext<'_>) -> SendStep {
+    pub(super) fn step(&mut self, exchange: &mut StreamExchange, cx: &TaskContext<'_>) -> SendStep {
         let ExchangeState::Sends(sends) = &mut exchange.state else { return SendStep::Waits };
         if sends.waits {
             return SendStep::Waits;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use super::exchange::Exchange;
+use super::exchange::StreamExchange;
 use super::signal::Hub;
-use super::wire::{OUTPUT_BYTES_MAX, Wire};
+use super::wire::{H2Wire, OUTPUT_BYTES_MAX};
 use crate::exchange::Worker;
 use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
@@ -21,16 +21,16 @@ use crate::service::{Context, Service};
 /// trip, so that the client has received the first.
 pub(super) const GOAWAY_NOTICE: Duration = Duration::from_secs(1);
 
-pub(super) struct Session<'a, S> {
+pub(super) struct H2Session<'a, S> {
     pub(super) worker: &'a Rc<Worker<S>>,
-    pub(super) wire: Rc<Wire>,
+    pub(super) wire: Rc<H2Wire>,
     /// For the next head.
     pub(super) context: Option<Context>,
     pub(super) input: Option<RecvBuf>,
     /// The client closed its direction.
     pub(super) is_eof: bool,
     /// By the place of their streams.
-    pub(super) exchanges: Vec<Option<Box<Exchange>>>,
+    pub(super) exchanges: Vec<Option<Box<StreamExchange>>>,
     /// Places of exchanges whose handler is pending.
     pub(super) called: Vec<usize>,
     /// Places of exchanges whose response is being sent, in sending order.
@@ -46,8 +46,8 @@ pub(super) struct Session<'a, S> {
     pub(super) goaway_since: Option<Instant>,
 }
 
-impl<'a, S: Service> Session<'a, S> {
-    pub(super) fn new(worker: &'a Rc<Worker<S>>, wire: Rc<Wire>) -> Self {
+impl<'a, S: Service> H2Session<'a, S> {
+    pub(super) fn new(worker: &'a Rc<Worker<S>>, wire: Rc<H2Wire>) -> Self {
         let now = wire.now();
         Self {
             worker,
@@ -300,7 +300,7 @@ impl<'a, S: Service> Session<'a, S> {
 }
 
 /// Ends the exchanges that are in progress when the connection ends.
-impl<S> Drop for Session<'_, S> {
+impl<S> Drop for H2Session<'_, S> {
     fn drop(&mut self) {
         for exchange in self.exchanges.drain(..).flatten() {
             self.wire.inner.borrow_mut().drop_body(exchange.stream);

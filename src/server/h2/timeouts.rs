@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange::{Exchange, ExchangeState, Sends};
-use super::session::{GOAWAY_NOTICE, Session};
+use super::exchange::{ExchangeState, Sends, StreamExchange};
+use super::session::{GOAWAY_NOTICE, H2Session};
 use super::wire::OUTPUT_BYTES_MAX;
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
@@ -12,7 +12,7 @@ use crate::observe::access::ExchangeEnd as Ended;
 use crate::server::close::CloseMode;
 use crate::service::Service;
 
-impl<S: Service> Session<'_, S> {
+impl<S: Service> H2Session<'_, S> {
     /// Checks every timeout of the connection, and sets the deadline of the next check.
     #[cold]
     pub(super) fn look(&mut self) -> Option<CloseMode> {
@@ -99,7 +99,7 @@ impl<S: Service> Session<'_, S> {
         let limits = self.wire.limits.clone();
         let mut stalled = Vec::new();
         for place in &self.sending {
-            let Some(Exchange { stream, state: ExchangeState::Sends(sends), .. }) =
+            let Some(StreamExchange { stream, state: ExchangeState::Sends(sends), .. }) =
                 self.exchanges[*place].as_deref_mut()
             else {
                 continue;

@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// buffers that the ring keeps for reuse.
 pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
 
-pub(super) struct Wire {
+pub(super) struct H2Wire {
     pub(super) stream: Stream,
     pub(super) limits: Rc<Limits>,
     pub(super) inner: RefCell<WireState>,
@@ -163,13 +163,13 @@ impl WireState {
     }
 }
 
-impl Wire {
-    pub(super) fn new(stream: Stream, limits: Rc<Limits>) -> Wire {
+impl H2Wire {
+    pub(super) fn new(stream: Stream, limits: Rc<Limits>) -> H2Wire {
         let started = stream.ring().now();
         stream.set_multishot(true);
         stream.set_deadline(Some(limits.head_timeout));
         let machine = Connection::new(&limits.h2, &limits.head, &limits.body);
-        Wire {
+        H2Wire {
             look_at: Cell::new(started + limits.head_timeout),
             stream,
             limits,
@@ -195,7 +195,7 @@ impl Wire {
         now.saturating_duration_since(self.started)
     }
 
-    /// The connection's task runs until [`rest`](Wire::rest).
+    /// The connection's task runs until [`rest`](H2Wire::rest).
     pub(super) fn run(&self, task: &Waker) {
         self.is_running.set(true);
         let mut known = self.task.borrow_mut();
@@ -240,7 +240,7 @@ impl Wire {
     }
 }
 
-impl ClosableWire for Wire {
+impl ClosableWire for H2Wire {
     fn stream(&self) -> &Stream {
         &self.stream
     }
@@ -254,7 +254,7 @@ impl ClosableWire for Wire {
     }
 }
 
-impl Downstream for Wire {
+impl Downstream for H2Wire {
     fn poll_frame(&self, exchange: ExchangeId, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;

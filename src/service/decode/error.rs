@@ -69,7 +69,7 @@ impl DecodeError {
     }
 
     pub(super) fn into_fault(self) -> Fault {
-        let Reason { child, text } = Reason::of(&self.message);
+        let FaultReason { child, text } = FaultReason::of(&self.message);
         Fault { kind: self.kind, place: self.place.or(child).unwrap_or_default(), reason: text }
     }
 }
@@ -90,13 +90,13 @@ impl de::Error for DecodeError {
 
 /// One of serde's messages, translated for a client.
 #[derive(Debug, PartialEq)]
-pub(super) struct Reason {
+pub(super) struct FaultReason {
     /// The field that the message names, where it is below the place of the error.
     pub(super) child: Option<String>,
     pub(super) text: String,
 }
 
-impl Reason {
+impl FaultReason {
     /// Messages are serde's own formats (`serde::de::Error`); a type's own message is left as it is.
     pub(super) fn of(message: &str) -> Self {
         let whole = |text: String| Self { child: None, text: shortened(&text, REASON_CHARS_MAX) };
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     fn text(message: &str) -> String {
-        let reason = Reason::of(message);
+        let reason = FaultReason::of(message);
         reason.child.map_or_else(String::new, |child| format!("[{child}] ")) + &reason.text
     }
 
@@ -260,7 +260,7 @@ mod tests {
             format!("missing field `{long}`"),
             format!("{long} is wrong"),
         ] {
-            let reason = Reason::of(&message);
+            let reason = FaultReason::of(&message);
             assert!(reason.text.chars().count() <= REASON_CHARS_MAX + 1);
             assert!(reason.child.unwrap_or_default().chars().count() <= QUOTED_CHARS_MAX + 1);
         }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use super::error::{Fault, FaultKind, Reason};
+use super::error::{Fault, FaultKind, FaultReason};
 
 /// Longest pointer that is reported: serde_json's depth limit, with short names.
 const POINTER_BYTES_MAX: usize = 256;
@@ -31,7 +31,7 @@ fn locate<T: DeserializeOwned>(text: &[u8], first: &serde_json::Error) -> Fault 
         Err(error) => (pointer(error.path()), without_position(error.inner())),
         Ok(_) => (String::new(), without_position(first)),
     };
-    let reason = Reason::of(&message);
+    let reason = FaultReason::of(&message);
     // The path of an unknown field leads to it, that of a missing one to where it should be.
     if let Some(child) = reason.child.filter(|_| !message.starts_with("unknown field")) {
         push_segment(&mut pointer, &child);
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "only decoding is looked at")]
+    #[allow(dead_code, reason = "only decoding is tested")]
     struct Order {
         customer: String,
         items: Vec<Item>,
@@ -91,14 +91,14 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only decoding is looked at")]
+    #[allow(dead_code, reason = "only decoding is tested")]
     struct Item {
         price: f64,
         count: u8,
     }
 
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "only decoding is looked at")]
+    #[allow(dead_code, reason = "only decoding is tested")]
     enum Payment {
         Cash,
         Card { number: String },

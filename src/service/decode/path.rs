@@ -45,7 +45,7 @@ impl<'p, 'de> PathParameters<'p, 'de> {
 }
 
 fn wrong_count(asked: usize, count: usize) -> DecodeError {
-    let message = format!("the handler asks for {asked} path parameters, the route has {count}");
+    let message = format!("the handler extracts {asked} path parameters, the route has {count}");
     DecodeError::new(FaultKind::Program, message)
 }
 

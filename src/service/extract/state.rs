@@ -56,7 +56,7 @@ impl<T: 'static> FromRequest for State<T> {
             return Ok(());
         }
         Err(format!(
-            "it asks for State<{0}>, and no router around it was given one: .state({0} …)",
+            "it extracts State<{0}>, and no router around it has one: add .state({0} …)",
             type_name::<T>()
         ))
     }

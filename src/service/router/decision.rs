@@ -95,9 +95,9 @@ pub enum PathMismatch {
         /// Its number, from 1.
         number: usize,
     },
-    /// The path goes on where the pattern ends.
+    /// The path continues where the pattern ends.
     TooLong,
-    /// The path ends where the pattern goes on.
+    /// The path ends where the pattern continues.
     TooShort,
 }
 

@@ -271,7 +271,8 @@ proptest! {
         let status = Status::new(code).unwrap();
         let connection = if close { encode::Persistence::Close } else { encode::Persistence::KeepAlive };
         let lines = lines(&fields);
-        let response = encode::OutgoingResponse { status, fields: &lines, length, connection, date_line: b"" };
+        let date_line = b"";
+        let response = encode::OutgoingResponse { status, fields: &lines, length, connection, date_line };
         let mut wire = b"HTTP/1.1 103 \r\n\r\n".to_vec();
         let interim = wire.len();
         let request = RequestContext { method, version: Version::Http11 };
