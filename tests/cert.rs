@@ -155,7 +155,7 @@ fn mistakes_are_told_with_the_remedy() {
         (&["leaf", "localhost", "--ca", "ca", "--days", "0"], &["--days"]),
         (&["show", "nothing.pem"], &["nothing.pem: there is no such file", "HOST:PORT"]),
         (&["show", "ca/ca.key"], &["ca/ca.key: ", "BEGIN CERTIFICATE"]),
-        (&["show", "127.0.0.1:1"], &["127.0.0.1:1: nobody answers"]),
+        (&["show", "127.0.0.1:1"], &["127.0.0.1:1: cannot connect to 127.0.0.1:1"]),
     ] {
         let said = refuses(dir, args);
         for word in words {
@@ -237,6 +237,6 @@ fn show_asks_servers_and_tells_who_is_none() {
         socket.write_all(b"220 mail.test ESMTP\r\n").unwrap();
         let _ = socket.read_to_end(&mut Vec::new());
     });
-    assert!(refuses(dir.path(), &["show", &place]).contains("does not speak TLS"));
+    assert!(refuses(dir.path(), &["show", &place]).contains("does not use TLS"));
     server.join().unwrap();
 }

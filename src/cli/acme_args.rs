@@ -24,17 +24,17 @@ pub(super) struct AcmeArgs {
     #[arg(long, value_name = "URL", env = "QUOIT_ACME_DIRECTORY", default_value = LETS_ENCRYPT)]
     acme_directory: String,
 
-    /// Where the CA may write to about the certificates
+    /// Contact address for the CA
     #[arg(long, value_name = "ADDRESS", env = "QUOIT_ACME_EMAIL", requires = "acme_domain")]
     #[arg(value_parser = email)]
     acme_email: Option<String>,
 
-    /// Where account and certificates are kept [default: acme in $STATE_DIRECTORY, /var/lib/quoit (root), or
+    /// Directory of account and certificates [default: acme in $STATE_DIRECTORY, /var/lib/quoit (root), or
     /// ~/.local/state/quoit]
     #[arg(long, value_name = "DIR", env = "QUOIT_ACME_STATE", requires = "acme_domain")]
     acme_state: Option<PathBuf>,
 
-    /// How names are proved [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
+    /// Challenge type [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
     /// tls-alpn-01]
     #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", requires = "acme_domain", value_enum)]
     acme_challenge: Option<ChallengeArg>,
@@ -49,7 +49,7 @@ pub(super) struct AcmeArgs {
     acme_ca_root: Option<PathBuf>,
 
     /// The key that binds the account to one at the CA, where it demands that: KID:KEY with KEY in base64url;
-    /// others see arguments, so the variable is the better place
+    /// arguments are visible to other users, so prefer the variable
     #[arg(long, value_name = "KID:KEY", env = "QUOIT_ACME_EAB", requires = "acme_domain")]
     #[arg(hide_env_values = true)]
     acme_eab: Option<Eab>,

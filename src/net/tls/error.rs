@@ -175,7 +175,7 @@ impl fmt::Display for TlsWarning {
             Concern::KeyReadable(mode) => {
                 write!(
                     f,
-                    "everybody on this machine may read this private key (mode {mode:04o}); chmod 600 it"
+                    "every user of this machine may read this private key (mode {mode:04o}); chmod 600 it"
                 )
             }
             Concern::Expired { days } => write!(

@@ -198,7 +198,7 @@ fn a_key_that_others_may_write_is_refused_and_one_that_all_may_read_warned_of() 
         assert_eq!(server(vec![with_mode(mode)]).warnings(SystemTime::now()), [], "{mode:o}");
     }
     let said = server(vec![with_mode(0o644)]).warnings(SystemTime::now())[0].to_string();
-    assert!(said.contains("leaf.key: everybody") && said.contains("0644"), "{said}");
+    assert!(said.contains("leaf.key: every user") && said.contains("0644"), "{said}");
 }
 
 #[test]
