@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use crate::acme::{Acme, AcmeOptions, Binding, LETS_ENCRYPT, ChallengeType, Names};
+use crate::acme::{Acme, AcmeOptions, Binding, ChallengeType, LETS_ENCRYPT, Names};
 
 /// ACME options of `quoit serve`.
 #[derive(Args, Clone, Debug)]

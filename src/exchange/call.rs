@@ -170,7 +170,13 @@ impl Entry {
     }
 
     /// Logs the exchange. Without a `status` the client was gone before there was one.
-    pub(crate) fn end<S>(self, worker: &Worker<S>, status: Option<Status>, body_bytes: u64, end: ExchangeEnd) {
+    pub(crate) fn end<S>(
+        self,
+        worker: &Worker<S>,
+        status: Option<Status>,
+        body_bytes: u64,
+        end: ExchangeEnd,
+    ) {
         let Some(log) = &worker.access else { return };
         let Self(context) = self;
         let now = Instant::now();

@@ -191,7 +191,11 @@ impl Stream {
         }
     }
 
-    fn poll_recv_tls(&self, tls: &RefCell<TlsState>, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+    fn poll_recv_tls(
+        &self,
+        tls: &RefCell<TlsState>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<RecvBuf>>> {
         if let Some(early) = tls.borrow_mut().early.take() {
             return Poll::Ready(Ok(Some(early)));
         }

@@ -18,7 +18,9 @@ pub(super) enum OpKind {
 impl OpKind {
     /// Whether exactly one final completion is guaranteed, which `in_flight` counts.
     pub(super) fn is_counted(data: u64) -> bool {
-        [OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Op].into_iter().any(|kind| data & 0xff == kind as u64)
+        [OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Op]
+            .into_iter()
+            .any(|kind| data & 0xff == kind as u64)
     }
 }
 

@@ -32,7 +32,8 @@ impl CertificateWatch {
     /// Reports the presented certificates and the warnings, and starts to watch.
     pub(super) fn start(servers: Vec<Arc<TlsServer>>, quiet: bool) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let mut watched: Vec<WatchedCertificates> = servers.into_iter().map(WatchedCertificates::new).collect();
+        let mut watched: Vec<WatchedCertificates> =
+            servers.into_iter().map(WatchedCertificates::new).collect();
         let now = SystemTime::now();
         for one in &mut watched {
             report(one.begin(now), quiet);
@@ -140,7 +141,8 @@ impl WatchedCertificates {
             Ok(_) => {}
             Err(error) => {
                 let kept = "what was read before stays in use";
-                lines.extend(error.problems().iter().map(|one| ReportLine::Concern(format!("{one}; {kept}"))));
+                lines
+                    .extend(error.problems().iter().map(|one| ReportLine::Concern(format!("{one}; {kept}"))));
             }
         }
         lines
@@ -210,8 +212,7 @@ mod tests {
 
     #[track_caller]
     fn has(lines: &[ReportLine], words: &str) {
-        let found =
-            |line: &ReportLine| matches!(line, ReportLine::Fact(text) | ReportLine::Concern(text) if text.contains(words));
+        let found = |line: &ReportLine| matches!(line, ReportLine::Fact(text) | ReportLine::Concern(text) if text.contains(words));
         assert!(lines.iter().any(found), "`{words}` is missing: {lines:?}");
     }
 

@@ -93,7 +93,12 @@ pub(super) fn client(args: &ClientArgs) -> MakeResult {
     ))
 }
 
-fn store_server(names: &[String], output: &OutputArgs, certificate: &Certificate, key: &KeyPair) -> MakeResult {
+fn store_server(
+    names: &[String],
+    output: &OutputArgs,
+    certificate: &Certificate,
+    key: &KeyPair,
+) -> MakeResult {
     let pair = PemPair::new(&output.out, &names[0].replace('*', "wildcard"));
     pair.write(&certificate.pem(), &key.serialize_pem(), output.force)?;
     let (certificate, key) = (pair.certificate.display(), pair.key.display());

@@ -98,21 +98,34 @@ impl ExtensionState {
         Some(match (self, byte) {
             (ExtensionState::Quoted, b'"') => ExtensionState::Unquoted,
             (ExtensionState::Quoted, b'\\') => ExtensionState::QuotedPair,
-            (ExtensionState::Quoted | ExtensionState::QuotedPair, _) if is_value_byte(byte) => ExtensionState::Quoted,
+            (ExtensionState::Quoted | ExtensionState::QuotedPair, _) if is_value_byte(byte) => {
+                ExtensionState::Quoted
+            }
             (ExtensionState::Quoted | ExtensionState::QuotedPair, _) => return None,
 
-            (ExtensionState::NameStart | ExtensionState::Name, _) if is_token_byte(byte) => ExtensionState::Name,
-            (ExtensionState::ValueStart | ExtensionState::Token, _) if is_token_byte(byte) => ExtensionState::Token,
+            (ExtensionState::NameStart | ExtensionState::Name, _) if is_token_byte(byte) => {
+                ExtensionState::Name
+            }
+            (ExtensionState::ValueStart | ExtensionState::Token, _) if is_token_byte(byte) => {
+                ExtensionState::Token
+            }
             (ExtensionState::ValueStart, b'"') => ExtensionState::Quoted,
 
             (ExtensionState::NameStart | ExtensionState::ValueStart, b' ' | b'\t') => self,
             (ExtensionState::Name | ExtensionState::NameEnd, b' ' | b'\t') => ExtensionState::NameEnd,
-            (ExtensionState::Token | ExtensionState::Unquoted | ExtensionState::ValueEnd, b' ' | b'\t') => ExtensionState::ValueEnd,
+            (ExtensionState::Token | ExtensionState::Unquoted | ExtensionState::ValueEnd, b' ' | b'\t') => {
+                ExtensionState::ValueEnd
+            }
 
             (ExtensionState::Name | ExtensionState::NameEnd, b'=') => ExtensionState::ValueStart,
-            (ExtensionState::Name | ExtensionState::NameEnd | ExtensionState::Token | ExtensionState::Unquoted | ExtensionState::ValueEnd, b';') => {
-                ExtensionState::NameStart
-            }
+            (
+                ExtensionState::Name
+                | ExtensionState::NameEnd
+                | ExtensionState::Token
+                | ExtensionState::Unquoted
+                | ExtensionState::ValueEnd,
+                b';',
+            ) => ExtensionState::NameStart,
             _ => return None,
         })
     }
@@ -231,7 +244,9 @@ impl ChunkedDecoder {
         Ok(match (self.state, byte) {
             (ChunkState::Size { digits: 0, .. }, b'\r' | b';') => return Err(FramingError::ChunkSizeMissing),
             (ChunkState::Size { size, .. }, b'\r') => ChunkState::SizeLf { size },
-            (ChunkState::Size { size, .. }, b';') => ChunkState::Extension { size, place: ExtensionState::NameStart },
+            (ChunkState::Size { size, .. }, b';') => {
+                ChunkState::Extension { size, place: ExtensionState::NameStart }
+            }
             (ChunkState::Size { .. }, b'\n') => return Err(FramingError::ChunkBareLf),
             (ChunkState::Size { size, digits }, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(FramingError::ChunkSizeCharacter(byte))?;
@@ -257,7 +272,13 @@ impl ChunkedDecoder {
             (ChunkState::DataCr | ChunkState::DataLf, _) => return Err(FramingError::ChunkUnterminated),
 
             // Not framing; not reached from `handle_bytes`.
-            (state @ (ChunkState::Data { .. } | ChunkState::Trailers | ChunkState::Done | ChunkState::Failed(_)), _) => state,
+            (
+                state @ (ChunkState::Data { .. }
+                | ChunkState::Trailers
+                | ChunkState::Done
+                | ChunkState::Failed(_)),
+                _,
+            ) => state,
         })
     }
 

@@ -2,7 +2,7 @@
 //! field names; other framing is specific to a version.
 
 use super::framing_field_error::FramingFieldError;
-use super::head::{HeadFacts, Framing};
+use super::head::{Framing, HeadFacts};
 use super::request_error::RequestError;
 use crate::http::method::Method;
 
@@ -39,7 +39,11 @@ impl ContentFacts {
 
     /// Checks the fields of an HTTP/2 head, whose stream `ends` with it or continues with a body, or after
     /// CONNECT with the tunnel's data. The caller checks that a length is announced only for a body.
-    pub(in crate::http) fn finish_stream(&self, method: Method, ends: bool) -> Result<HeadFacts, RequestError> {
+    pub(in crate::http) fn finish_stream(
+        &self,
+        method: Method,
+        ends: bool,
+    ) -> Result<HeadFacts, RequestError> {
         let is_connect = method == Method::Connect;
         if is_connect && self.length.is_some() {
             return Err(RequestError::ConnectWithBody);

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
 
 use super::disposition::{HeadBuilder, PartHead};
-use super::error::{MultipartErrorKind, MultipartError};
+use super::error::{MultipartError, MultipartErrorKind};
 use crate::http::message::FieldLineError;
 
 /// Limits of one body.
@@ -192,13 +192,17 @@ impl MultipartDecoder {
             let rest = &input[consumed..];
             let (taken, event) = self.advance(rest).map_err(|kind| self.fail(kind))?;
             let event = match event {
-                Some(MultipartEvent::Data(range)) => Some(MultipartEvent::Data(range.start + consumed..range.end + consumed)),
+                Some(MultipartEvent::Data(range)) => {
+                    Some(MultipartEvent::Data(range.start + consumed..range.end + consumed))
+                }
                 other => other,
             };
             consumed += taken;
             match event {
                 Some(event) => return Ok(DecodeStep { consumed, event }),
-                None if consumed == input.len() => return Ok(DecodeStep { consumed, event: MultipartEvent::NeedsMore }),
+                None if consumed == input.len() => {
+                    return Ok(DecodeStep { consumed, event: MultipartEvent::NeedsMore });
+                }
                 None => {}
             }
         }
@@ -268,7 +272,12 @@ impl MultipartDecoder {
         Ok((found.consumed, None))
     }
 
-    fn data(&mut self, input: &[u8], search: DelimiterMatch, bytes: u64) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
+    fn data(
+        &mut self,
+        input: &[u8],
+        search: DelimiterMatch,
+        bytes: u64,
+    ) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
         if search.matched == self.delimiter().len() {
             self.state = DecodeState::Behind;
             self.name = None;
@@ -304,7 +313,12 @@ impl MultipartDecoder {
         Ok((0, None))
     }
 
-    fn padding(&mut self, byte: u8, bytes: usize, cr: bool) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
+    fn padding(
+        &mut self,
+        byte: u8,
+        bytes: usize,
+        cr: bool,
+    ) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
         self.state = match byte {
             b'\n' if cr => {
                 self.parts += 1;
@@ -321,7 +335,11 @@ impl MultipartDecoder {
     }
 
     /// Gathers lines. A line is parsed when it is complete, so no byte is parsed repeatedly.
-    fn head(&mut self, input: &[u8], bytes: usize) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
+    fn head(
+        &mut self,
+        input: &[u8],
+        bytes: usize,
+    ) -> Result<(usize, Option<MultipartEvent>), MultipartErrorKind> {
         let line_end = memchr(b'\n', input);
         let taken = line_end.map_or(input.len(), |at| at + 1);
         let bytes = bytes + taken;

@@ -36,7 +36,8 @@ impl HeadBuilder {
 
     /// Takes one field line with its end. Fields other than those of RFC 7578 §4.8 are ignored.
     pub(super) fn line(&mut self, line: &[u8], fields_max: usize) -> Result<(), MultipartErrorKind> {
-        let field = field_line(line).map_err(MultipartErrorKind::Field)?.expect("the line comes with its end");
+        let field =
+            field_line(line).map_err(MultipartErrorKind::Field)?.expect("the line comes with its end");
         self.fields += 1;
         if self.fields > fields_max {
             return Err(MultipartErrorKind::TooManyFields);

@@ -15,9 +15,9 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{MultipartDecoder, MultipartEvent, MultipartLimits, DecodeStep};
+pub use decoder::{DecodeStep, MultipartDecoder, MultipartEvent, MultipartLimits};
 pub use disposition::PartHead;
-pub use error::{MultipartErrorKind, MultipartError};
+pub use error::{MultipartError, MultipartErrorKind};
 
 use crate::http::content_type::ContentType;
 
@@ -38,5 +38,9 @@ pub fn boundary(content_type: &[u8]) -> Result<String, MultipartErrorKind> {
     let boundary = content_type.parameter("boundary").ok_or(MultipartErrorKind::BoundaryMalformed)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     let fits = (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()) && !boundary.ends_with(' ');
-    if fits && boundary.bytes().all(allowed) { Ok(boundary) } else { Err(MultipartErrorKind::BoundaryMalformed) }
+    if fits && boundary.bytes().all(allowed) {
+        Ok(boundary)
+    } else {
+        Err(MultipartErrorKind::BoundaryMalformed)
+    }
 }

@@ -1,4 +1,4 @@
-//! Multipart bodies as clients send them, and as nobody should. Every vector runs whole, byte by byte and
+//! Multipart bodies valid and invalid. Every vector runs whole, byte by byte and
 //! split at every point, and must come out the same.
 
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn decode(pieces: &[&[u8]], boundary: &str, limits: MultipartLimits) -> Result<V
     decoder.finish().map(|()| parts)
 }
 
-/// Runs it in all ways, with boundary `x`, and says what came out of every one of them.
+/// Runs it in all ways, with boundary `x`, and returns their common result.
 fn all_ways(body: &[u8], limits: MultipartLimits) -> Result<Vec<Part>, MultipartError> {
     let whole = decode(&[body], "x", limits);
     for at in 1..body.len() {
@@ -177,9 +177,15 @@ fn heads_that_are_refused() {
     assert_eq!(line("form-data"), MultipartErrorKind::NameMissing);
     assert_eq!(line("form-data; filename=a"), MultipartErrorKind::NameMissing);
     assert_eq!(line("form-data; name=a; filename*=utf-8''%ff"), MultipartErrorKind::NotUtf8);
-    assert_eq!(line("form-data; name=a\r\nContent-Transfer-Encoding: base64"), MultipartErrorKind::TransferEncoded);
+    assert_eq!(
+        line("form-data; name=a\r\nContent-Transfer-Encoding: base64"),
+        MultipartErrorKind::TransferEncoded
+    );
     assert_eq!(line("form-data; name=a\r\n folded: x"), MultipartErrorKind::Field(FieldLineError::Folded));
-    assert_eq!(line("form-data; name=a\r\nno colon"), MultipartErrorKind::Field(FieldLineError::SpaceBeforeColon));
+    assert_eq!(
+        line("form-data; name=a\r\nno colon"),
+        MultipartErrorKind::Field(FieldLineError::SpaceBeforeColon)
+    );
     assert_eq!(line("form-data; name=a\nX: y"), MultipartErrorKind::Field(FieldLineError::BareLf));
     assert_eq!(line("form-data; name=a\rX: y"), MultipartErrorKind::Field(FieldLineError::BareCr));
     assert_eq!(
@@ -227,8 +233,16 @@ fn limits_hold_exactly_and_name_the_part() {
             "part 1 (\"a\"): ",
         ),
         (MultipartLimits { fields_max: 1, ..exact }, MultipartErrorKind::TooManyFields, "part 1 (\"a\"): "),
-        (MultipartLimits { part_bytes_max: 2, ..exact }, MultipartErrorKind::PartTooLarge, "part 1 (\"a\"): "),
-        (MultipartLimits { preamble_bytes_max: 1, ..exact }, MultipartErrorKind::PreambleTooLong, "too much text"),
+        (
+            MultipartLimits { part_bytes_max: 2, ..exact },
+            MultipartErrorKind::PartTooLarge,
+            "part 1 (\"a\"): ",
+        ),
+        (
+            MultipartLimits { preamble_bytes_max: 1, ..exact },
+            MultipartErrorKind::PreambleTooLong,
+            "too much text",
+        ),
         (MultipartLimits { epilogue_bytes_max: 3, ..exact }, MultipartErrorKind::EpilogueTooLong, "part 2: "),
     ] {
         let error = all_ways(body.as_bytes(), limits).unwrap_err();

@@ -14,7 +14,7 @@ use rustls::{SupportedProtocolVersion, version};
 use super::certificate::{Certificate, CertificateFiles};
 use super::challenges::{ACME_TLS_ALPN, Challenges};
 use super::client_auth::{ClientAuth, Verifier};
-use super::error::{TlsErrorKind, TlsError, TlsProblem, TlsWarning};
+use super::error::{TlsError, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::CertificateFacts;
 use super::files::FileVersion;
 use super::self_signed;

@@ -13,7 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
 use super::info::{TlsInfo, is_resumed};
-use super::session::{TlsRole, Session};
+use super::session::{Session, TlsRole};
 use crate::ring::{Payload, RecvBuf, Socket};
 
 /// Most handshake bytes buffered before they can be processed: the longest flight of a client includes a

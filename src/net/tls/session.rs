@@ -233,7 +233,9 @@ impl Session {
                 kernel.handle_new_session_ticket(body).map_err(|_| RecordError::Malformed)
             }
             // Renegotiation (RFC 5746 §4.5): refused, and the connection continues.
-            (CLIENT_HELLO, TlsRole::Server(_)) | (HELLO_REQUEST, TlsRole::Client(_)) if !self.receiving.is_13() => {
+            (CLIENT_HELLO, TlsRole::Server(_)) | (HELLO_REQUEST, TlsRole::Client(_))
+                if !self.receiving.is_13() =>
+            {
                 self.reply(ALERT, &[WARNING, NO_RENEGOTIATION]);
                 Ok(())
             }

@@ -35,7 +35,7 @@ pub use self::format::Format;
 use self::output::LogFile;
 pub use self::output::{Destination, OpenError};
 pub use self::record::{CLIENT_GONE, ExchangeEnd, LoggedPeer, Record};
-use self::writer::{WriterFlags, Writer};
+use self::writer::{Writer, WriterFlags};
 
 /// Time limit for the last lines to be written. A disk needs a fraction of it; a FIFO without a reader would
 /// block without end.

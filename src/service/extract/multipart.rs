@@ -5,7 +5,9 @@ use bytes::{Buf, Bytes};
 
 use super::FromRequest;
 use super::refusal::{text, unreadable};
-use crate::http::multipart::{MultipartDecoder, MultipartEvent, MultipartErrorKind, MultipartError, MultipartLimits, PartHead, boundary};
+use crate::http::multipart::{
+    MultipartDecoder, MultipartError, MultipartErrorKind, MultipartEvent, MultipartLimits, PartHead, boundary,
+};
 use crate::http::status::Status;
 use crate::service::body::{BodyError, RequestBody};
 use crate::service::problem::Problem;
@@ -55,8 +57,8 @@ impl FromRequest for Multipart {
 
     async fn from_request(request: &mut Request) -> Result<Self, Problem> {
         let content_type = request.head().field("content-type").unwrap_or_default();
-        let boundary = boundary(content_type)
-            .map_err(|kind| Problem::new(kind.status()).detail(kind.to_string()))?;
+        let boundary =
+            boundary(content_type).map_err(|kind| Problem::new(kind.status()).detail(kind.to_string()))?;
         let limits = request.context().limits();
         if request.body().length().is_some_and(|length| length > limits.multipart_bytes_max) {
             return Err(too_large(limits.multipart_bytes_max));

@@ -10,7 +10,8 @@ use quoit::http::multipart::{MultipartDecoder, MultipartEvent, MultipartLimits, 
 type Parts = Vec<(PartHead, Vec<u8>)>;
 
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Parts, String> {
-    let mut decoder = MultipartDecoder::new("x", MultipartLimits { parts_max: 8, ..MultipartLimits::DEFAULT });
+    let mut decoder =
+        MultipartDecoder::new("x", MultipartLimits { parts_max: 8, ..MultipartLimits::DEFAULT });
     let mut parts = Parts::new();
     for mut rest in pieces {
         while !rest.is_empty() {
@@ -18,7 +19,9 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Parts, String> {
             match step.event {
                 MultipartEvent::NeedsMore => assert_eq!(step.consumed, rest.len()),
                 MultipartEvent::Part(head) => parts.push((head, Vec::new())),
-                MultipartEvent::Data(range) => parts.last_mut().expect("in a part").1.extend_from_slice(&rest[range]),
+                MultipartEvent::Data(range) => {
+                    parts.last_mut().expect("in a part").1.extend_from_slice(&rest[range])
+                }
                 MultipartEvent::Held(range) => {
                     let held = &decoder.delimiter()[range];
                     parts.last_mut().expect("in a part").1.extend_from_slice(held);

@@ -224,6 +224,6 @@ fn a_self_signed_certificate_is_made_for_its_names() {
     assert!(facts.is_self_signed && !facts.is_authority && facts.file.is_none());
     assert!(!made.is_real(), "no HSTS for those who made an exception");
     assert!((89..=90).contains(&facts.days_left(SystemTime::now())));
-    // Nothing has changed, so nobody has to make another exception.
+    // Nothing has changed, so users need no further exception.
     assert!(matches!(made.reload(), Ok(crate::net::tls::Reloaded::Unchanged)));
 }
