@@ -1,5 +1,5 @@
-//! Basic authentication in front of a router: which requests pass, what a change of the file does, and what guessing
-//! costs. Files are written as `htpasswd -B` writes them, with hashes at the lowest cost.
+//! Basic authentication in front of a router: which requests pass, what a change of the file does, and the
+//! cost of guessing. Files are written as `htpasswd -B` writes them, with hashes at the lowest cost.
 
 use std::cell::Cell;
 use std::fs;

@@ -118,14 +118,14 @@ impl AcmeArgs {
         Ok(Some(AcmeOptions {
             directory: self.acme_directory.clone(),
             contact: self.acme_email.clone(),
-            method: self.method(redirects)?,
+            challenge: self.challenge(redirects)?,
             ca_root: self.acme_ca_root.clone(),
             binding: self.acme_eab.clone().map(|Eab(binding)| binding),
             ..AcmeOptions::new(self.acme_domain.clone(), state)
         }))
     }
 
-    fn method(&self, redirects: bool) -> Result<ChallengeType, String> {
+    fn challenge(&self, redirects: bool) -> Result<ChallengeType, String> {
         match (self.acme_challenge, &self.acme_dns_hook) {
             (None | Some(ChallengeArg::Dns01), Some(command)) => Ok(ChallengeType::Dns01(command.clone())),
             (Some(ChallengeArg::Dns01), None) => {
@@ -196,17 +196,17 @@ mod tests {
 
     #[test]
     fn the_way_to_prove_names_follows_from_what_is_there() {
-        let method = |line: &str, redirects| {
+        let challenge = |line: &str, redirects| {
             options(&format!("--acme-domain a.example --acme-state s {line}"), redirects)
-                .map(|options| options.method)
+                .map(|options| options.challenge)
         };
-        assert_eq!(method("", false), Ok(ChallengeType::TlsAlpn01));
-        assert_eq!(method("", true), Ok(ChallengeType::Http01));
-        assert_eq!(method("--acme-dns-hook /bin/dns", true), Ok(ChallengeType::Dns01("/bin/dns".into())));
-        assert_eq!(method("--acme-challenge tls-alpn-01", true), Ok(ChallengeType::TlsAlpn01));
-        assert!(method("--acme-challenge http-01", false).unwrap_err().contains("--redirect-from"));
-        assert!(method("--acme-challenge dns-01", false).unwrap_err().contains("--acme-dns-hook"));
-        assert!(method("--acme-challenge http-01 --acme-dns-hook x", true).is_err());
+        assert_eq!(challenge("", false), Ok(ChallengeType::TlsAlpn01));
+        assert_eq!(challenge("", true), Ok(ChallengeType::Http01));
+        assert_eq!(challenge("--acme-dns-hook /bin/dns", true), Ok(ChallengeType::Dns01("/bin/dns".into())));
+        assert_eq!(challenge("--acme-challenge tls-alpn-01", true), Ok(ChallengeType::TlsAlpn01));
+        assert!(challenge("--acme-challenge http-01", false).unwrap_err().contains("--redirect-from"));
+        assert!(challenge("--acme-challenge dns-01", false).unwrap_err().contains("--acme-dns-hook"));
+        assert!(challenge("--acme-challenge http-01 --acme-dns-hook x", true).is_err());
     }
 
     #[test]

@@ -171,8 +171,8 @@ impl TlsArgs {
         let Some(mut options) = self.options(awaited).map_err(|error| vec![error])? else {
             return Ok(Https::default());
         };
-        let method = acme.as_ref().map(Acme::method);
-        options.acme_tls_alpn = method == Some(&ChallengeType::TlsAlpn01);
+        let challenge = acme.as_ref().map(Acme::challenge);
+        options.acme_tls_alpn = challenge == Some(&ChallengeType::TlsAlpn01);
         if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
             return Err(vec![
                 "the CA has no client certificate, so it cannot prove names by tls-alpn-01 here; use \
@@ -184,7 +184,7 @@ impl TlsArgs {
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let mut filters = Vec::new();
-        if method == Some(&ChallengeType::Http01) {
+        if challenge == Some(&ChallengeType::Http01) {
             filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
         }
         let promised = |seconds| HstsOptions { tls: tls.clone(), max_age: Duration::from_secs(seconds) };

@@ -105,7 +105,7 @@ pub(super) enum TlsErrorKind {
     #[error("it has no private key beside the certificates; name the key's file (--tls-key FILE)")]
     NoKeyBeside,
     #[error(
-        "the private key is encrypted, and nobody is here to type the password; store it without: openssl \
+        "the private key is encrypted, and the server cannot ask for its password; store it without: openssl \
          pkey -in FILE -out NEW"
     )]
     KeyEncrypted,
