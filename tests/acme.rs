@@ -39,7 +39,7 @@ fn each_kind_of_proof_leads_to_a_certificate_that_visitors_trust() {
     for (names, args) in kinds {
         let lab = lab.another();
         let (ca, root) = start_ca(&lab);
-        // What happens to everybody in time.
+        // Errors that every client meets.
         let mishaps = [("new-order", Mishap::BadNonce), ("finalize", Mishap::Reset)];
         ca.lock().mishaps.extend(mishaps);
         ca.lock().slowness = 1;
@@ -136,7 +136,7 @@ fn a_restart_uses_account_and_certificate_at_once() {
     let mut process = lab.serve(&ca, &["--acme-domain", "a.example"]);
     let serial = lab.visited(&process, "a.example", &root);
     process.kill();
-    // The authority has no say in it.
+    // Independent of the CA.
     ca.lock().mishaps.push_back(("dir", Mishap::Reset));
     let mut process = lab.serve(&ca, &["--acme-domain", "a.example"]);
     assert_eq!(lab.visited(&process, "a.example", &root), serial);

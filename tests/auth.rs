@@ -1,5 +1,5 @@
-//! Basic authentication before a router: who gets through, what a change of the file does, and what guessing
-//! costs. Files are written as `htpasswd -B` writes them, with hashes at the lowest cost.
+//! Basic authentication in front of a router: which requests pass, what a change of the file does, and the
+//! cost of guessing. Files are written as `htpasswd -B` writes them, with hashes at the lowest cost.
 
 use std::cell::Cell;
 use std::fs;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// `secret` at cost 4, a millisecond.
 const CHEAP: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
-/// A hash that nothing fits, at cost 9: long enough to be told apart from nothing.
+/// A hash that nothing fits, at cost 9: long enough to be measurable.
 const DEAR: &str = "$2y$09$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
 
 /// A file of users.

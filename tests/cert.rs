@@ -1,5 +1,5 @@
-//! `quoit cert` as people meet it: the built program makes authorities and certificates, openssl says what
-//! they are worth, and the program says what is in them.
+//! `quoit cert` as a process: the program makes authorities and certificates, openssl verifies
+//! them, and the program shows their contents.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -20,7 +20,7 @@ fn cert(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_quoit")).arg("cert").args(args).current_dir(dir).output().unwrap()
 }
 
-/// What it says when all goes well.
+/// Its output on success.
 #[track_caller]
 fn makes(dir: &Path, args: &[&str]) -> String {
     let output = cert(dir, args);
@@ -28,7 +28,7 @@ fn makes(dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What it says when it does not: one line, and nothing on standard output.
+/// Its error: one line, and nothing on standard output.
 #[track_caller]
 fn refuses(dir: &Path, args: &[&str]) -> String {
     let output = cert(dir, args);
@@ -155,7 +155,7 @@ fn mistakes_are_told_with_the_remedy() {
         (&["leaf", "localhost", "--ca", "ca", "--days", "0"], &["--days"]),
         (&["show", "nothing.pem"], &["nothing.pem: there is no such file", "HOST:PORT"]),
         (&["show", "ca/ca.key"], &["ca/ca.key: ", "BEGIN CERTIFICATE"]),
-        (&["show", "127.0.0.1:1"], &["127.0.0.1:1: nobody answers"]),
+        (&["show", "127.0.0.1:1"], &["127.0.0.1:1: cannot connect to 127.0.0.1:1"]),
     ] {
         let said = refuses(dir, args);
         for word in words {
@@ -237,6 +237,6 @@ fn show_asks_servers_and_tells_who_is_none() {
         socket.write_all(b"220 mail.test ESMTP\r\n").unwrap();
         let _ = socket.read_to_end(&mut Vec::new());
     });
-    assert!(refuses(dir.path(), &["show", &place]).contains("does not speak TLS"));
+    assert!(refuses(dir.path(), &["show", &place]).contains("does not use TLS"));
     server.join().unwrap();
 }

@@ -113,7 +113,7 @@ fn serve_tells_addresses_workers_and_how_to_stop() {
 #[test]
 fn quiet_says_nothing() {
     let dir = site();
-    // Nobody will tell the port, so one is chosen here; another program could be quicker, hence the tries.
+    // The port is not printed, so one is chosen here; another program could take it, hence the retries.
     for _ in 0..5 {
         let addr = TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
         let listen = addr.to_string();

@@ -1,4 +1,4 @@
-//! Static files through a socket: which names lead where, what a response says of a file, conditions and
+//! Static files through a socket: how paths map to files, fields of responses, preconditions and
 //! ranges, and files that change while they are served.
 
 mod common;

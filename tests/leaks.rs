@@ -1,5 +1,5 @@
 //! Memory and descriptors come back after connections of every bad kind, against the built program: thousands
-//! of each, while somebody else's requests are answered in time.
+//! of each, while requests of other clients are answered in time.
 //!
 //! 10,000 connections per kind and round. Allocators keep what a busy moment
 //! needed, so memory may grow for a while; what leaks grows with every round. A kind passes with its first
@@ -32,11 +32,11 @@ const GROWTH_BYTES_MAX: u64 = 1 << 20;
 /// Rounds, the first for warming up, until growth is a leak.
 const ROUNDS_MAX: usize = 6;
 
-/// Longest that anybody else's request may take meanwhile.
+/// Longest time of another client's request meanwhile.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
-/// For a client to send and to hear something; longer, and the server is stuck.
+/// Time for a client's exchange; a longer one means that the server is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// For one round; a server that is stuck must not hold everything up.
@@ -157,7 +157,7 @@ fn settled(pid: u32, at_first: usize) -> usize {
     }
 }
 
-/// Asks for a page every `PROBE_EVERY` until told to stop; the slowest answer and how many there were.
+/// Requests a page every `PROBE_EVERY` until stopped; the slowest answer and how many there were.
 struct Probe<'a> {
     stop: &'a AtomicBool,
     slowest_us: &'a AtomicU64,

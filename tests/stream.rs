@@ -385,7 +385,7 @@ fn forged_records_are_refused_with_the_alert_for_that() {
 
 #[test]
 fn handshakes_that_fail_say_why() {
-    // A client that trusts somebody else.
+    // A client that trusts another CA.
     let (ours, theirs) = sockets();
     let server = thread::spawn(move || {
         on_core(async move |core| {
@@ -399,7 +399,7 @@ fn handshakes_that_fail_say_why() {
     let told = server.join().unwrap().expect("it failed");
     assert!(told.contains("received fatal alert"), "{told}");
 
-    // No version in common: the client hears the alert.
+    // No version in common: the client receives the alert.
     let (ours, theirs) = sockets();
     let server = thread::spawn(move || {
         on_core(async move |core| accept(&core.ring, ours, &pair(any_13())).await.is_err())
@@ -419,7 +419,7 @@ fn handshakes_that_fail_say_why() {
     theirs.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     assert!(server.join().unwrap());
 
-    // Nobody speaks.
+    // Neither side sends.
     let (ours, theirs) = sockets();
     let silent = on_core(async move |core| {
         let socket = core.ring.adopt(ours.into());
@@ -432,7 +432,7 @@ fn handshakes_that_fail_say_why() {
 
 #[test]
 fn data_behind_the_handshake_is_not_lost() {
-    // The whole of what the client says after the server's flight, the request with it, in one write.
+    // Everything the client sends after the server's flight, the request with it, in one write.
     let received = against_client(
         any_13(),
         async |stream| stream.recv().await.unwrap().expect("the request").to_vec(),

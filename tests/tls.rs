@@ -1,5 +1,5 @@
 //! TLS as clients meet it: the built program serves curl, openssl and rustls over real sockets. How files are
-//! checked is tested where they are read; here it is who gets in, what is presented, and what survives.
+//! checked is tested where they are read; this tests client authentication, selection and reloads.
 
 #[path = "tls/clients.rs"]
 mod clients;

@@ -7,13 +7,13 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer as SerdeDeserializer, Serialize, Serializer as SerdeSerializer};
 
-/// Longest duration that is told apart: an hour. Longer ones count as an hour.
+/// Longest duration that is resolved: an hour. Longer ones count as an hour.
 pub(crate) const LONGEST_NS: u64 = 3_600_000_000_000;
 
 /// Decimal digits that are kept: within 0.1 %.
 pub(crate) const DIGITS: u8 = 3;
 
-/// Samples above a quantile without which it is not told: with fewer, one more run would move it at will.
+/// Samples above a quantile without which it is not reported: with fewer, one more run would move it at will.
 pub(crate) const SAMPLES_BEHIND_QUANTILE: u64 = 10;
 
 /// Durations in nanoseconds.
@@ -73,7 +73,7 @@ impl Durations {
         (!self.0.is_empty()).then(|| self.0.mean())
     }
 
-    /// The histogram itself, for what iterates over it.
+    /// The histogram itself, for iteration.
     pub(crate) fn inner(&self) -> &hdrhistogram::Histogram<u64> {
         &self.0
     }

@@ -128,7 +128,7 @@ impl AcmeClient {
     /// The CA does not return one.
     pub(super) fn order(&mut self, account: Account<'_>, url: &str) -> Result<Polled<Order>, AcmeError> {
         let reply = self.post_as("order", account, url, "")?;
-        self.told("order", &reply)
+        self.polled("order", &reply)
     }
 
     /// Reads an authorization.
@@ -141,7 +141,7 @@ impl AcmeClient {
         url: &str,
     ) -> Result<Polled<Authorization>, AcmeError> {
         let reply = self.post_as("authorization", account, url, "")?;
-        self.told("authorization", &reply)
+        self.polled("authorization", &reply)
     }
 
     /// Tells the CA that the challenge can be validated (RFC 8555 §7.5.1).
@@ -184,10 +184,10 @@ impl AcmeClient {
         let Some(base) = &self.directory.renewal_info else { return Ok(None) };
         let url = format!("{}/{id}", base.trim_end_matches('/'));
         let reply = self.get("renewal information", &url)?;
-        self.told("renewal information", &reply).map(Some)
+        self.polled("renewal information", &reply).map(Some)
     }
 
-    fn told<T: DeserializeOwned>(
+    fn polled<T: DeserializeOwned>(
         &self,
         what: &'static str,
         reply: &AcmeReply,

@@ -30,7 +30,7 @@ pub enum AcmeError {
         retry_after: Option<Duration>,
     },
     /// The CA's reply does not conform to RFC 8555.
-    #[error("the CA's reply to the {what} is none that ACME allows: {why}; is --acme-directory right?")]
+    #[error("the CA's reply to the {what} does not conform to ACME: {why}; is --acme-directory right?")]
     Malformed {
         /// The requested object.
         what: &'static str,
@@ -64,7 +64,7 @@ pub enum AcmeError {
         problem: AcmeProblem,
     },
     /// The CA did not finish in time.
-    #[error("the CA was not done with the {what} within {} s", .waited.as_secs())]
+    #[error("the CA did not finish the {what} within {} s", .waited.as_secs())]
     TooSlow {
         /// The object that was polled.
         what: &'static str,

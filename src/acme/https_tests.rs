@@ -87,7 +87,7 @@ fn replies_are_read_whatever_delimits_them() {
     let none = get("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", End::Clean).unwrap();
     assert_eq!((none.status, none.body.len()), (204, 0));
     let known = get("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", End::Cut).unwrap();
-    assert_eq!(known.body, b"hello", "what is whole needs no farewell");
+    assert_eq!(known.body, b"hello", "a complete body needs no close_notify");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn servers_are_trusted_by_the_root_alone() {
     let request = AcmeRequest { method: Method::Get, url: &url, body: &[] };
     let told = client(&other).exchange(&request).unwrap_err().to_string();
     assert!(told.contains("TLS with 127.0.0.1:") && told.contains("--acme-ca-root"), "{told}");
-    let nobody = AcmeRequest { url: "https://127.0.0.1:1/dir", ..request };
-    let told = client(&other).exchange(&nobody).unwrap_err().to_string();
+    let unreachable = AcmeRequest { url: "https://127.0.0.1:1/dir", ..request };
+    let told = client(&other).exchange(&unreachable).unwrap_err().to_string();
     assert!(told.starts_with("cannot connect to 127.0.0.1:1: "), "{told}");
 }

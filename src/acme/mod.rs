@@ -71,7 +71,7 @@ pub struct AcmeOptions {
     /// The state directory: account and certificates.
     pub state: PathBuf,
     /// The challenge type. Default: TLS-ALPN-01, which needs no port other than that of TLS.
-    pub method: ChallengeType,
+    pub challenge: ChallengeType,
     /// PEM file with the root certificates to trust for the CA's HTTPS. Default: those of this machine.
     pub ca_root: Option<PathBuf>,
     /// External account binding, for CAs that require it. Default: none.
@@ -88,7 +88,7 @@ impl AcmeOptions {
             directory: LETS_ENCRYPT.to_owned(),
             contact: None,
             state: state.into(),
-            method: ChallengeType::TlsAlpn01,
+            challenge: ChallengeType::TlsAlpn01,
             ca_root: None,
             binding: None,
             backoff: Backoff::default(),
@@ -148,8 +148,8 @@ impl Acme {
     }
 
     /// The challenge type, which decides what the listeners have to answer.
-    pub fn method(&self) -> &ChallengeType {
-        &self.options.method
+    pub fn challenge(&self) -> &ChallengeType {
+        &self.options.challenge
     }
 
     /// Starts the renewal thread: certificates are obtained and renewed, and `front` is notified.
@@ -164,7 +164,7 @@ impl Acme {
             directory: options.directory.clone(),
             contact: options.contact.clone(),
             binding: options.binding.clone(),
-            method: options.method.clone(),
+            challenge: options.challenge.clone(),
             backoff: options.backoff,
             state: self.state.clone(),
             front,
@@ -184,7 +184,7 @@ fn check(options: &AcmeOptions) -> Result<(), String> {
         return Err(format!("--acme-directory `{url}` must be an https URL, as the CA's manual names it"));
     }
     for (index, names) in options.certificates.iter().enumerate() {
-        if names.has_wildcard() && !matches!(options.method, ChallengeType::Dns01(_)) {
+        if names.has_wildcard() && !matches!(options.challenge, ChallengeType::Dns01(_)) {
             return Err(format!(
                 "a wildcard ({names}) can only be proved by DNS: --acme-challenge dns-01 with \
                  --acme-dns-hook CMD"

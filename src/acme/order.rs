@@ -34,7 +34,7 @@ pub(super) struct Means<'a> {
     /// The state directory.
     pub state: &'a StateDir,
     /// The challenge type.
-    pub method: &'a ChallengeType,
+    pub challenge: &'a ChallengeType,
     /// The listeners that answer challenges.
     pub front: &'a dyn Front,
     /// The clock.
@@ -123,7 +123,7 @@ impl Means<'_> {
         let Some(url) = order.certificate.clone().filter(|_| order.status == OrderStatus::Valid) else {
             return Err(AcmeError::NotProved {
                 domain: names.join(", "),
-                kind: self.method.name(),
+                kind: self.challenge.name(),
                 problem: order.error.clone().unwrap_or_default(),
             });
         };
@@ -145,7 +145,7 @@ impl Means<'_> {
         if !names.iter().any(|name| name.strip_prefix("*.").unwrap_or(name) == domain) {
             return Err(AcmeError::Malformed { what, why: "it is for a name that was not ordered".into() });
         }
-        let kind = self.method.name();
+        let kind = self.challenge.name();
         let Some(challenge) = authorization.challenges.iter().find(|challenge| challenge.kind == kind) else {
             let offered = authorization.challenges.into_iter().map(|challenge| challenge.kind).collect();
             return Err(AcmeError::NotOffered { domain, wanted: kind, offered });
@@ -154,7 +154,7 @@ impl Means<'_> {
             return Err(AcmeError::Malformed { what, why: "its token is none".into() });
         }
         let key = self.account.key;
-        let _proof = proof::present(self.method, &domain, &challenge.token, key, self.front, self.clock)?;
+        let _proof = proof::present(self.challenge, &domain, &challenge.token, key, self.front, self.clock)?;
         self.client.answered(self.account, &challenge.url)?;
         let verdict = self.look_until("proof", |means| {
             let told = means.client.authorization(means.account, url)?;

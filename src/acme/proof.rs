@@ -74,7 +74,7 @@ enum ChallengeLocation<'a> {
 /// # Errors
 /// The DNS hook failed, or the name is not valid.
 pub(super) fn present<'a>(
-    method: &'a ChallengeType,
+    challenge: &'a ChallengeType,
     name: &str,
     token: &str,
     key: &AccountKey,
@@ -82,7 +82,7 @@ pub(super) fn present<'a>(
     clock: &'a dyn Clock,
 ) -> Result<Proof<'a>, AcmeError> {
     let authorization = key.authorize(token);
-    let place = match method {
+    let place = match challenge {
         ChallengeType::Http01 => {
             front.put_token(token, &authorization);
             ChallengeLocation::Token(token.to_owned())

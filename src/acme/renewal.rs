@@ -36,7 +36,7 @@ pub(super) struct Keeper {
     /// External account binding.
     pub binding: Option<Binding>,
     /// The challenge type.
-    pub method: ChallengeType,
+    pub challenge: ChallengeType,
     /// Delays between attempts after failures.
     pub backoff: Backoff,
     /// The state directory.
@@ -90,24 +90,24 @@ impl Keeper {
         match self.state.certificate(job.names.first()) {
             Ok(StoredCertificate::Found(facts)) => {
                 if let Err(error) = self.state.forget_finished_order(job.names.first()) {
-                    say(&job.names, &error.to_string());
+                    log_line(&job.names, &error.to_string());
                 }
                 let missing = job.names.as_slice().iter().any(|name| !facts.names.contains(name));
                 self.plan(&mut job, facts);
                 if missing {
-                    say(&job.names, "the stored certificate is for other names; getting a new one");
+                    log_line(&job.names, "the stored certificate is for other names; getting a new one");
                     job.renew_at = now;
                 } else if job.renew_at <= now {
-                    say(&job.names, "the stored certificate is due; renewing");
+                    log_line(&job.names, "the stored certificate is due; renewing");
                 } else {
                     self.say_plan(&job, "using the stored certificate");
                 }
             }
-            Ok(StoredCertificate::None) => say(&job.names, "no certificate yet; getting one"),
+            Ok(StoredCertificate::None) => log_line(&job.names, "no certificate yet; getting one"),
             Ok(StoredCertificate::Damaged(why)) => {
-                say(&job.names, &format!("the stored certificate is damaged: {why}; getting another"));
+                log_line(&job.names, &format!("the stored certificate is damaged: {why}; getting another"));
             }
-            Err(error) => say(&job.names, &error.to_string()),
+            Err(error) => log_line(&job.names, &error.to_string()),
         }
         job
     }
@@ -122,7 +122,7 @@ impl Keeper {
     fn say_plan(&self, job: &RenewalJob, what: &str) {
         let Some(facts) = &job.facts else { return };
         let (until, renewal) = (date(facts.not_after), date(job.renew_at));
-        say(&job.names, &format!("{what}; valid until {until}, renewal planned for {renewal}"));
+        log_line(&job.names, &format!("{what}; valid until {until}, renewal planned for {renewal}"));
     }
 
     fn attend(&self, job: &mut RenewalJob) -> Result<(), Stopped> {
@@ -147,7 +147,7 @@ impl Keeper {
     fn publish(&self, job: &RenewalJob) {
         match self.front.reload() {
             Ok(()) => self.say_plan(job, "got a certificate and presenting it"),
-            Err(error) => say(&job.names, &AcmeError::Publish(error).to_string()),
+            Err(error) => log_line(&job.names, &AcmeError::Publish(error).to_string()),
         }
     }
 
@@ -166,7 +166,7 @@ impl Keeper {
         };
         let failures = job.failures;
         let wait = span(wait);
-        say(&job.names, &format!("failure {failures}: {error}; {meanwhile}; trying again in {wait}"));
+        log_line(&job.names, &format!("failure {failures}: {error}; {meanwhile}; trying again in {wait}"));
     }
 
     /// Requests the renewal window from the CA. A failure is ignored, because a default plan exists.
@@ -222,7 +222,7 @@ impl Keeper {
             client: &mut client,
             account,
             state: &self.state,
-            method: &self.method,
+            challenge: &self.challenge,
             front: &*self.front,
             clock: &*self.clock,
         };
@@ -259,7 +259,7 @@ impl Keeper {
     }
 }
 
-fn say(names: &Names, text: &str) {
+fn log_line(names: &Names, text: &str) {
     log::line(format_args!("acme: {names}: {text}"));
 }
 

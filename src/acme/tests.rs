@@ -114,7 +114,7 @@ struct Lab {
     authority: Arc<Mutex<Authority>>,
     listeners: Arc<Listeners>,
     clock: Arc<Jumping>,
-    method: ChallengeType,
+    challenge: ChallengeType,
     binding: Option<Binding>,
     names: Names,
 }
@@ -124,7 +124,7 @@ impl Lab {
         Self::proving(ChallengeType::Http01)
     }
 
-    fn proving(method: ChallengeType) -> Self {
+    fn proving(challenge: ChallengeType) -> Self {
         let listeners = Arc::new(Listeners::default());
         let seen = listeners.clone();
         let look = move |probe: &Probe| match probe.kind {
@@ -141,7 +141,7 @@ impl Lab {
             authority: Arc::new(Mutex::new(Authority::new(BASE, Box::new(look)))),
             listeners,
             clock: Arc::new(Jumping { now, end, stopped: Mutex::default(), sleeps: Mutex::default() }),
-            method,
+            challenge,
             binding: None,
             names: "a.example,www.a.example".parse().unwrap(),
         }
@@ -169,7 +169,7 @@ impl Lab {
             directory: DIRECTORY.into(),
             contact: Some("admin@a.example".into()),
             binding: self.binding.clone(),
-            method: self.method.clone(),
+            challenge: self.challenge.clone(),
             backoff: Backoff::default(),
             state: Arc::new(state),
             front: self.listeners.clone(),
@@ -207,8 +207,8 @@ impl Lab {
 
 #[test]
 fn a_certificate_is_got_at_the_start() {
-    for method in [ChallengeType::Http01, ChallengeType::TlsAlpn01] {
-        let lab = Lab::proving(method);
+    for challenge in [ChallengeType::Http01, ChallengeType::TlsAlpn01] {
+        let lab = Lab::proving(challenge);
         lab.run_for(Duration::from_secs(30));
         assert_eq!(lab.left(), Some(90 * DAY));
         assert_eq!((lab.reloads(), lab.authority().certificates()), (1, 1));

@@ -24,17 +24,17 @@ pub(super) struct AcmeArgs {
     #[arg(long, value_name = "URL", env = "QUOIT_ACME_DIRECTORY", default_value = LETS_ENCRYPT)]
     acme_directory: String,
 
-    /// Where the CA may write to about the certificates
+    /// Contact address for the CA
     #[arg(long, value_name = "ADDRESS", env = "QUOIT_ACME_EMAIL", requires = "acme_domain")]
     #[arg(value_parser = email)]
     acme_email: Option<String>,
 
-    /// Where account and certificates are kept [default: acme in $STATE_DIRECTORY, /var/lib/quoit (root), or
+    /// Directory of account and certificates [default: acme in $STATE_DIRECTORY, /var/lib/quoit (root), or
     /// ~/.local/state/quoit]
     #[arg(long, value_name = "DIR", env = "QUOIT_ACME_STATE", requires = "acme_domain")]
     acme_state: Option<PathBuf>,
 
-    /// How names are proved [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
+    /// Challenge type [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
     /// tls-alpn-01]
     #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", requires = "acme_domain", value_enum)]
     acme_challenge: Option<ChallengeArg>,
@@ -49,7 +49,7 @@ pub(super) struct AcmeArgs {
     acme_ca_root: Option<PathBuf>,
 
     /// The key that binds the account to one at the CA, where it demands that: KID:KEY with KEY in base64url;
-    /// others see arguments, so the variable is the better place
+    /// arguments are visible to other users, so prefer the variable
     #[arg(long, value_name = "KID:KEY", env = "QUOIT_ACME_EAB", requires = "acme_domain")]
     #[arg(hide_env_values = true)]
     acme_eab: Option<Eab>,
@@ -118,14 +118,14 @@ impl AcmeArgs {
         Ok(Some(AcmeOptions {
             directory: self.acme_directory.clone(),
             contact: self.acme_email.clone(),
-            method: self.method(redirects)?,
+            challenge: self.challenge(redirects)?,
             ca_root: self.acme_ca_root.clone(),
             binding: self.acme_eab.clone().map(|Eab(binding)| binding),
             ..AcmeOptions::new(self.acme_domain.clone(), state)
         }))
     }
 
-    fn method(&self, redirects: bool) -> Result<ChallengeType, String> {
+    fn challenge(&self, redirects: bool) -> Result<ChallengeType, String> {
         match (self.acme_challenge, &self.acme_dns_hook) {
             (None | Some(ChallengeArg::Dns01), Some(command)) => Ok(ChallengeType::Dns01(command.clone())),
             (Some(ChallengeArg::Dns01), None) => {
@@ -196,17 +196,17 @@ mod tests {
 
     #[test]
     fn the_way_to_prove_names_follows_from_what_is_there() {
-        let method = |line: &str, redirects| {
+        let challenge = |line: &str, redirects| {
             options(&format!("--acme-domain a.example --acme-state s {line}"), redirects)
-                .map(|options| options.method)
+                .map(|options| options.challenge)
         };
-        assert_eq!(method("", false), Ok(ChallengeType::TlsAlpn01));
-        assert_eq!(method("", true), Ok(ChallengeType::Http01));
-        assert_eq!(method("--acme-dns-hook /bin/dns", true), Ok(ChallengeType::Dns01("/bin/dns".into())));
-        assert_eq!(method("--acme-challenge tls-alpn-01", true), Ok(ChallengeType::TlsAlpn01));
-        assert!(method("--acme-challenge http-01", false).unwrap_err().contains("--redirect-from"));
-        assert!(method("--acme-challenge dns-01", false).unwrap_err().contains("--acme-dns-hook"));
-        assert!(method("--acme-challenge http-01 --acme-dns-hook x", true).is_err());
+        assert_eq!(challenge("", false), Ok(ChallengeType::TlsAlpn01));
+        assert_eq!(challenge("", true), Ok(ChallengeType::Http01));
+        assert_eq!(challenge("--acme-dns-hook /bin/dns", true), Ok(ChallengeType::Dns01("/bin/dns".into())));
+        assert_eq!(challenge("--acme-challenge tls-alpn-01", true), Ok(ChallengeType::TlsAlpn01));
+        assert!(challenge("--acme-challenge http-01", false).unwrap_err().contains("--redirect-from"));
+        assert!(challenge("--acme-challenge dns-01", false).unwrap_err().contains("--acme-dns-hook"));
+        assert!(challenge("--acme-challenge http-01 --acme-dns-hook x", true).is_err());
     }
 
     #[test]

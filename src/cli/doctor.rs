@@ -29,7 +29,7 @@ pub(super) fn run() -> ExitCode {
     line(
         probe.io_uring_disabled == 0,
         "sysctl",
-        format!("kernel.io_uring_disabled = {} (0 allows everybody)", probe.io_uring_disabled),
+        format!("kernel.io_uring_disabled = {} (0 allows all users)", probe.io_uring_disabled),
     );
     match &probe.features {
         Ok(features) => {

@@ -35,7 +35,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Make and look at certificates for TLS.
     Cert(cert::CertArgs),
-    /// Tell what this machine offers and what each missing thing costs.
+    /// Show the kernel features and limits of this machine, and the effect of missing ones.
     Doctor,
     /// Print completions for a shell.
     Completions(generate::CompletionsArgs),

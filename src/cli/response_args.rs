@@ -29,7 +29,7 @@ pub(super) struct ResponseArgs {
     #[arg(long, env = "QUOIT_SECURITY_HEADERS", value_parser = FalseyValueParser::new())]
     security_headers: bool,
 
-    /// Ask everybody for a name and a password from this file, as `htpasswd -B` writes it
+    /// Require a name and a password from this file, as `htpasswd -B` writes it
     #[arg(long, value_name = "FILE", env = "QUOIT_AUTH")]
     auth: Option<PathBuf>,
 }
@@ -51,7 +51,7 @@ impl FromStr for Header {
         // Validated here, so that an error is reported as one of the command line.
         Fields::new().field(&header.name, &header.value).map_err(|error| error.to_string())?;
         if ["connection", "date", "keep-alive"].contains(&header.name.to_ascii_lowercase().as_str()) {
-            return Err(format!("{name} is the server's own to say"));
+            return Err(format!("{name} is set by the server"));
         }
         Ok(header)
     }

@@ -18,7 +18,7 @@ use crate::plan::{HandlerOptions, Plan, Site};
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// Directory to serve; without one, a page that tells how to go on
+    /// Directory to serve; without one, a page with the next steps
     #[arg(env = "QUOIT_DIR")]
     dir: Option<PathBuf>,
 

@@ -27,7 +27,7 @@ pub(super) struct TlsArgs {
     #[arg(long, value_name = "FILE", env = "QUOIT_TLS_KEY", value_delimiter = ',', requires = "tls_cert")]
     tls_key: Vec<PathBuf>,
 
-    /// Serve HTTPS with a certificate that is made at the start and that nobody trusts
+    /// Serve HTTPS with a self-signed certificate that is made at the start
     #[arg(long, value_name = "NAMES", env = "QUOIT_TLS_SELF_SIGNED", value_delimiter = ',')]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "localhost,127.0.0.1,::1")]
     #[arg(value_parser = name)]
@@ -37,7 +37,7 @@ pub(super) struct TlsArgs {
     #[arg(long, value_name = "FILE", env = "QUOIT_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
 
-    /// Whether a client may have none [default: required with --tls-client-ca]
+    /// Whether clients need a certificate [default: required with --tls-client-ca]
     #[arg(long, value_name = "WHEN", env = "QUOIT_TLS_CLIENT_AUTH", value_enum)]
     tls_client_auth: Option<When>,
 
@@ -46,15 +46,15 @@ pub(super) struct TlsArgs {
     #[arg(requires = "tls_client_ca")]
     tls_crl: Vec<PathBuf>,
 
-    /// The lowest version of TLS that is spoken
+    /// The lowest TLS version accepted
     #[arg(long, value_name = "VERSION", env = "QUOIT_TLS_MIN", value_enum, default_value = "1.2")]
     tls_min: TlsVersionArg,
 
-    /// Listen here for plain HTTP and send everybody to HTTPS (308); may be given several times
+    /// Listen here for plain HTTP and redirect to HTTPS (308); may be given several times
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_REDIRECT_FROM", value_delimiter = ',')]
     redirect_from: Vec<Address>,
 
-    /// Make browsers insist on HTTPS for this many seconds; not said with a self-signed certificate
+    /// Send HSTS with this max-age in seconds; not sent with a self-signed certificate
     #[arg(long, value_name = "MAX_AGE", env = "QUOIT_HSTS")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "31536000")]
     hsts: Option<u64>,
@@ -102,11 +102,11 @@ impl Https {
 /// Whether a client certificate is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum When {
-    /// Nobody is asked
+    /// No certificate is requested
     Off,
-    /// Who has one is known to handlers
+    /// A certificate is optional; handlers see it
     Optional,
-    /// No connection without one
+    /// A certificate is required
     Required,
 }
 
@@ -171,8 +171,8 @@ impl TlsArgs {
         let Some(mut options) = self.options(awaited).map_err(|error| vec![error])? else {
             return Ok(Https::default());
         };
-        let method = acme.as_ref().map(Acme::method);
-        options.acme_tls_alpn = method == Some(&ChallengeType::TlsAlpn01);
+        let challenge = acme.as_ref().map(Acme::challenge);
+        options.acme_tls_alpn = challenge == Some(&ChallengeType::TlsAlpn01);
         if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
             return Err(vec![
                 "the CA has no client certificate, so it cannot prove names by tls-alpn-01 here; use \
@@ -184,7 +184,7 @@ impl TlsArgs {
         let tls = TlsServer::new(options)
             .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let mut filters = Vec::new();
-        if method == Some(&ChallengeType::Http01) {
+        if challenge == Some(&ChallengeType::Http01) {
             filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
         }
         let promised = |seconds| HstsOptions { tls: tls.clone(), max_age: Duration::from_secs(seconds) };

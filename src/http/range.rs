@@ -261,7 +261,7 @@ mod tests {
             ("bytes=-10000", Partial(0..10000)),
             ("bytes=-10001", Partial(0..10000)),
             ("bytes=-0", Unsatisfiable),
-            // Numbers nobody can hold.
+            // Numbers beyond 64 bits.
             ("bytes=0-18446744073709551615", Partial(0..10000)),
             ("bytes=0-18446744073709551616", Partial(0..10000)),
             ("bytes=5-99999999999999999999999999999999", Partial(5..10000)),

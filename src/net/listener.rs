@@ -194,7 +194,7 @@ mod tests {
         let path = dir.path().join("s");
         let address = Address::Unix(path.clone());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let bound = Bound::new(&address, 2).expect("stale: nobody listens");
+        let bound = Bound::new(&address, 2).expect("stale: there is no listener");
         let text = Bound::new(&address, 2).unwrap_err().to_string();
         assert!(text.contains("another program"), "{text}");
         drop(bound);

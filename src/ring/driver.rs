@@ -51,7 +51,7 @@ impl Ring {
         while !core.stopping.get() {
             let idle = others_are_idle().await;
             core.turn(idle);
-            match core.heed_alarm() {
+            match core.take_alarm() {
                 Alarm::Silent => {}
                 Alarm::Busy => drop(always.readable().await),
                 Alarm::Quiet => core.park(&event).await,
@@ -91,7 +91,7 @@ enum Alarm {
 
 impl Core {
     /// Checks whether the alarm fired, and resets it.
-    fn heed_alarm(&self) -> Alarm {
+    fn take_alarm(&self) -> Alarm {
         let mut inner = self.inner.borrow_mut();
         if !std::mem::take(&mut inner.alarm_fired) {
             return Alarm::Silent;

@@ -29,7 +29,7 @@ pub enum CoreError {
     #[error("--workers: at least one worker is needed")]
     None,
     /// The kernel does not report the CPUs.
-    #[error("the kernel does not tell which CPUs there are; name them with --cpus")]
+    #[error("the kernel does not report the available CPUs; name them with --cpus")]
     Unknown,
 }
 

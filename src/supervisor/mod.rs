@@ -98,7 +98,7 @@ pub enum RunError {
     /// A worker could not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The plan has mistakes.
+    /// The plan has errors.
     #[error(transparent)]
     Plan(#[from] PlanErrors),
     /// The limit on descriptors is too low for the workers alone.
@@ -142,7 +142,7 @@ pub enum ReplaceError {
     /// The plan has other listeners. Nothing was changed.
     #[error("listeners cannot be changed while the server runs ({}); restart it", one_line(.0))]
     Listeners(PlanDiff),
-    /// The plan has mistakes. Nothing was changed.
+    /// The plan has errors. Nothing was changed.
     #[error(transparent)]
     Plan(#[from] PlanErrors),
     /// Not every worker prepared the plan in time. Nothing was changed.
@@ -273,7 +273,7 @@ impl Server {
     /// replace those given to [`listen`](Self::listen).
     ///
     /// # Errors
-    /// As [`run`](Self::run); every mistake of the plan.
+    /// As [`run`](Self::run); every error of the plan.
     pub fn serve(self, plan: Plan) -> Result<(), RunError> {
         plan.check()?;
         let has_tls = has_tls(if plan.listeners.is_empty() { &self.addresses } else { &plan.listeners });
@@ -348,7 +348,7 @@ impl Server {
     /// given to [`listen`](Self::listen).
     ///
     /// # Errors
-    /// As [`start`](Self::start); every mistake of the plan.
+    /// As [`start`](Self::start); every error of the plan.
     pub fn start_plan(self, plan: Plan) -> Result<Running, RunError> {
         plan.check()?;
         let cpus = self.check()?;

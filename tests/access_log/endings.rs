@@ -1,4 +1,4 @@
-//! Exchanges that do not end as they should, and what the log says of them.
+//! Exchanges that do not end as they should, and their log lines.
 
 use std::thread;
 use std::time::Duration;
@@ -54,7 +54,7 @@ fn a_head_that_takes_too_long_is_a_408() {
     client.send("GET / HT");
     assert_eq!(client.response().status, 408);
     assert_eq!(ended(&site.record()).0, 408);
-    // One that says nothing at all, and one that has said all, leave nothing.
+    // A connection without a request, and one after its last request, log nothing.
     drop(site.connect());
     thread::sleep(Duration::from_millis(500));
     site.record();

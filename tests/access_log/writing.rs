@@ -121,7 +121,7 @@ fn a_reader_that_is_stuck_costs_lines_and_never_an_answer() {
         slowest = slowest.max(began.elapsed());
     }
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
-    // A reader comes back, and is told what it missed.
+    // A reader comes back, and reads how many lines it missed.
     let out = site.dir.path().join("out");
     let mut cat = Command::new("cat").arg(&fifo).stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
     eventually("the loss is told", || {

@@ -1,4 +1,4 @@
-//! `quoit serve --acme-domain …` as a process of its own, with what it says kept, and places where an
+//! `quoit serve --acme-domain …` as a process of its own, with its output captured, and places where an
 //! authority looks.
 
 use std::fs;
@@ -53,7 +53,7 @@ impl Lab {
         folders.find(|path| path.is_dir()).expect("one authority").join(name)
     }
 
-    /// A command that keeps DNS records as files, and fails where it is told to clean up what is not there.
+    /// A command that keeps DNS records as files, and fails when asked to remove a missing record.
     pub(crate) fn hook(&self) -> String {
         let script = self.path("hook.sh");
         let text = "set -e\nfile=$DNS/$3\ncase $1 in\npresent) echo \"$4\" >>\"$file\" ;;\n\

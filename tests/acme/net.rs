@@ -1,5 +1,5 @@
 //! The authority of the tests behind real sockets: HTTPS for its clients, and validators that connect to
-//! 127.0.0.1 as RFC 8555 §8 and RFC 8737 say.
+//! 127.0.0.1 as in RFC 8555 §8 and RFC 8737.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -114,7 +114,7 @@ fn answer(socket: TcpStream, config: Arc<ServerConfig>, authority: &Mutex<Author
         authority.handle(&method, &path, body)
     };
     let Some(answer) = answer else {
-        // The end without a word.
+        // The end without close_notify.
         return stream.sock.shutdown(std::net::Shutdown::Both);
     };
     let mut reply = format!("HTTP/1.1 {} Whatever\r\nConnection: close\r\n", answer.status).into_bytes();

@@ -1,5 +1,5 @@
-//! Against Pebble, a real authority, and its name server: what RFC 8555 asks for is judged by others here.
-//! Debian has both in one package; `scripts/test` installs it, and without it these tests say so and pass.
+//! Against Pebble, an independent ACME server, and its name server: conformance to RFC 8555.
+//! Debian packages both; `scripts/test` installs it, and without it these tests only print a note.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::lab::{Lab, Process, free_addr};
 use crate::net::visit;
 
-/// Pebble with its name server, which says that every name is at 127.0.0.1.
+/// Pebble with its name server, which resolves every name to 127.0.0.1.
 struct Pebble {
     addr: SocketAddr,
     management: SocketAddr,
@@ -93,7 +93,7 @@ impl Pebble {
         lab.serve_against(&format!("https://{}/dir", self.addr), &lab.path("root.pem"), args)
     }
 
-    /// A command that tells the name server.
+    /// A DNS hook that updates the name server.
     fn hook(&self, lab: &Lab) -> String {
         let script = lab.path("hook.sh");
         let text = format!(

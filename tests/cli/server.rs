@@ -47,7 +47,7 @@ impl Server {
         server
     }
 
-    /// Starts a server that will say nothing.
+    /// Starts a server that prints nothing.
     pub(crate) fn start_silent(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::common::{Broken, pattern};
 use crate::site::Site;
 
-/// From here on nobody may be told of the file as it was.
+/// From here on no response may have the old content.
 const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Warms the cache, changes the file, and keeps asking: what is answered may be old for a second and is
@@ -75,7 +75,7 @@ fn a_file_replaced_by_one_with_the_same_time() {
     fs::File::options().write(true).open(site.path("new")).unwrap().set_modified(modified).unwrap();
     fs::rename(site.path("new"), site.path("file")).unwrap();
     thread::sleep(NOTICED_WITHIN);
-    // Its tag cannot tell it from the old one; its content must be new all the same.
+    // Its tag does not distinguish it from the old one; its content must be new all the same.
     client.get("/file", "").is(200, NEW);
 }
 

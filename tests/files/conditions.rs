@@ -167,7 +167,7 @@ fn ranges() {
             "bytes=1-2;3-4",
             "bytes 1-2",
             "bytes=--1",
-            // Three times the same, and more than anybody needs.
+            // Three times the same, and more than the limit.
             "bytes=0-,0-,0-,0-",
             "bytes=0-0,200-200,400-400,600-600,800-800,1000-1000,1200-1200,1400-1400,1600-1600,1800-1800,\
              2000-2000,2200-2200,2400-2400,2600-2600,2800-2800,3000-3000,3200-3200",

@@ -1,4 +1,4 @@
-//! What a response says of a file, and that every byte of it arrives.
+//! The fields of a file's response, and that every byte of it arrives.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};

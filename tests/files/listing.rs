@@ -126,7 +126,7 @@ fn in_the_order_that_is_asked_for() {
     }
 }
 
-/// Names that somebody else may have written.
+/// Untrusted names.
 fn hostile_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
         "<script>alert(1)<",

@@ -82,7 +82,7 @@ impl Case {
                 Tag::Own => lines += &format!("{name}: {own}\r\n"),
                 Tag::Weak => lines += &format!("{name}: W/{own}\r\n"),
                 Tag::Foreign => lines += &format!("{name}: \"foreign\"\r\n"),
-                // If-Range has no asterisk, but dates: of a file that has forms they say too little.
+                // If-Range has no asterisk, but dates: they do not identify a form of a file.
                 Tag::Any if name == "If-Range" => lines += &format!("{name}: {MODIFIED}\r\n"),
                 Tag::Any => lines += &format!("{name}: *\r\n"),
             }
@@ -129,7 +129,7 @@ impl Case {
         match self.range {
             Asked::Nothing | Asked::Malformed => 200,
             Asked::One => 206,
-            // Of a coded form the parts could not be told.
+            // The parts of a coded form would be ambiguous.
             Asked::Several if self.is_coded => 200,
             Asked::Several => 206,
             Asked::Unsatisfiable => 416,

@@ -68,7 +68,7 @@ fn text_is_coded_soon_and_decodes_to_the_file() {
         assert!(tag.starts_with('"'), "strong: {tag}");
         let lines = format!("Accept-Encoding: {accept}\r\nIf-None-Match: {tag}\r\n");
         client.get("/app.js", &lines).is(304, "");
-        // Parts of this form for whoever names it, of the file for all others: forms come and go.
+        // Parts of this form if its tag is given, of the file for all others: forms come and go.
         let range = format!("Accept-Encoding: {accept}\r\nRange: bytes=5-9\r\n");
         let part = client.get("/app.js", &format!("{range}If-Range: {tag}\r\n"));
         part.is(206, &response.body[5..10]);

@@ -1,4 +1,4 @@
-//! Coded forms beside a file: who gets which, and what a response says of it.
+//! Coded forms beside a file: which one a client gets, and the fields of the response.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,7 +10,7 @@ use crate::site::Site;
 
 const ORIGINAL: &str = "the file as it is";
 
-/// A site with `app.js` and all its coded forms; contents only tell which is which.
+/// A site with `app.js` and all its coded forms; contents identify the coding.
 fn site() -> Site {
     Site::with(&[
         ("app.js", ORIGINAL.as_bytes()),

@@ -1,5 +1,5 @@
 //! What stands in a tree beside files and directories, and what the server may not read: answered at once,
-//! whoever waits at the other end.
+//! the process at the other end.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

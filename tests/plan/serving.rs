@@ -1,4 +1,4 @@
-//! Plans that are built and served: hosts, routes, filters and handlers do what the plan says.
+//! Plans that are built and served: hosts, routes, filters and handlers work as planned.
 
 use std::convert::Infallible;
 use std::fs;

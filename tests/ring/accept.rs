@@ -68,7 +68,7 @@ fn out_of_descriptors() {
     });
 }
 
-/// A burst beyond the completion queue: the kernel ends the multishot accept, and nobody is left outside.
+/// A burst beyond the completion queue: the kernel ends the multishot accept, and no connection is lost.
 #[test]
 fn a_burst_of_connections_is_accepted_whole() {
     let config = RingConfig { submissions: 8, completions: 16, ..RingConfig::default() };
@@ -90,7 +90,7 @@ fn a_burst_of_connections_is_accepted_whole() {
     });
 }
 
-/// A dropped listener closes what it accepted and nobody took, and itself.
+/// A dropped listener closes accepted connections that were not taken, and itself.
 #[test]
 fn a_dropped_listener_leaves_nothing() {
     on_ring_alone(RingConfig::default(), |ring| async move {

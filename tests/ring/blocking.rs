@@ -92,7 +92,7 @@ fn work_that_is_given_up_leaves_the_line() {
             assert!(poll_once(job.as_mut()).await.is_pending());
         }
         drop(queued.remove(1));
-        // Running, and given up: it ends by itself and nobody is told.
+        // Running, and given up: it ends by itself without a result.
         drop(first);
         go.send(()).expect("it runs on");
         for job in queued {

@@ -26,7 +26,7 @@ async fn proceed(ring: &Ring, stage: u64) {
                 yield_now().await;
             }
         }
-        // Completed, if it can complete; nobody asked yet.
+        // Completed, if it can complete; not polled yet.
         _ => ring.sleep(Duration::ZERO).await,
     }
 }
@@ -83,7 +83,7 @@ fn dropped_operations_leave_nothing() {
     });
 }
 
-/// A file that is dropped with its read still queued: the read must not meet whoever gets the number next.
+/// A file dropped with its read still queued: the read must not reach the next file with that descriptor.
 #[test]
 fn a_queued_read_never_meets_a_stranger() {
     on_ring_alone(RingConfig::default(), |ring| async move {

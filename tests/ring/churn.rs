@@ -14,14 +14,14 @@ use crate::harness::*;
 const CLIENTS: u64 = 10;
 const CONNECTIONS: u64 = 20_000 / CLIENTS;
 
-/// How a connection ends; the client draws it and tells the server.
+/// How a connection ends; the client draws it and sends it to the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The server answers and drops at once, with a receive armed.
     ServerDrops,
     /// The server answers, and the close is linked to the answer.
     ServerLinksClose,
-    /// The server waits for the client to end, who first reads everything.
+    /// The server waits for the client to end, which first reads everything.
     ClientCloses,
     /// The client goes away without reading: the server finds out, or does not.
     ClientVanishes,

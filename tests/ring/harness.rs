@@ -1,5 +1,5 @@
 //! What the tests of the ring share: a ring on an executor with a watchdog, peers on threads, bytes that
-//! tell their position, and counts of what must come back.
+//! encode their position, and counts of what must come back.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ use quoit::ring::{Payload, Ring, RingConfig, Socket, sys};
 /// Longest a test may take; far beyond what a loaded machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Longest a peer waits for its socket: less than the test's patience, so that the peer's failure is seen.
+/// Longest a peer waits for its socket: less than the test's timeout, so that the peer's failure is seen.
 pub(crate) const PEER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Held shared by ordinary tests, and alone by those that count descriptors or measure time.
@@ -41,7 +41,7 @@ where
     run(config, body);
 }
 
-/// Keeps those away who want to be alone; for a test that opens descriptors outside of [`on_ring`].
+/// Excludes tests that need exclusive access; for a test that opens descriptors outside of [`on_ring`].
 pub(crate) fn share_machine() -> impl Drop {
     MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }
@@ -140,7 +140,7 @@ impl<T> Peer<T> {
     }
 }
 
-/// Something that happened, told by one thread to a task or another thread.
+/// An event, signalled by one thread to a task or another thread.
 #[derive(Clone)]
 pub(crate) struct Signal(Arc<OwnedFd>);
 

@@ -11,7 +11,7 @@ use crate::harness::*;
 
 const LOCALHOSTS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Asks a blocking echo at the other end, and hears the end of the stream after it.
+/// Asks a blocking echo at the other end, and receives the end of the stream after it.
 async fn converse(socket: Socket) {
     let question = pattern(1, 3000);
     socket.send(Payload::Buffer(question.clone())).await.expect("room");

@@ -1,4 +1,4 @@
-//! Parking: whoever wakes a parked core is heard at once, every time.
+//! Parking: every wake-up of a parked core takes effect at once.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn every_foreign_event_wakes_a_parked_core() {
     });
 }
 
-/// Two events are awaited; the second comes when the first has been heard and the core sleeps again.
+/// Two events are awaited; the second comes when the first was handled and the core sleeps again.
 #[test]
 fn several_events_are_heard_one_by_one() {
     on_ring_alone(RingConfig::default(), |ring| async move {

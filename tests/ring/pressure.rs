@@ -1,4 +1,4 @@
-//! Back-pressure: a peer that floods is stopped by TCP, harms nobody, and loses nothing.
+//! Back-pressure: a peer that floods is stopped by TCP, does not affect others, and loses nothing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -41,7 +41,7 @@ async fn flood(ring: Ring) -> Ring {
     let before = ring.usage();
     let (socket, mut stream) = tcp_pair(&ring, Some(KERNEL_BYTES));
     socket.set_multishot(true);
-    // One read, so that the multishot receive is armed; then nobody reads.
+    // One read, so that the multishot receive is armed; then no task reads.
     stream.write_all(&pattern(7, FLOOD_BYTES)[..1]).expect("room");
     let first = socket.recv().await.expect("no error").expect("input").to_vec();
     let (stopped, go_on) = (Signal::new(), Signal::new());

@@ -62,7 +62,7 @@ async fn hold_every_buffer(ring: &Ring) -> Vec<((Socket, UnixStream), RecvBuf)> 
     held
 }
 
-/// All buffers are held by a task that only another thread wakes: the one who waits for a buffer must not
+/// All buffers are held by a task that only another thread wakes: the task that waits for a buffer must not
 /// wait for the next traffic.
 #[test]
 fn a_buffer_given_back_while_parked_is_handed_on() {
@@ -84,7 +84,7 @@ fn a_buffer_given_back_while_parked_is_handed_on() {
     });
 }
 
-/// `watch` hears of input although there was no buffer for it when it was armed.
+/// `watch` is woken by input although there was no buffer for it when it was armed.
 #[test]
 fn a_watcher_hears_its_peer_after_buffers_were_missing() {
     on_ring(few_buffers(4, 1024), |ring| async move {

@@ -58,7 +58,7 @@ fn a_receive_fails_at_its_deadline_and_never_before() {
 fn a_deadline_moves_forward_and_back() {
     on_ring_alone(RingConfig::default(), |ring| async move {
         let (socket, _stream) = unix_pair(&ring);
-        // Moved ahead again and again, while somebody waits.
+        // Moved ahead again and again, while a task waits.
         let since = ring.now();
         socket.set_deadline(Some(ms(60)));
         let socket = Rc::new(socket);

@@ -1,4 +1,4 @@
-//! What is no TLS, or half of it: plain HTTP, garbage, silence, truncation; and what handlers are told.
+//! Input that is not TLS, or incomplete: plain HTTP, garbage, silence, truncation; what handlers see.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

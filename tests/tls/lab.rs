@@ -111,7 +111,7 @@ impl Lab {
         self.store(name, &params, &rcgen::PKCS_ECDSA_P256_SHA256, &self.root);
     }
 
-    /// A client's certificate that somebody else has issued.
+    /// A client's certificate issued by another CA.
     pub(crate) fn issue_stranger(&self, name: &str) {
         let another = authority("Another");
         self.store(name, &params(&["client.test"]), &rcgen::PKCS_ECDSA_P256_SHA256, &another);
@@ -155,7 +155,7 @@ impl Lab {
         self.serve_with(&[&["--tls-cert", &chain, "--tls-key", &key], args].concat())
     }
 
-    /// Serves the site with these arguments, on two workers unless told otherwise.
+    /// Serves the site with these arguments, on two workers by default.
     pub(crate) fn serve_with(&self, args: &[&str]) -> Server {
         let site = self.at("site");
         Server::start(&[&[&site, "--listen", "127.0.0.1:0", "--workers", "2"], args].concat())
@@ -168,7 +168,7 @@ impl Lab {
         command.args(args).output().expect("curl is installed")
     }
 
-    /// `openssl s_client` to `server`, without a request: all it says.
+    /// `openssl s_client` to `server`, without a request: its whole output.
     pub(crate) fn s_client(&self, server: &Server, args: &[&str]) -> String {
         self.s_client_says(server, "", args)
     }

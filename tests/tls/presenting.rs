@@ -1,4 +1,4 @@
-//! What is presented to whom, and what goes with it: names, redirects, HSTS.
+//! Which certificate is presented to a client, and related features: names, redirects, HSTS.
 
 use std::process::Command;
 
@@ -61,7 +61,7 @@ fn two_keys_for_one_name_serve_old_and_new_clients() {
 #[test]
 fn plain_http_is_redirected_and_browsers_told_to_stay() {
     let lab = Lab::new();
-    // The port must be known before the start; somebody else could be quicker, hence the tries.
+    // The port must be known before the start; another process could take it, hence the retries.
     let server = (0..5).find_map(|_| {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (a, key, site, listen) = (lab.at("a.pem"), lab.at("a.key"), lab.at("site"), free.to_string());

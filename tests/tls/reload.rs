@@ -31,7 +31,7 @@ fn a_broken_file_keeps_the_old_certificate_and_is_told_once() {
     let line = server.wait_for("a.pem: its certificate 1 cannot be read");
     assert!(line.contains("fetch or make it anew") && line.contains("stays in use"), "{line}");
     assert_eq!(presented(&lab.client(), addr), first);
-    // Two more looks say nothing; whoever asks is answered.
+    // Two more checks log nothing; a request for a reload is answered.
     thread::sleep(Duration::from_millis(2500));
     let told = server.said().len();
     server.signal("HUP");

@@ -1,4 +1,4 @@
-//! Sentences that say the same with other figures, told once with how often it was so. Knows nothing of
+//! Merges sentences that differ only in figures, and counts them. Knows nothing of
 //! what they are about.
 
 /// Adds a sentence. Where one is there already that differs in figures alone, that is kept, and counted:

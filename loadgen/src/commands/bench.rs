@@ -1,4 +1,4 @@
-//! `loadgen bench`: makes the load, tells what became of it, and judges it.
+//! `loadgen bench`: makes the load, reports the results, and checks the demands.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::report::outputs::Outputs;
 use crate::report::terminal;
 use crate::result::RunResult;
 
-/// As shells tell of a process that SIGINT ended.
+/// The exit status of a process ended by SIGINT, as in shells.
 const ENDED_BY_INTERRUPT: i32 = 130;
 
 /// Runs the command.

@@ -20,10 +20,10 @@ use crate::report::outputs::{self, Outputs};
 use crate::result::Arrival;
 use crate::stats::slo::Slo;
 
-/// Connections unless told otherwise, as wrk has them.
+/// Default number of connections, as in wrk.
 const CONNECTIONS: usize = 10;
 
-/// Length of a run unless told otherwise, as wrk has it.
+/// Default length of a run, as in wrk.
 const DURATION: Duration = Duration::from_secs(10);
 
 /// Connections at the most: more than a machine has ports for one target.

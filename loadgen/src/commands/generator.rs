@@ -1,5 +1,5 @@
 //! Runs of `loadgen bench` as processes of their own: every one begins with nothing warmed or left over, and
-//! its flags are those that everybody types. Knows neither blocks nor rates to look for.
+//! its flags are those of users. Knows neither blocks nor rates to look for.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -56,7 +56,7 @@ impl Generator {
         Ok(Self { program, cpus, scratch: Scratch::new()?, interrupt })
     }
 
-    /// Runs to its end. A result that says itself that it is invalid is returned as one.
+    /// Runs to its end. A result marked as invalid is returned as one.
     pub(crate) fn run(&self, order: &Order) -> Result<RunResult, Failure> {
         let file = self.scratch.file("run.json");
         let _ = fs::remove_file(&file);

@@ -21,7 +21,7 @@ use crate::exit::Failure;
 /// that could be measured.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Between asking a child to end and killing it. Servers drain in it; nobody talks to them any more.
+/// Between asking a child to end and killing it. Servers drain in it; no requests are sent any more.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Whether a signal asked this program to end.
@@ -84,7 +84,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program with its words as they are; what it prints goes to the file `log`. With `cpu` it runs
-    /// there alone. The error says why it did not start.
+    /// there alone. The error is why it did not start.
     pub(crate) fn start(words: &[String], cpu: Option<usize>, log: &Path) -> Result<Self, String> {
         let [program, arguments @ ..] = words else { return Err("an empty command".to_string()) };
         let cannot = |error| format!("`{program}` does not start: {error}");
@@ -135,7 +135,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Until it is waited for, its number and its group's cannot become anybody else's.
+        // Until it is waited for, its number and its group's cannot be reused.
         let group = Pid::from_child(&self.child);
         let deadline = Instant::now() + GRACE;
         if self.ended().is_none() {
@@ -192,7 +192,7 @@ mod tests {
         assert!(is_alive(&own) && is_alive(&inner), "{own} and {inner}");
         assert_eq!(child.ended(), None);
         drop(child);
-        // The inner one is somebody's to wait for; killed it is at once.
+        // The inner one has another parent to wait for it; it is killed at once.
         thread::sleep(Duration::from_millis(100));
         assert!(!is_alive(&own) && !is_alive(&inner), "{own} and {inner}");
     }

@@ -1,4 +1,4 @@
-//! `loadgen report`: renders stored runs again. Measures nothing and judges nothing anew.
+//! `loadgen report`: renders stored runs again. Measures and evaluates nothing.
 
 use std::fs;
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     output: Option<Outputs>,
 }
 
-/// Tells the runs. The error is one line with cause and remedy.
+/// Reports the runs. The error is one line with cause and remedy.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     if args.output.is_some() && args.files.len() > 1 {
         return Err(

@@ -1,4 +1,4 @@
-//! Results for tests: one that is valid and says nothing.
+//! Results for tests: one that is valid and empty.
 
 use crate::histogram::Durations;
 use crate::result::{

@@ -1,4 +1,4 @@
-//! Flags that say which HTTP is spoken, and over what TLS. Reads the files of certificates.
+//! Flags for the version of HTTP and for TLS. Reads the files of certificates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl TlsArgs {
         Ok(if self.proto == "h1" { Protocol::H1 } else { Protocol::H2 })
     }
 
-    /// Requests in flight per connection, where these flags say so.
+    /// Requests in flight per connection, if these flags set it.
     pub(super) fn streams(&self) -> Option<usize> {
         self.streams.map(|streams| streams as usize)
     }

@@ -1,7 +1,7 @@
 //! Command lines as words: quotes and placeholders, without a shell. Starts nothing.
 
 /// Splits at spaces; '…' and "…" keep them, a backslash outside '…' keeps the next character. Nothing else
-/// that a shell does happens: who needs one writes `sh -c '…'`. The error says what is left open.
+/// that a shell does happens: use `sh -c '…'` if needed. The error names the unclosed quote.
 pub(crate) fn split(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

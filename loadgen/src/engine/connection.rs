@@ -1,5 +1,5 @@
-//! One connection's task, whatever it speaks: takes work from its seat, sends it, reads what comes, and
-//! tells the books what becomes of it. Connects when there is something to send and no connection.
+//! One connection's task, for any protocol: takes work from its seat, sends it, reads what comes, and
+//! records the outcomes. Connects when there is something to send and no connection.
 
 use std::fmt::Display;
 use std::future::poll_fn;

@@ -91,7 +91,7 @@ pub(super) struct Gate {
     pub(super) closed: Cell<bool>,
     /// Seats whose task has not ended.
     pub(super) live: Cell<usize>,
-    /// Arrivals that were overdue at the end although somebody was free.
+    /// Arrivals that were overdue at the end although a connection was free.
     pub(super) overdue: Cell<u64>,
 }
 
@@ -115,7 +115,7 @@ pub(super) enum Next {
 pub(super) enum Paced {
     /// Everything due is handed out; the next is due then.
     Until(u64),
-    /// Something is due and nobody is free.
+    /// Something is due and no connection is free.
     NobodyFree,
     /// Nothing is left.
     Over,
@@ -271,7 +271,7 @@ impl Core {
         mail.is_some()
     }
 
-    /// Hands out what is due, to those who are free.
+    /// Assigns due requests to free connections.
     pub(super) fn hand_out(&self) -> Paced {
         let mut work = self.work.borrow_mut();
         let Work::Open(schedule) = &mut *work else { return Paced::Over };
@@ -290,7 +290,7 @@ impl Core {
         }
     }
 
-    /// Arrivals that are overdue although somebody is free for them.
+    /// Arrivals that are overdue although a connection is free for them.
     pub(super) fn overdue(&self) -> u64 {
         match &*self.work.borrow() {
             Work::Open(schedule) if !self.idle.borrow().is_empty() => {
@@ -301,7 +301,7 @@ impl Core {
         }
     }
 
-    /// Whether nobody is free; otherwise the pacer is woken by the first who is.
+    /// Whether no connection is free; otherwise the pacer is woken by the first free one.
     pub(super) fn poll_nobody_free(&self, waker: &Waker) -> bool {
         *self.pacer.borrow_mut() = Some(waker.clone());
         self.idle.borrow().is_empty() && !self.gate.closed.get()

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::result::HostFacts;
 
-/// What is known of this machine; what the kernel does not tell is empty.
+/// Properties of this machine; empty if the kernel does not report them.
 pub(super) fn facts() -> HostFacts {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));

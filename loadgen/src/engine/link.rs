@@ -47,7 +47,7 @@ impl Link {
         self.free_since_ns = now_ns;
     }
 
-    /// Whether the answer has no content whatever it says of it.
+    /// Whether the answer has no content whatever its fields announce.
     pub(super) fn is_head(&self, flight: &Flight) -> bool {
         self.core.plan.mix.specs()[flight.endpoint as usize].is_head
     }

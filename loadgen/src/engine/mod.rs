@@ -55,7 +55,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Descriptors beside those of connections.
 const DESCRIPTORS_SPARE: u64 = 64;
 
-/// Makes the load of `plan` and tells what became of it. `stop` ends it early, with what was found by then.
+/// Makes the load of `plan` and returns the results. `stop` ends it early, with what was found by then.
 ///
 /// # Errors
 /// Only where nothing was measured at all.

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::histogram::Durations;
 use crate::result::Interval;
 
-/// Adds up what the cores tell of an interval, and shows it when all have.
+/// Adds up the cores' reports of an interval, and shows the sum when it is complete.
 pub(super) struct Progress {
     cores: usize,
     told: usize,

@@ -11,7 +11,7 @@ use crate::result::{ConnectionFacts, Interval, Outcomes};
 /// Steps of the measured phase at the most; longer runs have longer steps, whole seconds each.
 const INTERVALS_MAX: u64 = 300;
 
-/// Statuses that are told apart; httparse takes three digits.
+/// Statuses that are counted separately; httparse takes three digits.
 const STATUSES: usize = 1000;
 
 /// No interval's start: three centuries behind every instant of a run.

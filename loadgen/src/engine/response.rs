@@ -87,7 +87,7 @@ pub(super) struct Known {
     head: Head,
 }
 
-/// What a head says of what follows it.
+/// The framing announced by a head.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
     length: usize,
@@ -188,7 +188,7 @@ impl Reader {
         Answer { status: self.status, closes: self.closes, bytes: std::mem::take(&mut self.bytes) }
     }
 
-    /// Reads a head, and says how much of `input` belonged to it and whether the response ends with it.
+    /// Reads a head; returns how much of `input` belonged to it and whether the response ends with it.
     fn handle_head(
         &mut self,
         input: &[u8],

@@ -1,4 +1,4 @@
-//! What crosses cores: the origin of time, the end, and news for those who watch. Locks nothing that a
+//! What crosses cores: the origin of time, the end, and news for observers. Locks nothing that a
 //! request passes.
 
 use std::sync::OnceLock;

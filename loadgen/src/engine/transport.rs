@@ -1,4 +1,4 @@
-//! The way to the server: TCP or a Unix socket, and TLS over it where the plan says so. What speaks over a
+//! The way to the server: TCP or a Unix socket, and TLS over it where the plan has it. The protocol over a
 //! stream does not see what it is made of.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Whether a run's figures may be believed: the generator judges itself.
+//! Whether a run's figures are valid: checks of the generator itself.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const SENT_SHARE_MIN: f64 = 0.99;
 const LAG_HARMLESS: Duration = Duration::from_micros(20);
 
 /// Judges what was found. `unsent`: arrivals that were overdue at the end although connections were free.
-/// `lag_allowed`: lateness of the generator that is told and not held against the run.
+/// `lag_allowed`: lateness of the generator that is reported without making the run invalid.
 pub(super) fn judge(result: &RunResult, unsent: u64, lag_allowed: Duration) -> Validity {
     let mut validity = Validity::default();
     let total = &result.total;

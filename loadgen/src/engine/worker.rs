@@ -35,7 +35,7 @@ const LOOK_EVERY_NS: u64 = 100_000_000;
 /// What is in flight when a run is broken off has this long to end.
 const GRACE_NS: u64 = 1_000_000_000;
 
-/// What a core tells while it runs.
+/// What a core reports while it runs.
 pub(super) enum News {
     /// Its connections stand, or were refused.
     Ready { connected: usize, refusal: Option<String> },
@@ -45,7 +45,7 @@ pub(super) enum News {
     Ended,
 }
 
-/// Tells of the end, also when a panic is it. The channel's own end does not: what the executor still holds
+/// Reports the end, also after a panic. The channel's own end does not: what the executor still holds
 /// when it ends, it forgets.
 struct Ending(mpsc::Sender<News>);
 
@@ -194,7 +194,7 @@ async fn wait_until(core: &Core, alarm: &Alarm, duration: Duration) {
     }
 }
 
-/// Tells of the interval that ended at `border_ns`.
+/// Reports the interval that ended at `border_ns`.
 fn tell(core: &Core, news: &mpsc::Sender<News>, border_ns: u64) {
     let record = core.record.borrow();
     if core.plan.progress && border_ns > record.phases().from_ns {

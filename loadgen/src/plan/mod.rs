@@ -100,7 +100,7 @@ impl Plan {
         })
     }
 
-    /// The plan as results tell it.
+    /// The plan as recorded in results.
     pub(crate) fn facts(&self) -> PlanFacts {
         let (mode, rate, arrival) = match self.pace {
             Pace::Closed => (Mode::Closed, None, None),

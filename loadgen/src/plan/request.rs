@@ -12,7 +12,7 @@ use super::tls::Protocol;
 /// Bytes of a line of a mix file, and of a body, at the most: a slip of the hand should not fill the memory.
 const BODY_BYTES_MAX: usize = 1 << 30;
 
-/// A request as somebody wrote it.
+/// A request as configured.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
@@ -235,7 +235,7 @@ impl RequestSpec {
     }
 }
 
-/// What a Host field would say (RFC 9113, section 8.3.1).
+/// The value of a Host field (RFC 9113, section 8.3.1).
 fn authority<'a>(fields: &'a [(String, String)], common: &'a Common) -> &'a str {
     let host = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     host.map_or(&common.authority, |(_, value)| value)

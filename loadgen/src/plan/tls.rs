@@ -1,4 +1,4 @@
-//! What TLS connections are to be made with: whom to believe, whom to ask for, what to speak. Reads no files
+//! The TLS options of connections: trusted roots, SNI name, protocols. Reads no files
 //! and makes no connection.
 
 use std::fmt;
@@ -82,7 +82,7 @@ impl Protocol {
         }
     }
 
-    /// Whether a server that chose this by ALPN speaks it. One that chose nothing speaks HTTP/1.1.
+    /// Whether this ALPN result is the protocol. A server that chose none uses HTTP/1.1.
     pub(crate) fn is_chosen(self, chosen: Option<&[u8]>) -> bool {
         chosen.map_or(self == Self::H1, |chosen| chosen == self.alpn())
     }

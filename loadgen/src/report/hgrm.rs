@@ -38,7 +38,7 @@ pub(crate) fn text(result: &RunResult) -> String {
     text
 }
 
-/// Values that a bucket tells apart: twice those that so many digits ask for, as a power of two.
+/// Values that a bucket resolves: twice those that so many digits need, as a power of two.
 fn sub_buckets(digits: u8) -> u64 {
     (2 * 10u64.pow(u32::from(digits))).next_power_of_two()
 }

@@ -12,7 +12,7 @@ pub(crate) fn text(result: &RunResult) -> String {
     text
 }
 
-/// A result that [`text`] wrote. The error says what the text is instead, and what to do.
+/// A result that [`text`] wrote. The error has the cause and the remedy.
 pub(crate) fn read(text: &str) -> Result<RunResult, String> {
     #[derive(Deserialize)]
     struct Head {

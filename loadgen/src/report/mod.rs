@@ -1,6 +1,6 @@
-//! What a run found, told: on a terminal, and in files for programs, pull requests and browsers.
+//! Reports of a run: on a terminal, and in files for programs, pull requests and browsers.
 //!
-//! `figures` writes numbers, `summary` says what matters and in which order, `terminal`, `md` and `html` lay
+//! `figures` writes numbers, `summary` selects and orders the contents, `terminal`, `md` and `html` lay
 //! it out; `json`, `hlog`, `hgrm` and `csv` write data; `outputs` is `-o`. Nothing here measures.
 
 mod csv;

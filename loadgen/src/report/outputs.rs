@@ -1,5 +1,5 @@
 //! `-o KIND=FILE,…`: which reports go into which files. A kind that does not exist, or a file that cannot be
-//! written, is told before the run; afterwards a file is there whole, or as it was.
+//! written, is reported before the run; afterwards a file is there whole, or as it was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -132,7 +132,7 @@ fn place(path: &Path) -> io::Result<Place> {
     Ok(Place::Replaced { path, temporary })
 }
 
-/// A file that nobody else has.
+/// A file with a unique name.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }

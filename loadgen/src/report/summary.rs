@@ -1,4 +1,4 @@
-//! What a reader is told of a run, in the order in which it matters: may it be believed, what was planned and
+//! The summary of a run, in order of importance: whether it is valid, what was planned and
 //! what came of it, how long it took, what failed, what it cost, how to run it again. Words and figures;
 //! knows nothing of where they stand on a page.
 
@@ -8,14 +8,14 @@ use super::figures::{
 use crate::histogram::Durations;
 use crate::result::{Arrival, Mode, Outcomes, RunResult, TlsFacts};
 
-/// The quantiles that are told, and their names.
+/// The reported quantiles, and their names.
 pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// What a closed loop's durations are, so that nobody takes them for what a user would have seen.
+/// What a closed loop's durations are, so that they are not taken for latencies of users.
 pub(crate) const SERVICE_ONLY: &str =
     "service time only: a closed loop asks a slow server less, and what would have waited is not counted";
 
-/// What is told.
+/// The contents of a summary.
 pub(crate) struct Summary {
     /// `open loop, …`: the plan on one line.
     pub(crate) plan: String,

@@ -42,7 +42,7 @@ pub(crate) enum Verdict {
     Pass,
     /// As pass, and all of it is better by more than the threshold.
     Improved,
-    /// The interval holds the threshold: more blocks may tell.
+    /// The interval holds the threshold: more blocks may decide.
     Undecided,
 }
 

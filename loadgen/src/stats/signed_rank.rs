@@ -11,7 +11,7 @@
 //! truth at least as often as without them.
 
 /// Differences up to which the distribution is counted: its 2^n cases fit an integer with room to spare, and
-/// who has more needs no exact interval.
+/// with more, no exact interval is needed.
 pub(crate) const DIFFERENCES_MAX: usize = 40;
 
 /// The estimate and its interval, in the unit of the differences.

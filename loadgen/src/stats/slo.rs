@@ -101,12 +101,12 @@ impl fmt::Display for Slo {
 }
 
 impl Slo {
-    /// Whether it says how many requests may fail.
+    /// Whether it limits the share of failed requests.
     pub(crate) fn speaks_of_errors(&self) -> bool {
         self.demands.iter().any(|demand| demand.figure == Figure::Failed)
     }
 
-    /// A verdict on each demand, in the order written. Rates are done requests over `measured_s`.
+    /// The result of each demand, in the order written. Rates are done requests over `measured_s`.
     pub(crate) fn judge(&self, total: &Outcomes, measured_s: f64) -> Vec<SloVerdict> {
         self.demands.iter().map(|demand| demand.judge(total, measured_s)).collect()
     }
@@ -173,7 +173,7 @@ impl FromStr for Figure {
 }
 
 impl Figure {
-    /// `None` where there are too few samples to tell.
+    /// `None` if there are too few samples.
     fn of(self, total: &Outcomes, measured_s: f64) -> Option<f64> {
         let times: &Durations = &total.response;
         match self {
@@ -226,7 +226,7 @@ fn share(written: &str) -> Option<f64> {
     }
 }
 
-/// `5ms`; a unit is required, so that nobody's seconds become milliseconds.
+/// `5ms`; a unit is required, so that seconds are not mistaken for milliseconds.
 fn nanoseconds(written: &str) -> Option<f64> {
     let digits = written.trim_end_matches(|c: char| c.is_alphabetic());
     let unit = match &written[digits.len()..] {

@@ -44,10 +44,10 @@ pub(super) fn look(place: &str, server_name: Option<&str>) -> Result<Presented, 
         }
         return Err(match error.get_ref().and_then(|error| error.downcast_ref()) {
             Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                format!("{place}: it does not speak TLS; is it the right port?")
+                format!("{place}: it does not use TLS; is it the right port?")
             }
             _ if error.kind() == ErrorKind::WouldBlock => {
-                format!("{place}: it says nothing; is it a TLS server?")
+                format!("{place}: it does not reply; is it a TLS server?")
             }
             _ => failed(&error),
         });
@@ -79,7 +79,7 @@ fn connect(place: &str) -> Result<TcpStream, String> {
                     .and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
                 return limited.map(|()| socket).map_err(|error| format!("{place}: {error}"));
             }
-            Err(error) => last = format!("{place}: nobody answers at {addr}: {error}"),
+            Err(error) => last = format!("{place}: cannot connect to {addr}: {error}"),
         }
     }
     Err(last)

@@ -23,24 +23,24 @@ pub(super) struct CertArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make an authority of your own: DIR/ca.pem for those who are to trust it, DIR/ca.key to be kept
+    /// Make a certificate authority: DIR/ca.pem for clients to trust, DIR/ca.key to keep secret
     Ca(CaArgs),
     /// Issue a certificate for a server: NAME.pem and NAME.key
     Leaf(LeafArgs),
-    /// Make a certificate for a server that nobody else vouches for: NAME.pem and NAME.key
+    /// Make a self-signed certificate for a server: NAME.pem and NAME.key
     SelfSigned(SelfSignedArgs),
     /// Issue a certificate for a client (mutual TLS): NAME.pem and NAME.key
     Client(ClientArgs),
-    /// Tell what is in a PEM file, or what a server presents
+    /// Show the certificates in a PEM file, or those that a server presents
     Show(ShowArgs),
 }
 
 #[derive(Args, Debug)]
 struct CaArgs {
-    /// Directory to write to; made if need be
+    /// Directory to write to; created if it does not exist
     dir: PathBuf,
 
-    /// What it is called [default: quoit local authority, and a number]
+    /// Name of the authority [default: quoit local authority, and a number]
     #[arg(long)]
     name: Option<String>,
 
@@ -53,7 +53,7 @@ struct CaArgs {
     force: bool,
 }
 
-/// Where what is made goes, and for how long it is good.
+/// Output directory and validity.
 #[derive(Args, Debug)]
 struct OutputArgs {
     /// Directory to write to
@@ -95,7 +95,7 @@ struct SelfSignedArgs {
 
 #[derive(Args, Debug)]
 struct ClientArgs {
-    /// Who the client is, such as alice or alice@example.test
+    /// Name of the client, such as alice or alice@example.test
     #[arg(value_parser = client_name)]
     name: String,
 
@@ -113,7 +113,7 @@ struct ShowArgs {
     #[arg(value_name = "FILE|HOST:PORT")]
     place: String,
 
-    /// Ask the server for this name (SNI) instead of HOST
+    /// Name to send to the server (SNI) instead of HOST
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }

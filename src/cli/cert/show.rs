@@ -41,7 +41,9 @@ pub(super) fn show(place: &str, server_name: Option<&str>) -> Result<String, Str
 fn heading(place: &str, presented: &Presented) -> String {
     let Presented { version, cipher, protocol, group, .. } = presented;
     let protocol = protocol.as_deref().unwrap_or("no protocol");
-    format!("{place} speaks {version}, {cipher}, {group}, {protocol}; whether to trust it was not judged\n\n")
+    format!(
+        "{place} negotiated {version}, {cipher}, {group}, {protocol}; the certificate was not verified\n\n"
+    )
 }
 
 fn chain(place: &str, chain: &[CertificateDer<'_>]) -> Result<String, String> {

@@ -117,7 +117,7 @@ fn if_none_match_compares_weakly() {
         (&[b""], Proceed),
         (&[b"  "], Proceed),
         (&[b",,,"], Proceed),
-        // From the mistake on, nothing matches.
+        // From the error on, nothing matches.
         (&[b"xyzzy"], Proceed),
         (&[b"w/\"xyzzy\""], Proceed),
         (&[b"\"xyzzy"], Proceed),

@@ -94,45 +94,32 @@ enum ExtensionState {
 
 impl ExtensionState {
     /// The state after `byte`, which is not a line end; `None` if it is not allowed here.
-    fn next(self, byte: u8) -> Option<ExtensionState> {
+    fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
-            (ExtensionState::Quoted, b'"') => ExtensionState::Unquoted,
-            (ExtensionState::Quoted, b'\\') => ExtensionState::QuotedPair,
-            (ExtensionState::Quoted | ExtensionState::QuotedPair, _) if is_value_byte(byte) => {
-                ExtensionState::Quoted
-            }
-            (ExtensionState::Quoted | ExtensionState::QuotedPair, _) => return None,
+            (Self::Quoted, b'"') => Self::Unquoted,
+            (Self::Quoted, b'\\') => Self::QuotedPair,
+            (Self::Quoted | Self::QuotedPair, _) if is_value_byte(byte) => Self::Quoted,
+            (Self::Quoted | Self::QuotedPair, _) => return None,
 
-            (ExtensionState::NameStart | ExtensionState::Name, _) if is_token_byte(byte) => {
-                ExtensionState::Name
-            }
-            (ExtensionState::ValueStart | ExtensionState::Token, _) if is_token_byte(byte) => {
-                ExtensionState::Token
-            }
-            (ExtensionState::ValueStart, b'"') => ExtensionState::Quoted,
+            (Self::NameStart | Self::Name, _) if is_token_byte(byte) => Self::Name,
+            (Self::ValueStart | Self::Token, _) if is_token_byte(byte) => Self::Token,
+            (Self::ValueStart, b'"') => Self::Quoted,
 
-            (ExtensionState::NameStart | ExtensionState::ValueStart, b' ' | b'\t') => self,
-            (ExtensionState::Name | ExtensionState::NameEnd, b' ' | b'\t') => ExtensionState::NameEnd,
-            (ExtensionState::Token | ExtensionState::Unquoted | ExtensionState::ValueEnd, b' ' | b'\t') => {
-                ExtensionState::ValueEnd
-            }
+            (Self::NameStart | Self::ValueStart, b' ' | b'\t') => self,
+            (Self::Name | Self::NameEnd, b' ' | b'\t') => Self::NameEnd,
+            (Self::Token | Self::Unquoted | Self::ValueEnd, b' ' | b'\t') => Self::ValueEnd,
 
-            (ExtensionState::Name | ExtensionState::NameEnd, b'=') => ExtensionState::ValueStart,
-            (
-                ExtensionState::Name
-                | ExtensionState::NameEnd
-                | ExtensionState::Token
-                | ExtensionState::Unquoted
-                | ExtensionState::ValueEnd,
-                b';',
-            ) => ExtensionState::NameStart,
+            (Self::Name | Self::NameEnd, b'=') => Self::ValueStart,
+            (Self::Name | Self::NameEnd | Self::Token | Self::Unquoted | Self::ValueEnd, b';') => {
+                Self::NameStart
+            }
             _ => return None,
         })
     }
 
     /// Whether the line may end here.
     fn may_end(self) -> bool {
-        matches!(self, ExtensionState::Name | ExtensionState::Token | ExtensionState::Unquoted)
+        matches!(self, Self::Name | Self::Token | Self::Unquoted)
     }
 }
 

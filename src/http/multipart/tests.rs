@@ -1,4 +1,4 @@
-//! Multipart bodies as clients send them, and as nobody should. Every vector runs whole, byte by byte and
+//! Multipart bodies valid and invalid. Every vector runs whole, byte by byte and
 //! split at every point, and must come out the same.
 
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn decode(pieces: &[&[u8]], boundary: &str, limits: MultipartLimits) -> Result<V
     decoder.finish().map(|()| parts)
 }
 
-/// Runs it in all ways, with boundary `x`, and says what came out of every one of them.
+/// Runs it in all ways, with boundary `x`, and returns their common result.
 fn all_ways(body: &[u8], limits: MultipartLimits) -> Result<Vec<Part>, MultipartError> {
     let whole = decode(&[body], "x", limits);
     for at in 1..body.len() {

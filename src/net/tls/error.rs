@@ -105,7 +105,7 @@ pub(super) enum TlsErrorKind {
     #[error("it has no private key beside the certificates; name the key's file (--tls-key FILE)")]
     NoKeyBeside,
     #[error(
-        "the private key is encrypted, and nobody is here to type the password; store it without: openssl \
+        "the private key is encrypted, and the server cannot ask for its password; store it without: openssl \
          pkey -in FILE -out NEW"
     )]
     KeyEncrypted,
@@ -175,7 +175,7 @@ impl fmt::Display for TlsWarning {
             Concern::KeyReadable(mode) => {
                 write!(
                     f,
-                    "everybody on this machine may read this private key (mode {mode:04o}); chmod 600 it"
+                    "every user of this machine may read this private key (mode {mode:04o}); chmod 600 it"
                 )
             }
             Concern::Expired { days } => write!(

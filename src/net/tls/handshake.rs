@@ -39,7 +39,7 @@ pub enum HandshakeError {
     #[error("the connection ended within the TLS handshake")]
     Closed,
     /// The client sent plain HTTP: the answer must be plain HTTP too.
-    #[error("the client speaks HTTP without TLS")]
+    #[error("the client sent HTTP without TLS")]
     PlainHttp(Socket),
     /// The handshake failed; an alert was sent if possible.
     #[error("the TLS handshake failed: {0}")]

@@ -71,7 +71,7 @@ impl Writer {
     /// Writes until the log ends.
     pub(super) fn run(mut self, messages: &Receiver<LogMessage>, spares: &[SyncSender<Vec<u8>>]) {
         while let Some(message) = self.next(messages) {
-            self.heed_reopen();
+            self.handle_reopen();
             let LogMessage::Lines(mut batch) = message else { continue };
             self.write_batch(&batch);
             batch.bytes.clear();
@@ -105,11 +105,11 @@ impl Writer {
         self.flags.written.fetch_add(lines, Ordering::Relaxed);
         self.lost += batch.lines - lines;
         if self.lost > 0 && written == batch.bytes.len() {
-            self.tell_lost();
+            self.report_lost();
         }
     }
 
-    fn tell_lost(&mut self) {
+    fn report_lost(&mut self) {
         let mut line = Vec::new();
         self.format.push_lost(&mut line, self.lost, self.clock.at(Instant::now()));
         if self.write(&line) == line.len() {
@@ -133,11 +133,11 @@ impl Writer {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock if self.may_try_again() => {
                     thread::sleep(RETRY_AFTER);
-                    self.heed_reopen();
+                    self.handle_reopen();
                 }
                 _ => {
                     self.torn |= bytes[..written].last().is_some_and(|&last| last != b'\n');
-                    self.tell_failure(&error);
+                    self.report_failure(&error);
                     return written;
                 }
             }
@@ -155,7 +155,7 @@ impl Writer {
         self.last_tries > 0
     }
 
-    fn tell_failure(&mut self, error: &io::Error) {
+    fn report_failure(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
             log::line(format_args!(
                 "the access log {} cannot be written ({error}); serving goes on, its lines are lost until it \
@@ -165,7 +165,7 @@ impl Writer {
         }
     }
 
-    fn heed_reopen(&mut self) {
+    fn handle_reopen(&mut self) {
         if self.flags.reopen.swap(false, Ordering::AcqRel) {
             self.reopen();
         }

@@ -20,7 +20,7 @@ use crate::stats::slo::Slo;
 /// Name and version of the report's schema.
 const SCHEMA: &str = "quoit-loadgen-capacity/1";
 
-/// Share of requests that may fail where the demands do not speak of errors: a server that refuses quickly
+/// Share of requests that may fail unless the demands limit errors: a server that refuses quickly
 /// meets any demand on time.
 const FAILED_MAX: f64 = 0.001;
 
@@ -175,7 +175,7 @@ fn search(args: &CapacityArgs, generator: &Generator, runs: &mut Vec<Run>) -> Re
     };
     let search = Search { start, precision: args.precision / 100.0, repeats: args.repeats };
     search.run(|rate| {
-        // Whole requests per second where that is fine enough, for the eye.
+        // Whole requests per second where that is fine enough, which is easier to read.
         let rate = if rate >= 1000.0 { rate.round() } else { rate };
         progress(&format!("run {}: {rate:.1}/s", runs.len() + 1));
         let result = measure(Some(rate))?;
@@ -272,7 +272,7 @@ fn after_overload(hysteresis: f64) -> String {
 fn progress(text: &str) {
     let mut terminal = std::io::stderr();
     if terminal.is_terminal() {
-        // Who cannot be told of progress loses nothing.
+        // A failure to print progress is ignored.
         let _ = write!(terminal, "\r\x1b[K{text}");
         let _ = terminal.flush();
     }

@@ -1,5 +1,5 @@
 //! The search for the highest rate that is still met: bracket, halve, then walk to the edge from both sides
-//! several times. Runs nothing: who calls hands in what a run at a rate comes to.
+//! several times. Runs nothing: the caller passes the result of a run at a rate.
 //!
 //! A single crossing is luck. The edge is approached from below, as load grows in the morning, and from
 //! above, as a server recovers from too much;

@@ -31,7 +31,7 @@ pub(crate) struct Arms {
     pub(crate) measured: Duration,
     /// Length of what comes before each.
     pub(crate) warmup: Duration,
-    /// The machine, as the generator told it.
+    /// The machine, as reported by the generator.
     pub(crate) host: HostFacts,
 }
 
@@ -99,7 +99,7 @@ impl Arms {
         }
     }
 
-    /// A port that nobody listens on: a server left over from elsewhere must not answer for ours.
+    /// An unused port: a server left over from elsewhere must not answer for ours.
     fn free_port(&self) -> Result<u16, Failure> {
         let bound = TcpListener::bind(("127.0.0.1", self.port.unwrap_or(0)));
         let port = bound.and_then(|listener| Ok(listener.local_addr()?.port()));

@@ -1,5 +1,5 @@
 //! One scenario from calibration to verdicts: which arm runs when, what a block comes to, when to go on. Runs
-//! nothing itself: who calls hands in how an arm is measured, and tests hand in noise.
+//! nothing itself: the caller passes a function that measures an arm, and tests pass noise.
 //!
 //! A block is base, head, head, base, or the other way round by a seeded coin: what drifts steadily (heat,
 //! neighbours) weighs on both alike. Every letter is a fresh process. Both arms of a block see the same
@@ -125,7 +125,7 @@ fn calibrate(
     Ok(rate)
 }
 
-/// Four arms. The inner error says why the block is refused.
+/// Four arms. The inner error is why the block is refused.
 fn block(
     scenario: &Scenario,
     base_first: bool,
@@ -233,7 +233,7 @@ fn quantile(measured: &Measured, share: f64) -> Option<f64> {
     measured.open.as_ref()?.total.response.quantile(share).map(|ns| ns as f64)
 }
 
-/// Judges what has no verdict yet. A verdict once given stays: each figure is looked at no more than twice.
+/// Decides figures without a verdict. A verdict is final: each figure is tested at most twice.
 fn look(scenario: &Scenario, found: &mut Found) {
     for (&figure, &delta) in &scenario.thresholds {
         let known = found.compared.iter().position(|compared| compared.figure == figure);

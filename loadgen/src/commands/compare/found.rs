@@ -1,5 +1,5 @@
 //! What a comparison found: all samples and what follows from them. The JSON report is this, field by field.
-//! Measures and judges nothing.
+//! Measures and decides nothing.
 
 use std::collections::BTreeMap;
 

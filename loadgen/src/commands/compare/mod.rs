@@ -1,5 +1,5 @@
 //! `loadgen compare`: is head slower than base? Its flags, and its way from them to an exit code. How arms
-//! are measured, blocks judged and reports written stands in the files beside it.
+//! are measured, blocks evaluated and reports written stands in the files beside it.
 
 mod arms;
 mod blocks;
@@ -262,7 +262,7 @@ fn measure(
 fn progress(text: &str) {
     let mut terminal = std::io::stderr();
     if terminal.is_terminal() {
-        // Who cannot be told of progress loses nothing.
+        // A failure to print progress is ignored.
         let _ = write!(terminal, "\r\x1b[K{text}");
         let _ = terminal.flush();
     }
@@ -280,7 +280,7 @@ fn publish(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::Usage(format!("GITHUB_STEP_SUMMARY cannot be written: {error}")))
 }
 
-/// Beside its place first, so that nobody finds half a report.
+/// Beside its place first, so that no partial report is read.
 fn write(output: &Output, comparison: &Comparison, markdown: &str) -> Result<(), Failure> {
     let text = match output.form {
         Form::Json => serde_json::to_string_pretty(comparison).expect("it has no maps with odd keys") + "\n",

@@ -43,8 +43,8 @@ impl Figure {
         if self == Self::Throughput { Better::Higher } else { Better::Lower }
     }
 
-    /// By how much head may be worse unless the user says otherwise. A change of 3 % is the smallest that
-    /// shared machines can tell within minutes; response times are noisier, their tails most.
+    /// By how much head may be worse by default. A change of 3 % is the smallest that
+    /// shared machines can resolve within minutes; response times are noisier, their tails most.
     pub(crate) fn default_delta(self) -> f64 {
         match self {
             Self::Throughput | Self::Cpu => 0.03,
@@ -97,7 +97,7 @@ impl FromStr for Deltas {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    /// For all scenarios that do not say otherwise.
+    /// Default of all scenarios.
     #[serde(default)]
     thresholds: Thresholds,
     scenarios: Vec<WrittenScenario>,
@@ -114,7 +114,7 @@ struct WrittenScenario {
     bench: String,
     /// Figures; all if absent.
     measure: Option<Vec<Figure>>,
-    /// Share of base's throughput that the open loop asks for.
+    /// Share of base's throughput that the open loop uses.
     load: Option<f64>,
     /// Requests per second of the open loop instead.
     rate: Option<f64>,

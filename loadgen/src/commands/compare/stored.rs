@@ -1,4 +1,4 @@
-//! Two stored runs side by side. One run each says nothing of chance, so that this judges only when asked to.
+//! Two stored runs side by side. One run each does not show chance, so this gives a verdict only on request.
 
 use std::fs;
 use std::path::Path;

@@ -69,7 +69,7 @@ pub(super) fn differences(a: &RunResult, b: &RunResult) -> Vec<String> {
     found
 }
 
-/// Adds two runs of which [`differences`] tells none.
+/// Adds two runs for which [`differences`] is empty.
 pub(super) fn merge(a: &RunResult, b: &RunResult, how: How) -> RunResult {
     let mut sum = a.clone();
     sum.started_unix_ms = a.started_unix_ms.min(b.started_unix_ms);
@@ -210,8 +210,8 @@ fn server_in_turn(a: &ServerCost, b: &ServerCost) -> ServerCost {
     }
 }
 
-/// The demands that both runs made, judged anew on what they found together; one that cannot be read any more
-/// is met if both met it. A demand that only one made is left out, which [`notes`] tells.
+/// The demands that both runs made, evaluated on the combined result; one that cannot be parsed any more
+/// is met if both met it. A demand that only one made is left out, which [`notes`] reports.
 fn slo(a: &RunResult, b: &RunResult, total: &Outcomes, measured_s: f64) -> Vec<SloVerdict> {
     let both = |verdict: &SloVerdict| {
         let other = b.slo.iter().find(|other| other.demand == verdict.demand)?;

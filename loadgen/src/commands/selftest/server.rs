@@ -47,7 +47,7 @@ pub(super) fn start(manner: Manner) -> io::Result<SocketAddr> {
     thread::Builder::new().name("selftest".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             let server = server.clone();
-            // Without a thread the connection closes, and the test says so.
+            // Without a thread the connection closes, and the test reports it.
             let _ = thread::Builder::new().spawn(move || server.serve(stream));
         }
     })?;

@@ -13,12 +13,12 @@ const LIST_BYTES_MAX: u32 = 64 * 1024;
 const STATUS: u8 = 8;
 const CONTENT_LENGTH: u8 = 28;
 
-/// What a field block says that matters here.
+/// The relevant contents of a field block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Fields {
     status: Option<u16>,
     content_length: Option<u64>,
-    /// A status or length that is none, or more fields than anybody needs.
+    /// A malformed status or length, or too many fields.
     is_unsound: bool,
 }
 
@@ -86,7 +86,7 @@ impl Came {
             Some(100..200) => return if ends { Err(()) } else { Ok(()) },
             Some(status) => self.status = status,
         }
-        // RFC 9110, section 6.4.1: these say a length and have no content.
+        // RFC 9110, section 6.4.1: these announce a length and have no content.
         let has_content = !self.is_head && !matches!(self.status, 204 | 304);
         self.left = if has_content { fields.content_length } else { Some(0) };
         if ends && self.is_short() { Err(()) } else { Ok(()) }

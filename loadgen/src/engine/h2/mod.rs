@@ -61,7 +61,7 @@ pub(super) struct Multiplex {
     encoder: Encoder,
     /// The field block of the only request there is.
     repeated: Repeated,
-    /// The server's; `None` before it told them.
+    /// The server's; `None` before they were received.
     settings: Option<Settings>,
     /// Those in flight, by number, which is in the order of sending.
     streams: VecDeque<Stream>,
@@ -210,7 +210,7 @@ impl Exchanges for Multiplex {
             self.bodies -= usize::from(stream.unsent() > 0);
             link.time_out([stream.flight].into_iter());
         }
-        // What a server lets nobody send.
+        // A limit of the server that allows no request.
         while self.unsent.front().is_some_and(|flight| is_late(flight.ready_ns)) {
             link.time_out(self.unsent.pop_front().into_iter());
         }

@@ -1,4 +1,4 @@
-//! What a connection of HTTP/2 hears: frames, each judged by what the RFC allows a server, and what becomes
+//! The receiving side of HTTP/2: frames, each checked against what the RFC allows a server, and what becomes
 //! of streams by them.
 
 use quoit::http::h2::frame::{self, FrameHeader, Kind, MAX_31_BITS, flag};
@@ -83,7 +83,7 @@ impl Multiplex {
         if self.streams.iter().any(|stream| stream.window > i64::from(MAX_31_BITS)) {
             return Err(ConnectionError::WindowOverflow);
         }
-        // Each of them: the smallest has to be told (RFC 7541, section 4.2).
+        // Each of them: the smallest has to be signalled (RFC 7541, section 4.2).
         for (setting, value) in frame::settings_of(payload) {
             if setting == id::HEADER_TABLE_SIZE {
                 self.encoder.set_table_bytes_max(value);

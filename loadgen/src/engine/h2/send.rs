@@ -1,4 +1,4 @@
-//! What a connection of HTTP/2 says: heads of requests, and their bodies as far as the server's windows let
+//! The sending side of HTTP/2: heads of requests, and their bodies as far as the server's windows let
 //! them.
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Axes: which range is shown, where the ticks stand, what they say. Knows no drawing.
+//! Axes: which range is shown, where the ticks stand, their labels. Knows no drawing.
 
 /// How values become places.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

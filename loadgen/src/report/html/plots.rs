@@ -1,4 +1,4 @@
-//! Which plots tell a run: the percentile spectrum, then latency, rate, failures and CPU over time, then
+//! The plots of a run: the percentile spectrum, then latency, rate, failures and CPU over time, then
 //! connections.
 
 use super::axis::Axis;

@@ -1,4 +1,4 @@
-//! A plot as SVG inside a page: lines over two axes, described for who cannot see it. Colours and sizes of
+//! A plot as SVG inside a page: lines over two axes, with a text description. Colours and sizes of
 //! letters are the style sheet's.
 
 use std::fmt::Write;
@@ -25,7 +25,7 @@ pub(super) struct Line {
     pub(super) class: &'static str,
     /// Gaps are where there is no value.
     pub(super) points: Vec<(f64, Option<f64>)>,
-    /// What a point says when it is pointed at; nothing where there would be too many.
+    /// The tooltip of a point; nothing where there would be too many.
     pub(super) hints: Vec<String>,
 }
 

@@ -284,7 +284,7 @@ fn refused_field_lines() {
             b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x00chunked\r\n\r\n",
             line(Line::ValueCharacter(0)),
         ),
-        // The first misdeed counts, whatever follows it.
+        // The first error counts, whatever follows it.
         (b"GET / HTTP/1.1\r\nHost: a b\r\nX\n\r\n", line(Line::ColonMissing)),
         (b"GET /< HTTP/9.9\nHost : a\n\n", Error::Target(TargetError::Character(b'<'))),
     ];

@@ -27,7 +27,7 @@ impl Asked {
 
 /// One response, after which the connection ends.
 pub(super) struct Vector {
-    /// Where the verdict comes from.
+    /// The section that requires the result.
     pub(super) section: &'static str,
     /// The request.
     pub(super) asked: Asked,

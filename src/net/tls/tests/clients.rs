@@ -107,7 +107,7 @@ fn sessions_are_resumed_until_the_rules_about_clients_change() {
         let resumed = shake(client.clone(), server.config(), "example.com").unwrap();
         assert!(resumed.resumed, "{version:?}");
         assert_eq!(resumed.client_certificates.len(), 1, "a resumed session knows its client");
-        // A new certificate of ours leaves sessions alone.
+        // A new server certificate does not affect sessions.
         lab.certificate("server", &["example.com"]);
         server.reload().unwrap();
         assert!(shake(client.clone(), server.config(), "example.com").unwrap().resumed);

@@ -198,7 +198,7 @@ fn a_key_that_others_may_write_is_refused_and_one_that_all_may_read_warned_of() 
         assert_eq!(server(vec![with_mode(mode)]).warnings(SystemTime::now()), [], "{mode:o}");
     }
     let said = server(vec![with_mode(0o644)]).warnings(SystemTime::now())[0].to_string();
-    assert!(said.contains("leaf.key: everybody") && said.contains("0644"), "{said}");
+    assert!(said.contains("leaf.key: every user") && said.contains("0644"), "{said}");
 }
 
 #[test]
@@ -224,6 +224,6 @@ fn a_self_signed_certificate_is_made_for_its_names() {
     assert!(facts.is_self_signed && !facts.is_authority && facts.file.is_none());
     assert!(!made.is_real(), "no HSTS for those who made an exception");
     assert!((89..=90).contains(&facts.days_left(SystemTime::now())));
-    // Nothing has changed, so nobody has to make another exception.
+    // Nothing has changed, so users need no further exception.
     assert!(matches!(made.reload(), Ok(crate::net::tls::Reloaded::Unchanged)));
 }
