@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --release --example streams -- 127.0.0.1:8080
-//! curl -T- http://127.0.0.1:8080/echo          # what is typed comes back, line by line
+//! curl -NT. http://127.0.0.1:8080/echo         # what is typed comes back, line by line
 //! ```
 //!
 //! With a certificate and its key behind the address it serves HTTPS: browsers use hints over HTTP/2 alone.
@@ -64,7 +64,7 @@ async fn echo(request: Request) -> Response {
                     }
                 }
                 Ok(Frame::Trailers(received)) => trailers = received,
-                Err(_) => return,
+                Err(error) => return out.fail(error),
             }
         }
         trailers.push("X-Bytes", bytes.to_string()).expect("a number is a field's value");

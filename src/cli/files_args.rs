@@ -29,8 +29,8 @@ pub(super) struct FilesArgs {
     #[arg(long, value_name = "GLOB=VALUE", env = "QUOIT_CACHE_CONTROL", value_delimiter = ';')]
     cache_control: Vec<CacheRule>,
 
-    /// A Link field for files whose name fits, sent with them and in a 103 (Early Hints) before them, such as
-    /// '*.html=</style.css>; rel=preload; as=style'; may be given several times
+    /// A Link field for files whose name fits, sent with them and, over HTTP/2, in a 103 (Early Hints) before
+    /// them, such as '*.html=</style.css>; rel=preload; as=style'; may be given several times
     #[arg(long, value_name = "GLOB=LINK", env = "QUOIT_PRELOAD", value_delimiter = '\n')]
     preload: Vec<PreloadRule>,
 

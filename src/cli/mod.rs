@@ -31,7 +31,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a directory over HTTP/1.1.
+    /// Serve a directory over HTTP/1.1 and HTTP/2.
     Serve(Box<serve::ServeArgs>),
     /// Make and look at certificates for TLS.
     Cert(cert::CertArgs),

@@ -91,7 +91,7 @@ impl Response {
 
     /// 200 with a body that `work` writes: a future that runs as part of the exchange, and continues its
     /// other work (such as reading the request) while the client receives nothing. The body ends when it
-    /// completes.
+    /// completes, and is whole for the client; [`BodyWriter::fail`] ends one that is not.
     ///
     /// ```
     /// use quoit::service::{BodyWriter, Request, Response};
@@ -99,9 +99,14 @@ impl Response {
     /// async fn twice(request: Request) -> Response {
     ///     let mut body = request.into_body();
     ///     Response::written(async move |mut out: BodyWriter| {
-    ///         while let Some(Ok(piece)) = body.next().await {
-    ///             let _ = out.write(piece.clone()).await;
-    ///             let _ = out.write(piece).await;
+    ///         while let Some(piece) = body.next().await {
+    ///             match piece {
+    ///                 Ok(piece) => {
+    ///                     let _ = out.write(piece.clone()).await;
+    ///                     let _ = out.write(piece).await;
+    ///                 }
+    ///                 Err(error) => return out.fail(error),
+    ///             }
     ///         }
     ///     })
     /// }

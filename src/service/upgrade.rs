@@ -23,7 +23,8 @@ impl Response {
     /// Hands the connection, or the HTTP/2 stream, to `handler` as a byte stream for `protocol`: 101 where
     /// the request has a matching `Upgrade` field, 200 for a matching extended CONNECT of HTTP/2. Fields that
     /// the protocol needs are added as to any response. Bytes that the client sent behind its request are the
-    /// first that are read. Limits on bodies do not apply to a tunnel.
+    /// first that are read. Limits on bodies do not apply to a tunnel. Content of the request itself has to be
+    /// read before the response is returned; otherwise the response is 500.
     ///
     /// Where the request does not name the protocol, the response is 426 with its name; 400 in HTTP/2.
     ///
@@ -49,11 +50,9 @@ impl Response {
         match kind_of(head, protocol) {
             Some(kind) => opened(kind, protocol, handler),
             None if head.version() == Version::Http11 => refused(protocol),
-            None => Problem::new(Status::BAD_REQUEST)
-                .detail(format!(
-                    "this resource requires the protocol {protocol}; request it with an extended CONNECT"
-                ))
-                .into_response(),
+            None => {
+                Problem::new(Status::BAD_REQUEST).detail(advice(protocol, head.version())).into_response()
+            }
         }
     }
 
@@ -93,10 +92,19 @@ fn opened<F: AsyncFnOnce(Tunnel) + 'static>(kind: TunnelKind, protocol: &str, ha
     response
 }
 
+/// How a client of this version asks for the protocol.
+fn advice(protocol: &str, version: Version) -> String {
+    let how = match version {
+        Version::Http2 => "with an extended CONNECT",
+        Version::Http11 => "with the field Upgrade, named in Connection",
+        Version::Http10 => "over HTTP/1.1 or HTTP/2",
+    };
+    format!("this resource requires the protocol {protocol}; request it {how}")
+}
+
 fn refused(protocol: &str) -> Response {
-    let mut response = Problem::new(Status::UPGRADE_REQUIRED)
-        .detail(format!("this resource requires the protocol {protocol}; request it with an Upgrade field"))
-        .into_response();
+    let mut response =
+        Problem::new(Status::UPGRADE_REQUIRED).detail(advice(protocol, Version::Http11)).into_response();
     response.add_lines(&upgrade_lines(protocol));
     response
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::body::{BodyFrame, Frame, StreamBody};
+use super::body::{BodyError, BodyFrame, Frame, StreamBody};
 use super::local::LocalFuture;
 use crate::http::message::Trailers;
 
@@ -18,7 +18,8 @@ use crate::http::message::Trailers;
 #[error("the response has ended: the client disconnected, or the exchange was aborted")]
 pub struct WriterClosed;
 
-/// Writes the body of a response. Dropping it ends the body.
+/// Writes the body of a response. Dropping it ends the body, which the client takes for whole; a body that
+/// cannot be completed ends with [`fail`](Self::fail).
 #[derive(Debug)]
 pub struct BodyWriter {
     slot: Rc<FrameSlot>,
@@ -34,6 +35,8 @@ struct FrameSlot {
     body: RefCell<Option<Waker>>,
     writer_is_gone: Cell<bool>,
     body_is_gone: Cell<bool>,
+    /// Why the body ends before it is whole.
+    failure: RefCell<Option<BodyError>>,
 }
 
 impl std::fmt::Debug for FrameSlot {
@@ -79,6 +82,12 @@ impl BodyWriter {
     /// [`WriterClosed`].
     pub async fn end(mut self, trailers: Trailers) -> Result<(), WriterClosed> {
         self.send(Frame::Trailers(trailers)).await
+    }
+
+    /// Ends the body before it is whole: after what was written, the connection is closed in HTTP/1.1, and
+    /// the stream reset in HTTP/2, so that the client does not take what it got for the whole.
+    pub fn fail(self, error: BodyError) {
+        *self.slot.failure.borrow_mut() = Some(error);
     }
 
     /// Ready when there is room for a frame.
@@ -162,6 +171,9 @@ impl StreamBody for WrittenBody {
             }
             return Poll::Ready(Some(Ok(frame)));
         }
+        if let Some(error) = self.slot.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.work.is_none() && self.slot.writer_is_gone.get() {
             return Poll::Ready(None);
         }
@@ -224,6 +236,17 @@ mod tests {
         let Poll::Ready(Some(Frame::Trailers(trailers))) = next(&mut body) else { panic!("trailers") };
         assert_eq!(trailers.lines(), b"X-Sum: 3\r\n");
         assert_eq!(next(&mut body), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_failure_follows_what_was_written() {
+        let (mut writer, mut body) = WrittenBody::channel();
+        writer.start_send(Frame::Data("x".into()));
+        writer.fail(BodyError::Disconnected);
+        assert_eq!(next(&mut body), Poll::Ready(Some(Frame::Data("x".into()))));
+        let mut cx = Context::from_waker(Waker::noop());
+        let failed = body.poll_frame(&mut cx);
+        assert!(matches!(failed, Poll::Ready(Some(Err(BodyError::Disconnected)))), "{failed:?}");
     }
 
     #[test]

@@ -125,7 +125,9 @@ fn without_being_asked_for_there_is_no_tunnel() {
         assert_eq!(response.field("upgrade"), Some("echo"), "{fields:?}");
     }
     client.send("GET /tunnel HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
-    client.response().has_status(400);
+    let response = client.response();
+    response.has_status(400);
+    assert!(response.text().contains("over HTTP/1.1 or HTTP/2"), "no advice for another version");
     let mut client = Client::connect(server.addr);
     client.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").has_status(405).keeps();
     assert_eq!(Peer::connect(server.addr).get("/tunnel").status, 400);

@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quoit::handler::FilesOptions;
 use quoit::http::message::Trailers;
 use quoit::service::{BodyFrame, Request, Response, Service, StreamBody};
 
-use crate::common::{eventually, lenient, pattern, serve};
+use crate::common::{eventually, lenient, pattern, serve, serve_files_with};
 use crate::lab::Lab;
 use crate::peer::Peer;
 use crate::wire::*;
@@ -125,6 +126,28 @@ fn responses_without_a_body() {
     peer.send(headers(head, WHOLE, &pseudo("HEAD", "/stream/5,~,5")));
     peer.answer(head).is(200, "");
     peer.is_usable();
+}
+
+/// RFC 8297: the links of a file come before it, and with it for clients that act on no hints.
+#[test]
+fn links_to_preload_come_before_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.html"), "page").unwrap();
+    let link = "</a.css>; rel=preload; as=style";
+    let preload = vec![format!("*.html={link}").parse().unwrap()];
+    let options = FilesOptions { preload, ..FilesOptions::default() };
+    let server = serve_files_with(1, lenient(), dir.path(), options);
+    let mut peer = Peer::connect(server.addr);
+    for _ in 0..2 {
+        let page = peer.get("/");
+        page.is(200, "page");
+        assert_eq!((&page.interim[..], page.field("link")), (&[103][..], Some(link)));
+        let head = peer.fresh();
+        peer.send(headers(head, WHOLE, &pseudo("HEAD", "/")));
+        let head = peer.answer(head);
+        head.is(200, "");
+        assert_eq!((&head.interim[..], head.field("link")), (&[][..], Some(link)));
+    }
 }
 
 /// RFC 9110 §10.1.1: 100 Continue is sent when the handler reads, and not otherwise.

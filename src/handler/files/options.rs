@@ -33,9 +33,9 @@ pub struct FilesOptions {
     /// content in its name (`app.3f2a9c1b.js`) is `public, max-age=31536000, immutable`, and other files have
     /// no `Cache-Control`, so that caches use heuristics.
     pub cache_control: Vec<CacheRule>,
-    /// `Link` fields by name: of every matching rule. They are sent with the file, and before it in a 103
-    /// (Early Hints, RFC 8297), so that a browser requests style sheets before the page arrives.
-    /// Default: none. Browsers act on 103 over HTTP/2 only.
+    /// `Link` fields by name: of every matching rule. They are sent with the file and, over HTTP/2, before it
+    /// in a 103 (Early Hints, RFC 8297), so that a browser requests style sheets before the page arrives. Over
+    /// HTTP/1.1 browsers ignore a 103, and some other clients take it for the response. Default: none.
     pub preload: Vec<PreloadRule>,
     /// Files to be saved and not shown: `Content-Disposition: attachment`. Default none. A site that serves
     /// uploads of its users needs it, because HTML and SVG run scripts with the site's origin.

@@ -10,7 +10,7 @@ use super::facts::{RepresentationFacts, line};
 use super::multipart::{MultipartRanges, RangesSource, random_boundary};
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::{self, Conditions, MethodKind, Precondition, Validators};
-use crate::http::message::RequestHead;
+use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;
@@ -189,8 +189,9 @@ pub(super) fn respond(
                 .with_fields(FieldBlock::Shared(representation.fields.clone()))
                 .with_body(content.body(0..facts.len));
             match &facts.policy.links {
-                // Not for HEAD: no page is rendered then.
-                Some(links) if head.method() == Method::Get => {
+                // Over HTTP/2 alone (RFC 8297 §3): browsers use no others, and HTTP/1.1 clients such as Python's
+                // `http.client` take a 103 for the response. Not before HEAD: nothing is rendered then.
+                Some(links) if head.method() == Method::Get && head.version() == Version::Http2 => {
                     let links = FieldBlock::Shared(links.clone());
                     response.inform(Interim::early_hints().with_fields(links))
                 }

@@ -224,6 +224,12 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
+        let has_ended = |known: &mut Stream| matches!(known.state, State::HalfClosedRemote { .. });
+        if self.get_mut(stream).is_some_and(has_ended) {
+            // The state alone decides (RFC 9113 §5.1): what the fields are does not change the code.
+            self.pass_over(block.bytes)?;
+            return self.stream_error(stream, StreamError::AfterEnd, out, now);
+        }
         let mut parser = TrailerParser::new(&self.body_limits);
         let list_bytes_max = u32::from(self.limits.list_bytes_max);
         let end = self.decoder.decode(block.bytes, list_bytes_max, |field| parser.handle_field(field))?;

@@ -115,6 +115,8 @@ fn stream_errors() {
     let vectors = [
         ("DATA after the end", get().data(1, End::Yes, "a"), "STREAM_CLOSED"),
         ("HEADERS after the end", get().headers(1, End::Yes, "a: b\r\n"), "STREAM_CLOSED"),
+        ("a second request after the end", get().headers(1, End::Yes, GET), "STREAM_CLOSED"),
+        ("malformed HEADERS after the end", get().headers(1, End::No, "A: b\r\n"), "STREAM_CLOSED"),
         ("DATA after RST_STREAM", post().reset(1).data(1, End::Yes, "a"), "STREAM_CLOSED"),
         ("HEADERS after RST_STREAM", post().reset(1).headers(1, End::Yes, GET), "STREAM_CLOSED"),
         ("two heads", post().headers(1, End::No, "a: b\r\n"), "PROTOCOL_ERROR"),
