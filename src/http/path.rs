@@ -9,8 +9,8 @@
 //! - NUL is refused. Every other byte, the backslash too, is an ordinary part of a Linux file name.
 //! - Segments that do not change the directory are dropped: empty ones (`//`) and `.`.
 //! - `..` is refused even if it would stay below the root. User agents remove it before they send a request
-//!   (RFC 3986 §5.2.4), so its presence indicates a probe; resolving it here would let `/open/../closed` pass a
-//!   rule written for `/open/`, and would differ from the kernel's resolution after a link.
+//!   (RFC 3986 §5.2.4), so its presence indicates a probe; resolving it here would let `/open/../closed` pass
+//!   a rule written for `/open/`, and would differ from the kernel's resolution after a link.
 //! - A segment that begins with a dot is hidden, except `.well-known` as the first one (RFC 8615).
 //! - Lengths are Linux's: a longer name cannot exist, so it need not be looked up.
 

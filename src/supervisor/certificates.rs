@@ -212,7 +212,9 @@ mod tests {
 
     #[track_caller]
     fn has(lines: &[ReportLine], words: &str) {
-        let found = |line: &ReportLine| matches!(line, ReportLine::Fact(text) | ReportLine::Concern(text) if text.contains(words));
+        let found = |line: &ReportLine| match line {
+            ReportLine::Fact(text) | ReportLine::Concern(text) => text.contains(words),
+        };
         assert!(lines.iter().any(found), "`{words}` is missing: {lines:?}");
     }
 
