@@ -12,7 +12,7 @@ use super::session::Session;
 use super::signal::Hub;
 use super::wire::{Inner, OUTPUT_BYTES_MAX};
 use crate::exchange::{Asked, Delivery, Entry, Gate, Pulled, admit, end_of};
-use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
+use crate::http::h2::{EndStream, ErrorCode, SendHead, StreamKey};
 use crate::observe::access::End as Ended;
 use crate::ring::Payload;
 use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
@@ -69,7 +69,7 @@ impl<S: Service> Session<'_, S> {
                 lines: response.fields(),
                 length: announced,
             };
-            let end = if has_content { End::No } else { End::Yes };
+            let end = if has_content { EndStream::No } else { EndStream::Yes };
             machine.send_head(stream, &head, end, clock, output);
             let small = match &body {
                 Body::Bytes(bytes) if has_content && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
@@ -77,7 +77,7 @@ impl<S: Service> Session<'_, S> {
             };
             let sent = match small {
                 Some(bytes) if output.len() < OUTPUT_BYTES_MAX && machine.sendable(stream) >= bytes.len() => {
-                    if machine.begin_data_frame(stream, bytes.len(), End::Yes, clock, output) {
+                    if machine.begin_data_frame(stream, bytes.len(), EndStream::Yes, clock, output) {
                         output.extend_from_slice(bytes);
                         machine.stop_request(stream, output);
                     }
