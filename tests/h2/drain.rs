@@ -1,5 +1,5 @@
-//! Leaving (RFC 9113 §6.8): what was asked for is finished, what comes later is turned away so that it can be
-//! asked elsewhere, and the end comes in time.
+//! Graceful shutdown (RFC 9113 §6.8): open requests are finished, later ones are refused so that they can be
+//! retried elsewhere, and the shutdown ends in time.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -27,14 +27,14 @@ fn a_drain_finishes_what_is_open() {
     eventually("all are with the service", || lab.calls() == 4);
     let stopping = thread::spawn(move || server.stop());
 
-    // Whoever has nothing open hears it, and is let go.
+    // A connection without open streams gets GOAWAY, and is closed.
     while idle.step() {}
-    assert!(idle.goodbyes.iter().all(|goodbye| goodbye.code == NO_ERROR) && !idle.goodbyes.is_empty());
+    assert!(idle.goaways.iter().all(|goaway| goaway.code == NO_ERROR) && !idle.goaways.is_empty());
     eventually("new connections are refused", || Client::try_connect(addr).is_err());
 
-    busy.until("GOAWAY", |peer| !peer.goodbyes.is_empty());
-    assert_eq!(busy.goodbyes[0].code, NO_ERROR);
-    assert!(busy.goodbyes[0].last >= upload, "what was asked for is promised");
+    busy.until("GOAWAY", |peer| !peer.goaways.is_empty());
+    assert_eq!(busy.goaways[0].code, NO_ERROR);
+    assert!(busy.goaways[0].last >= upload, "open requests are covered");
     lab.gate.store(true, Ordering::Relaxed);
     busy.credits = true;
     busy.open_window(0, 200_000);
@@ -44,14 +44,14 @@ fn a_drain_finishes_what_is_open() {
     busy.open_window(large, 200_000);
     assert_eq!(busy.answer(large).body.len(), 200_000);
     while busy.step() {}
-    let last = busy.goodbyes.last().expect("it was said");
-    assert_eq!((last.code, last.last), (NO_ERROR, upload), "the last word is exact");
+    let last = busy.goaways.last().expect("GOAWAY was received");
+    assert_eq!((last.code, last.last), (NO_ERROR, upload), "the final GOAWAY is exact");
     stopping.join().unwrap();
 }
 
-/// Requests on their way when the server says goodbye are served or turned away, and not lost in between.
+/// Requests in transit when the server sends GOAWAY are served or refused, and never lost.
 #[test]
-fn requests_on_their_way_are_served_or_turned_away() {
+fn requests_in_transit_are_served_or_refused() {
     let server = serve(lenient(), Lab::default());
     let addr = server.addr;
     let mut peer = Peer::connect(addr);
@@ -60,22 +60,22 @@ fn requests_on_their_way_are_served_or_turned_away() {
     peer.ping();
     let stopping = thread::spawn(move || server.stop());
     let mut asked = Vec::new();
-    while peer.goodbyes.is_empty() {
+    while peer.goaways.is_empty() {
         let stream = peer.fresh();
         if peer.client.try_send(get(stream, "/n/1")).is_err() {
             break;
         }
         asked.push(stream);
         peer.client.limit_wait(Duration::from_millis(1));
-        while peer.goodbyes.is_empty() && peer.try_step().is_some_and(|more| more) {}
+        while peer.goaways.is_empty() && peer.try_step().is_some_and(|more| more) {}
     }
     peer.client.limit_wait(crate::common::PATIENCE);
     while peer.step() {}
-    let last = peer.goodbyes.last().expect("it was said").last;
+    let last = peer.goaways.last().expect("GOAWAY was received").last;
     for stream in asked {
         let settled = |answer: &Answer| answer.ended || answer.reset == Some(REFUSED_STREAM);
         let answered = peer.streams.get(&stream).is_some_and(settled);
-        assert!(answered || stream > last, "stream {stream} was neither served nor turned away ({last})");
+        assert!(answered || stream > last, "stream {stream} was neither served nor refused ({last})");
     }
     assert!(peer.streams[&held].ended);
     stopping.join().unwrap();
@@ -92,8 +92,8 @@ fn a_drain_ends_in_time() {
     while peer.step() {}
 }
 
-/// A client that has nothing open and reads nothing, so never hears the goodbye, delays the end by little: by
-/// the time given it to hear, and by the wait for its own end.
+/// An idle client that reads nothing, so never receives GOAWAY, delays the shutdown little: by the time that
+/// it has to receive GOAWAY, and by the wait for its own end.
 #[test]
 fn an_idle_client_that_does_not_read_delays_the_end_little() {
     let limits = Limits {
@@ -108,23 +108,23 @@ fn an_idle_client_that_does_not_read_delays_the_end_little() {
     server.stop();
     assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
     while peer.step() {}
-    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(NO_ERROR));
+    assert_eq!(peer.goaways.last().map(|goaway| goaway.code), Some(NO_ERROR));
 }
 
-/// One that has said nothing for a while is told and closed at once, without a wait for its end.
+/// A client that has sent nothing for a while gets GOAWAY and is closed at once, without a wait for its end.
 #[test]
 fn a_silent_client_does_not_delay_the_end() {
-    let patience = Duration::from_secs(12);
-    let limits = Limits { drain_timeout: patience, linger_timeout: patience, ..lenient() };
+    let timeout = Duration::from_secs(12);
+    let limits = Limits { drain_timeout: timeout, linger_timeout: timeout, ..lenient() };
     let server = serve(limits, Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.is_usable();
     thread::sleep(Duration::from_millis(1500));
     let began = Instant::now();
     server.stop();
-    assert!(began.elapsed() < patience / 2, "took {:?}", began.elapsed());
+    assert!(began.elapsed() < timeout / 2, "took {:?}", began.elapsed());
     while peer.step() {}
-    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(NO_ERROR));
+    assert_eq!(peer.goaways.last().map(|goaway| goaway.code), Some(NO_ERROR));
 }
 
 #[test]
@@ -139,13 +139,13 @@ fn sigterm() {
         peer.streams.get(&1).is_some_and(|answer| answer.body.len() == 65_535)
     });
     server.terminate();
-    peer.until("GOAWAY", |peer| !peer.goodbyes.is_empty());
+    peer.until("GOAWAY", |peer| !peer.goaways.is_empty());
     assert!(server.runs());
     peer.credits = true;
     peer.open_window(0, 1 << 20);
     peer.open_window(1, 1 << 20);
     assert_eq!(peer.answer(1).body.len(), 1 << 20);
     while peer.step() {}
-    assert_eq!(peer.goodbyes.last().map(|goodbye| (goodbye.code, goodbye.last)), Some((NO_ERROR, 1)));
+    assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, 1)));
     assert!(server.wait().success());
 }

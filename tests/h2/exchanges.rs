@@ -1,5 +1,5 @@
-//! Exchanges on one connection: many at once, none in another's way; bodies, trailers, interim responses; and
-//! what a handler's end, panic or idleness means to its stream alone.
+//! Exchanges on one connection: many at once, independent of each other; bodies, trailers, interim responses;
+//! and what a handler's end, panic or idleness means to its stream alone.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -46,11 +46,11 @@ fn a_hundred_at_once() {
                 _ => answer.is(200, "x".repeat(300)),
             };
         }
-        assert_eq!(peer.goodbyes, [], "round {round}");
+        assert_eq!(peer.goaways, [], "round {round}");
     }
 }
 
-/// RFC 9113 §5.1.2: what is beyond the announced limit is refused so that it can be asked again.
+/// RFC 9113 §5.1.2: what is beyond the announced limit is refused so that it can be retried.
 #[test]
 fn more_than_a_hundred_are_refused() {
     let lab = Lab::default();
@@ -72,7 +72,7 @@ fn more_than_a_hundred_are_refused() {
 }
 
 #[test]
-fn a_slow_one_holds_up_nobody() {
+fn a_slow_one_delays_no_other() {
     let lab = Lab::default();
     let server = serve(lenient(), lab.clone());
     let mut peer = Peer::connect(server.addr);
@@ -88,7 +88,7 @@ fn a_slow_one_holds_up_nobody() {
 
 /// A large response that its client does not take lets others pass as far as the connection's window goes.
 #[test]
-fn a_large_one_holds_up_nobody() {
+fn a_large_one_delays_no_other() {
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.credits = false;
@@ -127,9 +127,9 @@ fn responses_without_a_body() {
     peer.is_usable();
 }
 
-/// RFC 9110 §10.1.1: asked for when the handler asks, and not when it does not.
+/// RFC 9110 §10.1.1: 100 is sent when the handler reads the body, and not otherwise.
 #[test]
-fn continue_is_said_when_the_body_is_wanted() {
+fn continue_is_sent_when_the_body_is_read() {
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     let expecting = |path| [&pseudo("POST", path)[..], &[("expect", "100-continue")]].concat();
@@ -187,12 +187,13 @@ fn a_panic_costs_its_stream() {
         assert!(answer.status == 500 || answer.reset == Some(INTERNAL_ERROR), "{path}: {answer:?}");
         assert!(!answer.text().contains("as the test wants"), "the reason is for the log");
         peer.answer(waiting).is(200, "waited");
-        assert!(peer.goodbyes.iter().all(|goodbye| goodbye.code == NO_ERROR));
+        assert!(peer.goaways.iter().all(|goaway| goaway.code == NO_ERROR));
     }
     assert_eq!(server.stop().panics, 5);
 }
 
-/// A body that fails, or is not as long as it said, is reset: what is not whole must not look whole.
+/// A body that fails, or differs from its announced length, is reset: an incomplete body must not look
+/// complete.
 #[test]
 fn a_body_that_fails_costs_its_stream() {
     let server = serve(lenient(), Lab::default());
@@ -240,9 +241,9 @@ fn a_client_that_only_ends_its_side_is_answered() {
     while peer.step() {}
 }
 
-/// §6.8: a client that says goodbye gets what it asked for, and then the end.
+/// §6.8: a client that sends GOAWAY gets what it asked for, and then the end.
 #[test]
-fn a_client_that_says_goodbye_is_answered() {
+fn a_client_that_sends_goaway_is_answered() {
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.send(get(1, "/wait/100"));
@@ -344,8 +345,8 @@ fn bodies_larger_than_allowed() {
     peer.post("/count", &[0; 1000]).is(200, "1000 bytes");
 }
 
-/// RFC 9218: when the connection's window is what everybody waits for, the urgent goes first, whether it was
-/// so from the start or by PRIORITY_UPDATE.
+/// RFC 9218: when all responses wait for the connection's window, urgent ones go first, whether urgent from
+/// the start or by PRIORITY_UPDATE.
 #[test]
 fn urgent_responses_go_first() {
     let server = serve(lenient(), Lab::default());

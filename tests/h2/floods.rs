@@ -1,5 +1,5 @@
 //! Frames that cost their sender nothing: each flood ends with ENHANCE_YOUR_CALM (RFC 9113 §10.5), takes
-//! bounded memory, and disturbs nobody else on the core. And what a busy but honest client does is no flood.
+//! bounded memory, and disturbs no other connection on the core. A busy but well-behaved client is no flood.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ fn site() -> (TempDir, Binary) {
     (site, server)
 }
 
-/// Floods a connection of its own while somebody else asks, and holds the server to its bounds.
+/// Floods one connection while another sends requests, and checks the server's bounds.
 #[track_caller]
 fn ends_in_calm(name: &str, prepare: impl FnOnce(&mut Peer), piece: impl Fn(u32) -> Vec<u8>) {
     let (_site, server) = site();
@@ -44,13 +44,13 @@ fn ends_in_calm(name: &str, prepare: impl FnOnce(&mut Peer), piece: impl Fn(u32)
     prepare(&mut peer);
     let sent = peer.flood(MOST, piece);
     assert!(sent < MOST, "{name}: never ended");
-    if peer.goodbyes.is_empty() {
+    if peer.goaways.is_empty() {
         peer.fails_with(ENHANCE_YOUR_CALM);
     }
-    assert_eq!(peer.goodbyes.last().map(|goodbye| goodbye.code), Some(ENHANCE_YOUR_CALM), "{name}");
+    assert_eq!(peer.goaways.last().map(|goaway| goaway.code), Some(ENHANCE_YOUR_CALM), "{name}");
     bystander.was_never_disturbed();
     let grown = server.resident_bytes().saturating_sub(before);
-    println!("{name}: {sent} pieces, {} KiB grown, {:?}", grown / 1024, peer.goodbyes.last());
+    println!("{name}: {sent} pieces, {} KiB grown, {:?}", grown / 1024, peer.goaways.last());
     assert!(grown < GROWTH_BYTES_MAX, "{name}: grew by {grown} bytes");
 }
 
@@ -231,8 +231,8 @@ fn blocks_that_swell() {
     assert!(grown < GROWTH_BYTES_MAX, "grew by {grown} bytes");
 }
 
-/// What no client of good will is punished for: thousands of exchanges with credit for every frame, pings,
-/// and a page whose hundred requests are cancelled, now and then.
+/// Behaviour of well-behaved clients, which is no flood: thousands of exchanges with credit for every frame,
+/// pings, and a page whose hundred requests are cancelled, now and then.
 #[test]
 fn a_busy_client_is_no_flood() {
     let lab = Lab::default();

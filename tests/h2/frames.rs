@@ -1,12 +1,12 @@
-//! Every misdeed of frames that RFC 9113 names, one connection each, with the error it asks for; and what it
-//! says to pass over.
+//! Every error of frames that RFC 9113 defines, one connection each, with the code that it requires; and
+//! frames that must be ignored.
 
 use crate::common::{Client, Hosted, lenient, serve};
 use crate::lab::Lab;
 use crate::peer::Peer;
 use crate::wire::*;
 
-/// What a misdeed costs.
+/// What an error ends.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Costs {
     /// The connection, with this code.
@@ -30,7 +30,7 @@ fn check(server: &Hosted, name: &str, bytes: &[u8], costs: Costs) {
             // Something that is answered if the connection lives.
             let _ = peer.client.try_send(frame(PING, 0, 0, b"whether?"));
             while peer.pongs.is_empty() && peer.step() {}
-            if peer.goodbyes.is_empty() { Stream(code) } else { Connection(code) }
+            if peer.goaways.is_empty() { Stream(code) } else { Connection(code) }
         }
         other => other,
     };
@@ -199,7 +199,7 @@ fn how_a_connection_begins() {
         peer.answer(1).is(200, "begun");
         assert_eq!(peer.settings[&MAX_CONCURRENT_STREAMS], 100);
     }
-    // The preface's second half is another one: no HTTP/2, and no HTTP/1 either.
+    // The second half of the preface differs: neither HTTP/2 nor HTTP/1.
     let mut client = Client::connect(server.addr);
     client.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
     while client.fill().expect("the server ends the connection in time") {}
@@ -259,7 +259,7 @@ fn states_of_streams() {
     ]);
 }
 
-/// RFC 7540 §5.3.1, which RFC 9113 leaves to whoever still looks.
+/// RFC 7540 §5.3.1, which RFC 9113 leaves to endpoints that still check it.
 fn depending() -> Vec<u8> {
     let payload = [&b"\0\0\0\x01\x10"[..], &block(&pseudo("GET", "/"))].concat();
     frame(HEADERS, WHOLE | WITH_PRIORITY, 1, payload)
@@ -277,7 +277,7 @@ fn streams_that_are_over() {
         // A stream error or the connection's: both are allowed, and the code is one.
         let _ = peer.client.try_send(frame(PING, 0, 0, b"whether?"));
         while peer.pongs.is_empty() && peer.step() {}
-        let codes: Vec<u32> = peer.goodbyes.iter().map(|goodbye| goodbye.code).collect();
+        let codes: Vec<u32> = peer.goaways.iter().map(|goaway| goaway.code).collect();
         assert!(
             codes == [STREAM_CLOSED] || codes.is_empty() && peer.streams[&1].reset == Some(STREAM_CLOSED)
         );

@@ -1,5 +1,5 @@
-//! The `h2` crate as a client: another reading of RFC 9113 than ours, held against the server. It runs on an
-//! executor of a dozen lines over a socket that never blocks.
+//! The `h2` crate as a client: an independent implementation of RFC 9113, tested against the server. It runs
+//! on an executor of a dozen lines over a socket that never blocks.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::common::{PATIENCE, eventually, lenient, pattern, serve};
 use crate::lab::Lab;
 
-/// A socket that never blocks. Nobody is woken: the executor asks again.
+/// A socket that never blocks. No task is woken: the executor polls again.
 struct Transport(TcpStream);
 
 fn polled<T>(outcome: io::Result<T>) -> Poll<io::Result<T>> {

@@ -1,6 +1,6 @@
-//! A client's end of one HTTP/2 connection: sends exactly what it is told to, keeps account of all that
-//! comes, and fails when the server breaks a rule: windows, frame sizes, streams that are over. Acknowledges
-//! SETTINGS and gives credit by itself, unless told not to.
+//! A client's end of one HTTP/2 connection: sends exactly what the test passes, records all that it receives,
+//! and fails when the server violates windows, frame sizes or stream states. Acknowledges SETTINGS and gives
+//! credit by itself, unless disabled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use quoit::http::h2::hpack::{Decoder, ListEnd};
 use crate::common::{Client, PATIENCE};
 use crate::wire::*;
 
-/// What came on one stream.
+/// What was received on one stream.
 #[derive(Clone, Default)]
 pub(crate) struct Answer {
     /// Interim responses.
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
     pub(crate) reset: Option<u32>,
 }
 
-/// The body's length says more than the body.
+/// Shows the body's length instead of the body.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Answer { interim, status, body, ended, reset, .. } = self;
@@ -36,9 +36,9 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// How the server says goodbye.
+/// A GOAWAY that was received.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Goodbye {
+pub(crate) struct Goaway {
     pub(crate) last: u32,
     pub(crate) code: u32,
     pub(crate) text: String,
@@ -58,7 +58,7 @@ pub(crate) struct Peer {
     pub(crate) settings: BTreeMap<u16, u32>,
     pub(crate) acknowledged: usize,
     pub(crate) pongs: Vec<Vec<u8>>,
-    pub(crate) goodbyes: Vec<Goodbye>,
+    pub(crate) goaways: Vec<Goaway>,
     /// Credit that the server gave, by stream.
     pub(crate) credit: BTreeMap<u32, u64>,
     /// Payload of DATA that was sent with [`send_data`](Self::send_data), by stream and, at 0, in all.
@@ -93,7 +93,7 @@ impl Peer {
         peer
     }
 
-    /// Over a connection on which nothing is said yet.
+    /// Over a connection on which nothing was sent yet.
     pub(crate) fn silent(client: Client) -> Self {
         Self {
             client,
@@ -107,7 +107,7 @@ impl Peer {
             settings: BTreeMap::new(),
             acknowledged: 0,
             pongs: Vec::new(),
-            goodbyes: Vec::new(),
+            goaways: Vec::new(),
             credit: BTreeMap::new(),
             sent: BTreeMap::new(),
             next: 1,
@@ -146,7 +146,7 @@ impl Peer {
     pub(crate) fn set_initial_window(&mut self, bytes: u32) {
         let before = self.acknowledged;
         self.send(settings(&[(INITIAL_WINDOW_SIZE, bytes)]));
-        // What was sent before the server heard of it may still come: judged from the acknowledgement on.
+        // Data sent before the server received it may still arrive: checked from the acknowledgement on.
         self.until("SETTINGS are acknowledged", |peer| peer.acknowledged > before);
         let change = i64::from(bytes) - self.initial_window;
         self.initial_window = i64::from(bytes);
@@ -163,7 +163,7 @@ impl Peer {
         left(0, 65_535).min(left(stream, u64::from(initial))) as usize
     }
 
-    /// Sends DATA, be there room or not.
+    /// Sends DATA, whether or not windows allow it.
     #[track_caller]
     pub(crate) fn send_data(&mut self, stream: u32, flags: u8, payload: impl AsRef<[u8]>) {
         for counted in [0, stream] {
@@ -235,14 +235,14 @@ impl Peer {
         answer
     }
 
-    /// Asserts that the connection ends with this code, and that it is said why.
+    /// Asserts that the connection ends with this code and a debug text.
     #[track_caller]
-    pub(crate) fn fails_with(&mut self, code: u32) -> Goodbye {
+    pub(crate) fn fails_with(&mut self, code: u32) -> Goaway {
         while self.step() {}
-        let goodbye = self.goodbyes.last().unwrap_or_else(|| panic!("no GOAWAY, {:?}", self.streams)).clone();
-        assert_eq!(goodbye.code, code, "{goodbye:?}");
-        assert!(!goodbye.text.is_empty(), "the misdeed is named");
-        goodbye
+        let goaway = self.goaways.last().unwrap_or_else(|| panic!("no GOAWAY, {:?}", self.streams)).clone();
+        assert_eq!(goaway.code, code, "{goaway:?}");
+        assert!(!goaway.text.is_empty(), "the error is named");
+        goaway
     }
 
     /// Asserts that the connection carries another exchange.
@@ -250,10 +250,10 @@ impl Peer {
     pub(crate) fn is_usable(&mut self) {
         let answer = self.get("/n/usable");
         assert_eq!((answer.status, &answer.body[..]), (200, &b"usable"[..]));
-        assert_eq!(self.goodbyes, []);
+        assert_eq!(self.goaways, []);
     }
 
-    /// Waits until everything the server had to say was said: what it is asked last comes back.
+    /// Waits until the server has sent all that is due: a PING sent last is acknowledged.
     #[track_caller]
     pub(crate) fn ping(&mut self) {
         let number = (self.pongs.len() as u64 + 1).to_be_bytes();
@@ -267,20 +267,20 @@ impl Peer {
         let began = Instant::now();
         while !condition(self) {
             assert!(began.elapsed() < PATIENCE, "{what}: not in time; {:?}", self.streams);
-            assert!(self.step(), "{what}: the connection ended; {:?} {:?}", self.goodbyes, self.streams);
+            assert!(self.step(), "{what}: the connection ended; {:?} {:?}", self.goaways, self.streams);
         }
     }
 
-    /// Sends `piece` of each number over and over, `most` times, until the server says goodbye or hangs up;
+    /// Sends `piece` of each number over and over, `most` times, until the server sends GOAWAY or hangs up;
     /// reads meanwhile. How many were sent.
     #[track_caller]
     pub(crate) fn flood(&mut self, most: u32, piece: impl Fn(u32) -> Vec<u8>) -> u32 {
         for number in 0..most {
             let sent = self.client.try_send(piece(number));
             self.client.limit_wait(Duration::from_micros(1));
-            while self.goodbyes.is_empty() && self.try_step().is_some_and(|more| more) {}
+            while self.goaways.is_empty() && self.try_step().is_some_and(|more| more) {}
             self.client.limit_wait(PATIENCE);
-            if sent.is_err() || !self.goodbyes.is_empty() || self.client.ended().is_some() {
+            if sent.is_err() || !self.goaways.is_empty() || self.client.ended().is_some() {
                 return number;
             }
         }
@@ -291,7 +291,7 @@ impl Peer {
     #[track_caller]
     pub(crate) fn step(&mut self) -> bool {
         let step = self.try_step();
-        step.unwrap_or_else(|| panic!("nothing comes; {:?} {:?}", self.goodbyes, self.streams))
+        step.unwrap_or_else(|| panic!("nothing comes; {:?} {:?}", self.goaways, self.streams))
     }
 
     /// As [`step`](Self::step); `None` when nothing comes in time.
@@ -364,7 +364,7 @@ impl Peer {
             GOAWAY => {
                 assert_eq!(frame.stream, 0);
                 let text = String::from_utf8(frame.payload[8..].to_vec()).expect("text");
-                self.goodbyes.push(Goodbye { last: frame.number(0), code: frame.number(4), text });
+                self.goaways.push(Goaway { last: frame.number(0), code: frame.number(4), text });
             }
             WINDOW_UPDATE => {
                 assert!(frame.number(0) > 0);

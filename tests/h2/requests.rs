@@ -87,7 +87,7 @@ fn pseudo_fields() {
         vec![("x", "y"), (":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")],
         vec![],
         vec![("x", "y")],
-        // Neither says where it goes to.
+        // Neither `:authority` nor `host`.
         with(&[(":authority", "-")], &[]),
         // §8.3.1: they must agree.
         with(&[], &[("host", "b")]),
@@ -177,7 +177,7 @@ fn what_is_served() {
     assert_eq!(crumbs.text().matches("cookie").count(), 1);
     // Bytes beyond ASCII in values pass, as in HTTP/1.1.
     ask(with(&[], &[("x", "\u{e9}")])).is(200, "GET a /\nhost: a\nx: \\xc3\\xa9\n");
-    // An order and a priority that nobody has to look at.
+    // A field order and a priority without effect on the response.
     ask(with(&[], &[("priority", "u=0, i"), ("accept", "*/*")]))
         .is(200, "GET a /\nhost: a\npriority: u=0, i\naccept: */*\n");
 }
@@ -255,7 +255,7 @@ fn lengths_of_bodies() {
     ] {
         let stream = peer.fresh();
         peer.send(headers(stream, END_HEADERS, &with_length(length)));
-        // In two frames, so that too much is seen to be.
+        // In two frames, so that the excess is detected in the second.
         peer.send(data(stream, 0, &body[..body.len() / 2]));
         peer.send(data(stream, END_STREAM, &body[body.len() / 2..]));
         if whole {
@@ -274,13 +274,13 @@ fn lengths_of_bodies() {
             peer.is_reset(stream, PROTOCOL_ERROR);
         }
     }
-    // A response without a body may tell of one: HEAD and 304 are the server's; GET with a length is no
-    // matter.
+    // A response without a body may announce one: HEAD and 304 are the server's; GET with a length is
+    // allowed.
     peer.is_usable();
 }
 
-/// §8.5: nobody tunnels here, so CONNECT is refused as HTTP/1.1's is; with too many or too few pseudo-fields
-/// it is malformed.
+/// §8.5: no handler opens tunnels, so CONNECT is refused as in HTTP/1.1; with too many or too few
+/// pseudo-fields it is malformed.
 #[test]
 fn connect() {
     let site = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

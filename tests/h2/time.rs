@@ -1,5 +1,5 @@
-//! Time (RFC 9113 §10.5): whoever keeps the server waiting is given up after the limit that fits, with the
-//! code that says so, and no sooner. Waits are real, so limits are set short.
+//! Timeouts (RFC 9113 §10.5): a stream or connection that stalls ends after the applicable timeout, with the
+//! right code, and no sooner. Waits are real, so limits are set short.
 
 use std::time::{Duration, Instant};
 
@@ -46,12 +46,12 @@ fn a_window_that_opens_by_single_bytes() {
         peer.open_window(stream, 1);
         peer.client.limit_wait(Duration::from_millis(25));
         while peer.try_step().is_some_and(|more| more) {}
-        if !peer.goodbyes.is_empty() || peer.streams.get(&stream).is_some_and(|answer| answer.reset.is_some())
+        if !peer.goaways.is_empty() || peer.streams.get(&stream).is_some_and(|answer| answer.reset.is_some())
         {
             break;
         }
     }
-    let codes = peer.goodbyes.iter().map(|goodbye| goodbye.code).chain(peer.streams[&stream].reset);
+    let codes = peer.goaways.iter().map(|goaway| goaway.code).chain(peer.streams[&stream].reset);
     assert_eq!(codes.collect::<Vec<_>>(), [ENHANCE_YOUR_CALM]);
 }
 
@@ -65,8 +65,8 @@ fn a_connection_whose_window_stays_shut() {
     peer.send([get(1, "/bytes/100000"), get(3, "/bytes/100000")].concat());
     while peer.step() {}
     assert_took(began, SHORT);
-    let told: Vec<u32> = peer.goodbyes.iter().map(|goodbye| goodbye.code).collect();
-    assert_eq!(told, [ENHANCE_YOUR_CALM], "{:?}", peer.streams);
+    let codes: Vec<u32> = peer.goaways.iter().map(|goaway| goaway.code).collect();
+    assert_eq!(codes, [ENHANCE_YOUR_CALM], "{:?}", peer.streams);
 }
 
 /// A transfer that moves, however often it waits, has no limit.
@@ -120,12 +120,12 @@ fn a_block_that_comes_byte_by_byte() {
         let whole = get(1, "/");
         vec![whole[n as usize % whole.len()]]
     });
-    // The head has fewer bytes than this, so it was not given a new term by each.
+    // The head has fewer bytes than this, so a byte does not restart the timeout.
     assert!(sent <= 40, "{sent}");
     peer.fails_with(ENHANCE_YOUR_CALM);
 }
 
-/// A connection with nothing to do is let go in order.
+/// An idle connection is closed gracefully.
 #[test]
 fn an_idle_connection() {
     // A connection is looked at first after the time for heads, however short that for idling is.
@@ -139,10 +139,10 @@ fn an_idle_connection() {
     let began = Instant::now();
     while peer.step() {}
     assert_took(began, SHORT - Duration::from_millis(50));
-    assert_eq!(peer.goodbyes.last().map(|goodbye| (goodbye.code, goodbye.last)), Some((NO_ERROR, stream)));
+    assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, stream)));
 }
 
-/// A body that does not come: its reader is told, the connection goes on.
+/// A body that does not arrive: its reader gets an error, the connection goes on.
 #[test]
 fn a_body_that_does_not_come() {
     let server = serve(Limits { stall_timeout: SHORT, ..lenient() }, Lab::default());

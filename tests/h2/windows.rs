@@ -153,9 +153,9 @@ fn a_large_body_comes_in_and_goes_out() {
     peer.post("/echo", &pattern(LARGE)).is(200, pattern(LARGE));
 }
 
-/// A handler that does not read holds its client back, and nobody else on the connection.
+/// A handler that does not read blocks its own stream, and no other on the connection.
 #[test]
-fn a_body_that_nobody_reads_gets_no_credit() {
+fn an_unread_body_gets_no_credit() {
     let lab = Lab::default();
     let server = serve(lenient(), lab.clone());
     let mut peer = Peer::connect(server.addr);
@@ -234,7 +234,7 @@ fn windows_grow_within_a_bound() {
     }
 }
 
-/// Padding counts (§6.1), and is given back although nobody reads it.
+/// Padding counts (§6.1), and is credited although it is not read.
 #[test]
 fn padding_counts_for_the_window() {
     let server = serve(lenient(), Lab::default());

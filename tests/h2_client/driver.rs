@@ -1,5 +1,5 @@
-//! Runs the client's machine over a blocking socket: one thread, one connection, and a record of what came
-//! for each request.
+//! Runs the client's machine over a blocking socket: one thread, one connection, and a record of what was
+//! received for each request.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ pub(crate) const GET: SendRequest<'static> = SendRequest {
     length: None,
 };
 
-/// What came for one request, and what is still to be sent for it.
+/// What was received for one request, and what is still to be sent for it.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     pub(crate) interim: Vec<(u16, String)>,
@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     head: ResponseHead,
     began: Instant,
     pub(crate) exchanges: BTreeMap<u32, Exchange>,
-    /// What each GOAWAY said.
+    /// Contents of each GOAWAY.
     pub(crate) goaways: Vec<(u32, ErrorCode)>,
     pub(crate) is_eof: bool,
     keys: BTreeMap<u32, StreamKey>,

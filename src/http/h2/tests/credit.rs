@@ -384,7 +384,10 @@ proptest! {
             let (stream, other) = (pick(one), pick(other));
             match act {
                 0..6 => drop(uploads.send(stream, bytes)),
-                6 => drop(uploads.send_frame(stream, bytes, EndStream::No, |uploads| uploads.read(other, read))),
+                6 => {
+                    let between = |uploads: &mut Uploads| uploads.read(other, read);
+                    uploads.send_frame(stream, bytes, EndStream::No, between);
+                }
                 7..10 => uploads.read(stream, read),
                 10 if one.is_multiple_of(2) => uploads.reset(stream),
                 10 => drop(uploads.send_frame(stream, bytes, EndStream::Yes, |_| {})),
