@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use quoit::http::h2::ErrorCode;
-use quoit::http::h2::frame::{self, FrameHeader, HEADER_BYTES, Kind, PREFACE, flag};
+use quoit::http::h2::frame::{self, FrameHeader, FrameKind, HEADER_BYTES, PREFACE, flag};
 use quoit::http::h2::hpack::{Decoder, Encoder};
 use quoit::http::h2::settings::id;
 use support::{measure, number, refusal};
@@ -41,11 +41,11 @@ impl Peer {
         let header = FrameHeader::parse(&header);
         let mut payload = vec![0; header.length as usize];
         self.stream.read_exact(&mut payload).ok()?;
-        if header.kind == Kind::Headers {
+        if header.kind == FrameKind::Headers {
             let read = self.decoder.decode(&payload, 65536, |_| std::ops::ControlFlow::<()>::Continue(()));
             read.expect("a block that can be decoded");
         }
-        if header.kind == Kind::Settings && !header.has(flag::ACK) {
+        if header.kind == FrameKind::Settings && !header.has(flag::ACK) {
             let mut out = Vec::new();
             frame::write_settings_ack(&mut out);
             self.write(&out);
@@ -62,7 +62,7 @@ impl Peer {
     fn request(&mut self) -> Option<u32> {
         loop {
             let (header, _) = self.read()?;
-            if header.kind == Kind::Headers {
+            if header.kind == FrameKind::Headers {
                 assert!(header.has(flag::END_STREAM) && header.has(flag::END_HEADERS));
                 return Some(header.stream);
             }
@@ -74,10 +74,10 @@ impl Peer {
         let mut out = vec![0; HEADER_BYTES];
         self.encoder.begin(&mut out).lines(lines.as_bytes());
         let length = (out.len() - HEADER_BYTES) as u32;
-        let header = FrameHeader { length, kind: Kind::Headers, flags: flag::END_HEADERS, stream };
+        let header = FrameHeader { length, kind: FrameKind::Headers, flags: flag::END_HEADERS, stream };
         out[..HEADER_BYTES].copy_from_slice(&header.bytes());
         let length = content.len() as u32;
-        FrameHeader { length, kind: Kind::Data, flags: flag::END_STREAM, stream }.write(&mut out);
+        FrameHeader { length, kind: FrameKind::Data, flags: flag::END_STREAM, stream }.write(&mut out);
         out.extend_from_slice(content);
         self.write(&out);
     }
@@ -239,8 +239,8 @@ fn bodies_go_out_as_windows_let_them() {
         let (mut stream, mut body) = (0, 0);
         while let Some((header, payload)) = peer.read() {
             match header.kind {
-                Kind::Headers => (stream, body) = (header.stream, 0),
-                Kind::Data => {
+                FrameKind::Headers => (stream, body) = (header.stream, 0),
+                FrameKind::Data => {
                     body += payload.len();
                     let mut out = Vec::new();
                     frame::write_window_update(&mut out, 0, header.length);

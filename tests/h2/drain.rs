@@ -51,7 +51,7 @@ fn a_drain_finishes_what_is_open() {
 
 /// Requests in flight when the server sends GOAWAY are served or refused, and not lost.
 #[test]
-fn requests_on_their_way_are_served_or_turned_away() {
+fn requests_in_transit_are_served_or_refused() {
     let server = serve(lenient(), Lab::default());
     let addr = server.addr;
     let mut peer = Peer::connect(addr);
@@ -75,7 +75,7 @@ fn requests_on_their_way_are_served_or_turned_away() {
     for stream in asked {
         let settled = |answer: &Answer| answer.ended || answer.reset == Some(REFUSED_STREAM);
         let answered = peer.streams.get(&stream).is_some_and(settled);
-        assert!(answered || stream > last, "stream {stream} was neither served nor turned away ({last})");
+        assert!(answered || stream > last, "stream {stream} was neither served nor refused ({last})");
     }
     assert!(peer.streams[&held].ended);
     stopping.join().unwrap();
@@ -114,15 +114,15 @@ fn an_idle_client_that_does_not_read_delays_the_end_little() {
 /// An idle connection gets GOAWAY and is closed at once, without lingering.
 #[test]
 fn a_silent_client_does_not_delay_the_end() {
-    let patience = Duration::from_secs(12);
-    let limits = Limits { drain_timeout: patience, linger_timeout: patience, ..lenient() };
+    let timeout = Duration::from_secs(12);
+    let limits = Limits { drain_timeout: timeout, linger_timeout: timeout, ..lenient() };
     let server = serve(limits, Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.is_usable();
     thread::sleep(Duration::from_millis(1500));
     let began = Instant::now();
     server.stop();
-    assert!(began.elapsed() < patience / 2, "took {:?}", began.elapsed());
+    assert!(began.elapsed() < timeout / 2, "took {:?}", began.elapsed());
     while peer.step() {}
     assert_eq!(peer.goaways.last().map(|goaway| goaway.code), Some(NO_ERROR));
 }

@@ -73,7 +73,7 @@ fn more_than_a_hundred_are_refused() {
 }
 
 #[test]
-fn a_slow_one_holds_up_nobody() {
+fn a_slow_one_delays_no_other() {
     let lab = Lab::default();
     let server = serve(lenient(), lab.clone());
     let mut peer = Peer::connect(server.addr);
@@ -89,7 +89,7 @@ fn a_slow_one_holds_up_nobody() {
 
 /// A large response that is not received does not block others, within the connection's window.
 #[test]
-fn a_large_one_holds_up_nobody() {
+fn a_large_one_delays_no_other() {
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.credits = false;
@@ -152,7 +152,7 @@ fn links_to_preload_come_before_a_file() {
 
 /// RFC 9110 §10.1.1: 100 Continue is sent when the handler reads, and not otherwise.
 #[test]
-fn continue_is_said_when_the_body_is_wanted() {
+fn continue_is_sent_when_the_body_is_read() {
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     let expecting = |path| [&pseudo("POST", path)[..], &[("expect", "100-continue")]].concat();
@@ -265,7 +265,7 @@ fn a_client_that_only_ends_its_side_is_answered() {
 
 /// §6.8: a client that sends GOAWAY gets its responses, and then the end.
 #[test]
-fn a_client_that_says_goodbye_is_answered() {
+fn a_client_that_sends_goaway_is_answered() {
     let server = serve(lenient(), Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.send(get(1, "/wait/100"));

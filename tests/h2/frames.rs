@@ -199,7 +199,7 @@ fn how_a_connection_begins() {
         peer.answer(1).is(200, "begun");
         assert_eq!(peer.settings[&MAX_CONCURRENT_STREAMS], 100);
     }
-    // The preface's second half is another one: no HTTP/2, and no HTTP/1 either.
+    // The second half of the preface differs: neither HTTP/2 nor HTTP/1.
     let mut client = Client::connect(server.addr);
     client.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
     while client.fill().expect("the server ends the connection in time") {}

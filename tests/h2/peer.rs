@@ -13,7 +13,7 @@ use quoit::http::h2::hpack::{Decoder, ListEnd};
 use crate::common::{Client, PATIENCE};
 use crate::wire::*;
 
-/// What came on one stream.
+/// What was received on one stream.
 #[derive(Clone, Default)]
 pub(crate) struct Answer {
     /// Interim responses.

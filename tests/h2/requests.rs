@@ -254,7 +254,7 @@ fn lengths_of_bodies() {
     ] {
         let stream = peer.fresh();
         peer.send(headers(stream, END_HEADERS, &with_length(length)));
-        // In two frames, so that too much is seen to be.
+        // In two frames, so that the excess is detected in the second.
         peer.send(data(stream, 0, &body[..body.len() / 2]));
         peer.send(data(stream, END_STREAM, &body[body.len() / 2..]));
         if whole {

@@ -155,7 +155,7 @@ fn a_large_body_comes_in_and_goes_out() {
 
 /// A handler that does not read slows down its stream, and no other stream of the connection.
 #[test]
-fn a_body_that_nobody_reads_gets_no_credit() {
+fn an_unread_body_gets_no_credit() {
     let lab = Lab::default();
     let server = serve(lenient(), lab.clone());
     let mut peer = Peer::connect(server.addr);

@@ -14,7 +14,7 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response};
 use quoit::http::h2::client::SendRequest;
-use quoit::http::h2::{End, ErrorCode};
+use quoit::http::h2::{EndStream, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::common::{PATIENCE, pattern};
@@ -201,7 +201,7 @@ fn resets_say_what_may_be_repeated() {
 fn a_graceful_end_finishes_what_was_begun() {
     let mut driver = Driver::connect(serve(Builder::new()));
     let post = SendRequest { method: "POST", path: "/echo", ..GET };
-    let open = driver.begin(&post, End::No);
+    let open = driver.begin(&post, EndStream::No);
     driver.push(open, b"abc");
     let leave = driver.request(&SendRequest { path: "/leave", ..GET });
     driver.until("GOAWAY", |driver| !driver.goaways.is_empty());
@@ -232,7 +232,7 @@ fn an_extended_connect_is_a_tunnel() {
     builder.enable_connect_protocol();
     let mut driver = Driver::connect(serve(builder));
     assert!(driver.machine.accepts_connect_protocol());
-    let id = driver.begin(&connect, End::No);
+    let id = driver.begin(&connect, EndStream::No);
     driver.push(id, b"ping");
     driver.until("an echo", |driver| driver.exchanges[&id].body == b"ping");
     assert_eq!(driver.exchanges[&id].field("x-protocol"), Some("websocket"));

@@ -1,5 +1,5 @@
-//! Runs the client's machine over a blocking socket: one thread, one connection, and a record of what came
-//! for each request.
+//! Runs the client's machine over a blocking socket: one thread, one connection, and a record of what was
+//! received for each request.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use quoit::http::h2::client::{Connection, Event, SendRequest};
-use quoit::http::h2::{End, ErrorCode, H2Limits, StreamKey};
+use quoit::http::h2::{EndStream, ErrorCode, H2Limits, StreamKey};
 use quoit::http::message::{BodyLimits, HeadLimits, ResponseHead};
 
 use crate::common::PATIENCE;
@@ -24,7 +24,7 @@ pub(crate) const GET: SendRequest<'static> = SendRequest {
     length: None,
 };
 
-/// What came for one request, and what is still to be sent for it.
+/// What was received for one request, and what is still to be sent for it.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     pub(crate) interim: Vec<(u16, String)>,
@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     head: ResponseHead,
     began: Instant,
     pub(crate) exchanges: BTreeMap<u32, Exchange>,
-    /// What each GOAWAY said.
+    /// Contents of each GOAWAY.
     pub(crate) goaways: Vec<(u32, ErrorCode)>,
     pub(crate) is_eof: bool,
     keys: BTreeMap<u32, StreamKey>,
@@ -98,21 +98,21 @@ impl Driver {
     /// Sends a request without a body.
     #[track_caller]
     pub(crate) fn request(&mut self, head: &SendRequest<'_>) -> u32 {
-        self.begin(head, End::Yes)
+        self.begin(head, EndStream::Yes)
     }
 
     /// Sends a request with a body, and with trailers unless they are empty.
     #[track_caller]
     pub(crate) fn upload(&mut self, head: &SendRequest<'_>, body: &[u8], trailers: &'static str) -> u32 {
-        let id = self.begin(head, End::No);
+        let id = self.begin(head, EndStream::No);
         self.push(id, body);
         self.finish(id, trailers);
         id
     }
 
-    /// Sends a head. After [`End::No`] comes what is pushed.
+    /// Sends a head. After [`EndStream::No`] comes what is pushed.
     #[track_caller]
-    pub(crate) fn begin(&mut self, head: &SendRequest<'_>, end: End) -> u32 {
+    pub(crate) fn begin(&mut self, head: &SendRequest<'_>, end: EndStream) -> u32 {
         let now = self.now();
         let key = self.machine.send_request(head, end, now, &mut self.out).expect("room for a stream");
         self.exchanges.insert(key.id(), Exchange::default());
@@ -167,7 +167,9 @@ impl Driver {
             let key = self.keys[id];
             while !exchange.unsent.is_empty() {
                 let length = self.machine.sendable(key).min(exchange.unsent.len());
-                if length == 0 || !self.machine.begin_data_frame(key, length, End::No, now, &mut self.out) {
+                if length == 0
+                    || !self.machine.begin_data_frame(key, length, EndStream::No, now, &mut self.out)
+                {
                     break;
                 }
                 self.out.extend(exchange.unsent.drain(..length));
@@ -178,7 +180,7 @@ impl Driver {
             match exchange.ending.take() {
                 None => {}
                 Some("") => {
-                    self.machine.begin_data_frame(key, 0, End::Yes, now, &mut self.out);
+                    self.machine.begin_data_frame(key, 0, EndStream::Yes, now, &mut self.out);
                 }
                 Some(lines) => self.machine.send_trailers(key, lines.as_bytes(), now, &mut self.out),
             }

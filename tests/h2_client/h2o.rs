@@ -65,7 +65,7 @@ fn a_graceful_end() {
     let h2o = H2o::start();
     let mut driver = Driver::connect(h2o.server.addr);
     let post = SendRequest { method: "POST", path: "/echo", ..GET };
-    let id = driver.begin(&post, quoit::http::h2::End::No);
+    let id = driver.begin(&post, quoit::http::h2::EndStream::No);
     driver.push(id, b"abc");
     let get = driver.request(&SendRequest { path: "/file", ..GET });
     assert_eq!(driver.answer(get).status, 200);

@@ -86,7 +86,7 @@ fn an_interim_response_comes_first() {
     assert_eq!(answer.body, b"abc");
 }
 
-/// nghttpd would push, and is told not to.
+/// nghttpd would push unless SETTINGS_ENABLE_PUSH is 0.
 #[test]
 fn nothing_is_pushed() {
     let nghttpd = Nghttpd::start(&["--push=/=/file"]);

@@ -140,7 +140,7 @@ pub(crate) fn locks_in_hot_path(sources: &[Source]) -> Vec<Problem> {
 
 /// What loadgen may take of `http::h2`: the codec, not the machine.
 const CODEC: [&str; 7] =
-    ["frame", "settings", "hpack", "FrameReader", "Piece", "ErrorCode", "ConnectionError"];
+    ["frame", "settings", "hpack", "FrameReader", "FramePart", "ErrorCode", "ConnectionError"];
 
 pub(crate) fn loadgen_reaches_up(sources: &[Source]) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -401,7 +401,8 @@ mod samples {
         let bad =
             "use quoit::server::Limits;\nuse quoit::http::h2::{frame, Connection};\nuse quoit::http::h1;";
         assert_eq!(loadgen_reaches_up(&[Source::new("loadgen/src/a.rs", bad)]).len(), 3);
-        let good = "use quoit::net::Stream;\nuse quoit::http::h2::frame::{self, Kind};\nuse crate::plan;";
+        let good =
+            "use quoit::net::Stream;\nuse quoit::http::h2::frame::{self, FrameKind};\nuse crate::plan;";
         assert!(loadgen_reaches_up(&[Source::new("loadgen/src/a.rs", good)]).is_empty());
     }
 

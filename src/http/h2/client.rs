@@ -1,45 +1,45 @@
-//! The client's role on a connection (RFC 9113): requests are written, responses read. What is the same for a
-//! server is in `connection`, `receive` and `send`.
+//! The client's role on a connection (RFC 9113): sends requests, receives responses. The part common to both
+//! roles is in `connection`, `receive` and `send`.
 //!
-//! Push is not allowed: SETTINGS_ENABLE_PUSH=0 is sent first, and PUSH_PROMISE ends the connection. Which
-//! requests may be repeated is part of the events (RFC 9113 §8.7); repeating them is left to the caller.
+//! Push is disabled: SETTINGS_ENABLE_PUSH=0 is sent first, and PUSH_PROMISE ends the connection. Events say
+//! which requests may be retried (RFC 9113 §8.7); retrying is left to the caller.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use super::connection::{self, Block, Handled, Leaving, Role, Shared, StreamKey};
-use super::error::{ConnectionError, ErrorCode, Nuisance, StreamError};
+use super::connection::{self, CommonEvent, GoawayState, Handled, ReceivedBlock, Role, StreamKey};
+use super::error::{ConnectionError, ErrorCode, FloodKind, StreamError};
 use super::flow::SendWindow;
 use super::frame::{HEADER_BYTES, MAX_31_BITS, PREFACE};
 use super::hpack::{Indexing, ListEnd};
 use super::limits::H2Limits;
 use super::priority::Priority;
-use super::response::{Parsed, ResponseParser};
-use super::send::End;
+use super::response::{ParsedResponse, ResponseParser};
+use super::send::EndStream;
 use super::settings::id;
-use super::stream::{Content, Incoming, Outgoing, State, Stream};
-use super::streams::Closed;
+use super::stream::{ExpectedContent, H2Stream, RecvHalf, SendHalf, StreamState};
+use super::streams::ClosedStream;
 use crate::http::message::{BodyLimits, FramingError, HeadLimits, ResponseHead, Trailers};
 use crate::http::method::Method;
 
 /// A client's end of a connection.
-pub type Connection = connection::Connection<Client>;
+pub type Connection = connection::Connection<ClientRole>;
 
-/// How far one call came.
-pub type Step = connection::Step<Event>;
+/// Consumed bytes and the first event.
+pub type Consumed = connection::Consumed<Event>;
 
 /// Streams that are opened before the server's SETTINGS have come: as many as RFC 9113 §6.5.2 advises servers
-/// to allow at least. A server that allows fewer refuses the rest, which may then be repeated.
+/// to allow at least. A server that allows fewer refuses the rest, which may then be retried.
 const STREAMS_BEFORE_SETTINGS: u32 = 100;
 
 /// The role of a client.
 #[derive(Debug)]
-pub struct Client;
+pub struct ClientRole;
 
 /// What was received.
 #[derive(Debug)]
 pub enum Event {
-    /// A response's head; it was filled in.
+    /// A response head, which was written to `head`.
     Head {
         /// Its stream.
         stream: StreamKey,
@@ -48,8 +48,7 @@ pub enum Event {
         /// Whether the response ends with it.
         ends: bool,
     },
-    /// Data of a response's body or of a tunnel, whose bytes have to be given back with
-    /// `consume`.
+    /// Data of a response body or of a tunnel; its bytes must be returned with `consume`.
     Data {
         /// Its stream.
         stream: StreamKey,
@@ -69,16 +68,16 @@ pub enum Event {
     Reset {
         /// Which one it was.
         stream: StreamKey,
-        /// The reason: the server's, or the one that we gave for its error.
+        /// The code that the server sent, or that was sent to it.
         code: ErrorCode,
-        /// The server has not processed the request, so that it may be repeated, whatever its method (RFC
-        /// 9113 §8.7): the code is REFUSED_STREAM, or HTTP_1_1_REQUIRED, and then only HTTP/1.1 will do.
+        /// The server has not processed the request, so it may be retried, whatever its method (RFC 9113
+        /// §8.7): the code is REFUSED_STREAM, or HTTP_1_1_REQUIRED, and then only HTTP/1.1 is accepted.
         may_retry: bool,
         /// The server's error, which was answered with RST_STREAM; `None` when the server reset the stream.
         error: Option<StreamError>,
     },
-    /// The server takes no more requests on this connection. All streams above `last` are closed with this
-    /// event, and may be repeated on another one: the server has not processed them. Those up to it go on.
+    /// GOAWAY was received. All streams above `last` are closed with this event and may be retried on another
+    /// connection, because the server has not processed them. Other streams continue.
     Goaway {
         /// The highest stream that the server may have processed.
         last: u32,
@@ -87,7 +86,7 @@ pub enum Event {
     },
 }
 
-/// The head of a request. Everything in it must be valid: it is sent as it is.
+/// The head of a request. All parts must be valid; they are not checked.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
     /// The method's token.
@@ -100,8 +99,8 @@ pub struct SendRequest<'a> {
     pub path: &'a str,
     /// `:protocol`, which makes CONNECT an extended one (RFC 8441).
     pub protocol: Option<&'a str>,
-    /// Field lines as HTTP/1 has them. Names may have any case; fields about the connection are left out.
-    /// `Host` is not: leave it out where `authority` says the same.
+    /// Field lines as HTTP/1 has them. Names may have any case; connection-specific fields are left out.
+    /// `Host` is sent: leave it out where `authority` has the same value.
     pub lines: &'a [u8],
     /// More field lines, sent as never-indexed literals (RFC 7541 §6.2.3).
     pub never_indexed: &'a [u8],
@@ -109,26 +108,26 @@ pub struct SendRequest<'a> {
     pub length: Option<u64>,
 }
 
-impl Role for Client {
+impl Role for ClientRole {
     type Head = ResponseHead;
     type Event = Event;
     const IS_CLIENT: bool = true;
 
     #[inline]
-    fn event(shared: Shared) -> Option<Event> {
+    fn event(shared: CommonEvent) -> Option<Event> {
         Some(match shared {
-            Shared::Data { stream, data, ends } => Event::Data { stream, data, ends },
-            Shared::Trailers { stream, trailers } => Event::Trailers { stream, trailers },
-            Shared::Reset { stream, code, before_head } => {
+            CommonEvent::Data { stream, data, ends } => Event::Data { stream, data, ends },
+            CommonEvent::Trailers { stream, trailers } => Event::Trailers { stream, trailers },
+            CommonEvent::Reset { stream, code, before_head } => {
                 let is_refused = matches!(code, ErrorCode::REFUSED_STREAM | ErrorCode::HTTP_1_1_REQUIRED);
                 Event::Reset { stream, code, may_retry: is_refused && before_head, error: None }
             }
-            Shared::Failed { stream, error } => {
+            CommonEvent::Failed { stream, error } => {
                 Event::Reset { stream, code: error.code(), may_retry: false, error: Some(error) }
             }
-            // Its stream was over before.
-            Shared::Refused(_) => return None,
-            Shared::Goaway { last, code } => Event::Goaway { last, code },
+            // Its stream was closed before.
+            CommonEvent::Refused(_) => return None,
+            CommonEvent::Goaway { last, code } => Event::Goaway { last, code },
         })
     }
 
@@ -136,22 +135,22 @@ impl Role for Client {
     #[cold]
     fn handle_new_stream(
         _: &mut Connection,
-        _: &Block<'_>,
+        _: &ReceivedBlock<'_>,
         _: &mut ResponseHead,
         _: Duration,
         _: &mut Vec<u8>,
-    ) -> Handled<Client> {
-        Err(ConnectionError::StreamIdle(super::frame::Kind::Headers))
+    ) -> Handled<ClientRole> {
+        Err(ConnectionError::StreamIdle(super::frame::FrameKind::Headers))
     }
 
     fn handle_awaited_head(
         connection: &mut Connection,
         stream: StreamKey,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         head: &mut ResponseHead,
         now: Duration,
         out: &mut Vec<u8>,
-    ) -> Handled<Client> {
+    ) -> Handled<ClientRole> {
         connection.handle_response(stream, block, head, now, out)
     }
 
@@ -163,13 +162,13 @@ impl Role for Client {
 impl Connection {
     /// A connection on which nothing was sent. [`start`](Connection::start) it.
     ///
-    /// Limits mean what they mean for a server, with responses in place of requests, but for `streams_max`:
-    /// so many requests at once at the most, even if the server allows more.
+    /// Limits apply as in a server, to responses instead of requests; `streams_max` bounds concurrent
+    /// requests even if the server allows more.
     pub fn new(limits: &H2Limits, heads: &HeadLimits, bodies: &BodyLimits) -> Connection {
-        Connection::with_role(Client, limits, heads, bodies)
+        Connection::with_role(ClientRole, limits, heads, bodies)
     }
 
-    /// Appends what a client sends first: the preface, SETTINGS, and the connection's window. Requests may
+    /// Appends the start of the connection: the preface, SETTINGS, and the connection's window. Requests may
     /// follow at once.
     pub fn start(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(PREFACE);
@@ -182,34 +181,34 @@ impl Connection {
         self.write_start(&settings, out);
     }
 
-    /// Whether another request can be sent now: neither side is leaving, fewer streams are open than the
-    /// server and we allow, and what is unread of responses that are over leaves room for another. When only
-    /// numbers of streams are used up, so is the connection.
+    /// Whether another request can be sent now: no GOAWAY was sent or received, both limits on streams allow
+    /// one more, and unread data of closed streams leaves room. When the stream numbers are exhausted, a new
+    /// connection is needed.
     pub fn can_send_request(&self) -> bool {
         let allowed = match self.peer.streams_max {
             Some(allowed) => allowed,
             None if self.settings_seen => u32::MAX,
             None => STREAMS_BEFORE_SETTINGS,
         };
-        self.leaving == Leaving::No
-            && self.peer_leaves.is_none()
+        self.goaway == GoawayState::NotSent
+            && self.peer_goaway.is_none()
             && self.streams.len() < allowed.min(self.limits.streams_max) as usize
             && self.highest < MAX_31_BITS
             && self.has_room_for_stream()
     }
 
-    /// Whether the server has announced that it takes extended CONNECT (RFC 8441 §3).
+    /// Whether the server has announced support of extended CONNECT (RFC 8441 §3).
     pub fn accepts_connect_protocol(&self) -> bool {
         self.peer.connect_protocol
     }
 
-    /// Appends the head of a request, and gives its stream. `None`, and nothing is appended, when no request
-    /// [can be sent](Connection::can_send_request), or when it has a `protocol` and the server did not
-    /// announce that it takes one.
+    /// Appends the head of a request, and returns its stream. `None`, and nothing is appended, when no
+    /// request [can be sent](Connection::can_send_request), or when it has a `protocol` and the server did
+    /// not announce support of extended CONNECT.
     pub fn send_request(
         &mut self,
         head: &SendRequest<'_>,
-        end: End,
+        end: EndStream,
         now: Duration,
         out: &mut Vec<u8>,
     ) -> Option<StreamKey> {
@@ -240,26 +239,26 @@ impl Connection {
             block.content_length(length);
         }
         self.end_block(id, start, end, out);
-        let incoming = Incoming::response(self.new_stream_window(), method);
+        let incoming = RecvHalf::response(self.new_stream_window(), method);
         let window = SendWindow::new(self.peer.initial_window);
         let state = match end {
-            End::No => State::Open(incoming, Outgoing { window, priority: Priority::DEFAULT }),
-            End::Yes => State::HalfClosedLocal { incoming, window, since: now },
+            EndStream::No => StreamState::Open(incoming, SendHalf { window, priority: Priority::DEFAULT }),
+            EndStream::Yes => StreamState::HalfClosedLocal { incoming, window, since: now },
         };
-        Some(StreamKey { place: self.streams.insert(Stream { id, state }), id })
+        Some(StreamKey { place: self.streams.insert(H2Stream { id, state }), id })
     }
 
     fn handle_response(
         &mut self,
         stream: StreamKey,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         head: &mut ResponseHead,
         now: Duration,
         out: &mut Vec<u8>,
-    ) -> Handled<Client> {
-        let incoming = self.get_mut(stream).and_then(Stream::incoming);
-        let Some(Content::Head(method)) = incoming.map(|incoming| incoming.content) else {
-            return self.pass_over(block.bytes);
+    ) -> Handled<ClientRole> {
+        let incoming = self.get_mut(stream).and_then(H2Stream::incoming);
+        let Some(ExpectedContent::Head(method)) = incoming.map(|incoming| incoming.content) else {
+            return self.skip_block(block.bytes);
         };
         let mut parser = ResponseParser::new(head, &self.head_limits);
         let list_bytes_max = u32::from(self.limits.list_bytes_max).min(super::request::HEAD_BYTES_MAX);
@@ -271,17 +270,17 @@ impl Connection {
             ListEnd::Broken(error) => Err(error),
         };
         let interim = match parsed {
-            Ok(Parsed::Interim) => {
-                self.floods.spend(Nuisance::InterimHeads, now)?;
+            Ok(ParsedResponse::Interim) => {
+                self.floods.spend(FloodKind::InterimHeads, now)?;
                 true
             }
-            Ok(Parsed::Final { content, length }) => {
-                self.floods.answered();
-                if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming) {
+            Ok(ParsedResponse::Final { content, length }) => {
+                self.floods.count_response();
+                if let Some(incoming) = self.get_mut(stream).and_then(H2Stream::incoming) {
                     incoming.begin(length, content);
                 }
                 if block.ends {
-                    self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
+                    self.streams.change(stream.place, ClosedStream::Ended, H2Stream::ended_remotely);
                 }
                 false
             }

@@ -1,11 +1,11 @@
-//! One end of an HTTP/2 connection (RFC 9113), as far as both roles have it in common: what is open, what was
-//! agreed, and how it ends. Reading is in `receive`, writing in `send`; what differs between a server and a
-//! client is behind [`Role`]. There is no socket and no clock in any of them.
+//! One end of an HTTP/2 connection (RFC 9113), the part common to both roles: open streams, settings,
+//! shutdown. Reading is in `receive`, writing in `send`, differences between server and client behind
+//! [`Role`]. No sockets, no clock.
 //!
 //! The caller passes what it received to [`handle_bytes`](Connection::handle_bytes), which gives one event
-//! at a time, and a buffer that answers are appended to: acknowledgements, credit, refusals. It must send
-//! that buffer, in order, and should take no more input while it cannot. Messages are appended to the same
-//! buffer: a head, data as far as [`sendable`](Connection::sendable) allows, trailers.
+//! at a time, and a buffer that replies are appended to: acknowledgements, credit, refusals. The caller
+//! must send that buffer, in order, and should read no more input while it cannot. Messages are appended to
+//! the same buffer: a head, data as far as [`sendable`](Connection::sendable) allows, trailers.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,11 +19,11 @@ use super::hpack;
 use super::limits::H2Limits;
 use super::reader::FrameReader;
 use super::settings::{Settings, WINDOW_DEFAULT};
-use super::stream::Stream;
-use super::streams::{Closed, Streams};
+use super::stream::H2Stream;
+use super::streams::{ClosedStream, Streams};
 use crate::http::message::{BodyLimits, FramingError, HeadLimits, Trailers};
 
-/// A stream of this connection: its place, and its number, which tells whether it is still the same.
+/// A stream of this connection: its place, and its number, which detects reuse of the place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StreamKey {
     pub(super) place: u32,
@@ -36,25 +36,25 @@ impl StreamKey {
         self.id
     }
 
-    /// A small number that no other open stream has: an index for what the caller knows of the stream.
+    /// An index unique among open streams, for the caller's own state of the stream.
     pub fn place(self) -> usize {
         self.place as usize
     }
 }
 
-/// How far one call came; `E` is the role's event.
+/// How much of the input one call consumed, and what it found; `E` is the role's event.
 #[derive(Debug)]
-pub struct Step<E> {
+pub struct Consumed<E> {
     /// Bytes taken from the input.
     pub consumed: usize,
-    /// What they hold; `None` when all of the input was taken.
+    /// The first event in them; `None` when all of the input was taken.
     pub event: Option<E>,
 }
 
-/// What happened, in terms that both roles have; each reports it to its caller in its own.
+/// An event common to both roles; each role converts it to its own event type.
 #[derive(Debug)]
-pub enum Shared {
-    /// Data, which has to be given back with [`Connection::consume`].
+pub enum CommonEvent {
+    /// Data; its bytes must be returned with [`Connection::consume`].
     Data {
         /// Its stream.
         stream: StreamKey,
@@ -76,94 +76,94 @@ pub enum Shared {
         stream: StreamKey,
         /// The reason.
         code: ErrorCode,
-        /// No final head of a response had come.
+        /// No final response head had been received.
         before_head: bool,
     },
-    /// We have reset a stream for an error of the peer's.
+    /// This end has reset a stream because of an error of the peer.
     Failed {
         /// Which one it was.
         stream: StreamKey,
         /// The reason.
         error: StreamError,
     },
-    /// We have reset a stream that was never open.
+    /// This end has reset a stream that was never open.
     Refused(StreamError),
-    /// The peer opens no more streams, and has looked at none of ours above `last`.
+    /// GOAWAY was received: the peer has processed no stream of this end above `last`.
     Goaway {
-        /// The highest stream that may have been looked at.
+        /// The highest stream that may have been processed.
         last: u32,
         /// The reason.
         code: ErrorCode,
     },
 }
 
-/// What a server and a client differ in. Implemented by the two, and by nothing else.
+/// The differences between server and client. Implemented by these two alone.
 pub trait Role: fmt::Debug + Sized {
-    /// What heads are read into.
+    /// The type that received heads are written to.
     type Head;
-    /// What the caller is handed.
+    /// The event type that the caller receives.
     type Event;
     /// Whether this is the client, which opens the streams.
     const IS_CLIENT: bool;
 
-    /// What the caller is handed for this; `None` where its role has no use for it.
-    fn event(shared: Shared) -> Option<Self::Event>;
+    /// Converts a common event; `None` where the role does not report it.
+    fn event(shared: CommonEvent) -> Option<Self::Event>;
 
-    /// A field block on a stream above all that were open.
+    /// Handles a field block on a stream above all that were opened.
     ///
     /// # Errors
     /// As [`Connection::handle_bytes`].
     fn handle_new_stream(
         connection: &mut Connection<Self>,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         head: &mut Self::Head,
         now: Duration,
         out: &mut Vec<u8>,
     ) -> Handled<Self>;
 
-    /// A head on an open stream that waits for one.
+    /// Handles a head on an open stream that awaits one.
     ///
     /// # Errors
     /// As [`Connection::handle_bytes`].
     fn handle_awaited_head(
         connection: &mut Connection<Self>,
         stream: StreamKey,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         head: &mut Self::Head,
         now: Duration,
         out: &mut Vec<u8>,
     ) -> Handled<Self>;
 
-    /// Looks at a setting of the peer's whose meaning depends on the role.
+    /// Validates a setting whose meaning depends on the peer's role.
     ///
     /// # Errors
-    /// When the peer's role may not have it.
+    /// When the peer's role may not send it.
     fn check_setting(id: u16, value: u32) -> Result<(), ConnectionError>;
 }
 
-/// What one piece of input comes to.
+/// The result of handling one part of the input.
 pub(super) type Handled<R> = Result<Option<<R as Role>::Event>, ConnectionError>;
 
 /// A whole field block.
 #[derive(Clone, Copy, Debug)]
-pub struct Block<'a> {
+pub struct ReceivedBlock<'a> {
     pub(super) stream: u32,
     pub(super) ends: bool,
     pub(super) depends_on_itself: bool,
     pub(super) bytes: &'a [u8],
 }
 
-/// How far this side has come in closing the connection gracefully (RFC 9113 §6.8).
+/// The GOAWAY frames sent by this end (RFC 9113 §6.8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Leaving {
-    No,
-    /// GOAWAY without a last stream was sent; what the client sends before it has it is still served.
+pub(super) enum GoawayState {
+    NotSent,
+    /// GOAWAY with the highest possible last stream was sent; streams opened meanwhile are still served.
     Announced,
-    /// Streams of the peer's above this one are not looked at.
+    /// The final GOAWAY was sent: streams of the peer above this one are ignored.
     Final(u32),
 }
 
-/// A field block that CONTINUATION is to continue.
+/// An incomplete field block: CONTINUATION must follow.
 #[derive(Debug)]
 pub(super) struct OpenBlock {
     pub(super) stream: u32,
@@ -173,18 +173,18 @@ pub(super) struct OpenBlock {
     pub(super) continuations: u32,
 }
 
-/// The stream that the parts of a DATA frame are for.
+/// The DATA frame that is being received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DataFrame {
-    /// `None`: they are passed over.
+    /// `None`: its data is ignored.
     pub(super) stream: Option<StreamKey>,
     pub(super) ends: bool,
-    /// Whether it carried anything.
+    /// Whether any data has been received in it.
     pub(super) carried: bool,
 }
 
-/// What the PING behind GOAWAY carries: its answer shows that GOAWAY has arrived.
-pub(super) const LEAVE_PING: [u8; 8] = *b"goodbye.";
+/// Opaque data of the PING sent after GOAWAY: its acknowledgement shows that GOAWAY has arrived.
+pub(super) const GOAWAY_PING: [u8; 8] = *b"draining";
 
 /// One end of a connection, in the role `R`.
 #[derive(Debug)]
@@ -193,10 +193,10 @@ pub struct Connection<R: Role> {
     pub(super) limits: H2Limits,
     pub(super) head_limits: HeadLimits,
     pub(super) body_limits: BodyLimits,
-    /// Bytes of the preface that were read; all of them in a client, which reads none.
+    /// Bytes of the preface that were read; its full length in a client, which receives none.
     pub(super) preface: u8,
     pub(super) settings_seen: bool,
-    /// The peer has acknowledged our settings.
+    /// The peer has acknowledged the settings of this end.
     pub(super) settings_known: bool,
     pub(super) reader: FrameReader,
     pub(super) block: Option<Box<OpenBlock>>,
@@ -208,17 +208,17 @@ pub struct Connection<R: Role> {
     /// The highest stream that was opened. Clients open all of them.
     pub(super) highest: u32,
     pub(super) recv: RecvWindow,
-    /// Bytes of data that were handed out and not given back yet, of all streams.
+    /// Bytes of data that were handed out and neither consumed nor discarded yet, of all streams.
     ///
     /// INVARIANT: with what the peer may still send ([`unread_possible`](Connection::unread_possible)) at
-    /// most [`H2Limits::unread_bytes_max`], which is looked at when a stream opens and when its window grows.
+    /// most [`H2Limits::unread_bytes_max`], which is checked when a stream opens and when its window grows.
     pub(super) unread: u64,
     pub(super) send: SendWindow,
     pub(super) floods: Floods,
-    pub(super) leaving: Leaving,
+    pub(super) goaway: GoawayState,
     /// The last stream that the peer's GOAWAY named.
-    pub(super) peer_leaves: Option<u32>,
-    /// A priority was changed since it was last asked for.
+    pub(super) peer_goaway: Option<u32>,
+    /// A priority was changed since `take_reprioritized` was last called.
     pub(super) reprioritized: bool,
 }
 
@@ -249,8 +249,8 @@ impl<R: Role> Connection<R> {
             unread: 0,
             send: SendWindow::new(WINDOW_DEFAULT),
             floods: Floods::new(limits.budgets),
-            leaving: Leaving::No,
-            peer_leaves: None,
+            goaway: GoawayState::NotSent,
+            peer_goaway: None,
             reprioritized: false,
         }
     }
@@ -265,14 +265,14 @@ impl<R: Role> Connection<R> {
 
     /// The window of a stream that is opened now.
     pub(super) fn new_stream_window(&self) -> RecvWindow {
-        // A peer that does not know our settings yet may fill the default window.
+        // Until it has received SETTINGS the peer may fill the default window.
         let window = if self.settings_known { self.limits.initial_window() } else { WINDOW_DEFAULT };
         RecvWindow::new(window)
     }
 
-    /// The peer has acknowledged our settings, and keeps to them from now on. What a stream is owed may be
-    /// due now that its window is smaller, and nothing else may come that would have it announced.
-    pub(super) fn know_settings(&mut self, out: &mut Vec<u8>) {
+    /// The peer has acknowledged the settings and applies them from now on. Credit of a stream may become due
+    /// because its window is smaller; no later event may announce it, so it is announced here.
+    pub(super) fn settings_acknowledged(&mut self, out: &mut Vec<u8>) {
         let smaller_by = WINDOW_DEFAULT - self.limits.initial_window();
         if !self.settings_known && smaller_by > 0 {
             for (_, stream) in self.streams.iter_mut() {
@@ -287,7 +287,7 @@ impl<R: Role> Connection<R> {
         self.settings_known = true;
     }
 
-    // ---- what is known ----
+    // ---- state ----
 
     /// Streams that are open, on either side.
     pub fn open_streams(&self) -> usize {
@@ -304,13 +304,13 @@ impl<R: Role> Connection<R> {
         self.get(stream).is_some_and(|known| known.outgoing().is_some())
     }
 
-    /// Whether the peer has begun something short and not completed it: its preface, a frame that is not
-    /// DATA, a field block. A short timeout fits then.
+    /// Whether the preface, a frame other than DATA, or a field block is incomplete. A short timeout should
+    /// apply then.
     pub fn is_within_frame(&self) -> bool {
         !self.reader.is_between_frames() || self.block.is_some() || !self.settings_seen
     }
 
-    /// Whether the preface, or what stands in its place, has not been read to its end.
+    /// Whether the preface has not been read to its end.
     pub fn is_new(&self) -> bool {
         usize::from(self.preface) < frame::PREFACE.len()
     }
@@ -320,96 +320,97 @@ impl<R: Role> Connection<R> {
         self.send.available() == 0
     }
 
-    /// Whether one side has sent its last GOAWAY and every stream that it let pass is over.
+    /// Whether one side has sent its final GOAWAY and no stream is open.
     pub fn is_over(&self) -> bool {
-        (matches!(self.leaving, Leaving::Final(_)) || self.peer_leaves.is_some()) && self.streams.len() == 0
+        (matches!(self.goaway, GoawayState::Final(_)) || self.peer_goaway.is_some())
+            && self.streams.len() == 0
     }
 
-    /// Whether we have sent GOAWAY.
+    /// Whether this end has sent GOAWAY.
     pub fn is_leaving(&self) -> bool {
-        self.leaving != Leaving::No
+        self.goaway != GoawayState::NotSent
     }
 
-    // ---- leaving ----
+    // ---- shutdown ----
 
-    /// Sends GOAWAY with the last stream of the peer's. What is open is finished, what comes is passed over,
-    /// and no stream is opened any more.
+    /// Sends the final GOAWAY with the peer's last stream. Open streams are finished, later ones ignored, and
+    /// no stream is opened by this end any more.
     pub fn leave(&mut self, out: &mut Vec<u8>) {
-        if !matches!(self.leaving, Leaving::Final(_)) {
+        if !matches!(self.goaway, GoawayState::Final(_)) {
             let last = self.peer_highest();
-            self.leaving = Leaving::Final(last);
+            self.goaway = GoawayState::Final(last);
             frame::write_goaway(out, last, ErrorCode::NO_ERROR, "");
         }
     }
 
-    /// The highest stream that the peer has opened: none where only we may, since push is refused.
+    /// The highest stream that the peer has opened: 0 in a client, because push is refused.
     fn peer_highest(&self) -> u32 {
         if R::IS_CLIENT { 0 } else { self.highest }
     }
 
     /// Ends the connection for an error. Send what is in `out`, then close.
     pub fn fail(&mut self, error: ConnectionError, out: &mut Vec<u8>) {
-        let last = match self.leaving {
-            Leaving::Final(last) => last,
-            Leaving::No | Leaving::Announced => self.peer_highest(),
+        let last = match self.goaway {
+            GoawayState::Final(last) => last,
+            GoawayState::NotSent | GoawayState::Announced => self.peer_highest(),
         };
-        self.leaving = Leaving::Final(last);
+        self.goaway = GoawayState::Final(last);
         frame::write_goaway(out, last, error.code(), &error.to_string());
     }
 
     // ---- streams ----
 
-    pub(super) fn get(&self, key: StreamKey) -> Option<&Stream> {
+    pub(super) fn get(&self, key: StreamKey) -> Option<&H2Stream> {
         self.streams.get(key.place).filter(|stream| stream.id == key.id)
     }
 
-    pub(super) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+    pub(super) fn get_mut(&mut self, key: StreamKey) -> Option<&mut H2Stream> {
         self.streams.at(key.place).filter(|stream| stream.id == key.id)
     }
 
     /// Resets a stream, unless it is closed.
     pub fn reset(&mut self, stream: StreamKey, code: ErrorCode, out: &mut Vec<u8>) {
         if self.get(stream).is_some() {
-            self.streams.change(stream.place, Closed::ResetByUs, |_| None);
+            self.streams.change(stream.place, ClosedStream::ResetByUs, |_| None);
             frame::write_reset(out, stream.id, code);
         }
     }
 
-    /// Gives the stream credit for data that was handed out and is gone: read, or thrown away. The first time
-    /// that credit is announced for it, the stream's window grows too. The stream may be closed.
+    /// Gives the stream credit for data that was handed out and has been read. The first time that credit is
+    /// announced, the stream's window grows too. The stream may be closed.
     pub fn consume(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
         self.discard(bytes, out);
         self.credit_stream(stream, bytes, out);
     }
 
-    /// Whether one stream's window can be so much larger: beside it there must be room for the windows of all
-    /// open streams, and for as many more as may be opened, so that growth costs no stream its place.
+    /// Whether one stream's window can grow by `by`: room must remain for the windows of all open streams and
+    /// of those that may still be opened, so that growth never causes a stream to be refused.
     fn has_room_for_growth(&self, by: u32) -> bool {
         let initial = self.limits.initial_window();
         let windows = self.streams.iter().map(|stream| u64::from(stream.unread_max().max(initial)));
         let unopened = u64::from(self.limits.streams_max).saturating_sub(self.streams.len() as u64);
         let reserved = windows.sum::<u64>() + unopened * u64::from(initial);
-        // They differ where streams are over and their data is not read yet.
+        // They differ when streams are closed and their data is not read yet.
         reserved.max(self.unread_possible()) + u64::from(by) <= self.limits.unread_bytes_max()
     }
 
-    /// Whether the window of one more stream can be filled. It always can be, unless streams are over whose
-    /// data is not read yet, or our settings are not known yet.
+    /// Whether the window of one more stream fits. It always does, unless data of closed streams is unread,
+    /// or the settings are not acknowledged yet.
     pub(super) fn has_room_for_stream(&self) -> bool {
         let window = u64::from(self.new_stream_window().full());
         self.unread_possible() + window <= self.limits.unread_bytes_max()
     }
 
-    /// What can be unread before more is consumed: what is, the rest of a DATA frame whose start was handed
-    /// out, and what the peer may send besides.
+    /// Bytes that can become unread before more is consumed: those unread now, the rest of the current DATA
+    /// frame, and what the windows still allow.
     fn unread_possible(&self) -> u64 {
         let on_its_way = if self.data.stream.is_some() { self.reader.data_left() } else { 0 };
         let usable = self.streams.iter().map(|stream| u64::from(stream.usable()));
         self.unread + u64::from(on_its_way) + usable.sum::<u64>()
     }
 
-    /// Notes that data was thrown away that had been handed out. Its stream gets no credit: nothing is read
-    /// there any more, and the peer need not send more.
+    /// Notes that data that was handed out has been discarded. Its stream gets no credit, because its data is
+    /// no longer read.
     pub fn discard(&mut self, bytes: u32, _out: &mut Vec<u8>) {
         self.unread = self.unread.saturating_sub(u64::from(bytes));
     }
@@ -422,7 +423,7 @@ impl<R: Role> Connection<R> {
     pub(super) fn credit_stream(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
         let grown = self.limits.grown_window();
         let Some(known) = self.get_mut(stream) else { return };
-        // What is not read on keeps its window as it is.
+        // A stream that is no longer read gets no credit.
         if !known.is_read() {
             return;
         }
@@ -431,7 +432,7 @@ impl<R: Role> Connection<R> {
         if !incoming.window.is_due() {
             return;
         }
-        // All streams are looked at here: once for most bodies, and where there is no room once for each
+        // `has_room_for_growth` visits all streams: once for most bodies, and without room once for each
         // announcement.
         let full = incoming.window.full();
         if full < grown && incoming.needs_more_window() && self.has_room_for_growth(grown - full) {
@@ -443,18 +444,18 @@ impl<R: Role> Connection<R> {
 
     /// Announces all credit that a stream has, and a window that is as large as `full`.
     fn announce_credit(&mut self, stream: StreamKey, full: u32, out: &mut Vec<u8>) {
-        if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming) {
+        if let Some(incoming) = self.get_mut(stream).and_then(H2Stream::incoming) {
             frame::write_window_update(out, stream.id, incoming.window.grow(full));
         }
     }
 
-    /// Counts a DATA frame against the connection's window, and gives the credit for it back at once.
+    /// Counts a DATA frame against the connection's window, and returns the credit for it at once.
     ///
-    /// The connection's window bounds what is on its way, not what is unread: were its credit withheld until
-    /// data is read, a few streams that are not read could use it up, and stop all others, whose data is
-    /// wanted (RFC 9113 §5.2.2). Memory is bounded by the windows of the streams instead, which are given
-    /// back only for what was read: together they are at most [`H2Limits::unread_bytes_max`], and none of
-    /// them depends on another one's reader. Only whether one grows depends on the others.
+    /// The connection's window bounds data in transit, not unread data: if its credit were withheld until
+    /// data is read, a few unread streams could exhaust it and block all others (RFC 9113 §5.2.2). Memory is
+    /// bounded by the windows of the streams instead, which are credited only for data that was read:
+    /// together they are at most [`H2Limits::unread_bytes_max`], and none of them depends on another
+    /// stream's reader. Only whether one grows depends on the others.
     pub(super) fn receive_for_connection(
         &mut self,
         bytes: u32,

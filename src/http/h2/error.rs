@@ -1,14 +1,13 @@
-//! What can go wrong on an HTTP/2 connection, each error by its name, and the code that RFC 9113 answers
-//! it with. A connection error ends everything, a stream error one exchange; the frames that carry them are
-//! written elsewhere.
+//! Errors of HTTP/2 connections and streams, and the RFC 9113 error code of each. A connection error ends the
+//! connection, a stream error one exchange; the frames that carry them are written elsewhere.
 
 use std::error::Error;
 use std::fmt;
 
 use super::hpack::HpackError;
-use super::kind::Kind;
+use super::kind::FrameKind;
 
-/// An error code (RFC 9113 §7). Codes without a name here are allowed, and mean what their sender intends.
+/// An error code (RFC 9113 §7). Unregistered codes are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(pub u32);
 
@@ -64,18 +63,18 @@ impl fmt::Debug for ErrorCode {
     }
 }
 
-/// What a peer sends too much of.
+/// A kind of frame that costs its receiver more than its sender (RFC 9113 §10.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Nuisance {
+pub enum FloodKind {
     /// Streams that were reset, or opened beyond the limit.
     Resets,
-    /// SETTINGS, each of which is to be acknowledged.
+    /// SETTINGS, each of which must be acknowledged.
     Settings,
-    /// PING, each of which is to be answered.
+    /// PING, each of which must be acknowledged.
     Pings,
     /// PRIORITY and PRIORITY_UPDATE.
     Priorities,
-    /// DATA without data that ends nothing, or for a stream that is over.
+    /// Empty DATA without END_STREAM, or DATA on a closed stream.
     IdleData,
     /// WINDOW_UPDATE.
     WindowUpdates,
@@ -85,12 +84,12 @@ pub enum Nuisance {
     InterimHeads,
 }
 
-impl Nuisance {
-    /// How many there are.
+impl FloodKind {
+    /// Number of variants.
     pub(super) const COUNT: usize = 8;
 }
 
-/// An error after which nothing on the connection can be trusted, or should be served.
+/// An error that ends the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectionError {
     /// The connection does not begin with the preface (RFC 9113 §3.4).
@@ -98,36 +97,36 @@ pub enum ConnectionError {
     /// The preface is not followed by SETTINGS (§3.4).
     SettingsMissing,
     /// A frame is longer than SETTINGS_MAX_FRAME_SIZE (§4.2).
-    FrameTooLong(Kind),
+    FrameTooLong(FrameKind),
     /// A frame has a length that its type does not allow (§4.2).
-    FrameLength(Kind),
-    /// A frame that belongs to a stream came without one (§6).
-    StreamMissing(Kind),
-    /// A frame that belongs to the connection came on a stream (§6).
-    StreamUnexpected(Kind),
-    /// Padding fills the frame and more (§6.1).
+    FrameLength(FrameKind),
+    /// A frame type that requires a stream was received on stream 0 (§6).
+    StreamMissing(FrameKind),
+    /// A frame type of the connection was received on a stream (§6).
+    StreamUnexpected(FrameKind),
+    /// Padding is as long as the payload, or longer (§6.1).
     PaddingTooLong,
     /// A frame of another kind, or on another stream, within a field block (§6.10).
-    BlockInterrupted(Kind),
+    BlockInterrupted(FrameKind),
     /// CONTINUATION without a field block to continue (§6.10).
     ContinuationUnexpected,
     /// A field block in more CONTINUATION frames, or bytes, than `block_*_max`.
     BlockTooLong,
     /// A field block cannot be decoded (§4.3).
     Compression(HpackError),
-    /// A stream with an even number, which only a push could open (§5.1.1).
+    /// A stream with an even number, which only a push may have (§5.1.1).
     StreamEven,
     /// A stream was opened with a number below another one's (§5.1.1).
     StreamNotIncreasing,
     /// A frame on a stream that was not opened (§5.1).
-    StreamIdle(Kind),
+    StreamIdle(FrameKind),
     /// A frame on a stream that both sides had ended (§5.1).
-    StreamClosed(Kind),
-    /// PUSH_PROMISE, which clients may not send, and which we do not allow servers (§8.4).
+    StreamClosed(FrameKind),
+    /// PUSH_PROMISE, which clients may not send, and which is disabled for servers (§8.4).
     PushPromise,
-    /// A server has SETTINGS_ENABLE_PUSH other than 0 (§6.5.2).
+    /// A server sent SETTINGS_ENABLE_PUSH other than 0 (§6.5.2).
     PushEnabled,
-    /// SETTINGS_ENABLE_PUSH, or another switch, is neither 0 nor 1 (§6.5.2).
+    /// SETTINGS_ENABLE_PUSH, or another boolean setting, is neither 0 nor 1 (§6.5.2).
     SettingNotSwitch,
     /// SETTINGS_INITIAL_WINDOW_SIZE is above 2^31 - 1 (§6.5.2).
     InitialWindowTooLarge,
@@ -140,14 +139,14 @@ pub enum ConnectionError {
     WindowOverflow,
     /// More data than the connection's window allowed (§6.9).
     DataBeyondWindow,
-    /// PRIORITY_UPDATE names no stream of the client's, its value is no text, or a server sent it (RFC 9218
+    /// PRIORITY_UPDATE names no stream of the client, its value is not ASCII, or a server sent it (RFC 9218
     /// §7.1).
     PriorityUpdateMalformed,
-    /// More of something than useful work pays for: [`H2Limits`](super::H2Limits) has the budgets.
-    Flood(Nuisance),
-    /// A frame that is no data did not arrive whole in time.
+    /// More frames of one kind than [`Budgets`](super::Budgets) allow.
+    Flood(FloodKind),
+    /// A frame other than DATA was incomplete after its timeout.
     FrameTimedOut,
-    /// Nothing moves any more, because the peer opens no window.
+    /// No response made progress, because the peer sent no WINDOW_UPDATE in time.
     WindowStalled,
 }
 
@@ -190,33 +189,35 @@ impl fmt::Display for ConnectionError {
             Self::ContinuationUnexpected => "CONTINUATION continues no field block",
             Self::BlockTooLong => "a field block is too long; send fewer or smaller fields, in fewer frames",
             Self::Compression(error) => return error.fmt(f),
-            Self::StreamEven => "a client's streams have odd numbers",
+            Self::StreamEven => "a stream of a client has an even number; use odd numbers",
             Self::StreamNotIncreasing => "a stream was opened below another one; number them upwards",
             Self::StreamIdle(kind) => return write!(f, "{kind} came on a stream that was not opened"),
-            Self::StreamClosed(kind) => return write!(f, "{kind} came on a stream that was over"),
-            Self::PushPromise => "PUSH_PROMISE, and push is not allowed here",
+            Self::StreamClosed(kind) => return write!(f, "{kind} came on a closed stream"),
+            Self::PushPromise => "PUSH_PROMISE was sent, and push is disabled",
             Self::PushEnabled => "SETTINGS_ENABLE_PUSH of a server is not 0",
-            Self::SettingNotSwitch => "a setting that switches something is neither 0 nor 1",
+            Self::SettingNotSwitch => "a boolean setting is neither 0 nor 1",
             Self::InitialWindowTooLarge => "SETTINGS_INITIAL_WINDOW_SIZE is above 2147483647",
             Self::MaxFrameSizeOutOfRange => "SETTINGS_MAX_FRAME_SIZE is not within 16384 and 16777215",
-            Self::IncrementZero => "WINDOW_UPDATE by zero",
+            Self::IncrementZero => "WINDOW_UPDATE has an increment of zero",
             Self::WindowOverflow => "a window grew above 2147483647",
             Self::DataBeyondWindow => {
                 "more data than the connection's window allowed; wait for WINDOW_UPDATE"
             }
-            Self::PriorityUpdateMalformed => "PRIORITY_UPDATE for no request of a client, or without text",
-            Self::Flood(nuisance) => match nuisance {
-                Nuisance::Resets => "too many streams reset, or opened beyond the limit",
-                Nuisance::Settings => "too many SETTINGS",
-                Nuisance::Pings => "too many PINGs",
-                Nuisance::Priorities => "too many priority frames",
-                Nuisance::IdleData => "too much DATA that carries nothing, or goes nowhere",
-                Nuisance::WindowUpdates => "too many WINDOW_UPDATEs for what was sent",
-                Nuisance::UnknownFrames => "too many frames of unknown types",
-                Nuisance::InterimHeads => "too many interim responses",
+            Self::PriorityUpdateMalformed => {
+                "PRIORITY_UPDATE names no request stream, or its value is not ASCII"
+            }
+            Self::Flood(flood) => match flood {
+                FloodKind::Resets => "too many streams reset, or opened beyond the limit",
+                FloodKind::Settings => "too many SETTINGS",
+                FloodKind::Pings => "too many PINGs",
+                FloodKind::Priorities => "too many priority frames",
+                FloodKind::IdleData => "too much empty DATA, or DATA on closed streams",
+                FloodKind::WindowUpdates => "too many WINDOW_UPDATEs for the data that was sent",
+                FloodKind::UnknownFrames => "too many frames of unknown types",
+                FloodKind::InterimHeads => "too many interim responses",
             },
-            Self::FrameTimedOut => "a frame did not arrive whole in time",
-            Self::WindowStalled => "responses wait, and no window was opened for too long",
+            Self::FrameTimedOut => "a frame was incomplete after its timeout",
+            Self::WindowStalled => "responses wait for a window, and no WINDOW_UPDATE came in time",
         };
         f.write_str(text)
     }
@@ -230,7 +231,7 @@ impl From<HpackError> for ConnectionError {
     }
 }
 
-/// An error that costs one stream.
+/// An error that ends one stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamError {
     /// PRIORITY of other than five bytes (RFC 9113 §6.3).
@@ -243,7 +244,7 @@ pub enum StreamError {
     WindowOverflow,
     /// More data than the stream's window allowed (§6.9).
     DataBeyondWindow,
-    /// DATA or HEADERS after the client had ended the stream (§5.1).
+    /// DATA or HEADERS after END_STREAM (§5.1).
     AfterEnd,
     /// DATA before the final head of a response (§8.1).
     DataBeforeHead,
@@ -256,10 +257,10 @@ pub enum StreamError {
     /// Pseudo-fields or malformed fields in trailers (§8.1).
     TrailersMalformed,
     /// The head of a message breaks a rule that makes it malformed (§8.1.1).
-    Malformed(HeadMisdeed),
+    Malformed(MalformedHead),
     /// The data was longer or shorter than `content-length` (§8.1.1).
     LengthMismatch,
-    /// More streams at once than SETTINGS_MAX_CONCURRENT_STREAMS (§5.1.2); nothing was done for it.
+    /// More streams at once than SETTINGS_MAX_CONCURRENT_STREAMS (§5.1.2); the request was not processed.
     TooManyStreams,
 }
 
@@ -277,23 +278,23 @@ impl StreamError {
     }
 }
 
-/// What makes a head malformed, so that its only answer is RST_STREAM (RFC 9113 §8.1.1, §8.2, §8.3). What
-/// HTTP/1.1 would answer with a status is answered with it here too.
+/// Why a head is malformed and its stream is reset (RFC 9113 §8.1.1, §8.2, §8.3). Requests that HTTP/1.1
+/// refuses with a status get that status here too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HeadMisdeed {
-    /// A field name is empty, has upper case, or a byte that no name may have.
+pub enum MalformedHead {
+    /// A field name is empty, or has an uppercase or invalid byte.
     NameCharacter,
     /// A field value has a control character, or white space at an end.
     ValueCharacter,
-    /// A field about the connection, of which HTTP/2 has none.
+    /// A connection-specific field (§8.2.2).
     ConnectionField,
     /// `te` with anything but `trailers`.
     TeValue,
-    /// A pseudo-field that the message may not have.
+    /// A pseudo-field that is not allowed in this message.
     PseudoUnknown,
     /// A pseudo-field after a field.
     PseudoLate,
-    /// A pseudo-field that came before.
+    /// A pseudo-field that occurs twice.
     PseudoRepeated,
     /// `:method`, `:scheme` or `:path` is missing or empty; or `:status`.
     PseudoMissing,
@@ -301,18 +302,18 @@ pub enum HeadMisdeed {
     PseudoWithConnect,
     /// `:protocol` with another method than CONNECT (RFC 8441 §4).
     ProtocolWithoutConnect,
-    /// `:protocol` names no protocol.
+    /// `:protocol` is not a protocol name.
     ProtocolMalformed,
     /// Neither `:authority` nor `host`.
     AuthorityMissing,
-    /// `:authority` and `host` name different places.
+    /// `:authority` and `host` differ.
     HostDiffers,
     /// `content-length` announces a body, and the stream ended with the head.
     LengthWithoutBody,
-    /// `:status` is no status, or 101, which HTTP/2 does not have (§8.6).
+    /// `:status` is not a status code, or is 101, which HTTP/2 does not have (§8.6).
     StatusMalformed,
     /// An interim response that ends the stream (§8.1).
     InterimEnds,
-    /// `content-length` of a response is no length, or there are several.
+    /// `content-length` of a response is invalid or repeated.
     LengthMalformed,
 }

@@ -1,5 +1,5 @@
-//! What a field may look like in HTTP/2, in requests and responses alike (RFC 9113 §8.2); and trailers, which
-//! both have. Knows single fields, and neither frames nor streams.
+//! Validity of fields in requests and responses (RFC 9113 §8.2), and trailers. Knows single fields, and
+//! neither frames nor streams.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ pub(super) fn is_name(name: &[u8]) -> bool {
 }
 
 /// Whether a field may have this value: no control characters, no white space at its ends (RFC 9113 §8.2.1).
-/// Without an early way out, which lets the compiler look at many bytes at once.
+/// Without an early return, so that the compiler can vectorize it.
 #[inline]
 pub(super) fn is_value(value: &[u8]) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -23,7 +23,7 @@ pub(super) fn is_value(value: &[u8]) -> bool {
         && !is_space(value.last())
 }
 
-/// Fields about an HTTP/1 connection (RFC 9113 §8.2.2).
+/// Connection-specific fields (RFC 9113 §8.2.2).
 pub(super) fn is_of_connection(name: &[u8]) -> bool {
     matches!(name, b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade")
 }
@@ -35,9 +35,9 @@ pub(super) struct TrailerParser<'a> {
     fields: u32,
 }
 
-/// Why trailers are not handed on.
+/// Why trailers are rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum TrailerVerdict {
+pub(super) enum TrailerError {
     /// They make the message malformed.
     Malformed,
     /// They break a limit, or have a field that may not follow a body.
@@ -50,10 +50,10 @@ impl<'a> TrailerParser<'a> {
     }
 
     /// Reads one field.
-    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<TrailerVerdict> {
+    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<TrailerError> {
         let Field { name, value, .. } = field;
         if !is_name(name) || !is_value(value) || is_of_connection(name) {
-            return ControlFlow::Break(TrailerVerdict::Malformed);
+            return ControlFlow::Break(TrailerError::Malformed);
         }
         self.fields += 1;
         let length = self.lines.len() + name.len() + value.len() + ": \r\n".len();
@@ -65,7 +65,7 @@ impl<'a> TrailerParser<'a> {
             (length > usize::from(self.limits.trailer_bytes_max)).then_some(FramingError::TrailersTooLong)
         };
         if let Some(error) = refused {
-            return ControlFlow::Break(TrailerVerdict::Refused(error));
+            return ControlFlow::Break(TrailerError::Refused(error));
         }
         for part in [name, b": ", value, b"\r\n"] {
             self.lines.extend_from_slice(part);

@@ -1,102 +1,101 @@
-//! Budgets for frames that cost their sender nothing and their receiver something (RFC 9113 §10.5). Each
-//! kind has its own; useful work and time pay back. Only counts: what a flood costs the connection is
-//! decided elsewhere.
+//! Budgets for frames that cost their receiver more than their sender (RFC 9113 §10.5), one for each kind;
+//! useful work and time replenish them. Only counts: the reaction to a flood is decided elsewhere.
 
 use std::time::Duration;
 
-use super::error::{ConnectionError, Nuisance};
+use super::error::{ConnectionError, FloodKind};
 use super::limits::Budgets;
 
-/// Frames of each kind that one DATA frame sent or read, or one response, pays for: WINDOW_UPDATE for stream
-/// and connection, and as much again for what else a client may send with each.
+/// Frames of each kind that one DATA frame, sent or received, or one response restores to the budget:
+/// WINDOW_UPDATE for stream and connection, and as many again for other frames.
 const FRAMES_PER_WORK: u32 = 4;
 
-/// The part of a budget that a second pays back.
+/// The part of a budget, one in so many, that is restored per second.
 const PART_PER_SECOND: u64 = 10;
 
-/// What one connection has spent, and earned since its spending was last looked at.
+/// Frames counted on one connection, and work done since the last settlement.
 #[derive(Debug)]
 pub(super) struct Floods {
     budgets: Budgets,
-    spent: [u32; Nuisance::COUNT],
+    spent: [u32; FloodKind::COUNT],
     work: u32,
     responses: u32,
-    /// `None` until a budget was first used up: the time before is of no use.
+    /// Time of the last settlement; `None` until a budget was first exhausted.
     settled: Option<Duration>,
 }
 
 impl Floods {
     pub(super) fn new(budgets: Budgets) -> Floods {
-        Floods { budgets, spent: [0; Nuisance::COUNT], work: 0, responses: 0, settled: None }
+        Floods { budgets, spent: [0; FloodKind::COUNT], work: 0, responses: 0, settled: None }
     }
 
-    /// A response was begun.
+    /// Counts a response that was begun.
     #[inline]
-    pub(super) fn answered(&mut self) {
+    pub(super) fn count_response(&mut self) {
         self.responses = self.responses.saturating_add(1);
-        self.worked();
+        self.count_work();
     }
 
-    /// A response went nowhere, because its stream was reset as soon as it was answered.
-    pub(super) fn answered_in_vain(&mut self) {
+    /// Reverts [`count_response`](Floods::count_response): the stream was reset as soon as it ended.
+    pub(super) fn uncount_response(&mut self) {
         self.responses = self.responses.saturating_sub(1);
     }
 
-    /// A DATA frame was sent, or one that carries something was received.
+    /// Counts a DATA frame that was sent, or received with data.
     #[inline]
-    pub(super) fn worked(&mut self) {
+    pub(super) fn count_work(&mut self) {
         self.work = self.work.saturating_add(FRAMES_PER_WORK);
     }
 
-    /// Counts a nuisance.
+    /// Counts one frame of this kind.
     ///
     /// # Errors
-    /// [`ConnectionError::Flood`] when neither its budget nor work nor time pays for it.
+    /// [`ConnectionError::Flood`] when its budget is exhausted, with work and time credited.
     #[inline]
-    pub(super) fn spend(&mut self, nuisance: Nuisance, now: Duration) -> Result<(), ConnectionError> {
-        let index = nuisance as usize;
+    pub(super) fn spend(&mut self, flood: FloodKind, now: Duration) -> Result<(), ConnectionError> {
+        let index = flood as usize;
         self.spent[index] += 1;
-        if self.spent[index] > self.budgets.of(nuisance) { self.settle(nuisance, now) } else { Ok(()) }
+        if self.spent[index] > self.budgets.of(flood) { self.settle(flood, now) } else { Ok(()) }
     }
 
     #[cold]
-    fn settle(&mut self, nuisance: Nuisance, now: Duration) -> Result<(), ConnectionError> {
-        // The first budget to be used up is settled without time: it lasted for as long as it lasted.
+    fn settle(&mut self, flood: FloodKind, now: Duration) -> Result<(), ConnectionError> {
+        // The first settlement credits no time: budgets began full.
         let passed = self.settled.map_or(0, |settled| now.saturating_sub(settled).as_millis());
         let passed_ms = u64::try_from(passed).unwrap_or(u64::MAX);
         for kind in ALL {
-            let earned = if kind == Nuisance::Resets { self.responses } else { self.work };
+            let credit = if kind == FloodKind::Resets { self.responses } else { self.work };
             let part = u64::from(self.budgets.of(kind)).saturating_mul(passed_ms) / (PART_PER_SECOND * 1000);
-            let paid = earned.saturating_add(u32::try_from(part).unwrap_or(u32::MAX));
-            self.spent[kind as usize] = self.spent[kind as usize].saturating_sub(paid);
+            let restored = credit.saturating_add(u32::try_from(part).unwrap_or(u32::MAX));
+            self.spent[kind as usize] = self.spent[kind as usize].saturating_sub(restored);
         }
         (self.work, self.responses) = (0, 0);
         self.settled = Some(now);
-        if self.spent[nuisance as usize] > self.budgets.of(nuisance) {
-            return Err(ConnectionError::Flood(nuisance));
+        if self.spent[flood as usize] > self.budgets.of(flood) {
+            return Err(ConnectionError::Flood(flood));
         }
         Ok(())
     }
 }
 
-const ALL: [Nuisance; Nuisance::COUNT] = [
-    Nuisance::Resets,
-    Nuisance::Settings,
-    Nuisance::Pings,
-    Nuisance::Priorities,
-    Nuisance::IdleData,
-    Nuisance::WindowUpdates,
-    Nuisance::UnknownFrames,
-    Nuisance::InterimHeads,
+const ALL: [FloodKind; FloodKind::COUNT] = [
+    FloodKind::Resets,
+    FloodKind::Settings,
+    FloodKind::Pings,
+    FloodKind::Priorities,
+    FloodKind::IdleData,
+    FloodKind::WindowUpdates,
+    FloodKind::UnknownFrames,
+    FloodKind::InterimHeads,
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// How many of `nuisance` pass at one moment.
-    fn passing(floods: &mut Floods, nuisance: Nuisance, now: Duration) -> u32 {
-        (0..).find(|_| floods.spend(nuisance, now).is_err()).unwrap_or_default()
+    /// How many frames of `flood` are accepted at one time.
+    fn passing(floods: &mut Floods, flood: FloodKind, now: Duration) -> u32 {
+        (0..).find(|_| floods.spend(flood, now).is_err()).unwrap_or_default()
     }
 
     #[test]
@@ -108,29 +107,29 @@ mod tests {
             assert_eq!(floods.spend(kind, now), Err(ConnectionError::Flood(kind)));
         }
         let mut floods = Floods::new(Budgets::DEFAULT);
-        assert_eq!(passing(&mut floods, Nuisance::Pings, now), 256);
-        assert_eq!(passing(&mut floods, Nuisance::Resets, now), 200);
+        assert_eq!(passing(&mut floods, FloodKind::Pings, now), 256);
+        assert_eq!(passing(&mut floods, FloodKind::Resets, now), 200);
     }
 
     #[test]
-    fn work_pays_and_vain_answers_do_not() {
+    fn work_restores_and_reset_responses_do_not() {
         let now = Duration::from_secs(1000);
         let mut floods = Floods::new(Budgets::DEFAULT);
-        (0..100).for_each(|_| floods.answered());
-        (0..40).for_each(|_| floods.answered_in_vain());
-        assert_eq!(passing(&mut floods, Nuisance::Resets, now), 260);
+        (0..100).for_each(|_| floods.count_response());
+        (0..40).for_each(|_| floods.uncount_response());
+        assert_eq!(passing(&mut floods, FloodKind::Resets, now), 260);
         let mut floods = Floods::new(Budgets::DEFAULT);
-        (0..100).for_each(|_| floods.worked());
-        assert_eq!(passing(&mut floods, Nuisance::WindowUpdates, now), 1424);
+        (0..100).for_each(|_| floods.count_work());
+        assert_eq!(passing(&mut floods, FloodKind::WindowUpdates, now), 1424);
     }
 
     #[test]
-    fn time_pays() {
+    fn time_restores() {
         let start = Duration::from_secs(1000);
         let mut floods = Floods::new(Budgets::DEFAULT);
-        assert_eq!(passing(&mut floods, Nuisance::Resets, start), 200);
+        assert_eq!(passing(&mut floods, FloodKind::Resets, start), 200);
         let later = start + Duration::from_secs(5);
-        // One more was counted when the budget broke.
-        assert_eq!(passing(&mut floods, Nuisance::Resets, later), 99);
+        // One more was counted when the budget was exceeded.
+        assert_eq!(passing(&mut floods, FloodKind::Resets, later), 99);
     }
 }

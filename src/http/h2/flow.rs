@@ -1,5 +1,5 @@
-//! Flow-control windows (RFC 9113 §5.2, §6.9), one direction each. They count; what is sent, kept or refused
-//! for it is decided elsewhere.
+//! Flow-control windows (RFC 9113 §5.2, §6.9), one direction each. Only counts: what is sent or refused is
+//! decided elsewhere.
 
 use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS};
 
@@ -7,7 +7,7 @@ use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overflow;
 
-/// What may be sent to the peer.
+/// Bytes that may be sent to the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SendWindow {
     // INVARIANT: at most 2^31 - 1. Below zero when the peer shrank its initial window (§6.9.2).
@@ -57,14 +57,14 @@ impl SendWindow {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exceeded;
 
-/// What the peer may send. Credit is given back as data is consumed, and announced in large steps.
+/// What the peer may send. Credit is returned as data is consumed, and announced in large steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecvWindow {
     /// What the peer may still send. Below zero after `shrink` (§6.9.2).
     left: i32,
     /// Consumed, and not announced yet.
     owed: u32,
-    /// What the window is when nothing is on its way, and everything was consumed.
+    /// The window when no data is in transit and all was consumed.
     full: u32,
 }
 
@@ -81,7 +81,7 @@ impl RecvWindow {
         self.left.max(0) as u32
     }
 
-    /// What the window is when nothing is on its way, and everything was consumed.
+    /// The window when no data is in transit and all was consumed.
     #[inline]
     pub fn full(self) -> u32 {
         self.full
@@ -93,16 +93,16 @@ impl RecvWindow {
         (i64::from(self.left) + i64::from(self.owed)).max(0) as u32
     }
 
-    /// The peer has taken an initial window that is so much smaller than the one that this window began with
-    /// (§6.9.2): at most what `full` is.
+    /// Applies an initial window that is smaller by `by`, at most `full`, which the peer has acknowledged
+    /// (§6.9.2).
     pub fn shrink(&mut self, by: u32) {
         debug_assert!(by <= self.full);
         self.left -= by as i32;
         self.full -= by;
     }
 
-    /// Makes the window as large as `full`, at least what it was and at most 2^31 - 1: the increment to
-    /// announce, with what is owed.
+    /// Grows the window to `full`, no smaller than before and at most 2^31 - 1. Returns the increment to
+    /// announce, which includes `owed`.
     pub fn grow(&mut self, full: u32) -> u32 {
         debug_assert!(self.full <= full && full <= MAX_31_BITS);
         let increment = std::mem::take(&mut self.owed) + (full - self.full);
@@ -124,24 +124,24 @@ impl RecvWindow {
         Ok(())
     }
 
-    /// Gives credit for bytes that were received and are gone.
+    /// Gives credit for bytes that were received and consumed.
     #[inline]
     pub fn consume(&mut self, bytes: u32) {
         self.owed += bytes;
         debug_assert!(i64::from(self.owed) + i64::from(self.left) <= i64::from(self.full));
     }
 
-    /// Whether it is time to announce what is owed: once it is half of the window, which is often enough that
-    /// a peer whose data is read never waits, and seldom enough to cost nothing. Where much is unread, what
-    /// the peer may use is less than the window: then as soon as more is owed than is left, but no less than
-    /// a frame's worth, or reading in small pieces would cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
+    /// Whether credit should be announced: once it is half of the window, which is often enough that a peer
+    /// whose data is read never waits, and rare enough to be cheap. Where much is unread, the usable window
+    /// is smaller: then as soon as more is owed than is left, but at least a frame's worth, because reading
+    /// in small pieces would otherwise cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
     #[inline]
     pub fn is_due(self) -> bool {
         let is_half = self.owed >= self.full.div_ceil(2);
         self.owed > 0 && (is_half || self.owed > self.left() && self.owed >= FRAME_BYTES_DEFAULT)
     }
 
-    /// The increment to announce, if it [is time](RecvWindow::is_due).
+    /// The increment to announce, if it [is due](RecvWindow::is_due).
     #[inline]
     pub fn announce(&mut self) -> Option<u32> {
         self.is_due().then(|| self.grow(self.full))

@@ -1,19 +1,18 @@
-//! Frames on the wire (RFC 9113 §4, §6): their headers, what each type allows of length and stream, and how
-//! to write them. Free of roles and of state: the same for a client, and nothing here knows whether a stream
-//! exists.
+//! Frames on the wire (RFC 9113 §4, §6): headers, the lengths and streams that each type allows, and writing.
+//! Independent of roles and without state: does not know whether a stream exists.
 
 use std::ops::Range;
 
 use super::error::{ConnectionError, ErrorCode};
-pub use super::kind::Kind;
+pub use super::kind::FrameKind;
 
-/// What a client sends first (RFC 9113 §3.4).
+/// The client's connection preface (RFC 9113 §3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 9;
 
-/// Longest payload that every endpoint must take, and that we take (§4.2).
+/// Longest payload that every endpoint must accept, and the longest accepted here (§4.2).
 pub const FRAME_BYTES_DEFAULT: u32 = 16 * 1024;
 
 /// The largest number of a stream, and the largest window.
@@ -23,7 +22,7 @@ pub const MAX_31_BITS: u32 = (1 << 31) - 1;
 pub mod flag {
     /// DATA, HEADERS: the sender's last frame on the stream.
     pub const END_STREAM: u8 = 0x1;
-    /// SETTINGS, PING: the answer to one.
+    /// SETTINGS, PING: an acknowledgement.
     pub const ACK: u8 = 0x1;
     /// HEADERS, CONTINUATION: the field block ends here.
     pub const END_HEADERS: u8 = 0x4;
@@ -39,8 +38,8 @@ pub struct FrameHeader {
     /// Bytes of payload, below 2^24.
     pub length: u32,
     /// The type.
-    pub kind: Kind,
-    /// Flags, those that mean nothing included.
+    pub kind: FrameKind,
+    /// Flags, undefined ones included.
     pub flags: u8,
     /// The stream, 0 for the connection; the reserved bit is ignored.
     pub stream: u32,
@@ -53,7 +52,7 @@ impl FrameHeader {
         let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = *bytes;
         FrameHeader {
             length: u32::from_be_bytes([0, l0, l1, l2]),
-            kind: Kind::from_byte(kind),
+            kind: FrameKind::from_byte(kind),
             flags,
             stream: u32::from_be_bytes([s0, s1, s2, s3]) & MAX_31_BITS,
         }
@@ -80,12 +79,12 @@ impl FrameHeader {
         self.flags & flag != 0
     }
 
-    /// Whether a frame may have this length, and be on this stream (or on none), whatever is going on.
+    /// Checks the length and the stream number against the frame's type, independent of any state.
     ///
-    /// PRIORITY of a wrong length is left to the caller: that costs a stream only (§6.3).
+    /// PRIORITY of a wrong length is left to the caller, because it is a stream error (§6.3).
     ///
     /// # Errors
-    /// The error; each costs the connection.
+    /// Each ends the connection.
     #[inline]
     pub fn check(&self, frame_bytes_max: u32) -> Result<(), ConnectionError> {
         if self.length > frame_bytes_max {
@@ -93,31 +92,33 @@ impl FrameHeader {
         }
         let on_stream = self.stream != 0;
         match self.kind {
-            Kind::Data
-            | Kind::Headers
-            | Kind::Priority
-            | Kind::RstStream
-            | Kind::PushPromise
-            | Kind::Continuation
+            FrameKind::Data
+            | FrameKind::Headers
+            | FrameKind::Priority
+            | FrameKind::RstStream
+            | FrameKind::PushPromise
+            | FrameKind::Continuation
                 if !on_stream =>
             {
                 return Err(ConnectionError::StreamMissing(self.kind));
             }
-            Kind::Settings | Kind::Ping | Kind::Goaway | Kind::PriorityUpdate if on_stream => {
+            FrameKind::Settings | FrameKind::Ping | FrameKind::Goaway | FrameKind::PriorityUpdate
+                if on_stream =>
+            {
                 return Err(ConnectionError::StreamUnexpected(self.kind));
             }
             _ => {}
         }
         let fits = match self.kind {
-            Kind::RstStream | Kind::WindowUpdate => self.length == 4,
-            Kind::Ping => self.length == 8,
-            Kind::Goaway => self.length >= 8,
-            Kind::PriorityUpdate => self.length >= 4,
-            Kind::Settings if self.has(flag::ACK) => self.length == 0,
-            Kind::Settings => self.length.is_multiple_of(6),
+            FrameKind::RstStream | FrameKind::WindowUpdate => self.length == 4,
+            FrameKind::Ping => self.length == 8,
+            FrameKind::Goaway => self.length >= 8,
+            FrameKind::PriorityUpdate => self.length >= 4,
+            FrameKind::Settings if self.has(flag::ACK) => self.length == 0,
+            FrameKind::Settings => self.length.is_multiple_of(6),
             // Its pad length, or its priority fields, at least.
-            Kind::Data => self.length >= u32::from(self.has(flag::PADDED)),
-            Kind::Headers => {
+            FrameKind::Data => self.length >= u32::from(self.has(flag::PADDED)),
+            FrameKind::Headers => {
                 let padding = u32::from(self.has(flag::PADDED));
                 self.length >= padding + if self.has(flag::PRIORITY) { PRIORITY_BYTES as u32 } else { 0 }
             }
@@ -135,11 +136,11 @@ pub const PRIORITY_BYTES: usize = 5;
 pub struct HeadersParts {
     /// Where the fragment of the field block lies within the payload.
     pub fragment: Range<usize>,
-    /// The stream that this one depends on, if the deprecated fields say so.
+    /// The stream that this one depends on, according to the deprecated priority fields.
     pub depends_on: Option<u32>,
 }
 
-/// Takes the payload of a HEADERS frame apart, whose header passed [`FrameHeader::check`].
+/// Splits the payload of a HEADERS frame whose header passed [`FrameHeader::check`].
 ///
 /// # Errors
 /// [`ConnectionError::PaddingTooLong`].
@@ -149,7 +150,7 @@ pub fn headers_parts(header: &FrameHeader, payload: &[u8]) -> Result<HeadersPart
     if header.has(flag::PADDED) {
         let padding = payload.first().copied().map_or(0, usize::from);
         fragment.start = 1;
-        // What is padded away must not be the priority fields.
+        // Padding must not overlap the priority fields.
         let fixed = 1 + if header.has(flag::PRIORITY) { PRIORITY_BYTES } else { 0 };
         if padding + fixed > payload.len() {
             return Err(ConnectionError::PaddingTooLong);
@@ -189,7 +190,7 @@ pub fn settings_of(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
 /// Appends a SETTINGS frame.
 pub fn write_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     let length = 6 * settings.len() as u32;
-    FrameHeader { length, kind: Kind::Settings, flags: 0, stream: 0 }.write(out);
+    FrameHeader { length, kind: FrameKind::Settings, flags: 0, stream: 0 }.write(out);
     for (id, value) in settings {
         out.extend_from_slice(&id.to_be_bytes());
         out.extend_from_slice(&value.to_be_bytes());
@@ -198,35 +199,35 @@ pub fn write_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
 
 /// Appends the acknowledgement of a SETTINGS frame.
 pub fn write_settings_ack(out: &mut Vec<u8>) {
-    FrameHeader { length: 0, kind: Kind::Settings, flags: flag::ACK, stream: 0 }.write(out);
+    FrameHeader { length: 0, kind: FrameKind::Settings, flags: flag::ACK, stream: 0 }.write(out);
 }
 
-/// Appends a PING, or with [`flag::ACK`] the answer to one.
+/// Appends a PING, or with [`flag::ACK`] its acknowledgement.
 pub fn write_ping(out: &mut Vec<u8>, flags: u8, payload: &[u8; 8]) {
-    FrameHeader { length: 8, kind: Kind::Ping, flags, stream: 0 }.write(out);
+    FrameHeader { length: 8, kind: FrameKind::Ping, flags, stream: 0 }.write(out);
     out.extend_from_slice(payload);
 }
 
 /// Appends RST_STREAM.
 pub fn write_reset(out: &mut Vec<u8>, stream: u32, code: ErrorCode) {
-    FrameHeader { length: 4, kind: Kind::RstStream, flags: 0, stream }.write(out);
+    FrameHeader { length: 4, kind: FrameKind::RstStream, flags: 0, stream }.write(out);
     out.extend_from_slice(&code.0.to_be_bytes());
 }
 
 /// Appends WINDOW_UPDATE, for the connection on stream 0.
 pub fn write_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     debug_assert!((1..=MAX_31_BITS).contains(&increment));
-    FrameHeader { length: 4, kind: Kind::WindowUpdate, flags: 0, stream }.write(out);
+    FrameHeader { length: 4, kind: FrameKind::WindowUpdate, flags: 0, stream }.write(out);
     out.extend_from_slice(&increment.to_be_bytes());
 }
 
-/// Appends GOAWAY: no stream above `last` was or will be looked at. `debug` is for people, and is cut at
+/// Appends GOAWAY: no stream above `last` was or will be processed. `debug` is diagnostic text, truncated to
 /// 256 bytes.
 pub fn write_goaway(out: &mut Vec<u8>, last: u32, code: ErrorCode, debug: &str) {
     const DEBUG_BYTES_MAX: usize = 256;
     let debug = &debug.as_bytes()[..debug.len().min(DEBUG_BYTES_MAX)];
     let length = 8 + debug.len() as u32;
-    FrameHeader { length, kind: Kind::Goaway, flags: 0, stream: 0 }.write(out);
+    FrameHeader { length, kind: FrameKind::Goaway, flags: 0, stream: 0 }.write(out);
     out.extend_from_slice(&last.to_be_bytes());
     out.extend_from_slice(&code.0.to_be_bytes());
     out.extend_from_slice(debug);
@@ -238,19 +239,19 @@ mod tests {
 
     #[test]
     fn headers_read_back() {
-        for kind in (0..=255).map(Kind::from_byte) {
+        for kind in (0..=255).map(FrameKind::from_byte) {
             let header = FrameHeader { length: 0x01_0203, kind, flags: 0xa5, stream: 0x7fff_fffe };
             assert_eq!(FrameHeader::parse(&header.bytes()), header);
         }
         let wire = [0, 0, 5, 0, 1, 0x80, 0, 0, 7];
-        let expected = FrameHeader { length: 5, kind: Kind::Data, flags: flag::END_STREAM, stream: 7 };
+        let expected = FrameHeader { length: 5, kind: FrameKind::Data, flags: flag::END_STREAM, stream: 7 };
         assert_eq!(FrameHeader::parse(&wire), expected, "the reserved bit is ignored");
     }
 
     #[test]
     fn lengths_and_streams_are_judged_by_type() {
         use ConnectionError::{FrameLength, FrameTooLong, StreamMissing, StreamUnexpected};
-        use Kind::*;
+        use FrameKind::*;
         let vectors = [
             (Data, 0, 0, 0, Err(StreamMissing(Data))),
             (Data, 0, 0, 1, Ok(())),
@@ -294,7 +295,8 @@ mod tests {
     #[test]
     fn headers_lose_padding_and_priority() {
         let parts = |flags, payload: &[u8]| {
-            let header = FrameHeader { length: payload.len() as u32, kind: Kind::Headers, flags, stream: 1 };
+            let header =
+                FrameHeader { length: payload.len() as u32, kind: FrameKind::Headers, flags, stream: 1 };
             headers_parts(&header, payload)
         };
         assert_eq!(parts(0, b"abc"), Ok(HeadersParts { fragment: 0..3, depends_on: None }));

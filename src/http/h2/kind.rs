@@ -1,11 +1,10 @@
-//! Types of frames (RFC 9113 §6, RFC 9218 §7.1): their numbers and their names, and nothing of what they
-//! mean.
+//! Types of frames (RFC 9113 §6, RFC 9218 §7.1): their numbers and names only.
 
 use std::fmt;
 
 /// The type of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum FrameKind {
     /// `DATA` (§6.1).
     Data,
     /// `HEADERS` (§6.2).
@@ -32,23 +31,23 @@ pub enum Kind {
     Unknown(u8),
 }
 
-impl Kind {
+impl FrameKind {
     /// The type with this number.
     #[inline]
-    pub fn from_byte(byte: u8) -> Kind {
+    pub fn from_byte(byte: u8) -> FrameKind {
         match byte {
-            0x0 => Kind::Data,
-            0x1 => Kind::Headers,
-            0x2 => Kind::Priority,
-            0x3 => Kind::RstStream,
-            0x4 => Kind::Settings,
-            0x5 => Kind::PushPromise,
-            0x6 => Kind::Ping,
-            0x7 => Kind::Goaway,
-            0x8 => Kind::WindowUpdate,
-            0x9 => Kind::Continuation,
-            0x10 => Kind::PriorityUpdate,
-            other => Kind::Unknown(other),
+            0x0 => FrameKind::Data,
+            0x1 => FrameKind::Headers,
+            0x2 => FrameKind::Priority,
+            0x3 => FrameKind::RstStream,
+            0x4 => FrameKind::Settings,
+            0x5 => FrameKind::PushPromise,
+            0x6 => FrameKind::Ping,
+            0x7 => FrameKind::Goaway,
+            0x8 => FrameKind::WindowUpdate,
+            0x9 => FrameKind::Continuation,
+            0x10 => FrameKind::PriorityUpdate,
+            other => FrameKind::Unknown(other),
         }
     }
 
@@ -56,38 +55,38 @@ impl Kind {
     #[inline]
     pub fn byte(self) -> u8 {
         match self {
-            Kind::Data => 0x0,
-            Kind::Headers => 0x1,
-            Kind::Priority => 0x2,
-            Kind::RstStream => 0x3,
-            Kind::Settings => 0x4,
-            Kind::PushPromise => 0x5,
-            Kind::Ping => 0x6,
-            Kind::Goaway => 0x7,
-            Kind::WindowUpdate => 0x8,
-            Kind::Continuation => 0x9,
-            Kind::PriorityUpdate => 0x10,
-            Kind::Unknown(byte) => byte,
+            FrameKind::Data => 0x0,
+            FrameKind::Headers => 0x1,
+            FrameKind::Priority => 0x2,
+            FrameKind::RstStream => 0x3,
+            FrameKind::Settings => 0x4,
+            FrameKind::PushPromise => 0x5,
+            FrameKind::Ping => 0x6,
+            FrameKind::Goaway => 0x7,
+            FrameKind::WindowUpdate => 0x8,
+            FrameKind::Continuation => 0x9,
+            FrameKind::PriorityUpdate => 0x10,
+            FrameKind::Unknown(byte) => byte,
         }
     }
 }
 
 /// The name as the RFC writes it.
-impl fmt::Display for Kind {
+impl fmt::Display for FrameKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Data => "DATA",
-            Kind::Headers => "HEADERS",
-            Kind::Priority => "PRIORITY",
-            Kind::RstStream => "RST_STREAM",
-            Kind::Settings => "SETTINGS",
-            Kind::PushPromise => "PUSH_PROMISE",
-            Kind::Ping => "PING",
-            Kind::Goaway => "GOAWAY",
-            Kind::WindowUpdate => "WINDOW_UPDATE",
-            Kind::Continuation => "CONTINUATION",
-            Kind::PriorityUpdate => "PRIORITY_UPDATE",
-            Kind::Unknown(byte) => return write!(f, "a frame of type {byte:#x}"),
+            FrameKind::Data => "DATA",
+            FrameKind::Headers => "HEADERS",
+            FrameKind::Priority => "PRIORITY",
+            FrameKind::RstStream => "RST_STREAM",
+            FrameKind::Settings => "SETTINGS",
+            FrameKind::PushPromise => "PUSH_PROMISE",
+            FrameKind::Ping => "PING",
+            FrameKind::Goaway => "GOAWAY",
+            FrameKind::WindowUpdate => "WINDOW_UPDATE",
+            FrameKind::Continuation => "CONTINUATION",
+            FrameKind::PriorityUpdate => "PRIORITY_UPDATE",
+            FrameKind::Unknown(byte) => return write!(f, "a frame of type {byte:#x}"),
         })
     }
 }

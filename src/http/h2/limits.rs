@@ -1,26 +1,26 @@
-//! What one HTTP/2 connection may cost: streams, windows, field blocks and nuisances, each with its default
-//! and the reason. Plain numbers; the machine holds to them, configuration sets them.
+//! Limits of one HTTP/2 connection: streams, windows, field blocks and flood budgets, each with its default
+//! and the reason. Plain numbers: the connection enforces them, configuration sets them.
 
 use std::time::Duration;
 
-use super::error::Nuisance;
+use super::error::FloodKind;
 use super::frame::MAX_31_BITS;
 use super::settings::WINDOW_DEFAULT;
 
-/// Bounds on one HTTP/2 connection. Heads and bodies are bounded as HTTP/1's besides.
+/// Bounds on one HTTP/2 connection. Limits on heads and bodies apply as in HTTP/1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct H2Limits {
-    /// Streams open at once; announced, and what is beyond is refused with REFUSED_STREAM, which clients may
-    /// repeat. Default 100: RFC 9113 §6.5.2 advises no fewer, and each may hold a handler.
+    /// Streams open at once; announced; more are refused with REFUSED_STREAM, which clients may
+    /// retry. Default 100: RFC 9113 §6.5.2 advises no fewer, and each may hold a handler.
     pub streams_max: u32,
     /// Size of a request's field list as RFC 9113 §6.5.2 counts it: names, values and 32 bytes a field;
-    /// announced, and beyond it 431. Default 16,384, as HTTP/1's heads.
+    /// announced; larger lists get 431. Default 16,384, as for heads of HTTP/1.
     pub list_bytes_max: u16,
-    /// Bytes of one field block as sent. Beyond `list_bytes_max` it still has to be decoded, for the tables
-    /// of both ends must agree; beyond this the connection ends with ENHANCE_YOUR_CALM. Default 32,768.
+    /// Bytes of one field block as sent. Beyond `list_bytes_max` it is still decoded, because the tables
+    /// of both ends must agree; beyond this limit the connection ends with ENHANCE_YOUR_CALM. Default 32,768.
     pub block_bytes_max: u32,
-    /// CONTINUATION frames of one field block. Default 8: blocks that need more than one are rare, and a
-    /// frame of nothing costs as much as a full one.
+    /// CONTINUATION frames of one field block. Default 8: blocks that need more than one are rare, and an
+    /// empty frame costs as much as a full one.
     pub continuations_max: u32,
     /// The window of a stream whose data is read, and so what one body holds in memory at the most, in
     /// bytes. Streams begin with 65,535 at the most, as without any settings, and grow to this when credit
@@ -28,53 +28,52 @@ pub struct H2Limits {
     /// that is never read holds little. Default 256 KiB: 20 Mbit/s over 100 ms. Twice as much is twice the
     /// throughput of one body over a long way, and half as many bodies that have it at once.
     pub stream_window: u32,
-    /// What all unread bodies of one connection may hold in memory together, in bytes: never is the sum of
-    /// the streams' windows larger. Default 8 MiB: 100 streams that begin with 65,535 bytes always fit, which
+    /// Bytes that all unread bodies of one connection may hold in memory together: the sum of the streams'
+    /// windows never exceeds it. Default 8 MiB: 100 streams that begin with 65,535 bytes always fit, which
     /// is 6.25 MiB, and 9 of them that have grown to 256 KiB. Twice as much lets 52 grow; with less than
     /// `streams_max` times 65,535 streams begin with smaller windows, the `streams_max`th part of it each.
     ///
-    /// One bound that is lower than the sum of the windows would let streams that are not read stop those
-    /// that are. What each stream begins with is therefore set aside in advance, and only growth depends on
-    /// what else is open. Until a client has acknowledged our settings each of its streams may hold 65,535
+    /// A bound lower than the sum of the windows would let unread streams block the others. The initial
+    /// window of each stream is therefore reserved in advance, and only growth depends on
+    /// other streams. Until a client has acknowledged the settings each of its streams may hold 65,535
     /// bytes; those for which there is no room then are refused with REFUSED_STREAM. At least 65,535.
     pub unread_bytes_max: u32,
-    /// The connection's window: data on its way, of all streams, in bytes. It is given back as data is
-    /// received, whether or not it is read, and so bounds throughput and no memory of ours. Default 1 MiB:
+    /// The connection's window: data in transit, of all streams, in bytes. Credit is returned as data is
+    /// received, whether or not it is read, so it bounds throughput and not memory. Default 1 MiB:
     /// 80 Mbit/s over 100 ms; twice as much is twice the throughput of several bodies together. At least
     /// 65,535, because no setting can make it smaller, and at least `stream_window`, or one body could never
     /// use its own.
     pub connection_window: u32,
     /// Whether extended CONNECT (RFC 8441) is offered: SETTINGS_ENABLE_CONNECT_PROTOCOL is sent, and
-    /// `:protocol` taken. Default true. Without it such requests are malformed.
+    /// `:protocol` accepted. Default true. Without it such requests are malformed.
     pub connect_protocol: bool,
-    /// Frames of little use that a connection may send before they have to be paid for: by useful work, or by
-    /// time.
+    /// Frames of little use that a peer may send beyond those that useful work and time allow.
     pub budgets: Budgets,
-    /// A response that waits for the client's window must be given `rate_min` bytes a second, looked at once
-    /// per this time; else its stream ends with ENHANCE_YOUR_CALM, and the connection if no stream moves.
+    /// A response that waits for the client's window must get `rate_min` bytes a second, checked once per
+    /// this time; else its stream ends with ENHANCE_YOUR_CALM, and the connection if no stream moves.
     /// Default 30 s, as for everything else that stalls.
     pub window_timeout: Duration,
 }
 
-/// How many frames of each kind a connection has in hand. Every response pays one reset back and four frames
-/// of each other kind, every DATA frame sent or read pays four, and every second the tenth part.
+/// Budgets of frames of each kind. Every response restores one reset and four frames of each other kind,
+/// every DATA frame sent or received restores four, and every second a tenth of the budget.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budgets {
     /// Streams reset by the client, or refused for being too many. Default 200: a browser that closes a page
     /// cancels 100 at once. Without it, requests that are reset at once cost a handler each, and the
     /// client nothing (CVE-2023-44487).
     pub resets: u32,
-    /// SETTINGS. Default 32: one at the start is usual, and each has to be answered.
+    /// SETTINGS. Default 32: one at the start is usual, and each must be acknowledged.
     pub settings: u32,
-    /// PING. Default 256: some clients measure with them.
+    /// PING. Default 256: some clients measure the round trip with it.
     pub pings: u32,
     /// PRIORITY and PRIORITY_UPDATE. Default 512: old browsers build a tree of them at the start.
     pub priorities: u32,
-    /// DATA that carries nothing, or for streams that are over. Default 256.
+    /// Empty DATA without END_STREAM, or DATA on closed streams. Default 256.
     pub idle_data: u32,
-    /// WINDOW_UPDATE. Default 1,024: two for each frame we send is usual.
+    /// WINDOW_UPDATE. Default 1,024: two for each DATA frame received is usual.
     pub window_updates: u32,
-    /// Frames of unknown types. Default 256: made-up ones are sent to keep receivers tolerant, as RFC 8701
+    /// Frames of unknown types. Default 256: reserved types are sent to keep receivers tolerant, as RFC 8701
     /// does for TLS.
     pub unknown_frames: u32,
     /// Interim responses, in a client. Default 64: a few for each request are usual, and each wakes its
@@ -95,17 +94,17 @@ impl Budgets {
         interim_heads: 64,
     };
 
-    /// The budget for one nuisance.
-    pub(super) fn of(&self, nuisance: Nuisance) -> u32 {
-        match nuisance {
-            Nuisance::Resets => self.resets,
-            Nuisance::Settings => self.settings,
-            Nuisance::Pings => self.pings,
-            Nuisance::Priorities => self.priorities,
-            Nuisance::IdleData => self.idle_data,
-            Nuisance::WindowUpdates => self.window_updates,
-            Nuisance::UnknownFrames => self.unknown_frames,
-            Nuisance::InterimHeads => self.interim_heads,
+    /// The budget for one kind.
+    pub(super) fn of(&self, flood: FloodKind) -> u32 {
+        match flood {
+            FloodKind::Resets => self.resets,
+            FloodKind::Settings => self.settings,
+            FloodKind::Pings => self.pings,
+            FloodKind::Priorities => self.priorities,
+            FloodKind::IdleData => self.idle_data,
+            FloodKind::WindowUpdates => self.window_updates,
+            FloodKind::UnknownFrames => self.unknown_frames,
+            FloodKind::InterimHeads => self.interim_heads,
         }
     }
 }
@@ -125,8 +124,8 @@ impl H2Limits {
         window_timeout: Duration::from_secs(30),
     };
 
-    /// The window that streams begin with, once the peer knows it: so large that `streams_max` of them fit.
-    /// At least one byte, for one of nothing would never be consumed, and never grow.
+    /// The initial window of streams, once the peer has acknowledged it: `streams_max` of them fit. At least
+    /// one byte, because a window of 0 would never be consumed, and never grow.
     pub(super) fn initial_window(&self) -> u32 {
         let share = self.unread_bytes_max / self.streams_max.max(1);
         WINDOW_DEFAULT.min(self.stream_window).min(share).max(1)
@@ -142,7 +141,7 @@ impl H2Limits {
         self.connection_window.max(self.grown_window()).clamp(WINDOW_DEFAULT, MAX_31_BITS)
     }
 
-    /// The bound on what is unread: room for one stream at least, before our settings are known.
+    /// The bound on what is unread: at least one stream before the settings are acknowledged.
     pub(super) fn unread_bytes_max(&self) -> u64 {
         u64::from(self.unread_bytes_max.max(WINDOW_DEFAULT))
     }

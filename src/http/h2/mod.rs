@@ -12,8 +12,8 @@
 //!
 //! A request's head lands in the [`RequestHead`](super::message::RequestHead) that HTTP/1 fills too, and a
 //! response's in the [`ResponseHead`](super::message::ResponseHead), so that layers above see no difference.
-//! What is refused is refused as HTTP/1 refuses it, or, where RFC 9113 calls it malformed, reset. Every queue
-//! is bounded by a limit that has a name.
+//! Requests are refused with the same status as in HTTP/1; what RFC 9113 calls malformed is reset. Every
+//! queue has a named bound.
 
 pub mod client;
 mod connection;
@@ -39,9 +39,9 @@ mod streams;
 mod tests;
 
 pub use connection::StreamKey;
-pub use error::{ConnectionError, ErrorCode, HeadMisdeed, Nuisance, StreamError};
+pub use error::{ConnectionError, ErrorCode, FloodKind, MalformedHead, StreamError};
 pub use limits::{Budgets, H2Limits};
 pub use priority::Priority;
-pub use reader::{FrameReader, Payload, Piece};
-pub use send::End;
-pub use server::{Connection, Event, SendHead, Step};
+pub use reader::{FramePart, FramePayload, FrameReader};
+pub use send::EndStream;
+pub use server::{Connection, Consumed, Event, SendHead};

@@ -1,25 +1,25 @@
-//! Extensible priorities (RFC 9218): how urgent a response is, and whether its parts help. A hint: nothing
-//! in it is ever an error. The order of sending is decided elsewhere.
+//! Extensible priorities (RFC 9218): urgency of a response, and whether it is useful in parts. A hint:
+//! malformed values are ignored, never errors. The order of sending is decided elsewhere.
 
 /// The priority of a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Priority {
     /// 0 (first) to 7 (last).
     pub urgency: u8,
-    /// Parts of it are of use, so it may share the connection with others of its urgency.
+    /// It is useful in parts, so it may share the connection with others of its urgency.
     pub incremental: bool,
 }
 
 impl Priority {
-    /// What holds unless the client asks for something else (§4).
+    /// The priority without a signal from the client (§4).
     pub const DEFAULT: Priority = Priority { urgency: 3, incremental: false };
 
     /// Reads a `priority` field or the value of PRIORITY_UPDATE: a dictionary (RFC 8941 §3.2), of which `u`
-    /// and `i` count. What is malformed or out of range is as if it were not there (RFC 9218 §4).
+    /// and `i` count. Malformed or out-of-range members are ignored (RFC 9218 §4).
     pub fn parse(value: &[u8]) -> Priority {
         let mut priority = Priority::DEFAULT;
         for member in value.split(|&byte| byte == b',') {
-            // Parameters of a member mean nothing here.
+            // Parameters of members are ignored.
             let item = member.split(|&byte| byte == b';').next().unwrap_or_default();
             match item.trim_ascii() {
                 [b'u', b'=', urgency @ b'0'..=b'7'] => priority.urgency = urgency - b'0',

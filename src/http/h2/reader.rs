@@ -1,22 +1,22 @@
-//! Frames out of a byte stream (RFC 9113 §4.1), however it is split. A frame is handed out whole, and in
-//! place when it lies whole in the input; DATA is handed out as it comes. Judges lengths, padding and
-//! whether a frame needs a stream; knows neither streams nor roles.
+//! Splits a byte stream into frames (RFC 9113 §4.1). A frame is returned whole, without a copy when it lies
+//! whole in the input; DATA is returned in parts as it arrives. Checks lengths, padding and whether a frame
+//! needs a stream; knows neither streams nor roles.
 
 use std::ops::Range;
 
 use super::error::ConnectionError;
-use super::frame::{FrameHeader, HEADER_BYTES, Kind, flag};
+use super::frame::{FrameHeader, FrameKind, HEADER_BYTES, flag};
 
 /// What was found in the input.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Piece {
+pub enum FramePart {
     /// All of the input was taken, and no frame is complete.
     Incomplete,
-    /// The header of a frame that is not DATA: the payload comes next. A chance to refuse it before it is
-    /// gathered.
+    /// The header of a frame that is not DATA: the payload comes next. The caller can refuse the frame before
+    /// its payload is buffered.
     Header(FrameHeader),
     /// A whole frame that is not DATA.
-    Frame(FrameHeader, Payload),
+    Frame(FrameHeader, FramePayload),
     /// The header of a DATA frame; its parts come next, at least one.
     DataHeader(FrameHeader),
     /// A part of the DATA frame: where data lies in the input (perhaps nothing), how many bytes of padding
@@ -33,28 +33,28 @@ pub enum Piece {
 
 /// Where the payload of a frame lies.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Payload {
+pub enum FramePayload {
     /// In the input.
     Input(Range<usize>),
-    /// It straddled reads, and was gathered.
+    /// Copied together from several reads.
     Gathered(Vec<u8>),
 }
 
-impl Payload {
+impl FramePayload {
     /// The bytes; `input` is what was passed to [`FrameReader::read`].
     pub fn bytes<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
         match self {
-            Payload::Input(range) => &input[range.clone()],
-            Payload::Gathered(bytes) => bytes,
+            FramePayload::Input(range) => &input[range.clone()],
+            FramePayload::Gathered(bytes) => bytes,
         }
     }
 }
 
-/// Finds frames. Holds memory only while one straddles reads.
+/// Finds frames. Holds memory only while a frame is incomplete.
 #[derive(Debug)]
 pub struct FrameReader {
     frame_bytes_max: u32,
-    stage: Stage,
+    stage: ReaderState,
 }
 
 /// ```text
@@ -62,120 +62,126 @@ pub struct FrameReader {
 ///    └─────► Data ─────────┘
 /// ```
 #[derive(Debug)]
-enum Stage {
+enum ReaderState {
     /// In a header, of which that many bytes came.
     Header { bytes: [u8; HEADER_BYTES], have: u8 },
     /// In the payload of a frame that is not DATA.
-    Payload { header: FrameHeader, gathered: Vec<u8> },
+    FramePayload { header: FrameHeader, gathered: Vec<u8> },
     /// In DATA, before its pad length.
     PadLength { left: u32 },
     /// In DATA: that many bytes of data, and of padding behind them, are to come.
     Data { data: u32, padding: u32 },
 }
 
-const START: Stage = Stage::Header { bytes: [0; HEADER_BYTES], have: 0 };
+const START: ReaderState = ReaderState::Header { bytes: [0; HEADER_BYTES], have: 0 };
 
 impl FrameReader {
-    /// A reader at the start of a frame, that takes frames of at most so many bytes.
+    /// A reader at the start of a frame, which accepts payloads of at most so many bytes.
     pub fn new(frame_bytes_max: u32) -> FrameReader {
         FrameReader { frame_bytes_max, stage: START }
     }
 
-    /// Whether nothing of a next frame was received, or only data: the peer is idle, not slow.
+    /// Whether no part of a frame other than DATA was received: the peer is idle, not slow.
     pub fn is_between_frames(&self) -> bool {
-        matches!(self.stage, Stage::Header { have: 0, .. } | Stage::PadLength { .. } | Stage::Data { .. })
+        matches!(
+            self.stage,
+            ReaderState::Header { have: 0, .. } | ReaderState::PadLength { .. } | ReaderState::Data { .. }
+        )
     }
 
     /// Bytes of a DATA frame, padding included, whose header was handed out and which were not.
     pub fn data_left(&self) -> u32 {
         match self.stage {
-            Stage::PadLength { left } => left,
-            Stage::Data { data, padding } => data + padding,
-            Stage::Header { .. } | Stage::Payload { .. } => 0,
+            ReaderState::PadLength { left } => left,
+            ReaderState::Data { data, padding } => data + padding,
+            ReaderState::Header { .. } | ReaderState::FramePayload { .. } => 0,
         }
     }
 
-    /// Takes what was received up to the end of the next piece; how much that was, and the piece. Call again
-    /// with what is left until it is [`Piece::Incomplete`].
+    /// Reads up to the end of the next part; returns the bytes consumed, and the part. Call again with the
+    /// rest until it is [`FramePart::Incomplete`].
     ///
     /// # Errors
-    /// What [`FrameHeader::check`] refuses, and padding that fills its frame. The reader is of no use then.
+    /// What [`FrameHeader::check`] refuses, and padding that fills its frame. The reader must not be used
+    /// afterwards.
     #[inline]
-    pub fn read(&mut self, input: &[u8]) -> Result<(usize, Piece), ConnectionError> {
+    pub fn read(&mut self, input: &[u8]) -> Result<(usize, FramePart), ConnectionError> {
         match &mut self.stage {
-            Stage::Header { have: 0, .. } => match input.first_chunk::<HEADER_BYTES>() {
+            ReaderState::Header { have: 0, .. } => match input.first_chunk::<HEADER_BYTES>() {
                 Some(bytes) => Ok((HEADER_BYTES, self.begin(FrameHeader::parse(bytes))?)),
                 None => self.gather_header(input),
             },
-            Stage::Header { .. } => self.gather_header(input),
-            Stage::Payload { header, gathered } => {
+            ReaderState::Header { .. } => self.gather_header(input),
+            ReaderState::FramePayload { header, gathered } => {
                 let wanted = header.length as usize - gathered.len();
                 let header = *header;
                 if gathered.is_empty() && input.len() >= wanted {
                     self.stage = START;
-                    return Ok((wanted, Piece::Frame(header, Payload::Input(0..wanted))));
+                    return Ok((wanted, FramePart::Frame(header, FramePayload::Input(0..wanted))));
                 }
                 let taken = wanted.min(input.len());
                 gathered.extend_from_slice(&input[..taken]);
                 if taken < wanted {
-                    return Ok((taken, Piece::Incomplete));
+                    return Ok((taken, FramePart::Incomplete));
                 }
                 let gathered = std::mem::take(gathered);
                 self.stage = START;
-                Ok((taken, Piece::Frame(header, Payload::Gathered(gathered))))
+                Ok((taken, FramePart::Frame(header, FramePayload::Gathered(gathered))))
             }
-            Stage::PadLength { left } => {
-                let Some(&padding) = input.first() else { return Ok((0, Piece::Incomplete)) };
+            ReaderState::PadLength { left } => {
+                let Some(&padding) = input.first() else { return Ok((0, FramePart::Incomplete)) };
                 let (padding, rest) = (u32::from(padding), *left - 1);
                 let data = rest.checked_sub(padding).ok_or(ConnectionError::PaddingTooLong)?;
-                self.stage = Stage::Data { data, padding };
+                self.stage = ReaderState::Data { data, padding };
                 let is_last = self.end_data();
-                Ok((1, Piece::Data { data: 1..1, padding: 1, is_last }))
+                Ok((1, FramePart::Data { data: 1..1, padding: 1, is_last }))
             }
-            Stage::Data { data, padding } => {
+            ReaderState::Data { data, padding } => {
                 let taken = (*data as usize).min(input.len());
                 *data -= taken as u32;
                 let passed = if *data == 0 { (*padding as usize).min(input.len() - taken) } else { 0 };
                 *padding -= passed as u32;
                 let is_last = self.end_data();
                 if taken + passed == 0 && !is_last {
-                    return Ok((0, Piece::Incomplete));
+                    return Ok((0, FramePart::Incomplete));
                 }
-                Ok((taken + passed, Piece::Data { data: 0..taken, padding: passed as u32, is_last }))
+                Ok((taken + passed, FramePart::Data { data: 0..taken, padding: passed as u32, is_last }))
             }
         }
     }
 
-    fn gather_header(&mut self, input: &[u8]) -> Result<(usize, Piece), ConnectionError> {
-        let Stage::Header { bytes, have } = &mut self.stage else { return Ok((0, Piece::Incomplete)) };
+    fn gather_header(&mut self, input: &[u8]) -> Result<(usize, FramePart), ConnectionError> {
+        let ReaderState::Header { bytes, have } = &mut self.stage else {
+            return Ok((0, FramePart::Incomplete));
+        };
         let start = usize::from(*have);
         let taken = (HEADER_BYTES - start).min(input.len());
         bytes[start..start + taken].copy_from_slice(&input[..taken]);
         *have += taken as u8;
         if usize::from(*have) < HEADER_BYTES {
-            return Ok((taken, Piece::Incomplete));
+            return Ok((taken, FramePart::Incomplete));
         }
         let header = FrameHeader::parse(bytes);
         Ok((taken, self.begin(header)?))
     }
 
     #[inline]
-    fn begin(&mut self, header: FrameHeader) -> Result<Piece, ConnectionError> {
+    fn begin(&mut self, header: FrameHeader) -> Result<FramePart, ConnectionError> {
         header.check(self.frame_bytes_max)?;
-        if header.kind != Kind::Data {
-            self.stage = Stage::Payload { header, gathered: Vec::new() };
-            return Ok(Piece::Header(header));
+        if header.kind != FrameKind::Data {
+            self.stage = ReaderState::FramePayload { header, gathered: Vec::new() };
+            return Ok(FramePart::Header(header));
         }
         self.stage = if header.has(flag::PADDED) {
-            Stage::PadLength { left: header.length }
+            ReaderState::PadLength { left: header.length }
         } else {
-            Stage::Data { data: header.length, padding: 0 }
+            ReaderState::Data { data: header.length, padding: 0 }
         };
-        Ok(Piece::DataHeader(header))
+        Ok(FramePart::DataHeader(header))
     }
 
     fn end_data(&mut self) -> bool {
-        let is_last = matches!(self.stage, Stage::Data { data: 0, padding: 0 });
+        let is_last = matches!(self.stage, ReaderState::Data { data: 0, padding: 0 });
         if is_last {
             self.stage = START;
         }
@@ -200,14 +206,14 @@ mod tests {
             loop {
                 let (consumed, found) = reader.read(rest)?;
                 match found {
-                    Piece::Incomplete => {
+                    FramePart::Incomplete => {
                         assert_eq!(consumed, rest.len());
                         break;
                     }
-                    Piece::Header(_) => {}
-                    Piece::Frame(header, payload) => frames.push((header, payload.bytes(rest).to_vec())),
-                    Piece::DataHeader(header) => (data, passed) = ((header, Vec::new()), 0),
-                    Piece::Data { data: range, padding, is_last } => {
+                    FramePart::Header(_) => {}
+                    FramePart::Frame(header, payload) => frames.push((header, payload.bytes(rest).to_vec())),
+                    FramePart::DataHeader(header) => (data, passed) = ((header, Vec::new()), 0),
+                    FramePart::Data { data: range, padding, is_last } => {
                         data.1.extend_from_slice(&rest[range]);
                         passed += padding;
                         if is_last {
@@ -261,10 +267,15 @@ mod tests {
     #[test]
     fn a_refused_header_needs_no_payload() {
         let mut reader = FrameReader::new(64);
-        assert_eq!(reader.read(b"\0\0\x41\x06\0\0\0\0\0"), Err(ConnectionError::FrameTooLong(Kind::Ping)));
+        assert_eq!(
+            reader.read(b"\0\0\x41\x06\0\0\0\0\0"),
+            Err(ConnectionError::FrameTooLong(FrameKind::Ping))
+        );
         let mut reader = FrameReader::new(64);
         let (taken, piece) = reader.read(b"\0\0\x04\x05\0\0\0\0\x01").unwrap();
-        assert!(taken == 9 && matches!(piece, Piece::Header(header) if header.kind == Kind::PushPromise));
+        assert!(
+            taken == 9 && matches!(piece, FramePart::Header(header) if header.kind == FrameKind::PushPromise)
+        );
         assert!(!reader.is_between_frames());
     }
 }

@@ -1,27 +1,28 @@
-//! The reading half of a connection: frames into events, and every error that RFC 9113 names into the
-//! reaction it asks for.
+//! The receiving half of a connection: turns frames into events, and each error of RFC 9113 into the reaction
+//! that it requires.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::connection::{
-    Block, Connection, DataFrame, Handled, LEAVE_PING, Leaving, OpenBlock, Role, Shared, Step, StreamKey,
+    CommonEvent, Connection, Consumed, DataFrame, GOAWAY_PING, GoawayState, Handled, OpenBlock,
+    ReceivedBlock, Role, StreamKey,
 };
-use super::error::{ConnectionError, ErrorCode, Nuisance, StreamError};
-use super::fields::{TrailerParser, TrailerVerdict};
-use super::frame::{self, FrameHeader, Kind, MAX_31_BITS, PREFACE, PRIORITY_BYTES, flag};
+use super::error::{ConnectionError, ErrorCode, FloodKind, StreamError};
+use super::fields::{TrailerError, TrailerParser};
+use super::frame::{self, FrameHeader, FrameKind, MAX_31_BITS, PREFACE, PRIORITY_BYTES, flag};
 use super::hpack::ListEnd;
 use super::priority::Priority;
-use super::reader::Piece;
+use super::reader::FramePart;
 use super::settings::id::HEADER_TABLE_SIZE;
-use super::stream::{Content, Incoming, State, Stream};
-use super::streams::Closed;
+use super::stream::{ExpectedContent, H2Stream, RecvHalf, StreamState};
+use super::streams::ClosedStream;
 use crate::http::message::FramingError;
 
 impl<R: Role> Connection<R> {
-    /// Takes what was received, up to the first event. Answers that the protocol asks for are appended to
-    /// `out`. `head` is filled when the event is that of a head, and means nothing otherwise. `now` is a time
-    /// since any moment, the same one for all calls.
+    /// Handles received bytes, up to the first event. Replies that the protocol requires are appended to
+    /// `out`. `head` is filled when the event is a head, and unspecified otherwise. `now` is the time since
+    /// an arbitrary epoch, the same for all calls.
     ///
     /// # Errors
     /// An error that ends the connection: call [`fail`](Connection::fail), send, close.
@@ -32,35 +33,35 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         head: &mut R::Head,
         now: Duration,
-    ) -> Result<Step<R::Event>, ConnectionError> {
+    ) -> Result<Consumed<R::Event>, ConnectionError> {
         let mut at = if self.is_new() { self.handle_preface(input)? } else { 0 };
         if self.is_new() {
-            return Ok(Step { consumed: at, event: None });
+            return Ok(Consumed { consumed: at, event: None });
         }
         loop {
             let start = at;
             let (taken, piece) = self.reader.read(&input[at..])?;
             at += taken;
             let event = match piece {
-                Piece::Incomplete => return Ok(Step { consumed: at, event: None }),
-                Piece::Header(header) => {
+                FramePart::Incomplete => return Ok(Consumed { consumed: at, event: None }),
+                FramePart::Header(header) => {
                     self.check_order(&header)?;
                     None
                 }
-                Piece::Frame(header, payload) => {
+                FramePart::Frame(header, payload) => {
                     self.handle_frame(&header, payload.bytes(&input[start..]), out, head, now)?
                 }
-                Piece::DataHeader(header) => {
+                FramePart::DataHeader(header) => {
                     self.check_order(&header)?;
                     self.begin_data(&header, out, now)?
                 }
-                Piece::Data { data, padding, is_last } => {
+                FramePart::Data { data, padding, is_last } => {
                     let data = start + data.start..start + data.end;
                     self.handle_data(data, padding, is_last, out, now)?
                 }
             };
             if event.is_some() {
-                return Ok(Step { consumed: at, event });
+                return Ok(Consumed { consumed: at, event });
             }
         }
     }
@@ -75,11 +76,11 @@ impl<R: Role> Connection<R> {
         Ok(taken)
     }
 
-    /// Whether a frame of this kind may come now, before its payload is looked at.
+    /// Whether a frame of this type is allowed now, before its payload is read.
     #[inline]
     fn check_order(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
         if let Some(block) = &mut self.block {
-            if header.kind != Kind::Continuation || header.stream != block.stream {
+            if header.kind != FrameKind::Continuation || header.stream != block.stream {
                 return Err(ConnectionError::BlockInterrupted(header.kind));
             }
             block.continuations += 1;
@@ -91,12 +92,12 @@ impl<R: Role> Connection<R> {
             }
             return Ok(());
         }
-        if !self.settings_seen && (header.kind != Kind::Settings || header.has(flag::ACK)) {
+        if !self.settings_seen && (header.kind != FrameKind::Settings || header.has(flag::ACK)) {
             return Err(ConnectionError::SettingsMissing);
         }
         match header.kind {
-            Kind::Continuation => Err(ConnectionError::ContinuationUnexpected),
-            Kind::PushPromise => Err(ConnectionError::PushPromise),
+            FrameKind::Continuation => Err(ConnectionError::ContinuationUnexpected),
+            FrameKind::PushPromise => Err(ConnectionError::PushPromise),
             _ => Ok(()),
         }
     }
@@ -111,18 +112,18 @@ impl<R: Role> Connection<R> {
         now: Duration,
     ) -> Handled<R> {
         match header.kind {
-            Kind::Headers => self.handle_headers(header, payload, out, head, now),
-            Kind::Continuation => self.handle_continuation(header, payload, out, head, now),
-            Kind::WindowUpdate => self.handle_window_update(header.stream, payload, out, now),
-            Kind::RstStream => self.handle_reset(header.stream, payload, now),
-            Kind::Settings => self.handle_settings(header, payload, out, now).map(|()| None),
-            Kind::Ping => self.handle_ping(header, payload, out, now).map(|()| None),
-            Kind::Priority => self.handle_priority(header, payload, out, now),
-            Kind::PriorityUpdate => self.handle_priority_update(payload, now).map(|()| None),
-            Kind::Goaway => Ok(self.handle_goaway(payload)),
-            // Kept away by the reader and by `check_order`.
-            Kind::Data | Kind::PushPromise => Ok(None),
-            Kind::Unknown(_) => self.floods.spend(Nuisance::UnknownFrames, now).map(|()| None),
+            FrameKind::Headers => self.handle_headers(header, payload, out, head, now),
+            FrameKind::Continuation => self.handle_continuation(header, payload, out, head, now),
+            FrameKind::WindowUpdate => self.handle_window_update(header.stream, payload, out, now),
+            FrameKind::RstStream => self.handle_reset(header.stream, payload, now),
+            FrameKind::Settings => self.handle_settings(header, payload, out, now).map(|()| None),
+            FrameKind::Ping => self.handle_ping(header, payload, out, now).map(|()| None),
+            FrameKind::Priority => self.handle_priority(header, payload, out, now),
+            FrameKind::PriorityUpdate => self.handle_priority_update(payload, now).map(|()| None),
+            FrameKind::Goaway => Ok(self.handle_goaway(payload)),
+            // Never passed on by the reader and by `check_order`.
+            FrameKind::Data | FrameKind::PushPromise => Ok(None),
+            FrameKind::Unknown(_) => self.floods.spend(FloodKind::UnknownFrames, now).map(|()| None),
         }
     }
 
@@ -141,7 +142,12 @@ impl<R: Role> Connection<R> {
         let depends_on_itself = parts.depends_on == Some(stream);
         let bytes = &payload[parts.fragment];
         if header.has(flag::END_HEADERS) {
-            return self.handle_block(&Block { stream, ends, depends_on_itself, bytes }, out, head, now);
+            return self.handle_block(
+                &ReceivedBlock { stream, ends, depends_on_itself, bytes },
+                out,
+                head,
+                now,
+            );
         }
         let bytes = bytes.to_vec();
         self.block = Some(Box::new(OpenBlock { stream, ends, depends_on_itself, bytes, continuations: 0 }));
@@ -164,18 +170,18 @@ impl<R: Role> Connection<R> {
         match self.block.take() {
             Some(block) => {
                 let OpenBlock { stream, ends, depends_on_itself, ref bytes, .. } = *block;
-                self.handle_block(&Block { stream, ends, depends_on_itself, bytes }, out, head, now)
+                self.handle_block(&ReceivedBlock { stream, ends, depends_on_itself, bytes }, out, head, now)
             }
             None => Ok(None),
         }
     }
 
-    /// A whole field block. Whatever becomes of it, it has to be decoded: the tables of both ends must
-    /// agree.
+    /// Handles a whole field block. It is decoded even when it is refused, because the tables of both ends
+    /// must agree.
     #[inline]
     fn handle_block(
         &mut self,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         out: &mut Vec<u8>,
         head: &mut R::Head,
         now: Duration,
@@ -188,46 +194,46 @@ impl<R: Role> Connection<R> {
             return R::handle_new_stream(self, block, head, now, out);
         }
         if let Some(stream) = self.stream(id) {
-            let incoming = self.get_mut(stream).and_then(Stream::incoming);
+            let incoming = self.get_mut(stream).and_then(H2Stream::incoming);
             return match incoming.map(|incoming| incoming.content) {
-                Some(Content::Head(_)) => R::handle_awaited_head(self, stream, block, head, now, out),
+                Some(ExpectedContent::Head(_)) => R::handle_awaited_head(self, stream, block, head, now, out),
                 _ => self.handle_trailers(stream, block, out, now),
             };
         }
         match self.streams.closed(id) {
-            Closed::Ended => Err(ConnectionError::StreamClosed(Kind::Headers)),
-            // What the server sends for one of our streams that was reset long ago.
-            Closed::Forgotten if R::IS_CLIENT => {
-                self.floods.spend(Nuisance::IdleData, now)?;
-                self.pass_over(block.bytes)
+            ClosedStream::Ended => Err(ConnectionError::StreamClosed(FrameKind::Headers)),
+            // Sent by the server before RST_STREAM arrived, on a stream reset long ago.
+            ClosedStream::Forgotten if R::IS_CLIENT => {
+                self.floods.spend(FloodKind::IdleData, now)?;
+                self.skip_block(block.bytes)
             }
-            Closed::Forgotten => Err(ConnectionError::StreamNotIncreasing),
-            Closed::ResetByUs => self.pass_over(block.bytes),
-            Closed::ResetByPeer => {
-                self.pass_over(block.bytes)?;
+            ClosedStream::Forgotten => Err(ConnectionError::StreamNotIncreasing),
+            ClosedStream::ResetByUs => self.skip_block(block.bytes),
+            ClosedStream::ResetByPeer => {
+                self.skip_block(block.bytes)?;
                 self.refuse(id, StreamError::AfterEnd, out, now).map(|_| None)
             }
         }
     }
 
-    /// Decodes a block whose fields are of no use.
-    pub(super) fn pass_over(&mut self, bytes: &[u8]) -> Handled<R> {
+    /// Decodes a block and ignores its fields.
+    pub(super) fn skip_block(&mut self, bytes: &[u8]) -> Handled<R> {
         self.decoder.decode(bytes, u32::MAX, |_| ControlFlow::Break(()))?;
         Ok(None)
     }
 
-    /// A block on an open stream, after a head.
+    /// Handles a block on an open stream, after its head.
     fn handle_trailers(
         &mut self,
         stream: StreamKey,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        let has_ended = |known: &mut Stream| matches!(known.state, State::HalfClosedRemote { .. });
+        let has_ended = |known: &mut H2Stream| matches!(known.state, StreamState::HalfClosedRemote { .. });
         if self.get_mut(stream).is_some_and(has_ended) {
             // The state alone decides (RFC 9113 §5.1): what the fields are does not change the code.
-            self.pass_over(block.bytes)?;
+            self.skip_block(block.bytes)?;
             return self.stream_error(stream, StreamError::AfterEnd, out, now);
         }
         let mut parser = TrailerParser::new(&self.body_limits);
@@ -236,31 +242,31 @@ impl<R: Role> Connection<R> {
         let trailers = match end {
             ListEnd::Whole => Ok(parser.finish()),
             ListEnd::TooLarge => Err(FramingError::TrailersTooLong),
-            ListEnd::Broken(TrailerVerdict::Refused(error)) => Err(error),
-            ListEnd::Broken(TrailerVerdict::Malformed) => {
+            ListEnd::Broken(TrailerError::Refused(error)) => Err(error),
+            ListEnd::Broken(TrailerError::Malformed) => {
                 return self.stream_error(stream, StreamError::TrailersMalformed, out, now);
             }
         };
         let Some(known) = self.get_mut(stream) else { return Ok(None) };
         let error = match &known.state {
-            State::HalfClosedRemote { .. } => Some(StreamError::AfterEnd),
+            StreamState::HalfClosedRemote { .. } => Some(StreamError::AfterEnd),
             _ if block.depends_on_itself => Some(StreamError::DependsOnItself),
-            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. }
-                if incoming.content == Content::Tunnel =>
+            StreamState::Open(incoming, _) | StreamState::HalfClosedLocal { incoming, .. }
+                if incoming.content == ExpectedContent::Tunnel =>
             {
                 Some(StreamError::HeadersInTunnel)
             }
             _ if !block.ends => Some(StreamError::TrailersNotLast),
-            State::Open(incoming, _) => incoming.end().err(),
-            State::HalfClosedLocal { incoming, .. } if incoming.reads_on => incoming.end().err(),
-            State::HalfClosedLocal { .. } => None,
+            StreamState::Open(incoming, _) => incoming.end().err(),
+            StreamState::HalfClosedLocal { incoming, .. } if incoming.reads_on => incoming.end().err(),
+            StreamState::HalfClosedLocal { .. } => None,
         };
         if let Some(error) = error {
             return self.stream_error(stream, error, out, now);
         }
         let is_read = known.is_read();
-        self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
-        Ok(if is_read { R::event(Shared::Trailers { stream, trailers }) } else { None })
+        self.streams.change(stream.place, ClosedStream::Ended, H2Stream::ended_remotely);
+        Ok(if is_read { R::event(CommonEvent::Trailers { stream, trailers }) } else { None })
     }
 
     // ---- data ----
@@ -271,23 +277,23 @@ impl<R: Role> Connection<R> {
         self.data = DataFrame { stream: None, ends: header.has(flag::END_STREAM), carried: false };
         let Some(stream) = self.stream(id) else {
             if id > self.highest || id.is_multiple_of(2) {
-                return Err(ConnectionError::StreamIdle(Kind::Data));
+                return Err(ConnectionError::StreamIdle(FrameKind::Data));
             }
             match self.streams.closed(id) {
-                Closed::Ended => return Err(ConnectionError::StreamClosed(Kind::Data)),
-                Closed::ResetByUs => {}
-                Closed::ResetByPeer => {
-                    self.floods.spend(Nuisance::IdleData, now)?;
+                ClosedStream::Ended => return Err(ConnectionError::StreamClosed(FrameKind::Data)),
+                ClosedStream::ResetByUs => {}
+                ClosedStream::ResetByPeer => {
+                    self.floods.spend(FloodKind::IdleData, now)?;
                     self.refuse(id, StreamError::AfterEnd, out, now)?;
                 }
-                Closed::Forgotten => self.floods.spend(Nuisance::IdleData, now)?,
+                ClosedStream::Forgotten => self.floods.spend(FloodKind::IdleData, now)?,
             }
             return Ok(None);
         };
-        let received = match self.get_mut(stream).and_then(Stream::incoming) {
-            Some(Incoming { content: Content::Head(_), .. }) => Err(StreamError::DataBeforeHead),
+        let received = match self.get_mut(stream).and_then(H2Stream::incoming) {
+            Some(RecvHalf { content: ExpectedContent::Head(_), .. }) => Err(StreamError::DataBeforeHead),
             Some(incoming) => incoming.receive(length).and_then(|()| {
-                // Before its data is handed out, where the length is known without its padding's.
+                // Checked before data is handed out, if the length is known without reading the pad length.
                 let is_known = !header.has(flag::PADDED);
                 if is_known { incoming.check(length, header.has(flag::END_STREAM)) } else { Ok(()) }
             }),
@@ -300,7 +306,7 @@ impl<R: Role> Connection<R> {
         Ok(None)
     }
 
-    /// A part of the DATA frame that was begun. Its stream may have ended since then.
+    /// Handles a part of the current DATA frame. Its stream may have been closed meanwhile.
     fn handle_data(
         &mut self,
         data: std::ops::Range<usize>,
@@ -313,7 +319,7 @@ impl<R: Role> Connection<R> {
         let frame = self.data;
         self.data.carried |= length > 0;
         if is_last && !self.data.carried && !frame.ends {
-            self.floods.spend(Nuisance::IdleData, now)?;
+            self.floods.spend(FloodKind::IdleData, now)?;
         }
         let ends = is_last && frame.ends;
         let open = frame.stream.and_then(|stream| Some((stream, self.get_mut(stream)?)));
@@ -330,35 +336,35 @@ impl<R: Role> Connection<R> {
             return self.stream_error(stream, error, out, now);
         }
         if !is_read {
-            // Our response is out: what still comes is read over, until its window is used up.
+            // The response was sent: remaining data is ignored, until its window is exhausted.
             if ends {
-                self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
+                self.streams.change(stream.place, ClosedStream::Ended, H2Stream::ended_remotely);
             } else if self
                 .get_mut(stream)
-                .and_then(Stream::incoming)
+                .and_then(H2Stream::incoming)
                 .is_some_and(|rest| rest.exceeds_window())
             {
                 self.reset(stream, ErrorCode::NO_ERROR, out);
             }
             return Ok(None);
         }
-        // Before any credit is given: whether a window may grow depends on what is unread.
+        // Before credit is given, because growth of a window depends on the unread bytes.
         self.unread += u64::from(length);
         if padding > 0 {
             self.credit_stream(stream, padding, out);
         }
         if ends {
-            self.streams.change(stream.place, Closed::Ended, Stream::ended_remotely);
+            self.streams.change(stream.place, ClosedStream::Ended, H2Stream::ended_remotely);
         }
         if length > 0 {
-            self.floods.worked();
+            self.floods.count_work();
         } else if !ends {
             return Ok(None);
         }
-        Ok(R::event(Shared::Data { stream, data, ends }))
+        Ok(R::event(CommonEvent::Data { stream, data, ends }))
     }
 
-    // ---- everything else ----
+    // ---- other frames ----
 
     #[inline]
     fn handle_window_update(
@@ -368,7 +374,7 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        self.floods.spend(Nuisance::WindowUpdates, now)?;
+        self.floods.spend(FloodKind::WindowUpdates, now)?;
         let increment = frame::first_u32(payload) & MAX_31_BITS;
         if id == 0 {
             if increment == 0 {
@@ -378,7 +384,7 @@ impl<R: Role> Connection<R> {
             return Ok(None);
         }
         let Some(stream) = self.stream(id) else {
-            return self.check_not_idle(id, Kind::WindowUpdate).map(|()| None);
+            return self.check_not_idle(id, FrameKind::WindowUpdate).map(|()| None);
         };
         if increment == 0 {
             return self.stream_error(stream, StreamError::IncrementZero, out, now);
@@ -392,35 +398,38 @@ impl<R: Role> Connection<R> {
 
     fn handle_reset(&mut self, id: u32, payload: &[u8], now: Duration) -> Handled<R> {
         let Some(stream) = self.stream(id) else {
-            self.check_not_idle(id, Kind::RstStream)?;
-            if self.streams.closed(id) == Closed::Ended {
-                self.floods.answered_in_vain();
+            self.check_not_idle(id, FrameKind::RstStream)?;
+            if self.streams.closed(id) == ClosedStream::Ended {
+                self.floods.uncount_response();
             }
-            return self.floods.spend(Nuisance::Resets, now).map(|()| None);
+            return self.floods.spend(FloodKind::Resets, now).map(|()| None);
         };
-        let incoming = self.get_mut(stream).and_then(Stream::incoming);
-        let before_head = incoming.is_some_and(|incoming| matches!(incoming.content, Content::Head(_)));
-        self.streams.change(stream.place, Closed::ResetByPeer, |_| None);
-        self.floods.spend(Nuisance::Resets, now)?;
-        Ok(R::event(Shared::Reset { stream, code: ErrorCode(frame::first_u32(payload)), before_head }))
+        let incoming = self.get_mut(stream).and_then(H2Stream::incoming);
+        let before_head =
+            incoming.is_some_and(|incoming| matches!(incoming.content, ExpectedContent::Head(_)));
+        self.streams.change(stream.place, ClosedStream::ResetByPeer, |_| None);
+        self.floods.spend(FloodKind::Resets, now)?;
+        Ok(R::event(CommonEvent::Reset { stream, code: ErrorCode(frame::first_u32(payload)), before_head }))
     }
 
     fn handle_goaway(&mut self, payload: &[u8]) -> Option<R::Event> {
-        // Its length was checked.
+        // `FrameHeader::check` has checked the length.
         let last = frame::first_u32(payload) & MAX_31_BITS;
         let code = ErrorCode(frame::first_u32(&payload[payload.len().min(4)..]));
-        // It may not grow from one to the next (RFC 9113 §6.8).
-        let last = self.peer_leaves.map_or(last, |before| before.min(last));
-        self.peer_leaves = Some(last);
+        // The last stream may not increase (RFC 9113 §6.8).
+        let last = self.peer_goaway.map_or(last, |before| before.min(last));
+        self.peer_goaway = Some(last);
         if R::IS_CLIENT {
             let above = self.streams.iter_mut().filter(|(_, stream)| stream.id > last);
             let places: Vec<u32> = above.map(|(place, _)| place).collect();
-            places.into_iter().for_each(|place| self.streams.change(place, Closed::ResetByPeer, |_| None));
+            places
+                .into_iter()
+                .for_each(|place| self.streams.change(place, ClosedStream::ResetByPeer, |_| None));
         }
-        R::event(Shared::Goaway { last, code })
+        R::event(CommonEvent::Goaway { last, code })
     }
 
-    fn check_not_idle(&self, id: u32, kind: Kind) -> Result<(), ConnectionError> {
+    fn check_not_idle(&self, id: u32, kind: FrameKind) -> Result<(), ConnectionError> {
         if id > self.highest || id.is_multiple_of(2) {
             return Err(ConnectionError::StreamIdle(kind));
         }
@@ -436,11 +445,11 @@ impl<R: Role> Connection<R> {
         now: Duration,
     ) -> Result<(), ConnectionError> {
         if header.has(flag::ACK) {
-            self.know_settings(out);
+            self.settings_acknowledged(out);
             return Ok(());
         }
         self.settings_seen = true;
-        self.floods.spend(Nuisance::Settings, now)?;
+        self.floods.spend(FloodKind::Settings, now)?;
         let window_before = self.peer.initial_window;
         self.peer.apply(payload)?;
         let by = i64::from(self.peer.initial_window) - i64::from(window_before);
@@ -451,7 +460,7 @@ impl<R: Role> Connection<R> {
         }
         for (setting, value) in frame::settings_of(payload) {
             R::check_setting(setting, value)?;
-            // Each of them: the smallest has to be announced (RFC 7541 §4.2).
+            // Each value counts, because the smallest must be announced (RFC 7541 §4.2).
             if setting == HEADER_TABLE_SIZE {
                 self.encoder.set_table_bytes_max(value);
             }
@@ -469,12 +478,12 @@ impl<R: Role> Connection<R> {
     ) -> Result<(), ConnectionError> {
         let Some(payload) = payload.first_chunk::<8>() else { return Ok(()) };
         if header.has(flag::ACK) {
-            if self.leaving == Leaving::Announced && *payload == LEAVE_PING {
+            if self.goaway == GoawayState::Announced && *payload == GOAWAY_PING {
                 self.leave(out);
             }
             return Ok(());
         }
-        self.floods.spend(Nuisance::Pings, now)?;
+        self.floods.spend(FloodKind::Pings, now)?;
         frame::write_ping(out, flag::ACK, payload);
         Ok(())
     }
@@ -487,7 +496,7 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        self.floods.spend(Nuisance::Priorities, now)?;
+        self.floods.spend(FloodKind::Priorities, now)?;
         let error = if payload.len() != PRIORITY_BYTES {
             StreamError::PriorityLength
         } else if frame::first_u32(payload) & MAX_31_BITS == header.stream {
@@ -499,19 +508,19 @@ impl<R: Role> Connection<R> {
             Some(stream) => self.stream_error(stream, error, out, now),
             // A stream that was not opened cannot be reset.
             None if header.stream > self.highest && error == StreamError::PriorityLength => {
-                Err(ConnectionError::FrameLength(Kind::Priority))
+                Err(ConnectionError::FrameLength(FrameKind::Priority))
             }
-            None if header.stream > self.highest => Err(ConnectionError::StreamIdle(Kind::Priority)),
+            None if header.stream > self.highest => Err(ConnectionError::StreamIdle(FrameKind::Priority)),
             None => self.refuse(header.stream, error, out, now).map(|_| None),
         }
     }
 
     #[cold]
     fn handle_priority_update(&mut self, payload: &[u8], now: Duration) -> Result<(), ConnectionError> {
-        self.floods.spend(Nuisance::Priorities, now)?;
+        self.floods.spend(FloodKind::Priorities, now)?;
         let id = frame::first_u32(payload) & MAX_31_BITS;
         if R::IS_CLIENT {
-            // Clients prioritize (RFC 9218 §7.1).
+            // Only clients send PRIORITY_UPDATE (RFC 9218 §7.1).
             return Err(ConnectionError::PriorityUpdateMalformed);
         }
         let value = &payload[payload.len().min(4)..];
@@ -519,7 +528,7 @@ impl<R: Role> Connection<R> {
             return Err(ConnectionError::PriorityUpdateMalformed);
         }
         let stream = self.stream(id).and_then(|stream| self.get_mut(stream));
-        if let Some(outgoing) = stream.and_then(Stream::outgoing_mut) {
+        if let Some(outgoing) = stream.and_then(H2Stream::outgoing_mut) {
             outgoing.priority = Priority::parse(value);
             self.reprioritized = true;
         }
@@ -528,7 +537,7 @@ impl<R: Role> Connection<R> {
 
     // ---- stream errors ----
 
-    /// Resets an open stream for an error. Being made to reset costs the peer as much as resetting.
+    /// Resets an open stream because of an error. It counts against the same budget as a reset by the peer.
     pub(super) fn stream_error(
         &mut self,
         stream: StreamKey,
@@ -536,12 +545,12 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        self.floods.spend(Nuisance::Resets, now)?;
+        self.floods.spend(FloodKind::Resets, now)?;
         self.reset(stream, error.code(), out);
-        Ok(R::event(Shared::Failed { stream, error }))
+        Ok(R::event(CommonEvent::Failed { stream, error }))
     }
 
-    /// Resets a stream that has no place here.
+    /// Resets a stream that is not open.
     #[cold]
     pub(super) fn refuse(
         &mut self,
@@ -550,9 +559,9 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        self.floods.spend(Nuisance::Resets, now)?;
-        self.streams.remember(id, Closed::ResetByUs);
+        self.floods.spend(FloodKind::Resets, now)?;
+        self.streams.remember(id, ClosedStream::ResetByUs);
         frame::write_reset(out, id, error.code());
-        Ok(R::event(Shared::Refused(error)))
+        Ok(R::event(CommonEvent::Refused(error)))
     }
 }

@@ -1,11 +1,11 @@
-//! The fields of a request into a [`RequestHead`] (RFC 9113 §8.2, §8.3), strictly: what is malformed gets no
-//! answer, and what HTTP/1.1 refuses with a status is refused with the same one. Methods, targets,
-//! authorities and lengths are judged by the code that judges HTTP/1's. Knows single fields in their order,
-//! and neither frames nor streams.
+//! The fields of a request into a [`RequestHead`] (RFC 9113 §8.2, §8.3), strictly: malformed requests
+//! get no response, and what HTTP/1.1 refuses with a status is refused with the same one. Methods, targets,
+//! authorities and lengths are checked by the code that checks those of HTTP/1. Sees fields in order; knows
+//! neither frames nor streams.
 
 use std::ops::{ControlFlow, Range};
 
-use super::error::HeadMisdeed;
+use super::error::MalformedHead;
 use super::fields::{is_name, is_of_connection, is_value};
 use super::hpack::Field;
 use super::priority::Priority;
@@ -19,45 +19,45 @@ use crate::http::target::{self, Scheme, TargetError, TargetForm, is_authority};
 /// Memory for pseudo-fields and cookies that is kept between heads.
 const SCRATCH_BYTES_KEPT: usize = 1024;
 
-/// Longest list whose rendering as an HTTP/1 head still has 16-bit places, request line and separators
-/// included.
+/// Largest field list whose rendering as an HTTP/1 head, request line and separators included, has 16-bit
+/// offsets.
 pub(super) const HEAD_BYTES_MAX: u32 = u16::MAX as u32 - 64;
 
-/// Why a head is not served.
+/// Why a request head is rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
-    /// It gets no answer.
-    Malformed(HeadMisdeed),
-    /// It is answered with a status.
+pub(super) enum HeadError {
+    /// The stream is reset.
+    Malformed(MalformedHead),
+    /// The response is an error status.
     Refused(RequestError),
 }
 
-impl From<HeadMisdeed> for Verdict {
-    fn from(misdeed: HeadMisdeed) -> Verdict {
-        Verdict::Malformed(misdeed)
+impl From<MalformedHead> for HeadError {
+    fn from(reason: MalformedHead) -> HeadError {
+        HeadError::Malformed(reason)
     }
 }
 
-impl From<RequestError> for Verdict {
-    fn from(error: RequestError) -> Verdict {
-        Verdict::Refused(error)
+impl From<RequestError> for HeadError {
+    fn from(error: RequestError) -> HeadError {
+        HeadError::Refused(error)
     }
 }
 
-impl From<TargetError> for Verdict {
-    fn from(error: TargetError) -> Verdict {
-        Verdict::Refused(RequestError::Target(error))
+impl From<TargetError> for HeadError {
+    fn from(error: TargetError) -> HeadError {
+        HeadError::Refused(RequestError::Target(error))
     }
 }
 
 /// Pseudo-fields until all of them are there, and the pieces of `cookie`; reused from head to head.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(super) struct HeadScratch {
     bytes: Vec<u8>,
     cookie: Vec<u8>,
 }
 
-impl Scratch {
+impl HeadScratch {
     fn clear(&mut self) {
         for part in [&mut self.bytes, &mut self.cookie] {
             part.clear();
@@ -69,7 +69,7 @@ impl Scratch {
 /// A head being read.
 pub(super) struct HeadParser<'a> {
     head: &'a mut RequestHead,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut HeadScratch,
     limits: &'a HeadLimits,
     // Ranges within the scratch.
     method: Option<Range<usize>>,
@@ -90,9 +90,9 @@ pub(super) struct HeadParser<'a> {
     priority: Priority,
 }
 
-/// What is known of a request beside its head.
+/// What a request declares beside its head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Parsed {
+pub(super) struct ParsedRequest {
     /// `content-length`.
     pub(super) length: Option<u64>,
     pub(super) priority: Priority,
@@ -101,7 +101,7 @@ pub(super) struct Parsed {
 impl<'a> HeadParser<'a> {
     pub(super) fn new(
         head: &'a mut RequestHead,
-        scratch: &'a mut Scratch,
+        scratch: &'a mut HeadScratch,
         limits: &'a HeadLimits,
         connect_protocol: bool,
     ) -> HeadParser<'a> {
@@ -128,20 +128,20 @@ impl<'a> HeadParser<'a> {
 
     /// Reads one field.
     #[inline]
-    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<Verdict> {
+    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<HeadError> {
         let handled = match field.name.first() {
             Some(b':') => self.handle_pseudo(field.name, field.value),
             _ => self.handle_regular(field),
         };
         match handled {
             Ok(()) => ControlFlow::Continue(()),
-            Err(verdict) => ControlFlow::Break(verdict),
+            Err(error) => ControlFlow::Break(error),
         }
     }
 
-    fn handle_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Verdict> {
+    fn handle_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
         if self.begun {
-            return Err(HeadMisdeed::PseudoLate.into());
+            return Err(MalformedHead::PseudoLate.into());
         }
         let slot = match name {
             b":method" => &mut self.method,
@@ -149,10 +149,10 @@ impl<'a> HeadParser<'a> {
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
             b":protocol" if self.connect_protocol => &mut self.protocol,
-            _ => return Err(HeadMisdeed::PseudoUnknown.into()),
+            _ => return Err(MalformedHead::PseudoUnknown.into()),
         };
         if slot.is_some() {
-            return Err(HeadMisdeed::PseudoRepeated.into());
+            return Err(MalformedHead::PseudoRepeated.into());
         }
         let start = self.scratch.bytes.len();
         self.scratch.bytes.extend_from_slice(value);
@@ -161,17 +161,17 @@ impl<'a> HeadParser<'a> {
     }
 
     #[inline]
-    fn handle_regular(&mut self, field: Field<'_>) -> Result<(), Verdict> {
+    fn handle_regular(&mut self, field: Field<'_>) -> Result<(), HeadError> {
         if !self.begun {
             self.begin()?;
         }
         let Field { name, value, never_indexed, .. } = field;
         // A name from the static table is well-formed.
         if field.name_index == 0 && !is_name(name) {
-            return Err(HeadMisdeed::NameCharacter.into());
+            return Err(MalformedHead::NameCharacter.into());
         }
         if !is_value(value) {
-            return Err(HeadMisdeed::ValueCharacter.into());
+            return Err(MalformedHead::ValueCharacter.into());
         }
         self.fields += 1;
         if self.fields > u32::from(self.limits.fields_max) {
@@ -179,7 +179,7 @@ impl<'a> HeadParser<'a> {
         }
         match (name.len(), name) {
             (2, b"te") if !value.eq_ignore_ascii_case(b"trailers") => {
-                return Err(HeadMisdeed::TeValue.into());
+                return Err(MalformedHead::TeValue.into());
             }
             (4, b"host") => return self.handle_host(value, never_indexed),
             (6, b"cookie") => {
@@ -191,7 +191,7 @@ impl<'a> HeadParser<'a> {
             (8, b"priority") => self.priority = Priority::parse(value),
             (14, b"content-length") => self.content.handle_length(value)?,
             (7 | 10 | 16 | 17, _) if is_of_connection(name) => {
-                return Err(HeadMisdeed::ConnectionField.into());
+                return Err(MalformedHead::ConnectionField.into());
             }
             _ => {}
         }
@@ -200,10 +200,10 @@ impl<'a> HeadParser<'a> {
     }
 
     /// `host` beside `:authority` may only repeat it (RFC 9113 §8.3.1); alone it takes its place.
-    fn handle_host(&mut self, value: &[u8], never_indexed: bool) -> Result<(), Verdict> {
+    fn handle_host(&mut self, value: &[u8], never_indexed: bool) -> Result<(), HeadError> {
         if let Some(authority) = self.authority.clone() {
             let same = self.scratch.bytes[authority].eq_ignore_ascii_case(value);
-            return if same { Ok(()) } else { Err(HeadMisdeed::HostDiffers.into()) };
+            return if same { Ok(()) } else { Err(MalformedHead::HostDiffers.into()) };
         }
         if self.host.is_some() {
             return Err(RequestError::HostRepeated.into());
@@ -215,8 +215,8 @@ impl<'a> HeadParser<'a> {
         Ok(())
     }
 
-    /// Pieces may be anywhere; they are one field for all layers above (RFC 9113 §8.2.3). An empty one would
-    /// leave its separator behind.
+    /// Joins `cookie` fields, which may be anywhere, into one (RFC 9113 §8.2.3). An empty one adds no
+    /// separator.
     fn handle_cookie(&mut self, value: &[u8]) {
         let cookie = &mut self.scratch.cookie;
         if !cookie.is_empty() && !value.is_empty() {
@@ -225,11 +225,12 @@ impl<'a> HeadParser<'a> {
         cookie.extend_from_slice(value);
     }
 
-    /// Judges the pseudo-fields, and writes the request line.
-    fn begin(&mut self) -> Result<(), Verdict> {
+    /// Checks the pseudo-fields, and writes the request line.
+    fn begin(&mut self) -> Result<(), HeadError> {
         self.begun = true;
         let text = |range: &Option<Range<usize>>| range.clone().map(|range| &self.scratch.bytes[range]);
-        let token = text(&self.method).filter(|token| !token.is_empty()).ok_or(HeadMisdeed::PseudoMissing)?;
+        let token =
+            text(&self.method).filter(|token| !token.is_empty()).ok_or(MalformedHead::PseudoMissing)?;
         let method = Method::from_token(token);
         if method == Method::Other {
             check_method(token)?;
@@ -239,23 +240,23 @@ impl<'a> HeadParser<'a> {
         if let Some(protocol) = protocol {
             // RFC 8441 §4: with CONNECT alone; `:scheme` and `:path` are then as in any other request.
             if method != Method::Connect {
-                return Err(HeadMisdeed::ProtocolWithoutConnect.into());
+                return Err(MalformedHead::ProtocolWithoutConnect.into());
             }
             if !is_protocol(protocol) {
-                return Err(HeadMisdeed::ProtocolMalformed.into());
+                return Err(MalformedHead::ProtocolMalformed.into());
             }
             if authority.is_none() {
-                return Err(HeadMisdeed::AuthorityMissing.into());
+                return Err(MalformedHead::AuthorityMissing.into());
             }
         }
         let is_plain_connect = method == Method::Connect && protocol.is_none();
         let target = if is_plain_connect {
             if self.scheme.is_some() || self.path.is_some() {
-                return Err(HeadMisdeed::PseudoWithConnect.into());
+                return Err(MalformedHead::PseudoWithConnect.into());
             }
-            authority.ok_or(HeadMisdeed::AuthorityMissing)?
+            authority.ok_or(MalformedHead::AuthorityMissing)?
         } else {
-            let scheme = text(&self.scheme).ok_or(HeadMisdeed::PseudoMissing)?;
+            let scheme = text(&self.scheme).ok_or(MalformedHead::PseudoMissing)?;
             self.known_scheme = Some(match scheme {
                 b"https" => Scheme::Https,
                 b"http" => Scheme::Http,
@@ -263,7 +264,7 @@ impl<'a> HeadParser<'a> {
                 _ if scheme.eq_ignore_ascii_case(b"http") => Scheme::Http,
                 _ => return Err(TargetError::Scheme.into()),
             });
-            text(&self.path).filter(|path| !path.is_empty()).ok_or(HeadMisdeed::PseudoMissing)?
+            text(&self.path).filter(|path| !path.is_empty()).ok_or(MalformedHead::PseudoMissing)?
         };
         let line_bytes = token.len() + target.len() + "  HTTP/2".len();
         if line_bytes > usize::from(self.limits.request_line_bytes_max) {
@@ -288,23 +289,23 @@ impl<'a> HeadParser<'a> {
     }
 
     /// After the last field. `ends`: no body follows.
-    pub(super) fn finish(mut self, ends: bool) -> Result<Parsed, Verdict> {
+    pub(super) fn finish(mut self, ends: bool) -> Result<ParsedRequest, HeadError> {
         if !self.begun {
             self.begin()?;
         }
         if self.host.is_none() {
-            return Err(HeadMisdeed::AuthorityMissing.into());
+            return Err(MalformedHead::AuthorityMissing.into());
         }
         if !self.scratch.cookie.is_empty() {
             self.head.push_field(b"cookie", &self.scratch.cookie, self.cookie_never_indexed);
         }
         let length = self.content.length();
         if ends && length.is_some_and(|length| length > 0) {
-            return Err(HeadMisdeed::LengthWithoutBody.into());
+            return Err(MalformedHead::LengthWithoutBody.into());
         }
         let facts = self.content.finish_stream(self.head.method(), ends)?;
         self.head.end(self.known_scheme, self.host, facts);
-        Ok(Parsed { length, priority: self.priority })
+        Ok(ParsedRequest { length, priority: self.priority })
     }
 }
 

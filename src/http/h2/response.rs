@@ -1,12 +1,12 @@
-//! The fields of a response into a [`ResponseHead`] (RFC 9113 §8.2, §8.3.2), strictly: what is malformed ends
-//! the exchange. Knows single fields in their order, and neither frames nor streams.
+//! The fields of a response into a [`ResponseHead`] (RFC 9113 §8.2, §8.3.2), strictly: a malformed response
+//! ends the exchange. Sees fields in order; knows neither frames nor streams.
 
 use std::ops::ControlFlow;
 
-use super::error::{HeadMisdeed, StreamError};
+use super::error::{MalformedHead, StreamError};
 use super::fields::{is_name, is_of_connection, is_value};
 use super::hpack::Field;
-use super::stream::Content;
+use super::stream::ExpectedContent;
 use crate::http::message::facts::ContentFacts;
 use crate::http::message::response_head::ResponseFacts;
 use crate::http::message::{Framing, HeadLimits, ResponseHead, Version};
@@ -25,13 +25,13 @@ pub(super) struct ResponseParser<'a> {
     content: ContentFacts,
 }
 
-/// What is known of a response beside its head.
+/// What a response declares beside its head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Parsed {
+pub(super) enum ParsedResponse {
     /// Another head follows.
     Interim,
     /// The final one: what follows it, and how much of it, if that is known.
-    Final { content: Content, length: Option<u64> },
+    Final { content: ExpectedContent, length: Option<u64> },
 }
 
 impl<'a> ResponseParser<'a> {
@@ -52,41 +52,41 @@ impl<'a> ResponseParser<'a> {
         }
     }
 
-    fn handle_pseudo(&mut self, field: Field<'_>) -> Result<(), HeadMisdeed> {
+    fn handle_pseudo(&mut self, field: Field<'_>) -> Result<(), MalformedHead> {
         if self.has_fields {
-            return Err(HeadMisdeed::PseudoLate);
+            return Err(MalformedHead::PseudoLate);
         }
         if field.name != b":status" {
-            return Err(HeadMisdeed::PseudoUnknown);
+            return Err(MalformedHead::PseudoUnknown);
         }
         if self.status.is_some() {
-            return Err(HeadMisdeed::PseudoRepeated);
+            return Err(MalformedHead::PseudoRepeated);
         }
-        let status = status_of(field.value).ok_or(HeadMisdeed::StatusMalformed)?;
+        let status = status_of(field.value).ok_or(MalformedHead::StatusMalformed)?;
         self.status = Some(status);
         self.head.begin(status, Version::Http2);
         Ok(())
     }
 
     fn handle_regular(&mut self, field: Field<'_>) -> Result<(), StreamError> {
-        let malformed = |misdeed| Err(StreamError::Malformed(misdeed));
+        let malformed = |reason| Err(StreamError::Malformed(reason));
         let Field { name, value, never_indexed, .. } = field;
         self.has_fields = true;
         if self.status.is_none() {
-            return malformed(HeadMisdeed::PseudoMissing);
+            return malformed(MalformedHead::PseudoMissing);
         }
         // A name from the static table is well-formed.
         if field.name_index == 0 && !is_name(name) {
-            return malformed(HeadMisdeed::NameCharacter);
+            return malformed(MalformedHead::NameCharacter);
         }
         if !is_value(value) {
-            return malformed(HeadMisdeed::ValueCharacter);
+            return malformed(MalformedHead::ValueCharacter);
         }
         if is_of_connection(name) {
-            return malformed(HeadMisdeed::ConnectionField);
+            return malformed(MalformedHead::ConnectionField);
         }
         if name == b"content-length" && self.content.handle_length(value).is_err() {
-            return malformed(HeadMisdeed::LengthMalformed);
+            return malformed(MalformedHead::LengthMalformed);
         }
         self.fields += 1;
         if self.fields > u32::from(self.limits.fields_max) {
@@ -97,17 +97,17 @@ impl<'a> ResponseParser<'a> {
     }
 
     /// After the last field of the response to a request with this method. `ends`: the stream ends with it.
-    pub(super) fn finish(self, method: Method, ends: bool) -> Result<Parsed, StreamError> {
-        let malformed = |misdeed| Err(StreamError::Malformed(misdeed));
-        let Some(status) = self.status else { return malformed(HeadMisdeed::PseudoMissing) };
+    pub(super) fn finish(self, method: Method, ends: bool) -> Result<ParsedResponse, StreamError> {
+        let malformed = |reason| Err(StreamError::Malformed(reason));
+        let Some(status) = self.status else { return malformed(MalformedHead::PseudoMissing) };
         if status.is_informational() {
             if ends {
-                return malformed(HeadMisdeed::InterimEnds);
+                return malformed(MalformedHead::InterimEnds);
             }
             self.head.end(ResponseFacts { framing: Framing::None, keep_alive: true });
-            return Ok(Parsed::Interim);
+            return Ok(ParsedResponse::Interim);
         }
-        // RFC 9110 §6.4.1: what these announce is not sent.
+        // RFC 9110 §6.4.1: these have no content, whatever length they announce.
         let is_bodiless = method == Method::Head || matches!(status.code(), 204 | 304);
         let is_tunnel = method == Method::Connect && status.is_success();
         let announced = self.content.length();
@@ -116,13 +116,16 @@ impl<'a> ResponseParser<'a> {
             // RFC 9110 §8.6: `Content-Length` of such a response is ignored.
             _ if is_tunnel => (Framing::Tunnel, None),
             _ if is_bodiless => (Framing::None, Some(0)),
-            Some(1..) if ends => return malformed(HeadMisdeed::LengthWithoutBody),
+            Some(1..) if ends => return malformed(MalformedHead::LengthWithoutBody),
             Some(length) => (Framing::Length(length), Some(length)),
             None if ends => (Framing::None, None),
             None => (Framing::Chunked, None),
         };
         self.head.end(ResponseFacts { framing, keep_alive: true });
-        Ok(Parsed::Final { content: if is_tunnel { Content::Tunnel } else { Content::Body }, length })
+        Ok(ParsedResponse::Final {
+            content: if is_tunnel { ExpectedContent::Tunnel } else { ExpectedContent::Body },
+            length,
+        })
     }
 }
 

@@ -1,57 +1,58 @@
-//! The server's role on a connection (RFC 9113): requests are read, responses written. What is the same for a
-//! client is in `connection`, `receive` and `send`.
+//! The server's role on a connection (RFC 9113): receives requests, sends responses. The part common to both
+//! roles is in `connection`, `receive` and `send`.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use super::connection::{self, Block, Handled, LEAVE_PING, Leaving, Role, Shared, StreamKey};
+use super::connection::{
+    self, CommonEvent, GOAWAY_PING, GoawayState, Handled, ReceivedBlock, Role, StreamKey,
+};
 use super::error::{ConnectionError, ErrorCode, StreamError};
 use super::flow::SendWindow;
 use super::frame::{self, HEADER_BYTES, MAX_31_BITS};
 use super::hpack::{Field, ListEnd};
 use super::limits::H2Limits;
 use super::priority::Priority;
-use super::request::{HEAD_BYTES_MAX, HeadParser, Parsed, Scratch, Verdict};
-use super::send::End;
+use super::request::{HEAD_BYTES_MAX, HeadError, HeadParser, HeadScratch, ParsedRequest};
+use super::send::EndStream;
 use super::settings::id;
-use super::stream::{Content, Incoming, Outgoing, State, Stream};
-use super::streams::Closed;
+use super::stream::{ExpectedContent, H2Stream, RecvHalf, SendHalf, StreamState};
+use super::streams::ClosedStream;
 use crate::http::message::{
     BodyLimits, Framing, FramingError, HeadLimits, RequestError, RequestHead, Trailers,
 };
 use crate::http::status::Status;
 
 /// A server's end of a connection.
-pub type Connection = connection::Connection<Server>;
+pub type Connection = connection::Connection<ServerRole>;
 
-/// How far one call came.
-pub type Step = connection::Step<Event>;
+/// Consumed bytes and the first event.
+pub type Consumed = connection::Consumed<Event>;
 
-/// The role of a server: what it keeps beside what both roles have.
+/// The role of a server, with the state that a client does not have.
 #[derive(Debug, Default)]
-pub struct Server {
-    scratch: Scratch,
+pub struct ServerRole {
+    scratch: HeadScratch,
 }
 
 /// What was received.
 #[derive(Debug)]
 pub enum Event {
-    /// A request; its head was filled in. `ends`: it has no body.
+    /// A request head, which was written to `head`. `ends`: it has no body.
     Head {
         /// Its stream.
         stream: StreamKey,
         /// Whether the client has ended the stream.
         ends: bool,
     },
-    /// A request that is to be answered with this error's status.
+    /// A request that must be answered with the status of this error.
     Refused {
         /// Its stream.
         stream: StreamKey,
         /// Why.
         error: RequestError,
     },
-    /// Data of a request's body, whose bytes have to be given back with `consume`. `ends`: it
-    /// is the last of it.
+    /// Data of a request body; its bytes must be returned with `consume`.
     Data {
         /// Its stream.
         stream: StreamKey,
@@ -67,14 +68,14 @@ pub enum Event {
         /// The fields, or why they are refused.
         trailers: Result<Trailers, FramingError>,
     },
-    /// A stream is closed. The reader of its body and its response are to be dropped.
+    /// A stream is closed. The reader of its body and its response should be dropped.
     Reset {
         /// Which one it was.
         stream: StreamKey,
         /// The client's error, which was answered with RST_STREAM; `None` when the client reset it.
         error: Option<StreamError>,
     },
-    /// A request that gets no response, and whose stream was reset.
+    /// A malformed or refused request, whose stream was reset.
     Malformed(StreamError),
 }
 
@@ -85,38 +86,38 @@ pub struct SendHead<'a> {
     pub status: Status,
     /// The value of `date`, or nothing.
     pub date: &'a [u8],
-    /// Field lines as HTTP/1 has them. Names may have any case; fields about the connection are left out.
+    /// Field lines as HTTP/1 has them. Names may have any case; connection-specific fields are left out.
     pub lines: &'a [u8],
     /// `content-length`.
     pub length: Option<u64>,
 }
 
-impl Role for Server {
+impl Role for ServerRole {
     type Head = RequestHead;
     type Event = Event;
     const IS_CLIENT: bool = false;
 
     #[inline]
-    fn event(shared: Shared) -> Option<Event> {
+    fn event(shared: CommonEvent) -> Option<Event> {
         Some(match shared {
-            Shared::Data { stream, data, ends } => Event::Data { stream, data, ends },
-            Shared::Trailers { stream, trailers } => Event::Trailers { stream, trailers },
-            Shared::Reset { stream, .. } => Event::Reset { stream, error: None },
-            Shared::Failed { stream, error } => Event::Reset { stream, error: Some(error) },
-            Shared::Refused(error) => Event::Malformed(error),
-            // The streams that it speaks of are pushes, of which there are none.
-            Shared::Goaway { .. } => return None,
+            CommonEvent::Data { stream, data, ends } => Event::Data { stream, data, ends },
+            CommonEvent::Trailers { stream, trailers } => Event::Trailers { stream, trailers },
+            CommonEvent::Reset { stream, .. } => Event::Reset { stream, error: None },
+            CommonEvent::Failed { stream, error } => Event::Reset { stream, error: Some(error) },
+            CommonEvent::Refused(error) => Event::Malformed(error),
+            // It concerns pushed streams, of which there are none.
+            CommonEvent::Goaway { .. } => return None,
         })
     }
 
     #[inline]
     fn handle_new_stream(
         connection: &mut Connection,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         head: &mut RequestHead,
         now: Duration,
         out: &mut Vec<u8>,
-    ) -> Handled<Server> {
+    ) -> Handled<ServerRole> {
         connection.handle_request(block, out, head, now)
     }
 
@@ -124,12 +125,12 @@ impl Role for Server {
     fn handle_awaited_head(
         connection: &mut Connection,
         _: StreamKey,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         _: &mut RequestHead,
         _: Duration,
         _: &mut Vec<u8>,
-    ) -> Handled<Server> {
-        connection.pass_over(block.bytes)
+    ) -> Handled<ServerRole> {
+        connection.skip_block(block.bytes)
     }
 
     fn check_setting(_: u16, _: u32) -> Result<(), ConnectionError> {
@@ -138,18 +139,18 @@ impl Role for Server {
 }
 
 impl Connection {
-    /// A connection of which nothing was read. [`start`](Connection::start) it.
+    /// A connection on which nothing was received. [`start`](Connection::start) it.
     pub fn new(limits: &H2Limits, heads: &HeadLimits, bodies: &BodyLimits) -> Connection {
-        Connection::with_role(Server::default(), limits, heads, bodies)
+        Connection::with_role(ServerRole::default(), limits, heads, bodies)
     }
 
-    /// Appends what a server sends first: SETTINGS, and the connection's window.
+    /// Appends the start of the connection: SETTINGS, and the connection's window.
     pub fn start(&self, out: &mut Vec<u8>) {
         let settings = [
             (id::MAX_CONCURRENT_STREAMS, self.limits.streams_max),
             (id::INITIAL_WINDOW_SIZE, self.limits.initial_window()),
             (id::MAX_HEADER_LIST_SIZE, u32::from(self.limits.list_bytes_max)),
-            // RFC 7540's tree of dependencies is not looked at.
+            // The dependency tree of RFC 7540 is ignored.
             (id::NO_RFC7540_PRIORITIES, 1),
             (id::ENABLE_CONNECT_PROTOCOL, 1),
         ];
@@ -157,44 +158,44 @@ impl Connection {
         self.write_start(&settings[..sent], out);
     }
 
-    /// How urgent its response is.
+    /// The priority of the stream's response.
     pub fn priority(&self, stream: StreamKey) -> Priority {
         let outgoing = self.get(stream).and_then(|known| known.outgoing());
         outgoing.map_or(Priority::DEFAULT, |outgoing| outgoing.priority)
     }
 
-    /// Whether the client changed a priority since this was last asked.
+    /// Whether the client changed a priority since the last call.
     pub fn take_reprioritized(&mut self) -> bool {
         std::mem::take(&mut self.reprioritized)
     }
 
-    /// The tunnel that this stream's CONNECT asked for is open, and its data is handed out after our
-    /// END_STREAM too: each side of a tunnel ends for itself (RFC 9113 §8.5). From then on no time limits
-    /// the stream here; `reset` it when the tunnel is given up.
+    /// Marks the tunnel of this stream's CONNECT as open: its data is handed out after END_STREAM was sent
+    /// too, because each side of a tunnel ends independently (RFC 9113 §8.5). No timeout applies to the
+    /// stream from then on; the caller must `reset` it when it abandons the tunnel.
     pub fn open_tunnel(&mut self, stream: StreamKey) {
-        if let Some(incoming) = self.get_mut(stream).and_then(Stream::incoming)
-            && incoming.content == Content::Tunnel
+        if let Some(incoming) = self.get_mut(stream).and_then(H2Stream::incoming)
+            && incoming.content == ExpectedContent::Tunnel
         {
             incoming.reads_on = true;
         }
     }
 
-    /// Asks for no new streams, without refusing those that are on their way: the final GOAWAY follows when
-    /// the client has answered a PING, or with [`leave`](Connection::leave).
+    /// Sends a first GOAWAY, which refuses no stream in transit: the final one follows when the client has
+    /// acknowledged a PING, or with [`leave`](Connection::leave).
     pub fn announce_leave(&mut self, out: &mut Vec<u8>) {
-        if self.leaving == Leaving::No {
-            self.leaving = Leaving::Announced;
+        if self.goaway == GoawayState::NotSent {
+            self.goaway = GoawayState::Announced;
             frame::write_goaway(out, MAX_31_BITS, ErrorCode::NO_ERROR, "");
-            frame::write_ping(out, 0, &LEAVE_PING);
+            frame::write_ping(out, 0, &GOAWAY_PING);
         }
     }
 
-    /// Resets streams whose response has been out for so long, while the request still is not complete.
-    pub fn reset_lingering(&mut self, now: Duration, patience: Duration, out: &mut Vec<u8>) {
+    /// Resets streams whose response was sent at least `timeout` ago and whose request is still incomplete.
+    pub fn reset_lingering(&mut self, now: Duration, timeout: Duration, out: &mut Vec<u8>) {
         let mut over = Vec::new();
         for (place, stream) in self.streams.iter_mut() {
-            let State::HalfClosedLocal { since, .. } = stream.state else { continue };
-            if !stream.is_read() && now.saturating_sub(since) >= patience {
+            let StreamState::HalfClosedLocal { since, .. } = stream.state else { continue };
+            if !stream.is_read() && now.saturating_sub(since) >= timeout {
                 over.push(StreamKey { place, id: stream.id });
             }
         }
@@ -203,35 +204,41 @@ impl Connection {
 
     fn handle_request(
         &mut self,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         out: &mut Vec<u8>,
         head: &mut RequestHead,
         now: Duration,
-    ) -> Handled<Server> {
+    ) -> Handled<ServerRole> {
         let id = block.stream;
         self.highest = id;
-        if matches!(self.leaving, Leaving::Final(_)) {
-            self.streams.remember(id, Closed::ResetByUs);
-            return self.pass_over(block.bytes);
+        if matches!(self.goaway, GoawayState::Final(_)) {
+            self.streams.remember(id, ClosedStream::ResetByUs);
+            return self.skip_block(block.bytes);
         }
         let has_room = block.ends || self.has_room_for_stream();
         if self.streams.len() >= self.limits.streams_max as usize || !has_room {
-            self.pass_over(block.bytes)?;
+            self.skip_block(block.bytes)?;
             return self.refuse(id, StreamError::TooManyStreams, out, now);
         }
         if block.depends_on_itself {
-            self.pass_over(block.bytes)?;
+            self.skip_block(block.bytes)?;
             return self.refuse(id, StreamError::DependsOnItself, out, now);
         }
         match self.parse_head(block, head)? {
-            Ok(Parsed { length, priority }) => {
-                let content = if head.framing() == Framing::Tunnel { Content::Tunnel } else { Content::Body };
+            Ok(ParsedRequest { length, priority }) => {
+                let content = if head.framing() == Framing::Tunnel {
+                    ExpectedContent::Tunnel
+                } else {
+                    ExpectedContent::Body
+                };
                 let stream = self.open(id, block.ends, length, content, priority);
                 Ok(Some(Event::Head { stream, ends: block.ends }))
             }
-            Err(Verdict::Malformed(misdeed)) => self.refuse(id, StreamError::Malformed(misdeed), out, now),
-            Err(Verdict::Refused(error)) => {
-                let stream = self.open(id, block.ends, None, Content::Body, Priority::DEFAULT);
+            Err(HeadError::Malformed(malformed)) => {
+                self.refuse(id, StreamError::Malformed(malformed), out, now)
+            }
+            Err(HeadError::Refused(error)) => {
+                let stream = self.open(id, block.ends, None, ExpectedContent::Body, Priority::DEFAULT);
                 Ok(Some(Event::Refused { stream, error }))
             }
         }
@@ -239,9 +246,9 @@ impl Connection {
 
     fn parse_head(
         &mut self,
-        block: &Block<'_>,
+        block: &ReceivedBlock<'_>,
         head: &mut RequestHead,
-    ) -> Result<Result<Parsed, Verdict>, ConnectionError> {
+    ) -> Result<Result<ParsedRequest, HeadError>, ConnectionError> {
         let connect_protocol = self.limits.connect_protocol;
         let mut parser = HeadParser::new(head, &mut self.role.scratch, &self.head_limits, connect_protocol);
         let list_bytes_max = u32::from(self.limits.list_bytes_max).min(HEAD_BYTES_MAX);
@@ -250,8 +257,8 @@ impl Connection {
             .decode(block.bytes, list_bytes_max, |field: Field<'_>| parser.handle_field(field))?;
         Ok(match end {
             ListEnd::Whole => parser.finish(block.ends),
-            ListEnd::TooLarge => Err(Verdict::Refused(RequestError::HeadTooLong)),
-            ListEnd::Broken(verdict) => Err(verdict),
+            ListEnd::TooLarge => Err(HeadError::Refused(RequestError::HeadTooLong)),
+            ListEnd::Broken(error) => Err(error),
         })
     }
 
@@ -260,17 +267,17 @@ impl Connection {
         id: u32,
         ends: bool,
         length: Option<u64>,
-        content: Content,
+        content: ExpectedContent,
         priority: Priority,
     ) -> StreamKey {
-        let outgoing = Outgoing { window: SendWindow::new(self.peer.initial_window), priority };
+        let outgoing = SendHalf { window: SendWindow::new(self.peer.initial_window), priority };
         let state = if ends {
-            State::HalfClosedRemote { outgoing, unread_max: 0 }
+            StreamState::HalfClosedRemote { outgoing, unread_max: 0 }
         } else {
             let window = self.new_stream_window();
-            State::Open(Incoming::request(window, length, content), outgoing)
+            StreamState::Open(RecvHalf::request(window, length, content), outgoing)
         };
-        StreamKey { place: self.streams.insert(Stream { id, state }), id }
+        StreamKey { place: self.streams.insert(H2Stream { id, state }), id }
     }
 
     /// Appends the head of a response, unless its stream is closed.
@@ -279,7 +286,7 @@ impl Connection {
         &mut self,
         stream: StreamKey,
         head: &SendHead<'_>,
-        end: End,
+        end: EndStream,
         now: Duration,
         out: &mut Vec<u8>,
     ) {
@@ -287,14 +294,14 @@ impl Connection {
     }
 
     /// As [`send_head`](Connection::send_head), with more field lines that are sent as never-indexed literals
-    /// (RFC 7541 §6.2.3): those that came so to an intermediary, or that are secret.
+    /// (RFC 7541 §6.2.3): fields that an intermediary received so, or that are secret.
     #[inline]
     pub fn send_head_with(
         &mut self,
         stream: StreamKey,
         head: &SendHead<'_>,
         never_indexed: &[u8],
-        end: End,
+        end: EndStream,
         now: Duration,
         out: &mut Vec<u8>,
     ) {
@@ -317,7 +324,7 @@ impl Connection {
         }
         self.end_block(stream.id, start, end, out);
         if !head.status.is_informational() {
-            self.floods.answered();
+            self.floods.count_response();
         }
         self.end_stream(stream, end, now, out);
     }

@@ -1,4 +1,4 @@
-//! Settings (RFC 9113 §6.5): what the peer announces of itself, and which values are errors. When a setting
+//! Settings (RFC 9113 §6.5) that the peer announces, and which values are errors. When a setting
 //! takes effect on streams is decided by the connection.
 
 use super::error::ConnectionError;
@@ -27,24 +27,24 @@ pub mod id {
     pub const NO_RFC7540_PRIORITIES: u16 = 0x9;
 }
 
-/// What an endpoint has announced of itself, as far as its peer needs it.
+/// The settings of an endpoint that its peer needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Bytes of the dynamic table it keeps for our field blocks. When one frame sets it several times, the
-    /// smallest has to be announced too (RFC 7541 §4.2): [`settings_of`] has them all.
+    /// Bytes of its decoder's dynamic table. When one frame sets it several times, the
+    /// smallest must be announced too (RFC 7541 §4.2): [`settings_of`] has them all.
     pub table_bytes: u32,
-    /// The window that each of its streams begins with.
+    /// Initial window of its streams.
     pub initial_window: u32,
-    /// Longest frame it takes.
+    /// Longest payload it accepts.
     pub frame_bytes: u32,
     /// Streams that its peer may open at once; `None` for any number.
     pub streams_max: Option<u32>,
-    /// Whether it takes extended CONNECT (RFC 8441 §3).
+    /// Whether it accepts extended CONNECT (RFC 8441 §3).
     pub connect_protocol: bool,
 }
 
 impl Settings {
-    /// What holds until SETTINGS come.
+    /// The values before SETTINGS are received.
     pub const DEFAULT: Settings = Settings {
         table_bytes: super::hpack::TABLE_BYTES_DEFAULT,
         initial_window: WINDOW_DEFAULT,
@@ -53,8 +53,8 @@ impl Settings {
         connect_protocol: false,
     };
 
-    /// Takes the payload of a SETTINGS frame, whose length was checked. Unknown settings are ignored; of one
-    /// that comes twice the last holds.
+    /// Applies the payload of a SETTINGS frame, whose length was checked. Unknown settings are ignored; of
+    /// repeated ones the last counts.
     ///
     /// # Errors
     /// A value that its setting cannot have.

@@ -1,5 +1,5 @@
-//! One stream's state (RFC 9113 §5.1), the same for both roles: what may still come, what may still be sent.
-//! Counts and remembers; what happens next is decided by the connection.
+//! One stream's state (RFC 9113 §5.1), the same for both roles: what may still be received and sent.
+//! Only keeps counts; reactions are decided by the connection.
 //!
 //! ```text
 //!                      HEADERS
@@ -10,7 +10,7 @@
 //!        Open ───── peer's END ────► HalfClosedRemote
 //!          │ our END                      │ our END
 //!          ▼                              ▼
-//!   HalfClosedLocal ── peer's END ───► forgotten ◄── RST_STREAM of either side
+//!   HalfClosedLocal ── peer's END ───► closed ◄── RST_STREAM of either side
 //! ```
 
 use std::time::Duration;
@@ -20,42 +20,42 @@ use super::flow::{RecvWindow, SendWindow};
 use super::priority::Priority;
 use crate::http::method::Method;
 
-/// What the peer may still send.
+/// The receiving half of a stream: what the peer may still send.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(super) struct RecvHalf {
     pub(super) window: RecvWindow,
     /// Bytes that `content-length` still announces.
     length_left: Option<u64>,
-    pub(super) content: Content,
-    /// Whether data is handed out after our END_STREAM too: a response comes after the request, and each side
-    /// of an open tunnel ends for itself. What remains of a request whose response is out is read over.
+    pub(super) content: ExpectedContent,
+    /// Whether data is handed out after END_STREAM was sent: true for responses and open tunnels, whose two
+    /// sides end independently. The rest of a request whose response was sent is ignored.
     pub(super) reads_on: bool,
 }
 
-/// What may come on a stream.
+/// What the peer is allowed to send next on a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Content {
-    /// The head of a response, to a request with this method; no DATA before it.
+pub(super) enum ExpectedContent {
+    /// A response head, to a request with this method; DATA before it is an error.
     Head(Method),
-    /// A message's body, which trailers may follow.
+    /// A body, which trailers may follow.
     Body,
-    /// A tunnel's data, and nothing else.
+    /// Data of a tunnel, without trailers.
     Tunnel,
 }
 
-impl Incoming {
-    /// What follows the head of a request; in a server.
-    pub(super) fn request(window: RecvWindow, length: Option<u64>, content: Content) -> Incoming {
-        Incoming { window, length_left: length, content, reads_on: false }
+impl RecvHalf {
+    /// A request after its head; in a server.
+    pub(super) fn request(window: RecvWindow, length: Option<u64>, content: ExpectedContent) -> RecvHalf {
+        RecvHalf { window, length_left: length, content, reads_on: false }
     }
 
-    /// A response that is to come; in a client.
-    pub(super) fn response(window: RecvWindow, method: Method) -> Incoming {
-        Incoming { window, length_left: None, content: Content::Head(method), reads_on: true }
+    /// An awaited response; in a client.
+    pub(super) fn response(window: RecvWindow, method: Method) -> RecvHalf {
+        RecvHalf { window, length_left: None, content: ExpectedContent::Head(method), reads_on: true }
     }
 
-    /// The final head of a response has come.
-    pub(super) fn begin(&mut self, length: Option<u64>, content: Content) {
+    /// The final head of a response was received.
+    pub(super) fn begin(&mut self, length: Option<u64>, content: ExpectedContent) {
         self.length_left = length;
         self.content = content;
     }
@@ -90,7 +90,7 @@ impl Incoming {
         }
     }
 
-    /// Whether the window holds less than what is to come; where no length is announced, it may.
+    /// Whether the rest of the body may exceed the window; always true without an announced length.
     pub(super) fn needs_more_window(&self) -> bool {
         self.length_left.is_none_or(|left| left > u64::from(self.window.usable()))
     }
@@ -101,116 +101,123 @@ impl Incoming {
     }
 }
 
-/// What we may still send.
+/// The sending half of a stream.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct SendHalf {
     pub(super) window: SendWindow,
     pub(super) priority: Priority,
 }
 
-/// Which sides are open; each variant has what exists then alone.
+/// Which sides are open.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum StreamState {
     /// Both sides may send.
-    Open(Incoming, Outgoing),
+    Open(RecvHalf, SendHalf),
     /// The peer has sent all of its message.
     HalfClosedRemote {
-        outgoing: Outgoing,
+        outgoing: SendHalf,
         /// The window that the peer's message had: no more of it can be unread.
         unread_max: u32,
     },
-    /// All of our message is out.
+    /// All of the message of this end was sent.
     HalfClosedLocal {
-        incoming: Incoming,
-        /// Nothing is sent any more, but its overflow is still an error (RFC 9113 §6.9.1).
+        incoming: RecvHalf,
+        /// No longer used for sending, but its overflow is still an error (RFC 9113 §6.9.1).
         window: SendWindow,
-        /// When our message was out.
+        /// When END_STREAM was sent.
         since: Duration,
     },
 }
 
 /// A stream that is not closed.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct H2Stream {
     pub(super) id: u32,
-    pub(super) state: State,
+    pub(super) state: StreamState,
 }
 
-impl Stream {
-    /// Whether data that comes is handed out.
+impl H2Stream {
+    /// Whether received data is handed out.
     pub(super) fn is_read(&self) -> bool {
         match &self.state {
-            State::Open(..) => true,
-            State::HalfClosedRemote { .. } => false,
-            State::HalfClosedLocal { incoming, .. } => incoming.reads_on,
+            StreamState::Open(..) => true,
+            StreamState::HalfClosedRemote { .. } => false,
+            StreamState::HalfClosedLocal { incoming, .. } => incoming.reads_on,
         }
     }
 
     /// The most of the peer's message that can be unread: its window.
     pub(super) fn unread_max(&self) -> u32 {
         match &self.state {
-            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => incoming.window.full(),
-            State::HalfClosedRemote { unread_max, .. } => *unread_max,
+            StreamState::Open(incoming, _) | StreamState::HalfClosedLocal { incoming, .. } => {
+                incoming.window.full()
+            }
+            StreamState::HalfClosedRemote { unread_max, .. } => *unread_max,
         }
     }
 
     /// What the peer may still send before more of it is read.
     pub(super) fn usable(&self) -> u32 {
         match &self.state {
-            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => incoming.window.usable(),
-            State::HalfClosedRemote { .. } => 0,
+            StreamState::Open(incoming, _) | StreamState::HalfClosedLocal { incoming, .. } => {
+                incoming.window.usable()
+            }
+            StreamState::HalfClosedRemote { .. } => 0,
         }
     }
 
-    pub(super) fn incoming(&mut self) -> Option<&mut Incoming> {
+    pub(super) fn incoming(&mut self) -> Option<&mut RecvHalf> {
         match &mut self.state {
-            State::Open(incoming, _) | State::HalfClosedLocal { incoming, .. } => Some(incoming),
-            State::HalfClosedRemote { .. } => None,
+            StreamState::Open(incoming, _) | StreamState::HalfClosedLocal { incoming, .. } => Some(incoming),
+            StreamState::HalfClosedRemote { .. } => None,
         }
     }
 
-    pub(super) fn outgoing(&self) -> Option<&Outgoing> {
+    pub(super) fn outgoing(&self) -> Option<&SendHalf> {
         match &self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote { outgoing, .. } => Some(outgoing),
-            State::HalfClosedLocal { .. } => None,
+            StreamState::Open(_, outgoing) | StreamState::HalfClosedRemote { outgoing, .. } => Some(outgoing),
+            StreamState::HalfClosedLocal { .. } => None,
         }
     }
 
-    pub(super) fn outgoing_mut(&mut self) -> Option<&mut Outgoing> {
+    pub(super) fn outgoing_mut(&mut self) -> Option<&mut SendHalf> {
         match &mut self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote { outgoing, .. } => Some(outgoing),
-            State::HalfClosedLocal { .. } => None,
+            StreamState::Open(_, outgoing) | StreamState::HalfClosedRemote { outgoing, .. } => Some(outgoing),
+            StreamState::HalfClosedLocal { .. } => None,
         }
     }
 
     /// The window that the peer's WINDOW_UPDATE widens.
     pub(super) fn send_window(&mut self) -> &mut SendWindow {
         match &mut self.state {
-            State::Open(_, outgoing) | State::HalfClosedRemote { outgoing, .. } => &mut outgoing.window,
-            State::HalfClosedLocal { window, .. } => window,
+            StreamState::Open(_, outgoing) | StreamState::HalfClosedRemote { outgoing, .. } => {
+                &mut outgoing.window
+            }
+            StreamState::HalfClosedLocal { window, .. } => window,
         }
     }
 
-    /// After the peer's END_STREAM; `None` when that was the end of the stream.
-    pub(super) fn ended_remotely(self) -> Option<Stream> {
+    /// The stream after the peer sent END_STREAM; `None` when that closed it.
+    pub(super) fn ended_remotely(self) -> Option<H2Stream> {
         match self.state {
-            State::Open(incoming, outgoing) => {
+            StreamState::Open(incoming, outgoing) => {
                 let unread_max = incoming.window.full();
-                Some(Stream { state: State::HalfClosedRemote { outgoing, unread_max }, ..self })
+                Some(H2Stream { state: StreamState::HalfClosedRemote { outgoing, unread_max }, ..self })
             }
-            State::HalfClosedRemote { .. } => Some(self),
-            State::HalfClosedLocal { .. } => None,
+            StreamState::HalfClosedRemote { .. } => Some(self),
+            StreamState::HalfClosedLocal { .. } => None,
         }
     }
 
-    /// After our END_STREAM; `None` when that was the end of the stream.
-    pub(super) fn ended_locally(self, now: Duration) -> Option<Stream> {
+    /// The stream after this end sent END_STREAM; `None` when that closed it.
+    pub(super) fn ended_locally(self, now: Duration) -> Option<H2Stream> {
         match self.state {
-            State::Open(incoming, Outgoing { window, .. }) => {
-                Some(Stream { state: State::HalfClosedLocal { incoming, window, since: now }, ..self })
-            }
-            State::HalfClosedLocal { .. } => Some(self),
-            State::HalfClosedRemote { .. } => None,
+            StreamState::Open(incoming, SendHalf { window, .. }) => Some(H2Stream {
+                state: StreamState::HalfClosedLocal { incoming, window, since: now },
+                ..self
+            }),
+            StreamState::HalfClosedLocal { .. } => Some(self),
+            StreamState::HalfClosedRemote { .. } => None,
         }
     }
 }

@@ -1,31 +1,31 @@
-//! The streams of a connection that are not closed, by number and by place; and a short memory of those that
-//! are. Knows who is where, and nothing of what a stream does.
+//! The streams of a connection that are not closed, by number and by place; and how the latest closed ones
+//! ended. Maps numbers to places; knows nothing of frames.
 //!
-//! A small open-addressed table finds a number's place: a client counts upwards in twos, so the numbers
-//! spread over it by themselves. One that skips numbers to make them collide searches as long as a list
-//! would take, and lists of this length are short.
+//! A small open-addressed table finds a number's place: clients number streams by
+//! twos, so numbers spread evenly. A client that skips numbers to cause collisions makes a search as long as
+//! in a list, which the limit on streams keeps short.
 
-use super::stream::Stream;
+use super::stream::H2Stream;
 
-/// How a closed stream ended, as far as it is still known.
+/// How a closed stream ended, if that is still recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Closed {
+pub(super) enum ClosedStream {
     /// Both sides had ended it.
     Ended,
     /// The peer reset it.
     ResetByPeer,
-    /// We reset it: what was on its way then may still come.
+    /// This end reset it: frames in transit may still arrive.
     ResetByUs,
-    /// It was closed long ago, or never opened, for a later one was opened first (RFC 9113 §5.1.1).
+    /// It was closed long ago, or closed unopened, because a later one was opened first (RFC 9113 §5.1.1).
     Forgotten,
 }
 
-/// Closed streams that are remembered, by how they ended. For so long the error of a
-/// mistaken peer is named exactly; later the reaction is still right, but less specific.
+/// Closed streams whose end is recorded. For these an error is reported exactly; for older ones the reaction
+/// is still correct, but less specific.
 const REMEMBERED: usize = 16;
 
-/// Streams that we reset and remember. As many as are open at the most by default: when all are reset at
-/// once, what is on its way for them is no error.
+/// Streams reset by this end that are recorded. At least the default `streams_max`: when all are reset at
+/// once, frames in transit for them are not errors.
 const RESETS_REMEMBERED: usize = 128;
 
 /// Ids have 31 bits; the highest one marks that the peer reset the stream.
@@ -35,7 +35,7 @@ const BY_PEER: u32 = 1 << 31;
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     // INVARIANT: `free` has the empty places of `places`, each once.
-    places: Vec<Option<Stream>>,
+    places: Vec<Option<H2Stream>>,
     free: Vec<u32>,
     // INVARIANT: a power of two, at least twice as long as there are streams, or empty. A slot has a place
     // plus one; a search ends at the first slot that has 0.
@@ -53,7 +53,7 @@ impl Streams {
     }
 
     /// Adds a stream, whose number is in use by no other; its place.
-    pub(super) fn insert(&mut self, stream: Stream) -> u32 {
+    pub(super) fn insert(&mut self, stream: H2Stream) -> u32 {
         let id = stream.id;
         let place = match self.free.pop() {
             Some(place) => {
@@ -81,22 +81,22 @@ impl Streams {
 
     /// The stream at a place.
     #[inline]
-    pub(super) fn at(&mut self, place: u32) -> Option<&mut Stream> {
+    pub(super) fn at(&mut self, place: u32) -> Option<&mut H2Stream> {
         self.places.get_mut(place as usize)?.as_mut()
     }
 
-    /// The stream at a place, to look at.
+    /// The stream at a place, read-only.
     #[inline]
-    pub(super) fn get(&self, place: u32) -> Option<&Stream> {
+    pub(super) fn get(&self, place: u32) -> Option<&H2Stream> {
         self.places.get(place as usize)?.as_ref()
     }
 
-    /// Changes a stream into what `change` makes of it; `None` takes it out, and remembers how it ended.
+    /// Replaces a stream by the result of `change`; `None` removes it, and records how it ended.
     pub(super) fn change(
         &mut self,
         place: u32,
-        closed: Closed,
-        change: impl FnOnce(Stream) -> Option<Stream>,
+        closed: ClosedStream,
+        change: impl FnOnce(H2Stream) -> Option<H2Stream>,
     ) {
         let Some(slot) = self.places.get_mut(place as usize) else { return };
         let Some(stream) = slot.take() else { return };
@@ -110,36 +110,36 @@ impl Streams {
     }
 
     /// All open streams.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Stream> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &H2Stream> {
         self.places.iter().flatten()
     }
 
     /// All open streams with their places.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Stream)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut H2Stream)> {
         let places = self.places.iter_mut().enumerate();
         places.filter_map(|(place, stream)| Some((place as u32, stream.as_mut()?)))
     }
 
     /// How a stream ended that is not open and not above the highest that was.
-    pub(super) fn closed(&self, id: u32) -> Closed {
+    pub(super) fn closed(&self, id: u32) -> ClosedStream {
         if self.closed.contains(&id) {
-            Closed::Ended
+            ClosedStream::Ended
         } else if self.closed.contains(&(id | BY_PEER)) {
-            Closed::ResetByPeer
+            ClosedStream::ResetByPeer
         } else if self.reset_by_us.contains(&id) {
-            Closed::ResetByUs
+            ClosedStream::ResetByUs
         } else {
-            Closed::Forgotten
+            ClosedStream::Forgotten
         }
     }
 
-    /// Notes how a stream ended that has no place any more.
-    pub(super) fn remember(&mut self, id: u32, closed: Closed) {
+    /// Records how a stream ended.
+    pub(super) fn remember(&mut self, id: u32, closed: ClosedStream) {
         let entry = match closed {
-            Closed::Ended => id,
-            Closed::ResetByPeer => id | BY_PEER,
-            Closed::ResetByUs => return self.remember_reset(id),
-            Closed::Forgotten => return,
+            ClosedStream::Ended => id,
+            ClosedStream::ResetByPeer => id | BY_PEER,
+            ClosedStream::ResetByUs => return self.remember_reset(id),
+            ClosedStream::Forgotten => return,
         };
         self.closed[usize::from(self.closed_next) % REMEMBERED] = entry;
         self.closed_next = self.closed_next.wrapping_add(1);
@@ -193,7 +193,7 @@ impl Streams {
         }
     }
 
-    /// Takes a number out, and closes the gap for searches that pass it.
+    /// Removes a number, and closes the gap in the probe sequence.
     fn leave(&mut self, id: u32, place: u32) {
         let mask = self.index.len() - 1;
         let mut gap = self.home(id);
@@ -220,12 +220,12 @@ impl Streams {
 mod tests {
     use super::super::flow::SendWindow;
     use super::super::priority::Priority;
-    use super::super::stream::{Outgoing, State};
+    use super::super::stream::{SendHalf, StreamState};
     use super::*;
 
-    fn stream(id: u32) -> Stream {
-        let outgoing = Outgoing { window: SendWindow::new(1), priority: Priority::DEFAULT };
-        Stream { id, state: State::HalfClosedRemote { outgoing, unread_max: 0 } }
+    fn stream(id: u32) -> H2Stream {
+        let outgoing = SendHalf { window: SendWindow::new(1), priority: Priority::DEFAULT };
+        H2Stream { id, state: StreamState::HalfClosedRemote { outgoing, unread_max: 0 } }
     }
 
     #[test]
@@ -243,8 +243,8 @@ mod tests {
                 if open.len() > 100 || chance >> 31 == 0 {
                     let gone = open.swap_remove((chance >> 8) as usize % open.len());
                     let place = streams.find(gone).unwrap();
-                    streams.change(place, Closed::Ended, |_| None);
-                    assert_eq!((streams.find(gone), streams.closed(gone)), (None, Closed::Ended));
+                    streams.change(place, ClosedStream::Ended, |_| None);
+                    assert_eq!((streams.find(gone), streams.closed(gone)), (None, ClosedStream::Ended));
                 }
                 assert_eq!(streams.len(), open.len());
                 for &id in &open {
@@ -258,20 +258,28 @@ mod tests {
     #[test]
     fn ends_are_remembered_for_a_while() {
         let mut streams = Streams::default();
-        assert_eq!((streams.find(1), streams.closed(1), streams.len()), (None, Closed::Forgotten, 0));
-        for (id, closed) in [(1, Closed::Ended), (3, Closed::ResetByPeer), (5, Closed::ResetByUs)] {
+        assert_eq!((streams.find(1), streams.closed(1), streams.len()), (None, ClosedStream::Forgotten, 0));
+        for (id, closed) in
+            [(1, ClosedStream::Ended), (3, ClosedStream::ResetByPeer), (5, ClosedStream::ResetByUs)]
+        {
             let place = streams.insert(stream(id));
             streams.change(place, closed, |_| None);
             assert_eq!(streams.closed(id), closed);
         }
         for id in (7..).step_by(2).take(REMEMBERED) {
-            streams.remember(id, Closed::Ended);
+            streams.remember(id, ClosedStream::Ended);
         }
-        assert_eq!((streams.closed(1), streams.closed(3)), (Closed::Forgotten, Closed::Forgotten));
-        assert_eq!(streams.closed(5), Closed::ResetByUs);
+        assert_eq!(
+            (streams.closed(1), streams.closed(3)),
+            (ClosedStream::Forgotten, ClosedStream::Forgotten)
+        );
+        assert_eq!(streams.closed(5), ClosedStream::ResetByUs);
         for id in (101..).step_by(2).take(RESETS_REMEMBERED) {
-            streams.remember(id, Closed::ResetByUs);
+            streams.remember(id, ClosedStream::ResetByUs);
         }
-        assert_eq!((streams.closed(5), streams.closed(101)), (Closed::Forgotten, Closed::ResetByUs));
+        assert_eq!(
+            (streams.closed(5), streams.closed(101)),
+            (ClosedStream::Forgotten, ClosedStream::ResetByUs)
+        );
     }
 }

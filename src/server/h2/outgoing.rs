@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use super::wire::{H2Wire, WireState};
 use crate::exchange::{Pulled, Worker, read_cold};
 use crate::http::h2::frame::HEADER_BYTES;
-use crate::http::h2::{End, StreamKey};
+use crate::http::h2::{EndStream, StreamKey};
 use crate::http::message::Trailers;
 use crate::ring::{File, ReadNow};
 use crate::service::{Frame, LocalFuture};
@@ -104,7 +104,7 @@ impl StreamOutput {
                 OutputSource::File(_, range, _) => range.is_empty(),
                 OutputSource::Stream(..) => false,
             };
-        let end = if is_last { End::Yes } else { End::No };
+        let end = if is_last { EndStream::Yes } else { EndStream::No };
         if !machine.begin_data_frame(self.stream, length, end, wire.clock(wire.now()), output) {
             return SendStep::Failed(io::ErrorKind::ConnectionReset.into());
         }
@@ -144,7 +144,7 @@ impl StreamOutput {
             }
         };
         output.truncate(start + HEADER_BYTES + read);
-        let end = if read == left { End::Yes } else { End::No };
+        let end = if read == left { EndStream::Yes } else { EndStream::No };
         let header = match read {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => machine
@@ -155,7 +155,7 @@ impl StreamOutput {
         output[start..start + HEADER_BYTES].copy_from_slice(&header);
         range.start += read as u64;
         self.sent += read as u64;
-        if end == End::No {
+        if end == EndStream::No {
             return Ok(Some(SendStep::Wrote));
         }
         machine.stop_request(self.stream, output);
@@ -203,7 +203,7 @@ impl StreamOutput {
         let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
         if !trailers.is_empty() {
             machine.send_trailers(self.stream, trailers.lines(), now, output);
-        } else if machine.begin_data_frame(self.stream, 0, End::Yes, now, output) {
+        } else if machine.begin_data_frame(self.stream, 0, EndStream::Yes, now, output) {
             machine.stop_request(self.stream, output);
         }
         SendStep::Done

@@ -12,7 +12,7 @@ use super::session::H2Session;
 use super::signal::Hub;
 use super::wire::{OUTPUT_BYTES_MAX, WireState};
 use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, admit, end_of};
-use crate::http::h2::{End, ErrorCode, SendHead, StreamKey};
+use crate::http::h2::{EndStream, ErrorCode, SendHead, StreamKey};
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::Payload;
 use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
@@ -70,7 +70,7 @@ impl<S: Service> H2Session<'_, S> {
                 lines: response.fields(),
                 length: announced,
             };
-            let end = if has_content { End::No } else { End::Yes };
+            let end = if has_content { EndStream::No } else { EndStream::Yes };
             machine.send_head(stream, &head, end, clock, output);
             let small = match &body {
                 Body::Bytes(bytes) if has_content && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
@@ -78,7 +78,7 @@ impl<S: Service> H2Session<'_, S> {
             };
             let sent = match small {
                 Some(bytes) if output.len() < OUTPUT_BYTES_MAX && machine.sendable(stream) >= bytes.len() => {
-                    if machine.begin_data_frame(stream, bytes.len(), End::Yes, clock, output) {
+                    if machine.begin_data_frame(stream, bytes.len(), EndStream::Yes, clock, output) {
                         output.extend_from_slice(bytes);
                         machine.stop_request(stream, output);
                     }

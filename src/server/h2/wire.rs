@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::incoming::{InputProgress, StreamInput};
 use crate::exchange::{Gate, Limits, peer_of};
-use crate::http::h2::{Connection, End, ErrorCode, SendHead, StreamKey};
+use crate::http::h2::{Connection, EndStream, ErrorCode, SendHead, StreamKey};
 use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::Stream;
@@ -159,7 +159,7 @@ impl WireState {
     /// Writes an interim response.
     pub(super) fn send_interim(&mut self, stream: StreamKey, status: Status, lines: &[u8], now: Duration) {
         let head = SendHead { status, date: b"", lines, length: None };
-        self.machine.send_head(stream, &head, End::No, now, &mut self.output);
+        self.machine.send_head(stream, &head, EndStream::No, now, &mut self.output);
     }
 }
 

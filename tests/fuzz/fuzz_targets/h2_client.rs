@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use quoit::http::h2::client::{Connection, Event, SendRequest};
-use quoit::http::h2::frame::{FrameHeader, HEADER_BYTES, Kind, write_settings};
-use quoit::http::h2::{Budgets, End, H2Limits};
+use quoit::http::h2::frame::{FrameHeader, FrameKind, HEADER_BYTES, write_settings};
+use quoit::http::h2::{Budgets, EndStream, H2Limits};
 use quoit::http::message::{BodyLimits, HeadLimits, ResponseHead};
 
 /// Small, so that inputs of a few hundred bytes reach every limit.
@@ -34,8 +34,8 @@ const LIMITS: H2Limits = H2Limits {
 };
 
 /// Sent on streams 1, 3, 5 and 7.
-const METHODS: [(&str, End); 4] =
-    [("GET", End::Yes), ("POST", End::No), ("HEAD", End::Yes), ("CONNECT", End::No)];
+const METHODS: [(&str, EndStream); 4] =
+    [("GET", EndStream::Yes), ("POST", EndStream::No), ("HEAD", EndStream::Yes), ("CONNECT", EndStream::No)];
 
 /// What one connection reported and sent.
 #[derive(PartialEq, Debug, Default)]
@@ -127,7 +127,7 @@ fn check(mut sent: &[u8]) {
     while let Some(bytes) = sent.first_chunk::<HEADER_BYTES>() {
         let header = FrameHeader::parse(bytes);
         assert_eq!(header.check(16_384), Ok(()));
-        assert!(!matches!(header.kind, Kind::Unknown(_) | Kind::PushPromise | Kind::Priority));
+        assert!(!matches!(header.kind, FrameKind::Unknown(_) | FrameKind::PushPromise | FrameKind::Priority));
         sent = &sent[HEADER_BYTES + header.length as usize..];
     }
     assert!(sent.is_empty());

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use quoit::http::h2::frame::{FrameHeader, HEADER_BYTES, Kind, PREFACE, write_settings};
-use quoit::http::h2::{Budgets, Connection, End, ErrorCode, Event, H2Limits, SendHead};
+use quoit::http::h2::frame::{FrameHeader, FrameKind, HEADER_BYTES, PREFACE, write_settings};
+use quoit::http::h2::{Budgets, Connection, EndStream, ErrorCode, Event, H2Limits, SendHead};
 use quoit::http::message::RequestHead;
 use quoit::http::message::{BodyLimits, HeadLimits};
 use quoit::http::status::Status;
@@ -78,9 +78,9 @@ fn hear(machine: &mut Connection, piece: &[u8], heard: &mut Heard) -> Result<(),
                 if stream.id() % 6 == 1 {
                     let head =
                         SendHead { status: Status::OK, date: b"", lines: b"A: b\r\n", length: Some(3) };
-                    machine.send_head(stream, &head, End::No, now, &mut heard.said);
+                    machine.send_head(stream, &head, EndStream::No, now, &mut heard.said);
                     if machine.sendable(stream) >= 3
-                        && machine.begin_data_frame(stream, 3, End::Yes, now, &mut heard.said)
+                        && machine.begin_data_frame(stream, 3, EndStream::Yes, now, &mut heard.said)
                     {
                         heard.said.extend_from_slice(b"abc");
                         machine.stop_request(stream, &mut heard.said);
@@ -122,7 +122,7 @@ fn check(mut said: &[u8]) {
     while let Some(bytes) = said.first_chunk::<HEADER_BYTES>() {
         let header = FrameHeader::parse(bytes);
         assert_eq!(header.check(16_384), Ok(()));
-        assert!(!matches!(header.kind, Kind::Unknown(_) | Kind::PushPromise | Kind::Priority));
+        assert!(!matches!(header.kind, FrameKind::Unknown(_) | FrameKind::PushPromise | FrameKind::Priority));
         said = &said[HEADER_BYTES + header.length as usize..];
     }
     assert!(said.is_empty());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use quoit::http::h1::{HeadProgress, RequestDecoder};
 
-use quoit::http::h2::frame::{FrameHeader, Kind, PREFACE, flag, write_settings};
+use quoit::http::h2::frame::{FrameHeader, FrameKind, PREFACE, flag, write_settings};
 use quoit::http::h2::{Connection, Event, H2Limits};
 use quoit::http::message::{BodyLimits, HeadLimits};
 use quoit::http::message::{Framing, RequestHead, Version};
@@ -18,7 +18,7 @@ fn read(block: &[u8], ends: bool) -> Option<RequestHead> {
     let mut wire = PREFACE.to_vec();
     write_settings(&mut wire, &[]);
     let flags = flag::END_HEADERS | if ends { flag::END_STREAM } else { 0 };
-    FrameHeader { length: block.len() as u32, kind: Kind::Headers, flags, stream: 1 }.write(&mut wire);
+    FrameHeader { length: block.len() as u32, kind: FrameKind::Headers, flags, stream: 1 }.write(&mut wire);
     wire.extend_from_slice(block);
     let mut machine = Connection::new(&H2Limits::DEFAULT, &HeadLimits::DEFAULT, &BodyLimits::DEFAULT);
     let mut head = RequestHead::new();

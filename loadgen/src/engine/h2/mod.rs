@@ -12,7 +12,7 @@ use bytes::Bytes;
 use quoit::http::h2::frame::{self, FRAME_BYTES_DEFAULT, MAX_31_BITS, PREFACE};
 use quoit::http::h2::hpack::{Decoder, Encoder};
 use quoit::http::h2::settings::{Settings, WINDOW_DEFAULT, id};
-use quoit::http::h2::{ConnectionError, ErrorCode, FrameReader, Piece};
+use quoit::http::h2::{ConnectionError, ErrorCode, FramePart, FrameReader};
 use quoit::ring::Payload;
 
 use self::answer::Came;
@@ -173,14 +173,14 @@ impl Exchanges for Multiplex {
         loop {
             let (used, piece) = self.reader.read(input)?;
             match piece {
-                Piece::Incomplete => break,
-                Piece::Header(header) => self.check_order(&header)?,
-                Piece::Frame(header, payload) => self.handle_frame(link, header, payload.bytes(input))?,
-                Piece::DataHeader(header) => {
+                FramePart::Incomplete => break,
+                FramePart::Header(header) => self.check_order(&header)?,
+                FramePart::Frame(header, payload) => self.handle_frame(link, header, payload.bytes(input))?,
+                FramePart::DataHeader(header) => {
                     self.check_order(&header)?;
                     self.begin_data(&header)?;
                 }
-                Piece::Data { data, is_last, .. } => self.handle_data(link, data.len(), is_last),
+                FramePart::Data { data, is_last, .. } => self.handle_data(link, data.len(), is_last),
             }
             input = &input[used..];
         }

@@ -1,7 +1,7 @@
 //! The receiving side of HTTP/2: frames, each checked against what the RFC allows a server, and what becomes
 //! of streams by them.
 
-use quoit::http::h2::frame::{self, FrameHeader, Kind, MAX_31_BITS, flag};
+use quoit::http::h2::frame::{self, FrameHeader, FrameKind, MAX_31_BITS, flag};
 use quoit::http::h2::settings::id;
 use quoit::http::h2::{ConnectionError, ErrorCode};
 
@@ -17,12 +17,12 @@ const BLOCK_BYTES_MAX: usize = 64 * 1024;
 impl Multiplex {
     /// RFC 9113, section 3.4: settings come first; section 6.10: a field block is not interrupted.
     pub(super) fn check_order(&self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        if self.settings.is_none() && (header.kind != Kind::Settings || header.has(flag::ACK)) {
+        if self.settings.is_none() && (header.kind != FrameKind::Settings || header.has(flag::ACK)) {
             return Err(ConnectionError::SettingsMissing);
         }
         match (self.block_of, header.kind) {
-            (Some((stream, _)), Kind::Continuation) if stream == header.stream => Ok(()),
-            (None, Kind::Continuation) => Err(ConnectionError::ContinuationUnexpected),
+            (Some((stream, _)), FrameKind::Continuation) if stream == header.stream => Ok(()),
+            (None, FrameKind::Continuation) => Err(ConnectionError::ContinuationUnexpected),
             (Some(_), kind) => Err(ConnectionError::BlockInterrupted(kind)),
             (None, _) => Ok(()),
         }
@@ -35,37 +35,39 @@ impl Multiplex {
         payload: &[u8],
     ) -> Result<(), ConnectionError> {
         match header.kind {
-            Kind::Headers => {
+            FrameKind::Headers => {
                 self.check_stream(&header)?;
                 let parts = frame::headers_parts(&header, payload)?;
                 self.count(header.stream, header.length);
                 self.block_of = Some((header.stream, header.has(flag::END_STREAM)));
                 self.handle_block(link, &header, &payload[parts.fragment])
             }
-            Kind::Continuation => {
+            FrameKind::Continuation => {
                 self.count(header.stream, header.length);
                 self.handle_block(link, &header, payload)
             }
-            Kind::Settings if header.has(flag::ACK) => Ok(()),
-            Kind::Settings => self.handle_settings(payload),
-            Kind::Ping if header.has(flag::ACK) => Ok(()),
-            Kind::Ping => {
+            FrameKind::Settings if header.has(flag::ACK) => Ok(()),
+            FrameKind::Settings => self.handle_settings(payload),
+            FrameKind::Ping if header.has(flag::ACK) => Ok(()),
+            FrameKind::Ping => {
                 let payload = payload.first_chunk().expect("its length was checked");
                 frame::write_ping(&mut self.control, flag::ACK, payload);
                 Ok(())
             }
-            Kind::WindowUpdate => self.widen(header.stream, frame::first_u32(payload) & MAX_31_BITS),
-            Kind::RstStream => {
+            FrameKind::WindowUpdate => self.widen(header.stream, frame::first_u32(payload) & MAX_31_BITS),
+            FrameKind::RstStream => {
                 self.check_stream(&header)?;
                 self.fail(link, header.stream, Fault::Reset);
                 Ok(())
             }
-            Kind::Goaway => {
+            FrameKind::Goaway => {
                 self.leave(link, frame::first_u32(payload) & MAX_31_BITS);
                 Ok(())
             }
-            Kind::PushPromise => Err(ConnectionError::PushPromise),
-            Kind::Data | Kind::Priority | Kind::PriorityUpdate | Kind::Unknown(_) => Ok(()),
+            FrameKind::PushPromise => Err(ConnectionError::PushPromise),
+            FrameKind::Data | FrameKind::Priority | FrameKind::PriorityUpdate | FrameKind::Unknown(_) => {
+                Ok(())
+            }
         }
     }
 

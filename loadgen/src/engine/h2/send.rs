@@ -2,7 +2,7 @@
 //! them.
 
 use bytes::Bytes;
-use quoit::http::h2::frame::{self, FrameHeader, Kind, flag};
+use quoit::http::h2::frame::{self, FrameHeader, FrameKind, flag};
 
 use super::answer::Came;
 use super::{Multiplex, Stream};
@@ -52,7 +52,7 @@ impl Multiplex {
         if self.repeated.is_settled {
             let flags = flag::END_HEADERS | if ends { flag::END_STREAM } else { 0 };
             let length = self.repeated.block.len() as u32;
-            FrameHeader { length, kind: Kind::Headers, flags, stream }.write(out);
+            FrameHeader { length, kind: FrameKind::Headers, flags, stream }.write(out);
             return out.extend_from_slice(&self.repeated.block);
         }
         self.write_head(lines, ends, out);
@@ -73,13 +73,14 @@ impl Multiplex {
         let ends = if ends { flag::END_STREAM } else { 0 };
         let first = length.min(frame_bytes);
         let flags = ends | if first == length { flag::END_HEADERS } else { 0 };
-        let header = FrameHeader { length: first as u32, kind: Kind::Headers, flags, stream };
+        let header = FrameHeader { length: first as u32, kind: FrameKind::Headers, flags, stream };
         out[start..start + frame::HEADER_BYTES].copy_from_slice(&header.bytes());
         let rest = out.split_off(start + frame::HEADER_BYTES + first);
         let mut parts = rest.chunks(frame_bytes).peekable();
         while let Some(part) = parts.next() {
             let flags = if parts.peek().is_none() { flag::END_HEADERS } else { 0 };
-            FrameHeader { length: part.len() as u32, kind: Kind::Continuation, flags, stream }.write(out);
+            FrameHeader { length: part.len() as u32, kind: FrameKind::Continuation, flags, stream }
+                .write(out);
             out.extend_from_slice(part);
         }
     }
@@ -97,7 +98,8 @@ impl Multiplex {
                 let part = &stream.body[stream.sent..stream.sent + length];
                 stream.sent += length;
                 let flags = if stream.unsent() == 0 { flag::END_STREAM } else { 0 };
-                FrameHeader { length: length as u32, kind: Kind::Data, flags, stream: stream.id }.write(out);
+                FrameHeader { length: length as u32, kind: FrameKind::Data, flags, stream: stream.id }
+                    .write(out);
                 out.extend_from_slice(part);
                 stream.window -= length as i64;
                 self.window -= length as i64;

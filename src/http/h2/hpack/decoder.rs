@@ -4,16 +4,16 @@
 use std::ops::{ControlFlow, Range};
 
 use super::error::HpackError;
-use super::integer::Reader;
+use super::integer::BlockReader;
 use super::static_table::{self, DYNAMIC_FIRST};
-use super::table::{Name, Table};
+use super::table::{DynamicTable, EntryName};
 use super::{FIELD_OVERHEAD_BYTES, TABLE_BYTES_DEFAULT, huffman};
 
 /// Memory for Huffman-coded strings that is kept between blocks: an idle connection should not hold what one
 /// long cookie took.
 const SCRATCH_BYTES_KEPT: usize = 1024;
 
-/// A field as it was decoded. Names and values are any bytes; whether they may be is for the caller to see.
+/// A field as it was decoded. Names and values are any bytes; the caller checks them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Field<'a> {
     /// The name.
@@ -21,29 +21,29 @@ pub struct Field<'a> {
     /// The value.
     pub value: &'a [u8],
     /// The first index of this name in the static table (1 `:authority`, 2 `:method`, 4 `:path`, 6 `:scheme`,
-    /// 8 `:status`, 31 `content-type` …), and so a name that is well-formed; 0 when the peer spelled the name
-    /// itself, be it one of those.
+    /// 8 `:status`, 31 `content-type` …), which proves the name well-formed; 0 when the peer sent the name as
+    /// a literal, even one of these.
     pub name_index: u8,
-    /// Whether it must stay a literal wherever it is forwarded (RFC 7541 §6.2.3).
+    /// Whether it must stay a never-indexed literal when forwarded (RFC 7541 §6.2.3).
     pub never_indexed: bool,
 }
 
-/// How far the sink came.
+/// How much of a list the sink received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ListEnd<B> {
-    /// It saw every field.
+    /// Every field.
     Whole,
-    /// The list is larger than allowed; the sink saw the fields up to there.
+    /// The list is larger than allowed; the sink received the fields up to the limit.
     TooLarge,
-    /// It wanted no more.
+    /// The sink broke, with this value.
     Broken(B),
 }
 
 /// The state of one direction of a connection, at its reading end. A new one holds no memory.
 #[derive(Debug)]
 pub struct Decoder {
-    table: Table,
-    /// What we announced and the peer acknowledged.
+    table: DynamicTable,
+    /// The table size that was announced and acknowledged.
     announced: u32,
     /// The smallest that was announced since the last block, if the table has to shrink to it.
     shrink_to: Option<u32>,
@@ -60,7 +60,7 @@ impl Decoder {
     /// A decoder whose table may have [`TABLE_BYTES_DEFAULT`].
     pub fn new() -> Decoder {
         Decoder {
-            table: Table::new(TABLE_BYTES_DEFAULT),
+            table: DynamicTable::new(TABLE_BYTES_DEFAULT),
             announced: TABLE_BYTES_DEFAULT,
             shrink_to: None,
             scratch: Vec::new(),
@@ -88,9 +88,9 @@ impl Decoder {
     }
 
     /// Decodes one whole block and hands its fields to `sink`, in order, until the sink breaks or the list
-    /// exceeds `list_bytes_max` (names, values and 32 a field: RFC 9113 §6.5.2). Whatever the sink did, the
-    /// table is then as the peer's. Time and memory are proportional to the block, `list_bytes_max` and the
-    /// table.
+    /// exceeds `list_bytes_max` (names, values and 32 a field: RFC 9113 §6.5.2). The table then
+    /// agrees with the peer's in any case. Time and memory are proportional to the block, `list_bytes_max`
+    /// and the table.
     ///
     /// # Errors
     /// When the block is malformed. The connection is then over: COMPRESSION_ERROR (RFC 9113 §4.3).
@@ -100,8 +100,8 @@ impl Decoder {
         list_bytes_max: u32,
         sink: impl FnMut(Field<'_>) -> ControlFlow<B>,
     ) -> Result<ListEnd<B>, HpackError> {
-        let mut list = List { sink, left: list_bytes_max, end: ListEnd::Whole };
-        let result = self.decode_fields(Reader::new(block), &mut list);
+        let mut list = FieldList { sink, left: list_bytes_max, end: ListEnd::Whole };
+        let result = self.decode_fields(BlockReader::new(block), &mut list);
         if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
             self.scratch = Vec::new();
         }
@@ -110,8 +110,8 @@ impl Decoder {
 
     fn decode_fields<B>(
         &mut self,
-        mut reader: Reader<'_>,
-        list: &mut List<B, impl FnMut(Field<'_>) -> ControlFlow<B>>,
+        mut reader: BlockReader<'_>,
+        list: &mut FieldList<B, impl FnMut(Field<'_>) -> ControlFlow<B>>,
     ) -> Result<(), HpackError> {
         let mut first = reader.next();
         while let Some(byte @ 0x20..0x40) = first {
@@ -124,10 +124,10 @@ impl Decoder {
         while let Some(byte) = first {
             match byte {
                 0x80.. => self.indexed(&mut reader, byte, list)?,
-                0x40.. => self.literal(&mut reader, byte, Indexing::Incremental, list)?,
+                0x40.. => self.literal(&mut reader, byte, LiteralIndexing::Incremental, list)?,
                 0x20.. => return Err(HpackError::SizeUpdateLate),
-                0x10.. => self.literal(&mut reader, byte, Indexing::Never, list)?,
-                _ => self.literal(&mut reader, byte, Indexing::Without, list)?,
+                0x10.. => self.literal(&mut reader, byte, LiteralIndexing::Never, list)?,
+                _ => self.literal(&mut reader, byte, LiteralIndexing::Without, list)?,
             }
             first = reader.next();
         }
@@ -136,7 +136,7 @@ impl Decoder {
 
     /// RFC 7541 §6.3.
     #[cold]
-    fn update_size(&mut self, reader: &mut Reader<'_>, first: u8) -> Result<(), HpackError> {
+    fn update_size(&mut self, reader: &mut BlockReader<'_>, first: u8) -> Result<(), HpackError> {
         let size = reader.integer(first, 0x1f)?;
         if size > self.announced {
             return Err(HpackError::SizeUpdateTooLarge(size));
@@ -152,9 +152,9 @@ impl Decoder {
     #[inline]
     fn indexed<B>(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut BlockReader<'_>,
         first: u8,
-        list: &mut List<B, impl FnMut(Field<'_>) -> ControlFlow<B>>,
+        list: &mut FieldList<B, impl FnMut(Field<'_>) -> ControlFlow<B>>,
     ) -> Result<(), HpackError> {
         let index = reader.integer(first, 0x7f)?;
         let (name, value, name_index) = entry(&self.table, index)?;
@@ -165,13 +165,14 @@ impl Decoder {
     /// RFC 7541 §6.2.
     fn literal<B>(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut BlockReader<'_>,
         first: u8,
-        indexing: Indexing,
-        list: &mut List<B, impl FnMut(Field<'_>) -> ControlFlow<B>>,
+        indexing: LiteralIndexing,
+        list: &mut FieldList<B, impl FnMut(Field<'_>) -> ControlFlow<B>>,
     ) -> Result<(), HpackError> {
         self.scratch.clear();
-        let index = reader.integer(first, if indexing == Indexing::Incremental { 0x3f } else { 0x0f })?;
+        let index =
+            reader.integer(first, if indexing == LiteralIndexing::Incremental { 0x3f } else { 0x0f })?;
         let spelled = if index == 0 { Some(read_string(reader, &mut self.scratch)?) } else { None };
         let value = read_string(reader, &mut self.scratch)?;
         let value = value.bytes(&self.scratch);
@@ -179,13 +180,13 @@ impl Decoder {
             Some(name) => (name.bytes(&self.scratch), 0),
             None => entry(&self.table, index).map(|(name, _, name_index)| (name, name_index))?,
         };
-        list.push(Field { name, value, name_index, never_indexed: indexing == Indexing::Never });
-        if indexing == Indexing::Incremental {
+        list.push(Field { name, value, name_index, never_indexed: indexing == LiteralIndexing::Never });
+        if indexing == LiteralIndexing::Incremental {
             let size = field_size(name, value);
             let name = match (&spelled, index.checked_sub(DYNAMIC_FIRST)) {
-                (None, Some(position)) => Name::At(position),
-                (None, None) => Name::Bytes(static_table::entry(index).map_or(&[], |(name, _, _)| name)),
-                (Some(name), _) => Name::Bytes(name.bytes(&self.scratch)),
+                (None, Some(position)) => EntryName::At(position),
+                (None, None) => EntryName::Bytes(static_table::entry(index).map_or(&[], |(name, _, _)| name)),
+                (Some(name), _) => EntryName::Bytes(name.bytes(&self.scratch)),
             };
             self.table.insert(name, value, size, name_index);
         }
@@ -193,9 +194,9 @@ impl Decoder {
     }
 }
 
-/// What a literal asks of tables, its own and others'.
+/// The three literal representations (RFC 7541 §6.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Indexing {
+enum LiteralIndexing {
     Incremental,
     Without,
     Never,
@@ -203,7 +204,7 @@ enum Indexing {
 
 /// Name, value and the name's index in the static table, of an entry of either table (RFC 7541 §2.3.3).
 #[inline]
-fn entry(table: &Table, index: u32) -> Result<(&[u8], &[u8], u8), HpackError> {
+fn entry(table: &DynamicTable, index: u32) -> Result<(&[u8], &[u8], u8), HpackError> {
     if let Some(position) = index.checked_sub(DYNAMIC_FIRST) {
         let stored = table.get(position).ok_or(HpackError::IndexUnknown(index))?;
         return Ok((stored.name, stored.value, stored.tag));
@@ -211,21 +212,21 @@ fn entry(table: &Table, index: u32) -> Result<(&[u8], &[u8], u8), HpackError> {
     static_table::entry(index).ok_or(HpackError::IndexZero)
 }
 
-/// As it counts in a table and in a list. What fits in a block fits in 32 bits.
+/// The size of a field in a table and in a list. Fields of a block fit in 32 bits.
 #[inline]
 fn field_size(name: &[u8], value: &[u8]) -> u32 {
     u32::try_from(name.len() + value.len()).unwrap_or(u32::MAX).saturating_add(FIELD_OVERHEAD_BYTES)
 }
 
 /// The fields of one block on their way to the sink.
-struct List<B, S> {
+struct FieldList<B, S> {
     sink: S,
     /// Bytes that the list may still grow by.
     left: u32,
     end: ListEnd<B>,
 }
 
-impl<B, S: FnMut(Field<'_>) -> ControlFlow<B>> List<B, S> {
+impl<B, S: FnMut(Field<'_>) -> ControlFlow<B>> FieldList<B, S> {
     #[inline]
     fn push(&mut self, field: Field<'_>) {
         if !matches!(self.end, ListEnd::Whole) {
@@ -245,31 +246,34 @@ impl<B, S: FnMut(Field<'_>) -> ControlFlow<B>> List<B, S> {
 }
 
 /// A string of a literal: in the block, or decoded into the scratch.
-enum Text<'a> {
+enum StringLiteral<'a> {
     Plain(&'a [u8]),
     Decoded(Range<usize>),
 }
 
-impl<'a> Text<'a> {
+impl<'a> StringLiteral<'a> {
     #[inline]
     fn bytes(&self, scratch: &'a [u8]) -> &'a [u8] {
         match self {
-            Text::Plain(bytes) => bytes,
-            Text::Decoded(range) => &scratch[range.clone()],
+            StringLiteral::Plain(bytes) => bytes,
+            StringLiteral::Decoded(range) => &scratch[range.clone()],
         }
     }
 }
 
 /// RFC 7541 §5.2.
 #[inline]
-fn read_string<'a>(reader: &mut Reader<'a>, scratch: &mut Vec<u8>) -> Result<Text<'a>, HpackError> {
+fn read_string<'a>(
+    reader: &mut BlockReader<'a>,
+    scratch: &mut Vec<u8>,
+) -> Result<StringLiteral<'a>, HpackError> {
     let first = reader.next().ok_or(HpackError::Truncated)?;
     let length = reader.integer(first, 0x7f)?;
     let bytes = reader.take(length)?;
     if first & 0x80 == 0 {
-        return Ok(Text::Plain(bytes));
+        return Ok(StringLiteral::Plain(bytes));
     }
     let start = scratch.len();
     huffman::decode(bytes, scratch)?;
-    Ok(Text::Decoded(start..scratch.len()))
+    Ok(StringLiteral::Decoded(start..scratch.len()))
 }

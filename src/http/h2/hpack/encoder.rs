@@ -1,24 +1,24 @@
-//! Field lines into field blocks (RFC 7541 §6). What repeats on a connection costs a byte, and finding that
-//! out a hash and a comparison; the rest is copied. Which lines a message has is the caller's business.
+//! Field lines into field blocks (RFC 7541 §6). A line that repeats on a connection is sent in one byte,
+//! found by a hash and a comparison; other lines are copied. Which lines a message has is up to the caller.
 
 use memchr::memchr;
 
 use super::integer;
 use super::lookup::{Lookup, hash};
-use super::names::{Known, Treatment, known};
+use super::names::{KnownName, Treatment, known};
 use super::static_table::{DYNAMIC_FIRST, ENTRIES};
-use super::table::{Name, Table};
+use super::table::{DynamicTable, EntryName};
 use super::{FIELD_OVERHEAD_BYTES, TABLE_BYTES_DEFAULT};
 use crate::http::status::Status;
 
-/// The most that our table may have, whatever the peer offers: the lines that repeat on a connection fit
-/// twice over. More would be memory of ours for bytes of the peer's.
+/// Upper bound of the table's size, whatever the peer allows: the lines that repeat on a connection fit
+/// twice. More would trade memory here for bytes on the wire.
 const TABLE_BYTES_MAX: u32 = TABLE_BYTES_DEFAULT;
 
-/// Lines that count for more than this part of the table push too much out of it.
+/// Lines larger than this fraction (1/n) of the table would evict too much of it.
 const ENTRY_SHARE_MAX: u32 = 4;
 
-/// Room for a line that [`Block::field`] puts together to look it up.
+/// Room for a line that [`BlockWriter::field`] puts together to look it up.
 const FIELD_LINE_BYTES: usize = 256;
 
 /// The index of a status without a value of its own in the static table.
@@ -27,9 +27,9 @@ const STATUS: usize = 8;
 /// The state of one direction of a connection, at its writing end. A new one holds no memory.
 #[derive(Debug)]
 pub struct Encoder {
-    /// Names are whole lines as they came, without their ends, and values are empty: that is what lines are
-    /// compared with. Sizes are those of the fields.
-    table: Table,
+    /// Names hold whole lines as given, without line ends, and values are empty, because lines are compared
+    /// as a whole. Sizes are those of the fields.
+    table: DynamicTable,
     lookup: Option<Box<Lookup>>,
     /// How many lines were inserted; wraps.
     inserted: u32,
@@ -43,21 +43,21 @@ impl Default for Encoder {
     }
 }
 
-/// What tables, the peer's and those beyond, may keep of a field.
+/// Whether tables, the peer's and those of later hops, may keep a field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Indexing {
-    /// All of it, once it repeats.
+    /// Indexed, once it repeats.
     Repeats,
-    /// Nothing here: its value changes.
+    /// Not indexed on this hop: its value changes.
     Without,
-    /// Nothing anywhere: it is secret.
+    /// Never indexed on any hop: it is secret.
     Never,
 }
 
 impl Encoder {
     /// An encoder for a peer whose SETTINGS have not come.
     pub fn new() -> Encoder {
-        Encoder { table: Table::new(TABLE_BYTES_MAX), lookup: None, inserted: 0, smallest: None }
+        Encoder { table: DynamicTable::new(TABLE_BYTES_MAX), lookup: None, inserted: 0, smallest: None }
     }
 
     /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block announces the size that is used (RFC 7541 §4.2).
@@ -74,28 +74,28 @@ impl Encoder {
         self.table.size()
     }
 
-    /// Begins a field block at the end of `out`. It has to be sent, after those begun before, or the peer's
-    /// table is another than ours.
+    /// Begins a field block at the end of `out`. It must be sent, in order, or the tables of
+    /// both ends disagree.
     #[inline]
-    pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>) -> Block<'a> {
+    pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>) -> BlockWriter<'a> {
         if let Some(smallest) = self.smallest.take() {
             let size = self.table.size_max();
             for size in [smallest, size].into_iter().skip(usize::from(smallest == size)) {
                 integer::write(out, 0x20, 0x1f, size as usize);
             }
         }
-        Block { encoder: self, out }
+        BlockWriter { encoder: self, out }
     }
 }
 
 /// A field block being written. Pseudo-fields come first: the caller ensures it.
 #[derive(Debug)]
-pub struct Block<'a> {
+pub struct BlockWriter<'a> {
     encoder: &'a mut Encoder,
     out: &'a mut Vec<u8>,
 }
 
-impl Block<'_> {
+impl BlockWriter<'_> {
     /// `:status`.
     #[inline]
     pub fn status(&mut self, status: Status) {
@@ -130,8 +130,8 @@ impl Block<'_> {
         self.string(value);
     }
 
-    /// HTTP/1 field lines, `Name: value` and CRLF each. Names may have any case; fields about the connection
-    /// are left out (RFC 9113 §8.2.2); secrets are never indexed. Pseudo-fields pass for lines too.
+    /// HTTP/1 field lines, `Name: value` and CRLF each. Names may have any case; connection-specific fields
+    /// are left out (RFC 9113 §8.2.2); secrets are never indexed. Pseudo-fields are accepted as lines too.
     #[inline]
     pub fn lines(&mut self, lines: &[u8]) {
         let mut rest = lines;
@@ -143,8 +143,8 @@ impl Block<'_> {
         }
     }
 
-    /// Lines as [`lines`](Block::lines) takes them, each of which enters no table, here or beyond (RFC 7541
-    /// §6.2.3): for fields that came so, or are secret.
+    /// Lines as [`lines`](BlockWriter::lines) takes them, as never-indexed literals (RFC 7541 §6.2.3): for
+    /// fields that were received so, or are secret.
     pub fn lines_never_indexed(&mut self, lines: &[u8]) {
         for line in lines.split(|&byte| byte == b'\n') {
             let Some(colon) = memchr(b':', line) else { continue };
@@ -152,8 +152,8 @@ impl Block<'_> {
         }
     }
 
-    /// One field, of a name and a value as they may stand in a line. Names may have any case; fields about
-    /// the connection are left out, secrets are never indexed, as in lines.
+    /// One field, of a name and a value as they may stand in a line. Names may have any case;
+    /// connection-specific fields are left out, secrets are never indexed, as in lines.
     pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing) {
         let known = known(name);
         match (known.treatment, indexing) {
@@ -213,7 +213,7 @@ impl Block<'_> {
         }
     }
 
-    /// Whether a line is to enter the table: for the second time here, and no burden to it.
+    /// Whether a line should enter the table: it is seen for the second time, and is not too large.
     fn is_worth(&mut self, line: &[u8], hash: u32) -> bool {
         let size_max = self.encoder.table.size_max() / ENTRY_SHARE_MAX;
         line.len() + FIELD_OVERHEAD_BYTES as usize <= size_max as usize
@@ -222,7 +222,7 @@ impl Block<'_> {
 
     fn insert(&mut self, line: &[u8], hash: u32, size: u32) {
         let encoder = &mut *self.encoder;
-        encoder.table.insert(Name::Bytes(line), &[], size, 0);
+        encoder.table.insert(EntryName::Bytes(line), &[], size, 0);
         encoder.inserted = encoder.inserted.wrapping_add(1);
         if let Some(lookup) = &mut encoder.lookup {
             lookup.place(hash, encoder.inserted);
@@ -230,7 +230,7 @@ impl Block<'_> {
     }
 
     /// A literal, with its name by index where the static table has it (RFC 7541 §6.2).
-    fn literal(&mut self, pattern: u8, mask: u8, known: Known, name: &[u8], value: &[u8]) {
+    fn literal(&mut self, pattern: u8, mask: u8, known: KnownName, name: &[u8], value: &[u8]) {
         integer::write(self.out, pattern, mask, usize::from(known.index));
         if known.index == 0 {
             self.string(name);
@@ -240,7 +240,7 @@ impl Block<'_> {
         self.string(value);
     }
 
-    /// RFC 7541 §5.2, as it is.
+    /// RFC 7541 §5.2, without Huffman coding.
     #[inline]
     fn string(&mut self, text: &[u8]) {
         integer::write(self.out, 0x00, 0x7f, text.len());
@@ -249,7 +249,7 @@ impl Block<'_> {
 }
 
 /// The index of a whole field in the static table.
-fn static_index(known: Known, value: &[u8]) -> Option<usize> {
+fn static_index(known: KnownName, value: &[u8]) -> Option<usize> {
     let first = usize::from(known.index).checked_sub(1)?;
     let name = ENTRIES[first].0;
     let same = ENTRIES[first..].iter().take_while(|entry| entry.0 == name);

@@ -1,10 +1,11 @@
-//! The Huffman code of strings (RFC 7541 §5.2, Appendix B), decoded a symbol per look: a table over the next
-//! byte knows every code of up to eight bits, which is all of common text; longer codes are found by length.
+//! The Huffman code of strings (RFC 7541 §5.2, Appendix B), decoded one symbol per look-up: a table indexed
+//! by the next byte has every code of up to eight bits, which covers common text; longer codes are found by
+//! length.
 
 use super::error::HpackError;
 
-/// Bits of each symbol's code; the last is the end-of-string symbol's. The code is canonical, so lengths say
-/// it all: codes of one length count up in the order of their symbols, shorter ones come first.
+/// Bits of each symbol's code; the last is the end-of-string symbol's. The code is canonical, so lengths
+/// define it: codes of one length count up in the order of their symbols, shorter ones come first.
 #[rustfmt::skip]
 pub(super) const LENGTHS: [u8; SYMBOLS] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -35,7 +36,7 @@ const PADDING_BITS_MAX: u32 = 7;
 
 /// A code of at most eight bits.
 #[derive(Clone, Copy)]
-struct Short {
+struct ShortCode {
     symbol: u8,
     /// Zero where the byte begins a longer code.
     length: u8,
@@ -43,28 +44,28 @@ struct Short {
 
 /// All codes of one length, aligned to the left of 32 bits.
 #[derive(Clone, Copy)]
-struct Group {
+struct CodeGroup {
     first: u32,
     /// The last code of this length, ones behind it.
     last: u32,
-    /// Where the symbols of this length begin in `Code::symbols`.
+    /// Where the symbols of this length begin in `HuffmanCode::symbols`.
     offset: u16,
 }
 
-struct Code {
-    short: [Short; 256],
+struct HuffmanCode {
+    short: [ShortCode; 256],
     /// By length. A length without codes repeats the `last` of the one before.
-    groups: [Group; LENGTH_MAX + 1],
+    groups: [CodeGroup; LENGTH_MAX + 1],
     /// Sorted by the length of their codes, then by value.
     symbols: [u16; SYMBOLS],
 }
 
-static CODE: Code = canonical();
+static CODE: HuffmanCode = canonical();
 
-const fn canonical() -> Code {
-    let mut code = Code {
-        short: [Short { symbol: 0, length: 0 }; 256],
-        groups: [Group { first: 0, last: 0, offset: 0 }; LENGTH_MAX + 1],
+const fn canonical() -> HuffmanCode {
+    let mut code = HuffmanCode {
+        short: [ShortCode { symbol: 0, length: 0 }; 256],
+        groups: [CodeGroup { first: 0, last: 0, offset: 0 }; LENGTH_MAX + 1],
         symbols: [0; SYMBOLS],
     };
     let mut next: u64 = 0; // aligned to the left of 32 bits
@@ -82,7 +83,7 @@ const fn canonical() -> Code {
                 let mut low = 0;
                 while length <= 8 && low < 1 << (8 - length) {
                     let byte = (next >> 24) as usize + low;
-                    code.short[byte] = Short { symbol: symbol as u8, length: length as u8 };
+                    code.short[byte] = ShortCode { symbol: symbol as u8, length: length as u8 };
                     low += 1;
                 }
                 next += step;
@@ -120,7 +121,7 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> 
                 rest = &[];
             }
         }
-        let Short { symbol, length } = CODE.short[(window >> 56) as usize];
+        let ShortCode { symbol, length } = CODE.short[(window >> 56) as usize];
         let (symbol, length) = match length {
             0 => long(window),
             _ => (u16::from(symbol), u32::from(length)),
@@ -153,7 +154,8 @@ fn long(window: u64) -> (u16, u32) {
     (CODE.symbols[usize::from(group.offset) + nth as usize], LENGTH_MAX as u32)
 }
 
-/// What is left when no code is whole: the first bits of the end-of-string symbol, all ones, or nothing.
+/// Checks the bits left when no code is complete: the first bits of the end-of-string symbol, all ones, or
+/// nothing.
 fn check_padding(window: u64, bits: u32) -> Result<(), HpackError> {
     let ones = window.leading_ones();
     if bits > PADDING_BITS_MAX || ones < bits { Err(HpackError::HuffmanPadding) } else { Ok(()) }

@@ -3,17 +3,17 @@
 use super::error::HpackError;
 
 /// Octets after the prefix that are read. Four carry 28 bits, far beyond any table or block of ours; more
-/// would only let a value be spelled with leading zeros.
+/// would only allow leading zeros.
 const OCTETS_MAX: u32 = 4;
 
 /// What is left of a block.
-pub(super) struct Reader<'a> {
+pub(super) struct BlockReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(block: &'a [u8]) -> Reader<'a> {
-        Reader { rest: block }
+impl<'a> BlockReader<'a> {
+    pub(super) fn new(block: &'a [u8]) -> BlockReader<'a> {
+        BlockReader { rest: block }
     }
 
     /// The next byte; nothing at the end.

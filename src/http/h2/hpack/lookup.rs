@@ -1,41 +1,41 @@
 //! Which lines the encoder's table holds, and which were seen once: fixed slots by hash. A slot may be stale
-//! or of another line; who asks compares the lines themselves.
+//! or belong to another line; the caller compares the lines.
 
-/// Lines that were seen once and may come again. What pushes them out are lines that do not.
+/// Hashes of lines that were seen once. Lines that do not repeat overwrite them.
 const SEEN: usize = 32;
 
-/// Slots of one hash. Lines that repeat in every response should not push each other out: ten of them leave
-/// more than four to one of the groups once in 250.
+/// Slots of one hash. Lines that repeat in every response should not evict each other: with ten of them, one
+/// group gets more than four once in 250.
 const GROUP: usize = 4;
 const GROUPS: usize = 16;
 
-/// 640 bytes of a connection that has sent a response.
+/// 640 bytes, allocated when a connection sends its first response.
 #[derive(Debug)]
 pub(super) struct Lookup {
     seen: [u32; SEEN],
-    groups: [[Slot; GROUP]; GROUPS],
+    groups: [[LineSlot; GROUP]; GROUPS],
 }
 
-/// Where a line went.
+/// The table entry of a line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
+pub(super) struct LineSlot {
     pub(super) hash: u32,
-    /// The insertion that put it into the table, counted from 1; 0 is no line.
+    /// The insertion that put it into the table, counted from 1; 0 is an empty slot.
     pub(super) number: u32,
 }
 
 impl Lookup {
     pub(super) fn new() -> Lookup {
-        Lookup { seen: [0; SEEN], groups: [[Slot { hash: 0, number: 0 }; GROUP]; GROUPS] }
+        Lookup { seen: [0; SEEN], groups: [[LineSlot { hash: 0, number: 0 }; GROUP]; GROUPS] }
     }
 
     /// The slots in which a line with this hash is, if it is in any.
     #[inline]
-    pub(super) fn slots(&self, hash: u32) -> &[Slot; GROUP] {
+    pub(super) fn slots(&self, hash: u32) -> &[LineSlot; GROUP] {
         &self.groups[group_of(hash)]
     }
 
-    /// Whether a line with this hash was seen lately. It is, from now on.
+    /// Whether a line with this hash was seen lately. Records it.
     #[inline]
     pub(super) fn see(&mut self, hash: u32) -> bool {
         let seen = &mut self.seen[hash as usize % SEEN];
@@ -46,7 +46,7 @@ impl Lookup {
     pub(super) fn place(&mut self, hash: u32, number: u32) {
         let group = &mut self.groups[group_of(hash)];
         if let Some(oldest) = group.iter_mut().max_by_key(|slot| number.wrapping_sub(slot.number)) {
-            *oldest = Slot { hash, number };
+            *oldest = LineSlot { hash, number };
         }
     }
 }
@@ -57,7 +57,7 @@ fn group_of(hash: u32) -> usize {
 }
 
 /// A hash of a line's length and of eight bytes each at its begin, in its middle and at its end: enough to
-/// tell the lines of a service apart, however long its policies are.
+/// distinguish the lines of a service, even long policies.
 #[inline]
 pub(super) fn hash(line: &[u8]) -> u32 {
     let length = line.len();

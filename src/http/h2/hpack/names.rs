@@ -1,5 +1,5 @@
-//! What the encoder knows of field names: their index in the static table, and how lines with them are sent.
-//! One look by length and two letters, at tables built with the program.
+//! Field names known to the encoder: their index in the static table, and how lines with them are sent.
+//! Hashed by length and two letters, in tables built at compile time.
 
 use super::static_table::{ENTRIES, same};
 
@@ -8,23 +8,24 @@ use super::static_table::{ENTRIES, same};
 pub(super) enum Treatment {
     /// By index, once it repeats.
     Repeats,
-    /// As a literal that enters no table: its value is another with each response.
+    /// As a literal that enters no table: its value differs in each response.
     Changes,
-    /// As a literal that enters no table anywhere: what compresses could be guessed at (RFC 7541 §7.1.3).
+    /// As a literal that enters no table anywhere: the value could be guessed from compressed sizes (RFC 7541
+    /// §7.1.3).
     Secret,
-    /// Not at all: it is about an HTTP/1 connection (RFC 9113 §8.2.2).
+    /// Not sent: it is connection-specific (RFC 9113 §8.2.2).
     Dropped,
 }
 
 /// What is known of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownName {
     /// The first index with this name in the static table; 0 when it has none.
     pub(super) index: u8,
     pub(super) treatment: Treatment,
 }
 
-const UNKNOWN: Known = Known { index: 0, treatment: Treatment::Repeats };
+const UNKNOWN: KnownName = KnownName { index: 0, treatment: Treatment::Repeats };
 
 /// Names that are not sent by index.
 const TREATED: [(&str, Treatment); 14] = [
@@ -50,19 +51,19 @@ const ELSEWHERE: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "u
 /// The static table's names by place, then `ELSEWHERE`.
 const PLACES: usize = ENTRIES.len() + ELSEWHERE.len();
 
-/// Twice the names, so that a look rarely needs a second slot. A power of two.
+/// Twice the names, so that a look-up rarely needs a second slot. A power of two.
 const SLOTS: usize = 128;
 
-struct Names {
+struct NameIndex {
     /// The place of a name, plus one, by its hash; or in the next slot that was free. 0 is an empty slot.
     slots: [u8; SLOTS],
     treatments: [Treatment; PLACES],
 }
 
-static NAMES: Names = names();
+static NAMES: NameIndex = names();
 
-const fn names() -> Names {
-    let mut names = Names { slots: [0; SLOTS], treatments: [Treatment::Repeats; PLACES] };
+const fn names() -> NameIndex {
+    let mut names = NameIndex { slots: [0; SLOTS], treatments: [Treatment::Repeats; PLACES] };
     let mut place = 0;
     while place < PLACES {
         let name = name_at(place);
@@ -102,7 +103,7 @@ const fn slot_of(name: &[u8]) -> usize {
 
 /// What is known of `name`, in any case.
 #[inline]
-pub(super) fn known(name: &[u8]) -> Known {
+pub(super) fn known(name: &[u8]) -> KnownName {
     if name.is_empty() {
         return UNKNOWN;
     }
@@ -111,7 +112,7 @@ pub(super) fn known(name: &[u8]) -> Known {
         let Some(place) = usize::from(NAMES.slots[slot]).checked_sub(1) else { return UNKNOWN };
         if name_at(place).as_bytes().eq_ignore_ascii_case(name) {
             let index = if place < ENTRIES.len() { place as u8 + 1 } else { 0 };
-            return Known { index, treatment: NAMES.treatments[place] };
+            return KnownName { index, treatment: NAMES.treatments[place] };
         }
         slot = (slot + 1) % SLOTS;
     }
@@ -138,7 +139,7 @@ mod tests {
         for (name, treatment) in TREATED {
             assert_eq!(known(name.as_bytes()).treatment, treatment, "{name}");
         }
-        assert_eq!(known(b"server"), Known { index: 54, treatment: Treatment::Repeats });
+        assert_eq!(known(b"server"), KnownName { index: 54, treatment: Treatment::Repeats });
         assert_eq!(known(b"x-request-id"), UNKNOWN);
         assert_eq!(known(b""), UNKNOWN);
     }

@@ -1,5 +1,5 @@
-//! A dynamic table (RFC 7541 §2.3.2): entries in one stretch of bytes, oldest first. Knows sizes and order,
-//! not what an entry is for.
+//! A dynamic table (RFC 7541 §2.3.2): entries in one stretch of bytes, oldest first. Knows sizes and order
+//! only.
 
 use std::collections::VecDeque;
 
@@ -7,18 +7,18 @@ use std::collections::VecDeque;
 const BYTES_FIRST: usize = 512;
 
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    /// What is before the oldest entry is dead.
+pub(super) struct DynamicTable {
+    /// Bytes before the oldest entry are unused.
     bytes: Vec<u8>,
     /// Oldest first. INVARIANT: they lie in `bytes` one behind the other, up to its end.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<TableEntry>,
     /// As RFC 7541 §4.1 counts. INVARIANT: the sum of all entries' sizes, at most `size_max`.
     size: u32,
     size_max: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct TableEntry {
     start: u32,
     length: u32,
     name_length: u32,
@@ -28,38 +28,38 @@ struct Entry {
 
 /// Where a new entry's first part comes from.
 #[derive(Clone, Copy)]
-pub(super) enum Name<'a> {
+pub(super) enum EntryName<'a> {
     Bytes(&'a [u8]),
     /// The name of the entry at this position.
     At(u32),
 }
 
-/// An entry as it is seen from outside.
+/// A borrowed entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stored<'a> {
+pub(super) struct EntryRef<'a> {
     pub(super) name: &'a [u8],
     pub(super) value: &'a [u8],
-    /// What the one who inserted it left.
+    /// The tag given to [`DynamicTable::insert`].
     pub(super) tag: u8,
 }
 
-impl Table {
+impl DynamicTable {
     /// An empty table without memory.
-    pub(super) fn new(size_max: u32) -> Table {
-        Table { size_max, ..Table::default() }
+    pub(super) fn new(size_max: u32) -> DynamicTable {
+        DynamicTable { size_max, ..DynamicTable::default() }
     }
 
-    /// The most it may hold.
+    /// Upper bound of the size.
     pub(super) fn size_max(&self) -> u32 {
         self.size_max
     }
 
-    /// What it holds.
+    /// Current size.
     pub(super) fn size(&self) -> u32 {
         self.size
     }
 
-    /// Changes the most it may hold, and drops what no longer fits (RFC 7541 §4.3).
+    /// Changes the upper bound, and evicts entries that no longer fit (RFC 7541 §4.3).
     pub(super) fn set_size_max(&mut self, size_max: u32) {
         self.size_max = size_max;
         self.evict();
@@ -67,18 +67,18 @@ impl Table {
 
     /// The entry at a position; 0 is the newest.
     #[inline]
-    pub(super) fn get(&self, position: u32) -> Option<Stored<'_>> {
+    pub(super) fn get(&self, position: u32) -> Option<EntryRef<'_>> {
         let entry = self.entry(position)?;
         let start = entry.start as usize;
         let (name, value) = self
             .bytes
             .get(start..start + entry.length as usize)?
             .split_at_checked(entry.name_length as usize)?;
-        Some(Stored { name, value, tag: entry.tag })
+        Some(EntryRef { name, value, tag: entry.tag })
     }
 
     #[inline]
-    fn entry(&self, position: u32) -> Option<Entry> {
+    fn entry(&self, position: u32) -> Option<TableEntry> {
         let from_oldest = self.entries.len().checked_sub(position as usize + 1)?;
         self.entries.get(from_oldest).copied()
     }
@@ -86,27 +86,27 @@ impl Table {
     /// Adds an entry that counts `size`, and drops old ones until it fits. One that can never fit empties the
     /// table and is not added (RFC 7541 §4.4). A name that is taken from an entry may belong to one that is
     /// dropped for it.
-    pub(super) fn insert(&mut self, name: Name<'_>, value: &[u8], size: u32, tag: u8) {
+    pub(super) fn insert(&mut self, name: EntryName<'_>, value: &[u8], size: u32, tag: u8) {
         if size > self.size_max {
             self.clear();
             return;
         }
         let name_length = match name {
-            Name::Bytes(bytes) => bytes.len(),
-            Name::At(position) => self.entry(position).map_or(0, |entry| entry.name_length as usize),
+            EntryName::Bytes(bytes) => bytes.len(),
+            EntryName::At(position) => self.entry(position).map_or(0, |entry| entry.name_length as usize),
         };
         let length = name_length + value.len();
         self.reserve(length);
         let start = self.bytes.len();
         match name {
-            Name::Bytes(bytes) => self.bytes.extend_from_slice(bytes),
-            Name::At(position) => {
+            EntryName::Bytes(bytes) => self.bytes.extend_from_slice(bytes),
+            EntryName::At(position) => {
                 let from = self.entry(position).map_or(start, |entry| entry.start as usize);
                 self.bytes.extend_from_within(from..from + name_length);
             }
         }
         self.bytes.extend_from_slice(value);
-        self.entries.push_back(Entry {
+        self.entries.push_back(TableEntry {
             start: start as u32,
             length: length as u32,
             name_length: name_length as u32,
@@ -135,7 +135,7 @@ impl Table {
 
     /// Makes room for `length` more bytes: by closing up, once half of the memory is dead or it has reached
     /// twice the table's size, else by growing. So each byte is moved about once, and memory stays below
-    /// twice the table's size and an entry.
+    /// twice the table's size plus one entry.
     fn reserve(&mut self, length: usize) {
         let needed = self.bytes.len() + length;
         if needed <= self.bytes.capacity() {

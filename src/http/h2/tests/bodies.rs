@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn bodies_arrive_and_credit_goes_back() {
     let piece = vec![b'x'; 16384];
-    let mut wire = Wire::new().headers(1, End::No, POST);
+    let mut wire = Wire::new().headers(1, EndStream::No, POST);
     for _ in 0..31 {
-        wire = wire.data(1, End::No, &piece);
+        wire = wire.data(1, EndStream::No, &piece);
     }
-    wire = wire.data(1, End::Yes, &piece);
+    wire = wire.data(1, EndStream::Yes, &piece);
     let (heard, said) = dialogue(&wire);
     assert_eq!((heard.len(), heard[1].len()), (2, "1 data .".len() + 32 * 16384));
     let credit: Vec<_> = said.iter().filter_map(|line| line.strip_prefix("WINDOW_UPDATE 1 ")).collect();
@@ -23,11 +23,11 @@ fn an_unread_body_fills_its_window_and_no_more() {
     let limits = H2Limits { stream_window: 50_000, connection_window: 70_000, ..H2Limits::DEFAULT };
     let unread = |streams: &[(u32, usize)]| {
         let mut lab = Lab::new(limits);
-        let mut wire = Wire::new().frame(Kind::Settings, flag::ACK, 0, b"");
+        let mut wire = Wire::new().frame(FrameKind::Settings, flag::ACK, 0, b"");
         for &(stream, bytes) in streams {
-            wire = wire.headers(stream, End::No, POST);
+            wire = wire.headers(stream, EndStream::No, POST);
             for piece in vec![0; bytes].chunks(16384) {
-                wire = wire.data(stream, End::No, piece);
+                wire = wire.data(stream, EndStream::No, piece);
             }
         }
         let mut head = RequestHead::new();
@@ -56,9 +56,9 @@ fn an_unread_body_fills_its_window_and_no_more() {
 
 #[test]
 fn padding_is_counted_and_given_back() {
-    let mut wire = Wire::new().headers(1, End::No, POST);
+    let mut wire = Wire::new().headers(1, EndStream::No, POST);
     for _ in 0..900 {
-        wire = wire.frame(Kind::Data, flag::PADDED, 1, [&[250, b'x'][..], &[0; 250]].concat());
+        wire = wire.frame(FrameKind::Data, flag::PADDED, 1, [&[250, b'x'][..], &[0; 250]].concat());
     }
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.take(&wire.bytes);
@@ -70,38 +70,41 @@ fn padding_is_counted_and_given_back() {
 #[test]
 fn responses_keep_to_both_windows() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().headers(1, End::Yes, GET).headers(3, End::Yes, GET).bytes);
-    lab.respond(1, Status::OK, "Content-Type: a/b\r\nConnection: close\r\n", End::No);
+    lab.take(&Wire::new().headers(1, EndStream::Yes, GET).headers(3, EndStream::Yes, GET).bytes);
+    lab.respond(1, Status::OK, "Content-Type: a/b\r\nConnection: close\r\n", EndStream::No);
     let body = vec![0; 100_000];
-    assert_eq!(lab.send(1, &body, End::Yes), 65535);
+    assert_eq!(lab.send(1, &body, EndStream::Yes), 65535);
     let said = lab.said();
     assert_eq!(said[..3], ["SETTINGS ack", "HEADERS 1 :status=200 content-type=a/b", "DATA 1 16384"]);
     assert_eq!(said.last().unwrap(), "DATA 1 16383");
     assert!(lab.machine.is_shut());
     lab.take(&Wire::default().window(0, 20_000).bytes);
-    assert_eq!(lab.send(1, &body, End::No), 0, "the stream's own window is shut");
-    assert_eq!((lab.send(3, &body[..10_000], End::Yes), lab.said()), (10_000, vec!["DATA 3 10000 .".into()]));
+    assert_eq!(lab.send(1, &body, EndStream::No), 0, "the stream's own window is shut");
+    assert_eq!(
+        (lab.send(3, &body[..10_000], EndStream::Yes), lab.said()),
+        (10_000, vec!["DATA 3 10000 .".into()])
+    );
     lab.take(&Wire::default().window(1, 50_000).bytes);
-    assert_eq!((lab.send(1, &body, End::No), lab.said()), (10_000, vec!["DATA 1 10000".into()]));
+    assert_eq!((lab.send(1, &body, EndStream::No), lab.said()), (10_000, vec!["DATA 1 10000".into()]));
     lab.take(&Wire::default().window(0, 1 << 20).settings(&[(4, 0)]).bytes);
-    assert_eq!(lab.send(1, &body, End::No), 0, "below zero");
+    assert_eq!(lab.send(1, &body, EndStream::No), 0, "below zero");
     lab.take(&Wire::default().window(1, 25_536).bytes);
-    assert_eq!(lab.send(1, &body, End::Yes), 1);
+    assert_eq!(lab.send(1, &body, EndStream::Yes), 1);
     lab.take(&Wire::default().settings(&[(4, 65535)]).bytes);
-    assert_eq!(lab.send(1, &body[..65535], End::Yes), 65535);
+    assert_eq!(lab.send(1, &body[..65535], EndStream::Yes), 65535);
     assert_eq!(lab.machine.open_streams(), 0);
 }
 
 #[test]
 fn a_body_may_end_with_nothing_and_with_trailers() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().headers(1, End::Yes, GET).headers(3, End::Yes, GET).bytes);
-    lab.respond(1, Status::OK, "", End::No);
-    lab.send(1, b"", End::Yes);
+    lab.take(&Wire::new().headers(1, EndStream::Yes, GET).headers(3, EndStream::Yes, GET).bytes);
+    lab.respond(1, Status::OK, "", EndStream::No);
+    lab.send(1, b"", EndStream::Yes);
     let key = lab.machine.stream(3).unwrap();
-    lab.respond(3, Status::EARLY_HINTS, "Link: a\r\n", End::No);
-    lab.respond(3, Status::OK, "", End::No);
-    lab.send(3, b"abc", End::No);
+    lab.respond(3, Status::EARLY_HINTS, "Link: a\r\n", EndStream::No);
+    lab.respond(3, Status::OK, "", EndStream::No);
+    lab.send(3, b"abc", EndStream::No);
     lab.machine.send_trailers(key, b"Sum: 6\r\n", lab.now, &mut lab.out);
     lab.respond_to_closed(key);
     let expected = [
@@ -121,9 +124,9 @@ impl Lab {
     /// Nothing can be said on a stream that is over.
     fn respond_to_closed(&mut self, key: StreamKey) {
         let head = SendHead { status: Status::OK, date: b"", lines: b"", length: None };
-        self.machine.send_head(key, &head, End::Yes, self.now, &mut self.out);
+        self.machine.send_head(key, &head, EndStream::Yes, self.now, &mut self.out);
         self.machine.send_trailers(key, b"A: b\r\n", self.now, &mut self.out);
-        assert!(!self.machine.begin_data_frame(key, 0, End::No, self.now, &mut self.out));
+        assert!(!self.machine.begin_data_frame(key, 0, EndStream::No, self.now, &mut self.out));
         assert_eq!(self.machine.sendable(key), 0);
         self.machine.reset(key, ErrorCode::CANCEL, &mut self.out);
     }
@@ -132,9 +135,9 @@ impl Lab {
 #[test]
 fn heads_longer_than_a_frame_are_continued() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().headers(1, End::Yes, GET).bytes);
+    lab.take(&Wire::new().headers(1, EndStream::Yes, GET).bytes);
     let lines: String = (0..9).map(|n| format!("X-{n}: {}\r\n", "v".repeat(4000))).collect();
-    lab.respond(1, Status::OK, &lines, End::Yes);
+    lab.respond(1, Status::OK, &lines, EndStream::Yes);
     let said = lab.said();
     assert_eq!(said[1..3], ["HEADERS 1 0x1 16384", "CONTINUATION 1 0x0 16384"]);
     assert!(said[3].starts_with("CONTINUATION 1 0x4 ") && said.len() == 4, "{said:?}");
@@ -145,19 +148,19 @@ fn after_the_response_a_request_is_read_over_within_its_window() {
     let limits = H2Limits { stream_window: 65535, ..H2Limits::DEFAULT };
     let answered = |lines: &str| {
         let mut lab = Lab::new(limits);
-        lab.take(&Wire::new().headers(1, End::No, &format!("{POST}{lines}")).bytes);
-        lab.respond(1, Status::OK, "", End::Yes);
+        lab.take(&Wire::new().headers(1, EndStream::No, &format!("{POST}{lines}")).bytes);
+        lab.respond(1, Status::OK, "", EndStream::Yes);
         lab
     };
     let mut lab = answered("");
-    lab.take(&Wire::default().data(1, End::No, "abc").data(1, End::Yes, "def").bytes);
+    lab.take(&Wire::default().data(1, EndStream::No, "abc").data(1, EndStream::Yes, "def").bytes);
     assert_eq!(lab.said(), ["SETTINGS ack", "HEADERS 1 :status=200 ."]);
     assert_eq!((lab.heard.len(), lab.machine.open_streams()), (1, 0));
 
     let mut lab = answered("");
     let piece = vec![0; 16384];
-    let wire = (0..3).fold(Wire::default(), |wire, _| wire.data(1, End::No, &piece));
-    lab.take(&wire.data(1, End::No, &piece[..16383]).bytes);
+    let wire = (0..3).fold(Wire::default(), |wire, _| wire.data(1, EndStream::No, &piece));
+    lab.take(&wire.data(1, EndStream::No, &piece[..16383]).bytes);
     assert_eq!(lab.said()[2..], ["RST_STREAM 1 NO_ERROR"]);
 
     let mut lab = answered("content-length: 65536\r\n");

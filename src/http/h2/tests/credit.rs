@@ -54,13 +54,13 @@ impl Uploads {
         if !std::mem::replace(&mut self.is_settled, true) {
             let change = i64::from(self.limits.initial_window()) - 65_535;
             self.streams.values_mut().for_each(|upload| upload.window += change);
-            self.wire = std::mem::take(&mut self.wire).frame(Kind::Settings, flag::ACK, 0, b"");
+            self.wire = std::mem::take(&mut self.wire).frame(FrameKind::Settings, flag::ACK, 0, b"");
             self.pass(0);
         }
     }
 
     fn open(&mut self, stream: u32) -> bool {
-        self.wire = std::mem::take(&mut self.wire).headers(stream, End::No, POST);
+        self.wire = std::mem::take(&mut self.wire).headers(stream, EndStream::No, POST);
         let window = if self.is_settled { i64::from(self.limits.initial_window()) } else { 65_535 };
         self.streams.insert(stream, Upload { window, is_open: true, ..Upload::default() });
         self.pass(stream);
@@ -72,7 +72,7 @@ impl Uploads {
 
     /// Sends at most so much of a body as both windows allow; how much that was.
     fn send(&mut self, stream: u32, bytes: usize) -> usize {
-        self.send_frame(stream, bytes, End::No, |_| {})
+        self.send_frame(stream, bytes, EndStream::No, |_| {})
     }
 
     /// As `send`; `between` happens when half of the frame has arrived.
@@ -80,16 +80,16 @@ impl Uploads {
         &mut self,
         stream: u32,
         bytes: usize,
-        end: End,
+        end: EndStream,
         between: impl FnOnce(&mut Uploads),
     ) -> usize {
         let upload = self.streams.get_mut(&stream).unwrap();
         let allowed = upload.window.min(self.connection).max(0) as usize;
         let length = bytes.min(allowed).min(16384);
-        if upload.is_open && (length > 0 || end == End::Yes) {
+        if upload.is_open && (length > 0 || end == EndStream::Yes) {
             upload.window -= length as i64;
             upload.sent += length as u64;
-            upload.is_open = end == End::No;
+            upload.is_open = end == EndStream::No;
             self.connection -= length as i64;
             let frame = Wire::default().data(stream, end, vec![0; length]).bytes;
             let (first, second) = frame.split_at(9 + length / 2);
@@ -123,7 +123,7 @@ impl Uploads {
             && self.lab.machine.is_open(key)
         {
             upload.is_answered = true;
-            self.lab.respond(stream, Status::OK, "", End::Yes);
+            self.lab.respond(stream, Status::OK, "", EndStream::Yes);
             self.hear();
         }
     }
@@ -246,7 +246,7 @@ fn windows_grow_while_there_is_room() {
     assert_eq!((last.credit, last.unread), (32_768, 65_535));
     assert_eq!(uploads.unread_possible(), 9 * 262_144 + 91 * 65_535);
     // One that has ended keeps its share until it is over.
-    uploads.send_frame(1, 0, End::Yes, |_| {});
+    uploads.send_frame(1, 0, EndStream::Yes, |_| {});
     uploads.read(199, u32::MAX);
     assert!(!uploads.has_grown(199));
     uploads.read(1, u32::MAX);
@@ -262,9 +262,9 @@ fn windows_grow_for_what_is_to_come_alone() {
     for (length, credit) in [(65_535, 32_768), (98_303, 32_768), (98_304, 32_768 + 196_609)] {
         let mut lab = Lab::new(H2Limits::DEFAULT);
         let head = format!("{POST}content-length: {length}\r\n");
-        let wire = Wire::new().frame(Kind::Settings, flag::ACK, 0, b"").headers(1, End::No, &head);
+        let wire = Wire::new().frame(FrameKind::Settings, flag::ACK, 0, b"").headers(1, EndStream::No, &head);
         let piece = vec![0; 16_384];
-        lab.take(&wire.data(1, End::No, &piece).data(1, End::No, &piece).bytes);
+        lab.take(&wire.data(1, EndStream::No, &piece).data(1, EndStream::No, &piece).bytes);
         assert_eq!(lab.said(), ["SETTINGS ack".to_owned(), format!("WINDOW_UPDATE 1 {credit}")], "{length}");
     }
 }
@@ -295,7 +295,7 @@ fn what_is_unread_of_closed_streams_leaves_less_room() {
     for stream in [1, 3] {
         assert!(uploads.open(stream));
         uploads.fill(stream);
-        uploads.send_frame(stream, 0, End::Yes, |_| {});
+        uploads.send_frame(stream, 0, EndStream::Yes, |_| {});
         uploads.answer(stream);
     }
     assert_eq!((uploads.lab.machine.open_streams(), uploads.unread()), (0, 2 * 65_535));
@@ -305,7 +305,7 @@ fn what_is_unread_of_closed_streams_leaves_less_room() {
     // Requests without content need no room.
     uploads.lab.take(
         &Wire { encoder: std::mem::take(&mut uploads.wire.encoder), bytes: Vec::new() }
-            .headers(11, End::Yes, GET)
+            .headers(11, EndStream::Yes, GET)
             .bytes,
     );
     assert!(uploads.lab.machine.stream(11).is_some());
@@ -317,10 +317,12 @@ fn windows_of_tunnels_grow() {
     let lines = ":method: CONNECT\r\n:authority: a.example:443\r\n";
     let piece = vec![0; 16_384];
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().frame(Kind::Settings, flag::ACK, 0, b"").headers(1, End::No, lines).bytes);
-    lab.respond(1, Status::OK, "", End::No);
+    lab.take(
+        &Wire::new().frame(FrameKind::Settings, flag::ACK, 0, b"").headers(1, EndStream::No, lines).bytes,
+    );
+    lab.respond(1, Status::OK, "", EndStream::No);
     lab.machine.open_tunnel(lab.machine.stream(1).unwrap());
-    lab.take(&Wire::default().data(1, End::No, &piece).data(1, End::No, &piece).bytes);
+    lab.take(&Wire::default().data(1, EndStream::No, &piece).data(1, EndStream::No, &piece).bytes);
     let said = ["SETTINGS ack", "HEADERS 1 :status=200", "WINDOW_UPDATE 1 229377"];
     assert_eq!(lab.said(), said);
 }
@@ -382,10 +384,13 @@ proptest! {
             let (stream, other) = (pick(one), pick(other));
             match act {
                 0..6 => drop(uploads.send(stream, bytes)),
-                6 => drop(uploads.send_frame(stream, bytes, End::No, |uploads| uploads.read(other, read))),
+                6 => {
+                    let between = |uploads: &mut Uploads| uploads.read(other, read);
+                    uploads.send_frame(stream, bytes, EndStream::No, between);
+                }
                 7..10 => uploads.read(stream, read),
                 10 if one.is_multiple_of(2) => uploads.reset(stream),
-                10 => drop(uploads.send_frame(stream, bytes, End::Yes, |_| {})),
+                10 => drop(uploads.send_frame(stream, bytes, EndStream::Yes, |_| {})),
                 _ => uploads.answer(stream),
             }
             prop_assert!(uploads.unread_possible() <= bound, "{} > {bound}", uploads.unread_possible());

@@ -1,4 +1,4 @@
-//! Every misdeed that RFC 9113 names with an error, and exactly that error.
+//! Every error that RFC 9113 defines, and exactly that code.
 
 use super::*;
 
@@ -6,63 +6,75 @@ const FIRST: &str = "1 GET / HTTP/2|host: a.example .";
 
 #[test]
 fn connection_errors() {
-    let get = || Wire::new().headers(1, End::Yes, GET);
-    let post = || Wire::new().headers(1, End::No, POST);
+    let get = || Wire::new().headers(1, EndStream::Yes, GET);
+    let post = || Wire::new().headers(1, EndStream::No, POST);
     let goaway = |last: u32, code: &str| format!("GOAWAY {last} {code}");
     let protocol = |last: u32| goaway(last, "PROTOCOL_ERROR");
     let size = |last: u32| goaway(last, "FRAME_SIZE_ERROR");
     let flow = |last: u32| goaway(last, "FLOW_CONTROL_ERROR");
     let vectors = [
         // §4.1, §4.2: frames and their sizes.
-        ("DATA on stream 0", post().data(0, End::Yes, "a"), protocol(1)),
-        ("HEADERS on stream 0", Wire::new().headers(0, End::Yes, GET), protocol(0)),
-        ("too long", post().data(1, End::No, vec![0; 16385]), size(1)),
-        ("too long SETTINGS", get().frame(Kind::Settings, 0, 0, vec![0; 16386]), size(1)),
-        ("padding", post().frame(Kind::Data, flag::PADDED, 1, b"\x05...."), protocol(1)),
+        ("DATA on stream 0", post().data(0, EndStream::Yes, "a"), protocol(1)),
+        ("HEADERS on stream 0", Wire::new().headers(0, EndStream::Yes, GET), protocol(0)),
+        ("too long", post().data(1, EndStream::No, vec![0; 16385]), size(1)),
+        ("too long SETTINGS", get().frame(FrameKind::Settings, 0, 0, vec![0; 16386]), size(1)),
+        ("padding", post().frame(FrameKind::Data, flag::PADDED, 1, b"\x05...."), protocol(1)),
         (
             "padding of HEADERS",
-            Wire::new().frame(Kind::Headers, flag::PADDED | 4, 1, b"\x05...."),
+            Wire::new().frame(FrameKind::Headers, flag::PADDED | 4, 1, b"\x05...."),
             protocol(0),
         ),
         // §3.4: the beginning.
-        ("no SETTINGS", raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").headers(1, End::Yes, GET), protocol(0)),
-        ("an acknowledgement first", raw(PREFACE).frame(Kind::Settings, 1, 0, b""), protocol(0)),
+        (
+            "no SETTINGS",
+            raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").headers(1, EndStream::Yes, GET),
+            protocol(0),
+        ),
+        ("an acknowledgement first", raw(PREFACE).frame(FrameKind::Settings, 1, 0, b""), protocol(0)),
         ("no preface", raw(b"PRI * HTTP/2.0\r\n\r\nMS"), protocol(0)),
         ("another protocol", raw(b"GET / HTTP/1.1\r\n"), protocol(0)),
         // §4.3, §6.10: field blocks.
-        ("a bad index", Wire::new().frame(Kind::Headers, 4, 1, [0xff, 0x00]), goaway(1, "COMPRESSION_ERROR")),
-        ("DATA within a block", opened(1).data(1, End::No, "a"), protocol(0)),
-        ("HEADERS within a block", opened(1).headers(3, End::Yes, GET), protocol(0)),
-        ("PING within a block", opened(1).frame(Kind::Ping, 0, 0, [0; 8]), protocol(0)),
-        ("an unknown frame within a block", opened(1).frame(Kind::Unknown(99), 0, 0, b""), protocol(0)),
-        ("another's CONTINUATION", opened(1).frame(Kind::Continuation, 4, 3, b""), protocol(0)),
-        ("CONTINUATION of nothing", get().frame(Kind::Continuation, 4, 1, b""), protocol(1)),
-        ("CONTINUATION on stream 0", opened(1).frame(Kind::Continuation, 4, 0, b""), protocol(0)),
+        (
+            "a bad index",
+            Wire::new().frame(FrameKind::Headers, 4, 1, [0xff, 0x00]),
+            goaway(1, "COMPRESSION_ERROR"),
+        ),
+        ("DATA within a block", opened(1).data(1, EndStream::No, "a"), protocol(0)),
+        ("HEADERS within a block", opened(1).headers(3, EndStream::Yes, GET), protocol(0)),
+        ("PING within a block", opened(1).frame(FrameKind::Ping, 0, 0, [0; 8]), protocol(0)),
+        ("an unknown frame within a block", opened(1).frame(FrameKind::Unknown(99), 0, 0, b""), protocol(0)),
+        ("another's CONTINUATION", opened(1).frame(FrameKind::Continuation, 4, 3, b""), protocol(0)),
+        ("CONTINUATION of nothing", get().frame(FrameKind::Continuation, 4, 1, b""), protocol(1)),
+        ("CONTINUATION on stream 0", opened(1).frame(FrameKind::Continuation, 4, 0, b""), protocol(0)),
         // §5.1, §5.1.1: streams.
-        ("DATA on an idle stream", get().data(3, End::Yes, "a"), protocol(1)),
+        ("DATA on an idle stream", get().data(3, EndStream::Yes, "a"), protocol(1)),
         ("RST_STREAM on an idle stream", get().reset(3), protocol(1)),
         ("WINDOW_UPDATE on an idle stream", get().window(3, 1), protocol(1)),
-        ("DATA on a server's stream", get().data(2, End::Yes, "a"), protocol(1)),
-        ("an even stream", Wire::new().headers(2, End::Yes, GET), protocol(0)),
-        ("downwards", Wire::new().headers(5, End::Yes, GET).headers(3, End::Yes, GET), protocol(5)),
+        ("DATA on a server's stream", get().data(2, EndStream::Yes, "a"), protocol(1)),
+        ("an even stream", Wire::new().headers(2, EndStream::Yes, GET), protocol(0)),
+        (
+            "downwards",
+            Wire::new().headers(5, EndStream::Yes, GET).headers(3, EndStream::Yes, GET),
+            protocol(5),
+        ),
         // §6.3 to §6.9.
-        ("PRIORITY on stream 0", get().frame(Kind::Priority, 0, 0, [0; 5]), protocol(1)),
+        ("PRIORITY on stream 0", get().frame(FrameKind::Priority, 0, 0, [0; 5]), protocol(1)),
         ("RST_STREAM on stream 0", get().reset(0), protocol(1)),
-        ("RST_STREAM of 3 bytes", get().frame(Kind::RstStream, 0, 1, [0; 3]), size(1)),
-        ("SETTINGS on a stream", get().frame(Kind::Settings, 0, 1, b""), protocol(1)),
-        ("SETTINGS of 5 bytes", get().frame(Kind::Settings, 0, 0, [0; 5]), size(1)),
-        ("SETTINGS ack with settings", get().frame(Kind::Settings, 1, 0, [0; 6]), size(1)),
+        ("RST_STREAM of 3 bytes", get().frame(FrameKind::RstStream, 0, 1, [0; 3]), size(1)),
+        ("SETTINGS on a stream", get().frame(FrameKind::Settings, 0, 1, b""), protocol(1)),
+        ("SETTINGS of 5 bytes", get().frame(FrameKind::Settings, 0, 0, [0; 5]), size(1)),
+        ("SETTINGS ack with settings", get().frame(FrameKind::Settings, 1, 0, [0; 6]), size(1)),
         ("ENABLE_PUSH 2", get().settings(&[(2, 2)]), protocol(1)),
         ("INITIAL_WINDOW_SIZE", get().settings(&[(4, 1 << 31)]), flow(1)),
         ("MAX_FRAME_SIZE below", get().settings(&[(5, 16383)]), protocol(1)),
         ("MAX_FRAME_SIZE above", get().settings(&[(5, 1 << 24)]), protocol(1)),
         ("NO_RFC7540_PRIORITIES 2", get().settings(&[(9, 2)]), protocol(1)),
-        ("PUSH_PROMISE", get().frame(Kind::PushPromise, 4, 1, [0; 4]), protocol(1)),
-        ("PING on a stream", get().frame(Kind::Ping, 0, 1, [0; 8]), protocol(1)),
-        ("PING of 7 bytes", get().frame(Kind::Ping, 0, 0, [0; 7]), size(1)),
-        ("GOAWAY on a stream", get().frame(Kind::Goaway, 0, 1, [0; 8]), protocol(1)),
-        ("GOAWAY of 7 bytes", get().frame(Kind::Goaway, 0, 0, [0; 7]), size(1)),
-        ("WINDOW_UPDATE of 3 bytes", get().frame(Kind::WindowUpdate, 0, 0, [0; 3]), size(1)),
+        ("PUSH_PROMISE", get().frame(FrameKind::PushPromise, 4, 1, [0; 4]), protocol(1)),
+        ("PING on a stream", get().frame(FrameKind::Ping, 0, 1, [0; 8]), protocol(1)),
+        ("PING of 7 bytes", get().frame(FrameKind::Ping, 0, 0, [0; 7]), size(1)),
+        ("GOAWAY on a stream", get().frame(FrameKind::Goaway, 0, 1, [0; 8]), protocol(1)),
+        ("GOAWAY of 7 bytes", get().frame(FrameKind::Goaway, 0, 0, [0; 7]), size(1)),
+        ("WINDOW_UPDATE of 3 bytes", get().frame(FrameKind::WindowUpdate, 0, 0, [0; 3]), size(1)),
         ("WINDOW_UPDATE by 0", get().window(0, 0), protocol(1)),
         ("WINDOW_UPDATE overflows", get().window(0, u32::MAX >> 1), flow(1)),
         (
@@ -72,17 +84,17 @@ fn connection_errors() {
         ),
         (
             "PRIORITY_UPDATE for stream 0",
-            get().frame(Kind::PriorityUpdate, 0, 0, b"\0\0\0\0u=1"),
+            get().frame(FrameKind::PriorityUpdate, 0, 0, b"\0\0\0\0u=1"),
             protocol(1),
         ),
         (
             "PRIORITY_UPDATE on a stream",
-            get().frame(Kind::PriorityUpdate, 0, 1, b"\0\0\0\x01u=1"),
+            get().frame(FrameKind::PriorityUpdate, 0, 1, b"\0\0\0\x01u=1"),
             protocol(1),
         ),
         (
             "PRIORITY of an idle stream on itself",
-            get().frame(Kind::Priority, 0, 3, b"\0\0\0\x03."),
+            get().frame(FrameKind::Priority, 0, 3, b"\0\0\0\x03."),
             protocol(1),
         ),
     ];
@@ -99,38 +111,38 @@ fn raw(bytes: &[u8]) -> Wire {
 fn opened(stream: u32) -> Wire {
     let mut wire = Wire::new();
     let block = wire.block(GET);
-    wire.frame(Kind::Headers, flag::END_STREAM, stream, block)
+    wire.frame(FrameKind::Headers, flag::END_STREAM, stream, block)
 }
 
 #[test]
 fn stream_errors() {
-    let get = || Wire::new().headers(1, End::Yes, GET);
-    let post = || Wire::new().headers(1, End::No, POST);
+    let get = || Wire::new().headers(1, EndStream::Yes, GET);
+    let post = || Wire::new().headers(1, EndStream::No, POST);
     let post_of =
-        |length: u32| Wire::new().headers(1, End::No, &format!("{POST}content-length: {length}\r\n"));
+        |length: u32| Wire::new().headers(1, EndStream::No, &format!("{POST}content-length: {length}\r\n"));
     let priority = |stream: u8| [0, 0, 0, stream, 16];
     let mut on_itself = Wire::new();
     let block = [&priority(1)[..], &on_itself.block(GET)].concat();
-    on_itself = on_itself.frame(Kind::Headers, 4 | 1 | flag::PRIORITY, 1, block);
+    on_itself = on_itself.frame(FrameKind::Headers, 4 | 1 | flag::PRIORITY, 1, block);
     let vectors = [
-        ("DATA after the end", get().data(1, End::Yes, "a"), "STREAM_CLOSED"),
-        ("HEADERS after the end", get().headers(1, End::Yes, "a: b\r\n"), "STREAM_CLOSED"),
-        ("a second request after the end", get().headers(1, End::Yes, GET), "STREAM_CLOSED"),
-        ("malformed HEADERS after the end", get().headers(1, End::No, "A: b\r\n"), "STREAM_CLOSED"),
-        ("DATA after RST_STREAM", post().reset(1).data(1, End::Yes, "a"), "STREAM_CLOSED"),
-        ("HEADERS after RST_STREAM", post().reset(1).headers(1, End::Yes, GET), "STREAM_CLOSED"),
-        ("two heads", post().headers(1, End::No, "a: b\r\n"), "PROTOCOL_ERROR"),
-        ("more than announced", post_of(3).data(1, End::No, "abcd"), "PROTOCOL_ERROR"),
-        ("less than announced", post_of(3).data(1, End::Yes, "ab"), "PROTOCOL_ERROR"),
-        ("trailers too early", post_of(3).headers(1, End::Yes, "a: b\r\n"), "PROTOCOL_ERROR"),
+        ("DATA after the end", get().data(1, EndStream::Yes, "a"), "STREAM_CLOSED"),
+        ("HEADERS after the end", get().headers(1, EndStream::Yes, "a: b\r\n"), "STREAM_CLOSED"),
+        ("a second request after the end", get().headers(1, EndStream::Yes, GET), "STREAM_CLOSED"),
+        ("malformed HEADERS after the end", get().headers(1, EndStream::No, "A: b\r\n"), "STREAM_CLOSED"),
+        ("DATA after RST_STREAM", post().reset(1).data(1, EndStream::Yes, "a"), "STREAM_CLOSED"),
+        ("HEADERS after RST_STREAM", post().reset(1).headers(1, EndStream::Yes, GET), "STREAM_CLOSED"),
+        ("two heads", post().headers(1, EndStream::No, "a: b\r\n"), "PROTOCOL_ERROR"),
+        ("more than announced", post_of(3).data(1, EndStream::No, "abcd"), "PROTOCOL_ERROR"),
+        ("less than announced", post_of(3).data(1, EndStream::Yes, "ab"), "PROTOCOL_ERROR"),
+        ("trailers too early", post_of(3).headers(1, EndStream::Yes, "a: b\r\n"), "PROTOCOL_ERROR"),
         ("WINDOW_UPDATE by 0", get().window(1, 0), "PROTOCOL_ERROR"),
         ("WINDOW_UPDATE overflows", get().window(1, u32::MAX >> 1), "FLOW_CONTROL_ERROR"),
-        ("PRIORITY of 4 bytes", get().frame(Kind::Priority, 0, 1, [0; 4]), "FRAME_SIZE_ERROR"),
-        ("PRIORITY on itself", get().frame(Kind::Priority, 0, 1, priority(1)), "PROTOCOL_ERROR"),
+        ("PRIORITY of 4 bytes", get().frame(FrameKind::Priority, 0, 1, [0; 4]), "FRAME_SIZE_ERROR"),
+        ("PRIORITY on itself", get().frame(FrameKind::Priority, 0, 1, priority(1)), "PROTOCOL_ERROR"),
         ("HEADERS on itself", on_itself, "PROTOCOL_ERROR"),
     ];
     for (what, wire, code) in vectors {
-        let wire = wire.headers(9, End::Yes, GET);
+        let wire = wire.headers(9, EndStream::Yes, GET);
         let (heard, said) = dialogue(&wire);
         assert_eq!(said[1..], [format!("RST_STREAM 1 {code}")], "{what}");
         assert!(heard.last().unwrap().starts_with("9 GET"), "the connection goes on after {what}");
@@ -141,8 +153,8 @@ fn stream_errors() {
 fn frames_on_ended_streams() {
     let ended = |wire: Wire| {
         let mut lab = Lab::new(H2Limits::DEFAULT);
-        lab.take(&Wire::new().headers(1, End::Yes, GET).bytes);
-        lab.respond(1, Status::OK, "", End::Yes);
+        lab.take(&Wire::new().headers(1, EndStream::Yes, GET).bytes);
+        lab.respond(1, Status::OK, "", EndStream::Yes);
         lab.said();
         lab.take(&wire.bytes);
         lab.said()
@@ -151,19 +163,19 @@ fn frames_on_ended_streams() {
     assert_eq!(ended(Wire::default().window(1, 5)), nothing);
     assert_eq!(ended(Wire::default().window(1, 0)), nothing);
     assert_eq!(ended(Wire::default().reset(1)), nothing);
-    assert_eq!(ended(Wire::default().frame(Kind::Priority, 0, 1, [0; 5])), nothing);
-    assert_eq!(ended(Wire::default().data(1, End::Yes, "")), ["GOAWAY 1 STREAM_CLOSED"]);
-    assert_eq!(ended(Wire::default().headers(1, End::Yes, GET)), ["GOAWAY 1 STREAM_CLOSED"]);
+    assert_eq!(ended(Wire::default().frame(FrameKind::Priority, 0, 1, [0; 5])), nothing);
+    assert_eq!(ended(Wire::default().data(1, EndStream::Yes, "")), ["GOAWAY 1 STREAM_CLOSED"]);
+    assert_eq!(ended(Wire::default().headers(1, EndStream::Yes, GET)), ["GOAWAY 1 STREAM_CLOSED"]);
 }
 
 #[test]
 fn what_is_on_its_way_to_a_stream_we_reset_is_passed_over() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().headers(1, End::No, POST).bytes);
+    lab.take(&Wire::new().headers(1, EndStream::No, POST).bytes);
     let key = lab.machine.stream(1).unwrap();
     lab.machine.reset(key, ErrorCode::CANCEL, &mut lab.out);
     lab.said();
-    let wire = Wire::default().data(1, End::No, "abc").headers(1, End::Yes, "a: b\r\n");
+    let wire = Wire::default().data(1, EndStream::No, "abc").headers(1, EndStream::Yes, "a: b\r\n");
     lab.take(&wire.window(1, 9).reset(1).bytes);
     assert_eq!((lab.said().len(), lab.heard.len(), lab.failed), (0, 1, false));
 }
@@ -171,18 +183,18 @@ fn what_is_on_its_way_to_a_stream_we_reset_is_passed_over() {
 #[test]
 fn what_rfc_9113_allows_passes() {
     let wire = Wire::new()
-        .frame(Kind::Unknown(0xee), 0xff, 0, b"grease")
-        .frame(Kind::Priority, 0, 7, b"\0\0\0\x09\x10")
+        .frame(FrameKind::Unknown(0xee), 0xff, 0, b"grease")
+        .frame(FrameKind::Priority, 0, 7, b"\0\0\0\x09\x10")
         .settings(&[(0x4a4a, 1), (3, 0), (2, 0), (4, 65535)])
-        .frame(Kind::Settings, flag::ACK, 0, b"")
-        .headers(1, End::Yes, GET)
+        .frame(FrameKind::Settings, flag::ACK, 0, b"")
+        .headers(1, EndStream::Yes, GET)
         .window(0, 5)
         .window(1, 5)
-        .frame(Kind::Ping, 0, 0, b"12345678")
-        .frame(Kind::Ping, flag::ACK, 0, b"87654321")
-        .frame(Kind::PriorityUpdate, 0, 0, b"\0\0\0\x01u=0, i")
-        .frame(Kind::PriorityUpdate, 0, 0, b"\0\0\0\x63u=0")
-        .frame(Kind::Unknown(0xee), 0, 1, b"grease");
+        .frame(FrameKind::Ping, 0, 0, b"12345678")
+        .frame(FrameKind::Ping, flag::ACK, 0, b"87654321")
+        .frame(FrameKind::PriorityUpdate, 0, 0, b"\0\0\0\x01u=0, i")
+        .frame(FrameKind::PriorityUpdate, 0, 0, b"\0\0\0\x63u=0")
+        .frame(FrameKind::Unknown(0xee), 0, 1, b"grease");
     let (heard, said) = dialogue(&wire);
     assert_eq!(heard, [FIRST]);
     assert_eq!(said, ["SETTINGS ack", "SETTINGS ack", "PING . 12345678"]);
@@ -193,7 +205,7 @@ fn too_many_streams_are_refused_and_may_come_again() {
     let limits = H2Limits { streams_max: 2, ..H2Limits::DEFAULT };
     let mut wire = Wire::new();
     for id in [1, 3, 5] {
-        wire = wire.headers(id, End::Yes, GET);
+        wire = wire.headers(id, EndStream::Yes, GET);
     }
     let (heard, said) = dialogue_with(limits, &wire);
     assert_eq!((heard.len(), &*heard[2]), (3, "malformed TooManyStreams"));
@@ -205,21 +217,25 @@ fn floods_end_the_connection() {
     let limits = H2Limits { continuations_max: 3, block_bytes_max: 100, ..H2Limits::DEFAULT };
     let calm = "ENHANCE_YOUR_CALM";
     let many = |count: u32, frame: &dyn Fn(Wire, u32) -> Wire| {
-        (0..count).fold(Wire::new().headers(1, End::No, POST), frame)
+        (0..count).fold(Wire::new().headers(1, EndStream::No, POST), frame)
     };
     let vectors = [
-        ("PING", 257, many(257, &|wire, _| wire.frame(Kind::Ping, 0, 0, [0; 8]))),
+        ("PING", 257, many(257, &|wire, _| wire.frame(FrameKind::Ping, 0, 0, [0; 8]))),
         ("SETTINGS", 32, many(32, &|wire, _| wire.settings(&[]))),
-        ("PRIORITY", 513, many(513, &|wire, _| wire.frame(Kind::Priority, 0, 9, [0; 5]))),
-        ("empty DATA", 257, many(257, &|wire, _| wire.data(1, End::No, ""))),
-        ("padding", 257, many(257, &|wire, _| wire.frame(Kind::Data, flag::PADDED, 1, b"\x01."))),
+        ("PRIORITY", 513, many(513, &|wire, _| wire.frame(FrameKind::Priority, 0, 9, [0; 5]))),
+        ("empty DATA", 257, many(257, &|wire, _| wire.data(1, EndStream::No, ""))),
+        ("padding", 257, many(257, &|wire, _| wire.frame(FrameKind::Data, flag::PADDED, 1, b"\x01."))),
         ("WINDOW_UPDATE", 1025, many(1025, &|wire, _| wire.window(0, 1))),
-        ("unknown", 257, many(257, &|wire, _| wire.frame(Kind::Unknown(77), 0, 0, b""))),
-        ("rapid reset", 201, many(201, &|wire, n| wire.headers(2 * n + 3, End::Yes, GET).reset(2 * n + 3))),
+        ("unknown", 257, many(257, &|wire, _| wire.frame(FrameKind::Unknown(77), 0, 0, b""))),
+        (
+            "rapid reset",
+            201,
+            many(201, &|wire, n| wire.headers(2 * n + 3, EndStream::Yes, GET).reset(2 * n + 3)),
+        ),
         (
             "made to reset",
             201,
-            many(201, &|wire, n| wire.headers(2 * n + 3, End::Yes, GET).window(2 * n + 3, 0)),
+            many(201, &|wire, n| wire.headers(2 * n + 3, EndStream::Yes, GET).window(2 * n + 3, 0)),
         ),
     ];
     for (what, count, wire) in vectors {
@@ -229,9 +245,9 @@ fn floods_end_the_connection() {
         assert!(last.starts_with("GOAWAY") && last.ends_with(calm), "{what}: {last}");
         assert!(lab.heard.len() < 2 + 2 * count, "{what}");
     }
-    let wire = opened(1).frame(Kind::Continuation, 0, 1, b"").frame(Kind::Continuation, 0, 1, b"");
-    let wire = wire.frame(Kind::Continuation, 0, 1, b"").frame(Kind::Continuation, 4, 1, b"");
+    let wire = opened(1).frame(FrameKind::Continuation, 0, 1, b"").frame(FrameKind::Continuation, 0, 1, b"");
+    let wire = wire.frame(FrameKind::Continuation, 0, 1, b"").frame(FrameKind::Continuation, 4, 1, b"");
     assert_eq!(dialogue_with(limits, &wire).1[1..], [format!("GOAWAY 0 {calm}")]);
-    let wire = opened(1).frame(Kind::Continuation, 0, 1, [0; 90]);
+    let wire = opened(1).frame(FrameKind::Continuation, 0, 1, [0; 90]);
     assert_eq!(dialogue_with(limits, &wire).1[1..], [format!("GOAWAY 0 {calm}")]);
 }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_head_reads_as_http_1_would_have_sent_it() {
     let lines = format!("{GET}accept: */*\r\nuser-agent: t\r\n");
-    let wire = Wire::new().headers(1, End::Yes, &lines).headers(3, End::Yes, &lines);
+    let wire = Wire::new().headers(1, EndStream::Yes, &lines).headers(3, EndStream::Yes, &lines);
     let head = "GET / HTTP/2|host: a.example|accept: */*|user-agent: t";
     assert_eq!(heard(&wire), [format!("1 {head} ."), format!("3 {head} .")]);
 }
@@ -16,7 +16,7 @@ fn heads_know_their_parts() {
                  cookie: \r\ncookie: a=1\r\nx: y\r\ncookie: b=2\r\ncookie: \r\n\
                  host: a.EXAMPLE:8443\r\ncontent-length: 5\r\n\
                  expect: 100-continue\r\nte: trailers\r\npriority: u=1, i\r\n";
-    let wire = Wire::new().headers(1, End::No, lines);
+    let wire = Wire::new().headers(1, EndStream::No, lines);
     let mut lab = Lab::new(H2Limits::DEFAULT);
     let mut head = RequestHead::new();
     let step = lab.machine.handle_bytes(&wire.bytes, &mut lab.out, &mut head, lab.now).unwrap();
@@ -35,7 +35,7 @@ fn heads_know_their_parts() {
 
 #[test]
 fn forms_of_targets() {
-    let head = |lines: &str| heard(&Wire::new().headers(1, End::Yes, lines)).remove(0);
+    let head = |lines: &str| heard(&Wire::new().headers(1, EndStream::Yes, lines)).remove(0);
     let connect = ":method: CONNECT\r\n:authority: a.example:443\r\n";
     assert_eq!(head(connect), "1 CONNECT a.example:443 HTTP/2|host: a.example:443 .");
     let options = ":method: OPTIONS\r\n:scheme: http\r\n:path: *\r\nhost: a\r\n";
@@ -46,7 +46,7 @@ fn forms_of_targets() {
 
 #[test]
 fn malformed_heads_are_reset() {
-    use HeadMisdeed::*;
+    use MalformedHead::*;
     let with = |lines: &str| format!("{GET}{lines}");
     let vectors = [
         (with("Accept: a\r\n"), NameCharacter),
@@ -83,7 +83,7 @@ fn malformed_heads_are_reset() {
         let mut wire = Wire::new();
         let block = literal_block(&lines);
         let ends = flag::END_HEADERS | flag::END_STREAM;
-        wire = wire.frame(Kind::Headers, ends, 1, block).headers(3, End::Yes, GET);
+        wire = wire.frame(FrameKind::Headers, ends, 1, block).headers(3, EndStream::Yes, GET);
         let (heard, said) = dialogue(&wire);
         assert_eq!(heard[0], format!("malformed {:?}", StreamError::Malformed(misdeed)), "{lines}");
         assert_eq!(said, ["SETTINGS ack", "RST_STREAM 1 PROTOCOL_ERROR"], "{lines}");
@@ -111,7 +111,7 @@ fn white_space_around_values_is_malformed() {
         let mut block = literal_block(GET);
         block.extend_from_slice(&[0, 1, b'x', value.len() as u8]);
         block.extend_from_slice(value.as_bytes());
-        let wire = Wire::new().frame(Kind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
+        let wire = Wire::new().frame(FrameKind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
         assert_eq!(error(&wire), "RST_STREAM 1 PROTOCOL_ERROR", "{value:?}");
     }
 }
@@ -142,8 +142,9 @@ fn what_http_1_refuses_with_a_status_is_refused_with_it() {
         let mut wire = Wire::new();
         let block = wire.block(&lines);
         let (first, rest) = block.split_at(block.len().min(16384));
-        wire = wire.frame(Kind::Headers, flag::END_STREAM, 1, first);
-        wire = wire.frame(Kind::Continuation, flag::END_HEADERS, 1, rest).headers(3, End::Yes, GET);
+        wire = wire.frame(FrameKind::Headers, flag::END_STREAM, 1, first);
+        wire =
+            wire.frame(FrameKind::Continuation, flag::END_HEADERS, 1, rest).headers(3, EndStream::Yes, GET);
         let mut lab = Lab::new(H2Limits::DEFAULT);
         let mut head = RequestHead::new();
         let step = lab.machine.handle_bytes(&wire.bytes, &mut lab.out, &mut head, lab.now).unwrap();
@@ -159,26 +160,31 @@ fn blocks_are_put_together() {
     let mut wire = Wire::new();
     let block = wire.block(&format!("{GET}x: y\r\n"));
     let wire = wire
-        .frame(Kind::Headers, flag::END_STREAM | flag::PADDED, 1, [&[2][..], &block[..3], b".."].concat())
-        .frame(Kind::Continuation, 0, 1, b"")
-        .frame(Kind::Continuation, flag::END_HEADERS, 1, &block[3..]);
+        .frame(
+            FrameKind::Headers,
+            flag::END_STREAM | flag::PADDED,
+            1,
+            [&[2][..], &block[..3], b".."].concat(),
+        )
+        .frame(FrameKind::Continuation, 0, 1, b"")
+        .frame(FrameKind::Continuation, flag::END_HEADERS, 1, &block[3..]);
     assert_eq!(heard(&wire), ["1 GET / HTTP/2|host: a.example|x: y ."]);
 }
 
 #[test]
 fn trailers_end_a_body() {
-    let wire = Wire::new().headers(1, End::No, POST).data(1, End::No, "abc");
-    let wire = wire.headers(1, End::Yes, "sum: 6\r\nmore: b\r\n");
+    let wire = Wire::new().headers(1, EndStream::No, POST).data(1, EndStream::No, "abc");
+    let wire = wire.headers(1, EndStream::Yes, "sum: 6\r\nmore: b\r\n");
     let head = "1 POST /up HTTP/2|host: a.example";
     assert_eq!(heard(&wire), [head, "1 data abc", "1 trailers Ok(\"sum: 6|more: b|\")"]);
-    let wire = Wire::new().headers(1, End::No, POST).headers(1, End::Yes, "content-type: a\r\n");
+    let wire = Wire::new().headers(1, EndStream::No, POST).headers(1, EndStream::Yes, "content-type: a\r\n");
     assert_eq!(heard(&wire)[1], "1 trailers Err(TrailerForbidden)");
-    let wire = Wire::new().headers(1, End::No, POST).headers(1, End::Yes, &"a: b\r\n".repeat(33));
+    let wire = Wire::new().headers(1, EndStream::No, POST).headers(1, EndStream::Yes, &"a: b\r\n".repeat(33));
     assert_eq!(heard(&wire)[1], "1 trailers Err(TooManyTrailers)");
     for bad in [":path: /\r\n", "connection: a\r\n"] {
         let block = literal_block(bad);
-        let wire = Wire::new().headers(1, End::No, POST);
-        let wire = wire.frame(Kind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
+        let wire = Wire::new().headers(1, EndStream::No, POST);
+        let wire = wire.frame(FrameKind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
         assert_eq!(error(&wire), "RST_STREAM 1 PROTOCOL_ERROR", "{bad}");
     }
 }

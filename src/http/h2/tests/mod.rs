@@ -12,7 +12,7 @@ mod tunnels;
 
 use std::time::Duration;
 
-use super::frame::{FrameHeader, Kind, PREFACE, flag, write_settings};
+use super::frame::{FrameHeader, FrameKind, PREFACE, flag, write_settings};
 use super::hpack::{Decoder, Encoder};
 use super::*;
 use crate::http::message::RequestHead;
@@ -38,7 +38,7 @@ impl Wire {
         wire
     }
 
-    fn frame(mut self, kind: Kind, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Wire {
+    fn frame(mut self, kind: FrameKind, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Wire {
         let payload = payload.as_ref();
         FrameHeader { length: payload.len() as u32, kind, flags, stream }.write(&mut self.bytes);
         self.bytes.extend_from_slice(payload);
@@ -52,23 +52,23 @@ impl Wire {
     }
 
     /// A whole field section that ends the stream, or does not.
-    fn headers(mut self, stream: u32, end: End, lines: &str) -> Wire {
+    fn headers(mut self, stream: u32, end: EndStream, lines: &str) -> Wire {
         let block = self.block(lines);
-        let ends = if end == End::Yes { flag::END_STREAM } else { 0 };
-        self.frame(Kind::Headers, flag::END_HEADERS | ends, stream, block)
+        let ends = if end == EndStream::Yes { flag::END_STREAM } else { 0 };
+        self.frame(FrameKind::Headers, flag::END_HEADERS | ends, stream, block)
     }
 
-    fn data(self, stream: u32, end: End, data: impl AsRef<[u8]>) -> Wire {
-        let ends = if end == End::Yes { flag::END_STREAM } else { 0 };
-        self.frame(Kind::Data, ends, stream, data)
+    fn data(self, stream: u32, end: EndStream, data: impl AsRef<[u8]>) -> Wire {
+        let ends = if end == EndStream::Yes { flag::END_STREAM } else { 0 };
+        self.frame(FrameKind::Data, ends, stream, data)
     }
 
     fn window(self, stream: u32, increment: u32) -> Wire {
-        self.frame(Kind::WindowUpdate, 0, stream, increment.to_be_bytes())
+        self.frame(FrameKind::WindowUpdate, 0, stream, increment.to_be_bytes())
     }
 
     fn reset(self, stream: u32) -> Wire {
-        self.frame(Kind::RstStream, 0, stream, 8u32.to_be_bytes())
+        self.frame(FrameKind::RstStream, 0, stream, 8u32.to_be_bytes())
     }
 
     fn settings(self, settings: &[(u16, u32)]) -> Wire {
@@ -144,23 +144,23 @@ impl Lab {
         self.heard.push(line);
     }
 
-    fn respond(&mut self, stream: u32, status: Status, lines: &str, end: End) {
+    fn respond(&mut self, stream: u32, status: Status, lines: &str, end: EndStream) {
         let key = self.machine.stream(stream).expect("the stream is open");
         let head = SendHead { status, date: b"", lines: lines.as_bytes(), length: None };
         self.machine.send_head(key, &head, end, self.now, &mut self.out);
     }
 
     /// Sends as much of `data` as may be sent now; how much that was.
-    fn send(&mut self, stream: u32, data: &[u8], end: End) -> usize {
+    fn send(&mut self, stream: u32, data: &[u8], end: EndStream) -> usize {
         let Some(key) = self.machine.stream(stream) else { return 0 };
         let mut sent = 0;
         loop {
             let length = self.machine.sendable(key).min(data.len() - sent);
             let is_last = sent + length == data.len();
-            if length == 0 && !(is_last && end == End::Yes) {
+            if length == 0 && !(is_last && end == EndStream::Yes) {
                 return sent;
             }
-            let end = if is_last { end } else { End::No };
+            let end = if is_last { end } else { EndStream::No };
             if !self.machine.begin_data_frame(key, length, end, self.now, &mut self.out) {
                 return sent;
             }
@@ -189,13 +189,13 @@ fn frames(mut wire: &[u8], decoder: &mut Decoder) -> Vec<String> {
         let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         let end = if flags & 1 != 0 { " ." } else { "" };
         said.push(match kind {
-            Kind::Settings if flags & 1 != 0 => "SETTINGS ack".to_owned(),
-            Kind::RstStream => format!("RST_STREAM {stream} {}", ErrorCode(number(0))),
-            Kind::WindowUpdate => format!("WINDOW_UPDATE {stream} {}", number(0)),
-            Kind::Goaway => format!("GOAWAY {} {}", number(0), ErrorCode(number(4))),
-            Kind::Ping => format!("PING{end} {}", String::from_utf8_lossy(payload)),
-            Kind::Data => format!("DATA {stream} {length}{end}"),
-            Kind::Headers if flags & flag::END_HEADERS != 0 => {
+            FrameKind::Settings if flags & 1 != 0 => "SETTINGS ack".to_owned(),
+            FrameKind::RstStream => format!("RST_STREAM {stream} {}", ErrorCode(number(0))),
+            FrameKind::WindowUpdate => format!("WINDOW_UPDATE {stream} {}", number(0)),
+            FrameKind::Goaway => format!("GOAWAY {} {}", number(0), ErrorCode(number(4))),
+            FrameKind::Ping => format!("PING{end} {}", String::from_utf8_lossy(payload)),
+            FrameKind::Data => format!("DATA {stream} {length}{end}"),
+            FrameKind::Headers if flags & flag::END_HEADERS != 0 => {
                 let mut lines = String::new();
                 let list = decoder.decode(payload, u32::MAX, |field| {
                     let [name, value] = [field.name, field.value].map(String::from_utf8_lossy);

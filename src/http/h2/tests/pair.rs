@@ -48,9 +48,9 @@ impl Pair {
     }
 
     fn request(&mut self, head: &SendRequest<'_>, unsent: Vec<u8>, trailers: Option<&'static str>) -> u32 {
-        let end = if unsent.is_empty() && trailers.is_none() { End::Yes } else { End::No };
+        let end = if unsent.is_empty() && trailers.is_none() { EndStream::Yes } else { EndStream::No };
         let key = self.client.send_request(head, end, self.now, &mut self.to_server).expect("a stream");
-        let side = Side { key: Some(key), unsent, trailers, done: end == End::Yes, ..Side::default() };
+        let side = Side { key: Some(key), unsent, trailers, done: end == EndStream::Yes, ..Side::default() };
         self.requests.insert(key.id(), side);
         key.id()
     }
@@ -109,7 +109,7 @@ impl Pair {
         let log = format!("{} {} {:?} ", head.method_str(), head.path(), head.protocol());
         self.responses.insert(stream.id(), Side { log, ..Side::default() });
         let hints = SendHead { status: Status::EARLY_HINTS, date: b"", lines: b"Link: a\r\n", length: None };
-        self.server.send_head(stream, &hints, End::No, self.now, &mut self.to_client);
+        self.server.send_head(stream, &hints, EndStream::No, self.now, &mut self.to_client);
         if head.method() == Method::Connect {
             assert_eq!(head.framing(), Framing::Tunnel);
         }
@@ -124,7 +124,7 @@ impl Pair {
         let lines = b"Content-Type: a/b\r\nDate: today\r\n";
         let head = SendHead { status: Status::OK, date: b"", lines, length: None };
         let secret = b"X-Secret: 1\r\n";
-        self.server.send_head_with(stream, &head, secret, End::No, self.now, &mut self.to_client);
+        self.server.send_head_with(stream, &head, secret, EndStream::No, self.now, &mut self.to_client);
         side.key = Some(stream);
         side.unsent = std::mem::take(&mut side.body);
         side.trailers = Some("Sum: 1\r\n");
@@ -175,12 +175,12 @@ fn push<R: connection::Role>(
         if length == 0 {
             return;
         }
-        assert!(machine.begin_data_frame(key, length, End::No, now, out));
+        assert!(machine.begin_data_frame(key, length, EndStream::No, now, out));
         out.extend(side.unsent.drain(..length));
     }
     match side.trailers.take() {
         Some(lines) => machine.send_trailers(key, lines.as_bytes(), now, out),
-        None => assert!(machine.begin_data_frame(key, 0, End::Yes, now, out)),
+        None => assert!(machine.begin_data_frame(key, 0, EndStream::Yes, now, out)),
     }
     side.done = true;
 }

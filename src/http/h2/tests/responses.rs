@@ -40,7 +40,7 @@ impl ClientLab {
         }
     }
 
-    fn send(&mut self, head: &SendRequest<'_>, end: End) -> Option<StreamKey> {
+    fn send(&mut self, head: &SendRequest<'_>, end: EndStream) -> Option<StreamKey> {
         self.machine.send_request(head, end, self.now, &mut self.out)
     }
 
@@ -108,7 +108,7 @@ fn from_server() -> Wire {
 }
 
 /// What the client reports and sends after `requests`, however the wire is split.
-fn dialogue_after(requests: &[(SendRequest<'_>, End)], wire: &Wire) -> (Vec<String>, Vec<String>) {
+fn dialogue_after(requests: &[(SendRequest<'_>, EndStream)], wire: &Wire) -> (Vec<String>, Vec<String>) {
     let wire = &wire.bytes;
     let run = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut lab = ClientLab::new(H2Limits::DEFAULT);
@@ -130,7 +130,7 @@ fn dialogue_after(requests: &[(SendRequest<'_>, End)], wire: &Wire) -> (Vec<Stri
 }
 
 fn after_gets(count: usize, wire: &Wire) -> (Vec<String>, Vec<String>) {
-    dialogue_after(&vec![(GET_REQUEST, End::Yes); count], wire)
+    dialogue_after(&vec![(GET_REQUEST, EndStream::Yes); count], wire)
 }
 
 #[test]
@@ -157,11 +157,11 @@ fn requests_have_odd_streams_and_their_fields() {
         length: Some(3),
         ..GET_REQUEST
     };
-    assert_eq!(lab.send(&GET_REQUEST, End::Yes).unwrap().id(), 1);
-    let stream = lab.send(&request, End::No).unwrap();
+    assert_eq!(lab.send(&GET_REQUEST, EndStream::Yes).unwrap().id(), 1);
+    let stream = lab.send(&request, EndStream::No).unwrap();
     assert_eq!((stream.id(), lab.machine.open_streams()), (3, 2));
     let plain = SendRequest { method: "CONNECT", authority: "a:443", ..GET_REQUEST };
-    assert_eq!(lab.send(&plain, End::No).unwrap().id(), 5);
+    assert_eq!(lab.send(&plain, EndStream::No).unwrap().id(), 5);
     let said = [
         "HEADERS 1 :method=GET :scheme=https :path=/ :authority=a.example .",
         "HEADERS 3 :method=POST :scheme=https :path=/ :authority=a.example accept=*/* x-token=1 \
@@ -187,14 +187,14 @@ fn requests_have_odd_streams_and_their_fields() {
 #[test]
 fn responses_of_every_shape() {
     let wire = from_server()
-        .headers(1, End::No, ":status: 103\r\nlink: a\r\n")
-        .headers(1, End::No, ":status: 200\r\ncontent-length: 6\r\nx: y\r\n")
-        .headers(3, End::Yes, ":status: 404\r\ncontent-length: 0\r\n")
-        .data(1, End::No, "abc")
-        .data(1, End::Yes, "def")
-        .headers(5, End::No, ":status: 200\r\n")
-        .data(5, End::No, "abc")
-        .headers(5, End::Yes, "sum: 6\r\n");
+        .headers(1, EndStream::No, ":status: 103\r\nlink: a\r\n")
+        .headers(1, EndStream::No, ":status: 200\r\ncontent-length: 6\r\nx: y\r\n")
+        .headers(3, EndStream::Yes, ":status: 404\r\ncontent-length: 0\r\n")
+        .data(1, EndStream::No, "abc")
+        .data(1, EndStream::Yes, "def")
+        .headers(5, EndStream::No, ":status: 200\r\n")
+        .data(5, EndStream::No, "abc")
+        .headers(5, EndStream::Yes, "sum: 6\r\n");
     let (heard, said) = after_gets(3, &wire);
     let expected = [
         "1 103 link=a interim",
@@ -210,33 +210,33 @@ fn responses_of_every_shape() {
 
 #[test]
 fn responses_without_content() {
-    let framing = |method: &'static str, lines: &str, end: End| {
+    let framing = |method: &'static str, lines: &str, end: EndStream| {
         let mut lab = ClientLab::new(H2Limits::DEFAULT);
-        lab.send(&SendRequest { method, ..GET_REQUEST }, End::Yes).unwrap();
+        lab.send(&SendRequest { method, ..GET_REQUEST }, EndStream::Yes).unwrap();
         lab.take(&from_server().headers(1, end, lines).bytes);
         assert!(!lab.failed && lab.heard.len() == 1 && !lab.heard[0].contains("reset"), "{:?}", lab.heard);
         let before = lab.heard.len();
-        if end == End::No {
-            lab.take(&Wire::default().data(1, End::Yes, "").bytes);
+        if end == EndStream::No {
+            lab.take(&Wire::default().data(1, EndStream::Yes, "").bytes);
             assert_eq!(lab.heard[before], "1 data .", "{method} {lines}");
         }
         assert_eq!(lab.machine.open_streams(), 0);
         lab.head.framing()
     };
-    assert_eq!(framing("HEAD", ":status: 200\r\ncontent-length: 5\r\n", End::Yes), Framing::None);
-    assert_eq!(framing("HEAD", ":status: 200\r\ncontent-length: 5\r\n", End::No), Framing::None);
-    assert_eq!(framing("GET", ":status: 304\r\ncontent-length: 5\r\n", End::Yes), Framing::None);
-    assert_eq!(framing("GET", ":status: 204\r\n", End::No), Framing::None);
-    assert_eq!(framing("GET", ":status: 200\r\n", End::Yes), Framing::None);
-    assert_eq!(framing("GET", ":status: 200\r\n", End::No), Framing::Chunked);
-    assert_eq!(framing("GET", ":status: 200\r\ncontent-length: 0\r\n", End::No), Framing::Length(0));
-    assert_eq!(framing("CONNECT", ":status: 200\r\ncontent-length: 5\r\n", End::No), Framing::Tunnel);
-    assert_eq!(framing("CONNECT", ":status: 407\r\n", End::No), Framing::Chunked);
+    assert_eq!(framing("HEAD", ":status: 200\r\ncontent-length: 5\r\n", EndStream::Yes), Framing::None);
+    assert_eq!(framing("HEAD", ":status: 200\r\ncontent-length: 5\r\n", EndStream::No), Framing::None);
+    assert_eq!(framing("GET", ":status: 304\r\ncontent-length: 5\r\n", EndStream::Yes), Framing::None);
+    assert_eq!(framing("GET", ":status: 204\r\n", EndStream::No), Framing::None);
+    assert_eq!(framing("GET", ":status: 200\r\n", EndStream::Yes), Framing::None);
+    assert_eq!(framing("GET", ":status: 200\r\n", EndStream::No), Framing::Chunked);
+    assert_eq!(framing("GET", ":status: 200\r\ncontent-length: 0\r\n", EndStream::No), Framing::Length(0));
+    assert_eq!(framing("CONNECT", ":status: 200\r\ncontent-length: 5\r\n", EndStream::No), Framing::Tunnel);
+    assert_eq!(framing("CONNECT", ":status: 407\r\n", EndStream::No), Framing::Chunked);
 }
 
 #[test]
 fn malformed_responses_end_their_stream() {
-    use HeadMisdeed::*;
+    use MalformedHead::*;
     let with = |lines: &str| format!("{OK}{lines}");
     let vectors = [
         ("a: b\r\n".to_owned(), PseudoMissing),
@@ -262,7 +262,7 @@ fn malformed_responses_end_their_stream() {
     for (lines, misdeed) in vectors {
         let block = heads::literal_block(&lines);
         let ends = flag::END_HEADERS | flag::END_STREAM;
-        let wire = from_server().frame(Kind::Headers, ends, 1, block).headers(3, End::Yes, OK);
+        let wire = from_server().frame(FrameKind::Headers, ends, 1, block).headers(3, EndStream::Yes, OK);
         let (heard, said) = after_gets(2, &wire);
         let error = StreamError::Malformed(misdeed);
         assert_eq!(heard, [format!("1 reset PROTOCOL_ERROR {error:?}"), "3 200.".into()], "{lines}");
@@ -272,17 +272,20 @@ fn malformed_responses_end_their_stream() {
 
 #[test]
 fn errors_of_one_stream() {
-    let ok = || from_server().headers(1, End::No, OK);
+    let ok = || from_server().headers(1, EndStream::No, OK);
     let long = ok_with(&format!("a: {}\r\n", "b".repeat(17_000)));
     let many = ok_with(&"a: b\r\n".repeat(101));
     let vectors = [
-        (from_server().data(1, End::No, "abc"), StreamError::DataBeforeHead),
-        (from_server().data(1, End::Yes, ""), StreamError::DataBeforeHead),
-        (ok().headers(1, End::No, "a: b\r\n"), StreamError::TrailersNotLast),
-        (ok().headers(1, End::Yes, ":status: 200\r\n"), StreamError::TrailersMalformed),
-        (ok_with("content-length: 2\r\n").data(1, End::No, "abc"), StreamError::LengthMismatch),
-        (ok_with("content-length: 4\r\n").data(1, End::Yes, "abc"), StreamError::LengthMismatch),
-        (ok_with("content-length: 4\r\n").headers(1, End::Yes, "a: b\r\n"), StreamError::LengthMismatch),
+        (from_server().data(1, EndStream::No, "abc"), StreamError::DataBeforeHead),
+        (from_server().data(1, EndStream::Yes, ""), StreamError::DataBeforeHead),
+        (ok().headers(1, EndStream::No, "a: b\r\n"), StreamError::TrailersNotLast),
+        (ok().headers(1, EndStream::Yes, ":status: 200\r\n"), StreamError::TrailersMalformed),
+        (ok_with("content-length: 2\r\n").data(1, EndStream::No, "abc"), StreamError::LengthMismatch),
+        (ok_with("content-length: 4\r\n").data(1, EndStream::Yes, "abc"), StreamError::LengthMismatch),
+        (
+            ok_with("content-length: 4\r\n").headers(1, EndStream::Yes, "a: b\r\n"),
+            StreamError::LengthMismatch,
+        ),
         (ok().window(1, 0), StreamError::IncrementZero),
         (ok().window(1, 0x7fff_ffff), StreamError::WindowOverflow),
         (long, StreamError::HeadTooLarge),
@@ -290,10 +293,10 @@ fn errors_of_one_stream() {
     ];
     for (wire, error) in vectors {
         let mut lab = ClientLab::new(H2Limits::DEFAULT);
-        lab.send(&GET_REQUEST, End::Yes).unwrap();
-        lab.send(&GET_REQUEST, End::Yes).unwrap();
+        lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
+        lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
         lab.out.clear();
-        lab.take(&wire.headers(3, End::Yes, OK).bytes);
+        lab.take(&wire.headers(3, EndStream::Yes, OK).bytes);
         let expected = format!("1 reset {} {error:?}", error.code());
         assert!(lab.heard.contains(&expected), "{:?} {expected}", lab.heard);
         assert_eq!(lab.heard.last().unwrap(), "3 200.", "the connection goes on");
@@ -306,27 +309,27 @@ fn ok_with(lines: &str) -> Wire {
     let mut wire = from_server();
     let block = wire.block(&format!("{OK}{lines}"));
     let (first, rest) = block.split_at(block.len().min(16384));
-    wire = wire.frame(Kind::Headers, 0, 1, first);
-    wire.frame(Kind::Continuation, flag::END_HEADERS, 1, rest)
+    wire = wire.frame(FrameKind::Headers, 0, 1, first);
+    wire.frame(FrameKind::Continuation, flag::END_HEADERS, 1, rest)
 }
 
 #[test]
 fn errors_of_the_connection() {
     let promise = [0, 0, 0, 2, 0x82];
     let vectors = [
-        (Wire::default().headers(1, End::Yes, OK), "PROTOCOL_ERROR"),
-        (from_server().frame(Kind::PushPromise, flag::END_HEADERS, 1, promise), "PROTOCOL_ERROR"),
-        (from_server().headers(2, End::Yes, OK), "PROTOCOL_ERROR"),
-        (from_server().headers(3, End::Yes, OK), "PROTOCOL_ERROR"),
-        (from_server().data(3, End::Yes, "a"), "PROTOCOL_ERROR"),
-        (from_server().data(2, End::Yes, "a"), "PROTOCOL_ERROR"),
+        (Wire::default().headers(1, EndStream::Yes, OK), "PROTOCOL_ERROR"),
+        (from_server().frame(FrameKind::PushPromise, flag::END_HEADERS, 1, promise), "PROTOCOL_ERROR"),
+        (from_server().headers(2, EndStream::Yes, OK), "PROTOCOL_ERROR"),
+        (from_server().headers(3, EndStream::Yes, OK), "PROTOCOL_ERROR"),
+        (from_server().data(3, EndStream::Yes, "a"), "PROTOCOL_ERROR"),
+        (from_server().data(2, EndStream::Yes, "a"), "PROTOCOL_ERROR"),
         (from_server().reset(3), "PROTOCOL_ERROR"),
         (from_server().window(3, 1), "PROTOCOL_ERROR"),
         (from_server().settings(&[(2, 1)]), "PROTOCOL_ERROR"),
-        (from_server().frame(Kind::PriorityUpdate, 0, 0, b"\0\0\0\x01u=1"), "PROTOCOL_ERROR"),
-        (from_server().frame(Kind::Headers, flag::END_HEADERS, 1, [0x80]), "COMPRESSION_ERROR"),
-        (from_server().headers(1, End::Yes, OK).headers(1, End::Yes, OK), "STREAM_CLOSED"),
-        (from_server().headers(1, End::Yes, OK).data(1, End::Yes, "a"), "STREAM_CLOSED"),
+        (from_server().frame(FrameKind::PriorityUpdate, 0, 0, b"\0\0\0\x01u=1"), "PROTOCOL_ERROR"),
+        (from_server().frame(FrameKind::Headers, flag::END_HEADERS, 1, [0x80]), "COMPRESSION_ERROR"),
+        (from_server().headers(1, EndStream::Yes, OK).headers(1, EndStream::Yes, OK), "STREAM_CLOSED"),
+        (from_server().headers(1, EndStream::Yes, OK).data(1, EndStream::Yes, "a"), "STREAM_CLOSED"),
         (from_server().window(0, 0x7fff_ffff), "FLOW_CONTROL_ERROR"),
     ];
     for (wire, code) in vectors {
@@ -339,15 +342,18 @@ fn errors_of_the_connection() {
 
 #[test]
 fn which_requests_may_be_repeated() {
-    let reset = |wire: Wire, code: ErrorCode| wire.frame(Kind::RstStream, 0, 1, code.0.to_be_bytes());
+    let reset = |wire: Wire, code: ErrorCode| wire.frame(FrameKind::RstStream, 0, 1, code.0.to_be_bytes());
     let vectors = [
         (reset(from_server(), ErrorCode::REFUSED_STREAM), "1 reset REFUSED_STREAM retry"),
         (reset(from_server(), ErrorCode::HTTP_1_1_REQUIRED), "1 reset HTTP_1_1_REQUIRED retry"),
         (reset(from_server(), ErrorCode::CANCEL), "1 reset CANCEL"),
         (reset(from_server(), ErrorCode::INTERNAL_ERROR), "1 reset INTERNAL_ERROR"),
-        (reset(from_server().headers(1, End::No, OK), ErrorCode::REFUSED_STREAM), "1 reset REFUSED_STREAM"),
         (
-            reset(from_server().headers(1, End::No, ":status: 103\r\n"), ErrorCode::REFUSED_STREAM),
+            reset(from_server().headers(1, EndStream::No, OK), ErrorCode::REFUSED_STREAM),
+            "1 reset REFUSED_STREAM",
+        ),
+        (
+            reset(from_server().headers(1, EndStream::No, ":status: 103\r\n"), ErrorCode::REFUSED_STREAM),
             "1 reset REFUSED_STREAM retry",
         ),
     ];
@@ -358,19 +364,19 @@ fn which_requests_may_be_repeated() {
 }
 
 fn goaway(wire: Wire, last: u32, code: ErrorCode) -> Wire {
-    wire.frame(Kind::Goaway, 0, 0, [last.to_be_bytes(), code.0.to_be_bytes()].concat())
+    wire.frame(FrameKind::Goaway, 0, 0, [last.to_be_bytes(), code.0.to_be_bytes()].concat())
 }
 
 #[test]
 fn a_server_that_leaves() {
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    let keys: Vec<_> = (0..3).map(|_| lab.send(&GET_REQUEST, End::No).unwrap()).collect();
+    let keys: Vec<_> = (0..3).map(|_| lab.send(&GET_REQUEST, EndStream::No).unwrap()).collect();
     lab.take(&goaway(from_server(), 0x7fff_ffff, ErrorCode::NO_ERROR).bytes);
     assert_eq!(
         (lab.heard.last().unwrap().as_str(), lab.machine.open_streams()),
         ("goaway 2147483647 NO_ERROR", 3)
     );
-    assert!(!lab.machine.can_send_request() && lab.send(&GET_REQUEST, End::Yes).is_none());
+    assert!(!lab.machine.can_send_request() && lab.send(&GET_REQUEST, EndStream::Yes).is_none());
     lab.take(&goaway(Wire::default(), 1, ErrorCode::NO_ERROR).bytes);
     assert_eq!(lab.heard.last().unwrap(), "goaway 1 NO_ERROR");
     let open = keys.iter().map(|&key| lab.machine.is_open(key)).collect::<Vec<_>>();
@@ -379,69 +385,75 @@ fn a_server_that_leaves() {
     assert_eq!(lab.machine.sendable(keys[1]), 0);
     lab.take(&goaway(Wire::default(), 5, ErrorCode::NO_ERROR).bytes);
     assert_eq!(lab.heard.last().unwrap(), "goaway 1 NO_ERROR");
-    lab.machine.begin_data_frame(keys[0], 0, End::Yes, lab.now, &mut lab.out);
-    lab.take(&Wire::default().headers(1, End::Yes, OK).bytes);
+    lab.machine.begin_data_frame(keys[0], 0, EndStream::Yes, lab.now, &mut lab.out);
+    lab.take(&Wire::default().headers(1, EndStream::Yes, OK).bytes);
     assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.is_over()), ("1 200.", true));
 }
 
 #[test]
 fn a_client_that_leaves_reads_its_responses() {
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    lab.send(&GET_REQUEST, End::Yes).unwrap();
+    lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
     lab.machine.leave(&mut lab.out);
     assert_eq!(lab.said(), ["GOAWAY 0 NO_ERROR"]);
-    assert!(lab.send(&GET_REQUEST, End::Yes).is_none());
-    lab.take(&from_server().headers(1, End::Yes, OK).bytes);
+    assert!(lab.send(&GET_REQUEST, EndStream::Yes).is_none());
+    lab.take(&from_server().headers(1, EndStream::Yes, OK).bytes);
     assert_eq!((lab.heard, lab.machine.is_over()), (vec!["1 200.".to_owned()], true));
 }
 
 #[test]
 fn the_limit_of_streams_is_kept() {
     let mut lab = ClientLab::new(H2Limits { streams_max: 1000, ..H2Limits::DEFAULT });
-    let before = std::iter::from_fn(|| lab.send(&GET_REQUEST, End::Yes)).count();
+    let before = std::iter::from_fn(|| lab.send(&GET_REQUEST, EndStream::Yes)).count();
     assert_eq!(before, 100, "before the server has spoken");
     let mut lab = ClientLab::new(H2Limits { streams_max: 3, ..H2Limits::DEFAULT });
     lab.take(&from_server().bytes);
-    assert_eq!(std::iter::from_fn(|| lab.send(&GET_REQUEST, End::Yes)).count(), 3, "our own limit");
+    assert_eq!(std::iter::from_fn(|| lab.send(&GET_REQUEST, EndStream::Yes)).count(), 3, "our own limit");
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
     lab.take(&Wire::default().settings(&[(3, 2)]).bytes);
-    assert_eq!(std::iter::from_fn(|| lab.send(&GET_REQUEST, End::Yes)).count(), 2);
-    lab.take(&Wire::default().headers(1, End::Yes, OK).bytes);
-    assert_eq!(lab.send(&GET_REQUEST, End::Yes).unwrap().id(), 5);
-    lab.take(&Wire::default().settings(&[(3, 0)]).headers(3, End::Yes, OK).headers(5, End::Yes, OK).bytes);
-    assert!(lab.send(&GET_REQUEST, End::Yes).is_none());
+    assert_eq!(std::iter::from_fn(|| lab.send(&GET_REQUEST, EndStream::Yes)).count(), 2);
+    lab.take(&Wire::default().headers(1, EndStream::Yes, OK).bytes);
+    assert_eq!(lab.send(&GET_REQUEST, EndStream::Yes).unwrap().id(), 5);
+    lab.take(
+        &Wire::default()
+            .settings(&[(3, 0)])
+            .headers(3, EndStream::Yes, OK)
+            .headers(5, EndStream::Yes, OK)
+            .bytes,
+    );
+    assert!(lab.send(&GET_REQUEST, EndStream::Yes).is_none());
 }
 
 #[test]
 fn an_extended_connect_waits_for_the_setting() {
     let request = SendRequest { method: "CONNECT", protocol: Some("websocket"), ..GET_REQUEST };
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    assert!(!lab.machine.accepts_connect_protocol() && lab.send(&request, End::No).is_none());
+    assert!(!lab.machine.accepts_connect_protocol() && lab.send(&request, EndStream::No).is_none());
     lab.take(&Wire::default().settings(&[(8, 1)]).bytes);
     lab.said();
-    let stream = lab.send(&request, End::No).unwrap();
+    let stream = lab.send(&request, EndStream::No).unwrap();
     let expected = "HEADERS 1 :method=CONNECT :scheme=https :path=/ :authority=a.example :protocol=websocket";
     assert_eq!(lab.said(), [expected]);
-    lab.take(&Wire::default().headers(1, End::No, OK).data(1, End::No, "ping").bytes);
+    lab.take(&Wire::default().headers(1, EndStream::No, OK).data(1, EndStream::No, "ping").bytes);
     assert_eq!(
         (&lab.heard[..], lab.head.framing()),
         (&["1 200".into(), "1 data ping".into()][..], Framing::Tunnel)
     );
     // Each side ends for itself.
-    lab.machine.begin_data_frame(stream, 0, End::Yes, lab.now, &mut lab.out);
-    lab.take(&Wire::default().data(1, End::Yes, "bye").bytes);
+    lab.machine.begin_data_frame(stream, 0, EndStream::Yes, lab.now, &mut lab.out);
+    lab.take(&Wire::default().data(1, EndStream::Yes, "bye").bytes);
     assert_eq!((lab.heard[1].as_str(), lab.machine.open_streams()), ("1 data pingbye.", 0));
 }
 
 #[test]
 fn responses_are_read_within_credit() {
     let piece = vec![b'x'; 16384];
-    let ok = || from_server().frame(Kind::Settings, flag::ACK, 0, b"").headers(1, End::No, OK);
+    let ok = || from_server().frame(FrameKind::Settings, flag::ACK, 0, b"").headers(1, EndStream::No, OK);
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    lab.send(&GET_REQUEST, End::Yes).unwrap();
+    lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
-    lab.take(&(0..64).fold(ok(), |wire, _| wire.data(1, End::No, &piece)).bytes);
+    lab.take(&(0..64).fold(ok(), |wire, _| wire.data(1, EndStream::No, &piece)).bytes);
     let said = lab.said();
     // At half of 65,535 the window grows by 196,609; from then on by halves of 256 KiB.
     assert_eq!(said[1], "WINDOW_UPDATE 1 229377");
@@ -449,10 +461,10 @@ fn responses_are_read_within_credit() {
     assert_eq!(said.iter().filter(|line| *line == "WINDOW_UPDATE 0 524288").count(), 2, "{said:?}");
     // Unread: to the end of the window, and no further.
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    lab.send(&GET_REQUEST, End::Yes).unwrap();
+    lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
-    let wire = (0..3).fold(ok(), |wire, _| wire.data(1, End::No, &piece));
-    let wire = wire.data(1, End::No, &piece[1..]).data(1, End::No, "x");
+    let wire = (0..3).fold(ok(), |wire, _| wire.data(1, EndStream::No, &piece));
+    let wire = wire.data(1, EndStream::No, &piece[1..]).data(1, EndStream::No, "x");
     let mut rest = &wire.bytes[..];
     let error = loop {
         let step = lab.machine.handle_bytes(rest, &mut lab.out, &mut lab.head, lab.now).unwrap();
@@ -467,9 +479,9 @@ fn responses_are_read_within_credit() {
 #[test]
 fn too_many_interim_responses_are_a_flood() {
     let lines = ":status: 103\r\n";
-    let wire = (0..65).fold(from_server(), |wire, _| wire.headers(1, End::No, lines));
+    let wire = (0..65).fold(from_server(), |wire, _| wire.headers(1, EndStream::No, lines));
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    lab.send(&GET_REQUEST, End::Yes).unwrap();
+    lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
     lab.take(&wire.bytes);
     assert_eq!((lab.heard.len(), lab.said().pop().unwrap()), (64, "GOAWAY 0 ENHANCE_YOUR_CALM".into()));
@@ -479,15 +491,16 @@ fn too_many_interim_responses_are_a_flood() {
 fn frames_for_streams_that_we_reset_are_passed_over() {
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
     lab.take(&from_server().bytes);
-    let keys: Vec<_> = (0..100).map(|_| lab.send(&GET_REQUEST, End::Yes).unwrap()).collect();
+    let keys: Vec<_> = (0..100).map(|_| lab.send(&GET_REQUEST, EndStream::Yes).unwrap()).collect();
     keys.iter().for_each(|&key| lab.machine.reset(key, ErrorCode::CANCEL, &mut lab.out));
-    let more: Vec<_> = (0..100).map(|_| lab.send(&GET_REQUEST, End::Yes).unwrap()).collect();
+    let more: Vec<_> = (0..100).map(|_| lab.send(&GET_REQUEST, EndStream::Yes).unwrap()).collect();
     more.iter().for_each(|&key| lab.machine.reset(key, ErrorCode::CANCEL, &mut lab.out));
-    let last = lab.send(&GET_REQUEST, End::Yes).unwrap();
+    let last = lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
     let ids = keys.iter().chain(&more).map(|key| key.id());
-    let wire = ids.fold(Wire::default(), |wire, id| wire.headers(id, End::No, OK).data(id, End::Yes, "a"));
-    lab.take(&wire.headers(last.id(), End::Yes, OK).bytes);
+    let wire = ids
+        .fold(Wire::default(), |wire, id| wire.headers(id, EndStream::No, OK).data(id, EndStream::Yes, "a"));
+    lab.take(&wire.headers(last.id(), EndStream::Yes, OK).bytes);
     assert_eq!((lab.said().len(), lab.heard), (0, vec![format!("{} 200.", last.id())]));
 }
 
@@ -499,9 +512,9 @@ fn never_indexed_fields_of_a_response_are_marked() {
     out.lines(OK.as_bytes());
     out.field(b"x-token", b"1", Indexing::Never);
     out.field(b"x-open", b"2", Indexing::Without);
-    wire = wire.frame(Kind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
+    wire = wire.frame(FrameKind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    lab.send(&GET_REQUEST, End::Yes).unwrap();
+    lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.take(&wire.bytes);
     let mut fields = lab.head.fields();
     let marked = std::iter::from_fn(|| fields.next_field().map(|field| (field.name, field.never_indexed)));
@@ -511,10 +524,10 @@ fn never_indexed_fields_of_a_response_are_marked() {
 #[test]
 fn an_early_response_leaves_the_request_open() {
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
-    let stream = lab.send(&SendRequest { method: "POST", ..GET_REQUEST }, End::No).unwrap();
-    lab.take(&from_server().headers(1, End::Yes, OK).bytes);
+    let stream = lab.send(&SendRequest { method: "POST", ..GET_REQUEST }, EndStream::No).unwrap();
+    lab.take(&from_server().headers(1, EndStream::Yes, OK).bytes);
     assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.is_open(stream)), ("1 200.", true));
-    let wire = Wire::default().frame(Kind::RstStream, 0, 1, ErrorCode::NO_ERROR.0.to_be_bytes());
+    let wire = Wire::default().frame(FrameKind::RstStream, 0, 1, ErrorCode::NO_ERROR.0.to_be_bytes());
     lab.take(&wire.bytes);
     assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.open_streams()), ("1 reset NO_ERROR", 0));
 }

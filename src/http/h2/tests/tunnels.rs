@@ -10,7 +10,7 @@ const WEBSOCKET: &str = ":method: CONNECT\r\n:protocol: websocket\r\n:scheme: ht
 
 /// The head that comes of these lines, on a stream that stays open.
 fn head(lines: &str) -> RequestHead {
-    let wire = Wire::new().headers(1, End::No, lines);
+    let wire = Wire::new().headers(1, EndStream::No, lines);
     let mut lab = Lab::new(H2Limits::DEFAULT);
     let mut head = RequestHead::new();
     let step = lab.machine.handle_bytes(&wire.bytes, &mut lab.out, &mut head, lab.now).unwrap();
@@ -39,7 +39,7 @@ fn a_plain_connect_is_a_tunnel_too() {
 
 #[test]
 fn a_head_that_is_filled_again_forgets_its_protocol() {
-    let wire = Wire::new().headers(1, End::No, WEBSOCKET).headers(3, End::Yes, GET);
+    let wire = Wire::new().headers(1, EndStream::No, WEBSOCKET).headers(3, EndStream::Yes, GET);
     let mut lab = Lab::new(H2Limits::DEFAULT);
     let mut head = RequestHead::new();
     let step = lab.machine.handle_bytes(&wire.bytes, &mut lab.out, &mut head, lab.now).unwrap();
@@ -52,11 +52,11 @@ fn a_head_that_is_filled_again_forgets_its_protocol() {
 fn what_follows_is_data_both_ways() {
     for lines in [CONNECT, WEBSOCKET] {
         let mut lab = Lab::new(H2Limits::DEFAULT);
-        lab.take(&Wire::new().headers(1, End::No, lines).data(1, End::No, "ping").bytes);
-        lab.respond(1, Status::OK, "", End::No);
-        lab.send(1, b"pong", End::No);
-        lab.take(&Wire::default().data(1, End::Yes, "bye").bytes);
-        lab.send(1, b"!", End::Yes);
+        lab.take(&Wire::new().headers(1, EndStream::No, lines).data(1, EndStream::No, "ping").bytes);
+        lab.respond(1, Status::OK, "", EndStream::No);
+        lab.send(1, b"pong", EndStream::No);
+        lab.take(&Wire::default().data(1, EndStream::Yes, "bye").bytes);
+        lab.send(1, b"!", EndStream::Yes);
         assert_eq!(lab.heard[1..], ["1 data pingbye."]);
         let said = ["SETTINGS ack", "HEADERS 1 :status=200", "DATA 1 4", "DATA 1 1 ."];
         assert_eq!((lab.said(), lab.machine.open_streams()), (said.map(String::from).to_vec(), 0));
@@ -66,15 +66,15 @@ fn what_follows_is_data_both_ways() {
 #[test]
 fn a_tunnel_is_read_after_our_end() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    lab.take(&Wire::new().headers(1, End::No, WEBSOCKET).bytes);
-    lab.respond(1, Status::OK, "", End::No);
+    lab.take(&Wire::new().headers(1, EndStream::No, WEBSOCKET).bytes);
+    lab.respond(1, Status::OK, "", EndStream::No);
     lab.machine.open_tunnel(lab.machine.stream(1).unwrap());
-    lab.send(1, b"", End::Yes);
+    lab.send(1, b"", EndStream::Yes);
     let later = lab.now + Duration::from_secs(3600);
     lab.machine.reset_lingering(later, Duration::from_secs(1), &mut lab.out);
     let piece = vec![b'x'; 16384];
-    let wire = (0..32).fold(Wire::default(), |wire, _| wire.data(1, End::No, &piece));
-    lab.take(&wire.data(1, End::Yes, "bye").bytes);
+    let wire = (0..32).fold(Wire::default(), |wire, _| wire.data(1, EndStream::No, &piece));
+    lab.take(&wire.data(1, EndStream::Yes, "bye").bytes);
     assert!(lab.heard[1].ends_with("bye.") && lab.heard[1].len() > 32 * 16384);
     assert_eq!(lab.machine.open_streams(), 0);
     assert!(lab.said().iter().any(|line| line.starts_with("WINDOW_UPDATE 1")), "with credit");
@@ -83,14 +83,14 @@ fn a_tunnel_is_read_after_our_end() {
 #[test]
 fn a_tunnel_that_is_not_opened_is_a_stream_like_others() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
-    let wire = Wire::new().headers(1, End::No, WEBSOCKET).headers(3, End::No, POST);
+    let wire = Wire::new().headers(1, EndStream::No, WEBSOCKET).headers(3, EndStream::No, POST);
     lab.take(&wire.bytes);
     // Nothing to open on a stream of another kind.
     lab.machine.open_tunnel(lab.machine.stream(3).unwrap());
-    lab.respond(3, Status::OK, "", End::Yes);
-    lab.take(&Wire::default().data(3, End::Yes, "abc").bytes);
-    lab.respond(1, Status::BAD_REQUEST, "", End::Yes);
-    lab.take(&Wire::default().data(1, End::Yes, "abc").bytes);
+    lab.respond(3, Status::OK, "", EndStream::Yes);
+    lab.take(&Wire::default().data(3, EndStream::Yes, "abc").bytes);
+    lab.respond(1, Status::BAD_REQUEST, "", EndStream::Yes);
+    lab.take(&Wire::default().data(1, EndStream::Yes, "abc").bytes);
     assert_eq!((lab.heard.len(), lab.machine.open_streams()), (2, 0), "nothing is handed out");
 }
 
@@ -107,28 +107,32 @@ fn malformed_tunnels() {
         format!("{CONNECT}:path: /\r\n"),
     ];
     for lines in &vectors {
-        assert_eq!(error(&Wire::new().headers(1, End::No, lines)), "RST_STREAM 1 PROTOCOL_ERROR", "{lines}");
+        assert_eq!(
+            error(&Wire::new().headers(1, EndStream::No, lines)),
+            "RST_STREAM 1 PROTOCOL_ERROR",
+            "{lines}"
+        );
     }
     // Without the setting.
     let limits = H2Limits { connect_protocol: false, ..H2Limits::DEFAULT };
-    let (heard, said) = dialogue_with(limits, &Wire::new().headers(1, End::No, WEBSOCKET));
+    let (heard, said) = dialogue_with(limits, &Wire::new().headers(1, EndStream::No, WEBSOCKET));
     assert_eq!(heard, ["malformed Malformed(PseudoUnknown)"]);
     assert_eq!(said[1], "RST_STREAM 1 PROTOCOL_ERROR");
     let mut lab = Lab::new(limits);
     lab.machine.start(&mut lab.out);
     assert_eq!(lab.said()[0], "SETTINGS 0 0x0 24");
     // Only DATA may follow (RFC 9113 §8.5).
-    let wire = Wire::new().headers(1, End::No, CONNECT).headers(1, End::Yes, "a: b\r\n");
+    let wire = Wire::new().headers(1, EndStream::No, CONNECT).headers(1, EndStream::Yes, "a: b\r\n");
     assert_eq!(error(&wire), "RST_STREAM 1 PROTOCOL_ERROR");
 }
 
 #[test]
 fn a_tunnel_has_no_length() {
     for (lines, length) in [(CONNECT, 0), (CONNECT, 3), (WEBSOCKET, 0), (WEBSOCKET, 3)] {
-        let wire = Wire::new().headers(1, End::No, &format!("{lines}content-length: {length}\r\n"));
+        let wire = Wire::new().headers(1, EndStream::No, &format!("{lines}content-length: {length}\r\n"));
         assert_eq!(heard(&wire), ["1 refused ConnectWithBody"]);
     }
-    assert_eq!(heard(&Wire::new().headers(1, End::No, &WEBSOCKET.replace("/chat", "chat"))).len(), 1);
+    assert_eq!(heard(&Wire::new().headers(1, EndStream::No, &WEBSOCKET.replace("/chat", "chat"))).len(), 1);
 }
 
 #[test]
@@ -140,7 +144,7 @@ fn never_indexed_fields_are_marked() {
     out.field(b"x-token", b"1", super::super::hpack::Indexing::Never);
     out.field(b"x-open", b"2", super::super::hpack::Indexing::Without);
     out.field(b"cookie", b"a=1", super::super::hpack::Indexing::Repeats);
-    let wire = Wire::new().frame(Kind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
+    let wire = Wire::new().frame(FrameKind::Headers, flag::END_HEADERS | flag::END_STREAM, 1, block);
     let mut lab = Lab::new(H2Limits::DEFAULT);
     let mut head = RequestHead::new();
     lab.machine.handle_bytes(&wire.bytes, &mut lab.out, &mut head, lab.now).unwrap();

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::h2::hpack::{Block, Encoder, Indexing};
+use crate::http::h2::hpack::{BlockWriter, Encoder, Indexing};
 use crate::http::status::Status;
 
-fn encode(encoder: &mut Encoder, write: impl FnOnce(&mut Block<'_>)) -> Vec<u8> {
+fn encode(encoder: &mut Encoder, write: impl FnOnce(&mut BlockWriter<'_>)) -> Vec<u8> {
     let mut out = b"before".to_vec();
     write(&mut encoder.begin(&mut out));
     assert!(out.starts_with(b"before"));

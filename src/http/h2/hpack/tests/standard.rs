@@ -7,10 +7,10 @@ type Fields = &'static [(&'static str, &'static str)];
 /// One connection: after each block, the fields and the table's entries from the newest.
 struct Example {
     table_bytes_max: u32,
-    blocks: &'static [Block],
+    blocks: &'static [ExampleBlock],
 }
 
-struct Block {
+struct ExampleBlock {
     wire: &'static str,
     fields: Fields,
     table: Fields,
@@ -55,8 +55,8 @@ const RESPONSES: [(Fields, Fields, u32); 3] = [
     (&[(":status", "200"), PRIVATE, DATE_22, LOCATION, GZIP, COOKIE], &[COOKIE, GZIP, DATE_22], 215),
 ];
 
-const fn block(wire: &'static str, expected: (Fields, Fields, u32)) -> Block {
-    Block { wire, fields: expected.0, table: expected.1, table_bytes: expected.2 }
+const fn block(wire: &'static str, expected: (Fields, Fields, u32)) -> ExampleBlock {
+    ExampleBlock { wire, fields: expected.0, table: expected.1, table_bytes: expected.2 }
 }
 
 const EXAMPLES: &[Example] = &[
@@ -190,10 +190,10 @@ fn every_truncation() {
 /// C.1.
 #[test]
 fn integers() {
-    use crate::http::h2::hpack::integer::{Reader, write};
+    use crate::http::h2::hpack::integer::{BlockReader, write};
     for (value, mask, wire) in [(10, 0x1f, "0a"), (1337, 0x1f, "1f9a0a"), (42, 0xff, "2a")] {
         let wire = hex(wire);
-        let mut reader = Reader::new(&wire);
+        let mut reader = BlockReader::new(&wire);
         let first = reader.next().unwrap();
         assert_eq!(reader.integer(first, mask), Ok(value));
         assert_eq!(reader.next(), None);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use crate::http::h2::hpack::table::{Name, Stored, Table};
+use crate::http::h2::hpack::table::{DynamicTable, EntryName, EntryRef};
 
 #[derive(Default)]
 struct Model {
@@ -25,39 +25,39 @@ impl Model {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Operation {
     Insert(Vec<u8>, Vec<u8>),
     InsertNamed(u32, Vec<u8>),
     Resize(u32),
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = Operation> {
     let bytes = |longest| proptest::collection::vec(any::<u8>(), 0..longest);
     prop_oneof![
-        8 => (bytes(20), bytes(60)).prop_map(|(name, value)| Step::Insert(name, value)),
-        1 => (bytes(20), bytes(900)).prop_map(|(name, value)| Step::Insert(name, value)),
-        4 => (0u32..40, bytes(60)).prop_map(|(position, value)| Step::InsertNamed(position, value)),
-        1 => (0u32..1000).prop_map(Step::Resize),
+        8 => (bytes(20), bytes(60)).prop_map(|(name, value)| Operation::Insert(name, value)),
+        1 => (bytes(20), bytes(900)).prop_map(|(name, value)| Operation::Insert(name, value)),
+        4 => (0u32..40, bytes(60)).prop_map(|(position, value)| Operation::InsertNamed(position, value)),
+        1 => (0u32..1000).prop_map(Operation::Resize),
     ]
 }
 
 proptest! {
     #[test]
     fn same_as_the_model(steps in proptest::collection::vec(any_step(), 1..150)) {
-        let mut table = Table::new(700);
+        let mut table = DynamicTable::new(700);
         let mut model = Model { size_max: 700, ..Model::default() };
         for step in steps {
             match step {
-                Step::Insert(name, value) => {
-                    table.insert(Name::Bytes(&name), &value, (name.len() + value.len() + 32) as u32, 7);
+                Operation::Insert(name, value) => {
+                    table.insert(EntryName::Bytes(&name), &value, (name.len() + value.len() + 32) as u32, 7);
                     model.entries.push_front((name, value));
                 }
-                Step::InsertNamed(position, value) => {
+                Operation::InsertNamed(position, value) => {
                     let Some((name, _)) = model.entries.get(position as usize).cloned() else { continue };
-                    table.insert(Name::At(position), &value, (name.len() + value.len() + 32) as u32, 7);
+                    table.insert(EntryName::At(position), &value, (name.len() + value.len() + 32) as u32, 7);
                     model.entries.push_front((name, value));
                 }
-                Step::Resize(size_max) => {
+                Operation::Resize(size_max) => {
                     table.set_size_max(size_max);
                     model.size_max = size_max;
                 }
@@ -65,7 +65,7 @@ proptest! {
             model.evict();
             prop_assert_eq!(table.size(), model.size());
             for (position, (name, value)) in model.entries.iter().enumerate() {
-                prop_assert_eq!(table.get(position as u32), Some(Stored { name, value, tag: 7 }));
+                prop_assert_eq!(table.get(position as u32), Some(EntryRef { name, value, tag: 7 }));
             }
             prop_assert_eq!(table.get(model.entries.len() as u32), None);
             prop_assert_eq!(table.get(u32::MAX), None);
