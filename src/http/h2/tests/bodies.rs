@@ -10,12 +10,12 @@ fn bodies_arrive_and_credit_goes_back() {
         wire = wire.data(1, EndStream::No, &piece);
     }
     wire = wire.data(1, EndStream::Yes, &piece);
-    let (heard, said) = dialogue(&wire);
-    assert_eq!((heard.len(), heard[1].len()), (2, "1 data .".len() + 32 * 16384));
-    let credit: Vec<_> = said.iter().filter_map(|line| line.strip_prefix("WINDOW_UPDATE 1 ")).collect();
+    let (events, replies) = dialogue(&wire);
+    assert_eq!((events.len(), events[1].len()), (2, "1 data .".len() + 32 * 16384));
+    let credit: Vec<_> = replies.iter().filter_map(|line| line.strip_prefix("WINDOW_UPDATE 1 ")).collect();
     // At half of 65,535 the window grows to 256 KiB, then by halves; none after the end.
-    assert_eq!(credit, ["229377", "131072", "131072", "131072"], "{said:?}");
-    assert_eq!(said.last().unwrap(), "WINDOW_UPDATE 0 524288");
+    assert_eq!(credit, ["229377", "131072", "131072", "131072"], "{replies:?}");
+    assert_eq!(replies.last().unwrap(), "WINDOW_UPDATE 0 524288");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn an_unread_body_fills_its_window_and_no_more() {
                 }
             }
         }
-        lab.said()
+        lab.replies()
     };
     let (ack, credit) = ("SETTINGS ack", "WINDOW_UPDATE 0 49152");
     assert_eq!(unread(&[(1, 50_000)]), [ack, credit]);
@@ -62,9 +62,9 @@ fn padding_is_counted_and_given_back() {
     }
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.take(&wire.bytes);
-    let said = lab.said();
-    assert!(!lab.failed && said.len() == 3, "{said:?}");
-    assert!(said[1].starts_with("WINDOW_UPDATE 1 229") && said[2].starts_with("WINDOW_UPDATE 1 131"));
+    let replies = lab.replies();
+    assert!(!lab.failed && replies.len() == 3, "{replies:?}");
+    assert!(replies[1].starts_with("WINDOW_UPDATE 1 229") && replies[2].starts_with("WINDOW_UPDATE 1 131"));
 }
 
 #[test]
@@ -74,18 +74,18 @@ fn responses_keep_to_both_windows() {
     lab.respond(1, Status::OK, "Content-Type: a/b\r\nConnection: close\r\n", EndStream::No);
     let body = vec![0; 100_000];
     assert_eq!(lab.send(1, &body, EndStream::Yes), 65535);
-    let said = lab.said();
-    assert_eq!(said[..3], ["SETTINGS ack", "HEADERS 1 :status=200 content-type=a/b", "DATA 1 16384"]);
-    assert_eq!(said.last().unwrap(), "DATA 1 16383");
+    let replies = lab.replies();
+    assert_eq!(replies[..3], ["SETTINGS ack", "HEADERS 1 :status=200 content-type=a/b", "DATA 1 16384"]);
+    assert_eq!(replies.last().unwrap(), "DATA 1 16383");
     assert!(lab.machine.is_shut());
     lab.take(&Wire::default().window(0, 20_000).bytes);
     assert_eq!(lab.send(1, &body, EndStream::No), 0, "the stream's own window is shut");
     assert_eq!(
-        (lab.send(3, &body[..10_000], EndStream::Yes), lab.said()),
+        (lab.send(3, &body[..10_000], EndStream::Yes), lab.replies()),
         (10_000, vec!["DATA 3 10000 .".into()])
     );
     lab.take(&Wire::default().window(1, 50_000).bytes);
-    assert_eq!((lab.send(1, &body, EndStream::No), lab.said()), (10_000, vec!["DATA 1 10000".into()]));
+    assert_eq!((lab.send(1, &body, EndStream::No), lab.replies()), (10_000, vec!["DATA 1 10000".into()]));
     lab.take(&Wire::default().window(0, 1 << 20).settings(&[(4, 0)]).bytes);
     assert_eq!(lab.send(1, &body, EndStream::No), 0, "below zero");
     lab.take(&Wire::default().window(1, 25_536).bytes);
@@ -116,12 +116,12 @@ fn a_body_may_end_with_nothing_and_with_trailers() {
         "DATA 3 3",
         "HEADERS 3 sum=6 .",
     ];
-    assert_eq!(lab.said(), expected);
+    assert_eq!(lab.replies(), expected);
     assert_eq!(lab.machine.open_streams(), 0);
 }
 
 impl Lab {
-    /// Nothing can be said on a stream that is over.
+    /// Nothing can be sent on a closed stream.
     fn respond_to_closed(&mut self, key: StreamKey) {
         let head = SendHead { status: Status::OK, date: b"", lines: b"", length: None };
         self.machine.send_head(key, &head, EndStream::Yes, self.now, &mut self.out);
@@ -138,9 +138,9 @@ fn heads_longer_than_a_frame_are_continued() {
     lab.take(&Wire::new().headers(1, EndStream::Yes, GET).bytes);
     let lines: String = (0..9).map(|n| format!("X-{n}: {}\r\n", "v".repeat(4000))).collect();
     lab.respond(1, Status::OK, &lines, EndStream::Yes);
-    let said = lab.said();
-    assert_eq!(said[1..3], ["HEADERS 1 0x1 16384", "CONTINUATION 1 0x0 16384"]);
-    assert!(said[3].starts_with("CONTINUATION 1 0x4 ") && said.len() == 4, "{said:?}");
+    let replies = lab.replies();
+    assert_eq!(replies[1..3], ["HEADERS 1 0x1 16384", "CONTINUATION 1 0x0 16384"]);
+    assert!(replies[3].starts_with("CONTINUATION 1 0x4 ") && replies.len() == 4, "{replies:?}");
 }
 
 #[test]
@@ -154,22 +154,22 @@ fn after_the_response_a_request_is_read_over_within_its_window() {
     };
     let mut lab = answered("");
     lab.take(&Wire::default().data(1, EndStream::No, "abc").data(1, EndStream::Yes, "def").bytes);
-    assert_eq!(lab.said(), ["SETTINGS ack", "HEADERS 1 :status=200 ."]);
-    assert_eq!((lab.heard.len(), lab.machine.open_streams()), (1, 0));
+    assert_eq!(lab.replies(), ["SETTINGS ack", "HEADERS 1 :status=200 ."]);
+    assert_eq!((lab.events.len(), lab.machine.open_streams()), (1, 0));
 
     let mut lab = answered("");
     let piece = vec![0; 16384];
     let wire = (0..3).fold(Wire::default(), |wire, _| wire.data(1, EndStream::No, &piece));
     lab.take(&wire.data(1, EndStream::No, &piece[..16383]).bytes);
-    assert_eq!(lab.said()[2..], ["RST_STREAM 1 NO_ERROR"]);
+    assert_eq!(lab.replies()[2..], ["RST_STREAM 1 NO_ERROR"]);
 
     let mut lab = answered("content-length: 65536\r\n");
-    assert_eq!(lab.said()[2..], ["RST_STREAM 1 NO_ERROR"], "it would never come to its end");
+    assert_eq!(lab.replies()[2..], ["RST_STREAM 1 NO_ERROR"], "it would never come to its end");
 
     let mut lab = answered("");
     lab.machine.reset_lingering(lab.now, std::time::Duration::from_secs(1), &mut lab.out);
-    assert_eq!(lab.said().len(), 2);
+    assert_eq!(lab.replies().len(), 2);
     let later = lab.now + std::time::Duration::from_secs(1);
     lab.machine.reset_lingering(later, std::time::Duration::from_secs(1), &mut lab.out);
-    assert_eq!(lab.said(), ["RST_STREAM 1 NO_ERROR"]);
+    assert_eq!(lab.replies(), ["RST_STREAM 1 NO_ERROR"]);
 }

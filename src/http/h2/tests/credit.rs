@@ -162,7 +162,7 @@ impl Uploads {
     }
 
     fn hear(&mut self) {
-        for line in self.lab.said() {
+        for line in self.lab.replies() {
             let mut words = line.split(' ');
             match (words.next(), words.next(), words.next()) {
                 (Some("WINDOW_UPDATE"), Some("0"), Some(by)) => {
@@ -265,7 +265,11 @@ fn windows_grow_for_what_is_to_come_alone() {
         let wire = Wire::new().frame(FrameKind::Settings, flag::ACK, 0, b"").headers(1, EndStream::No, &head);
         let piece = vec![0; 16_384];
         lab.take(&wire.data(1, EndStream::No, &piece).data(1, EndStream::No, &piece).bytes);
-        assert_eq!(lab.said(), ["SETTINGS ack".to_owned(), format!("WINDOW_UPDATE 1 {credit}")], "{length}");
+        assert_eq!(
+            lab.replies(),
+            ["SETTINGS ack".to_owned(), format!("WINDOW_UPDATE 1 {credit}")],
+            "{length}"
+        );
     }
 }
 
@@ -323,8 +327,8 @@ fn windows_of_tunnels_grow() {
     lab.respond(1, Status::OK, "", EndStream::No);
     lab.machine.open_tunnel(lab.machine.stream(1).unwrap());
     lab.take(&Wire::default().data(1, EndStream::No, &piece).data(1, EndStream::No, &piece).bytes);
-    let said = ["SETTINGS ack", "HEADERS 1 :status=200", "WINDOW_UPDATE 1 229377"];
-    assert_eq!(lab.said(), said);
+    let replies = ["SETTINGS ack", "HEADERS 1 :status=200", "WINDOW_UPDATE 1 229377"];
+    assert_eq!(lab.replies(), replies);
 }
 
 #[test]

@@ -143,9 +143,9 @@ fn stream_errors() {
     ];
     for (what, wire, code) in vectors {
         let wire = wire.headers(9, EndStream::Yes, GET);
-        let (heard, said) = dialogue(&wire);
-        assert_eq!(said[1..], [format!("RST_STREAM 1 {code}")], "{what}");
-        assert!(heard.last().unwrap().starts_with("9 GET"), "the connection goes on after {what}");
+        let (events, replies) = dialogue(&wire);
+        assert_eq!(replies[1..], [format!("RST_STREAM 1 {code}")], "{what}");
+        assert!(events.last().unwrap().starts_with("9 GET"), "the connection goes on after {what}");
     }
 }
 
@@ -155,9 +155,9 @@ fn frames_on_ended_streams() {
         let mut lab = Lab::new(H2Limits::DEFAULT);
         lab.take(&Wire::new().headers(1, EndStream::Yes, GET).bytes);
         lab.respond(1, Status::OK, "", EndStream::Yes);
-        lab.said();
+        lab.replies();
         lab.take(&wire.bytes);
-        lab.said()
+        lab.replies()
     };
     let nothing: [&str; 0] = [];
     assert_eq!(ended(Wire::default().window(1, 5)), nothing);
@@ -174,10 +174,10 @@ fn what_is_on_its_way_to_a_stream_we_reset_is_passed_over() {
     lab.take(&Wire::new().headers(1, EndStream::No, POST).bytes);
     let key = lab.machine.stream(1).unwrap();
     lab.machine.reset(key, ErrorCode::CANCEL, &mut lab.out);
-    lab.said();
+    lab.replies();
     let wire = Wire::default().data(1, EndStream::No, "abc").headers(1, EndStream::Yes, "a: b\r\n");
     lab.take(&wire.window(1, 9).reset(1).bytes);
-    assert_eq!((lab.said().len(), lab.heard.len(), lab.failed), (0, 1, false));
+    assert_eq!((lab.replies().len(), lab.events.len(), lab.failed), (0, 1, false));
 }
 
 #[test]
@@ -195,9 +195,9 @@ fn what_rfc_9113_allows_passes() {
         .frame(FrameKind::PriorityUpdate, 0, 0, b"\0\0\0\x01u=0, i")
         .frame(FrameKind::PriorityUpdate, 0, 0, b"\0\0\0\x63u=0")
         .frame(FrameKind::Unknown(0xee), 0, 1, b"grease");
-    let (heard, said) = dialogue(&wire);
-    assert_eq!(heard, [FIRST]);
-    assert_eq!(said, ["SETTINGS ack", "SETTINGS ack", "PING . 12345678"]);
+    let (events, replies) = dialogue(&wire);
+    assert_eq!(events, [FIRST]);
+    assert_eq!(replies, ["SETTINGS ack", "SETTINGS ack", "PING . 12345678"]);
 }
 
 #[test]
@@ -207,9 +207,9 @@ fn too_many_streams_are_refused_and_may_come_again() {
     for id in [1, 3, 5] {
         wire = wire.headers(id, EndStream::Yes, GET);
     }
-    let (heard, said) = dialogue_with(limits, &wire);
-    assert_eq!((heard.len(), &*heard[2]), (3, "malformed TooManyStreams"));
-    assert_eq!(said[1..], ["RST_STREAM 5 REFUSED_STREAM"]);
+    let (events, replies) = dialogue_with(limits, &wire);
+    assert_eq!((events.len(), &*events[2]), (3, "malformed TooManyStreams"));
+    assert_eq!(replies[1..], ["RST_STREAM 5 REFUSED_STREAM"]);
 }
 
 #[test]
@@ -241,9 +241,9 @@ fn floods_end_the_connection() {
     for (what, count, wire) in vectors {
         let mut lab = Lab::new(H2Limits::DEFAULT);
         lab.take(&wire.bytes);
-        let last = lab.said().pop().unwrap();
+        let last = lab.replies().pop().unwrap();
         assert!(last.starts_with("GOAWAY") && last.ends_with(calm), "{what}: {last}");
-        assert!(lab.heard.len() < 2 + 2 * count, "{what}");
+        assert!(lab.events.len() < 2 + 2 * count, "{what}");
     }
     let wire = opened(1).frame(FrameKind::Continuation, 0, 1, b"").frame(FrameKind::Continuation, 0, 1, b"");
     let wire = wire.frame(FrameKind::Continuation, 0, 1, b"").frame(FrameKind::Continuation, 4, 1, b"");

@@ -7,7 +7,7 @@ fn a_head_reads_as_http_1_would_have_sent_it() {
     let lines = format!("{GET}accept: */*\r\nuser-agent: t\r\n");
     let wire = Wire::new().headers(1, EndStream::Yes, &lines).headers(3, EndStream::Yes, &lines);
     let head = "GET / HTTP/2|host: a.example|accept: */*|user-agent: t";
-    assert_eq!(heard(&wire), [format!("1 {head} ."), format!("3 {head} .")]);
+    assert_eq!(events(&wire), [format!("1 {head} ."), format!("3 {head} .")]);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn heads_know_their_parts() {
 
 #[test]
 fn forms_of_targets() {
-    let head = |lines: &str| heard(&Wire::new().headers(1, EndStream::Yes, lines)).remove(0);
+    let head = |lines: &str| events(&Wire::new().headers(1, EndStream::Yes, lines)).remove(0);
     let connect = ":method: CONNECT\r\n:authority: a.example:443\r\n";
     assert_eq!(head(connect), "1 CONNECT a.example:443 HTTP/2|host: a.example:443 .");
     let options = ":method: OPTIONS\r\n:scheme: http\r\n:path: *\r\nhost: a\r\n";
@@ -78,16 +78,16 @@ fn malformed_heads_are_reset() {
         (with("host: b.example\r\n"), HostDiffers),
         (with("content-length: 3\r\n"), LengthWithoutBody),
     ];
-    for (lines, misdeed) in vectors {
+    for (lines, reason) in vectors {
         // As they are spelled: the encoder would lower the names.
         let mut wire = Wire::new();
         let block = literal_block(&lines);
         let ends = flag::END_HEADERS | flag::END_STREAM;
         wire = wire.frame(FrameKind::Headers, ends, 1, block).headers(3, EndStream::Yes, GET);
-        let (heard, said) = dialogue(&wire);
-        assert_eq!(heard[0], format!("malformed {:?}", StreamError::Malformed(misdeed)), "{lines}");
-        assert_eq!(said, ["SETTINGS ack", "RST_STREAM 1 PROTOCOL_ERROR"], "{lines}");
-        assert!(heard[1].starts_with("3 GET /"), "the connection goes on");
+        let (events, replies) = dialogue(&wire);
+        assert_eq!(events[0], format!("malformed {:?}", StreamError::Malformed(reason)), "{lines}");
+        assert_eq!(replies, ["SETTINGS ack", "RST_STREAM 1 PROTOCOL_ERROR"], "{lines}");
+        assert!(events[1].starts_with("3 GET /"), "the connection goes on");
     }
 }
 
@@ -151,7 +151,7 @@ fn what_http_1_refuses_with_a_status_is_refused_with_it() {
         let Some(Event::Refused { stream, error }) = step.event else { panic!("{lines}: {step:?}") };
         assert_eq!((stream.id(), error.status().code()), (1, status), "{lines}");
         lab.take(&wire.bytes[step.consumed..]);
-        assert!(lab.heard[0].starts_with("3 GET / HTTP/2"), "the tables are in step: {lines}");
+        assert!(lab.events[0].starts_with("3 GET / HTTP/2"), "the tables are in step: {lines}");
     }
 }
 
@@ -168,7 +168,7 @@ fn blocks_are_put_together() {
         )
         .frame(FrameKind::Continuation, 0, 1, b"")
         .frame(FrameKind::Continuation, flag::END_HEADERS, 1, &block[3..]);
-    assert_eq!(heard(&wire), ["1 GET / HTTP/2|host: a.example|x: y ."]);
+    assert_eq!(events(&wire), ["1 GET / HTTP/2|host: a.example|x: y ."]);
 }
 
 #[test]
@@ -176,11 +176,11 @@ fn trailers_end_a_body() {
     let wire = Wire::new().headers(1, EndStream::No, POST).data(1, EndStream::No, "abc");
     let wire = wire.headers(1, EndStream::Yes, "sum: 6\r\nmore: b\r\n");
     let head = "1 POST /up HTTP/2|host: a.example";
-    assert_eq!(heard(&wire), [head, "1 data abc", "1 trailers Ok(\"sum: 6|more: b|\")"]);
+    assert_eq!(events(&wire), [head, "1 data abc", "1 trailers Ok(\"sum: 6|more: b|\")"]);
     let wire = Wire::new().headers(1, EndStream::No, POST).headers(1, EndStream::Yes, "content-type: a\r\n");
-    assert_eq!(heard(&wire)[1], "1 trailers Err(TrailerForbidden)");
+    assert_eq!(events(&wire)[1], "1 trailers Err(TrailerForbidden)");
     let wire = Wire::new().headers(1, EndStream::No, POST).headers(1, EndStream::Yes, &"a: b\r\n".repeat(33));
-    assert_eq!(heard(&wire)[1], "1 trailers Err(TooManyTrailers)");
+    assert_eq!(events(&wire)[1], "1 trailers Err(TooManyTrailers)");
     for bad in [":path: /\r\n", "connection: a\r\n"] {
         let block = literal_block(bad);
         let wire = Wire::new().headers(1, EndStream::No, POST);

@@ -6,21 +6,21 @@ use super::*;
 fn a_server_leaves_in_two_steps() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.take(&Wire::new().headers(1, EndStream::Yes, GET).bytes);
-    lab.said();
+    lab.replies();
     lab.machine.announce_leave(&mut lab.out);
     lab.machine.announce_leave(&mut lab.out);
-    assert_eq!(lab.said(), ["GOAWAY 2147483647 NO_ERROR", "PING draining"]);
+    assert_eq!(lab.replies(), ["GOAWAY 2147483647 NO_ERROR", "PING draining"]);
     // Sent before GOAWAY arrived: served.
     lab.take(&Wire::default().headers(3, EndStream::Yes, GET).bytes);
-    assert_eq!(lab.heard.len(), 2);
+    assert_eq!(lab.events.len(), 2);
     lab.take(&Wire::default().frame(FrameKind::Ping, flag::ACK, 0, b"whatever").bytes);
-    assert_eq!(lab.said().len(), 0);
+    assert_eq!(lab.replies().len(), 0);
     lab.take(&Wire::default().frame(FrameKind::Ping, flag::ACK, 0, b"draining").bytes);
-    assert_eq!(lab.said(), ["GOAWAY 3 NO_ERROR"]);
+    assert_eq!(lab.replies(), ["GOAWAY 3 NO_ERROR"]);
     // After the last one: passed over, with what follows.
     let late = Wire::default().headers(5, EndStream::No, POST).data(5, EndStream::Yes, "abc");
     lab.take(&late.bytes);
-    assert_eq!((lab.heard.len(), lab.said().len(), lab.failed), (2, 0, false));
+    assert_eq!((lab.events.len(), lab.replies().len(), lab.failed), (2, 0, false));
     assert!(!lab.machine.is_over());
     lab.respond(1, Status::OK, "", EndStream::Yes);
     lab.respond(3, Status::OK, "", EndStream::Yes);
@@ -42,5 +42,5 @@ fn an_error_names_the_last_stream_and_itself() {
     let mut lab = Lab::new(H2Limits::DEFAULT);
     lab.take(&Wire::new().headers(7, EndStream::Yes, GET).window(0, 0).bytes);
     assert!(lab.out.ends_with(b"WINDOW_UPDATE has an increment of zero"));
-    assert_eq!(lab.said()[1], "GOAWAY 7 PROTOCOL_ERROR");
+    assert_eq!(lab.replies()[1], "GOAWAY 7 PROTOCOL_ERROR");
 }

@@ -78,11 +78,11 @@ impl Wire {
     }
 }
 
-/// A connection, and all that it said.
+/// A connection, and all that it reported and sent.
 struct Lab {
     machine: Connection,
     out: Vec<u8>,
-    heard: Vec<String>,
+    events: Vec<String>,
     now: Duration,
     failed: bool,
 }
@@ -90,7 +90,7 @@ struct Lab {
 impl Lab {
     fn new(limits: H2Limits) -> Lab {
         let machine = Connection::new(&limits, &HeadLimits::DEFAULT, &BodyLimits::DEFAULT);
-        Lab { machine, out: Vec::new(), heard: Vec::new(), now: Duration::from_secs(1000), failed: false }
+        Lab { machine, out: Vec::new(), events: Vec::new(), now: Duration::from_secs(1000), failed: false }
     }
 
     /// Takes input as a server does that reads every body at once.
@@ -109,12 +109,12 @@ impl Lab {
                 assert_eq!(step.consumed, input.len(), "without an event all of it is taken");
                 return;
             };
-            self.hear(event, input, &head);
+            self.record(event, input, &head);
             input = &input[step.consumed..];
         }
     }
 
-    fn hear(&mut self, event: Event, input: &[u8], head: &RequestHead) {
+    fn record(&mut self, event: Event, input: &[u8], head: &RequestHead) {
         let line = match event {
             Event::Head { stream, ends } => {
                 assert!(head.as_bytes().ends_with(b"\r\n\r\n"));
@@ -124,11 +124,11 @@ impl Lab {
             }
             Event::Data { stream, data, ends } => {
                 self.machine.consume(stream, data.len() as u32, &mut self.out);
-                // Parts of a body are put together again, for they depend on how the input is split.
+                // Parts of a body are put together again, because they depend on how the input is split.
                 let text = String::from_utf8_lossy(&input[data]).into_owned();
                 let begin = format!("{} data ", stream.id());
-                let before = match self.heard.last() {
-                    Some(last) if last.starts_with(&begin) && !last.ends_with('.') => self.heard.pop(),
+                let before = match self.events.last() {
+                    Some(last) if last.starts_with(&begin) && !last.ends_with('.') => self.events.pop(),
                     _ => None,
                 };
                 before.unwrap_or(begin) + &text + if ends { "." } else { "" }
@@ -141,7 +141,7 @@ impl Lab {
             Event::Refused { stream, error } => format!("{} refused {error:?}", stream.id()),
             Event::Malformed(error) => format!("malformed {error:?}"),
         };
-        self.heard.push(line);
+        self.events.push(line);
     }
 
     fn respond(&mut self, stream: u32, status: Status, lines: &str, end: EndStream) {
@@ -173,22 +173,22 @@ impl Lab {
         }
     }
 
-    /// What was said since the last time, frame by frame, without SETTINGS of the start.
-    fn said(&mut self) -> Vec<String> {
+    /// Frames sent since the last call, frame by frame, without SETTINGS of the start.
+    fn replies(&mut self) -> Vec<String> {
         frames(&std::mem::take(&mut self.out), &mut Decoder::new())
     }
 }
 
 /// Frames as text.
 fn frames(mut wire: &[u8], decoder: &mut Decoder) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut replies = Vec::new();
     while let Some(bytes) = wire.first_chunk::<9>() {
         let FrameHeader { length, kind, flags, stream } = FrameHeader::parse(bytes);
         let payload = &wire[9..9 + length as usize];
         wire = &wire[9 + length as usize..];
         let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         let end = if flags & 1 != 0 { " ." } else { "" };
-        said.push(match kind {
+        replies.push(match kind {
             FrameKind::Settings if flags & 1 != 0 => "SETTINGS ack".to_owned(),
             FrameKind::RstStream => format!("RST_STREAM {stream} {}", ErrorCode(number(0))),
             FrameKind::WindowUpdate => format!("WINDOW_UPDATE {stream} {}", number(0)),
@@ -209,17 +209,17 @@ fn frames(mut wire: &[u8], decoder: &mut Decoder) -> Vec<String> {
         });
     }
     assert!(wire.is_empty(), "whole frames");
-    said
+    replies
 }
 
-/// What the machine hears and says, however the wire is split.
+/// What the machine reports and sends, however the wire is split.
 fn dialogue_with(limits: H2Limits, wire: &Wire) -> (Vec<String>, Vec<String>) {
     let wire = &wire.bytes;
     let run = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut lab = Lab::new(limits);
         pieces.for_each(|piece| lab.take(piece));
-        let said = lab.said();
-        (lab.heard, said)
+        let replies = lab.replies();
+        (lab.events, replies)
     };
     let whole = run(&mut std::iter::once(&wire[..]));
     assert_eq!(run(&mut wire.chunks(1)), whole, "byte by byte");
@@ -235,19 +235,19 @@ fn dialogue(wire: &Wire) -> (Vec<String>, Vec<String>) {
     dialogue_with(H2Limits::DEFAULT, wire)
 }
 
-/// What is heard of a connection that goes well.
-fn heard(wire: &Wire) -> Vec<String> {
-    let (heard, said) = dialogue(wire);
+/// Events of a connection without errors.
+fn events(wire: &Wire) -> Vec<String> {
+    let (events, replies) = dialogue(wire);
     let bad = |line: &String| line.starts_with("GOAWAY") || line.starts_with("RST");
-    assert!(!said.iter().any(bad), "{said:?}");
-    heard
+    assert!(!replies.iter().any(bad), "{replies:?}");
+    events
 }
 
-/// The first error that is said.
+/// The first error that is sent.
 fn error(wire: &Wire) -> String {
-    let (_, said) = dialogue(wire);
+    let (_, replies) = dialogue(wire);
     let bad = |line: &&String| line.starts_with("GOAWAY") || line.starts_with("RST");
-    said.iter().find(bad).cloned().unwrap_or_default()
+    replies.iter().find(bad).cloned().unwrap_or_default()
 }
 
 #[test]
@@ -257,9 +257,9 @@ fn the_server_speaks_first_and_acknowledges() {
     let settings =
         [0, 3, 0, 0, 0, 100, 0, 4, 0, 0, 0xff, 0xff, 0, 6, 0, 0, 0x40, 0, 0, 9, 0, 0, 0, 1, 0, 8, 0, 0, 0, 1];
     assert_eq!(lab.out[9..39], settings);
-    assert_eq!(lab.said(), ["SETTINGS 0 0x0 30", "WINDOW_UPDATE 0 983041"]);
+    assert_eq!(lab.replies(), ["SETTINGS 0 0x0 30", "WINDOW_UPDATE 0 983041"]);
     assert!(lab.machine.is_within_frame() && lab.machine.is_new());
     lab.take(&Wire::new().bytes);
-    assert_eq!((lab.said(), lab.heard.len()), (vec!["SETTINGS ack".to_owned()], 0));
+    assert_eq!((lab.replies(), lab.events.len()), (vec!["SETTINGS ack".to_owned()], 0));
     assert!(!lab.machine.is_within_frame() && !lab.machine.is_new());
 }

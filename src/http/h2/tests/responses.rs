@@ -1,7 +1,7 @@
 //! The client's role as a dialogue: what a server sends, frame by frame, and what comes of it; whole, byte by
 //! byte and split anywhere.
 
-use super::client::{Connection as Client, Event as Heard, SendRequest};
+use super::client::{Connection as Client, Event as ClientEvent, SendRequest};
 use super::hpack::Indexing;
 use super::*;
 use crate::http::message::{Framing, ResponseHead};
@@ -22,7 +22,7 @@ const OK: &str = ":status: 200\r\n";
 struct ClientLab {
     machine: Client,
     out: Vec<u8>,
-    heard: Vec<String>,
+    events: Vec<String>,
     head: ResponseHead,
     now: Duration,
     failed: bool,
@@ -33,7 +33,7 @@ impl ClientLab {
         ClientLab {
             machine: Client::new(&limits, &HeadLimits::DEFAULT, &BodyLimits::DEFAULT),
             out: Vec::new(),
-            heard: Vec::new(),
+            events: Vec::new(),
             head: ResponseHead::new(),
             now: Duration::from_secs(1000),
             failed: false,
@@ -58,46 +58,46 @@ impl ClientLab {
                 assert_eq!(step.consumed, input.len(), "without an event all of it is taken");
                 return;
             };
-            self.hear(event, input);
+            self.record(event, input);
             input = &input[step.consumed..];
         }
     }
 
-    fn hear(&mut self, event: Heard, input: &[u8]) {
+    fn record(&mut self, event: ClientEvent, input: &[u8]) {
         let end = |ends: bool| if ends { "." } else { "" };
         let line = match event {
-            Heard::Head { stream, interim, ends } => {
+            ClientEvent::Head { stream, interim, ends } => {
                 let mut line = format!("{} {}", stream.id(), self.head.status().code());
                 for (name, value) in self.head.fields() {
                     line += &format!(" {name}={}", String::from_utf8_lossy(value));
                 }
                 line + if interim { " interim" } else { "" } + end(ends)
             }
-            Heard::Data { stream, data, ends } => {
+            ClientEvent::Data { stream, data, ends } => {
                 self.machine.consume(stream, data.len() as u32, &mut self.out);
                 let text = String::from_utf8_lossy(&input[data]).into_owned();
                 let begin = format!("{} data ", stream.id());
-                let before = match self.heard.last() {
-                    Some(last) if last.starts_with(&begin) && !last.ends_with('.') => self.heard.pop(),
+                let before = match self.events.last() {
+                    Some(last) if last.starts_with(&begin) && !last.ends_with('.') => self.events.pop(),
                     _ => None,
                 };
                 before.unwrap_or(begin) + &text + end(ends)
             }
-            Heard::Trailers { stream, trailers: lines } => {
+            ClientEvent::Trailers { stream, trailers: lines } => {
                 let lines = lines.map(|lines| String::from_utf8_lossy(lines.lines()).replace("\r\n", "|"));
                 format!("{} trailers {lines:?}", stream.id())
             }
-            Heard::Reset { stream, code, may_retry, error } => {
+            ClientEvent::Reset { stream, code, may_retry, error } => {
                 let retry = if may_retry { " retry" } else { "" };
                 let error = error.map_or(String::new(), |error| format!(" {error:?}"));
                 format!("{} reset {code}{retry}{error}", stream.id())
             }
-            Heard::Goaway { last, code } => format!("goaway {last} {code}"),
+            ClientEvent::Goaway { last, code } => format!("goaway {last} {code}"),
         };
-        self.heard.push(line);
+        self.events.push(line);
     }
 
-    fn said(&mut self) -> Vec<String> {
+    fn replies(&mut self) -> Vec<String> {
         frames(&std::mem::take(&mut self.out), &mut Decoder::new())
     }
 }
@@ -117,8 +117,8 @@ fn dialogue_after(requests: &[(SendRequest<'_>, EndStream)], wire: &Wire) -> (Ve
         }
         lab.out.clear();
         pieces.for_each(|piece| lab.take(piece));
-        let said = lab.said();
-        (lab.heard, said)
+        let replies = lab.replies();
+        (lab.events, replies)
     };
     let whole = run(&mut std::iter::once(&wire[..]));
     assert_eq!(run(&mut wire.chunks(1)), whole, "byte by byte");
@@ -141,10 +141,10 @@ fn the_client_begins_with_its_preface_and_refuses_push() {
     lab.out.drain(..24);
     let settings = [0, 2, 0, 0, 0, 0, 0, 4, 0, 0, 0xff, 0xff, 0, 6, 0, 0, 0x40, 0, 0, 9, 0, 0, 0, 1];
     assert_eq!(lab.out[9..33], settings);
-    assert_eq!(lab.said(), ["SETTINGS 0 0x0 24", "WINDOW_UPDATE 0 983041"]);
+    assert_eq!(lab.replies(), ["SETTINGS 0 0x0 24", "WINDOW_UPDATE 0 983041"]);
     assert!(!lab.machine.is_new() && lab.machine.is_within_frame());
     lab.take(&from_server().bytes);
-    assert_eq!((lab.said(), lab.machine.is_within_frame()), (vec!["SETTINGS ack".to_owned()], false));
+    assert_eq!((lab.replies(), lab.machine.is_within_frame()), (vec!["SETTINGS ack".to_owned()], false));
 }
 
 #[test]
@@ -162,14 +162,14 @@ fn requests_have_odd_streams_and_their_fields() {
     assert_eq!((stream.id(), lab.machine.open_streams()), (3, 2));
     let plain = SendRequest { method: "CONNECT", authority: "a:443", ..GET_REQUEST };
     assert_eq!(lab.send(&plain, EndStream::No).unwrap().id(), 5);
-    let said = [
+    let replies = [
         "HEADERS 1 :method=GET :scheme=https :path=/ :authority=a.example .",
         "HEADERS 3 :method=POST :scheme=https :path=/ :authority=a.example accept=*/* x-token=1 \
          authorization=2 content-length=3",
         "HEADERS 5 :method=CONNECT :authority=a:443",
     ];
     let wire = lab.out.clone();
-    assert_eq!(lab.said(), said);
+    assert_eq!(lab.replies(), replies);
     // A server sees the bit, and nothing of the secret in a table.
     let mut server = Lab::new(H2Limits::DEFAULT);
     let mut head = RequestHead::new();
@@ -195,7 +195,7 @@ fn responses_of_every_shape() {
         .headers(5, EndStream::No, ":status: 200\r\n")
         .data(5, EndStream::No, "abc")
         .headers(5, EndStream::Yes, "sum: 6\r\n");
-    let (heard, said) = after_gets(3, &wire);
+    let (events, replies) = after_gets(3, &wire);
     let expected = [
         "1 103 link=a interim",
         "1 200 content-length=6 x=y",
@@ -205,7 +205,7 @@ fn responses_of_every_shape() {
         "5 data abc",
         "5 trailers Ok(\"sum: 6|\")",
     ];
-    assert_eq!((heard, said), (expected.map(String::from).to_vec(), vec!["SETTINGS ack".to_owned()]));
+    assert_eq!((events, replies), (expected.map(String::from).to_vec(), vec!["SETTINGS ack".to_owned()]));
 }
 
 #[test]
@@ -214,11 +214,11 @@ fn responses_without_content() {
         let mut lab = ClientLab::new(H2Limits::DEFAULT);
         lab.send(&SendRequest { method, ..GET_REQUEST }, EndStream::Yes).unwrap();
         lab.take(&from_server().headers(1, end, lines).bytes);
-        assert!(!lab.failed && lab.heard.len() == 1 && !lab.heard[0].contains("reset"), "{:?}", lab.heard);
-        let before = lab.heard.len();
+        assert!(!lab.failed && lab.events.len() == 1 && !lab.events[0].contains("reset"), "{:?}", lab.events);
+        let before = lab.events.len();
         if end == EndStream::No {
             lab.take(&Wire::default().data(1, EndStream::Yes, "").bytes);
-            assert_eq!(lab.heard[before], "1 data .", "{method} {lines}");
+            assert_eq!(lab.events[before], "1 data .", "{method} {lines}");
         }
         assert_eq!(lab.machine.open_streams(), 0);
         lab.head.framing()
@@ -259,14 +259,14 @@ fn malformed_responses_end_their_stream() {
         (with("content-length: 0\r\ncontent-length: 0\r\n"), LengthMalformed),
         (with("content-length: 3\r\n"), LengthWithoutBody),
     ];
-    for (lines, misdeed) in vectors {
+    for (lines, reason) in vectors {
         let block = heads::literal_block(&lines);
         let ends = flag::END_HEADERS | flag::END_STREAM;
         let wire = from_server().frame(FrameKind::Headers, ends, 1, block).headers(3, EndStream::Yes, OK);
-        let (heard, said) = after_gets(2, &wire);
-        let error = StreamError::Malformed(misdeed);
-        assert_eq!(heard, [format!("1 reset PROTOCOL_ERROR {error:?}"), "3 200.".into()], "{lines}");
-        assert_eq!(said, ["SETTINGS ack", "RST_STREAM 1 PROTOCOL_ERROR"], "{lines}");
+        let (events, replies) = after_gets(2, &wire);
+        let error = StreamError::Malformed(reason);
+        assert_eq!(events, [format!("1 reset PROTOCOL_ERROR {error:?}"), "3 200.".into()], "{lines}");
+        assert_eq!(replies, ["SETTINGS ack", "RST_STREAM 1 PROTOCOL_ERROR"], "{lines}");
     }
 }
 
@@ -298,9 +298,9 @@ fn errors_of_one_stream() {
         lab.out.clear();
         lab.take(&wire.headers(3, EndStream::Yes, OK).bytes);
         let expected = format!("1 reset {} {error:?}", error.code());
-        assert!(lab.heard.contains(&expected), "{:?} {expected}", lab.heard);
-        assert_eq!(lab.heard.last().unwrap(), "3 200.", "the connection goes on");
-        assert_eq!(lab.said()[1], format!("RST_STREAM 1 {}", error.code()));
+        assert!(lab.events.contains(&expected), "{:?} {expected}", lab.events);
+        assert_eq!(lab.events.last().unwrap(), "3 200.", "the connection goes on");
+        assert_eq!(lab.replies()[1], format!("RST_STREAM 1 {}", error.code()));
     }
 }
 
@@ -333,8 +333,8 @@ fn errors_of_the_connection() {
         (from_server().window(0, 0x7fff_ffff), "FLOW_CONTROL_ERROR"),
     ];
     for (wire, code) in vectors {
-        let (_, said) = after_gets(1, &wire);
-        assert_eq!(said.last().unwrap(), &format!("GOAWAY 0 {code}"));
+        let (_, replies) = after_gets(1, &wire);
+        assert_eq!(replies.last().unwrap(), &format!("GOAWAY 0 {code}"));
     }
     // A server may say that it does not push.
     assert_eq!(after_gets(1, &from_server().settings(&[(2, 0)])).1, ["SETTINGS ack"; 2]);
@@ -358,8 +358,8 @@ fn which_requests_may_be_repeated() {
         ),
     ];
     for (wire, expected) in vectors {
-        let (heard, said) = after_gets(1, &wire);
-        assert_eq!((heard.last().unwrap().as_str(), said.len()), (expected, 1));
+        let (events, replies) = after_gets(1, &wire);
+        assert_eq!((events.last().unwrap().as_str(), replies.len()), (expected, 1));
     }
 }
 
@@ -373,21 +373,21 @@ fn a_server_that_leaves() {
     let keys: Vec<_> = (0..3).map(|_| lab.send(&GET_REQUEST, EndStream::No).unwrap()).collect();
     lab.take(&goaway(from_server(), 0x7fff_ffff, ErrorCode::NO_ERROR).bytes);
     assert_eq!(
-        (lab.heard.last().unwrap().as_str(), lab.machine.open_streams()),
+        (lab.events.last().unwrap().as_str(), lab.machine.open_streams()),
         ("goaway 2147483647 NO_ERROR", 3)
     );
     assert!(!lab.machine.can_send_request() && lab.send(&GET_REQUEST, EndStream::Yes).is_none());
     lab.take(&goaway(Wire::default(), 1, ErrorCode::NO_ERROR).bytes);
-    assert_eq!(lab.heard.last().unwrap(), "goaway 1 NO_ERROR");
+    assert_eq!(lab.events.last().unwrap(), "goaway 1 NO_ERROR");
     let open = keys.iter().map(|&key| lab.machine.is_open(key)).collect::<Vec<_>>();
     assert_eq!((open, lab.machine.is_over()), (vec![true, false, false], false));
     // What is above cannot be sent on, and a later GOAWAY does not raise it again.
     assert_eq!(lab.machine.sendable(keys[1]), 0);
     lab.take(&goaway(Wire::default(), 5, ErrorCode::NO_ERROR).bytes);
-    assert_eq!(lab.heard.last().unwrap(), "goaway 1 NO_ERROR");
+    assert_eq!(lab.events.last().unwrap(), "goaway 1 NO_ERROR");
     lab.machine.begin_data_frame(keys[0], 0, EndStream::Yes, lab.now, &mut lab.out);
     lab.take(&Wire::default().headers(1, EndStream::Yes, OK).bytes);
-    assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.is_over()), ("1 200.", true));
+    assert_eq!((lab.events.last().unwrap().as_str(), lab.machine.is_over()), ("1 200.", true));
 }
 
 #[test]
@@ -396,10 +396,10 @@ fn a_client_that_leaves_reads_its_responses() {
     lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
     lab.machine.leave(&mut lab.out);
-    assert_eq!(lab.said(), ["GOAWAY 0 NO_ERROR"]);
+    assert_eq!(lab.replies(), ["GOAWAY 0 NO_ERROR"]);
     assert!(lab.send(&GET_REQUEST, EndStream::Yes).is_none());
     lab.take(&from_server().headers(1, EndStream::Yes, OK).bytes);
-    assert_eq!((lab.heard, lab.machine.is_over()), (vec!["1 200.".to_owned()], true));
+    assert_eq!((lab.events, lab.machine.is_over()), (vec!["1 200.".to_owned()], true));
 }
 
 #[test]
@@ -431,19 +431,19 @@ fn an_extended_connect_waits_for_the_setting() {
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
     assert!(!lab.machine.accepts_connect_protocol() && lab.send(&request, EndStream::No).is_none());
     lab.take(&Wire::default().settings(&[(8, 1)]).bytes);
-    lab.said();
+    lab.replies();
     let stream = lab.send(&request, EndStream::No).unwrap();
     let expected = "HEADERS 1 :method=CONNECT :scheme=https :path=/ :authority=a.example :protocol=websocket";
-    assert_eq!(lab.said(), [expected]);
+    assert_eq!(lab.replies(), [expected]);
     lab.take(&Wire::default().headers(1, EndStream::No, OK).data(1, EndStream::No, "ping").bytes);
     assert_eq!(
-        (&lab.heard[..], lab.head.framing()),
+        (&lab.events[..], lab.head.framing()),
         (&["1 200".into(), "1 data ping".into()][..], Framing::Tunnel)
     );
     // Each side ends for itself.
     lab.machine.begin_data_frame(stream, 0, EndStream::Yes, lab.now, &mut lab.out);
     lab.take(&Wire::default().data(1, EndStream::Yes, "bye").bytes);
-    assert_eq!((lab.heard[1].as_str(), lab.machine.open_streams()), ("1 data pingbye.", 0));
+    assert_eq!((lab.events[1].as_str(), lab.machine.open_streams()), ("1 data pingbye.", 0));
 }
 
 #[test]
@@ -454,11 +454,11 @@ fn responses_are_read_within_credit() {
     lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
     lab.take(&(0..64).fold(ok(), |wire, _| wire.data(1, EndStream::No, &piece)).bytes);
-    let said = lab.said();
+    let replies = lab.replies();
     // At half of 65,535 the window grows by 196,609; from then on by halves of 256 KiB.
-    assert_eq!(said[1], "WINDOW_UPDATE 1 229377");
-    assert_eq!(said.iter().filter(|line| *line == "WINDOW_UPDATE 1 131072").count(), 7, "{said:?}");
-    assert_eq!(said.iter().filter(|line| *line == "WINDOW_UPDATE 0 524288").count(), 2, "{said:?}");
+    assert_eq!(replies[1], "WINDOW_UPDATE 1 229377");
+    assert_eq!(replies.iter().filter(|line| *line == "WINDOW_UPDATE 1 131072").count(), 7, "{replies:?}");
+    assert_eq!(replies.iter().filter(|line| *line == "WINDOW_UPDATE 0 524288").count(), 2, "{replies:?}");
     // Unread: to the end of the window, and no further.
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
     lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
@@ -469,7 +469,7 @@ fn responses_are_read_within_credit() {
     let error = loop {
         let step = lab.machine.handle_bytes(rest, &mut lab.out, &mut lab.head, lab.now).unwrap();
         rest = &rest[step.consumed..];
-        if let Some(Heard::Reset { error, .. }) = step.event {
+        if let Some(ClientEvent::Reset { error, .. }) = step.event {
             break error;
         }
     };
@@ -484,7 +484,7 @@ fn too_many_interim_responses_are_a_flood() {
     lab.send(&GET_REQUEST, EndStream::Yes).unwrap();
     lab.out.clear();
     lab.take(&wire.bytes);
-    assert_eq!((lab.heard.len(), lab.said().pop().unwrap()), (64, "GOAWAY 0 ENHANCE_YOUR_CALM".into()));
+    assert_eq!((lab.events.len(), lab.replies().pop().unwrap()), (64, "GOAWAY 0 ENHANCE_YOUR_CALM".into()));
 }
 
 #[test]
@@ -501,7 +501,7 @@ fn frames_for_streams_that_we_reset_are_passed_over() {
     let wire = ids
         .fold(Wire::default(), |wire, id| wire.headers(id, EndStream::No, OK).data(id, EndStream::Yes, "a"));
     lab.take(&wire.headers(last.id(), EndStream::Yes, OK).bytes);
-    assert_eq!((lab.said().len(), lab.heard), (0, vec![format!("{} 200.", last.id())]));
+    assert_eq!((lab.replies().len(), lab.events), (0, vec![format!("{} 200.", last.id())]));
 }
 
 #[test]
@@ -526,8 +526,8 @@ fn an_early_response_leaves_the_request_open() {
     let mut lab = ClientLab::new(H2Limits::DEFAULT);
     let stream = lab.send(&SendRequest { method: "POST", ..GET_REQUEST }, EndStream::No).unwrap();
     lab.take(&from_server().headers(1, EndStream::Yes, OK).bytes);
-    assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.is_open(stream)), ("1 200.", true));
+    assert_eq!((lab.events.last().unwrap().as_str(), lab.machine.is_open(stream)), ("1 200.", true));
     let wire = Wire::default().frame(FrameKind::RstStream, 0, 1, ErrorCode::NO_ERROR.0.to_be_bytes());
     lab.take(&wire.bytes);
-    assert_eq!((lab.heard.last().unwrap().as_str(), lab.machine.open_streams()), ("1 reset NO_ERROR", 0));
+    assert_eq!((lab.events.last().unwrap().as_str(), lab.machine.open_streams()), ("1 reset NO_ERROR", 0));
 }

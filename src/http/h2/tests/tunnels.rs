@@ -57,9 +57,9 @@ fn what_follows_is_data_both_ways() {
         lab.send(1, b"pong", EndStream::No);
         lab.take(&Wire::default().data(1, EndStream::Yes, "bye").bytes);
         lab.send(1, b"!", EndStream::Yes);
-        assert_eq!(lab.heard[1..], ["1 data pingbye."]);
-        let said = ["SETTINGS ack", "HEADERS 1 :status=200", "DATA 1 4", "DATA 1 1 ."];
-        assert_eq!((lab.said(), lab.machine.open_streams()), (said.map(String::from).to_vec(), 0));
+        assert_eq!(lab.events[1..], ["1 data pingbye."]);
+        let replies = ["SETTINGS ack", "HEADERS 1 :status=200", "DATA 1 4", "DATA 1 1 ."];
+        assert_eq!((lab.replies(), lab.machine.open_streams()), (replies.map(String::from).to_vec(), 0));
     }
 }
 
@@ -75,9 +75,9 @@ fn a_tunnel_is_read_after_our_end() {
     let piece = vec![b'x'; 16384];
     let wire = (0..32).fold(Wire::default(), |wire, _| wire.data(1, EndStream::No, &piece));
     lab.take(&wire.data(1, EndStream::Yes, "bye").bytes);
-    assert!(lab.heard[1].ends_with("bye.") && lab.heard[1].len() > 32 * 16384);
+    assert!(lab.events[1].ends_with("bye.") && lab.events[1].len() > 32 * 16384);
     assert_eq!(lab.machine.open_streams(), 0);
-    assert!(lab.said().iter().any(|line| line.starts_with("WINDOW_UPDATE 1")), "with credit");
+    assert!(lab.replies().iter().any(|line| line.starts_with("WINDOW_UPDATE 1")), "with credit");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_tunnel_that_is_not_opened_is_a_stream_like_others() {
     lab.take(&Wire::default().data(3, EndStream::Yes, "abc").bytes);
     lab.respond(1, Status::BAD_REQUEST, "", EndStream::Yes);
     lab.take(&Wire::default().data(1, EndStream::Yes, "abc").bytes);
-    assert_eq!((lab.heard.len(), lab.machine.open_streams()), (2, 0), "nothing is handed out");
+    assert_eq!((lab.events.len(), lab.machine.open_streams()), (2, 0), "nothing is handed out");
 }
 
 #[test]
@@ -115,12 +115,12 @@ fn malformed_tunnels() {
     }
     // Without the setting.
     let limits = H2Limits { connect_protocol: false, ..H2Limits::DEFAULT };
-    let (heard, said) = dialogue_with(limits, &Wire::new().headers(1, EndStream::No, WEBSOCKET));
-    assert_eq!(heard, ["malformed Malformed(PseudoUnknown)"]);
-    assert_eq!(said[1], "RST_STREAM 1 PROTOCOL_ERROR");
+    let (events, replies) = dialogue_with(limits, &Wire::new().headers(1, EndStream::No, WEBSOCKET));
+    assert_eq!(events, ["malformed Malformed(PseudoUnknown)"]);
+    assert_eq!(replies[1], "RST_STREAM 1 PROTOCOL_ERROR");
     let mut lab = Lab::new(limits);
     lab.machine.start(&mut lab.out);
-    assert_eq!(lab.said()[0], "SETTINGS 0 0x0 24");
+    assert_eq!(lab.replies()[0], "SETTINGS 0 0x0 24");
     // Only DATA may follow (RFC 9113 §8.5).
     let wire = Wire::new().headers(1, EndStream::No, CONNECT).headers(1, EndStream::Yes, "a: b\r\n");
     assert_eq!(error(&wire), "RST_STREAM 1 PROTOCOL_ERROR");
@@ -130,9 +130,9 @@ fn malformed_tunnels() {
 fn a_tunnel_has_no_length() {
     for (lines, length) in [(CONNECT, 0), (CONNECT, 3), (WEBSOCKET, 0), (WEBSOCKET, 3)] {
         let wire = Wire::new().headers(1, EndStream::No, &format!("{lines}content-length: {length}\r\n"));
-        assert_eq!(heard(&wire), ["1 refused ConnectWithBody"]);
+        assert_eq!(events(&wire), ["1 refused ConnectWithBody"]);
     }
-    assert_eq!(heard(&Wire::new().headers(1, EndStream::No, &WEBSOCKET.replace("/chat", "chat"))).len(), 1);
+    assert_eq!(events(&Wire::new().headers(1, EndStream::No, &WEBSOCKET.replace("/chat", "chat"))).len(), 1);
 }
 
 #[test]

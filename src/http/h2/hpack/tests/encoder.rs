@@ -175,7 +175,7 @@ fn unique_values_push_nothing_out() {
     }
 }
 
-/// Lines of which the hash sees the same are still told apart.
+/// Lines of which the hash sees the same are still distinguished.
 #[test]
 fn same_hash() {
     let line = |c: char| format!("X-Policy: {}{c}{}\r\n", "a".repeat(20), "b".repeat(40));

@@ -1,4 +1,4 @@
-//! The codec against the standard's examples, another implementation's blocks, and input nobody would send.
+//! The codec against the standard's examples, another implementation's blocks, and invalid input.
 
 mod decoder;
 mod encoder;
