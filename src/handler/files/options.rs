@@ -34,8 +34,8 @@ pub struct FilesOptions {
     /// no `Cache-Control`, so that caches use heuristics.
     pub cache_control: Vec<CacheRule>,
     /// `Link` fields by name: of every matching rule. They are sent with the file and, over HTTP/2, before it
-    /// in a 103 (Early Hints, RFC 8297), so that a browser requests style sheets before the page arrives. Over
-    /// HTTP/1.1 browsers ignore a 103, and some other clients take it for the response. Default: none.
+    /// in a 103 (Early Hints, RFC 8297), so that a browser requests style sheets before the page arrives.
+    /// Over HTTP/1.1 browsers ignore a 103, and some other clients take it for the response. Default: none.
     pub preload: Vec<PreloadRule>,
     /// Files to be saved and not shown: `Content-Disposition: attachment`. Default none. A site that serves
     /// uploads of its users needs it, because HTML and SVG run scripts with the site's origin.

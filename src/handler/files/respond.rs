@@ -189,8 +189,8 @@ pub(super) fn respond(
                 .with_fields(FieldBlock::Shared(representation.fields.clone()))
                 .with_body(content.body(0..facts.len));
             match &facts.policy.links {
-                // Over HTTP/2 alone (RFC 8297 §3): browsers use no others, and HTTP/1.1 clients such as Python's
-                // `http.client` take a 103 for the response. Not before HEAD: nothing is rendered then.
+                // Over HTTP/2 alone (RFC 8297 §3): browsers use no others, and HTTP/1.1 clients such as
+                // Python's `http.client` take a 103 for the response. Not before HEAD: nothing is rendered.
                 Some(links) if head.method() == Method::Get && head.version() == Version::Http2 => {
                     let links = FieldBlock::Shared(links.clone());
                     response.inform(Interim::early_hints().with_fields(links))
