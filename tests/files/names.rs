@@ -324,8 +324,9 @@ fn other_methods_are_not_for_files() {
         let response = client.ask(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert_eq!(response.head, "HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, OPTIONS");
     }
-    client.ask("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n").has_status(405);
     client.get("/a.txt", "").is(200, "a");
+    // What follows a refused CONNECT may be meant for the tunnel.
+    client.ask("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n").has_status(405).says_close();
     assert_eq!(std::fs::read(site.path("a.txt")).unwrap(), b"a");
 }
 
