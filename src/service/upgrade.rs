@@ -24,7 +24,7 @@ impl Response {
     /// the request has a matching `Upgrade` field, 200 for a matching extended CONNECT of HTTP/2. Fields that
     /// the protocol needs are added as to any response. Bytes that the client sent behind its request are the
     /// first that are read. Limits on bodies do not apply to a tunnel. Content of the request itself has to
-    /// be read before the response is returned; otherwise the response is 500.
+    /// be read before the response is returned; otherwise the response is 400.
     ///
     /// Where the request does not name the protocol, the response is 426 with its name; 400 in HTTP/2.
     ///

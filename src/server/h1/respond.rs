@@ -74,8 +74,8 @@ pub(super) fn begin<S: Service>(
 ) -> WrittenResponse {
     if matches!(response.body(), Body::Tunnel(_)) && wire.body_is_open() {
         // The tunnel's bytes begin behind the content (RFC 9110 §7.8).
-        let detail = "the request's content was not read before its connection was upgraded";
-        response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
+        let detail = "a request whose connection is to be upgraded has no content here; send it without";
+        response = Response::error(Status::BAD_REQUEST, detail);
     }
     let Delivery { length, is_tunnel, .. } = admit(kind, &mut response);
     let status = response.status();
