@@ -111,6 +111,16 @@ fn http_has_no_clock_and_no_io() {
 }
 
 #[test]
+fn versions_of_http_stand_apart() {
+    hold(
+        "what holds for every version of HTTP is in src/http/message; src/http/h1 and src/http/h2 know \
+         nothing of each other, nor src/service of either, nor src/exchange of HTTP/1.",
+        "move what both need into src/http/message.",
+        versions_mixed(&rust("src")),
+    );
+}
+
+#[test]
 fn the_ruler_is_not_what_it_measures() {
     hold(
         "loadgen uses `ring` and `net`, and of `http` the codec of HTTP/2 alone: it would not see a mistake \

@@ -180,6 +180,32 @@ pub(crate) fn http_reaches_out(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
+/// Who stays clear of which version of HTTP: what is true of every version is in `http/message`, so that the
+/// next version needs nothing of this one.
+const VERSION_FREE: &[(&str, &[&str])] = &[
+    ("src/http/message/", &["h1", "h2"]),
+    ("src/http/h2/", &["h1"]),
+    ("src/http/h1/", &["h2"]),
+    ("src/service/", &["h1", "h2"]),
+    ("src/exchange/", &["h1"]),
+];
+
+pub(crate) fn versions_mixed(sources: &[Source]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for source in sources {
+        let rules = VERSION_FREE.iter().filter(|(place, _)| source.path.starts_with(place));
+        for version in rules.flat_map(|(_, versions)| *versions) {
+            for used in uses(source) {
+                let words: Vec<&str> = used.path.iter().map(String::as_str).collect();
+                if words.starts_with(&["http", version]) {
+                    problems.push(problem(&source.path, used.line, format!("`{}`", words.join("::"))));
+                }
+            }
+        }
+    }
+    problems
+}
+
 /// Tests and examples may bring a runtime, as axum does. In what the product depends on, `hyper` alone may
 /// lead to tokio, and only with features that need its channels and traits: the upgrades of `src/tower`.
 pub(crate) fn foreign_runtimes(manifest: &str, lock: &str) -> Vec<Problem> {
@@ -404,6 +430,17 @@ mod samples {
         let good =
             "use quoit::net::Stream;\nuse quoit::http::h2::frame::{self, FrameKind};\nuse crate::plan;";
         assert!(loadgen_reaches_up(&[Source::new("loadgen/src/a.rs", good)]).is_empty());
+    }
+
+    #[test]
+    fn versions() {
+        let count = |path: &str, text: &str| versions_mixed(&[Source::new(path, text)]).len();
+        let h1 = "use crate::http::h1::Decoder;\nuse crate::http::message::RequestHead;";
+        assert_eq!(count("src/exchange/a.rs", h1), 1);
+        assert_eq!(count("src/server/a.rs", h1), 0);
+        assert_eq!(count("src/http/h2/a.rs", "use super::super::h1;"), 1);
+        assert_eq!(count("src/http/message/a.rs", "use crate::http::{h1, h2::H2Limits};"), 2);
+        assert_eq!(count("src/exchange/a.rs", "use crate::http::h2::H2Limits;"), 0);
     }
 
     #[test]
