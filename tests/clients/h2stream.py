@@ -117,13 +117,15 @@ class Connection:
         self.turn(0)
 
     def write(self, stream, data, end):
-        at = 0
+        at, deadline = 0, time.monotonic() + TIMEOUT_S
         while True:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{at} of {len(data)} bytes written within {TIMEOUT_S} s")
             if stream.error_code is not None:
                 raise ConnectionError(f"reset by the server: {stream.error_code}")
             room = min(self.h2.local_flow_control_window(stream.number), self.h2.max_outbound_frame_size)
             if len(data) > at and (room <= 0 or len(self.output) > 4 * READ_BYTES):
-                self.turn(TIMEOUT_S)
+                self.turn(0.5)
                 continue
             piece = data[at : at + room]
             at += len(piece)

@@ -3,8 +3,8 @@
 
 QUOIT_TARGET_DIR names the directory with `quoit` and `examples/` (default target/debug). Starts `quoit serve`
 and the examples `hello`, `echo`, `streams` and `websocket` on ports of the kernel's choice, runs every check
-of every client against them, and ends them. Prints a line per check, `N passed, N failed` at the end, and fails if any check did. The
-whole run is given up after DEADLINE_S.
+of every client against them, and ends them. Prints a line per check, `N passed, N failed` at the end, and
+fails if any check did. The whole run is given up after DEADLINE_S.
 """
 
 import os
