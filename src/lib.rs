@@ -32,6 +32,12 @@
 //!     → http · ring
 //! ```
 
+// Documentation of a build without them has no page to link to.
+#![cfg_attr(
+    not(all(feature = "acme", feature = "cli", feature = "tower")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
+
 #[cfg(feature = "acme")]
 pub mod acme;
 #[cfg(feature = "cli")]
