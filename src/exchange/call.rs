@@ -27,8 +27,9 @@ pub(crate) struct BegunExchange {
     pub(crate) kind: RequestKind,
     /// Its entry in the access log; `None` without a log.
     pub(crate) entry: Option<LogEntry>,
-    /// The response to a request that is not served on this connection.
-    pub(crate) refusal: Option<Response>,
+    /// The request is for a host that this connection does not serve: [`misdirected`] answers it. Not the
+    /// response itself, because an idle connection would keep room for it.
+    pub(crate) is_misdirected: bool,
 }
 
 /// Begins an exchange on `stream`.
@@ -43,14 +44,13 @@ pub(crate) fn open<S>(
     worker.counters.requests.bump();
     context.set_downstream(downstream, exchange);
     let entry = LogEntry::begin(worker, context);
-    let is_served = stream.serves(context.head().authority());
-    let refusal = (!is_served).then(|| misdirected(worker));
-    BegunExchange { kind: RequestKind::from(context.head()), entry, refusal }
+    let is_misdirected = !stream.serves(context.head().authority());
+    BegunExchange { kind: RequestKind::from(context.head()), entry, is_misdirected }
 }
 
-/// RFC 9110 §7.4, §15.5.20.
+/// The response to a request for another host (RFC 9110 §7.4, §15.5.20).
 #[cold]
-fn misdirected<S>(worker: &Worker<S>) -> Response {
+pub(crate) fn misdirected<S>(worker: &Worker<S>) -> Response {
     worker.counters.refused.bump();
     let detail = "this connection was made for another host; open one for this host";
     Response::error(Status::MISDIRECTED_REQUEST, detail)

@@ -23,8 +23,8 @@ use self::respond::{BrokenOff, WrittenResponse};
 use self::wire::H1Wire;
 use super::close::{self, CloseMode};
 use crate::exchange::{
-    BegunExchange, LogEntry, RequestKind, Worker, call, end_of, open as open_exchange, panicked, refuse_head,
-    refuse_unread,
+    BegunExchange, LogEntry, RequestKind, Worker, call, end_of, misdirected, open as open_exchange, panicked,
+    refuse_head, refuse_unread,
 };
 use crate::http::h1::{HeadProgress, Persistence, RequestDecoder};
 use crate::http::message::RequestError;
@@ -144,10 +144,10 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             }
         };
         let keep_alive = context.head().keep_alive();
-        let BegunExchange { kind, entry, refusal } =
+        let BegunExchange { kind, entry, is_misdirected } =
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
-        if let Some(response) = refusal {
-            return end_with(worker, wire, kind, entry, response).into();
+        if is_misdirected {
+            return end_with(worker, wire, kind, entry, misdirected(worker)).into();
         }
         let body = wire.begin_body(context.head());
         // Held while the request is in progress: the worker's service may be replaced meanwhile.

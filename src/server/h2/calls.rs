@@ -8,7 +8,9 @@ use std::task::{Context as TaskContext, Poll};
 use super::exchange::{ExchangeState, StreamExchange};
 use super::session::H2Session;
 use super::signal::Hub;
-use crate::exchange::{BegunExchange, Gate, LogEntry, RequestKind, call_now, open, panicked, refuse_head};
+use crate::exchange::{
+    BegunExchange, Gate, LogEntry, RequestKind, call_now, misdirected, open, panicked, refuse_head,
+};
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
 use crate::service::{
@@ -26,11 +28,11 @@ impl<S: Service> H2Session<'_, S> {
     ) {
         let worker = self.worker;
         let id = ExchangeId::new(u64::from(stream.id()));
-        let BegunExchange { kind, entry, refusal } =
+        let BegunExchange { kind, entry, is_misdirected } =
             open(worker, &self.wire.stream, &context, self.wire.clone(), id);
         self.wire.inner.borrow_mut().open_gate(stream, Gate::new(context.head()));
-        if let Some(response) = refusal {
-            return self.respond(stream, kind, entry, response);
+        if is_misdirected {
+            return self.respond(stream, kind, entry, misdirected(worker));
         }
         let body = self.begin_body(stream, ends, &context, id);
         let service = worker.service();
