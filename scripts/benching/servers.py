@@ -19,8 +19,11 @@ READY_WITHIN_S = 10
 STOP_WITHIN_S = 5
 # More than the idle rows need; the soft limit is raised to the hard one before anything starts.
 CONNECTIONS_MAX = 16_000
+# The profile that is measured, and where its programs are: cargo's target directory, ours unless told otherwise.
+PROFILE = "dist"
+TARGET = Path(__file__).resolve().parents[2] / os.environ.get("CARGO_TARGET_DIR", "target")
 # Where `scripts/bench` builds benches/peers, and the programs that come from there.
-PEERS_TARGET = "target/peers"
+PEERS_TARGET = TARGET / "peers"
 PEERS = ("axum", "actix")
 API_ROUTES = "200"
 
@@ -93,7 +96,7 @@ class Bench:
                  commands: dict[str, str], tree_files: int):
         self.root, self.scratch, self.files = root, scratch, scratch / "files"
         # Kept between runs, for it takes a minute to make.
-        self.tree, self.tree_files = root / f"target/bench-tree-{tree_files}", tree_files
+        self.tree, self.tree_files = TARGET / f"bench-tree-{tree_files}", tree_files
         self.server_cpu, self.client_cpu = server_cpu, client_cpu
         self.commands = commands
 
@@ -109,16 +112,16 @@ class Bench:
     def command(self, program: str, port: int, home: Path) -> list[str]:
         if program in self.commands:
             return self.given(program, port=port, cpu=self.server_cpu, dir=self.files)
-        release, listen = self.root / "target/release", ["--listen", f"127.0.0.1:{port}"]
+        programs, listen = TARGET / PROFILE, ["--listen", f"127.0.0.1:{port}"]
         ours = [*listen, "--workers", "1", "--cpus", str(self.server_cpu)]
-        serve = [str(release / "quoit"), "serve"]
+        serve = [str(programs / "quoit"), "serve"]
         match program:
             case "hello":
-                return [str(release / "examples/hello"), *ours]
+                return [str(programs / "examples/hello"), *ours]
             case "serve":
                 return [*serve, str(self.files), *ours, "--quiet"]
             case "hello-tls":
-                return [str(release / "examples/hello"), *ours, *make_certificate(home)]
+                return [str(programs / "examples/hello"), *ours, *make_certificate(home)]
             case "serve-tls":
                 return [*serve, str(self.files), *ours, "--quiet", *make_certificate(home)]
             case "serve-dressed":
@@ -128,13 +131,13 @@ class Bench:
                 return [*serve, str(self.tree), *ours, "--quiet"]
             case "api" | "api-1" | "api-1000":
                 routes = program.removeprefix("api").removeprefix("-") or API_ROUTES
-                return [str(release / "examples/bench_api"), *ours, "--routes", routes]
+                return [str(programs / "examples/bench_api"), *ours, "--routes", routes]
             case "axum-on-quoit":
-                return [str(release / "examples/bench_axum"), *ours, "--routes", API_ROUTES]
+                return [str(programs / "examples/bench_axum"), *ours, "--routes", API_ROUTES]
             case "floor":
-                return [str(release / "examples/floor"), *listen, "--cpu", str(self.server_cpu)]
+                return [str(programs / "examples/floor"), *listen, "--cpu", str(self.server_cpu)]
             case "axum" | "actix":
-                peer = self.root / PEERS_TARGET / f"release/{program}-peer"
+                peer = PEERS_TARGET / PROFILE / f"{program}-peer"
                 return [str(peer), f"127.0.0.1:{port}", API_ROUTES]
             case "nginx" | "nginx-deferred" | "nginx-gzip" | "nginx-tree" | "nginx-tls" | "nginx-h2":
                 is_tls = program in ("nginx-tls", "nginx-h2")
@@ -156,9 +159,9 @@ class Bench:
     def loadgen(self) -> list[str]:
         """How the load generator is called, but for its arguments."""
         command = self.given("loadgen") if "loadgen" in self.commands else [
-            str(self.root / "target/release/loadgen")]
+            str(TARGET / PROFILE / "loadgen")]
         if shutil.which(command[0]) is None:
-            raise Unavailable(f"{command[0]} is not there; cargo build --release --package loadgen makes it")
+            raise Unavailable(f"{command[0]} is not there; cargo build --profile {PROFILE} --package loadgen makes it")
         return command
 
     def given(self, program: str, **places: str | int | Path) -> list[str]:
