@@ -6,18 +6,16 @@
 //! python -m websockets ws://127.0.0.1:8080/echo
 //! ```
 
-use std::io;
-use std::thread;
+use std::error::Error;
 
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
 use clap::Parser;
-use quoit::RunError;
 use quoit::cli::WorkerArgs;
 use quoit::tower::TowerService;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 
 #[derive(Parser)]
 struct Args {
@@ -42,20 +40,12 @@ fn echo_on(upgrade: WebSocketUpgrade) -> Response {
     })
 }
 
-/// axum handles a WebSocket in a tokio task, so there is a runtime, on a thread of its own.
-fn start_runtime() -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().build()?;
-    let handle = runtime.handle().clone();
-    thread::Builder::new()
-        .name("tokio".to_owned())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    Ok(handle)
-}
-
-fn main() -> Result<(), RunError> {
-    let app = app();
-    let tokio = start_runtime().unwrap_or_else(|error| panic!("the runtime: {error}"));
-    Args::parse().workers.server().run(move |core| {
+fn main() -> Result<(), Box<dyn Error>> {
+    let server = Args::parse().workers.server();
+    // axum handles each WebSocket in a tokio task: on this runtime's thread.
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let (app, tokio) = (app(), runtime.handle().clone());
+    server.run(move |core| {
         let tokio = tokio.clone();
         TowerService::new(app.clone())
             .within(move |poll| {
@@ -63,5 +53,6 @@ fn main() -> Result<(), RunError> {
                 poll();
             })
             .woken_from_outside(&core.ring)
-    })
+    })?;
+    Ok(())
 }

@@ -19,3 +19,5 @@ mod services;
 mod threads;
 #[path = "tower/upgrades.rs"]
 mod upgrades;
+#[path = "tower/tokio.rs"]
+mod with_tokio;

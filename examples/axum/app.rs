@@ -1,16 +1,20 @@
-//! An ordinary axum application: routes, path, query, JSON, state, a middleware, streams. Knows no server.
+//! An ordinary axum application: routes, path, query, JSON, state, a middleware, streams, and tokio's timers,
+//! tasks, files and sockets. Knows no server.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::{Stream, stream};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +53,8 @@ pub(crate) fn app() -> Router {
         .route("/notes/{id}", get(show).delete(remove))
         .route("/echo", post(echo))
         .route("/measure", post(measure))
+        .route("/ticks", get(ticks))
+        .route("/kernel", get(kernel))
         .layer(middleware::from_fn(timing))
         .with_state(Notes::default())
 }
@@ -93,6 +99,22 @@ async fn measure(mut body: Body) -> Result<String, (StatusCode, String)> {
     }
     let sum = trailers.get("x-sum").and_then(|sum| sum.to_str().ok()).unwrap_or("none");
     Ok(format!("{bytes} bytes, sum {sum}"))
+}
+
+/// An event every tenth of a second, by tokio's clock.
+async fn ticks() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let ticks = stream::unfold(1_u64, async |tick| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Some((Ok(Event::default().data(tick.to_string())), tick + 1))
+    });
+    Sse::new(ticks).keep_alive(KeepAlive::default())
+}
+
+/// The version of the kernel, read by a task of its own.
+async fn kernel() -> Result<String, StatusCode> {
+    let read = tokio::spawn(tokio::fs::read_to_string("/proc/sys/kernel/osrelease"));
+    let version = read.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    version.map_err(|_| StatusCode::NOT_FOUND)
 }
 
 /// A middleware that measures the time of the handler.

@@ -106,13 +106,21 @@ pub struct Mailbox<M> {
 }
 
 impl<M> Mailbox<M> {
+    /// Lets senders wake the core of this ring when it is parked. [`receive`](Self::receive) does so too.
+    ///
+    /// # Errors
+    /// The kernel's, when it has no descriptors.
+    pub(super) fn attach(&self, ring: &Ring) -> io::Result<()> {
+        self.shared.wake.attach(&ring.core.inner.borrow().event)
+    }
+
     /// The next message, in the order of each sender; `None` once all senders are gone. Nothing is lost when
     /// the future is dropped.
     ///
     /// # Errors
     /// The kernel's, when it cannot poll or has no descriptors.
     pub async fn receive(&self, ring: &Ring) -> io::Result<Option<M>> {
-        self.shared.wake.attach(&ring.core.inner.borrow().event)?;
+        self.attach(ring)?;
         loop {
             match self.queue.try_recv() {
                 Ok(message) => {

@@ -41,39 +41,46 @@
 //! - Framing, `Date` and connection-specific fields are the server's: such fields of a response are not sent,
 //!   but `Connection: close` is obeyed.
 //!
-//! # What needs a reactor
+//! # Code that needs tokio
 //!
-//! The workers are not a tokio runtime. Channels, locks and futures work; code that needs tokio's reactor
-//! panics with "there is no reactor running": `tokio::time`, `tokio::net` (and with it most database drivers
-//! and HTTP clients), `tokio::fs`, `tokio::spawn`, `spawn_blocking`. The panic occurs at the first use, as a
-//! 500 for that request and a line in the log. Two solutions:
+//! The workers are not a tokio runtime. Channels, locks and plain futures work as they are; `tokio::time`,
+//! `tokio::net` (and with it most database drivers and HTTP clients), `tokio::fs`, `tokio::spawn`,
+//! `spawn_blocking` and axum's `Sse` with `KeepAlive` need one. So an application that uses any of them
+//! gets a runtime on a thread of its own. Every poll enters it ([`TowerService::within`]), and its wake-ups
+//! arrive at once ([`TowerService::woken_from_outside`]):
 //!
-//! - Use code that needs no reactor, such as a channel to a thread of your own.
-//! - Keep a runtime on threads of its own, let every poll enter it with [`TowerService::within`], and let its
-//!   wake-ups arrive at once with [`TowerService::woken_from_outside`]:
+//! ```no_run
+//! # fn app() -> axum::Router {
+//! #     axum::Router::new()
+//! # }
+//! use quoit::Server;
+//! use quoit::tower::TowerService;
+//! use tokio::runtime::Builder;
 //!
-//! ```ignore
-//! let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-//! let handle = runtime.handle().clone();
-//! Server::new().run(move |core| {
-//!     let handle = handle.clone();
-//!     TowerService::new(app.clone())
-//!         .within(move |poll| {
-//!             let _reactor = handle.enter();
-//!             poll()
-//!         })
-//!         .woken_from_outside(&core.ring)
-//! })
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Timers, sockets, files and tasks of tokio live on its thread; requests stay on the workers.
+//!     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+//!     let (app, tokio) = (app(), runtime.handle().clone());
+//!     Server::new().run(move |core| {
+//!         let tokio = tokio.clone();
+//!         TowerService::new(app.clone())
+//!             .within(move |poll| {
+//!                 let _entered = tokio.enter();
+//!                 poll();
+//!             })
+//!             .woken_from_outside(&core.ring)
+//!     })?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! To fail at the start rather than at a request, look for the reactor where the service is made, and return
-//! the error ([`Server::try_run`](crate::Server::try_run)):
+//! A handler itself still runs on its core, also between two waits. A wait for tokio costs a wake-up from the
+//! other thread, which a handler that needs no tokio does not pay; what both cost all requests is a look into
+//! a thread-local variable per poll and one allocation. Tasks of `tokio::spawn` run on the runtime's thread
+//! and are not ended by a drain: await what must be complete.
 //!
-//! ```ignore
-//! Server::new().try_run(move |_core| {
-//!     tokio::runtime::Handle::try_current().map(|_| TowerService::new(app.clone()))
-//! })
-//! ```
+//! Without a runtime the first use panics with "there is no reactor running": a 500 for that request, and a
+//! line in the log.
 //!
 //! # Upgrades
 //!
@@ -107,13 +114,12 @@
 
 mod body;
 mod fields;
-mod outside;
 mod request;
 mod response;
 mod upgrade;
 mod within;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -122,20 +128,19 @@ use http_body::Body as HttpBody;
 
 pub use self::body::Body;
 use self::body::{Pump, Pumped};
-use self::outside::Outside;
 use self::request::Refused;
 use self::response::{BoxError, failed, respond, respond_with_tunnel};
 use self::upgrade::Upgrade;
-use self::within::Within;
+use self::within::{Held, HeldPinned, Within};
 use crate::http::status::Status;
-use crate::ring::Ring;
+use crate::ring::{Outside, Ring};
 use crate::service::{Context, Request, Response, Service};
 
 type Extend = dyn Fn(&Context, &mut Extensions);
 
 /// A tower service as a [`Service`]; see the [module](self).
 pub struct TowerService<S> {
-    service: S,
+    service: Held<S>,
     extend: Option<Box<Extend>>,
     within: Within,
     outside: Outside,
@@ -144,7 +149,8 @@ pub struct TowerService<S> {
 impl<S> TowerService<S> {
     /// Serves `service`, cloned for every request.
     pub fn new(service: S) -> Self {
-        Self { service, extend: None, within: Within::default(), outside: Outside::default() }
+        let within = Within::default();
+        Self { service: Held::new(service, &within), extend: None, within, outside: Outside::default() }
     }
 
     /// Lets `extend` add to the extensions of every request before the service is called. By default they are
@@ -162,10 +168,11 @@ impl<S> TowerService<S> {
         self
     }
 
-    /// Runs every poll of the service's futures and bodies inside `around`, which must call its argument: for
-    /// applications that need a context, such as that of tokio's runtime.
+    /// Calls, polls and drops the service, its futures and its bodies inside `around`, which must call its
+    /// argument: for applications that need a context, such as that of tokio's runtime.
     pub fn within(mut self, around: impl Fn(&mut dyn FnMut()) + 'static) -> Self {
         self.within = Within::new(around);
+        self.service = Held::new(self.service.into_inner(), &self.within);
         self
     }
 
@@ -203,8 +210,9 @@ where
         let method = request.method();
         let offer = if upgrade::is_asked_for(request.head()) { Upgrade::offer() } else { None };
         let (mut offer, on_upgrade) = offer.unzip();
-        let (mut service, mut outside) = (self.service.clone(), self.outside.clone());
-        let ready = poll_fn(|cx| outside.enter(cx, |cx| self.within.run(|| service.poll_ready(cx)))).await;
+        let mut service = Held::new(self.within.run(|| S::clone(&self.service)), &self.within);
+        let mut outside = self.outside.clone();
+        let ready = poll_fn(|cx| outside.enter(cx, |cx| service.run(|service| service.poll_ready(cx)))).await;
         if let Err(error) = ready {
             return failed(error.into());
         }
@@ -216,16 +224,18 @@ where
         if let Some(on_upgrade) = on_upgrade {
             request.extensions_mut().insert(on_upgrade);
         }
-        let mut answer = pin!(self.within.run(|| service.call(request)));
+        let answer = pin!(Some(service.run(|service| service.call(request))));
+        let mut answer = HeldPinned::new(answer, &self.within);
         poll_fn(|cx| {
             outside.enter(cx, |cx| {
                 loop {
-                    match self.within.run(|| answer.as_mut().poll(cx)) {
+                    match answer.poll(cx) {
                         Poll::Ready(Ok(answer)) => {
                             if response::opens_tunnel(method, answer.status())
                                 && let Some(offer) = offer.take()
                             {
-                                return Poll::Ready(respond_with_tunnel(answer, offer, self.outside.clone()));
+                                let surroundings = (self.within.clone(), self.outside.clone());
+                                return Poll::Ready(respond_with_tunnel(answer, offer, surroundings));
                             }
                             let surroundings = (self.within.clone(), self.outside.clone());
                             return Poll::Ready(respond(answer, pump.take(), method, surroundings, cx));

@@ -10,13 +10,13 @@ use http_body::{Body as HttpBody, Frame as HttpFrame};
 
 use super::body::{Pump, Pumped};
 use super::fields;
-use super::outside::Outside;
 use super::upgrade::Upgrade;
-use super::within::Within;
+use super::within::{Held, Within};
 use crate::http::message::Trailers;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
+use crate::ring::Outside;
 use crate::service::{Body, BodyError, BodyFrame, FieldBlock, Frame, Response, StreamBody, TunnelHandler};
 
 /// The error of a service or a body.
@@ -41,6 +41,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (parts, body) = answer.into_parts();
+    let body = Held::new(body, &within);
     let mut lines = Vec::with_capacity(LINES_BYTES);
     let said = fields::write_lines(&parts.headers, &mut lines);
     fields::give_map(parts.headers);
@@ -66,7 +67,7 @@ where
     if body.is_end_stream() && length.is_none_or(|length| length == 0) {
         return response;
     }
-    let body = Box::pin(body);
+    let body = Held::new(Box::pin(body.into_inner()), &within);
     let mut stream = ResponseStream {
         body,
         first: None,
@@ -74,7 +75,6 @@ where
         length,
         trailers: Trailers::new(),
         is_over: false,
-        within,
         outside,
     };
     // Most bodies are one piece that is ready: no stream is needed then.
@@ -102,9 +102,10 @@ pub(super) fn opens_tunnel(method: Method, status: http::StatusCode) -> bool {
 pub(super) fn respond_with_tunnel<B>(
     answer: http::Response<B>,
     offer: Upgrade,
-    outside: Outside,
+    (within, outside): (Within, Outside),
 ) -> Response {
-    let (parts, _) = answer.into_parts();
+    let (parts, body) = answer.into_parts();
+    drop(Held::new(body, &within));
     let Some(status) = Status::new(parts.status.as_u16()) else {
         return failed(format!("it answered {}, which is no status", parts.status).into());
     };
@@ -129,7 +130,7 @@ pub(super) fn failed(error: BoxError) -> Response {
 
 /// A response body, and the pump of the request's body.
 struct ResponseStream<B> {
-    body: Pin<Box<B>>,
+    body: Held<Pin<Box<B>>>,
     /// Read ahead: before the head was sent, or while the client received nothing.
     first: Option<Option<BodyFrame>>,
     pump: Option<Pump>,
@@ -137,7 +138,6 @@ struct ResponseStream<B> {
     /// Gathered until the body ends.
     trailers: Trailers,
     is_over: bool,
-    within: Within,
     outside: Outside,
 }
 
@@ -187,8 +187,7 @@ where
             return Poll::Ready(None);
         }
         loop {
-            let body = self.body.as_mut();
-            if let Poll::Ready(frame) = self.within.run(|| body.poll_frame(cx)) {
+            if let Poll::Ready(frame) = self.body.run(|body| body.as_mut().poll_frame(cx)) {
                 self.is_over = frame.is_none();
                 return Poll::Ready(frame);
             }

@@ -19,9 +19,9 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper::upgrade::OnUpgrade;
 
-use super::outside::Outside;
 use crate::http::message::RequestHead;
 use crate::http::method::Method;
+use crate::ring::Outside;
 use crate::service::{Tunnel, TunnelReader, TunnelWriter};
 
 /// Bytes from the application that are buffered for the client; beyond it, its writes wait. In the other
