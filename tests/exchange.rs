@@ -8,6 +8,8 @@ mod common;
 mod abuse;
 #[path = "exchange/bodies.rs"]
 mod bodies;
+#[path = "exchange/departures.rs"]
+mod departures;
 #[path = "exchange/interim.rs"]
 mod interim;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]

@@ -11,7 +11,7 @@
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::service::{Body, InformError, Response};
+use crate::service::{Body, HalfClose, InformError, Response};
 
 /// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,16 +121,21 @@ pub(crate) struct Gate {
     expects_continue: bool,
     /// HTTP/1.0 has no interim responses (RFC 9110 §15.2).
     takes_interim: bool,
+    /// What becomes of the exchange when the client closes its sending direction.
+    half_close: HalfClose,
 }
 
 impl Gate {
     /// Without an exchange.
-    pub(crate) const SHUT: Gate =
-        Gate { stage: ResponseStage::Over, expects_continue: false, takes_interim: false };
+    pub(crate) const SHUT: Gate = Gate {
+        stage: ResponseStage::Over,
+        expects_continue: false,
+        takes_interim: false,
+        half_close: HalfClose::End,
+    };
 
     /// For a request whose head could not be read.
-    pub(crate) const OPEN: Gate =
-        Gate { stage: ResponseStage::NotBegun, expects_continue: false, takes_interim: false };
+    pub(crate) const OPEN: Gate = Gate { stage: ResponseStage::NotBegun, ..Gate::SHUT };
 
     /// For a request whose head was read.
     #[inline]
@@ -139,7 +144,17 @@ impl Gate {
             stage: ResponseStage::NotBegun,
             expects_continue: head.expects_continue(),
             takes_interim: head.version() != Version::Http10,
+            half_close: HalfClose::default(),
         }
+    }
+
+    /// What becomes of the exchange when the client closes its sending direction.
+    pub(crate) fn half_close(&self) -> HalfClose {
+        self.half_close
+    }
+
+    pub(crate) fn set_half_close(&mut self, half_close: HalfClose) {
+        self.half_close = half_close;
     }
 
     /// A reader needs the content: whether 100 Continue is to be sent now. At most once, and never after the
@@ -261,7 +276,7 @@ mod tests {
     }
 
     fn gate(expects_continue: bool, takes_interim: bool) -> Gate {
-        Gate { stage: ResponseStage::NotBegun, expects_continue, takes_interim }
+        Gate { expects_continue, takes_interim, ..Gate::OPEN }
     }
 
     #[test]

@@ -33,6 +33,11 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// Default 240 bytes a second: a modem from 1985 passes, an attacker who holds connections open does not.
     pub rate_min: u64,
+    /// A client that has closed its sending direction, and has then been made to wait this long by a handler or
+    /// by the source of a response, is taken to have left: the handler is dropped. Default 500 ms: enough for
+    /// what a handler was about to answer, and a client that left costs little. Routes may choose to go on
+    /// ([`HalfClose`](crate::service::HalfClose)).
+    pub half_closed_timeout: Duration,
     /// After a response to a request that was not read to its end, the client has this long to read the
     /// response before the connection closes. Default 5 s; without it, a reset could overtake the response.
     pub linger_timeout: Duration,
@@ -58,6 +63,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(30),
             rate_min: 240,
+            half_closed_timeout: Duration::from_millis(500),
             linger_timeout: Duration::from_secs(5),
             discard_bytes_max: 256 * 1024,
             drain_timeout: Duration::from_secs(10),

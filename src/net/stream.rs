@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::tls::{self, Established, HandshakeError, Session, TlsInfo, TlsServer};
 use crate::http::target::split_authority;
-use crate::ring::{Payload, RecvBuf, Ring, Socket};
+use crate::ring::{Payload, RecvBuf, Ring, Socket, Watched};
 
 /// Payloads up to this size are sealed into a pooled buffer, which is cleared first; larger ones into a
 /// block.
@@ -233,12 +233,12 @@ impl Stream {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// As [`Socket::watch`].
-    pub fn watch(&self, cx: &mut Context<'_>) {
-        self.socket.watch(cx);
-        if let Some(tls) = &self.tls {
-            let _ = self.poll_pending(tls, cx);
-        }
+    /// As [`Socket::watch`]. With TLS, a close_notify that was not read yet is unread input.
+    pub fn watch(&self, cx: &mut Context<'_>) -> Watched {
+        let watched = self.socket.watch(cx);
+        let Some(tls) = &self.tls else { return watched };
+        let _ = self.poll_pending(tls, cx);
+        if tls.borrow().session.peer_closed() { Watched::Ended } else { watched }
     }
 
     /// Sends `payload`; returns when it is queued. No send may be in progress: `poll_flush` was ready. An

@@ -27,6 +27,7 @@ use super::core::{Core, CoreInner, Ring, RingConfig};
 use super::key::{Key, OpKind};
 use super::op;
 use super::payload::Payload;
+use super::peer::{self, PeerState, Watched};
 use super::recv_buf::RecvBuf;
 use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot};
 use super::sys::{self, RawAddr};
@@ -466,6 +467,11 @@ impl Socket {
         sent.saturating_sub(sys::unacknowledged(self.fd))
     }
 
+    /// The peer's end as the kernel knows it. A system call.
+    pub fn peer_state(&self) -> PeerState {
+        if self.is_open() { peer::state(self.fd) } else { PeerState::Lost }
+    }
+
     /// Whether the peer reset the connection or a send failed; never waits.
     pub fn is_broken(&self) -> bool {
         let mut inner = self.core.inner.borrow_mut();
@@ -514,7 +520,7 @@ impl Socket {
 
     /// Wakes the task when input or the end of the stream arrives, without consuming it: a task that waits
     /// for something else can detect that its peer disconnected. A task that reads is woken as well.
-    pub fn watch(&self, cx: &mut Context<'_>) {
+    pub fn watch(&self, cx: &mut Context<'_>) -> Watched {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
         let is_known =
@@ -524,9 +530,16 @@ impl Socket {
         } else if !is_known(&slot.watcher) {
             slot.watcher = Some(cx.waker().clone());
         }
-        let unarmed = slot.rx_state == RecvState::Idle && !slot.starved && slot.rx_end == RecvEnd::Open;
-        if unarmed && slot.rx_count == 0 && slot.heap.is_none() {
-            inner.arm_recv(self.key, self.core.pool.buffer_bytes());
+        let has_unread = slot.rx_count > 0 || slot.heap.is_some();
+        match slot.rx_state {
+            _ if slot.rx_end != RecvEnd::Open => Watched::Ended,
+            RecvState::Idle | RecvState::Cancelling if has_unread => Watched::Unread,
+            RecvState::Idle if !slot.starved => {
+                inner.arm_recv(self.key, self.core.pool.buffer_bytes());
+                Watched::Receiving
+            }
+            // What is being cancelled wakes the task when it has ended, and is then armed again.
+            _ => Watched::Receiving,
         }
     }
 

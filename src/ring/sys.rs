@@ -185,6 +185,14 @@ pub(super) fn unacknowledged(fd: RawFd) -> u64 {
     if result < 0 { 0 } else { bytes.max(0) as u64 }
 }
 
+/// What poll(2) reports of a descriptor now. POLLERR and POLLHUP are always reported.
+pub(super) fn poll_now(fd: RawFd, events: libc::c_short) -> libc::c_short {
+    let mut polled = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: one pollfd, which lives across the call; a timeout of zero does not wait.
+    let result = unsafe { libc::poll(&raw mut polled, 1, 0) };
+    if result < 0 { 0 } else { polled.revents }
+}
+
 /// Whether all pages of a range of a file are in the page cache; `None` when the kernel cannot determine it
 /// (cachestat(2) came with Linux 6.5; some kernels require the file to be owned or writable).
 pub(super) fn is_cached(fd: RawFd, offset: u64, len: u64) -> Option<bool> {

@@ -4,6 +4,7 @@
 //! supervisor ── WorkerSetup, Message ──► worker (one per core)
 //!                          ├─ accept    listeners, capacity, running out of descriptors
 //!                          ├─ tls       handshakes
+//!                          ├─ departure clients that leave while they wait
 //!                          ├─ h1        one task per connection
 //!                          │    ├─ wire      input, output and request body of one connection
 //!                          │    └─ respond   heads and bodies onto the wire
@@ -14,6 +15,7 @@
 
 mod accept;
 mod close;
+mod departure;
 mod h1;
 mod h2;
 pub mod harness;

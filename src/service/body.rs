@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::inform::InformError;
-use super::limits::BodyPolicy;
+use super::limits::{BodyPolicy, HalfClose};
 use super::peer::Peer;
 use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
@@ -112,6 +112,9 @@ pub trait Downstream {
 
     /// The policy in force for the request's body.
     fn body_policy(&self, exchange: ExchangeId) -> BodyPolicy;
+
+    /// Sets what becomes of the exchange when the client closes its sending direction.
+    fn set_half_close(&self, exchange: ExchangeId, half_close: HalfClose);
 
     /// Sends an interim response with these field lines, each with its CRLF.
     ///

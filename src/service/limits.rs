@@ -76,6 +76,25 @@ impl BodyPolicy {
     pub const UNLIMITED: Self = Self { bytes_max: None, stall_timeout: None, rate_min: 0 };
 }
 
+/// What becomes of an exchange whose client has closed its sending direction (a FIN; the end of the HTTP/2
+/// connection) while the handler, or the source of the response, still makes it wait.
+///
+/// A client that has left and one that has merely finished sending look the same until something is sent to
+/// it. Whatever the choice, a response that is ready or under way is delivered, requests that were received
+/// before are answered, and a connection that is reset ends its exchanges at once.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum HalfClose {
+    /// The client has left: the handler is dropped once the client has waited for
+    /// [`Limits::half_closed_timeout`](crate::Limits::half_closed_timeout). The default, as otherwise every
+    /// client that gives up leaves a handler and a descriptor behind.
+    #[default]
+    End,
+    /// The client waits: the handler goes on. For routes that slow handlers answer to clients such as
+    /// `nc -N`, which close their direction after the request. What vanishes is then found by TCP keep-alive,
+    /// after two minutes.
+    Serve,
+}
+
 impl Default for BodyPolicy {
     fn default() -> Self {
         Self::DEFAULT

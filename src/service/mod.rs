@@ -48,7 +48,7 @@ pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::inform::{InformError, Interim};
 pub use self::into_response::{Html, IntoResponse, Json, Redirect};
-pub use self::limits::{BodyPolicy, ExtractLimits};
+pub use self::limits::{BodyPolicy, ExtractLimits, HalfClose};
 pub use self::local::LocalFuture;
 pub use self::peer::Peer;
 pub use self::problem::{FieldProblem, Problem};
@@ -70,8 +70,8 @@ pub use self::writer::{BodyWriter, WriterClosed};
 /// accepts(async |request: Request| Response::text(format!("you asked for {}", request.head().path())));
 /// ```
 ///
-/// A panic in a handler answers 500, ends that connection and is counted; a client that resets its
-/// connection drops the future.
+/// A panic in a handler answers 500, ends that connection and is counted; a client that resets or
+/// closes its connection drops the future (see [`HalfClose`]).
 pub trait Service: 'static {
     /// Answers one request. A body that is not read is discarded, within limits, or ends the connection.
     fn call(&self, request: Request) -> impl Future<Output = Response>;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::body::{Downstream, ExchangeId, RequestBody};
 use super::inform::{InformError, Interim};
-use super::limits::{BodyPolicy, ExtractLimits};
+use super::limits::{BodyPolicy, ExtractLimits, HalfClose};
 use super::peer::Peer;
 use super::states::States;
 use crate::http::message::RequestHead;
@@ -36,6 +36,8 @@ pub(crate) struct RouteFacts {
     pub(crate) limits: Rc<ExtractLimits>,
     /// How large and how slow bodies may be, where the route has its own policy.
     pub(crate) body_policy: Option<BodyPolicy>,
+    /// What becomes of its exchanges when their client closes its sending direction.
+    pub(crate) half_close: HalfClose,
     /// `GET, HEAD, OPTIONS`: the methods of the path. Empty where no path matched.
     pub(crate) allow: Box<str>,
 }
@@ -129,6 +131,14 @@ impl Context {
             return Err(InformError::TooLate);
         };
         downstream.inform(*exchange, interim.status(), interim.fields())
+    }
+
+    /// Sets what becomes of this exchange when its client closes its sending direction, in place of the
+    /// route's choice ([`Router::half_close`](super::Router::half_close)).
+    pub fn set_half_close(&self, half_close: HalfClose) {
+        if let Some((downstream, exchange)) = self.exchange().downstream.get() {
+            downstream.set_half_close(*exchange, half_close);
+        }
     }
 
     /// What the TLS handshake of the connection negotiated: names, version, the client's certificate. `None`

@@ -203,6 +203,58 @@ fn a_cut_upload_is_no_whole_one() {
     running.stop().unwrap();
 }
 
+/// A close_notify ends the client's direction whether a FIN follows it or not.
+#[test]
+fn a_handler_ends_when_its_client_has_closed() {
+    struct Told(std::sync::mpsc::Sender<()>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let lab = Lab::new();
+    let (sender, dropped) = std::sync::mpsc::channel();
+    let service = move |request: Request| {
+        let told = Told(sender.clone());
+        async move {
+            if request.head().path() == "/wait" {
+                std::future::pending::<()>().await;
+            }
+            std::mem::forget(told);
+            Response::text("served")
+        }
+    };
+    let (running, addr) = hosted(&lab, ClientAuth::Off, Limits::default(), service);
+    let config = lab.client();
+    for warm in [false, true] {
+        for (notify, fin, behind) in [
+            (true, false, ""),
+            (false, true, ""),
+            (true, true, ""),
+            (true, true, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ] {
+            let mut stream = connect(&config, addr);
+            if warm {
+                assert_eq!(get(&mut stream, "/").unwrap().1, b"served");
+            }
+            write!(stream, "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n{behind}").unwrap();
+            stream.flush().unwrap();
+            assert!(dropped.recv_timeout(Duration::from_millis(100)).is_err(), "it waits");
+            let began = Instant::now();
+            if notify {
+                stream.conn.send_close_notify();
+                stream.conn.write_tls(&mut stream.sock).unwrap();
+            }
+            if fin {
+                stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            dropped.recv_timeout(PATIENCE).expect("the handler is dropped");
+            assert!(began.elapsed() < Duration::from_millis(1800), "{:?}", began.elapsed());
+        }
+    }
+    running.stop().unwrap();
+}
+
 #[test]
 fn handshakes_end_in_time_and_are_bounded() {
     // Long enough for two connections and a third on a loaded machine.

@@ -22,6 +22,7 @@ use std::task::{Context as TaskContext, Poll};
 use self::respond::{BrokenOff, WrittenResponse};
 use self::wire::H1Wire;
 use super::close::{self, CloseMode};
+use super::departure::Departure;
 use crate::exchange::{
     BegunExchange, LogEntry, RequestKind, Worker, call, end_of, misdirected, open as open_exchange, panicked,
     refuse_head, refuse_unread,
@@ -156,14 +157,15 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             Ok(response) => Some(response),
             Err(future) => {
                 let mut future = pin!(future);
-                poll_fn(|cx| poll_answer(worker, wire, future.as_mut(), cx)).await
+                let mut departure = Departure::default();
+                poll_fn(|cx| poll_answer(worker, wire, future.as_mut(), &mut departure, cx)).await
             }
         };
         let Some(response) = answered else {
             if let Some(entry) = entry {
                 entry.end(worker, None, 0, Ended::ClientGone);
             }
-            return CloseMode::Abort.into();
+            return if wire.is_broken() { CloseMode::Abort } else { wire.close_mode() }.into();
         };
         if matches!(response.body(), Body::Stream(_)) {
             // The body may read the request's body, and 100 Continue must be sent before the response begins.
@@ -250,29 +252,35 @@ async fn next_head<S: Service>(
     }
 }
 
-/// Polls the service's future. `None` when the client has disconnected; the handler is then dropped.
+/// Polls the service's future. `None` when the client has left; the handler is then dropped.
 fn poll_answer<S: Service, F: Future<Output = Response>>(
     worker: &Worker<S>,
     wire: &H1Wire,
     call: Pin<&mut F>,
+    departure: &mut Departure,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Option<Response>> {
     match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
         Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
-        Ok(Poll::Pending) => poll_meanwhile(wire, cx),
+        Ok(Poll::Pending) => poll_meanwhile(worker, wire, departure, cx),
         Err(panic) => Poll::Ready(Some(panicked(worker, &*panic).closing())),
     }
 }
 
-/// While a handler waits: earlier responses are sent, held input leaves the buffer pool, and a disconnect
-/// ends the handler.
-fn poll_meanwhile(wire: &H1Wire, cx: &mut TaskContext<'_>) -> Poll<Option<Response>> {
+/// While a handler waits: earlier responses are sent, held input leaves the buffer pool, and the handler ends
+/// when the client leaves.
+fn poll_meanwhile<S: Service>(
+    worker: &Worker<S>,
+    wire: &H1Wire,
+    departure: &mut Departure,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Option<Response>> {
     wire.detach_input();
     if wire.is_broken() || matches!(wire.poll_push(cx), Poll::Ready(Err(_))) {
         return Poll::Ready(None);
     }
-    wire.watch(cx);
-    Poll::Pending
+    let watched = wire.watch(cx);
+    departure.poll(worker, wire.stream(), wire.half_close(), cx, watched).map(|()| None)
 }
 
 /// After a response that could not be completed.

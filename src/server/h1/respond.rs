@@ -21,6 +21,7 @@ use crate::http::h1::{
 };
 use crate::http::status::Status;
 use crate::ring::{File, InCache, Payload, ReadNow};
+use crate::server::departure::Departure;
 use crate::service::{Body, Frame, Response, Service};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
@@ -341,13 +342,16 @@ async fn write_stream<S: Service>(
     body_bytes: &mut u64,
 ) -> io::Result<()> {
     loop {
+        let mut departure = Departure::default();
         let frame = poll_fn(|cx| match body.poll_frame(worker, cx) {
             Poll::Pending => match wire.poll_push(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 _ => {
-                    wire.watch(cx);
-                    Poll::Pending
+                    let watched = wire.watch(cx);
+                    departure
+                        .poll(worker, wire.stream(), wire.half_close(), cx, watched)
+                        .map(|()| Err(io::ErrorKind::ConnectionReset.into()))
                 }
             },
             ready => ready,

@@ -16,10 +16,11 @@ use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, Requ
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
-use crate::ring::{Payload, RecvBuf};
+use crate::ring::{Payload, RecvBuf, Watched};
 use crate::server::close::{ClosableWire, CloseMode};
 use crate::service::{
-    BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer, RequestBody,
+    BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, HalfClose, InformError, Peer,
+    RequestBody,
 };
 
 /// Bytes of interim responses that wait to be sent, output before them included. Beyond it, `inform` fails: a
@@ -61,6 +62,7 @@ struct IncomingBody {
     length: Option<u64>,
     /// The trailers were returned.
     is_over: bool,
+    is_tunnel: bool,
 }
 
 impl IncomingBody {
@@ -73,7 +75,8 @@ impl IncomingBody {
             Framing::Length(length) => Some(length),
             Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Tunnel => None,
         };
-        Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false })
+        let is_tunnel = framing == Framing::UntilClose;
+        Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false, is_tunnel })
     }
 
     /// The error for an announced length over the limit.
@@ -212,8 +215,49 @@ impl H1Wire {
         self.stream.is_broken()
     }
 
-    pub(super) fn watch(&self, cx: &mut Context<'_>) {
-        self.stream.watch(cx);
+    /// Watches the client while nothing is read from it.
+    pub(super) fn watch(&self, cx: &mut Context<'_>) -> Watched {
+        if !self.stream.is_plain() && !self.body_is_open() && !self.has_input_in_hand() {
+            self.read_ahead(cx);
+        }
+        self.stream.watch(cx)
+    }
+
+    /// Reads what follows the request, because a close_notify shows only when it is decrypted. Not where the
+    /// request's body may still be read.
+    fn read_ahead(&self, cx: &mut Context<'_>) {
+        loop {
+            match self.stream.poll_recv(cx) {
+                Poll::Ready(Ok(Some(mut buffer))) => {
+                    buffer.detach();
+                    *self.input.borrow_mut() = Some(buffer);
+                }
+                // The deadline of an earlier wait.
+                Poll::Ready(Err(error))
+                    if error.kind() == io::ErrorKind::TimedOut && !self.is_watching_send() =>
+                {
+                    self.stream.set_deadline(None);
+                    continue;
+                }
+                // Not valid TLS, and an alert was sent: nothing may follow it.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.body_failed.set(true);
+                    self.stream.socket().shutdown_write();
+                }
+                _ => {}
+            }
+            return;
+        }
+    }
+
+    /// What becomes of the exchange when the client closes its sending direction. A tunnel whose handler has
+    /// read its end goes on, because the handler knows.
+    pub(super) fn half_close(&self) -> HalfClose {
+        let knows = |body: &IncomingBody| body.is_tunnel && body.decoder.is_done();
+        if self.body.borrow().as_deref().is_some_and(knows) {
+            return HalfClose::Serve;
+        }
+        self.gate.get().half_close()
     }
 
     // ---- exchanges ----
@@ -597,6 +641,12 @@ impl Downstream for H1Wire {
         let body = self.body.borrow();
         let known = body.as_ref().filter(|_| exchange == self.exchange()).map(|body| body.policy);
         known.unwrap_or_else(|| self.limits.body_policy())
+    }
+
+    fn set_half_close(&self, exchange: ExchangeId, half_close: HalfClose) {
+        if exchange == self.exchange() {
+            self.with_gate(|gate| gate.set_half_close(half_close));
+        }
     }
 
     fn inform(&self, exchange: ExchangeId, status: Status, lines: &[u8]) -> Result<(), InformError> {

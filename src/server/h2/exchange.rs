@@ -39,6 +39,8 @@ pub(super) struct Sends {
     pub(super) may_work: bool,
     /// Since when a closed window blocks it, and the bytes that had been sent then.
     pub(super) shut: Option<(Instant, u64)>,
+    /// Bytes sent at the last look at a client that has closed its direction.
+    pub(super) sent_before: Option<u64>,
 }
 
 impl Sends {

@@ -106,7 +106,8 @@ impl<S: Service> H2Session<'_, S> {
             }
         };
         let body = StreamOutput::new(stream, source, piece);
-        let sends = Sends { status, body, priority, waits: false, may_work: true, shut: None };
+        let sends =
+            Sends { status, body, priority, waits: false, may_work: true, shut: None, sent_before: None };
         let rank = sends.rank();
         let exchange =
             StreamExchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };

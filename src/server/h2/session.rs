@@ -44,6 +44,8 @@ pub(super) struct H2Session<'a, S> {
     pub(super) send_since: Option<Instant>,
     pub(super) acknowledged: u64,
     pub(super) goaway_since: Option<Instant>,
+    /// Since when the client's direction is closed while exchanges wait.
+    pub(super) half_closed: Option<Instant>,
 }
 
 impl<'a, S: Service> H2Session<'a, S> {
@@ -64,6 +66,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             send_since: None,
             acknowledged: 0,
             goaway_since: None,
+            half_closed: None,
         }
     }
 
@@ -153,6 +156,7 @@ impl<'a, S: Service> H2Session<'a, S> {
                 Poll::Ready(Ok(None)) => {
                     self.is_eof = true;
                     self.wire.inner.borrow_mut().break_bodies();
+                    self.begin_departure();
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if let Some(mode) = self.look() {

@@ -9,8 +9,13 @@ use super::wire::OUTPUT_BYTES_MAX;
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::ExchangeEnd as Ended;
+use crate::ring::PeerState;
 use crate::server::close::CloseMode;
-use crate::service::Service;
+use crate::service::{HalfClose, Service};
+
+/// Time between two looks at a client that has closed its direction: a fraction of the default of
+/// `half_closed_timeout`, so that it is given up within a second.
+const DEPARTURE_CHECK: Duration = Duration::from_millis(125);
 
 impl<S: Service> H2Session<'_, S> {
     /// Checks every timeout of the connection, and sets the deadline of the next check.
@@ -42,6 +47,12 @@ impl<S: Service> H2Session<'_, S> {
         if let Some(mode) = self.look_at_windows(now, &mut next) {
             return Some(mode);
         }
+        if let Some(since) = self.half_closed {
+            match self.look_at_departure(left(since, limits.half_closed_timeout)) {
+                Some(mode) => return Some(mode),
+                None => next = next.min(DEPARTURE_CHECK),
+            }
+        }
         let inner = &mut *self.wire.inner.borrow_mut();
         if let Some(left) = inner.look_at_bodies(now) {
             next = next.min(left);
@@ -66,6 +77,46 @@ impl<S: Service> H2Session<'_, S> {
             next = next.min(left);
         }
         self.wire.look_after(next);
+        None
+    }
+
+    /// The client has closed its direction: whether it has left shows soon.
+    #[cold]
+    pub(super) fn begin_departure(&mut self) {
+        self.half_closed = Some(self.wire.now());
+        self.wire.look_within(DEPARTURE_CHECK);
+    }
+
+    /// After the end of the client's direction: once its time is up, whatever makes it wait is given up, unless
+    /// the route serves half-closed clients. A source that goes on producing does not make it wait.
+    fn look_at_departure(&mut self, left: Duration) -> Option<CloseMode> {
+        if self.wire.stream.socket().peer_state() == PeerState::Lost {
+            return Some(CloseMode::Abort);
+        }
+        if !left.is_zero() {
+            return None;
+        }
+        let mut waiting = Vec::new();
+        for exchange in self.exchanges.iter_mut().flatten() {
+            let gate = self.wire.inner.borrow_mut().with_gate(exchange.stream, |gate| *gate);
+            if gate.half_close() == HalfClose::Serve {
+                continue;
+            }
+            let waits = match &mut exchange.state {
+                ExchangeState::Called(_) => true,
+                ExchangeState::Sends(sends) => {
+                    let had_sent = sends.sent_before.replace(sends.body.sent);
+                    sends.waits && had_sent == Some(sends.body.sent)
+                }
+            };
+            if waits {
+                waiting.push(exchange.stream);
+            }
+        }
+        for stream in waiting {
+            self.reset(stream, ErrorCode::CANCEL);
+            self.give_up(stream, Ended::ClientGone);
+        }
         None
     }
 

@@ -16,7 +16,9 @@ use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
 use crate::server::close::ClosableWire;
-use crate::service::{BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, InformError, Peer};
+use crate::service::{
+    BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, HalfClose, InformError, Peer,
+};
 
 /// Deadlines closer together than this count as one: the timer wheel is coarse.
 const TICK: Duration = Duration::from_millis(20);
@@ -313,6 +315,13 @@ impl Downstream for H2Wire {
         let stream = inner.stream(exchange);
         let known = stream.and_then(|stream| inner.body(stream)).map(|body| body.policy);
         known.unwrap_or_else(|| self.limits.body_policy())
+    }
+
+    fn set_half_close(&self, exchange: ExchangeId, half_close: HalfClose) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(stream) = inner.stream(exchange) {
+            inner.with_gate(stream, |gate| gate.set_half_close(half_close));
+        }
     }
 
     fn inform(&self, exchange: ExchangeId, status: Status, lines: &[u8]) -> Result<(), InformError> {

@@ -10,7 +10,7 @@ use super::tree::Tree;
 use super::{RouteDraft, Router, SourceLocation};
 use crate::service::answer::AnyService;
 use crate::service::filter::Chain;
-use crate::service::limits::{BodyPolicy, ExtractLimits};
+use crate::service::limits::{BodyPolicy, ExtractLimits, HalfClose};
 use crate::service::request::RouteFacts;
 use crate::service::states::States;
 
@@ -58,6 +58,7 @@ struct Scope {
     states: States,
     limits: Rc<ExtractLimits>,
     body_policy: Option<BodyPolicy>,
+    half_close: HalfClose,
     fallback: Option<Rc<dyn AnyService>>,
 }
 
@@ -71,6 +72,7 @@ impl Scope {
         self.states = states;
         self.limits = router.limits.take().unwrap_or(self.limits);
         self.body_policy = router.body_policy.or(self.body_policy);
+        self.half_close = router.half_close.unwrap_or(self.half_close);
         self.fallback = router.fallback.as_ref().map(|route| route.service.clone()).or(self.fallback);
         self
     }
@@ -189,6 +191,7 @@ impl RoutesBuilder {
                 states: Rc::new(route.scope.states.clone()),
                 limits: route.scope.limits.clone(),
                 body_policy: route.scope.body_policy,
+                half_close: route.scope.half_close,
                 allow: allow.clone(),
             });
             let endpoint = Endpoint { facts, chain: route.chain, service: route.service };
@@ -220,8 +223,8 @@ fn below(prefix: &Pattern, text: &str) -> Result<Pattern, PatternError> {
 
 fn endpoint(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Endpoint {
     let (states, limits) = (Rc::new(scope.states.clone()), scope.limits.clone());
-    let body_policy = scope.body_policy;
-    let facts = Rc::new(RouteFacts { states, limits, body_policy, ..RouteFacts::default() });
+    let Scope { body_policy, half_close, .. } = *scope;
+    let facts = Rc::new(RouteFacts { states, limits, body_policy, half_close, ..RouteFacts::default() });
     Endpoint { facts, chain: chain.clone(), service: Rc::new(made) }
 }
 

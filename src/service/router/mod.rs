@@ -51,7 +51,7 @@ use super::Service;
 use super::answer::AnyService;
 use super::filter::{AnyAround, Around, ChainLink, Filter, ProblemRenderer};
 use super::handler::{Handler, HandlerService};
-use super::limits::{BodyPolicy, ExtractLimits};
+use super::limits::{BodyPolicy, ExtractLimits, HalfClose};
 use super::problem::Problem;
 use super::request::Context;
 use super::response::Response;
@@ -73,6 +73,7 @@ pub struct Router {
     states: States,
     limits: Option<Rc<ExtractLimits>>,
     body_policy: Option<BodyPolicy>,
+    half_close: Option<HalfClose>,
     problems: Option<Rc<ProblemRenderer>>,
     fallback: Option<RouteDraft>,
     /// A host that inherits nothing from the router around it.
@@ -200,6 +201,13 @@ impl Router {
     /// Sets the policy for request bodies, in place of the server's: their size and their minimum rate.
     pub fn body_policy(mut self, policy: BodyPolicy) -> Self {
         self.body_policy = Some(policy);
+        self
+    }
+
+    /// Sets what becomes of an exchange whose client closes its sending direction while the handler makes it
+    /// wait: by default it ends.
+    pub fn half_close(mut self, half_close: HalfClose) -> Self {
+        self.half_close = Some(half_close);
         self
     }
 

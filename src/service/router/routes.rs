@@ -17,6 +17,7 @@ use crate::service::Service;
 use crate::service::answer::{Answer, AnyService};
 use crate::service::filter::Chain;
 use crate::service::into_response::IntoResponse;
+use crate::service::limits::HalfClose;
 use crate::service::problem::Problem;
 use crate::service::request::{Request, RouteFacts};
 use crate::service::response::Response;
@@ -110,6 +111,9 @@ impl Routes {
         let endpoint = site.endpoint(method, token, head.form(), head.path(), &mut parameters);
         request.context().set_route(&endpoint.facts, &parameters);
         drop(parameters);
+        if endpoint.facts.half_close != HalfClose::default() {
+            request.context().set_half_close(endpoint.facts.half_close);
+        }
         if !request.body().is_empty() {
             if let Some(policy) = endpoint.facts.body_policy {
                 request.body().set_policy(policy);
