@@ -1,7 +1,13 @@
 //! Request targets and authorities (RFC 9112 §3.2, RFC 3986): which of the four forms a target has, the
-//! positions of its parts, and whether every byte is allowed there. Nothing is decoded or normalised here:
-//! the path stays percent-encoded and is not resolved.
+//! positions of its parts, and whether every byte is allowed there.
+//!
+//! Browsers and other clients send some bytes in paths and queries that RFC 3986 requires to be encoded
+//! (`|`, `^`, UTF-8, a single `%`): the URL standard of the WHATWG lets them through. [`normalize`] accepts
+//! and percent-encodes them, once, when a head is read; so every layer above, and whatever a target is
+//! forwarded or redirected to, sees RFC 3986 alone. Authorities are strict. Nothing is decoded here, and
+//! paths are not resolved.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -64,10 +70,10 @@ pub struct Target {
 pub enum TargetError {
     /// It is empty: two spaces follow the method.
     Empty,
-    /// A byte that is not allowed unencoded in a URI: a control, a space, a quote, `<>\^{|}` or a backtick, a
-    /// non-ASCII byte, or `#`, since fragments are never sent.
+    /// A byte that is not allowed there unencoded: a control, a space, or `#`, since fragments are never
+    /// sent; outside of path and query also a quote, `<>\^{|}`, a backtick, or a non-ASCII byte.
     Character(u8),
-    /// `%` without two hexadecimal digits after it.
+    /// `%` without two hexadecimal digits after it, outside of path and query.
     Percent,
     /// Neither `/…`, an absolute URI, `*` nor `host:port`.
     Form,
@@ -110,14 +116,88 @@ impl fmt::Display for TargetError {
 
 impl Error for TargetError {}
 
-/// Parses a target, in the form allowed for its method.
+/// Parses a target as a client may send it, in the form allowed for its method. Bytes in path and query that
+/// RFC 3986 does not allow unencoded are percent-encoded in the target that is returned; controls, spaces and
+/// `#` are refused, and in the authority everything that RFC 3986 does not allow there.
 ///
-/// Bytes are checked before the form, so that a prefix of a target is refused with the same error as the
-/// whole. Square brackets are accepted in path and query although RFC 3986 requires them to be encoded there:
+/// # Errors
+/// The first byte that is allowed nowhere, so that a prefix of a target is refused with the same error as the
+/// whole; else what is wrong with its form.
+#[inline]
+pub fn normalize(method: Method, target: &[u8]) -> Result<(Cow<'_, [u8]>, Target), TargetError> {
+    match parse(method, target) {
+        Ok(parts) => Ok((Cow::Borrowed(target), parts)),
+        Err(error) => normalize_unusual(method, target, error),
+    }
+}
+
+#[cold]
+fn normalize_unusual(
+    method: Method,
+    target: &[u8],
+    error: TargetError,
+) -> Result<(Cow<'_, [u8]>, Target), TargetError> {
+    check_bytes(target)?;
+    let start = path_start(method, target);
+    if start == target.len() {
+        return Err(error);
+    }
+    let mut encoded = target[..start].to_vec();
+    encode(&target[start..], &mut encoded);
+    let parts = parse(method, &encoded)?;
+    Ok((Cow::Owned(encoded), parts))
+}
+
+/// Where path and query begin, in which bytes may be encoded; the length of a target that has neither.
+fn path_start(method: Method, target: &[u8]) -> usize {
+    if method == Method::Connect {
+        return target.len();
+    }
+    if target.starts_with(b"/") {
+        return 0;
+    }
+    match parse_absolute_start(target) {
+        Ok((_, authority)) => authority.end,
+        Err(_) => target.len(),
+    }
+}
+
+/// Appends a part of a path or query, with every byte percent-encoded that RFC 3986 does not allow there
+/// unencoded, and with every `%` that begins no escape as `%25`. Escapes stay, so encoding twice changes
+/// nothing.
+pub(in crate::http) fn encode(part: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.reserve(part.len());
+    for (at, &byte) in part.iter().enumerate() {
+        match CLASSES[usize::from(byte)] {
+            Class::Name | Class::Other | Class::Question => out.push(byte),
+            Class::Percent if is_escape(&part[at..]) => out.push(byte),
+            Class::Percent | Class::Encoded | Class::Refused => {
+                let digit = |value: u8| DIGITS[usize::from(value)];
+                out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 0xf)]);
+            }
+        }
+    }
+}
+
+/// Refuses the first byte that no part of a target may hold, not even encoded by the recipient.
+pub(super) fn check_bytes(target: &[u8]) -> Result<(), TargetError> {
+    match target.iter().find(|&&byte| CLASSES[usize::from(byte)] == Class::Refused) {
+        Some(&byte) => Err(TargetError::Character(byte)),
+        None => Ok(()),
+    }
+}
+
+/// Parses a target by RFC 3986 alone, in the form allowed for its method.
+///
+/// Square brackets are accepted in path and query although RFC 3986 requires them to be encoded there:
 /// browsers send them literally (`?tag[]=a`), and they are not delimiters after the authority.
+///
+/// # Errors
+/// The first byte that is not allowed; else what is wrong with its form.
 #[inline]
 pub fn parse(method: Method, target: &[u8]) -> Result<Target, TargetError> {
-    let question = check_characters(target, Extent::Whole)?;
+    let question = check_characters(target)?;
     if method == Method::Connect {
         return parse_authority_form(target);
     }
@@ -248,18 +328,9 @@ fn is_escape(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// Whether the bytes are the whole target or may be continued.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Extent {
-    /// Nothing follows: a cut-off percent-escape is an error.
-    Whole,
-    /// More may follow.
-    Prefix,
-}
-
 /// Checks every byte in order and returns the position of the first `?`.
 #[inline]
-pub(super) fn check_characters(target: &[u8], extent: Extent) -> Result<Option<usize>, TargetError> {
+fn check_characters(target: &[u8]) -> Result<Option<usize>, TargetError> {
     let mut question = None;
     let mut at = 0;
     loop {
@@ -272,19 +343,11 @@ pub(super) fn check_characters(target: &[u8], extent: Extent) -> Result<Option<u
                 question = question.or(Some(at));
                 at += 1;
             }
-            Class::Percent => {
-                check_escape(&target[at..], extent)?;
-                at = target.len().min(at + 3);
-            }
-            Class::Refused => return Err(TargetError::Character(byte)),
+            Class::Percent if is_escape(&target[at..]) => at += 3,
+            Class::Percent => return Err(TargetError::Percent),
+            Class::Encoded | Class::Refused => return Err(TargetError::Character(byte)),
         }
     }
-}
-
-fn check_escape(bytes: &[u8], extent: Extent) -> Result<(), TargetError> {
-    let digits = &bytes[1..bytes.len().min(3)];
-    let cut = digits.len() < 2 && extent == Extent::Whole;
-    if cut || !digits.iter().all(u8::is_ascii_hexdigit) { Err(TargetError::Percent) } else { Ok(()) }
 }
 
 /// The classes of bytes within a target; the usual ones first.
@@ -298,12 +361,14 @@ enum Class {
     Question,
     /// `%`, which two hexadecimal digits must follow.
     Percent,
-    /// Never allowed.
+    /// Allowed in path and query once it is percent-encoded: clients send it as it is.
+    Encoded,
+    /// Never allowed: controls, the space, `#`.
     Refused,
 }
 
 static CLASSES: [Class; 256] = {
-    let mut classes = [Class::Refused; 256];
+    let mut classes = [Class::Encoded; 256];
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
@@ -312,7 +377,8 @@ static CLASSES: [Class; 256] = {
             b'/' | b':' | b'@' | b'[' | b']' => Class::Other,
             b'?' => Class::Question,
             b'%' => Class::Percent,
-            _ => Class::Refused,
+            0..=b' ' | b'#' | 0x7f => Class::Refused,
+            _ => Class::Encoded,
         };
         byte += 1;
     }
@@ -447,10 +513,72 @@ mod tests {
         assert_eq!(split_authority(""), ("", None));
     }
 
+    /// The normal form, with `|` around the path, or the error.
+    fn normal(method: Method, target: &[u8]) -> String {
+        match normalize(method, target) {
+            Ok((target, parts)) => {
+                let text = std::str::from_utf8(&target).expect("a normal target is ASCII");
+                let Range { start, end } = parts.path;
+                format!("{}|{}|{}", &text[..start], &text[start..end], &text[end..])
+            }
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    /// What the URL standard of the WHATWG lets through unencoded in a path or a query (its percent-encode
+    /// sets), and raw UTF-8, which curl sends.
     #[test]
-    fn a_cut_escape_in_a_prefix_waits() {
-        assert_eq!(check_characters(b"/%", Extent::Prefix), Ok(None));
-        assert_eq!(check_characters(b"/?%4", Extent::Prefix), Ok(Some(1)));
-        assert_eq!(check_characters(b"/%g", Extent::Prefix), Err(TargetError::Percent));
+    fn what_browsers_send_is_encoded_once() {
+        let vectors: &[(&[u8], &str)] = &[
+            (b"/a|b^c?d=e|f^g", "|/a%7Cb%5Ec|?d=e%7Cf%5Eg"),
+            (b"/{x}?{y}`z\\", "|/%7Bx%7D|?%7By%7D%60z%5C"),
+            (b"/a\\b`c", "|/a%5Cb%60c|"),
+            (b"/\"<>?\"<>'", "|/%22%3C%3E|?%22%3C%3E'"),
+            ("/café?ü".as_bytes(), "|/caf%C3%A9|?%C3%BC"),
+            (b"/\xe9?\xff\x80", "|/%E9|?%FF%80"),
+            (b"/100%?q=100%", "|/100%25|?q=100%25"),
+            (b"/%zz?%u0041&%4", "|/%25zz|?%25u0041&%254"),
+            (b"/%%32%65%", "|/%25%32%65%25|"),
+            (b"/%c3%A9|?%7c|", "|/%c3%A9%7C|?%7c%7C"),
+            (b"http://a/|?|", "http://a|/%7C|?%7C"),
+            (b"http://a?|", "http://a||?%7C"),
+            (b"/plain?a[]=1", "|/plain|?a[]=1"),
+        ];
+        for (target, expected) in vectors {
+            let first = normal(Method::Get, target);
+            assert_eq!(&first, expected, "{}", target.escape_ascii());
+            let again = first.replace('|', "");
+            assert_eq!(&normal(Method::Get, again.as_bytes()), expected, "encoding twice changes nothing");
+        }
+    }
+
+    #[test]
+    fn controls_spaces_fragments_and_authorities_are_strict() {
+        for byte in (0..=b' ').chain([b'#', 0x7f]) {
+            for place in [&b"/"[..], b"/a?b", b"http://a/", b"http://a/?"] {
+                let target = [place, &[byte], b"|"].concat();
+                assert_eq!(normalize(Method::Get, &target).unwrap_err(), TargetError::Character(byte));
+            }
+        }
+        for byte in 0x80..=0xff {
+            assert!(normalize(Method::Get, &[b'/', byte]).is_ok());
+            for target in [[b"http://", &[byte][..], b"/"].concat(), vec![byte]] {
+                assert_eq!(normalize(Method::Get, &target).unwrap_err(), TargetError::Character(byte));
+            }
+        }
+        for (method, target, expected) in [
+            (Method::Get, "http://a|b/", "Character(124)"),
+            (Method::Get, "http://a\\b/", "Character(92)"),
+            (Method::Get, "http://a%/", "Percent"),
+            (Method::Get, "http://a%zz/|", "Percent"),
+            (Method::Get, "http://u@a/", "Userinfo"),
+            (Method::Connect, "a|b:1", "Character(124)"),
+            (Method::Connect, "a%:1", "Percent"),
+            (Method::Options, "*|", "Character(124)"),
+            (Method::Get, "a|b", "Character(124)"),
+            (Method::Get, "", "Empty"),
+        ] {
+            assert_eq!(normal(method, target.as_bytes()), expected, "{target}");
+        }
     }
 }

@@ -48,7 +48,9 @@ impl TlsState {
     fn serves(&self, authority: &str) -> bool {
         let Some(name) = self.session.info().server_name() else { return true };
         let host = split_authority(authority).0;
-        host.eq_ignore_ascii_case(name)
+        // HTTP/1.0 needs no host: then the request is for the name of the handshake.
+        host.is_empty()
+            || host.eq_ignore_ascii_case(name)
             || host.strip_suffix('.').is_some_and(|host| host.eq_ignore_ascii_case(name))
             || self.server.as_ref().is_none_or(|server| server.agree(name, host))
     }

@@ -111,6 +111,8 @@ fn names_are_percent_encoded() {
         ("back\\slash", b"backslash"),
         ("line\nend", b"line end"),
         ("a;b=c,d:e@f!$&'()*", b"the rest"),
+        ("a|b^c`d{e}\"<f>", b"no URI characters"),
+        ("sub|dir/x", b"x"),
     ]);
     site.write(OsStr::from_bytes(b"\xff\xfe"), "not UTF-8");
     let mut client = site.connect();
@@ -133,14 +135,25 @@ fn names_are_percent_encoded() {
         ("/line%0Aend", "line end"),
         ("/a;b=c,d:e@f!$&'()*", "the rest"),
         ("/%ff%FE", "not UTF-8"),
+        // As clients send them that encode what the URL standard tells them to, and no more.
+        ("/caf\u{e9}", "latin"),
+        ("/\u{65e5}\u{672c}", "kanji"),
+        ("/100%", "percent"),
+        ("/back\\slash", "backslash"),
+        ("/a|b^c`d{e}\"<f>", "no URI characters"),
+        ("/a.txt?q=100%&filter={\"a\":1}|^`\\\u{fc}", "a"),
     ] {
         client.get(target, "").is(200, body);
     }
-    for target in ["/a%20b.txt", "/caf%E9", "/a%20", "/%20a.txt", "/%fe%ff"] {
+    client.ask(b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "not UTF-8");
+    // What a redirect names is encoded.
+    let redirect = client.get("/sub|dir?q=|\u{e9}%", "");
+    assert_eq!(redirect.has_status(301).field("location"), Some("/sub%7Cdir/?q=%7C%C3%A9%25"));
+    for target in ["/a%20b.txt", "/caf%E9", "/a%20", "/%20a.txt", "/%fe%ff", "/%", "/%6", "/%zz", "/a%2"] {
         client.get(target, "").has_status(404).keeps();
     }
     client.still_serves();
-    for target in ["/%", "/%6", "/%zz", "/a%2", "/caf\u{e9}"] {
+    for target in ["/a.txt?a\x01b", "/a#b", "/\x7f"] {
         let mut client = site.connect();
         client.get(target, "").has_status(400).says_close();
         client.is_closed();

@@ -176,6 +176,9 @@ fn what_is_served() {
     assert_eq!(crumbs.text().matches("cookie").count(), 1);
     // Bytes beyond ASCII in values pass, as in HTTP/1.1.
     ask(with(&[], &[("x", "\u{e9}")])).is(200, "GET a /\nhost: a\nx: \\xc3\\xa9\n");
+    // What the URL standard lets through unencoded is encoded, as in HTTP/1.1.
+    ask(with(&[(":path", "/a|b^{c}\u{e9}?d=100%&e={\"f\":1}\\`<>")], &[]))
+        .is(200, "GET a /a%7Cb%5E%7Bc%7D%C3%A9?d=100%25&e=%7B%22f%22:1%7D%5C%60%3C%3E\nhost: a\n");
     // Unusual order, and a priority that may be ignored.
     ask(with(&[], &[("priority", "u=0, i"), ("accept", "*/*")]))
         .is(200, "GET a /\nhost: a\npriority: u=0, i\naccept: */*\n");
@@ -187,6 +190,8 @@ fn what_http_1_refuses() {
     let (server, mirror) = mirror();
     let mut peer = Peer::connect(server.addr);
     let long = format!("/{}", "x".repeat(9000));
+    // Within the limit as sent, and beyond it in the normal form.
+    let raw = format!("/{}", "|".repeat(3000));
     let many = "x".repeat(4000);
     let hundred: Vec<String> = (0..101).map(|n| format!("x{n}")).collect();
     let cases: Vec<(u16, Vec<(&str, &str)>)> = vec![
@@ -196,6 +201,9 @@ fn what_http_1_refuses() {
         (400, with(&[(":path", "/with space")], &[])),
         (400, with(&[(":path", "/line\nfeed")], &[])),
         (400, with(&[(":path", "/#fragment")], &[])),
+        (400, with(&[(":path", "/|#")], &[])),
+        (400, with(&[(":path", "/|\u{7f}")], &[])),
+        (400, with(&[(":authority", "a|b")], &[])),
         (400, with(&[(":method", "G T")], &[])),
         (400, with(&[(":method", "G\r\nX: y")], &[])),
         (400, with(&[(":scheme", "gopher")], &[])),
@@ -206,6 +214,7 @@ fn what_http_1_refuses() {
         (400, with(&[], &[("content-length", "-1")])),
         (400, with(&[], &[("content-length", "1"), ("content-length", "2")])),
         (414, with(&[(":path", &long)], &[])),
+        (414, with(&[(":path", &raw)], &[])),
         (431, with(&[], &[("a", &many), ("b", &many), ("c", &many), ("d", &many), ("e", &many)])),
         (431, with(&[], &hundred.iter().map(|name| (&name[..], "y")).collect::<Vec<_>>())),
     ];

@@ -7,7 +7,7 @@ use crate::http::message::grammar::{is_token_byte, list_members};
 use crate::http::message::head::HeadFacts;
 use crate::http::message::{Framing, FramingFieldError, RequestError, Version};
 use crate::http::method::Method;
-use crate::http::target::is_authority;
+use crate::http::target::{TargetForm, is_authority};
 
 /// The relevant fields of one head, as far as they have been read.
 #[derive(Default)]
@@ -47,7 +47,8 @@ impl<'a> Gathered<'a> {
         if self.host.is_some() {
             return Err(RequestError::HostRepeated);
         }
-        if !is_authority(value) {
+        // Whether it may be empty depends on the target.
+        if !value.is_empty() && !is_authority(value) {
             return Err(RequestError::HostMalformed);
         }
         self.host = Some(value);
@@ -79,9 +80,20 @@ impl<'a> Gathered<'a> {
 
     /// Checks the fields against each other and the request line.
     #[inline]
-    pub(super) fn finish(&self, method: Method, version: Version) -> Result<HeadFacts, RequestError> {
-        if self.host.is_none() && version == Version::Http11 {
-            return Err(RequestError::HostMissing);
+    pub(super) fn finish(
+        &self,
+        method: Method,
+        form: TargetForm,
+        version: Version,
+    ) -> Result<HeadFacts, RequestError> {
+        match self.host {
+            None if version == Version::Http11 => return Err(RequestError::HostMissing),
+            // The host of an http URI is not empty (RFC 9110 §4.2.1). A target with an authority of its own
+            // replaces the field, and `*` needs none (RFC 9112 §3.2); nor does HTTP/1.0.
+            Some([]) if version == Version::Http11 && form == TargetForm::Origin => {
+                return Err(RequestError::HostMalformed);
+            }
+            _ => {}
         }
         let framing = framing(self.content.length, self.is_chunked, version)?.unwrap_or(Framing::None);
         if method == Method::Connect && !framing.is_empty() {

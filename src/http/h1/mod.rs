@@ -22,6 +22,7 @@ mod encode_request;
 mod facts;
 mod request;
 mod response;
+mod salvage;
 mod scan;
 mod scan_response;
 mod straddling;

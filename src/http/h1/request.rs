@@ -3,12 +3,17 @@
 //!
 //! A head that lies completely in one read takes the fast path: httparse parses it in place, the checks that
 //! httparse omits are added, and one copy moves it into the caller's [`RequestHead`]. A head that straddles
-//! reads is gathered first. Any failure is repeated by the strict `scan`, which determines the error.
+//! reads is gathered first. Any failure is repeated by the strict `scan`, which determines the error; a head
+//! that it accepts has an unusual request line (a target to be encoded, a later minor version) and is read
+//! again with the usual one.
 
 use std::mem::MaybeUninit;
 
+use memchr::memmem;
+
 use super::facts::Gathered;
-use super::scan::{HeadExtent, scan};
+use super::salvage::salvage;
+use super::scan::{EMPTY_LINES_MAX, HeadExtent, empty_lines_length, scan, split_at_space};
 use super::straddling::{LineSpans, Straddling, TABLE_FIELDS, range_within};
 use crate::http::message::head::Span;
 use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
@@ -33,7 +38,7 @@ pub enum HeadProgress {
 /// [`RequestError::Http2Preface`]); the connection must be answered and closed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
-    // INVARIANT: starts at the start of a request, its ignored empty line included.
+    // INVARIANT: starts at the start of a request, the ignored empty lines before it included.
     partial: Straddling,
 }
 
@@ -43,10 +48,16 @@ impl RequestDecoder {
         RequestDecoder::default()
     }
 
-    /// Whether nothing of a next head has been received: the peer is idle, not slow. The one empty line that
-    /// may precede a request is not counted.
+    /// Whether nothing of a next head has been received: the peer is idle, not slow. Empty lines before a
+    /// request are not counted.
+    #[inline]
     pub fn is_idle(&self) -> bool {
-        matches!(self.partial.as_slice(), [] | [b'\r'] | [b'\r', b'\n'])
+        self.partial.as_slice().iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+    }
+
+    /// Fills `head` with what was received of an incomplete head, as after an error.
+    pub fn salvage(&self, limits: &HeadLimits, head: &mut RequestHead) {
+        salvage(self.partial.as_slice(), limits, head);
     }
 
     /// The bytes of a head received before the last input: after [`RequestError::Http2Preface`], they precede
@@ -57,7 +68,9 @@ impl RequestDecoder {
 
     /// Takes received bytes. Pass the same limits for one head.
     ///
-    /// On `Complete`, `head` is filled; otherwise its content is undefined.
+    /// On `Complete`, `head` is filled. After an error it has what could be read: method, target, and the
+    /// well-formed fields before the error, for logs and for the form of the response alone. Otherwise its
+    /// content is undefined.
     ///
     /// # Errors
     /// The first error in the order of the bytes; or, when every line is well-formed, the first contradiction
@@ -69,8 +82,14 @@ impl RequestDecoder {
         limits: &HeadLimits,
         head: &mut RequestHead,
     ) -> Result<HeadProgress, RequestError> {
-        let bytes_max = usize::from(limits.head_bytes_max) + EMPTY_LINE.len();
-        let length = self.partial.handle_bytes(input, bytes_max, |bytes| decode(bytes, limits, head));
+        let bytes_max = usize::from(limits.head_bytes_max) + EMPTY_LINES_MAX * 2;
+        let length = self.partial.handle_bytes(input, bytes_max, |bytes| {
+            let decoded = decode(bytes, limits, head);
+            if decoded.is_err() {
+                salvage(bytes, limits, head);
+            }
+            decoded
+        });
         match length {
             Ok(Some(consumed)) => Ok(HeadProgress::Complete { consumed }),
             Ok(None) => Ok(HeadProgress::Incomplete),
@@ -83,33 +102,65 @@ impl RequestDecoder {
     }
 }
 
-const EMPTY_LINE: &[u8] = b"\r\n";
-
-/// Fills `head` from the request at the start of `bytes` and returns its length, an ignored empty line
+/// Fills `head` from the request at the start of `bytes` and returns its length, ignored empty lines
 /// included; `None` if it is well-formed so far and incomplete.
 #[inline]
 fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Option<usize>, RequestError> {
-    let skipped = if bytes.starts_with(EMPTY_LINE) { EMPTY_LINE.len() } else { 0 };
+    let skipped = empty_lines_length(bytes);
     let view = &bytes[skipped..];
     let view = &view[..view.len().min(usize::from(limits.head_bytes_max))];
-
-    let mut table = [const { MaybeUninit::uninit() }; TABLE_FIELDS];
-    let mut request = httparse::Request::new(&mut []);
-    let parsed = request.parse_with_uninit_headers(view, &mut table[..usize::from(limits.fields_max)]);
-    let doubt = match parsed {
-        Ok(httparse::Status::Complete(length)) => match fill(head, &view[..length], &request, limits) {
-            Ok(()) => return Ok(Some(skipped + length)),
-            Err(doubt) => {
-                head.clear();
-                doubt
-            }
-        },
-        Ok(httparse::Status::Partial) | Err(_) => RequestError::Disagreement,
+    let doubt = match decode_usual(view, limits, head) {
+        Ok(length) => return Ok(Some(skipped + length)),
+        Err(doubt) => doubt,
     };
     match scan(bytes, limits)? {
         HeadExtent::Part => Ok(None),
-        HeadExtent::Whole => Err(doubt),
+        HeadExtent::Whole => decode_unusual(view, limits, head, doubt).map(|length| Some(skipped + length)),
     }
+}
+
+/// Fills `head` from a request at the start of `view`, and returns its length. An error is preliminary: the
+/// head may be incomplete, malformed or unusual.
+#[inline]
+fn decode_usual(view: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<usize, RequestError> {
+    let mut table = [const { MaybeUninit::uninit() }; TABLE_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(view, &mut table[..usize::from(limits.fields_max)]);
+    let Ok(httparse::Status::Complete(length)) = parsed else { return Err(RequestError::Disagreement) };
+    fill(head, &view[..length], &request, limits).inspect_err(|_| head.clear())?;
+    Ok(length)
+}
+
+/// As [`decode_usual`], for a whole head that `scan` accepts: with the target in its normal form (see
+/// [`target::normalize`]), and a later minor version as 1.1.
+#[cold]
+fn decode_unusual(
+    view: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+    doubt: RequestError,
+) -> Result<usize, RequestError> {
+    let line = &view[..memmem::find(view, b"\r\n").ok_or(doubt)?];
+    let length = memmem::find(view, b"\r\n\r\n").ok_or(doubt)? + 4;
+    let (token, rest) = split_at_space(line);
+    let (target, version) = split_at_space(rest.ok_or(doubt)?);
+    let (target, _) = target::normalize(Method::from_token(token), target)?;
+    let version = if version == Some(b"HTTP/1.0") { &b" HTTP/1.0"[..] } else { b" HTTP/1.1" };
+    let usual_line = [token, b" ", &target, version].concat();
+    if usual_line == line {
+        return Err(doubt);
+    }
+    // The limit holds for the normal form, so that a target has one length however it was sent.
+    if usual_line.len() > usize::from(limits.request_line_bytes_max) {
+        return Err(RequestError::RequestLineTooLong);
+    }
+    let usual = [&usual_line, &view[line.len()..length]].concat();
+    // Positions within a head have 16 bits.
+    if usual.len() > usize::from(u16::MAX) {
+        return Err(RequestError::HeadTooLong);
+    }
+    decode_usual(&usual, limits, head)?;
+    Ok(length)
 }
 
 /// Moves a head accepted by httparse into `head`, and adds the checks that httparse omits: line ends, target
@@ -147,7 +198,7 @@ fn fill(
     for field in request.headers.iter() {
         gathered.handle_field(field.name.as_bytes(), field.value)?;
     }
-    let facts = gathered.finish(method, version)?;
+    let facts = gathered.finish(method, parts.form, version)?;
     let host = gathered.host.map(|host| Span::new(range_within(bytes, host)));
     head.finish(version, host, facts);
     Ok(())

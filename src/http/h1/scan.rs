@@ -5,10 +5,24 @@
 use crate::http::message::grammar::{LineEnd, field_line, first_line, is_token_byte};
 use crate::http::message::{FieldLineError, HeadLimits, RequestError, ResponseError};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
-use crate::http::target::{self, Extent};
+use crate::http::target;
 
 /// The first line of the HTTP/2 preface. The rest of it is checked by HTTP/2.
 const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// Most empty lines before a request line that are ignored. RFC 9112 §2.2 asks for at least one; old clients
+/// send one or two behind a body. More are not the start of a request.
+pub(super) const EMPTY_LINES_MAX: usize = 8;
+
+/// Length of the empty lines at the start that are ignored.
+#[inline]
+pub(super) fn empty_lines_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    while bytes[length..].starts_with(b"\r\n") && length < EMPTY_LINES_MAX * 2 {
+        length += 2;
+    }
+    length
+}
 
 /// The extent of a head without errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,14 +45,14 @@ pub(super) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<HeadExtent, Requ
     if HTTP2_PREFACE_LINE.starts_with(bytes) {
         return Ok(HeadExtent::Part);
     }
-    let head = match bytes {
-        [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(RequestError::EmptyLines),
-        [b'\r', b'\n', head @ ..] => head,
+    let head = &bytes[empty_lines_length(bytes)..];
+    match head {
+        [b'\r', b'\n', ..] => return Err(RequestError::EmptyLines),
         [b'\r'] => return Ok(HeadExtent::Part),
         [b'\r', ..] => return Err(RequestError::BareCr),
         [b'\n', ..] => return Err(RequestError::BareLf),
-        head => head,
-    };
+        _ => {}
+    }
     let bytes_max = usize::from(limits.head_bytes_max);
     let view = &head[..head.len().min(bytes_max)];
     let seen = scan_view(view, limits)?;
@@ -139,16 +153,16 @@ fn check_request_line(line: &[u8], end: LineEnd) -> Result<(), RequestError> {
         None if end == LineEnd::Open => return Ok(()),
         None => return Err(RequestError::TargetMissing),
     };
-    let extent = if version.is_some() || end != LineEnd::Open { Extent::Whole } else { Extent::Prefix };
-    target::check_characters(target, extent)?;
-    if extent == Extent::Whole && target.is_empty() {
+    target::check_bytes(target)?;
+    let is_whole = version.is_some() || end != LineEnd::Open;
+    if is_whole && target.is_empty() {
         return Err(RequestError::Target(target::TargetError::Empty));
     }
     if end == LineEnd::Open {
         return Ok(());
     }
     check_version(version.ok_or(RequestError::VersionMissing)?)?;
-    target::parse(Method::from_token(method), target)?;
+    target::normalize(Method::from_token(method), target)?;
     Ok(())
 }
 
@@ -164,10 +178,10 @@ fn check_method(method: &[u8]) -> Result<(), RequestError> {
 }
 
 /// The version is checked as a whole, because 505 is more informative for a client of another version than
-/// 400.
+/// 400. A higher minor version is served as 1.1 (RFC 9110 §6.2).
 fn check_version(version: &[u8]) -> Result<(), RequestError> {
     match version {
-        b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(()),
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
@@ -178,7 +192,7 @@ fn check_version(version: &[u8]) -> Result<(), RequestError> {
 }
 
 /// The bytes before the first space and, if there is one, after it.
-fn split_at_space(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub(super) fn split_at_space(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     match bytes.iter().position(|&byte| byte == b' ') {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
         None => (bytes, None),

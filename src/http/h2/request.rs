@@ -11,8 +11,8 @@ use super::hpack::Field;
 use super::priority::Priority;
 use crate::http::message::facts::ContentFacts;
 use crate::http::message::grammar::is_token_byte;
-use crate::http::message::head::Span;
-use crate::http::message::{HeadLimits, RequestError, RequestHead};
+use crate::http::message::head::{HeadFacts, Span};
+use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::http::target::{self, Scheme, TargetError, TargetForm, is_authority};
 
@@ -81,8 +81,12 @@ pub(super) struct HeadParser<'a> {
     connect_protocol: bool,
     /// A piece of `cookie` came as a never-indexed literal: the whole field is one then.
     cookie_never_indexed: bool,
-    /// The request line is written: no pseudo-field may follow.
+    /// The pseudo-fields are complete: none may follow.
     begun: bool,
+    /// The request line is written.
+    has_line: bool,
+    /// Why the request is refused. What remains of the head is read for logs and the form of the response.
+    refused: Option<RequestError>,
     known_scheme: Option<Scheme>,
     host: Option<Span>,
     fields: u32,
@@ -118,6 +122,8 @@ impl<'a> HeadParser<'a> {
             connect_protocol,
             cookie_never_indexed: false,
             begun: false,
+            has_line: false,
+            refused: None,
             known_scheme: None,
             host: None,
             fields: 0,
@@ -128,15 +134,61 @@ impl<'a> HeadParser<'a> {
 
     /// Reads one field.
     #[inline]
-    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<HeadError> {
+    pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<MalformedHead> {
+        if self.refused.is_some() {
+            self.salvage_field(field);
+            return ControlFlow::Continue(());
+        }
         let handled = match field.name.first() {
             Some(b':') => self.handle_pseudo(field.name, field.value),
             _ => self.handle_regular(field),
         };
         match handled {
             Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+            Err(HeadError::Malformed(reason)) => ControlFlow::Break(reason),
+            Err(HeadError::Refused(error)) => {
+                self.refuse(error);
+                self.salvage_field(field);
+                ControlFlow::Continue(())
+            }
         }
+    }
+
+    /// Begins to read the rest of a head that is refused.
+    #[cold]
+    fn refuse(&mut self, error: RequestError) {
+        self.refused = Some(error);
+        if self.has_line {
+            return;
+        }
+        let text = |range: &Option<Range<usize>>| range.clone().map(|range| &self.scratch.bytes[range]);
+        let token = text(&self.method).filter(|token| check_method(token).is_ok()).unwrap_or_default();
+        let target = text(&self.path).or(text(&self.authority)).unwrap_or_default();
+        self.head.begin_refused(Version::Http2, token, target);
+        if let Some(authority) = text(&self.authority).filter(|authority| is_authority(authority)) {
+            self.head.push_refused_field(b"host", authority);
+        }
+    }
+
+    #[cold]
+    fn salvage_field(&mut self, field: Field<'_>) {
+        if is_name(field.name) && is_value(field.value) && !is_of_connection(field.name) {
+            self.head.push_refused_field(field.name, field.value);
+        }
+    }
+
+    /// Ends a head whose list of fields is too large.
+    pub(super) fn give_up(mut self, error: RequestError) -> RequestError {
+        if self.refused.is_none() {
+            self.refuse(error);
+        }
+        self.end_refused(error)
+    }
+
+    #[cold]
+    fn end_refused(self, error: RequestError) -> RequestError {
+        self.head.end(self.known_scheme, self.host, HeadFacts::default());
+        error
     }
 
     fn handle_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
@@ -195,8 +247,19 @@ impl<'a> HeadParser<'a> {
             }
             _ => {}
         }
-        self.head.push_field(name, value, never_indexed);
+        self.push(name, value, never_indexed)?;
         Ok(())
+    }
+
+    /// Appends a field to the head, where positions have 16 bits. The limit of the list ensures that, unless
+    /// the target was encoded and has become longer.
+    #[inline]
+    fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Result<Span, RequestError> {
+        let length = self.head.len_bytes() + name.len() + value.len();
+        if length > HEAD_BYTES_MAX as usize {
+            return Err(RequestError::HeadTooLong);
+        }
+        Ok(self.head.push_field(name, value, never_indexed))
     }
 
     /// `host` beside `:authority` may only repeat it (RFC 9113 §8.3.1); alone it takes its place.
@@ -211,7 +274,7 @@ impl<'a> HeadParser<'a> {
         if !is_authority(value) {
             return Err(RequestError::HostMalformed.into());
         }
-        self.host = Some(self.head.push_field(b"host", value, never_indexed));
+        self.host = Some(self.push(b"host", value, never_indexed)?);
         Ok(())
     }
 
@@ -266,16 +329,23 @@ impl<'a> HeadParser<'a> {
             });
             text(&self.path).filter(|path| !path.is_empty()).ok_or(MalformedHead::PseudoMissing)?
         };
-        let line_bytes = token.len() + target.len() + "  HTTP/2".len();
-        if line_bytes > usize::from(self.limits.request_line_bytes_max) {
+        let line_bytes_max = usize::from(self.limits.request_line_bytes_max);
+        let line_bytes = |target: &[u8]| token.len() + target.len() + "  HTTP/2".len();
+        if line_bytes(target) > line_bytes_max {
             return Err(RequestError::RequestLineTooLong.into());
         }
         // The target of an extended CONNECT is a path, as GET's is, so that it is routed like one.
-        let parts = target::parse(if protocol.is_some() { Method::Get } else { method }, target)?;
+        let (target, parts) =
+            target::normalize(if protocol.is_some() { Method::Get } else { method }, target)?;
+        let target = &*target;
+        if line_bytes(target) > line_bytes_max {
+            return Err(RequestError::RequestLineTooLong.into());
+        }
         if parts.form == TargetForm::Absolute {
             return Err(TargetError::Form.into());
         }
         self.head.begin(method, token, target, &parts);
+        self.has_line = true;
         if let Some(protocol) = protocol {
             self.head.set_protocol(protocol);
         }
@@ -290,22 +360,38 @@ impl<'a> HeadParser<'a> {
 
     /// After the last field. `ends`: no body follows.
     pub(super) fn finish(mut self, ends: bool) -> Result<ParsedRequest, HeadError> {
+        if let Some(error) = self.refused {
+            return Err(self.end_refused(error).into());
+        }
+        match self.finish_sound(ends) {
+            Ok(facts) => {
+                self.head.end(self.known_scheme, self.host, facts);
+                Ok(ParsedRequest { length: self.content.length(), priority: self.priority })
+            }
+            Err(HeadError::Refused(error)) => Err(self.give_up(error).into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[inline]
+    fn finish_sound(&mut self, ends: bool) -> Result<HeadFacts, HeadError> {
         if !self.begun {
             self.begin()?;
         }
         if self.host.is_none() {
             return Err(MalformedHead::AuthorityMissing.into());
         }
-        if !self.scratch.cookie.is_empty() {
-            self.head.push_field(b"cookie", &self.scratch.cookie, self.cookie_never_indexed);
-        }
-        let length = self.content.length();
-        if ends && length.is_some_and(|length| length > 0) {
+        let cookie = std::mem::take(&mut self.scratch.cookie);
+        let pushed = match cookie.is_empty() {
+            true => Ok(()),
+            false => self.push(b"cookie", &cookie, self.cookie_never_indexed).map(drop),
+        };
+        self.scratch.cookie = cookie;
+        pushed?;
+        if ends && self.content.length().is_some_and(|length| length > 0) {
             return Err(MalformedHead::LengthWithoutBody.into());
         }
-        let facts = self.content.finish_stream(self.head.method(), ends)?;
-        self.head.end(self.known_scheme, self.host, facts);
-        Ok(ParsedRequest { length, priority: self.priority })
+        Ok(self.content.finish_stream(self.head.method(), ends)?)
     }
 }
 

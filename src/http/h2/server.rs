@@ -257,8 +257,8 @@ impl Connection {
             .decode(block.bytes, list_bytes_max, |field: Field<'_>| parser.handle_field(field))?;
         Ok(match end {
             ListEnd::Whole => parser.finish(block.ends),
-            ListEnd::TooLarge => Err(HeadError::Refused(RequestError::HeadTooLong)),
-            ListEnd::Broken(error) => Err(error),
+            ListEnd::TooLarge => Err(HeadError::Refused(parser.give_up(RequestError::HeadTooLong))),
+            ListEnd::Broken(reason) => Err(HeadError::Malformed(reason)),
         })
     }
 

@@ -9,7 +9,7 @@ use std::{slice, str};
 use super::grammar::{is_token_byte, list_members};
 use crate::http::method::Method;
 pub use crate::http::target::TargetForm;
-use crate::http::target::{Scheme, Target};
+use crate::http::target::{self, Scheme, Target, is_authority};
 
 /// The protocol version of a head.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -48,6 +48,10 @@ impl Framing {
         matches!(self, Framing::None | Framing::Length(0))
     }
 }
+
+/// Bytes of the target of a refused request that are kept: enough to recognise it, and thrice as many fit the
+/// 16 bits of a position once they are encoded.
+const REFUSED_TARGET_BYTES_MAX: usize = 4096;
 
 /// A range of at most 64 KiB, because heads and trailer sections are limited far below that.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -253,8 +257,8 @@ pub(super) fn ascii(bytes: &[u8]) -> &str {
 /// machine reported it complete. Filling it again needs no [`clear`](RequestHead::clear) before.
 #[derive(Clone, Default)]
 pub struct RequestHead {
-    /// Request line and field lines as received, the empty line included, an ignored empty line before it
-    /// not. For HTTP/2 in the format of HTTP/1.
+    /// Request line and field lines, the empty line included, ignored empty lines before them not. As
+    /// received but for an unusual request line; for HTTP/2 in the format of HTTP/1.
     // INVARIANT: every span below lies within its bytes.
     block: FieldTable,
     method: Method,
@@ -311,7 +315,8 @@ impl RequestHead {
         self.version
     }
 
-    /// The request target as received.
+    /// The request target as received, but percent-encoded where RFC 3986 requires that and the client did
+    /// not ([`target::normalize`]).
     pub fn target(&self) -> &str {
         self.text(self.target)
     }
@@ -410,7 +415,8 @@ impl RequestHead {
         self.facts.expects_continue
     }
 
-    /// The head as received: request line and field lines, the empty line included.
+    /// Request line and field lines, the empty line included: as received, with the target in its normal
+    /// form.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.block.bytes
@@ -466,6 +472,40 @@ impl RequestHead {
         bytes.extend_from_slice(b" HTTP/2\r\n");
         self.block.bytes = bytes;
         self.block.clear_fields();
+    }
+
+    /// Begins what could be read of a head that is refused: `token` is a method or empty, `target` may have
+    /// any bytes and is encoded; fields follow. Only for logs and for the form of the response.
+    #[cold]
+    pub(in crate::http) fn begin_refused(&mut self, version: Version, token: &[u8], target: &[u8]) {
+        self.clear();
+        let method = Method::from_token(token);
+        let mut encoded = Vec::new();
+        target::encode(&target[..target.len().min(REFUSED_TARGET_BYTES_MAX)], &mut encoded);
+        let parts = target::parse(method, &encoded).unwrap_or(Target {
+            form: TargetForm::Origin,
+            scheme: None,
+            authority: 0..0,
+            path: 0..encoded.len(),
+            query: None,
+        });
+        self.begin(method, token, &encoded, &parts);
+        self.version = version;
+    }
+
+    /// Appends a well-formed field to a head that was begun with
+    /// [`begin_refused`](RequestHead::begin_refused). False where there is no room for it.
+    #[cold]
+    pub(in crate::http) fn push_refused_field(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if self.block.bytes.len() + name.len() + value.len() + ": \r\n".len() > usize::from(u16::MAX) {
+            return false;
+        }
+        let value_span = self.block.push(name, value, false);
+        let is_host = name.eq_ignore_ascii_case(b"host") && is_authority(value);
+        if is_host && self.authority.range().is_empty() {
+            self.authority = value_span;
+        }
+        true
     }
 
     /// Turns a head that was begun into an extended CONNECT. `protocol` is ASCII.

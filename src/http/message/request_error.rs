@@ -13,7 +13,7 @@ use crate::http::target::TargetError;
 /// Why a request head is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestError {
-    /// More than one empty line before the request line (RFC 9112 §2.2 lets a server ignore one).
+    /// Too many empty lines before the request line (RFC 9112 §2.2 asks a server to ignore at least one).
     EmptyLines,
     /// The request line, or the empty line after the fields, ends with LF alone.
     BareLf,
@@ -33,7 +33,7 @@ pub enum RequestError {
     VersionMissing,
     /// The request line does not end with `HTTP/` and a version.
     VersionMalformed,
-    /// A well-formed version that is neither 1.0 nor 1.1.
+    /// A well-formed version whose major number is not 1.
     VersionUnsupported,
     /// The HTTP/2 preface in place of a request (RFC 9113 §3.4). At the start of a connection it is not an
     /// error: continue with HTTP/2, from
@@ -51,7 +51,7 @@ pub enum RequestError {
     HostMissing,
     /// More than one `Host`.
     HostRepeated,
-    /// `Host` is not one host with an optional port.
+    /// `Host` is not one host with an optional port; or it is empty where the target has no host either.
     HostMalformed,
     /// `Content-Length` is not a plain decimal number; lists are refused even when all members agree.
     LengthMalformed,
@@ -99,7 +99,7 @@ impl RequestError {
 
     fn text(self) -> &'static str {
         match self {
-            RequestError::EmptyLines => "more than one empty line before the request line; send none",
+            RequestError::EmptyLines => "too many empty lines before the request line; send none",
             RequestError::BareLf => "a line ends with LF alone; end lines with CRLF",
             RequestError::BareCr => "a CR without LF; end lines with CRLF",
             RequestError::MethodMissing => "the request line begins with a space; begin it with the method",

@@ -1,18 +1,26 @@
-//! Request targets and authorities under any bytes: parts that tile the target, and no byte that has no
-//! business there.
+//! Request targets and authorities under any bytes: parts that tile the target, no byte that has no business
+//! there, and a normal form that is its own.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use quoit::http::method::Method;
-use quoit::http::target::{TargetForm, is_authority, parse, split_authority};
+use quoit::http::target::{TargetForm, is_authority, normalize, parse, split_authority};
 
 const METHODS: [Method; 4] = [Method::Get, Method::Options, Method::Connect, Method::Other];
 
 fuzz_target!(|data: &[u8]| {
     for method in METHODS {
-        let Ok(parts) = parse(method, data) else { continue };
-        let text = std::str::from_utf8(data).expect("an accepted target is ASCII");
+        let Ok((target, parts)) = normalize(method, data) else {
+            assert!(parse(method, data).is_err(), "what RFC 3986 allows is accepted");
+            continue;
+        };
+        assert_eq!(parse(method, &target).as_ref(), Ok(&parts), "the normal form is of RFC 3986");
+        assert!(!data.iter().any(|byte| byte.is_ascii_control() || b" #".contains(byte)));
+        if parse(method, data).is_ok() {
+            assert_eq!(*target, *data, "what RFC 3986 allows is left as it is");
+        }
+        let text = std::str::from_utf8(&target).expect("an accepted target is ASCII");
         assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte)));
 
         let authority = &text[parts.authority.clone()];
