@@ -1,6 +1,11 @@
 //! TLS streams on the ring against rustls' own, buffered connections over blocking sockets: every cipher of
 //! both versions, both roles, records cut anywhere, key updates, alerts, and streams that are cut or forged.
 
+#[path = "stream/misdeeds.rs"]
+mod misdeeds;
+#[path = "stream/raw.rs"]
+mod raw;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;

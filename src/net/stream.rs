@@ -32,7 +32,7 @@ pub struct Stream {
 
 struct TlsState {
     session: Session,
-    /// Data received together with the end of the handshake.
+    /// Records received together with the end of the handshake.
     early: Option<RecvBuf>,
     /// The payload that did not fit the send in progress, and its first unsent byte.
     unsent: Option<(Payload, usize)>,
@@ -198,14 +198,23 @@ impl Stream {
         tls: &RefCell<TlsState>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<RecvBuf>>> {
-        if let Some(early) = tls.borrow_mut().early.take() {
-            return Poll::Ready(Ok(Some(early)));
-        }
         loop {
             if tls.borrow().session.peer_closed() {
                 return Poll::Ready(Ok(None));
             }
-            let received = self.socket.poll_recv(cx);
+            if let Some(error) = tls.borrow().session.failure() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
+            // Nothing is read while what the peer has asked for waits behind a send that it does not take.
+            while tls.borrow().session.owes_answer() {
+                ready!(self.socket.poll_flush(cx))?;
+                self.send_more(&mut tls.borrow_mut());
+            }
+            let early = tls.borrow_mut().early.take();
+            let received = match early {
+                Some(early) => Poll::Ready(Ok(Some(early))),
+                None => self.socket.poll_recv(cx),
+            };
             if received.is_pending() {
                 // A task that waits for input also drives pending sends; their errors are reported here.
                 let _ = self.poll_pending(tls, cx);
@@ -224,6 +233,16 @@ impl Stream {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
                 }
             }
+        }
+    }
+
+    /// Reads and discards input until the end of the stream or an error, also after records that cannot be
+    /// read: closing with unread input would reset the connection, and the peer would lose the alert.
+    pub async fn discard_input(&self) {
+        while let Ok(Some(_)) = self.recv().await {}
+        let has_failed = self.tls.as_ref().is_some_and(|tls| tls.borrow().session.failure().is_some());
+        if has_failed {
+            while let Ok(Some(_)) = self.socket.recv().await {}
         }
     }
 

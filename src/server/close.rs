@@ -99,6 +99,6 @@ async fn linger(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result
     stream.close_write().await?;
     stream.set_multishot(false);
     stream.set_deadline(Some(limits.linger_timeout));
-    while let Ok(Some(_)) = stream.recv().await {}
+    stream.discard_input().await;
     Ok(())
 }

@@ -13,6 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
 use super::info::{TlsInfo, is_resumed};
+use super::record::HEADER_BYTES;
 use super::session::{Session, TlsRole};
 use crate::ring::{Payload, RecvBuf, Socket};
 
@@ -24,7 +25,7 @@ const INPUT_BYTES_MAX: usize = 128 * 1024;
 pub(in crate::net) struct Established {
     pub(in crate::net) socket: Socket,
     pub(in crate::net) session: Session,
-    /// Data received together with the end of the handshake.
+    /// Records received together with the end of the handshake, not opened.
     pub(in crate::net) early: Option<RecvBuf>,
 }
 
@@ -109,7 +110,7 @@ trait Half {
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn common(&self) -> &CommonState;
     fn server_name(&self) -> Option<&str>;
-    fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error>;
+    fn finish(self, rest: Vec<u8>, info: TlsInfo) -> Result<Session, Error>;
 }
 
 impl Half for ServerHalf {
@@ -128,10 +129,10 @@ impl Half for ServerHalf {
         self.resolver.name.get().map(|name| &**name)
     }
 
-    fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
+    fn finish(self, rest: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
         let (secrets, kernel) = self.connection.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        Session::new(&secrets, suite, TlsRole::Server(kernel), replies, info).ok_or_else(unknown_cipher)
+        Session::new(&secrets, suite, TlsRole::Server(kernel), rest, info).ok_or_else(unknown_cipher)
     }
 }
 
@@ -151,10 +152,10 @@ impl Half for UnbufferedClientConnection {
         None
     }
 
-    fn finish(self, replies: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
+    fn finish(self, rest: Vec<u8>, info: TlsInfo) -> Result<Session, Error> {
         let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        Session::new(&secrets, suite, TlsRole::Client(kernel), replies, info).ok_or_else(unknown_cipher)
+        Session::new(&secrets, suite, TlsRole::Client(kernel), rest, info).ok_or_else(unknown_cipher)
     }
 }
 
@@ -165,7 +166,8 @@ fn unknown_cipher() -> Error {
 /// The next action after the input was processed.
 enum HandshakeStep {
     Again,
-    Receive,
+    /// rustls waits for the next record.
+    Blocked,
     Done,
     Failed(Error),
 }
@@ -174,17 +176,17 @@ struct Handshake<C> {
     socket: Socket,
     connection: C,
     input: Vec<u8>,
+    /// Bytes of `input` that rustls sees. INVARIANT: whole records, of which only the last is new to it, so
+    /// that it cannot read beyond the end of the handshake: an answer to what follows, or a key that changes
+    /// there, would be lost when `session` takes over.
+    shown: usize,
     output: Vec<u8>,
-    /// Data received after the last handshake message.
-    early: Vec<u8>,
-    /// The peer then sent close_notify: it sends nothing more, but may still read responses.
-    peer_closed: bool,
 }
 
 impl<C: Half> Handshake<C> {
     fn new(socket: Socket, connection: C) -> Self {
         let (input, output) = (socket.ring().take_buffer(), socket.ring().take_buffer());
-        Self { socket, connection, input, output, early: Vec::new(), peer_closed: false }
+        Self { socket, connection, input, shown: 0, output }
     }
 
     async fn run(mut self) -> Result<Established, HandshakeError> {
@@ -193,22 +195,31 @@ impl<C: Half> Handshake<C> {
                 HandshakeStep::Again => {}
                 HandshakeStep::Done => return self.finish().await,
                 HandshakeStep::Failed(error) => return Err(self.fail(error).await),
-                HandshakeStep::Receive => {
-                    self.send().await?;
-                    let Some(received) = self.socket.recv().await? else {
-                        return Err(HandshakeError::Closed);
-                    };
-                    let is_first = C::IS_SERVER && self.input.is_empty();
-                    if is_first && self.is_untouched() && looks_like_http(&received) {
-                        return Err(HandshakeError::PlainHttp(self.socket));
+                HandshakeStep::Blocked if self.show_next() => {}
+                HandshakeStep::Blocked => {
+                    if let Err(error) = self.judge_part() {
+                        return Err(self.fail(error).await);
                     }
-                    if self.input.len() + received.len() > INPUT_BYTES_MAX {
-                        return Err(HandshakeError::Closed);
-                    }
-                    self.input.extend_from_slice(&received);
+                    self = self.receive().await?;
                 }
             }
         }
+    }
+
+    async fn receive(mut self) -> Result<Self, HandshakeError> {
+        self.send().await?;
+        let Some(received) = self.socket.recv().await? else {
+            return Err(HandshakeError::Closed);
+        };
+        let is_first = C::IS_SERVER && self.input.is_empty();
+        if is_first && self.is_untouched() && looks_like_http(&received) {
+            return Err(HandshakeError::PlainHttp(self.socket));
+        }
+        if self.input.len() + received.len() > INPUT_BYTES_MAX {
+            return Err(HandshakeError::Closed);
+        }
+        self.input.extend_from_slice(&received);
+        Ok(self)
     }
 
     /// Whether nothing was received yet.
@@ -216,8 +227,24 @@ impl<C: Half> Handshake<C> {
         self.connection.common().protocol_version().is_none()
     }
 
+    /// Shows rustls the next record; false if it is not whole yet.
+    fn show_next(&mut self) -> bool {
+        let rest = &self.input[self.shown..];
+        let Some(length) = record_bytes(rest).filter(|length| *length <= rest.len()) else { return false };
+        self.shown += length;
+        true
+    }
+
+    /// Lets rustls judge the header of a record that is not whole; it consumes none of it.
+    fn judge_part(&mut self) -> Result<(), Error> {
+        if self.input.len() == self.shown {
+            return Ok(());
+        }
+        self.connection.process(&mut self.input).state.map(drop)
+    }
+
     fn step(&mut self) -> HandshakeStep {
-        let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut self.input);
+        let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut self.input[..self.shown]);
         let step = match state {
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 encode(&mut data, &mut self.output);
@@ -228,25 +255,14 @@ impl<C: Half> Handshake<C> {
                 data.done();
                 HandshakeStep::Again
             }
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-                match traffic.next_record() {
-                    Some(Ok(record)) => self.early.extend_from_slice(record.payload),
-                    Some(Err(error)) => break HandshakeStep::Failed(error),
-                    None => break HandshakeStep::Again,
-                }
-            },
-            Ok(ConnectionState::BlockedHandshake) => HandshakeStep::Receive,
+            Ok(ConnectionState::BlockedHandshake) => HandshakeStep::Blocked,
             Ok(ConnectionState::WriteTraffic(_)) => HandshakeStep::Done,
-            // A close before the end of the handshake is detected by the next receive.
-            Ok(ConnectionState::PeerClosed) => {
-                self.peer_closed = true;
-                HandshakeStep::Again
-            }
-            // Early data is disabled.
+            // Early data is disabled, and rustls sees nothing beyond the end of the handshake.
             Ok(_) => HandshakeStep::Failed(Error::HandshakeNotComplete),
             Err(error) => HandshakeStep::Failed(error),
         };
         self.input.drain(..discard);
+        self.shown -= discard;
         step
     }
 
@@ -283,16 +299,16 @@ impl<C: Half> Handshake<C> {
         if waits {
             self.send().await?;
         }
-        let replies = if waits { Vec::new() } else { std::mem::take(&mut self.output) };
-        let mut session = self.connection.finish(replies, info)?;
-        let early = (!self.early.is_empty()).then(|| RecvBuf::heap(self.early));
-        if self.peer_closed {
-            session.end_input();
-        } else if !self.input.is_empty() {
-            session.keep_partial(&self.input);
-        }
+        let rest = if waits { Vec::new() } else { std::mem::take(&mut self.output) };
+        let session = self.connection.finish(rest, info)?;
         let ring = self.socket.ring();
-        ring.give_buffer(self.input);
+        self.input.drain(..self.shown);
+        let early = if self.input.is_empty() {
+            ring.give_buffer(self.input);
+            None
+        } else {
+            Some(RecvBuf::heap(self.input))
+        };
         ring.give_buffer(self.output);
         Ok(Established { socket: self.socket, session, early })
     }
@@ -310,7 +326,11 @@ impl<C: Half> Handshake<C> {
             if self.socket.flush().await.is_ok() {
                 self.socket.shutdown_write();
                 // Unread input would turn the close into a reset, and the alert would be lost.
-                let _ = self.socket.recv().await;
+                let mut left = INPUT_BYTES_MAX;
+                while let Ok(Some(received)) = self.socket.recv().await {
+                    let Some(rest) = left.checked_sub(received.len()) else { break };
+                    left = rest;
+                }
             }
         }
         HandshakeError::Failed(error)
@@ -329,6 +349,13 @@ fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, output: &mut Vec<u8>) {
             Err(EncodeError::AlreadyEncoded) => return output.truncate(start),
         }
     }
+}
+
+/// The length of the record at the start of `input`, header included, if the header is whole. Its content is
+/// rustls' to judge.
+fn record_bytes(input: &[u8]) -> Option<usize> {
+    let &[_, _, _, high, low, ..] = input else { return None };
+    Some(HEADER_BYTES + usize::from(u16::from_be_bytes([high, low])))
 }
 
 /// A TLS record begins with 22, which is not the first byte of any method.

@@ -9,6 +9,10 @@ mod facts;
 mod files;
 mod handshake;
 mod info;
+#[doc(hidden)]
+pub mod messages;
+#[doc(hidden)]
+pub mod pem;
 mod record;
 mod self_signed;
 mod session;

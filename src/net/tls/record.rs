@@ -56,9 +56,24 @@ pub enum RecordError {
     /// A handshake message that is not allowed after the handshake.
     #[error("TLS message {0} has no place after the handshake")]
     UnexpectedMessage(u8),
-    /// A malformed alert or handshake message.
+    /// A malformed alert or handshake message, or one of the wrong length.
     #[error("a TLS alert or message cannot be read")]
     Malformed,
+    /// A field of an alert or handshake message has a value that does not exist.
+    #[error("a TLS alert or message has a value that does not exist")]
+    IllegalValue,
+    /// A handshake or alert record without content (RFC 8446 §5.4, RFC 5246 §6.2.1).
+    #[error("a TLS record of type {0} is empty")]
+    Empty(u8),
+    /// Another record between those of one handshake message (RFC 8446 §5.1).
+    #[error("a TLS handshake message is interrupted by a record of type {0}")]
+    Interrupted(u8),
+    /// Bytes after a key update in its record (RFC 8446 §5.1).
+    #[error("a TLS record goes on after a change of keys")]
+    BehindKeyUpdate,
+    /// Too many requests for a renegotiation, which is always refused.
+    #[error("too many requests for a TLS renegotiation")]
+    TooManyRenegotiations,
     /// The peer sent a fatal alert with this number (RFC 8446 §6.2).
     #[error("the peer ended the connection with TLS alert {0}")]
     PeerGaveUp(u8),
@@ -71,12 +86,19 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// The alert to send for this error; none if the peer has sent a fatal alert itself.
+    /// The alert to send for this error (RFC 8446 §6); none if the peer has sent a fatal alert itself.
     pub(super) fn alert(self) -> Option<u8> {
         match self {
             Self::TooLong => Some(22),
             Self::Forged => Some(20),
-            Self::UnexpectedType(_) | Self::UnexpectedMessage(_) | Self::TooManyWithoutData => Some(10),
+            Self::UnexpectedType(_)
+            | Self::UnexpectedMessage(_)
+            | Self::Empty(_)
+            | Self::Interrupted(_)
+            | Self::BehindKeyUpdate
+            | Self::TooManyRenegotiations
+            | Self::TooManyWithoutData => Some(10),
+            Self::IllegalValue => Some(47),
             Self::Malformed => Some(50),
             Self::KeyExhausted => Some(80),
             Self::PeerGaveUp(_) => None,
@@ -189,7 +211,8 @@ impl Protection {
                 let plain = opened.map_err(|_| RecordError::Forged)?;
                 // Data, type, padding of zeros (§5.2).
                 let end = plain.iter().rposition(|&byte| byte != 0).ok_or(RecordError::UnexpectedType(0))?;
-                if end > PLAIN_BYTES_MAX {
+                // Padding counts as well (§5.4).
+                if plain.len() > PLAIN_BYTES_MAX + 1 {
                     return Err(RecordError::TooLong);
                 }
                 Ok((plain[end], HEADER_BYTES..HEADER_BYTES + end))

@@ -1,5 +1,5 @@
 //! A TLS connection after its handshake: decrypts and encrypts records, and handles alerts, key updates and
-//! session tickets. Does no I/O; `net::stream` moves the bytes.
+//! session tickets. What it owes the peer has a fixed size. Does no I/O; `net::stream` moves the bytes.
 //!
 //! rustls does the handshake and keeps the key schedule. The records are protected here, because rustls' own
 //! record layer allocates and copies each record twice.
@@ -12,6 +12,7 @@ use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets, SupportedCipherSuite};
 
 use super::info::TlsInfo;
+use super::messages::{KEY_UPDATE, Message, Messages};
 use super::record::{
     ALERT, APPLICATION_DATA, HANDSHAKE, OVERHEAD_BYTES_MAX, PLAIN_BYTES_MAX, Protection, RecordError,
     record_length,
@@ -24,17 +25,16 @@ const USER_CANCELED: u8 = 90;
 const FATAL: u8 = 2;
 const WARNING: u8 = 1;
 
-const HELLO_REQUEST: u8 = 0;
-const CLIENT_HELLO: u8 = 1;
-const NEW_SESSION_TICKET: u8 = 4;
-const KEY_UPDATE: u8 = 24;
-
-/// Most consecutive records without data: tickets, key updates, padding. A flood of them would cost the
-/// server CPU time and the peer almost nothing.
+/// Most consecutive messages and records without data: tickets, key updates, alerts, padding. A flood of them
+/// would cost this side CPU time and the peer almost nothing.
 const WITHOUT_DATA_MAX: u32 = 32;
 
-/// Longest handshake message after the handshake; the largest is a ticket that holds a certificate chain.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Most requests for a renegotiation on one connection. Each is refused, so a peer that asks again does not
+/// listen; the first may be a client's that tries once.
+const RENEGOTIATIONS_MAX: u32 = 4;
+
+/// Most bytes of the records that are owed besides those of the handshake: a warning, a key update, an alert.
+const OWED_BYTES_MAX: usize = 3 * (5 + OVERHEAD_BYTES_MAX);
 
 /// Server or client, with the state that rustls keeps for it.
 pub(super) enum TlsRole {
@@ -60,6 +60,35 @@ impl TlsRole {
     }
 }
 
+/// Records without data that are to be sent before any other. They are sealed when they leave, so that what a
+/// peer asks for while nothing can leave takes no memory: one key update answers any number of requests
+/// (RFC 8446 §4.6.3).
+struct Owed {
+    /// The rest of the handshake's output, sealed by rustls.
+    handshake: Vec<u8>,
+    no_renegotiation: bool,
+    key_update: bool,
+}
+
+enum Output {
+    Open,
+    /// Ends with this alert, which is still to be sent.
+    Ending {
+        level: u8,
+        description: u8,
+    },
+    /// The last alert was sent, or the peer has ended the connection with one: nothing may follow
+    /// (RFC 8446 §6.2).
+    Ended,
+}
+
+enum Input {
+    Open,
+    /// The peer has sent close_notify.
+    Closed,
+    Failed(RecordError),
+}
+
 /// One connection's keys, and its incomplete records and messages.
 pub struct Session {
     sending: Protection,
@@ -68,34 +97,39 @@ pub struct Session {
     role: TlsRole,
     /// An incomplete record.
     partial: Vec<u8>,
-    /// An incomplete handshake message.
-    message: Vec<u8>,
-    /// Queued records that are sent before any other.
-    replies: Vec<u8>,
+    messages: Messages,
+    owed: Owed,
+    input: Input,
+    output: Output,
     without_data: u32,
-    peer_closed: bool,
+    renegotiations: u32,
     info: Rc<TlsInfo>,
 }
 
 impl Session {
-    /// `None` for a cipher that `record` does not support.
+    /// `handshake` is what is left of the handshake's output. `None` for a cipher that `record` does not
+    /// support.
     pub(super) fn new(
         secrets: &ExtractedSecrets,
         suite: SupportedCipherSuite,
         role: TlsRole,
-        replies: Vec<u8>,
+        handshake: Vec<u8>,
         info: TlsInfo,
     ) -> Option<Self> {
+        let receiving = Protection::new(secrets.rx.0, &secrets.rx.1, suite)?;
+        let messages = Messages::new(receiving.is_13(), matches!(role, TlsRole::Server(_)));
         Some(Self {
             sending: Protection::new(secrets.tx.0, &secrets.tx.1, suite)?,
-            receiving: Protection::new(secrets.rx.0, &secrets.rx.1, suite)?,
+            receiving,
             suite,
             role,
             partial: Vec::new(),
-            message: Vec::new(),
-            replies,
+            messages,
+            owed: Owed { handshake, no_renegotiation: false, key_update: false },
+            input: Input::Open,
+            output: Output::Open,
             without_data: 0,
-            peer_closed: false,
+            renegotiations: 0,
             info: Rc::new(info),
         })
     }
@@ -107,32 +141,52 @@ impl Session {
 
     /// Whether the peer has sent close_notify.
     pub(in crate::net) fn peer_closed(&self) -> bool {
-        self.peer_closed
+        matches!(self.input, Input::Closed)
     }
 
-    /// Records a close_notify that was received in the handshake.
-    pub(super) fn end_input(&mut self) {
-        self.peer_closed = true;
+    /// Why the input cannot be read any further, if it cannot.
+    pub(in crate::net) fn failure(&self) -> Option<RecordError> {
+        match self.input {
+            Input::Failed(error) => Some(error),
+            Input::Open | Input::Closed => None,
+        }
     }
 
     /// Whether records without data are waiting to be sent.
     pub(in crate::net) fn has_replies(&self) -> bool {
-        !self.replies.is_empty()
+        !self.owed.handshake.is_empty() || matches!(self.output, Output::Ending { .. }) || self.owes_answer()
+    }
+
+    /// Whether the peer has asked for a record that was not sent yet. Until then no further input should be
+    /// handled: a peer that does not read what it asks for is slowed down by its own unread input.
+    pub(in crate::net) fn owes_answer(&self) -> bool {
+        matches!(self.output, Output::Open) && (self.owed.key_update || self.owed.no_renegotiation)
     }
 
     /// Opens the records in `input`, in place, and returns their data, if any. An incomplete record is kept
     /// for the next call.
     ///
     /// # Errors
-    /// See [`RecordError`]; the alert is among the replies, and the connection must be closed.
+    /// See [`RecordError`]; its alert is the last record that is sent, and the connection must be closed.
     pub(in crate::net) fn handle_input(&mut self, input: RecvBuf) -> Result<Option<RecvBuf>, RecordError> {
+        if let Input::Failed(error) = self.input {
+            return Err(error);
+        }
         let opened = self.open_records(input);
-        if let Err(error) = &opened
-            && let Some(alert) = error.alert()
-        {
-            self.reply(ALERT, &[FATAL, alert]);
+        if let Err(error) = opened {
+            self.fail(error);
         }
         opened
+    }
+
+    fn fail(&mut self, error: RecordError) {
+        self.input = Input::Failed(error);
+        self.partial = Vec::new();
+        match (error.alert(), &self.output) {
+            (None, _) => self.output = Output::Ended,
+            (Some(description), Output::Open) => self.output = Output::Ending { level: FATAL, description },
+            (Some(_), Output::Ending { .. } | Output::Ended) => {}
+        }
     }
 
     fn open_records(&mut self, input: RecvBuf) -> Result<Option<RecvBuf>, RecordError> {
@@ -140,12 +194,15 @@ impl Session {
         let mut read = 0;
         // The first data stays in place; later data is moved to follow it.
         let mut data = 0..0;
-        while !self.peer_closed {
+        while !self.peer_closed() {
             let Some(length) = record_length(&input[read..])? else { break };
             let Some(record) = input.get_mut(read..read + length) else { break };
             let (kind, range) = self.receiving.open(record)?;
             let range = read + range.start..read + range.end;
             read += length;
+            if self.messages.is_within() {
+                self.check_interruption(kind)?;
+            }
             if kind == APPLICATION_DATA && !range.is_empty() {
                 self.without_data = 0;
                 if data.is_empty() {
@@ -157,18 +214,14 @@ impl Session {
                 }
                 continue;
             }
-            self.without_data += 1;
-            if self.without_data > WITHOUT_DATA_MAX {
-                return Err(RecordError::TooManyWithoutData);
-            }
             match kind {
-                APPLICATION_DATA => {}
+                APPLICATION_DATA => self.count_without_data()?,
                 ALERT => self.handle_alert(&input[range])?,
                 HANDSHAKE => self.handle_handshake(&input[range])?,
                 kind => return Err(RecordError::UnexpectedType(kind)),
             }
         }
-        if read < input.len() && !self.peer_closed {
+        if read < input.len() && !self.peer_closed() {
             self.keep_partial(&input[read..]);
         }
         input.truncate(data.end);
@@ -185,105 +238,136 @@ impl Session {
         RecvBuf::heap(whole)
     }
 
-    pub(super) fn keep_partial(&mut self, rest: &[u8]) {
+    fn keep_partial(&mut self, rest: &[u8]) {
         // With room for the next buffer, so that an incomplete record is copied only once.
         let mut partial = Vec::with_capacity(rest.len() + PLAIN_BYTES_MAX);
         partial.extend_from_slice(rest);
         self.partial = partial;
     }
 
+    /// RFC 8446 §5.1: no other record between those of one message. An alert is read nevertheless: it may say
+    /// why the rest does not come.
+    fn check_interruption(&self, kind: u8) -> Result<(), RecordError> {
+        match kind {
+            HANDSHAKE | ALERT => Ok(()),
+            kind => Err(RecordError::Interrupted(kind)),
+        }
+    }
+
+    fn count_without_data(&mut self) -> Result<(), RecordError> {
+        self.without_data += 1;
+        if self.without_data > WITHOUT_DATA_MAX { Err(RecordError::TooManyWithoutData) } else { Ok(()) }
+    }
+
     fn handle_alert(&mut self, alert: &[u8]) -> Result<(), RecordError> {
-        let &[level, description] = alert else { return Err(RecordError::Malformed) };
-        match (level, description) {
+        self.count_without_data()?;
+        let (level, description) = match *alert {
+            [] => return Err(RecordError::Empty(ALERT)),
+            [level @ (WARNING | FATAL), description] => (level, description),
+            [_, _] => return Err(RecordError::IllegalValue),
+            _ => return Err(RecordError::Malformed),
+        };
+        let goes_on = match (level, description) {
             (_, CLOSE_NOTIFY) => {
-                self.peer_closed = true;
+                self.input = Input::Closed;
+                return Ok(());
+            }
+            (_, USER_CANCELED) => true,
+            // RFC 8446 §6: every other alert is an error there, whatever its level.
+            (level, _) => level == WARNING && !self.receiving.is_13(),
+        };
+        match goes_on {
+            false => Err(RecordError::PeerGaveUp(description)),
+            true if self.messages.is_within() => Err(RecordError::Interrupted(ALERT)),
+            true => Ok(()),
+        }
+    }
+
+    fn handle_handshake(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        if record.is_empty() {
+            return Err(RecordError::Empty(HANDSHAKE));
+        }
+        let mut rest = record;
+        let mut count = 0;
+        while let Some(message) = self.messages.next(&mut rest)? {
+            count += 1;
+            self.count_without_data()?;
+            self.handle_message(&message)?;
+        }
+        // A record that ends no message counts too.
+        if count == 0 { self.count_without_data() } else { Ok(()) }
+    }
+
+    fn handle_message(&mut self, message: &Message) -> Result<(), RecordError> {
+        match (message, &mut self.role) {
+            (Message::KeyUpdate { is_requested }, _) => {
+                self.owed.key_update |= *is_requested;
+                let (sequence, secrets) =
+                    self.role.next_receiving().map_err(|_| RecordError::KeyExhausted)?;
+                let next = Protection::new(sequence, &secrets, self.suite);
+                self.receiving = next.ok_or(RecordError::KeyExhausted)?;
                 Ok(())
             }
-            (_, USER_CANCELED) => Ok(()),
-            (WARNING, _) if !self.receiving.is_13() => Ok(()),
-            (_, description) => Err(RecordError::PeerGaveUp(description)),
-        }
-    }
-
-    fn handle_handshake(&mut self, part: &[u8]) -> Result<(), RecordError> {
-        self.message.extend_from_slice(part);
-        while let Some(&[kind, high, middle, low]) = self.message.first_chunk() {
-            let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-            if length > MESSAGE_BYTES_MAX {
-                return Err(RecordError::TooLong);
+            (Message::Ticket(content), TlsRole::Client(kernel)) => {
+                kernel.handle_new_session_ticket(content).map_err(|_| RecordError::Malformed)
             }
-            if self.message.len() < 4 + length {
-                break;
-            }
-            let rest = self.message.split_off(4 + length);
-            let message = std::mem::replace(&mut self.message, rest);
-            self.handle_message(kind, &message[4..])?;
-        }
-        Ok(())
-    }
-
-    fn handle_message(&mut self, kind: u8, body: &[u8]) -> Result<(), RecordError> {
-        match (kind, &mut self.role) {
-            // §4.6.3: keys change at a record boundary.
-            (KEY_UPDATE, _) if self.receiving.is_13() => match body {
-                &[asked @ (0 | 1)] if self.message.is_empty() => self.update_keys(asked == 1),
-                _ => Err(RecordError::Malformed),
-            },
-            (NEW_SESSION_TICKET, TlsRole::Client(kernel)) if self.receiving.is_13() => {
-                kernel.handle_new_session_ticket(body).map_err(|_| RecordError::Malformed)
-            }
-            // Renegotiation (RFC 5746 §4.5): refused, and the connection continues.
-            (CLIENT_HELLO, TlsRole::Server(_)) | (HELLO_REQUEST, TlsRole::Client(_))
-                if !self.receiving.is_13() =>
-            {
-                self.reply(ALERT, &[WARNING, NO_RENEGOTIATION]);
+            // `messages` has refused it already.
+            (Message::Ticket(_), TlsRole::Server(_)) => Err(RecordError::Malformed),
+            // RFC 5746 §4.5: refused by a warning, and the connection continues.
+            (Message::Renegotiation, _) => {
+                self.renegotiations += 1;
+                if self.renegotiations > RENEGOTIATIONS_MAX {
+                    return Err(RecordError::TooManyRenegotiations);
+                }
+                self.owed.no_renegotiation = true;
                 Ok(())
             }
-            (kind, _) => Err(RecordError::UnexpectedMessage(kind)),
         }
     }
 
-    fn update_keys(&mut self, asked: bool) -> Result<(), RecordError> {
-        let (sequence, secrets) = self.role.next_receiving().map_err(|_| RecordError::Malformed)?;
-        self.receiving = Protection::new(sequence, &secrets, self.suite).ok_or(RecordError::KeyExhausted)?;
-        if asked { self.renew_sending() } else { Ok(()) }
-    }
-
-    /// Sends a key update, and changes the sending key.
+    /// Changes the sending key; the key update was sealed under the one before.
     fn renew_sending(&mut self) -> Result<(), RecordError> {
-        self.reply(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 0]);
         let (sequence, secrets) = self.role.next_sending().map_err(|_| RecordError::KeyExhausted)?;
         self.sending = Protection::new(sequence, &secrets, self.suite).ok_or(RecordError::KeyExhausted)?;
         Ok(())
     }
 
-    fn reply(&mut self, kind: u8, content: &[u8]) {
-        let start = self.replies.len();
-        self.replies.resize(start + content.len() + OVERHEAD_BYTES_MAX, 0);
-        let length = self.sending.seal(kind, content, &mut self.replies[start..]);
-        self.replies.truncate(start + length);
-    }
-
-    /// Upper bound of the output for `data` bytes of payload and the replies: for sizing a buffer.
+    /// Upper bound of the output for `data` bytes of payload and what is owed: for sizing a buffer.
     pub(in crate::net) fn sealed_bytes_max(&self, data: usize) -> usize {
         // Each of two slices may end with a record that is not full.
-        self.replies.len() + data + (data / PLAIN_BYTES_MAX + 2) * OVERHEAD_BYTES_MAX
+        self.owed_bytes_max() + data + (data / PLAIN_BYTES_MAX + 2) * OVERHEAD_BYTES_MAX
     }
 
-    /// Moves the replies to the start of `out` and returns their length.
-    ///
-    /// # Panics
-    /// If there is no room.
-    fn take_replies(&mut self, out: &mut [u8]) -> usize {
-        let length = self.replies.len();
-        out[..length].copy_from_slice(&self.replies);
-        // An idle connection keeps no buffer for them.
-        self.replies = Vec::new();
-        length
+    fn owed_bytes_max(&self) -> usize {
+        self.owed.handshake.len() + OWED_BYTES_MAX
     }
 
-    /// Fills `out` with the replies and with records of `payload` from byte `from` on, as far as there is
-    /// room: bytes written, and payload bytes sealed.
+    /// Seals what is owed into the start of `out`, which has room for [`Self::owed_bytes_max`]; returns the
+    /// length.
+    fn seal_owed(&mut self, out: &mut [u8]) -> Result<usize, RecordError> {
+        // An idle connection keeps no buffer for it.
+        let handshake = std::mem::take(&mut self.owed.handshake);
+        let mut written = handshake.len();
+        out[..written].copy_from_slice(&handshake);
+        if self.owes_answer() {
+            if std::mem::take(&mut self.owed.no_renegotiation) {
+                written += self.sending.seal(ALERT, &[WARNING, NO_RENEGOTIATION], &mut out[written..]);
+            }
+            if std::mem::take(&mut self.owed.key_update) {
+                written += self.sending.seal(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 0], &mut out[written..]);
+                self.renew_sending()?;
+            }
+        }
+        if let Output::Ending { level, description } = self.output {
+            written += self.sending.seal(ALERT, &[level, description], &mut out[written..]);
+            self.output = Output::Ended;
+        }
+        Ok(written)
+    }
+
+    /// Fills `out` with what is owed and with records of `payload` from byte `from` on, as far as there is
+    /// room: bytes written, and payload bytes sealed. After the last alert the payload is taken and dropped:
+    /// the peer would not read it.
     ///
     /// # Errors
     /// [`RecordError::KeyExhausted`] on a TLS 1.2 connection whose key has protected as many records as
@@ -294,26 +378,30 @@ impl Session {
         from: usize,
         out: &mut [u8],
     ) -> Result<(usize, usize), RecordError> {
-        let mut written = self.take_replies(out);
+        let mut written = self.seal_owed(out)?;
+        if matches!(self.output, Output::Ended) {
+            return Ok((written, payload.len() - from));
+        }
         let mut taken = 0;
         let (first, second) = payload.rest(from);
         for slice in [first, second] {
             let mut rest = slice;
             while !rest.is_empty() {
-                if self.sending.is_worn() {
+                let (data, behind) = rest.split_at(rest.len().min(PLAIN_BYTES_MAX));
+                let is_worn = self.sending.is_worn();
+                let owed = if is_worn { OWED_BYTES_MAX } else { 0 };
+                // A record that is short only because the buffer is full costs another tag: it goes into the
+                // next buffer.
+                if out.len() - written < owed + data.len() + OVERHEAD_BYTES_MAX {
+                    return Ok((written, taken));
+                }
+                if is_worn {
                     if !self.sending.is_13() {
                         return Err(RecordError::KeyExhausted);
                     }
-                    self.renew_sending()?;
+                    self.owed.key_update = true;
+                    written += self.seal_owed(&mut out[written..])?;
                 }
-                let room = (out.len() - written).saturating_sub(self.replies.len() + OVERHEAD_BYTES_MAX);
-                let (data, behind) = rest.split_at(rest.len().min(PLAIN_BYTES_MAX));
-                // A record that is short only because the buffer is full costs another tag: it goes into the
-                // next buffer.
-                if room < data.len() {
-                    return Ok((written, taken));
-                }
-                written += self.take_replies(&mut out[written..]);
                 written += self.sending.seal(APPLICATION_DATA, data, &mut out[written..]);
                 taken += data.len();
                 rest = behind;
@@ -322,8 +410,10 @@ impl Session {
         Ok((written, taken))
     }
 
-    /// Appends the replies and close_notify to `out`.
+    /// Ends the output with close_notify, unless an alert ends it already.
     pub(in crate::net) fn seal_close(&mut self) {
-        self.reply(ALERT, &[WARNING, CLOSE_NOTIFY]);
+        if matches!(self.output, Output::Open) {
+            self.output = Output::Ending { level: WARNING, description: CLOSE_NOTIFY };
+        }
     }
 }

@@ -123,7 +123,8 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             Err(NoRequest::Failed) => return CloseMode::Abort.into(),
             Err(NoRequest::Garbled) => {
                 worker.counters.refused.bump();
-                return wire.close_mode().into();
+                // The client may still be sending, and a reset would discard the alert.
+                return CloseMode::Linger.into();
             }
             Err(NoRequest::Stalled) => {
                 worker.counters.timed_out.bump();
