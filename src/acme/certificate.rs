@@ -7,12 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair, PublicKeyData as _};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::jws::base64url;
+use crate::net::tls::pem;
 
 /// Clock skew accepted between this host and the CA.
 const AHEAD_MAX: Duration = Duration::from_secs(3600);
@@ -90,8 +89,7 @@ pub(super) struct RenewalFacts {
 /// It is malformed, is for another key, or is out of order.
 pub(super) fn read(chain: &[u8], key: &KeyPair) -> Result<RenewalFacts, CertificateError> {
     let malformed = |error: &dyn fmt::Display| CertificateError::Malformed(error.to_string());
-    let ders: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(chain).collect();
-    let ders = ders.map_err(|error| malformed(&error))?;
+    let ders = pem::certificates(chain).map_err(|error| malformed(&error))?;
     let parsed: Result<Vec<X509Certificate<'_>>, _> =
         ders.iter().map(|der| X509Certificate::from_der(der).map(|(_, certificate)| certificate)).collect();
     let parsed = parsed.map_err(|error| malformed(&error))?;

@@ -12,8 +12,6 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use ureq::config::AutoHeaderValue;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -22,6 +20,7 @@ use ureq::{Agent, AsSendBody, Body, Timeout};
 use super::pace::Clock;
 use super::transport::{AcmeReply, AcmeRequest, REPLY_BODY_BYTES_MAX, Transport, TransportError};
 use crate::http::method::Method;
+use crate::net::tls::pem;
 
 /// Time limit of one call, from connecting to the last byte. CAs sign within seconds and answer `processing`
 /// otherwise; the rest is for slow connections.
@@ -88,9 +87,8 @@ impl Roots {
             }
             Some(file) => {
                 let malformed = |why: String| RootsError::Malformed(file.to_owned(), why);
-                let pem = fs::read(file).map_err(|error| RootsError::Unreadable(file.to_owned(), error))?;
-                let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-                let certificates = read.map_err(|error| malformed(error.to_string()))?;
+                let text = fs::read(file).map_err(|error| RootsError::Unreadable(file.to_owned(), error))?;
+                let certificates = pem::certificates(&text).map_err(|error| malformed(error.to_string()))?;
                 for certificate in &certificates {
                     store.add(certificate.clone()).map_err(|error| malformed(error.to_string()))?;
                 }

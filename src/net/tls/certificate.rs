@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use rustls::SignatureScheme;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::pem::{Error as DecodeError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::error::{Concern, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::{CertificateFacts, date, days};
 use super::files::{self, ALL_MAY_READ, PEM_BYTES_MAX};
+use super::pem::{self, PemError};
 
 /// The files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +128,7 @@ impl Certificate {
 pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
     let wrong = |kind| TlsProblem::new(path, kind);
     let (text, _) = files::read(path, PEM_BYTES_MAX).map_err(wrong)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|error| wrong(not_pem(&error)))?;
+    let chain = pem::certificates(&text).map_err(|error| wrong(not_pem(error)))?;
     if !chain.is_empty() {
         return Ok(chain);
     }
@@ -144,12 +144,13 @@ fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'static>, u32), T
     let load = || {
         let (text, metadata) = files::read(path, PEM_BYTES_MAX)?;
         let mode = files::key_mode(&metadata)?;
-        match PrivateKeyDer::from_pem_slice(&text) {
+        let blocks = pem::blocks(&text).map_err(not_pem)?;
+        match PrivateKeyDer::from_pem_slice(&blocks) {
             Ok(key) => Ok((key, mode)),
-            Err(_) if is_encrypted(&text) => Err(TlsErrorKind::KeyEncrypted),
-            Err(pem::Error::NoItemsFound) if files.key == files.chain => Err(TlsErrorKind::NoKeyBeside),
-            Err(pem::Error::NoItemsFound) => Err(TlsErrorKind::NoKey),
-            Err(error) => Err(not_pem(&error)),
+            Err(_) if is_encrypted(&blocks) => Err(TlsErrorKind::KeyEncrypted),
+            Err(DecodeError::NoItemsFound) if files.key == files.chain => Err(TlsErrorKind::NoKeyBeside),
+            Err(DecodeError::NoItemsFound) => Err(TlsErrorKind::NoKey),
+            Err(error) => Err(not_pem(PemError::Undecodable(error.to_string()))),
         }
     };
     load().map_err(|kind| TlsProblem::new(path, kind))
@@ -162,15 +163,12 @@ fn is_encrypted(text: &[u8]) -> bool {
         .any(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some())
 }
 
-pub(super) fn not_pem(error: &pem::Error) -> TlsErrorKind {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    TlsErrorKind::NotPem(match error {
-        pem::Error::MissingSectionEnd { end_marker } => {
-            format!("the line -----END {}----- is missing", text(end_marker))
-        }
-        pem::Error::IllegalSectionStart { line } => format!("the line {}", text(line)),
-        error => error.to_string(),
-    })
+pub(super) fn not_pem(error: PemError) -> TlsErrorKind {
+    match error {
+        // What it is not, DER may be.
+        PemError::Undecodable(_) | PemError::EndMissing(_) => TlsErrorKind::NotPem(error),
+        error => TlsErrorKind::PemBroken(error),
+    }
 }
 
 /// Checks that each certificate was issued by the next; returns the facts of the first.

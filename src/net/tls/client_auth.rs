@@ -18,6 +18,7 @@ use super::certificate::{load_chain, not_pem};
 use super::error::{Concern, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::{AlternativeName, CertificateFacts, days, time};
 use super::files::{self, CRL_BYTES_MAX};
+use super::pem::{self, PemError};
 
 /// Whether clients are asked for a certificate. Default: no.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,8 +128,9 @@ type Lists = (Vec<CertificateRevocationListDer<'static>>, Option<SystemTime>);
 /// The lists of a file, and the earliest of their `nextUpdate` times.
 fn load_crls(path: &Path, hash: &mut Context) -> Result<Lists, TlsErrorKind> {
     let (text, _) = files::read(path, CRL_BYTES_MAX)?;
+    let text = pem::blocks(&text).map_err(not_pem)?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
-    let lists = lists.map_err(|error| not_pem(&error))?;
+    let lists = lists.map_err(|error| not_pem(PemError::Undecodable(error.to_string())))?;
     if lists.is_empty() {
         return Err(TlsErrorKind::NoCrl);
     }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::pem::PemError;
+
 /// Everything that is wrong with the TLS configuration of a listener.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", in_one_line(.problems))]
@@ -77,7 +79,9 @@ pub(super) enum TlsErrorKind {
         "it is no PEM text ({0}); it should have lines such as -----BEGIN CERTIFICATE-----; DER is turned \
          into it by openssl x509 -inform der -in FILE"
     )]
-    NotPem(String),
+    NotPem(#[source] PemError),
+    #[error(transparent)]
+    PemBroken(PemError),
     #[error("there is no -----BEGIN CERTIFICATE----- in it; name the file of the chain")]
     NoCertificate,
     /// A file that should hold a certificate holds only a key.

@@ -76,6 +76,42 @@ fn what_is_missing_or_no_pem_is_told() {
     says(only(CertificateFiles::new(&good.chain, lab.path("empty.key"))), &["there is no private key in it"]);
 }
 
+/// Decoders skip what they do not recognise: the server would present its certificate without the issuer.
+#[test]
+fn almost_right_pem_loses_no_issuer() {
+    let lab = Lab::new();
+    let intermediate = lab.intermediate();
+    let leaf = issue(&params(&["example.com"]), &intermediate, &rcgen::PKCS_ECDSA_P256_SHA256);
+    let (own, issuer) = (leaf.pem.trim_end().to_owned(), intermediate.pem());
+    let (bom, dashes) = ("\u{feff}", "-----");
+    for text in [
+        format!("{bom}{own}\n{issuer}"),
+        format!("{own}\n{bom}{issuer}"),
+        format!("{own}\n{issuer}").replace('\n', "\r"),
+        format!("{own}\n{issuer}").replace("-----BEGIN", "  -----BEGIN"),
+        format!("{own}\n{}", issuer.replace("CERTIFICATE", "X509 CERTIFICATE")),
+    ] {
+        let server = server(vec![lab.store("good", &text, &(bom.to_owned() + &leaf.key_pem))]);
+        let shaken = lab.client().shake(&server, "example.com");
+        assert_eq!(shaken.expect("a whole chain").leaf, leaf.der, "{text}");
+    }
+    let line = own.lines().count() + 1;
+    for (text, line) in [
+        (format!("{own}{issuer}"), line - 1),
+        (format!("{own}\n{}", issuer.replace(dashes, "----")), line),
+        (format!("{own}\n{}", issuer.replace(dashes, "\u{2014}\u{2013}")), line),
+        (format!("{own}\n{}", issuer.to_ascii_lowercase()), line),
+        (format!("{own}\n{}", issuer.replace("BEGIN CERTIFICATE", "BEGIN TRUSTED CERTIFICATE")), line),
+    ] {
+        let files = lab.store("bad", &text, &leaf.key_pem);
+        says(only(files), &["bad.pem: ", &format!("line {line}")]);
+    }
+    // Keys and revocation lists are read in the same way.
+    let chain = lab.write("chain.pem", &format!("{own}\n{issuer}"), 0o644);
+    let key = lab.write("almost.key", &leaf.key_pem.replace(dashes, "----"), 0o600);
+    says(only(CertificateFiles::new(chain, key)), &["almost.key: line 1 "]);
+}
+
 #[test]
 fn every_mistake_is_told_at_once() {
     let lab = Lab::new();
