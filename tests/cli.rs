@@ -1,8 +1,12 @@
 //! The command line as operators meet it: the built program is started, asked, signalled and refused things
 //! for real. What it answers to HTTP in detail is tested elsewhere.
 
+#[path = "cli/directory.rs"]
+mod directory;
 #[path = "cli/flags.rs"]
 mod flags;
+#[path = "cli/mistakes.rs"]
+mod mistakes;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "cli/server.rs"]
 mod server;
@@ -134,6 +138,39 @@ fn quiet_says_nothing() {
         return;
     }
     panic!("no port was free five times in a row");
+}
+
+#[test]
+fn an_address_may_be_a_port_alone() {
+    let dir = site();
+    for (listen, told) in [("0", "127.0.0.1"), ("localhost:0", "127.0.0.1"), (":0", "0.0.0.0")] {
+        let server = Server::start(&[text(dir.path()), "--listen", listen, "--workers", "1"]);
+        assert_eq!(server.addr().ip().to_string(), told, "{listen}");
+        let loopback = (std::net::Ipv4Addr::LOCALHOST, server.addr().port()).into();
+        assert_eq!(get(loopback, "/").body, b"<title>here</title>");
+        // Where others reach it is told of every interface alone, and each address is one that answers.
+        let others = server.said().iter().find_map(|line| line.split_once("other machines reach it at "));
+        assert!(others.is_none() || listen == ":0", "{:?}", server.said());
+        for url in others.into_iter().flat_map(|(_, urls)| urls.split(" and ").next().unwrap().split(", ")) {
+            let addr: std::net::SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+            assert_eq!((get(addr, "/").status, addr.port()), (200, server.addr().port()), "{url}");
+        }
+    }
+}
+
+#[test]
+fn the_file_of_a_socket_has_the_permissions_asked_for() {
+    let dir = site();
+    let path = dir.path().join("s");
+    let listen = format!("unix:{}", path.display());
+    for mode in ["600", "0660", "777"] {
+        let args = [text(dir.path()), "--listen", &listen, "--unix-mode", mode, "--workers", "2"];
+        let server = Server::start(&args);
+        let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, u32::from_str_radix(mode, 8).unwrap(), "{mode}");
+        assert_eq!(get_over(UnixStream::connect(&path).unwrap(), "/").status, 200);
+        server.stop();
+    }
 }
 
 #[test]
@@ -340,7 +377,7 @@ fn a_taken_port_is_told() {
 #[test]
 fn an_address_that_cannot_be_had_is_told() {
     refused(quoit(&["serve", "--listen", "192.0.2.1:8080"]), &["192.0.2.1", "this host does not have"]);
-    for wrong in ["localhost:80", "8080", "127.0.0.1", "127.0.0.1:99999", "unix:", "http://127.0.0.1:80"] {
+    for wrong in ["a.test:80", "127.0.0.1", "127.0.0.1:99999", "unix:", "http://127.0.0.1:80", "80x"] {
         refused(quoit(&["serve", "--listen", wrong]), &[wrong, "is no address", "127.0.0.1:8080"]);
     }
     let long = format!("unix:/tmp/{}", "x".repeat(120));
@@ -394,7 +431,15 @@ fn what_a_user_without_privileges_may_not_do_is_told() {
     let first_free: u16 = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
         .map_or(1024, |text| text.trim().parse().expect("a number"));
     if first_free > 81 {
-        refused(user.quoit(&["serve", "--listen", "127.0.0.1:81"]), &["below 1024", "CAP_NET_BIND_SERVICE"]);
+        refused(
+            user.quoit(&["serve", "--listen", "127.0.0.1:81"]),
+            &[
+                "below 1024",
+                "CAP_NET_BIND_SERVICE",
+                "sudo setcap cap_net_bind_service=+ep ",
+                "sysctl net.ipv4.ip_unprivileged_port_start=81",
+            ],
+        );
     }
     let server = Server::start_command(user.quoit(&["serve", "--listen", ANY_PORT]));
     assert_eq!(get(server.addr(), "/").status, 200, "serving needs no privilege");
@@ -530,6 +575,7 @@ fn version_and_help_tell_what_there_is() {
 
     let help = run(quoit(&["--help"]));
     assert!(help.status.success() && help.stdout.contains("serve") && help.stdout.contains("doctor"));
+    assert!(help.stdout.contains("HTTP/1.1 and HTTP/2"), "{}", help.stdout);
 
     let help = run(quoit(&["serve", "--help"]));
     assert!(help.status.success(), "{help:?}");
@@ -543,6 +589,10 @@ fn version_and_help_tell_what_there_is() {
         "--cpus <LIST>",
         "[default: all this process may use]",
         "--quiet",
+        "HTTP/1.1 and HTTP/2",
+        "[default: the working directory",
+        "--idle-timeout <TIME>",
+        "[default: 60s]",
     ] {
         assert!(words.contains(word), "`{word}` is missing: {}", help.stdout);
     }

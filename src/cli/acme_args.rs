@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use super::values::twice;
 use crate::acme::{Acme, AcmeOptions, Binding, ChallengeType, LETS_ENCRYPT, Names};
 
 /// ACME options of `quoit serve`.
@@ -25,32 +26,32 @@ pub(super) struct AcmeArgs {
     acme_directory: String,
 
     /// Contact address for the CA
-    #[arg(long, value_name = "ADDRESS", env = "QUOIT_ACME_EMAIL", requires = "acme_domain")]
+    #[arg(long, value_name = "ADDRESS", env = "QUOIT_ACME_EMAIL")]
     #[arg(value_parser = email)]
     acme_email: Option<String>,
 
     /// Directory of account and certificates [default: acme in $STATE_DIRECTORY, /var/lib/quoit (root), or
     /// ~/.local/state/quoit]
-    #[arg(long, value_name = "DIR", env = "QUOIT_ACME_STATE", requires = "acme_domain")]
+    #[arg(long, value_name = "DIR", env = "QUOIT_ACME_STATE")]
     acme_state: Option<PathBuf>,
 
     /// Challenge type [default: dns-01 with --acme-dns-hook, http-01 with --redirect-from, otherwise
     /// tls-alpn-01]
-    #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", requires = "acme_domain", value_enum)]
+    #[arg(long, value_name = "KIND", env = "QUOIT_ACME_CHALLENGE", value_enum)]
     acme_challenge: Option<ChallengeArg>,
 
     /// Command that writes and removes DNS records, run as CMD present|cleanup DOMAIN RECORD VALUE; needed
     /// for wildcards
-    #[arg(long, value_name = "CMD", env = "QUOIT_ACME_DNS_HOOK", requires = "acme_domain")]
+    #[arg(long, value_name = "CMD", env = "QUOIT_ACME_DNS_HOOK")]
     acme_dns_hook: Option<String>,
 
     /// Trust a private CA's directory by the certificates in this PEM file
-    #[arg(long, value_name = "FILE", env = "QUOIT_ACME_CA_ROOT", requires = "acme_domain")]
+    #[arg(long, value_name = "FILE", env = "QUOIT_ACME_CA_ROOT")]
     acme_ca_root: Option<PathBuf>,
 
     /// The key that binds the account to one at the CA, where it demands that: KID:KEY with KEY in base64url;
     /// arguments are visible to other users, so prefer the variable
-    #[arg(long, value_name = "KID:KEY", env = "QUOIT_ACME_EAB", requires = "acme_domain")]
+    #[arg(long, value_name = "KID:KEY", env = "QUOIT_ACME_EAB")]
     #[arg(hide_env_values = true)]
     acme_eab: Option<Eab>,
 }
@@ -111,7 +112,16 @@ impl AcmeArgs {
 
     fn options(&self, redirects: bool) -> Result<Option<AcmeOptions>, String> {
         if self.acme_domain.is_empty() {
-            return Ok(None);
+            return match self.only_with_domains() {
+                None => Ok(None),
+                Some(flag) => {
+                    Err(format!("{flag} needs --acme-domain NAMES, the names to get a certificate for"))
+                }
+            };
+        }
+        let names = self.acme_domain.iter().map(ToString::to_string);
+        if let Some(names) = twice(names) {
+            return Err(format!("--acme-domain names {names} twice; give each certificate once"));
         }
         let state = self.acme_state.clone().or_else(default_state);
         let state = state.ok_or("there is no place for certificates: name one with --acme-state DIR")?;
@@ -123,6 +133,21 @@ impl AcmeArgs {
             binding: self.acme_eab.clone().map(|Eab(binding)| binding),
             ..AcmeOptions::new(self.acme_domain.clone(), state)
         }))
+    }
+
+    /// A flag that was given and has no effect without names.
+    fn only_with_domains(&self) -> Option<&'static str> {
+        [
+            (self.acme_email.is_some(), "--acme-email"),
+            (self.acme_state.is_some(), "--acme-state"),
+            (self.acme_challenge.is_some(), "--acme-challenge"),
+            (self.acme_dns_hook.is_some(), "--acme-dns-hook"),
+            (self.acme_ca_root.is_some(), "--acme-ca-root"),
+            (self.acme_eab.is_some(), "--acme-eab"),
+            (self.acme_directory != LETS_ENCRYPT, "--acme-directory"),
+        ]
+        .into_iter()
+        .find_map(|(given, flag)| given.then_some(flag))
     }
 
     fn challenge(&self, redirects: bool) -> Result<ChallengeType, String> {
@@ -190,7 +215,9 @@ mod tests {
         assert_eq!((options.directory.as_str(), options.state), (LETS_ENCRYPT, "s".into()));
         assert!(parse("--acme-domain localhost").unwrap_err().contains("no public host name"));
         for flag in ["--acme-email a@b.example", "--acme-state s", "--acme-eab a:YQ", "--acme-dns-hook x"] {
-            assert!(parse(flag).is_err(), "{flag} means nothing alone");
+            let said = parse(flag).unwrap().options(false).unwrap_err();
+            let name = flag.split(' ').next().unwrap();
+            assert!(said.starts_with(&format!("{name} needs --acme-domain")), "{said}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::values::{UnixMode, count, twice};
 use crate::Server;
 use crate::net::Address;
 use crate::net::tls::TlsServer;
@@ -12,18 +13,23 @@ use crate::supervisor::{CoreError, parse_list};
 /// Addresses and cores.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
-    /// Address to listen on: ADDR:PORT or unix:PATH; may be given several times
+    /// Address to listen on: ADDR:PORT, PORT for this machine alone, :PORT for every interface, or unix:PATH;
+    /// may be given several times
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_LISTEN", value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080")]
     pub listen: Vec<Address>,
 
     /// Number of workers [default: one per CPU this process may use, within the cgroup's quota]
-    #[arg(long, value_name = "N", env = "QUOIT_WORKERS")]
+    #[arg(long, value_name = "N", env = "QUOIT_WORKERS", allow_negative_numbers = true, value_parser = count)]
     pub workers: Option<usize>,
 
     /// CPUs to pin workers to, such as 0,2-3 [default: all this process may use]
     #[arg(long, value_name = "LIST", env = "QUOIT_CPUS", value_parser = parse_cpus)]
     pub cpus: Option<CpuList>,
+
+    /// Permissions of the files of Unix sockets, in octal, such as 660 [default: what the umask leaves]
+    #[arg(long, value_name = "MODE", env = "QUOIT_UNIX_MODE", allow_negative_numbers = true)]
+    unix_mode: Option<UnixMode>,
 }
 
 /// A list of CPUs; a separate type, so that clap parses it as one value.
@@ -57,6 +63,33 @@ impl WorkerArgs {
         if let Some(CpuList(cpus)) = &self.cpus {
             server = server.cpus(cpus.clone());
         }
+        if let Some(UnixMode(mode)) = self.unix_mode {
+            server = server.unix_mode(mode);
+        }
         server
+    }
+
+    /// Finds addresses that were given twice, `more` included, and flags without effect.
+    pub(super) fn check(&self, more: &[Address]) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        // The kernel chooses another port for each 0.
+        let fixed = |address: &&Address| !matches!(address, Address::Inet(addr) if addr.port() == 0);
+        if let Some(address) = twice(self.listen.iter().chain(more).filter(fixed)) {
+            let (address, flags) = (bare(address), if more.is_empty() { "" } else { " or --redirect-from" });
+            mistakes.push(format!("--listen{flags} names {address} twice; give each address once"));
+        }
+        if self.unix_mode.is_some() && !self.listen.iter().any(|address| matches!(address, Address::Unix(_)))
+        {
+            mistakes.push("--unix-mode needs a Unix socket: add --listen unix:PATH".to_owned());
+        }
+        mistakes
+    }
+}
+
+/// An address as it is written on the command line.
+fn bare(address: &Address) -> String {
+    match address {
+        Address::Inet(addr) => addr.to_string(),
+        unix @ Address::Unix(_) => unix.to_string(),
     }
 }

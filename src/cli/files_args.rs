@@ -1,13 +1,15 @@
 //! Flags for file serving. Each is an environment variable too.
 
-use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::handler::{CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, PreloadRule};
+use super::values::{Lines, needs_directory, twice};
+use crate::handler::{
+    CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, NoCacheRule, PreloadRule,
+};
 use crate::plan::HandlerOptions;
 
 /// Options of file serving.
@@ -27,25 +29,44 @@ pub(super) struct FilesArgs {
 
     /// Cache-Control for files whose name fits, such as '*.css=max-age=3600'; the first that fits decides
     #[arg(long, value_name = "GLOB=VALUE", env = "QUOIT_CACHE_CONTROL", value_delimiter = ';')]
+    #[arg(value_parser = cache_rule)]
     cache_control: Vec<CacheRule>,
 
     /// A Link field for files whose name fits, sent with them and, over HTTP/2, in a 103 (Early Hints) before
     /// them, such as '*.html=</style.css>; rel=preload; as=style'; may be given several times
-    #[arg(long, value_name = "GLOB=LINK", env = "QUOIT_PRELOAD", value_delimiter = '\n')]
-    preload: Vec<PreloadRule>,
+    #[arg(long, value_name = "GLOB=LINK", env = "QUOIT_PRELOAD")]
+    preload: Vec<Lines<PreloadRule>>,
 
     /// Files to be saved and not shown, such as 'uploads/**'
     #[arg(long, value_name = "GLOB", env = "QUOIT_DOWNLOAD", value_delimiter = ',', value_parser = glob)]
     download: Vec<Glob>,
 
     /// Another directory below a prefix, such as /docs=/srv/docs; may be given several times
-    #[arg(long, value_name = "/PREFIX=DIR", env = "QUOIT_MOUNT", value_delimiter = ',', requires = "dir")]
+    #[arg(long, value_name = "/PREFIX=DIR", env = "QUOIT_MOUNT", value_delimiter = ',')]
     mount: Vec<Mount>,
 }
 
-/// Every text is a pattern.
-fn glob(pattern: &str) -> Result<Glob, Infallible> {
-    Ok(Glob::new(pattern))
+/// Refuses what other programs take for classes and choices: here it would be a part of names.
+fn checked(glob: Glob) -> Result<Glob, String> {
+    match glob.to_string().find(['[', ']', '{', '}', '\\']) {
+        None => Ok(glob),
+        Some(_) => Err(format!(
+            "`{glob}`: patterns know *, ** and ?, and no [ ] {{ }} or \\; write ? for one character"
+        )),
+    }
+}
+
+fn glob(pattern: &str) -> Result<Glob, String> {
+    if pattern.is_empty() {
+        Err("expected a pattern such as 'uploads/**'".into())
+    } else {
+        checked(Glob::new(pattern))
+    }
+}
+
+fn cache_rule(rule: &str) -> Result<CacheRule, String> {
+    let CacheRule { glob, value } = rule.parse().map_err(|error: NoCacheRule| error.to_string())?;
+    Ok(CacheRule { glob: checked(glob)?, value })
 }
 
 /// A directory mounted at a prefix.
@@ -69,6 +90,62 @@ impl FromStr for Mount {
 }
 
 impl FilesArgs {
+    /// Finds what was given twice, flags that need a directory that there is not, and `--spa` without a page.
+    pub(super) fn check(&self, dir: Option<&Path>) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if let Some(prefix) = twice(self.mount.iter().map(|mount| &mount.prefix)) {
+            mistakes.push(format!("--mount names {prefix} twice; give each prefix one directory"));
+        }
+        if let Some(glob) = twice(self.cache_control.iter().map(|rule| rule.glob.to_string())) {
+            mistakes.push(format!(
+                "--cache-control names {glob} twice; the first rule decides, so leave one out"
+            ));
+        }
+        if let Some(name) = twice(&self.index) {
+            mistakes.push(format!("--index names {name} twice; give each name once"));
+        }
+        let Some(dir) = dir else {
+            mistakes.extend(self.only_with_directory().map(needs_directory));
+            return mistakes;
+        };
+        // A directory that cannot be read is told when it is opened.
+        let has_index = || self.index_names().any(|name| dir.join(name).exists());
+        if self.spa && dir.is_dir() && !has_index() {
+            let names: Vec<_> = self.index_names().collect();
+            mistakes.push(format!(
+                "--spa answers with {}, and {} has none; build the application first, or name its page with --index",
+                names.join(" or "),
+                dir.display()
+            ));
+        }
+        mistakes
+    }
+
+    /// Whether `/` of this directory is answered with 404: no index file, no listing.
+    pub(super) fn root_is_missing(&self, dir: &Path) -> bool {
+        !self.list && !self.index_names().any(|name| dir.join(name).exists())
+    }
+
+    fn index_names(&self) -> impl Iterator<Item = &str> {
+        let default = self.index.is_empty().then_some("index.html");
+        self.index.iter().map(String::as_str).chain(default)
+    }
+
+    /// A flag that was given and has no effect without a directory.
+    fn only_with_directory(&self) -> Option<&'static str> {
+        [
+            (self.list, "--list"),
+            (self.spa, "--spa"),
+            (!self.index.is_empty(), "--index"),
+            (!self.cache_control.is_empty(), "--cache-control"),
+            (!self.preload.is_empty(), "--preload"),
+            (!self.download.is_empty(), "--download"),
+            (!self.mount.is_empty(), "--mount"),
+        ]
+        .into_iter()
+        .find_map(|(given, flag)| given.then_some(flag))
+    }
+
     /// Serves `dir` and the directories mounted below it. All share the compressed variants.
     pub(super) fn handler(self, dir: PathBuf) -> HandlerOptions {
         let mut files = FilesOptions {
@@ -76,7 +153,7 @@ impl FilesArgs {
             spa: self.spa,
             cache_control: self.cache_control,
             download: self.download,
-            preload: self.preload,
+            preload: Lines::all(self.preload),
             ..FilesOptions::default()
         };
         if !self.index.is_empty() {

@@ -15,10 +15,9 @@ pub(super) struct LogArgs {
     #[arg(long, value_name = "FILE", env = "QUOIT_ACCESS_LOG")]
     access_log: Option<PathBuf>,
 
-    /// How the lines look; auto is pretty for a terminal and json for everything else
-    #[arg(long, value_name = "FORMAT", env = "QUOIT_ACCESS_LOG_FORMAT", default_value = "auto")]
-    #[arg(value_enum, requires = "access_log")]
-    access_log_format: LogFormat,
+    /// How the lines look [default: auto, which is pretty for a terminal and json for everything else]
+    #[arg(long, value_name = "FORMAT", env = "QUOIT_ACCESS_LOG_FORMAT", value_enum)]
+    access_log_format: Option<LogFormat>,
 }
 
 /// The formats.
@@ -37,6 +36,16 @@ enum LogFormat {
 }
 
 impl LogArgs {
+    /// Finds a format without a log.
+    pub(super) fn check(&self) -> Vec<String> {
+        match (self.access_log_format, &self.access_log) {
+            (Some(_), None) => {
+                vec!["--access-log-format needs --access-log FILE, or --access-log - for the terminal".into()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Adds this log to the server.
     pub(super) fn apply(&self, server: Server) -> Server {
         let Some(path) = &self.access_log else { return server };
@@ -45,11 +54,13 @@ impl LogArgs {
             _ => Destination::File(path.clone()),
         };
         let format = match self.access_log_format {
-            LogFormat::Auto => None,
-            LogFormat::Json => Some(Format::Json),
-            LogFormat::Pretty => Some(Format::Pretty { coloured: std::env::var_os("NO_COLOR").is_none() }),
-            LogFormat::Common => Some(Format::Common),
-            LogFormat::Combined => Some(Format::Combined),
+            None | Some(LogFormat::Auto) => None,
+            Some(LogFormat::Json) => Some(Format::Json),
+            Some(LogFormat::Pretty) => {
+                Some(Format::Pretty { coloured: std::env::var_os("NO_COLOR").is_none() })
+            }
+            Some(LogFormat::Common) => Some(Format::Common),
+            Some(LogFormat::Combined) => Some(Format::Combined),
         };
         server.access_log(destination, format)
     }

@@ -5,23 +5,29 @@ mod acme_args;
 mod args;
 mod browser;
 mod cert;
+mod directory;
 mod doctor;
 mod files_args;
 mod generate;
+mod limits_args;
 mod log_args;
+mod mistakes;
 mod response_args;
 mod serve;
 mod tls_args;
+mod values;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use self::args::WorkerArgs;
 use crate::observe::log;
 
-/// A web server for Linux: one io_uring and one executor per core.
+/// A web server for Linux: HTTP/1.1 and HTTP/2, TLS with automatic certificates, and static files, with one
+/// io_uring and one executor per core.
 #[derive(Debug, Parser)]
 #[command(name = "quoit", version, propagate_version = true)]
 struct Cli {
@@ -45,7 +51,7 @@ enum Command {
 
 /// Runs the command line of this process, and returns the exit status.
 pub fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match parse(std::env::args_os()) {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
         Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
@@ -65,16 +71,20 @@ fn mistyped(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return if asked_for_help { ExitCode::SUCCESS } else { USAGE.into() };
     }
-    log::line(format_args!("{}", one_line(&error.to_string())));
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    log::line(format_args!("{}", mistakes::one_line(error, &arguments)));
     USAGE.into()
 }
 
-/// A message of clap with several paragraphs, as one line like every other error.
-fn one_line(text: &str) -> String {
-    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let parts: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    let line = parts.join("; ");
-    format!("{} (see --help)", line.strip_prefix("error: ").unwrap_or(&line))
+/// Parses the command line, and finds the mistake that clap cannot see in the values.
+fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    if let Some(id) = matches.subcommand_matches("serve").and_then(values::broken_line) {
+        let text =
+            format!("a value of --{} has a line break; give the flag once for each", id.replace('_', "-"));
+        return Err(Cli::command().error(ErrorKind::ValueValidation, text));
+    }
+    Cli::from_arg_matches(&matches)
 }
 
 #[cfg(test)]
@@ -99,13 +109,56 @@ mod tests {
     #[test]
     fn mistakes_are_told_in_one_line() {
         let said = |args: &[&str]| {
-            one_line(&Cli::try_parse_from([&["quoit"], args].concat()).unwrap_err().to_string())
+            let words: Vec<OsString> = args.iter().map(OsString::from).collect();
+            let line = [&["quoit".into()], &words[..]].concat();
+            mistakes::one_line(&parse(line).unwrap_err(), &words)
         };
         assert_eq!(
             said(&["serve", "--lisen", "x"]),
             "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen' (see --help)"
         );
-        let text = said(&["serve", "--cpus", "3-1"]);
-        assert!(text.contains("`3-1` is no list of CPUs") && !text.contains('\n'), "{text}");
+        for (args, words) in [
+            (&["serve", "--cpus", "3-1"][..], &["`3-1` is no list of CPUs"][..]),
+            (&["serve", "--workers", "x"], &["'x'", "--workers", "a whole number"]),
+            (&["serve", "--workers", "-1"], &["'-1'", "--workers", "a whole number"]),
+            (&["serve", "--hsts=abc"], &["'abc'", "--hsts", "whole number of seconds"]),
+            (&["serve", "--workers", "1", "--workers", "2"], &["--workers", "give it once"]),
+            (&["serve", "--list", "--list"], &["--list", "give it once"]),
+            (&["serve", "--listen", "-x"], &["'-x'", "--flag=VALUE"]),
+            (&["completions"], &["<SHELL> is missing"]),
+            (&["sevre"], &["`sevre`", "did you mean serve?"]),
+            (&["xyzzy"], &["`xyzzy`", "serve, cert, doctor"]),
+            (&["src"], &["quoit serve src"]),
+            (&["serve", "--header", "X-A: b\nX-B: c"], &["--header has a line break"]),
+            (&["serve", "--preload", "*=</a>\n*=</b>"], &["--preload has a line break"]),
+            (&["serve", "--error-page", "404=a\r"], &["--error-page has a line break"]),
+        ] {
+            let text = said(args);
+            assert!(!text.contains('\n') && !text.contains("'-- "), "{text}");
+            for word in words {
+                assert!(text.contains(word), "{args:?}: {word}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_of_no_text_are_shown() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let bad = OsString::from_vec(b"X: \xff".to_vec());
+        let line: Vec<OsString> = vec!["serve".into(), "--header".into(), bad];
+        let error = parse([&["quoit".into()], &line[..]].concat()).unwrap_err();
+        let text = mistakes::one_line(&error, &line);
+        assert!(text.contains("--header is not UTF-8 text: X: \u{fffd}"), "{text}");
+    }
+
+    #[test]
+    fn variables_may_have_lines() {
+        let matches = Cli::command().mut_subcommand("serve", |serve| {
+            // As if the variable was set; setting one would reach other tests.
+            serve.mut_arg("header", |arg| arg.env(None::<&str>).default_value("X-A: b\nX-B: c"))
+        });
+        let matches = matches.try_get_matches_from(["quoit", "serve"]).unwrap();
+        assert_eq!(values::broken_line(matches.subcommand_matches("serve").unwrap()), None);
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::values::{Lines, needs_directory, twice};
 use crate::filter::{
     BasicAuthOptions, ErrorPagesOptions, Fields, FieldsOptions, PageSource, SecurityHeadersOptions,
 };
@@ -17,13 +18,13 @@ use crate::plan::FilterOptions;
 pub(super) struct ResponseArgs {
     /// Add a field to every response, such as 'Cache-Control: no-store', in place of one it has; may be given
     /// several times
-    #[arg(long, value_name = "NAME: VALUE", env = "QUOIT_HEADER", value_delimiter = '\n')]
-    header: Vec<Header>,
+    #[arg(long, value_name = "NAME: VALUE", env = "QUOIT_HEADER")]
+    header: Vec<Lines<Header>>,
 
     /// Answer this error with a page of your own, such as 404=404.html, to clients that accept HTML; may be
     /// given several times
-    #[arg(long, value_name = "STATUS=FILE", env = "QUOIT_ERROR_PAGE", value_delimiter = '\n')]
-    error_page: Vec<ErrorPage>,
+    #[arg(long, value_name = "STATUS=FILE", env = "QUOIT_ERROR_PAGE")]
+    error_page: Vec<Lines<ErrorPage>>,
 
     /// Add the fields that browsers need to protect a site's users: Content-Security-Policy and others
     #[arg(long, env = "QUOIT_SECURITY_HEADERS", value_parser = FalseyValueParser::new())]
@@ -71,7 +72,7 @@ impl FromStr for ErrorPage {
         const EXPECTED: &str = "expected STATUS=FILE, such as 404=errors/404.html";
         let (status, file) = text.split_once('=').ok_or(EXPECTED)?;
         let status = status.parse().ok().and_then(Status::new).ok_or(EXPECTED)?;
-        if status.code() < 400 {
+        if !(400..600).contains(&status.code()) {
             return Err("that is the status of no error; errors are 400 to 599");
         }
         if file.is_empty() {
@@ -82,11 +83,25 @@ impl FromStr for ErrorPage {
 }
 
 impl ResponseArgs {
+    /// Finds statuses with two pages, and what needs a directory that there is not.
+    pub(super) fn check(&self, has_directory: bool) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let statuses = self.error_page.iter().flat_map(|lines| &lines.0).map(|page| page.status.code());
+        if let Some(status) = twice(statuses) {
+            mistakes.push(format!("--error-page names {status} twice; give each status one page"));
+        }
+        if self.auth.is_some() && !has_directory {
+            mistakes.push(needs_directory("--auth"));
+        }
+        mistakes
+    }
+
     /// The filters for the flags, outermost first: an outer filter sees the response last.
     pub(super) fn filters(self) -> Vec<FilterOptions> {
         let mut filters = Vec::new();
         if !self.header.is_empty() {
-            let fields = self.header.into_iter().map(|Header { name, value }| (name, value)).collect();
+            let fields =
+                Lines::all(self.header).into_iter().map(|Header { name, value }| (name, value)).collect();
             filters.push(FilterOptions::Fields(FieldsOptions { fields }));
         }
         if self.security_headers {
@@ -94,7 +109,7 @@ impl ResponseArgs {
         }
         if !self.error_page.is_empty() {
             let page = |ErrorPage { status, file }| (status, PageSource::File(file));
-            let pages = self.error_page.into_iter().map(page).collect();
+            let pages = Lines::all(self.error_page).into_iter().map(page).collect();
             filters.push(FilterOptions::ErrorPages(ErrorPagesOptions { pages }));
         }
         if let Some(users) = self.auth {
@@ -124,7 +139,9 @@ mod tests {
     fn error_pages_are_a_status_and_a_file() {
         let page = |status, file: &str| Ok(ErrorPage { status, file: file.into() });
         assert_eq!("404=a=b.html".parse(), page(Status::NOT_FOUND, "a=b.html"));
-        for wrong in ["", "404", "404=", "abc=x", "200=x", "304=x", "99=x", "70000=x", "=x"] {
+        for wrong in
+            ["", "404", "404=", "abc=x", "200=x", "304=x", "99=x", "399=x", "600=x", "999=x", "70000=x", "=x"]
+        {
             assert!(wrong.parse::<ErrorPage>().is_err(), "{wrong}");
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::values::{seconds, twice};
 use crate::Server;
 use crate::acme::{Acme, ChallengeType};
 use crate::filter::{AcmeChallenges, HstsOptions, HttpsOptions};
@@ -24,7 +25,7 @@ pub(super) struct TlsArgs {
     tls_cert: Vec<PathBuf>,
 
     /// Its private key, one for each --tls-cert in their order [default: in the certificate's file]
-    #[arg(long, value_name = "FILE", env = "QUOIT_TLS_KEY", value_delimiter = ',', requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "QUOIT_TLS_KEY", value_delimiter = ',')]
     tls_key: Vec<PathBuf>,
 
     /// Serve HTTPS with a self-signed certificate that is made at the start
@@ -43,7 +44,6 @@ pub(super) struct TlsArgs {
 
     /// Refuse clients whose certificate is revoked in this PEM file; with any, all authorities need a list
     #[arg(long, value_name = "FILE", env = "QUOIT_TLS_CRL", value_delimiter = ',')]
-    #[arg(requires = "tls_client_ca")]
     tls_crl: Vec<PathBuf>,
 
     /// The lowest TLS version accepted
@@ -57,6 +57,7 @@ pub(super) struct TlsArgs {
     /// Send HSTS with this max-age in seconds; not sent with a self-signed certificate
     #[arg(long, value_name = "MAX_AGE", env = "QUOIT_HSTS")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "31536000")]
+    #[arg(value_parser = seconds)]
     hsts: Option<u64>,
 }
 
@@ -110,6 +111,17 @@ enum When {
     Required,
 }
 
+/// A file that holds certificate and key fails for both.
+fn each_once(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for line in lines {
+        if !told.contains(&line) {
+            told.push(line);
+        }
+    }
+    told
+}
+
 /// TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TlsVersionArg {
@@ -127,6 +139,11 @@ fn name(text: &str) -> Result<String, &'static str> {
 }
 
 impl TlsArgs {
+    /// The addresses of plain HTTP.
+    pub(super) fn redirect_from(&self) -> &[Address] {
+        &self.redirect_from
+    }
+
     /// Whether there is a plain HTTP listener.
     pub(super) fn redirects(&self) -> bool {
         !self.redirect_from.is_empty()
@@ -137,8 +154,14 @@ impl TlsArgs {
     /// # Errors
     /// The conflict, and the remedy.
     pub(super) fn options(&self, more: Vec<CertificateFiles>) -> Result<Option<TlsOptions>, String> {
+        self.contradiction()?;
         let mut certificates = self.certificates()?;
         certificates.extend(more);
+        if !self.tls_self_signed.is_empty() && !certificates.is_empty() {
+            return Err("--tls-self-signed is for want of a certificate; leave it out beside --tls-cert or \
+                        --acme-domain"
+                .to_owned());
+        }
         if certificates.is_empty() && self.tls_self_signed.is_empty() {
             return match self.only_with_tls() {
                 None => Ok(None),
@@ -158,6 +181,22 @@ impl TlsArgs {
             },
             ..TlsOptions::default()
         }))
+    }
+
+    /// Flags that need another one, and files that were given twice.
+    fn contradiction(&self) -> Result<(), String> {
+        if !self.tls_key.is_empty() && self.tls_cert.is_empty() {
+            return Err("--tls-key needs --tls-cert FILE, the certificate that this is the key of".to_owned());
+        }
+        if !self.tls_crl.is_empty() && self.tls_client_ca.is_none() {
+            return Err("--tls-crl needs --tls-client-ca FILE, the authorities whose list it is".to_owned());
+        }
+        match twice(&self.tls_cert) {
+            Some(file) => {
+                Err(format!("--tls-cert names {} twice; give each certificate once", file.display()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Loads the TLS configuration, the certificates of `acme` included, for a server that listens on
@@ -182,7 +221,7 @@ impl TlsArgs {
         }
         let redirect_to_port = self.redirect(listen).map_err(|error| vec![error])?;
         let tls = TlsServer::new(options)
-            .map_err(|error| error.problems().iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            .map_err(|error| each_once(error.problems().iter().map(ToString::to_string)))?;
         let mut filters = Vec::new();
         if challenge == Some(&ChallengeType::Http01) {
             filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
@@ -247,6 +286,8 @@ impl TlsArgs {
             (self.tls_client_ca.is_some(), "--tls-client-ca"),
             (!self.redirect_from.is_empty(), "--redirect-from"),
             (self.hsts.is_some(), "--hsts"),
+            (self.tls_client_auth.is_some(), "--tls-client-auth"),
+            (self.tls_min != TlsVersionArg::V1_2, "--tls-min"),
         ]
         .into_iter()
         .find_map(|(given, flag)| given.then_some(flag))
@@ -285,7 +326,11 @@ mod tests {
         assert_eq!(pairs("--tls-cert a,b --tls-key ak,bk"), two);
         let error = options("--tls-cert a --tls-cert b --tls-key ak").unwrap_err();
         assert!(error.contains("2 --tls-cert and 1 --tls-key"), "{error}");
-        assert!(parse("--tls-key a").is_err());
+        assert!(options("--tls-key a").unwrap_err().starts_with("--tls-key needs --tls-cert FILE"));
+        assert!(options("--tls-cert a --tls-cert a").unwrap_err().contains("names a twice"));
+        assert!(options("--tls-cert a --tls-self-signed").unwrap_err().contains("leave it out"));
+        let awaited = vec![CertificateFiles::awaited("c", "k")];
+        assert!(parse("--tls-self-signed").unwrap().options(awaited).unwrap_err().contains("--acme-domain"));
     }
 
     #[test]
@@ -311,7 +356,7 @@ mod tests {
         );
         assert_eq!(auth("--tls-client-ca ca --tls-client-auth off"), Ok(ClientAuth::Off));
         assert!(auth("--tls-client-auth required").unwrap_err().contains("--tls-client-ca"));
-        assert!(parse("--tls-cert a --tls-crl x").is_err());
+        assert!(auth("--tls-crl x").unwrap_err().starts_with("--tls-crl needs --tls-client-ca FILE"));
     }
 
     #[test]
@@ -321,7 +366,7 @@ mod tests {
             let name = flag.split([' ', '=']).next().unwrap();
             assert!(error.starts_with(name) && error.contains("--tls-cert"), "{error}");
         }
-        let args = parse("--tls-self-signed --hsts --redirect-from 127.0.0.1:80 --tls-min 1.3").unwrap();
+        let args = parse("--hsts --redirect-from 127.0.0.1:80 --tls-min 1.3").unwrap();
         assert_eq!((args.hsts, args.redirect_from.len()), (Some(31_536_000), 1));
         let redirect = |listen: &str| args.redirect(&[listen.parse().unwrap()]);
         assert!(redirect("unix:/run/a").is_err() && redirect("0.0.0.0:0").is_err());

@@ -58,7 +58,7 @@ pub enum PageError {
     #[error("{} is not the status of an error; errors are 400 to 599", .0.code())]
     Status(Status),
     /// The file cannot be read.
-    #[error("cannot use the error page {}: {source}", path.display())]
+    #[error("cannot use the error page {}: {}", path.display(), remedy(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -71,6 +71,19 @@ pub enum PageError {
     /// It is too large to be kept in memory.
     #[error("cannot use the error page {}: it has more than {PAGE_BYTES_MAX} bytes", .0.display())]
     TooLarge(PathBuf),
+}
+
+fn remedy(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "there is no such file; write it, or name another as STATUS=FILE".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "no permission to read it; let the server's user read it (chmod) and search its directory"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 impl PageSource {

@@ -1,8 +1,9 @@
-//! Addresses as operators write them: `ADDR:PORT`, `[V6]:PORT`, `unix:PATH`. Host names are not accepted:
-//! name resolution can block, and a listener's address belongs in the configuration.
+//! Addresses as operators write them: `ADDR:PORT`, `[V6]:PORT`, `unix:PATH`, and in short `PORT`, `:PORT` and
+//! `localhost:PORT`. Other host names are not accepted: name resolution can block, and a listener's address
+//! belongs in the configuration.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -18,8 +19,8 @@ pub enum Address {
 /// The text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no address; write 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080 for every interface, or \
-     unix:/run/quoit.sock"
+    "`{0}` is no address; write 127.0.0.1:8080, [::1]:8080, 8080 for this machine alone, :8080 or \
+     0.0.0.0:8080 for every interface, [::]:8080 for IPv6, or unix:/run/quoit.sock"
 )]
 pub struct AddressError(String);
 
@@ -31,8 +32,24 @@ impl FromStr for Address {
             let fits = (1..=107).contains(&path.len()) && !path.contains('\0');
             return if fits { Ok(Self::Unix(path.into())) } else { Err(AddressError(text.to_owned())) };
         }
-        text.parse().map(Self::Inet).map_err(|_| AddressError(text.to_owned()))
+        let found = text.parse().ok().or_else(|| short(text));
+        found.map(Self::Inet).ok_or_else(|| AddressError(text.to_owned()))
     }
+}
+
+/// What is written without an address: a port alone is this machine's, as it is by default; `:PORT` and
+/// `*:PORT` are every IPv4 interface. `localhost` is the loopback whatever a resolver says (RFC 6761 §6.3);
+/// clients try its IPv4 address as well.
+fn short(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = match text.rsplit_once(':') {
+        None => (Ipv4Addr::LOCALHOST, text),
+        Some(("" | "*", port)) => (Ipv4Addr::UNSPECIFIED, port),
+        Some((name, port)) if name.eq_ignore_ascii_case("localhost") => (Ipv4Addr::LOCALHOST, port),
+        Some(_) => return None,
+    };
+    // `parse` would accept a sign.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { Some(SocketAddr::from((ip, port.parse().ok()?))) } else { None }
 }
 
 impl fmt::Display for Address {
@@ -56,8 +73,40 @@ mod tests {
     }
 
     #[test]
+    fn a_port_is_enough() {
+        for (text, ip, port) in [
+            ("8080", [127, 0, 0, 1], 8080),
+            ("0", [127, 0, 0, 1], 0),
+            (":8080", [0, 0, 0, 0], 8080),
+            ("*:80", [0, 0, 0, 0], 80),
+            ("localhost:9009", [127, 0, 0, 1], 9009),
+            ("LocalHost:9009", [127, 0, 0, 1], 9009),
+        ] {
+            assert_eq!(text.parse(), Ok(Address::Inet((ip, port).into())), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_named_with_the_remedy() {
-        for text in ["", "8080", "localhost:80", "127.0.0.1", "127.0.0.1:99999", "unix:", "[::1]"] {
+        for text in [
+            "",
+            ":",
+            "-1",
+            "+80",
+            "65536",
+            ":65536",
+            "localhost",
+            "localhost:",
+            "localhost:+1",
+            "a.test:80",
+            "127.0.0.1",
+            "127.0.0.1:99999",
+            "unix:",
+            "[::1]",
+            "::1:80x",
+            "http://127.0.0.1:80",
+            " 80",
+        ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("127.0.0.1:8080"), "{error}");
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -83,8 +83,7 @@ fn remedy(address: &Address, error: &io::Error) -> String {
             "another program is listening there; stop it or choose another path"
         }
         (io::ErrorKind::PermissionDenied, Address::Inet(addr)) if addr.port() < 1024 => {
-            "no permission for ports below 1024; choose a higher port, or give the program \
-             CAP_NET_BIND_SERVICE"
+            return below_1024(addr.port());
         }
         (io::ErrorKind::PermissionDenied, Address::Inet(_)) => return format!("no permission ({error})"),
         (io::ErrorKind::PermissionDenied, Address::Unix(_)) => {
@@ -97,26 +96,42 @@ fn remedy(address: &Address, error: &io::Error) -> String {
         (io::ErrorKind::AlreadyExists, _) => {
             "a file that is no socket is there already; move it away or choose another path"
         }
+        (io::ErrorKind::NotADirectory, _) => "a part of that path is no directory; choose another path",
+        (io::ErrorKind::ReadOnlyFilesystem, _) => {
+            "the file system of that path is read-only; choose a path below /run"
+        }
         _ => return error.to_string(),
     };
     text.to_owned()
 }
 
+/// Three ways to a port that only root may bind.
+fn below_1024(port: u16) -> String {
+    let program = std::env::current_exe().map_or("quoit".to_owned(), |path| path.display().to_string());
+    format!(
+        "no permission for ports below 1024; give the program CAP_NET_BIND_SERVICE (sudo setcap \
+         cap_net_bind_service=+ep {program}; in a unit of systemd AmbientCapabilities=CAP_NET_BIND_SERVICE), \
+         allow the port to everybody (sudo sysctl net.ipv4.ip_unprivileged_port_start={port}), or choose a \
+         higher one"
+    )
+}
+
 impl Bound {
-    /// Binds `address` for `workers` workers. Blocking, for start-up: binding an address in use is retried
+    /// Binds `address` for `workers` workers. The file of a Unix socket gets the permissions `mode`, before
+    /// anybody can connect; without, those that the umask leaves. Blocking, for start-up: binding an address in use is retried
     /// for a quarter of a second.
     ///
     /// A Unix socket without a listener is replaced; any other file at the path is left alone.
     ///
     /// # Errors
     /// The cause and its remedy.
-    pub fn new(address: &Address, workers: usize) -> Result<Self, BindError> {
+    pub fn new(address: &Address, workers: usize, mode: Option<u32>) -> Result<Self, BindError> {
         let failed = |error| BindError { address: address.clone(), error };
         let deadline = Instant::now() + RELEASED_WITHIN;
         loop {
             let bound = match address {
                 Address::Inet(addr) => bind_inet(*addr, workers),
-                Address::Unix(path) => bind_unix(path, workers),
+                Address::Unix(path) => bind_unix(path, workers, mode),
             };
             match bound {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
@@ -141,7 +156,7 @@ fn bind_inet(addr: SocketAddr, workers: usize) -> io::Result<Bound> {
     Ok(Bound { address: Address::Inet(addr), sockets, file: None })
 }
 
-fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
+fn bind_unix(path: &Path, workers: usize, mode: Option<u32>) -> io::Result<Bound> {
     if let Ok(found) = fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -153,7 +168,10 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
             Err(error) => return Err(error),
         }
     }
-    let first = ring::listen_unix(path.as_os_str().as_bytes())?;
+    let first = ring::listen_unix_after(path.as_os_str().as_bytes(), || match mode {
+        None => Ok(()),
+        Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+    })?;
     let file = Some(SocketFile::of(path)?);
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {
@@ -173,7 +191,7 @@ mod tests {
 
     #[test]
     fn workers_share_the_port() {
-        let bound = Bound::new(&loopback(), 3).unwrap();
+        let bound = Bound::new(&loopback(), 3, None).unwrap();
         let Address::Inet(addr) = bound.address else { panic!("asked for TCP") };
         assert!(addr.port() != 0 && bound.sockets.len() == 3);
         for socket in &bound.sockets {
@@ -183,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_told_even_from_another_of_us() {
-        let bound = Bound::new(&loopback(), 1).unwrap();
-        let text = Bound::new(&bound.address, 1).unwrap_err().to_string();
+        let bound = Bound::new(&loopback(), 1, None).unwrap();
+        let text = Bound::new(&bound.address, 1, None).unwrap_err().to_string();
         assert!(text.contains("taken") && text.contains("--listen"), "{text}");
     }
 
@@ -194,26 +212,38 @@ mod tests {
         let path = dir.path().join("s");
         let address = Address::Unix(path.clone());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let bound = Bound::new(&address, 2).expect("stale: there is no listener");
-        let text = Bound::new(&address, 2).unwrap_err().to_string();
+        let bound = Bound::new(&address, 2, None).expect("stale: there is no listener");
+        let text = Bound::new(&address, 2, None).unwrap_err().to_string();
         assert!(text.contains("another program"), "{text}");
         drop(bound);
         assert!(!path.exists(), "the file goes with its socket");
         fs::write(&path, "precious").unwrap();
-        let text = Bound::new(&address, 1).unwrap_err().to_string();
+        let text = Bound::new(&address, 1, None).unwrap_err().to_string();
         assert!(text.contains("no socket"), "{text}");
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn the_file_of_a_socket_has_the_permissions_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        for mode in [0o600, 0o660, 0o666, 0o777] {
+            let bound = Bound::new(&Address::Unix(path.clone()), 1, Some(mode)).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            UnixStream::connect(&path).expect("it listens");
+            drop(bound);
+        }
     }
 
     #[test]
     fn a_successors_socket_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let address = Address::Unix(dir.path().join("s"));
-        let mut old = Bound::new(&address, 1).unwrap();
+        let mut old = Bound::new(&address, 1, None).unwrap();
         old.sockets.clear();
         // File systems record times in ticks of a few milliseconds.
         thread::sleep(Duration::from_millis(20));
-        let new = Bound::new(&address, 1).expect("the old one listens no more");
+        let new = Bound::new(&address, 1, None).expect("the old one listens no more");
         drop(old);
         assert!(dir.path().join("s").exists());
         drop(new);

@@ -2,10 +2,12 @@
 //! or TLS.
 
 mod address;
+mod interfaces;
 mod listener;
 mod stream;
 pub mod tls;
 
 pub use self::address::{Address, AddressError};
+pub use self::interfaces::reachable_addresses;
 pub use self::listener::{BindError, Bound, SocketFile};
 pub use self::stream::Stream;

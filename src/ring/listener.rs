@@ -91,9 +91,19 @@ pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
 /// # Errors
 /// As [`listen`]; a path over 107 bytes is invalid input.
 pub fn listen_unix(path: &[u8]) -> io::Result<OwnedFd> {
+    listen_unix_after(path, || Ok(()))
+}
+
+/// As [`listen_unix`]; `bound` runs when the file exists and nobody can connect yet, to set its permissions.
+///
+/// # Errors
+/// The kernel's, or that of `bound`.
+pub fn listen_unix_after(path: &[u8], bound: impl FnOnce() -> io::Result<()>) -> io::Result<OwnedFd> {
     let addr = RawAddr::unix(path)?;
     let fd = sys::socket(libc::AF_UNIX, libc::SOCK_STREAM)?;
-    sys::bind(&fd, &addr, Some(BACKLOG))?;
+    sys::bind(&fd, &addr, None)?;
+    bound()?;
+    sys::listen(&fd, BACKLOG)?;
     Ok(fd)
 }
 

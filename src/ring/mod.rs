@@ -50,7 +50,7 @@ pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
 pub use self::directory::{Directory, DirectoryEntry};
 pub use self::file::{File, InCache, Metadata, ReadNow, Root};
-pub use self::listener::{Listener, bound_addr, listen, listen_unix};
+pub use self::listener::{Listener, bound_addr, listen, listen_unix, listen_unix_after};
 pub use self::mailbox::{MAILBOX_MAX, Mailbox, SendError, Sender, mailbox};
 pub use self::outside::Outside;
 pub use self::payload::{Block, Payload};

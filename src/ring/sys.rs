@@ -158,11 +158,12 @@ impl RawAddr {
 pub(super) fn bind(fd: &OwnedFd, addr: &RawAddr, backlog: Option<libc::c_int>) -> io::Result<()> {
     // SAFETY: the address lives across the call and `len` is its initialised length.
     check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const addr.storage).cast(), addr.len) })?;
-    if let Some(backlog) = backlog {
-        // SAFETY: no memory is passed.
-        check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
-    }
-    Ok(())
+    backlog.map_or(Ok(()), |backlog| listen(fd, backlog))
+}
+
+pub(super) fn listen(fd: &OwnedFd, backlog: libc::c_int) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
 /// The address of this end, or of the peer; `None` for Unix sockets and sockets that are gone.

@@ -6,6 +6,7 @@ mod renewals;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -22,7 +23,7 @@ use self::renewals::{PlannedRenewals, RunningRenewals};
 #[cfg(feature = "acme")]
 use crate::acme::Acme;
 use crate::net::tls::TlsServer;
-use crate::net::{Address, BindError, Bound, SocketFile};
+use crate::net::{Address, BindError, Bound, SocketFile, reachable_addresses};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
 use crate::plan::{Listener, Plan, PlanDiff, PlanErrors, PlanService};
@@ -36,6 +37,9 @@ use crate::service::Service;
 /// with a margin for connections and files. With fewer the server would start and refuse every connection.
 const DESCRIPTORS_MIN: u64 = 16;
 const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
+
+/// Most addresses of this machine that are told at the start; one with containers has dozens.
+const URLS_TOLD_MAX: usize = 4;
 
 /// Time limit for workers to reply with their counters. A serving core replies within milliseconds.
 const TOTALS_WITHIN: Duration = Duration::from_secs(1);
@@ -68,6 +72,7 @@ pub struct Server {
     ring: RingConfig,
     access: Option<(Destination, Option<Format>)>,
     renewals: PlannedRenewals,
+    unix_mode: Option<u32>,
     quiet: bool,
     on_start: Option<OnStart>,
 }
@@ -226,6 +231,12 @@ impl Server {
         self
     }
 
+    /// Gives the files of Unix sockets these permissions, such as 0o660. Default: what the umask leaves.
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = Some(mode);
+        self
+    }
+
     /// Prints nothing at start and stop.
     pub fn quiet(mut self, quiet: bool) -> Self {
         self.quiet = quiet;
@@ -310,7 +321,7 @@ impl Server {
             }
         });
         if !running.quiet {
-            announce(&running.urls(), &running.cpus);
+            announce(&running.urls(), &running.urls_for_others(), &running.cpus);
         }
         if let Some(OnStart(callback)) = on_start {
             callback(&running.addresses);
@@ -399,8 +410,10 @@ impl Server {
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
         let listeners = self.listeners();
-        let bound: Result<Vec<_>, _> =
-            listeners.iter().map(|listener| Bound::new(&listener.address, cpus.len())).collect();
+        let bound: Result<Vec<_>, _> = listeners
+            .iter()
+            .map(|listener| Bound::new(&listener.address, cpus.len(), self.unix_mode))
+            .collect();
         let mut bound = bound?;
         let tls_of = |listener: Listener| listener.tls.map(|tls| tls.server().clone());
         let tls: Vec<_> = listeners.into_iter().map(tls_of).collect();
@@ -509,6 +522,21 @@ impl Running {
     /// The addresses, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The addresses by which other machines may reach listeners on every interface.
+    fn urls_for_others(&self) -> Vec<String> {
+        let mut urls = Vec::new();
+        for (address, tls) in self.addresses.iter().zip(&self.tls) {
+            let Address::Inet(addr) = address else { continue };
+            if !addr.ip().is_unspecified() {
+                continue;
+            }
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            let others = reachable_addresses().into_iter().filter(|ip| ip.is_ipv4() == addr.is_ipv4());
+            urls.extend(others.map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, addr.port()))));
+        }
+        urls
     }
 
     /// The addresses as clients write them: `https://127.0.0.1:8443`, `unix:/run/quoit.sock`.
@@ -718,9 +746,14 @@ fn finish_log(log: Option<LogWriter>, totals: &mut Totals) {
     }
 }
 
-fn announce(urls: &[String], cpus: &[usize]) {
+fn announce(urls: &[String], urls_for_others: &[String], cpus: &[usize]) {
     let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
     let plural = if cpus.len() == 1 { "" } else { "s" };
     log::line(format_args!("serving on {}", urls.join(", ")));
+    if !urls_for_others.is_empty() {
+        let (told, rest) = urls_for_others.split_at(urls_for_others.len().min(URLS_TOLD_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        log::line(format_args!("other machines reach it at {}{more}", told.join(", ")));
+    }
     log::line(format_args!("{} worker{plural} on CPU {}; stop with Ctrl-C", cpus.len(), cpus.join(", ")));
 }

@@ -114,7 +114,7 @@ fn logs_that_cannot_be_are_refused_in_one_line() {
     refused(serve(&["--access-log", text(dir.path())]), &["access log", "name a file in it"]);
     refused(serve(&["--access-log", "/no/such/dir/log"]), &["/no/such/dir/log", "mkdir -p"]);
     refused(serve(&["--access-log", "-", "--access-log-format", "xml"]), &["xml", "combined"]);
-    refused(serve(&["--access-log-format", "json"]), &["--access-log"]);
+    refused(serve(&["--access-log-format", "json"]), &["--access-log-format needs --access-log FILE"]);
 }
 
 // ---- responses ----
@@ -160,7 +160,7 @@ fn error_pages_are_for_those_who_read_html() {
     assert!(answer.head.contains("\r\nVary: Accept\r\n"), "{}", answer.head);
     assert_eq!(get(server.addr(), "/").body, b"<title>here</title>");
     let serve = |flag: &str| quoit(&["serve", text(dir.path()), "--error-page", flag]);
-    refused(serve("404=/no/such.html"), &["error page", "/no/such.html"]);
+    refused(serve("404=/no/such.html"), &["error page", "/no/such.html", "no such file", "STATUS=FILE"]);
     refused(serve(&format!("404={}", dir.path().display())), &["no regular file"]);
     refused(serve("200=x"), &["status of no error"]);
     refused(serve("404"), &["expected STATUS=FILE"]);
@@ -223,7 +223,7 @@ fn files_of_users_with_a_mistake_are_refused_with_their_line() {
 #[test]
 fn every_flag_can_be_a_variable_and_the_flag_wins() {
     let dir = site();
-    let mut command = quoit(&["serve", "--access-log-format", "json"]);
+    let mut command = quoit(&["serve", "--access-log-format", "json", "--idle-timeout", "5s"]);
     command
         .env("QUOIT_DIR", dir.path())
         .env("QUOIT_LISTEN", "127.0.0.1:0,127.0.0.1:0")
@@ -232,7 +232,8 @@ fn every_flag_can_be_a_variable_and_the_flag_wins() {
         .env("QUOIT_HEADER", "X-One: a, b\nX-Two: c")
         .env("QUOIT_SECURITY_HEADERS", "1")
         .env("QUOIT_ACCESS_LOG", "-")
-        .env("QUOIT_ACCESS_LOG_FORMAT", "common");
+        .env("QUOIT_ACCESS_LOG_FORMAT", "common")
+        .env("QUOIT_IDLE_TIMEOUT", "1m");
     let server = Server::start_command(command);
     assert_eq!(server.addresses().len(), 2);
     let head = get(server.addr(), "/").head;
@@ -243,6 +244,31 @@ fn every_flag_can_be_a_variable_and_the_flag_wins() {
     let mut command = quoit(&["serve"]);
     command.env("QUOIT_WORKERS", "many");
     refused(command, &["many", "--workers"]);
+}
+
+// ---- limits ----
+
+#[test]
+fn limits_are_flags() {
+    let dir = site();
+    let server =
+        start(dir.path(), &["--idle-timeout", "300ms", "--head-timeout", "400ms", "--head-max", "24K"]);
+    let mut idle = TcpStream::connect(server.addr()).unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let mut all = Vec::new();
+    // Ends by itself, long before the minute of the default.
+    idle.read_to_end(&mut all).unwrap();
+    assert!(all.starts_with(b"HTTP/1.1 200 "));
+    let mut slow = TcpStream::connect(server.addr()).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    let mut all = Vec::new();
+    slow.read_to_end(&mut all).unwrap();
+    assert!(all.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&all));
+    let cookies = |bytes: usize| format!("Cookie: a={}\r\n", "x".repeat(bytes));
+    assert_eq!(ask(server.addr(), "/", &cookies(20_000)).status, 200);
+    assert_eq!(ask(start(dir.path(), &[]).addr(), "/", &cookies(20_000)).status, 431);
 }
 
 // ---- the browser ----
@@ -313,7 +339,9 @@ fn completions_are_printed_for_each_shell() {
 fn manual_pages_are_printed() {
     for (args, words) in [
         (&["man"][..], [".TH quoit 1", "serve"]),
+        (&["man"], ["HTTP/1.1 and HTTP/2", "Serve a directory over HTTP/1.1 and HTTP/2"]),
         (&["man", "serve"], [".TH quoit-serve 1", "QUOIT_ACCESS_LOG_FORMAT"]),
+        (&["man", "serve"], ["HTTP/1.1 and HTTP/2", "QUOIT_IDLE_TIMEOUT"]),
         (&["man", "doctor"], [".TH quoit-doctor 1", "quoit doctor"]),
     ] {
         let ended = run(quoit(args));
