@@ -45,14 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // axum handles each WebSocket in a tokio task: on this runtime's thread.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (app, tokio) = (app(), runtime.handle().clone());
-    server.run(move |core| {
+    server.run(move |_core| {
         let tokio = tokio.clone();
-        TowerService::new(app.clone())
-            .within(move |poll| {
-                let _entered = tokio.enter();
-                poll();
-            })
-            .woken_from_outside(&core.ring)
+        TowerService::new(app.clone()).within(move |poll| {
+            let _entered = tokio.enter();
+            poll();
+        })
     })?;
     Ok(())
 }

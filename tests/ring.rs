@@ -34,3 +34,5 @@ mod send;
 mod tasks;
 #[path = "ring/time.rs"]
 mod time;
+#[path = "ring/wakers.rs"]
+mod wakers;

@@ -95,7 +95,7 @@ fn nothing_is_left_open() {
 fn no_locks_where_requests_pass() {
     hold(
         "no lock on the way of a request: a connection never leaves its core, and what crosses cores is in \
-         src/server/shared.rs.",
+         src/server/shared.rs and src/ring/doorbell.rs.",
         "keep it per core (Cell, RefCell, Rc), or publish an immutable value from server/shared.rs.",
         locks_in_hot_path(&rust("src")),
     );

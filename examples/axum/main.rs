@@ -29,14 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Timers, sockets, files and tasks of tokio live on its thread; requests stay on the workers.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (app, tokio) = (app::app(), runtime.handle().clone());
-    server.run(move |core| {
+    server.run(move |_core| {
         let tokio = tokio.clone();
-        TowerService::new(app.clone())
-            .within(move |poll| {
-                let _entered = tokio.enter();
-                poll();
-            })
-            .woken_from_outside(&core.ring)
+        TowerService::new(app.clone()).within(move |poll| {
+            let _entered = tokio.enter();
+            poll();
+        })
     })?;
     Ok(())
 }

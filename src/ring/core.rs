@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -23,6 +23,7 @@ use super::payload::{Block, Payload, Spare};
 use super::probe::{self, SetupError};
 use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
+use super::task::{SlotWaker, Tasks};
 use super::timer::{TICK_MS, Wheel};
 
 /// Sizes of one core's ring. Each number is a bound on what a peer can use, with its reason.
@@ -93,6 +94,7 @@ pub(super) struct Core {
     pub(super) now: Cell<Instant>,
     pub(super) unix_seconds: Cell<u64>,
     pub(super) stopping: Cell<bool>,
+    pub(super) tasks: Tasks,
     /// Helper threads for blocking work; most cores never need any.
     pub(super) offload: OnceCell<Rc<Offload>>,
 }
@@ -112,7 +114,7 @@ pub(super) struct CoreInner {
     /// wait for one.
     pub(super) batch_awaited: bool,
     /// Tasks to wake after the next turn.
-    pub(super) turn_waiters: Vec<Waker>,
+    pub(super) turn_waiters: Vec<SlotWaker>,
     /// Whether, on this kernel, a short send cancels the close linked behind it.
     pub(super) short_send_cuts_link: bool,
     /// Whether the driver sleeps in the executor; queueing an entry then has to wake it.
@@ -126,6 +128,8 @@ pub(super) struct CoreInner {
     pub(super) wheel: Wheel,
     pub(super) fired: Vec<(u64, u64)>,
     pub(super) completions: Vec<cqueue::Entry>,
+    /// Collected between turns, because the completion queue had no room for more; handled by the next turn.
+    pub(super) early_completions: Vec<cqueue::Entry>,
     pub(super) tick: u64,
     started: Instant,
     next_generation: u32,
@@ -184,6 +188,7 @@ impl Ring {
             .submitter()
             .register_eventfd(event.as_raw_fd())
             .map_err(|error| SetupError::from_io("the wake-up eventfd", error))?;
+        let tasks = Tasks::new(&event).map_err(|error| SetupError::from_io("an eventfd", error))?;
         let enter_fd = EnterFd::register(uring.as_raw_fd());
         let now = Instant::now();
         let mut inner = CoreInner {
@@ -206,6 +211,7 @@ impl Ring {
             wheel: Wheel::new(),
             fired: Vec::new(),
             completions: Vec::new(),
+            early_completions: Vec::new(),
             tick: 0,
             started: now,
             next_generation: 0,
@@ -229,6 +235,7 @@ impl Ring {
             now: Cell::new(now),
             unix_seconds: Cell::new(sys::unix_seconds()),
             stopping: Cell::new(false),
+            tasks,
             offload: OnceCell::new(),
         };
         Ok(Self { core: Rc::new(core) })
@@ -247,9 +254,10 @@ impl Ring {
                 return Poll::Ready(());
             }
             asked = true;
+            let waker = self.core.waker(cx);
             let mut inner = self.core.inner.borrow_mut();
             inner.wake_driver();
-            inner.turn_waiters.push(cx.waker().clone());
+            inner.turn_waiters.push(waker);
             Poll::Pending
         })
         .await;
@@ -292,6 +300,13 @@ impl Ring {
     pub fn usage(&self) -> (usize, usize, u16) {
         let inner = self.core.inner.borrow();
         (inner.sockets.len(), inner.ops.len() + inner.sends.len(), self.core.pool.free())
+    }
+}
+
+impl Core {
+    /// The waker of the task that polls, as slots keep it.
+    pub(super) fn waker(&self, cx: &Context<'_>) -> SlotWaker {
+        SlotWaker::of(cx, &self.tasks.ready)
     }
 }
 
@@ -420,10 +435,14 @@ impl CoreInner {
         self.tick = now.duration_since(self.started).as_millis() as u64 / TICK_MS;
     }
 
+    /// Makes room in the submission queue. The kernel may refuse to take entries until completions are
+    /// collected, so that is done as well.
     #[cold]
     fn submit_full_queue(&mut self) {
         self.stats.queue_full += 1;
         self.enter(0, None);
+        let Self { uring, early_completions, .. } = self;
+        early_completions.extend(uring.completion());
     }
 
     /// Submits everything queued and runs deferred work.

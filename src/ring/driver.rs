@@ -2,11 +2,12 @@
 //! executor when there is none.
 //!
 //! While busy it costs one `io_uring_enter` per turn, which both submits the queued entries and collects
-//! completions. Before it waits in the kernel it makes sure that no other task is ready, by yielding until no
-//! other task ran. An alarm in the ring (`RingConfig::alarm_every`) ends waits, because glommio's own rings
-//! are not polled meanwhile: when it fires on a busy core, glommio polls; on a core without events since the
-//! last alarm, the driver parks: the ring's eventfd is enabled by a store, one more turn catches what came in
-//! between, and glommio sleeps on the eventfd with its other sources.
+//! completions. Between turns it runs the tasks that are ready (see `task`). Before it waits in the kernel it
+//! lets the executor run once, for futures that are not tasks of the ring. An alarm in the ring
+//! (`RingConfig::alarm_every`) ends waits, because glommio's own rings are not polled meanwhile: when it
+//! fires on a busy core, glommio polls; on a core without events since the last alarm, the driver parks: the
+//! ring's eventfd is enabled by a store, one more turn catches what came in between, and glommio sleeps on
+//! the eventfd with its other sources.
 //!
 //! **A trap in the executor** (glommio-ng 0.12, `LocalExecutor::run`): if its preemption timer fires before
 //! the first task of a round has run, which happens to a thread that was preempted meanwhile, it takes the
@@ -24,12 +25,12 @@ use io_uring::{opcode, types};
 use super::core::{Core, CoreInner, Ring};
 use super::key::OpKind;
 use super::sys;
-use super::task::{polls, yield_now};
+use super::task::yield_now;
 use super::timer::TICK_MS;
 
-/// Yields before a turn that does not wait: tasks that keep waking each other must not keep the ring from
-/// turning.
-const YIELDS_MAX: u32 = 4;
+/// Passes over the ready tasks before a turn that does not wait: tasks that keep waking each other must not
+/// keep the ring from turning.
+const PASSES_MAX: u32 = 4;
 
 /// The eventfd, lent to the executor; `CoreInner` owns it.
 struct DriverEvent(RawFd);
@@ -41,16 +42,19 @@ impl AsRawFd for DriverEvent {
 }
 
 impl Ring {
-    /// Drives the ring; the future ends soon after [`stop`](Self::stop). Spawn it once per ring, in the
-    /// task queue of the connections.
+    /// Drives the ring and its tasks, once; the future ends soon after [`stop`](Self::stop). Whatever ends
+    /// it, the tasks that are left are dropped with it.
     pub async fn drive(&self) {
         let core = self.core.clone();
+        let _tasks = EndTasks(&core);
+        self.spawn(self.clone().answer_doorbell(), |_| ());
         let event = DriverEvent(core.inner.borrow().event.as_raw_fd());
         let event = PollableFd::new(event).expect("the driver runs on an executor");
         let always = always_readable().expect("one more descriptor at start");
         while !core.stopping.get() {
-            let idle = others_are_idle().await;
+            let idle = core.run_tasks().await;
             core.turn(idle);
+            core.tasks.ready.wake_others();
             match core.take_alarm() {
                 Alarm::Silent => {}
                 Alarm::Busy => drop(always.readable().await),
@@ -67,16 +71,13 @@ impl Ring {
     }
 }
 
-/// Yields until no spawned task ran in between (true), or `YIELDS_MAX` times.
-async fn others_are_idle() -> bool {
-    for _ in 0..YIELDS_MAX {
-        let before = polls();
-        yield_now().await;
-        if polls() == before {
-            return true;
-        }
+/// Ends the tasks of a ring when its driver ends.
+struct EndTasks<'a>(&'a Core);
+
+impl Drop for EndTasks<'_> {
+    fn drop(&mut self) {
+        self.0.tasks.end();
     }
-    false
 }
 
 /// The result of checking the alarm.
@@ -90,6 +91,23 @@ enum Alarm {
 }
 
 impl Core {
+    /// Runs what is ready, and what that makes ready. Whether nothing is ready any more.
+    async fn run_tasks(&self) -> bool {
+        let ready = &self.tasks.ready;
+        for _ in 0..PASSES_MAX {
+            if !ready.is_empty() {
+                self.tasks.run();
+                ready.wake_others();
+                continue;
+            }
+            yield_now().await;
+            if ready.is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Checks whether the alarm fired, and resets it.
     fn take_alarm(&self) -> Alarm {
         let mut inner = self.inner.borrow_mut();
@@ -110,10 +128,11 @@ impl Core {
         self.inner.borrow_mut().uring.completion().enable_eventfd();
         self.arm_park_timer();
         // Events that completed before the eventfd was enabled did not signal it.
-        self.turn(false);
+        self.turn_without_alarm(false);
         let sleeps = {
             let mut inner = self.inner.borrow_mut();
-            let quiet = !inner.busy && inner.uring.submission().is_empty() && !self.stopping.get();
+            let is_ready = !self.tasks.ready.is_empty() || self.stopping.get();
+            let quiet = !inner.busy && inner.uring.submission().is_empty() && !is_ready;
             inner.stats.parks += u64::from(quiet);
             inner.parked = quiet;
             self.asleep.set(quiet);
@@ -121,11 +140,13 @@ impl Core {
             quiet
         };
         if sleeps {
+            self.tasks.ready.set_asleep(Some(event.as_raw_fd()));
             if event.readable().await.is_ok() {
                 sys::clear_event(event.as_raw_fd());
             }
             // The executor may run other tasks before the next turn reads the clock.
             self.read_clock(&mut self.inner.borrow_mut());
+            self.tasks.ready.set_asleep(None);
             self.asleep.set(false);
             self.pool.awaited.set(false);
             self.inner.borrow_mut().parked = false;

@@ -13,6 +13,7 @@ use io_uring::{opcode, types};
 use super::core::{Core, Ring};
 use super::op;
 use super::slots::OpPayload;
+use super::socket::NonBlocking;
 use super::sys;
 
 /// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH).
@@ -203,15 +204,14 @@ impl File {
 
     /// Sends up to `len` bytes at `offset` to a socket without a copy (sendfile(2)), and returns how many
     /// were sent; 0 at the end of the file. Blocks the core for bytes that are not
-    /// [`in_cache`](Self::in_cache). The socket must have no send in progress and be non-blocking
-    /// ([`Socket::set_nonblocking`](super::Socket::set_nonblocking)).
+    /// [`in_cache`](Self::in_cache). The socket must have no send in progress.
     ///
     /// # Errors
     /// The kernel's; `WouldBlock` when the socket is full, `InvalidInput` when the file system cannot do it.
-    pub fn send_cached(&self, socket: &super::Socket, offset: u64, len: usize) -> io::Result<usize> {
+    pub fn send_cached(&self, socket: &NonBlocking<'_>, offset: u64, len: usize) -> io::Result<usize> {
         let mut at = offset as libc::off_t;
         // SAFETY: the offset lives across the call; both descriptors are open.
-        let sent = unsafe { libc::sendfile(socket.as_raw_fd(), self.fd.as_raw_fd(), &raw mut at, len) };
+        let sent = unsafe { libc::sendfile(socket.fd(), self.fd.as_raw_fd(), &raw mut at, len) };
         if sent < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -14,6 +14,7 @@ use super::core::{Core, CoreInner, Ring};
 use super::key::{Key, OpKind};
 use super::slots::ListenerSlot;
 use super::sys::{self, RawAddr};
+use super::task::SlotWaker;
 
 /// Backlog: connections that the kernel completes before they are accepted. The default of modern kernels;
 /// larger values are limited by net.core.somaxconn.
@@ -35,9 +36,7 @@ impl CoreInner {
             error if -error == libc::ECANCELED => {}
             error => slot.error = Some(-error),
         }
-        if let Some(waker) = &slot.waker {
-            waker.wake_by_ref();
-        }
+        SlotWaker::wake(&mut slot.waker);
         if !slot.held && !slot.armed {
             let mut slot = self.listeners.remove(key.index as usize);
             slot.close_queue();
@@ -144,6 +143,7 @@ impl Listener {
 
     /// [`accept`](Self::accept) as a poll function.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let waker = self.core.waker(cx);
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.listener(self.key).expect("a handle keeps its slot");
         if let Some(fd) = slot.queue.pop_front() {
@@ -153,9 +153,7 @@ impl Listener {
         if let Some(error) = slot.error.take() {
             return Poll::Ready(Err(io::Error::from_raw_os_error(error)));
         }
-        if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            slot.waker = Some(cx.waker().clone());
-        }
+        slot.waker = Some(waker);
         if !slot.armed {
             slot.armed = true;
             inner.in_flight += 1;

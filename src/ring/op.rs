@@ -14,6 +14,7 @@ use io_uring::squeue;
 use super::core::{Core, CoreInner, Ring};
 use super::key::{Key, OpKind};
 use super::slots::{OpPayload, OpSlot, OpState};
+use super::task::SlotWaker;
 use super::timer;
 
 impl CoreInner {
@@ -35,10 +36,8 @@ impl CoreInner {
         };
         self.events_polled -= usize::from(matches!(slot.payload, OpPayload::Event));
         match std::mem::replace(&mut slot.state, OpState::Done(result)) {
-            OpState::Waiting(waker) | OpState::Sleeping(waker) => {
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+            OpState::Waiting(waker) => {
+                waker.into_iter().for_each(SlotWaker::wake_once);
             }
             OpState::Orphan => {
                 let slot = self.ops.remove(key.index as usize);
@@ -47,6 +46,25 @@ impl CoreInner {
                 }
             }
             OpState::Done(_) => {}
+            sleeping @ OpState::Sleeping(..) => {
+                debug_assert!(false, "a completion for a sleep");
+                slot.state = sleeping;
+            }
+        }
+    }
+}
+
+impl CoreInner {
+    /// The timer entry of a sleep fired. The sleep may have been dropped, and its slot be used again: only a
+    /// sleep that is due at this very tick ends.
+    pub(super) fn end_sleep(&mut self, key: Key, due: u64) {
+        let Some(slot) = self.op(key) else { return };
+        if let OpState::Sleeping(until, waker) = &mut slot.state
+            && *until == due
+        {
+            let waker = waker.take();
+            slot.state = OpState::Done(0);
+            waker.into_iter().for_each(SlotWaker::wake_once);
         }
     }
 }
@@ -79,6 +97,7 @@ impl Future for Op {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let core = self.core.clone();
+        let new = core.waker(cx);
         let mut inner = core.inner.borrow_mut();
         let slot = inner.op(self.key).expect("an operation's future keeps its slot");
         match &mut slot.state {
@@ -88,10 +107,8 @@ impl Future for Op {
                 self.done = true;
                 Poll::Ready((result, slot.payload))
             }
-            OpState::Waiting(waker) | OpState::Sleeping(waker) => {
-                if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    *waker = Some(cx.waker().clone());
-                }
+            OpState::Waiting(waker) | OpState::Sleeping(_, waker) => {
+                *waker = Some(new);
                 Poll::Pending
             }
             OpState::Orphan => unreachable!("an orphan has no future"),
@@ -112,7 +129,7 @@ impl Drop for Op {
                 slot.state = OpState::Orphan;
                 inner.cancel(key.user_data(OpKind::Op));
             }
-            OpState::Sleeping(_) => drop(inner.ops.remove(key.index as usize)),
+            OpState::Sleeping(..) => drop(inner.ops.remove(key.index as usize)),
             OpState::Done(result) => {
                 let slot = inner.ops.remove(key.index as usize);
                 if let (OpPayload::Open(..), 0..) = (&slot.payload, result) {
@@ -130,12 +147,12 @@ impl Ring {
     pub async fn sleep(&self, duration: Duration) {
         let op = {
             let mut inner = self.core.inner.borrow_mut();
-            let key = inner.add_op(OpState::Sleeping(None), OpPayload::None);
             // The turn may have begun long ago, or the driver may be parked and has to be woken for the new
             // timer.
             inner.wake_driver();
             inner.read_tick(Instant::now());
             let due = timer::due(inner.tick, duration);
+            let key = inner.add_op(OpState::Sleeping(due, None), OpPayload::None);
             inner.wheel.insert(due, key.token(false));
             Op { core: self.core.clone(), key, done: false }
         };

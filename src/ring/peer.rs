@@ -1,5 +1,6 @@
-//! What is known of a connected peer while nothing is read from it. A receive in flight reports the end of the
-//! stream; where none is, because unread input holds it back or the stream has ended, the kernel is asked.
+//! What is known of a connected peer while nothing is read from it. A receive in flight reports the end of
+//! the stream; where none is, because unread input holds it back or the stream has ended, the kernel is
+//! asked.
 
 use std::os::fd::RawFd;
 

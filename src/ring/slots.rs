@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::Waker;
 
 use io_uring::types;
 
@@ -13,6 +12,7 @@ use super::buffers::{BufferPool, NONE};
 use super::key::Key;
 use super::payload::Payload;
 use super::sys::RawAddr;
+use super::task::SlotWaker;
 
 /// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer whose
 /// receive was stopped would be a flood, and ends the connection.
@@ -58,7 +58,9 @@ pub(super) struct SocketSlot {
     pub(super) timed_out: bool,
     /// Whether the handle still exists.
     pub(super) held: bool,
-    /// Whether a close was queued (linked to the last send) or done.
+    /// Whether a close is linked to the send in progress, which may have run already.
+    pub(super) closing: bool,
+    /// Whether that close has run.
     pub(super) closed: bool,
     pub(super) tx_error: i32,
     pub(super) tx: u32,
@@ -70,10 +72,10 @@ pub(super) struct SocketSlot {
     #[allow(clippy::box_collection, reason = "rarely used, and 16 bytes of every idle connection")]
     pub(super) heap: Option<Box<Vec<u8>>>,
     /// Of the task that reads.
-    pub(super) rx_waker: Option<Waker>,
+    pub(super) rx_waker: Option<SlotWaker>,
     /// Of the task that only watches, where it is another one.
-    pub(super) watcher: Option<Waker>,
-    pub(super) tx_waker: Option<Waker>,
+    pub(super) watcher: Option<SlotWaker>,
+    pub(super) tx_waker: Option<SlotWaker>,
 }
 
 /// A send in progress: owns what the kernel reads.
@@ -110,6 +112,7 @@ impl SocketSlot {
             multishot: false,
             timed_out: false,
             held: true,
+            closing: false,
             closed: false,
             tx_error: 0,
             tx: NO_SEND,
@@ -132,15 +135,12 @@ impl SocketSlot {
 
     pub(super) fn wake_reader(&mut self) {
         self.reading = false;
-        for waker in [&self.rx_waker, &self.watcher].into_iter().flatten() {
-            waker.wake_by_ref();
-        }
+        SlotWaker::wake(&mut self.rx_waker);
+        SlotWaker::wake(&mut self.watcher);
     }
 
-    pub(super) fn wake_writer(&self) {
-        if let Some(waker) = &self.tx_waker {
-            waker.wake_by_ref();
-        }
+    pub(super) fn wake_writer(&mut self) {
+        SlotWaker::wake(&mut self.tx_waker);
     }
 
     /// Appends a received buffer, or its copy when the pool is scarce and no task waits for it.
@@ -197,7 +197,7 @@ pub(super) struct ListenerSlot {
     pub(super) error: Option<i32>,
     pub(super) armed: bool,
     pub(super) held: bool,
-    pub(super) waker: Option<Waker>,
+    pub(super) waker: Option<SlotWaker>,
 }
 
 impl ListenerSlot {
@@ -235,12 +235,12 @@ pub(super) struct DatagramMessage {
 }
 
 pub(super) enum OpState {
-    Waiting(Option<Waker>),
+    Waiting(Option<SlotWaker>),
     Done(i32),
     /// The future is gone; the completion frees the slot.
     Orphan,
-    /// A sleep, without a kernel operation.
-    Sleeping(Option<Waker>),
+    /// A sleep until a tick, without a kernel operation.
+    Sleeping(u64, Option<SlotWaker>),
 }
 
 pub(super) struct OpSlot {

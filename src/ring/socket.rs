@@ -17,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use io_uring::{cqueue, opcode, squeue, types};
@@ -31,6 +31,7 @@ use super::peer::{self, PeerState, Watched};
 use super::recv_buf::RecvBuf;
 use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot};
 use super::sys::{self, RawAddr};
+use super::task::SlotWaker;
 use super::timer;
 
 /// Longest time between two checks of a socket's deadline. Shorter than any default limit, so that moving a
@@ -405,10 +406,8 @@ impl Ring {
 
     /// Wakes every task that waits for input, so that it can check for a drain.
     pub fn wake_readers(&self) {
-        for (_, slot) in self.core.inner.borrow().sockets.iter() {
-            if let Some(waker) = slot.rx_waker.as_ref().filter(|_| slot.reading) {
-                waker.wake_by_ref();
-            }
+        for (_, slot) in self.core.inner.borrow_mut().sockets.iter_mut().filter(|(_, slot)| slot.reading) {
+            SlotWaker::wake(&mut slot.rx_waker);
         }
     }
 }
@@ -416,18 +415,20 @@ impl Ring {
 impl Socket {
     /// The address of the peer; `None` for Unix sockets and disconnected peers. A system call.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.is_open().then(|| sys::socket_addr(self.fd, true)).flatten()
+        self.open_fd().ok().and_then(|fd| sys::socket_addr(fd, true))
     }
 
     /// The address of this end. A system call.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.is_open().then(|| sys::socket_addr(self.fd, false)).flatten()
+        self.open_fd().ok().and_then(|fd| sys::socket_addr(fd, false))
     }
 
-    /// Whether the descriptor is still this socket's: after the last send it is closed, and its number may be
-    /// another connection's.
+    /// Whether the descriptor is still this socket's: the last send closes it as soon as it is submitted, and
+    /// its number may then be another connection's.
     pub fn is_open(&self) -> bool {
-        !self.core.inner.borrow_mut().held(self.key).closed
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        !slot.closing && !slot.closed
     }
 
     /// The ring it lives on.
@@ -464,7 +465,7 @@ impl Socket {
     /// Bytes acknowledged by the peer's kernel (Unix sockets: read by the peer). A system call.
     pub fn acknowledged(&self) -> u64 {
         let sent = self.core.inner.borrow_mut().held(self.key).sent;
-        sent.saturating_sub(sys::unacknowledged(self.fd))
+        sent.saturating_sub(self.open_fd().map_or(0, sys::unacknowledged))
     }
 
     /// The peer's end as the kernel knows it. A system call.
@@ -491,6 +492,7 @@ impl Socket {
     /// # Errors
     /// `TimedOut` at the deadline; the kernel's, once everything received before was taken.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+        let waker = self.core.waker(cx);
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
         if let Some(buffer) = slot.dequeue(&self.core.pool) {
@@ -508,9 +510,7 @@ impl Socket {
         if slot.timed_out {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if !slot.rx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            slot.rx_waker = Some(cx.waker().clone());
-        }
+        slot.rx_waker = Some(waker);
         slot.reading = true;
         if slot.rx_state == RecvState::Idle && !slot.starved {
             inner.arm_recv(self.key, self.core.pool.buffer_bytes());
@@ -521,15 +521,11 @@ impl Socket {
     /// Wakes the task when input or the end of the stream arrives, without consuming it: a task that waits
     /// for something else can detect that its peer disconnected. A task that reads is woken as well.
     pub fn watch(&self, cx: &mut Context<'_>) -> Watched {
+        let waker = self.core.waker(cx);
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
-        let is_known =
-            |known: &Option<Waker>| known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_known(&slot.rx_waker) {
-            slot.watcher = None;
-        } else if !is_known(&slot.watcher) {
-            slot.watcher = Some(cx.waker().clone());
-        }
+        let is_reader = slot.rx_waker.as_ref().is_some_and(|reader| reader.will_wake(&waker));
+        slot.watcher = (!is_reader).then_some(waker);
         let has_unread = slot.rx_count > 0 || slot.heap.is_some();
         match slot.rx_state {
             _ if slot.rx_end != RecvEnd::Open => Watched::Ended,
@@ -563,6 +559,7 @@ impl Socket {
     /// # Errors
     /// `TimedOut` at the deadline; the error of an earlier send.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waker = self.core.waker(cx);
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
         if slot.tx_error != 0 {
@@ -574,9 +571,7 @@ impl Socket {
         if slot.timed_out {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if !slot.tx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            slot.tx_waker = Some(cx.waker().clone());
-        }
+        slot.tx_waker = Some(waker);
         let send = slot.tx as usize;
         inner.batch_awaited |= inner.sends[send].in_batch;
         Poll::Pending
@@ -623,6 +618,7 @@ impl Socket {
         let slot = inner.held(self.key);
         debug_assert_eq!(slot.tx, NO_SEND, "one send at a time");
         slot.tx = index;
+        slot.closing |= last;
         inner.submit_send(Key { index, generation });
     }
 
@@ -632,12 +628,13 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` when the peer's window is full; the kernel's.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let fd = self.open_fd()?;
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);
         debug_assert_eq!(slot.tx, NO_SEND, "one send at a time");
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the slice lives across the call, and the kernel keeps no reference to it.
-        let sent = unsafe { libc::send(self.fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+        let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
         if sent < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -645,23 +642,20 @@ impl Socket {
         Ok(sent as usize)
     }
 
-    /// Makes direct calls on the socket fail instead of block: for
-    /// [`File::send_cached`](super::File::send_cached). Reset it before anything else is sent: ring
-    /// operations would fail too.
+    /// Makes direct calls on the socket fail instead of block, for
+    /// [`File::send_cached`](super::File::send_cached), until the guard is dropped. Nothing else may be sent
+    /// before that: ring operations would fail too.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        sys::set_nonblocking(self.fd, nonblocking)
+    pub fn nonblocking(&self) -> io::Result<NonBlocking<'_>> {
+        sys::set_nonblocking(self.open_fd()?, true)?;
+        Ok(NonBlocking { socket: self })
     }
 
-    pub(super) fn as_raw_fd(&self) -> RawFd {
-        self.fd
-    }
-
-    /// Counts bytes sent by a direct call.
-    pub(super) fn note_sent(&self, bytes: u64) {
-        self.core.inner.borrow_mut().held(self.key).sent += bytes;
+    /// The descriptor for a direct call, while it is this socket's.
+    fn open_fd(&self) -> io::Result<RawFd> {
+        if self.is_open() { Ok(self.fd) } else { Err(io::Error::from_raw_os_error(libc::EBADF)) }
     }
 
     /// Waits until the socket is writable.
@@ -669,12 +663,13 @@ impl Socket {
     /// # Errors
     /// `TimedOut` at the deadline.
     pub async fn writable(&self) -> io::Result<()> {
-        let entry = opcode::PollAdd::new(types::Fd(self.fd), libc::POLLOUT as u32).build();
+        let entry = opcode::PollAdd::new(types::Fd(self.open_fd()?), libc::POLLOUT as u32).build();
         let mut poll = std::pin::pin!(op::submit(&self.core, entry, OpPayload::None));
         poll_fn(|cx| {
             if let Poll::Ready((result, _)) = poll.as_mut().poll(cx) {
                 return Poll::Ready(op::to_result(result).map(drop));
             }
+            let waker = self.core.waker(cx);
             let mut inner = self.core.inner.borrow_mut();
             let slot = inner.held(self.key);
             if slot.tx_error != 0 {
@@ -683,9 +678,7 @@ impl Socket {
             if slot.timed_out {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            if !slot.tx_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                slot.tx_waker = Some(cx.waker().clone());
-            }
+            slot.tx_waker = Some(waker);
             Poll::Pending
         })
         .await
@@ -693,23 +686,49 @@ impl Socket {
 
     /// Closes the sending direction: the peer sees the end of the stream after everything sent.
     pub fn shutdown_write(&self) {
-        if self.is_open() {
-            sys::shutdown(self.fd, libc::SHUT_WR);
+        if let Ok(fd) = self.open_fd() {
+            sys::shutdown(fd, libc::SHUT_WR);
         }
     }
 
     /// Turns the close into a reset, so that the peer cannot keep resources of this host.
     pub fn abort(self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let Ok(fd) = self.open_fd() else { return };
         // SAFETY: the struct lives across the call and its true size is passed.
         unsafe {
             libc::setsockopt(
-                self.fd,
+                fd,
                 libc::SOL_SOCKET,
                 libc::SO_LINGER,
                 (&raw const linger).cast(),
                 size_of::<libc::linger>() as libc::socklen_t,
             );
+        }
+    }
+}
+
+/// A socket on which direct calls fail instead of block.
+pub struct NonBlocking<'a> {
+    socket: &'a Socket,
+}
+
+impl NonBlocking<'_> {
+    pub(super) fn fd(&self) -> RawFd {
+        self.socket.fd
+    }
+
+    /// Counts bytes sent by a direct call.
+    pub(super) fn note_sent(&self, bytes: u64) {
+        self.socket.core.inner.borrow_mut().held(self.socket.key).sent += bytes;
+    }
+}
+
+impl Drop for NonBlocking<'_> {
+    fn drop(&mut self) {
+        if let Ok(fd) = self.socket.open_fd() {
+            // Does not fail for an open descriptor.
+            let _ = sys::set_nonblocking(fd, false);
         }
     }
 }

@@ -215,11 +215,9 @@ pub(super) fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// Sets or clears O_NONBLOCK.
+/// Sets or clears O_NONBLOCK on a descriptor that has no other status flag: a socket, or a file opened here.
 pub(super) fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<()> {
-    // SAFETY: no memory is passed.
-    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
-    let flags = if nonblocking { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
+    let flags = if nonblocking { libc::O_NONBLOCK } else { 0 };
     // SAFETY: no memory is passed.
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).map(drop)
 }

@@ -1,7 +1,6 @@
 //! One turn of the ring: submit, collect, dispatch each completion.
 
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use io_uring::cqueue;
@@ -10,23 +9,29 @@ use super::buffers::BufferPool;
 use super::core::{Core, CoreInner, RingConfig, timespec};
 use super::key::{Key, OpKind};
 use super::sys;
+use super::task::SlotWaker;
 
 impl Core {
     /// One turn: submit and collect; then settle sends, fire timers and arm starved receives. With `wait` the
     /// kernel waits for a completion or the alarm: a timeout per wait would program the hardware timer twice
     /// per request, which is expensive in a virtual machine.
     pub(super) fn turn(self: &Rc<Self>, wait: bool) {
+        // Also on a core that never waits: the alarm is what lets the executor poll its own rings.
+        self.inner.borrow_mut().arm_alarm();
+        self.turn_without_alarm(wait);
+    }
+
+    /// As [`turn`](Self::turn), for a core that is about to sleep.
+    pub(super) fn turn_without_alarm(self: &Rc<Self>, wait: bool) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        let others_wait = inner.batch_awaited || !inner.turn_waiters.is_empty();
+        let others_wait =
+            inner.batch_awaited || !inner.turn_waiters.is_empty() || !inner.early_completions.is_empty();
         let can_feed = !inner.starved.is_empty() && self.pool.free() > 0;
         let want = u32::from(wait && !others_wait && !can_feed);
-        if want > 0 {
-            inner.arm_alarm();
-        }
         inner.submit_and_collect(&self.pool, &self.config, want);
         self.read_clock(inner);
-        inner.turn_waiters.drain(..).for_each(Waker::wake);
+        inner.turn_waiters.drain(..).for_each(SlotWaker::wake_once);
         self.fire_timers(inner);
         if !inner.starved.is_empty() {
             inner.feed_starved(&self.pool);
@@ -49,7 +54,7 @@ impl Core {
             if token & 1 == 1 {
                 inner.check_deadline(key, due);
             } else {
-                inner.handle_op(key, 0);
+                inner.end_sleep(key, due);
             }
         }
         inner.fired = fired;
@@ -75,6 +80,7 @@ impl CoreInner {
 
     fn collect(&mut self, pool: &BufferPool, config: &RingConfig) {
         let mut completions = std::mem::take(&mut self.completions);
+        completions.append(&mut self.early_completions);
         completions.extend(self.uring.completion());
         self.stats.completions += completions.len() as u64;
         for completion in completions.drain(..) {

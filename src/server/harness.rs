@@ -42,7 +42,7 @@ where
     let running = executor.spawn(move || async move {
         let ring = Ring::new(RingConfig::default()).unwrap_or_else(|error| panic!("{error}"));
         let driver = ring.clone();
-        ring.spawn(async move { driver.drive().await }, |_| ());
+        glommio::spawn_local(async move { driver.drive().await }).detach();
         let context = CoreContext { ring: ring.clone(), worker: 0 };
         let result = caught(test(context)).await;
         ring.stop();

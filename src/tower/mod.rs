@@ -46,8 +46,7 @@
 //! The workers are not a tokio runtime. Channels, locks and plain futures work as they are; `tokio::time`,
 //! `tokio::net` (and with it most database drivers and HTTP clients), `tokio::fs`, `tokio::spawn`,
 //! `spawn_blocking` and axum's `Sse` with `KeepAlive` need one. So an application that uses any of them
-//! gets a runtime on a thread of its own. Every poll enters it ([`TowerService::within`]), and its wake-ups
-//! arrive at once ([`TowerService::woken_from_outside`]):
+//! gets a runtime on a thread of its own, which every poll enters ([`TowerService::within`]):
 //!
 //! ```no_run
 //! # fn app() -> axum::Router {
@@ -61,22 +60,20 @@
 //!     // Timers, sockets, files and tasks of tokio live on its thread; requests stay on the workers.
 //!     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
 //!     let (app, tokio) = (app(), runtime.handle().clone());
-//!     Server::new().run(move |core| {
+//!     Server::new().run(move |_core| {
 //!         let tokio = tokio.clone();
-//!         TowerService::new(app.clone())
-//!             .within(move |poll| {
-//!                 let _entered = tokio.enter();
-//!                 poll();
-//!             })
-//!             .woken_from_outside(&core.ring)
+//!         TowerService::new(app.clone()).within(move |poll| {
+//!             let _entered = tokio.enter();
+//!             poll();
+//!         })
 //!     })?;
 //!     Ok(())
 //! }
 //! ```
 //!
 //! A handler itself still runs on its core, also between two waits. A wait for tokio costs a wake-up from the
-//! other thread, which a handler that needs no tokio does not pay; what both cost all requests is a look into
-//! a thread-local variable per poll and one allocation. Tasks of `tokio::spawn` run on the runtime's thread
+//! other thread, which a handler that needs no tokio does not pay; what it costs all requests is a look into
+//! a thread-local variable per poll. Tasks of `tokio::spawn` run on the runtime's thread
 //! and are not ended by a drain: await what must be complete.
 //!
 //! Without a runtime the first use panics with "there is no reactor running": a 500 for that request, and a
@@ -88,8 +85,7 @@
 //! its extensions, which axum's `WebSocketUpgrade` uses. Where the service answers 101, or 2xx to a CONNECT,
 //! further bytes of the client belong to the upgraded stream; any other response fails the `OnUpgrade`. axum
 //! handles a WebSocket in a tokio task (`tokio::spawn`), so a runtime must be entered, as above; without one
-//! the request fails with 500. Wake-ups then come from another thread, and are late without
-//! [`TowerService::woken_from_outside`].
+//! the request fails with 500.
 //!
 //! Implementation: only hyper can make an `OnUpgrade`, so each such request gets a hyper server connection in
 //! memory, which reads a constant request and, once the service has answered, a constant 101. The real
@@ -133,7 +129,6 @@ use self::response::{BoxError, failed, respond, respond_with_tunnel};
 use self::upgrade::Upgrade;
 use self::within::{Held, HeldPinned, Within};
 use crate::http::status::Status;
-use crate::ring::{Outside, Ring};
 use crate::service::{Context, Request, Response, Service};
 
 type Extend = dyn Fn(&Context, &mut Extensions);
@@ -143,14 +138,13 @@ pub struct TowerService<S> {
     service: Held<S>,
     extend: Option<Box<Extend>>,
     within: Within,
-    outside: Outside,
 }
 
 impl<S> TowerService<S> {
     /// Serves `service`, cloned for every request.
     pub fn new(service: S) -> Self {
         let within = Within::default();
-        Self { service: Held::new(service, &within), extend: None, within, outside: Outside::default() }
+        Self { service: Held::new(service, &within), extend: None, within }
     }
 
     /// Lets `extend` add to the extensions of every request before the service is called. By default they are
@@ -173,16 +167,6 @@ impl<S> TowerService<S> {
     pub fn within(mut self, around: impl Fn(&mut dyn FnMut()) + 'static) -> Self {
         self.within = Within::new(around);
         self.service = Held::new(self.service.into_inner(), &self.within);
-        self
-    }
-
-    /// Delivers wake-ups from other threads at once, for one allocation per request. By default a busy
-    /// core sees them up to 2 ms later; wake-ups on the core itself are never late.
-    ///
-    /// # Panics
-    /// When the kernel has no descriptor left for the core's mailbox, which fails the start.
-    pub fn woken_from_outside(mut self, ring: &Ring) -> Self {
-        self.outside = Outside::new(ring).expect("a descriptor for wake-ups from other threads");
         self
     }
 
@@ -211,8 +195,7 @@ where
         let offer = if upgrade::is_asked_for(request.head()) { Upgrade::offer() } else { None };
         let (mut offer, on_upgrade) = offer.unzip();
         let mut service = Held::new(self.within.run(|| S::clone(&self.service)), &self.within);
-        let mut outside = self.outside.clone();
-        let ready = poll_fn(|cx| outside.enter(cx, |cx| service.run(|service| service.poll_ready(cx)))).await;
+        let ready = poll_fn(|cx| service.run(|service| service.poll_ready(cx))).await;
         if let Err(error) = ready {
             return failed(error.into());
         }
@@ -227,28 +210,24 @@ where
         let answer = pin!(Some(service.run(|service| service.call(request))));
         let mut answer = HeldPinned::new(answer, &self.within);
         poll_fn(|cx| {
-            outside.enter(cx, |cx| {
-                loop {
-                    match answer.poll(cx) {
-                        Poll::Ready(Ok(answer)) => {
-                            if response::opens_tunnel(method, answer.status())
-                                && let Some(offer) = offer.take()
-                            {
-                                let surroundings = (self.within.clone(), self.outside.clone());
-                                return Poll::Ready(respond_with_tunnel(answer, offer, surroundings));
-                            }
-                            let surroundings = (self.within.clone(), self.outside.clone());
-                            return Poll::Ready(respond(answer, pump.take(), method, surroundings, cx));
+            loop {
+                match answer.poll(cx) {
+                    Poll::Ready(Ok(answer)) => {
+                        if response::opens_tunnel(method, answer.status())
+                            && let Some(offer) = offer.take()
+                        {
+                            return Poll::Ready(respond_with_tunnel(answer, offer, &self.within));
                         }
-                        Poll::Ready(Err(error)) => return Poll::Ready(failed(error.into())),
-                        Poll::Pending => {}
+                        return Poll::Ready(respond(answer, pump.take(), method, &self.within, cx));
                     }
-                    // The service may wait for its body: then it continues as soon as a frame is ready.
-                    if pump.as_mut().map_or(Pumped::Wait, |pump| pump.poll(cx)) == Pumped::Wait {
-                        return Poll::Pending;
-                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(failed(error.into())),
+                    Poll::Pending => {}
                 }
-            })
+                // The service may wait for its body: then it continues as soon as a frame is ready.
+                if pump.as_mut().map_or(Pumped::Wait, |pump| pump.poll(cx)) == Pumped::Wait {
+                    return Poll::Pending;
+                }
+            }
         })
         .await
     }

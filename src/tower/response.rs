@@ -16,7 +16,6 @@ use crate::http::message::Trailers;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
-use crate::ring::Outside;
 use crate::service::{Body, BodyError, BodyFrame, FieldBlock, Frame, Response, StreamBody, TunnelHandler};
 
 /// The error of a service or a body.
@@ -33,7 +32,7 @@ pub(super) fn respond<B>(
     answer: http::Response<B>,
     pump: Option<Pump>,
     method: Method,
-    (within, outside): (Within, Outside),
+    within: &Within,
     cx: &mut Context<'_>,
 ) -> Response
 where
@@ -41,7 +40,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (parts, body) = answer.into_parts();
-    let body = Held::new(body, &within);
+    let body = Held::new(body, within);
     let mut lines = Vec::with_capacity(LINES_BYTES);
     let said = fields::write_lines(&parts.headers, &mut lines);
     fields::give_map(parts.headers);
@@ -67,16 +66,9 @@ where
     if body.is_end_stream() && length.is_none_or(|length| length == 0) {
         return response;
     }
-    let body = Held::new(Box::pin(body.into_inner()), &within);
-    let mut stream = ResponseStream {
-        body,
-        first: None,
-        pump,
-        length,
-        trailers: Trailers::new(),
-        is_over: false,
-        outside,
-    };
+    let body = Held::new(Box::pin(body.into_inner()), within);
+    let mut stream =
+        ResponseStream { body, first: None, pump, length, trailers: Trailers::new(), is_over: false };
     // Most bodies are one piece that is ready: no stream is needed then.
     if let Poll::Ready(frame) = stream.poll_any(cx) {
         match frame {
@@ -99,13 +91,9 @@ pub(super) fn opens_tunnel(method: Method, status: http::StatusCode) -> bool {
 }
 
 /// Converts a service's response that opens a tunnel; its `Upgrade` field names the protocol.
-pub(super) fn respond_with_tunnel<B>(
-    answer: http::Response<B>,
-    offer: Upgrade,
-    (within, outside): (Within, Outside),
-) -> Response {
+pub(super) fn respond_with_tunnel<B>(answer: http::Response<B>, offer: Upgrade, within: &Within) -> Response {
     let (parts, body) = answer.into_parts();
-    drop(Held::new(body, &within));
+    drop(Held::new(body, within));
     let Some(status) = Status::new(parts.status.as_u16()) else {
         return failed(format!("it answered {}, which is no status", parts.status).into());
     };
@@ -118,7 +106,7 @@ pub(super) fn respond_with_tunnel<B>(
     }
     fields::write_lines(&parts.headers, &mut lines);
     fields::give_map(parts.headers);
-    let tunnel = TunnelHandler::new(async move |tunnel| far.carry(tunnel, outside).await);
+    let tunnel = TunnelHandler::new(async move |tunnel| far.carry(tunnel).await);
     Response::new(status).with_fields(FieldBlock::Owned(lines)).with_body(Body::Tunnel(tunnel))
 }
 
@@ -138,7 +126,6 @@ struct ResponseStream<B> {
     /// Gathered until the body ends.
     trailers: Trailers,
     is_over: bool,
-    outside: Outside,
 }
 
 impl<B> ResponseStream<B>
@@ -208,10 +195,7 @@ where
         if let Some(first) = self.first.take() {
             return Poll::Ready(first);
         }
-        let mut outside = mem::take(&mut self.outside);
-        let frame = outside.enter(cx, |cx| self.poll_any(cx));
-        self.outside = outside;
-        frame
+        self.poll_any(cx)
     }
 
     /// Reads one frame ahead, so that an application that reads its request within its response continues to

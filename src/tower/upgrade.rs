@@ -21,7 +21,6 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::http::message::RequestHead;
 use crate::http::method::Method;
-use crate::ring::Outside;
 use crate::service::{Tunnel, TunnelReader, TunnelWriter};
 
 /// Bytes from the application that are buffered for the client; beyond it, its writes wait. In the other
@@ -270,11 +269,10 @@ pub(super) struct Far {
 
 impl Far {
     /// Copies bytes in both directions, until the application has closed its direction and the client has
-    /// received all of it, or the client has disconnected. `outside` delivers the wake-ups of the
-    /// application's thread.
-    pub(super) async fn carry(self, tunnel: Tunnel, mut outside: Outside) {
+    /// received all of it, or the client has disconnected.
+    pub(super) async fn carry(self, tunnel: Tunnel) {
         let (mut reader, mut writer) = tunnel.split();
-        poll_fn(|cx| outside.enter(cx, |cx| self.poll_carry(&mut reader, &mut writer, cx))).await;
+        poll_fn(|cx| self.poll_carry(&mut reader, &mut writer, cx)).await;
     }
 
     fn poll_carry(

@@ -150,12 +150,12 @@ async fn cached(ring: &Ring, root: &Root, file: &File) {
     let file = ring.open(root, b"file").await.expect("it exists");
     let (socket, mut stream) = tcp_pair(ring, None);
     let reader = peer(move || read_all(&mut stream, pattern(4, BYTES), 30_000, &mut Rng(8)));
-    socket.set_nonblocking(true).expect("an option");
+    let direct = socket.nonblocking().expect("an option");
     let mut sent = 0;
     while sent < BYTES {
         let seen = file.in_cache(sent as u64, (BYTES - sent) as u64).expect("readable");
         let tried = match seen {
-            InCache::All => file.send_cached(&socket, sent as u64, BYTES - sent),
+            InCache::All => file.send_cached(&direct, sent as u64, BYTES - sent),
             InCache::NotAll | InCache::Unknown => socket.try_send(&pattern(4, BYTES)[sent..]),
         };
         match tried {
@@ -166,7 +166,7 @@ async fn cached(ring: &Ring, root: &Root, file: &File) {
             }
         }
     }
-    socket.set_nonblocking(false).expect("an option");
+    drop(direct);
     socket.shutdown_write();
     reader.join(ring).await;
     assert_eq!(socket.acknowledged(), BYTES as u64);

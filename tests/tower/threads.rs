@@ -8,12 +8,10 @@ use crate::lab::{Lab, read_blocking, with_reactor};
 
 const TIMER: &str = "GET /timer HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// The laboratory inside a reactor, with prompt wake-ups from other threads.
+/// The laboratory inside a reactor.
 fn with_surroundings() -> Hosted {
     let router = Lab::default().router();
-    serve_with(1, lenient(), move |core| {
-        TowerService::new(router.clone()).within(with_reactor).woken_from_outside(&core.ring)
-    })
+    serve_with(1, lenient(), move |_core| TowerService::new(router.clone()).within(with_reactor))
 }
 
 #[test]

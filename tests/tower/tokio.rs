@@ -15,7 +15,6 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use futures_util::stream;
 use quoit::harness::{Call, on_core};
-use quoit::ring::Outside;
 use quoit::service;
 use quoit::tower::TowerService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,14 +82,12 @@ async fn lend_body(State(lender): State<Returned>) -> Body {
 
 fn serve(runtime: &Runtime, returned: &Returned) -> Hosted {
     let (app, tokio) = (app(returned.clone()), runtime.handle().clone());
-    serve_with(1, lenient(), move |core| {
+    serve_with(1, lenient(), move |_core| {
         let tokio = tokio.clone();
-        TowerService::new(app.clone())
-            .within(move |poll| {
-                let _entered = tokio.enter();
-                poll();
-            })
-            .woken_from_outside(&core.ring)
+        TowerService::new(app.clone()).within(move |poll| {
+            let _entered = tokio.enter();
+            poll();
+        })
     })
 }
 
@@ -166,14 +163,13 @@ fn the_example_serves_events_and_files_of_tokio() {
 #[test]
 fn a_handler_awaits_what_runs_on_the_runtime() {
     let runtime = Arc::new(runtime());
-    on_core(async move |core| {
-        let outside = Outside::new(&core.ring).expect("a descriptor");
+    on_core(async move |_core| {
         let ask = async move || {
             let task = runtime.spawn(async {
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 tokio::fs::read_to_string("/proc/self/comm").await.map(|name| !name.is_empty())
             });
-            match outside.wait(task).await {
+            match task.await {
                 Ok(Ok(true)) => "read",
                 _ => "failed",
             }

@@ -58,13 +58,13 @@ fn router() -> Router {
 /// The application within a runtime, with prompt wake-ups from its thread.
 fn serve_echo() -> Hosted {
     let (router, tokio) = (router(), runtime());
-    serve_with(1, lenient(), move |core| {
+    serve_with(1, lenient(), move |_core| {
         let tokio = tokio.clone();
         let within = move |poll: &mut dyn FnMut()| {
             let _entered = tokio.enter();
             poll();
         };
-        TowerService::new(router.clone()).within(within).woken_from_outside(&core.ring)
+        TowerService::new(router.clone()).within(within)
     })
 }
 

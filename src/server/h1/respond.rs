@@ -20,7 +20,7 @@ use crate::http::h1::{
     write_head, write_last_chunk,
 };
 use crate::http::status::Status;
-use crate::ring::{File, InCache, Payload, ReadNow};
+use crate::ring::{File, InCache, NonBlocking, Payload, ReadNow};
 use crate::server::departure::Departure;
 use crate::service::{Body, Frame, Response, Service};
 
@@ -175,7 +175,7 @@ async fn write_file<S: Service>(
     }
     let mut direct = Direct::begin(wire, worker.ring.now())?;
     while !range.is_empty() {
-        let step = match direct.send(wire, file, range, worker.ring.now())? {
+        let step = match direct.send(file, range, worker.ring.now())? {
             FileStep::Unsupported => send_copied(worker, wire, file, range)?,
             step => step,
         };
@@ -191,12 +191,12 @@ async fn write_file<S: Service>(
             FileStep::DiskSlow | FileStep::Unsupported => {
                 // Read-ahead runs from here on, and sending a page that it is filling would block the core:
                 // copy instead, because a copy can refuse to wait.
-                direct.give_up(wire)?;
+                direct.give_up();
                 write_cold(wire, file, range).await?;
             }
         }
     }
-    direct.give_up(wire)
+    Ok(())
 }
 
 /// As [`write_file`], with TLS: encrypts a block at a time.
@@ -242,38 +242,36 @@ enum FileStep {
     Unsupported,
 }
 
-/// Sends pages directly from the page cache, while that is supported. The socket is non-blocking meanwhile.
-struct Direct {
-    works: bool,
+/// Sends pages directly from the page cache, while that is supported.
+struct Direct<'a> {
+    /// `None` once it is not.
+    socket: Option<NonBlocking<'a>>,
     /// Up to here the file was found in the page cache, at this time.
     seen_to: u64,
     seen_at: Instant,
 }
 
-impl Direct {
-    fn begin(wire: &H1Wire, now: Instant) -> io::Result<Self> {
-        wire.stream().socket().set_nonblocking(true)?;
-        Ok(Self { works: true, seen_to: 0, seen_at: now })
+impl<'a> Direct<'a> {
+    fn begin(wire: &'a H1Wire, now: Instant) -> io::Result<Self> {
+        Ok(Self { socket: Some(wire.stream().socket().nonblocking()?), seen_to: 0, seen_at: now })
     }
 
-    fn send(&mut self, wire: &H1Wire, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
-        if !self.works {
-            return Ok(FileStep::Unsupported);
-        }
+    fn send(&mut self, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
+        let Some(socket) = &self.socket else { return Ok(FileStep::Unsupported) };
         if range.start >= self.seen_to || now.saturating_duration_since(self.seen_at) > SEEN_HOLDS {
             let len = SEEN_BYTES.min(range.end - range.start);
             match file.in_cache(range.start, len)? {
                 InCache::All => (self.seen_to, self.seen_at) = (range.start + len, now),
                 InCache::NotAll => return Ok(FileStep::DiskSlow),
                 InCache::Unknown => {
-                    self.give_up(wire)?;
+                    self.give_up();
                     return Ok(FileStep::Unsupported);
                 }
             }
         }
         let seen = self.seen_to.min(range.end) - range.start;
         let want = DIRECT_BYTES.min(usize::try_from(seen).unwrap_or(DIRECT_BYTES));
-        match file.send_cached(wire.stream().socket(), range.start, want) {
+        match file.send_cached(socket, range.start, want) {
             // The file was truncated after the head was written: the client must see that the body is
             // incomplete.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -283,7 +281,7 @@ impl Direct {
                 io::ErrorKind::WouldBlock => Ok(FileStep::PeerSlow(0)),
                 io::ErrorKind::Interrupted => Ok(FileStep::Sent(0)),
                 io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
-                    self.give_up(wire)?;
+                    self.give_up();
                     Ok(FileStep::Unsupported)
                 }
                 _ => Err(error),
@@ -292,8 +290,8 @@ impl Direct {
     }
 
     /// Makes the socket blocking again: ring operations on a non-blocking socket fail instead of waiting.
-    fn give_up(&mut self, wire: &H1Wire) -> io::Result<()> {
-        if std::mem::take(&mut self.works) { wire.stream().socket().set_nonblocking(false) } else { Ok(()) }
+    fn give_up(&mut self) {
+        self.socket = None;
     }
 }
 
