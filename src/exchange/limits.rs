@@ -33,10 +33,10 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// Default 240 bytes a second: a modem from 1985 passes, an attacker who holds connections open does not.
     pub rate_min: u64,
-    /// A client that has closed its sending direction, and has then been made to wait this long by a handler or
-    /// by the source of a response, is taken to have left: the handler is dropped. Default 500 ms: enough for
-    /// what a handler was about to answer, and a client that left costs little. Routes may choose to go on
-    /// ([`HalfClose`](crate::service::HalfClose)).
+    /// A client that has closed its sending direction, and has then been made to wait this long by a handler
+    /// or by the source of a response, is taken to have left: the handler is dropped. Default 500 ms: enough
+    /// for what a handler was about to answer, and a client that left costs little. Routes may choose to go
+    /// on ([`HalfClose`](crate::service::HalfClose)).
     pub half_closed_timeout: Duration,
     /// After a response to a request that was not read to its end, the client has this long to read the
     /// response before the connection closes. Default 5 s; without it, a reset could overtake the response.

@@ -1,10 +1,10 @@
-//! Clients that leave while this side makes them wait: for a handler, or for the source of a response. Knows no
-//! protocol.
+//! Clients that leave while this side makes them wait: for a handler, or for the source of a response. Knows
+//! no protocol.
 //!
-//! A FIN says only that a client has finished sending. It is taken to have left once it has waited for a while
-//! after that, unless the exchange serves half-closed clients; one whose connection is lost has left at once.
-//! A receive in flight shows the FIN; behind unread input, and for the reset that may follow, the kernel is
-//! asked at intervals.
+//! A FIN says only that a client has finished sending. It is taken to have left once it has waited for a
+//! while after that, unless the exchange serves half-closed clients; one whose connection is lost has left
+//! at once. A receive in flight shows the FIN; behind unread input, and for the reset that may follow, the
+//! kernel is asked at intervals.
 
 use std::future::Future;
 use std::pin::Pin;

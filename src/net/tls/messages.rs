@@ -1,6 +1,6 @@
 //! Handshake messages after the handshake (RFC 8446 §4.6, RFC 5246 §7.4.1), put together from the records
-//! that carry them. A message is judged by its first four bytes, and only content that is used is kept. Knows no
-//! keys and answers nothing.
+//! that carry them. A message is judged by its first four bytes, and only content that is used is kept.
+//! Knows no keys and answers nothing.
 
 use super::record::RecordError;
 

@@ -87,8 +87,8 @@ impl<S: Service> H2Session<'_, S> {
         self.wire.look_within(DEPARTURE_CHECK);
     }
 
-    /// After the end of the client's direction: once its time is up, whatever makes it wait is given up, unless
-    /// the route serves half-closed clients. A source that goes on producing does not make it wait.
+    /// After the end of the client's direction: once its time is up, whatever makes it wait is given up,
+    /// unless the route serves half-closed clients. A source that goes on producing does not make it wait.
     fn look_at_departure(&mut self, left: Duration) -> Option<CloseMode> {
         if self.wire.stream.socket().peer_state() == PeerState::Lost {
             return Some(CloseMode::Abort);
