@@ -64,6 +64,11 @@ impl Pulled {
         }
     }
 
+    /// Whether the next frame is not data.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.owed == Some(0) || self.stream.is_at_end()
+    }
+
     /// Lets the body continue its other work while the client receives nothing.
     ///
     /// # Errors

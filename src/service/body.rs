@@ -280,6 +280,10 @@ impl StreamBody for Whole {
         Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
     }
 
+    fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn length(&self) -> Option<u64> {
         Some(self.0.len() as u64)
     }
@@ -295,6 +299,13 @@ pub trait StreamBody {
     /// [`poll_frame`](Self::poll_frame) while the client receives nothing, so that a full-duplex exchange
     /// cannot stall. After the first call it is called again whenever its waker is woken.
     fn poll_work(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Whether no more data will come: the next frame is trailers, the end, or an error. HTTP/2 needs no
+    /// window for these, and asks a body for its next frame only where there is one, or where this is true.
+    /// Without it, the end of a body whose data has filled a window is sent once the client opens the window.
+    fn is_at_end(&self) -> bool {
+        false
+    }
 
     /// Bytes in total, when known: sent as Content-Length, and then enforced.
     fn length(&self) -> Option<u64> {

@@ -188,6 +188,16 @@ impl StreamBody for WrittenBody {
             self.work = None;
         }
     }
+
+    fn is_at_end(&self) -> bool {
+        match &*self.slot.frame.borrow() {
+            Some(Frame::Data(_)) => false,
+            Some(Frame::Trailers(_)) => true,
+            None => {
+                self.slot.failure.borrow().is_some() || self.work.is_none() && self.slot.writer_is_gone.get()
+            }
+        }
+    }
 }
 
 impl Drop for WrittenBody {
@@ -232,9 +242,13 @@ mod tests {
         body.poll_work(&mut Context::from_waker(Waker::noop()));
         assert_eq!(wrote.get(), 3, "one frame lies ready, however often the work goes on");
         assert_eq!(next(&mut body), Poll::Ready(Some(Frame::Data("b".into()))));
+        assert!(!body.is_at_end());
         assert_eq!(next(&mut body), Poll::Ready(Some(Frame::Data("c".into()))));
+        body.poll_work(&mut Context::from_waker(Waker::noop()));
+        assert!(body.is_at_end(), "trailers are no data");
         let Poll::Ready(Some(Frame::Trailers(trailers))) = next(&mut body) else { panic!("trailers") };
         assert_eq!(trailers.lines(), b"X-Sum: 3\r\n");
+        assert!(body.is_at_end());
         assert_eq!(next(&mut body), Poll::Ready(None));
     }
 

@@ -210,6 +210,14 @@ where
         }
     }
 
+    fn is_at_end(&self) -> bool {
+        match &self.first {
+            Some(Some(Ok(Frame::Data(_)))) => false,
+            Some(_) => true,
+            None => self.is_over || self.body.is_end_stream(),
+        }
+    }
+
     fn length(&self) -> Option<u64> {
         self.length
     }

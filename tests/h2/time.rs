@@ -69,6 +69,23 @@ fn a_connection_whose_window_stays_shut() {
     assert_eq!(told, [ENHANCE_YOUR_CALM], "{:?}", peer.streams);
 }
 
+/// A response that has nothing to send owes its client's window nothing, such as a stream of events while
+/// another response has filled the connection's window. One that has something does not wait for ever.
+#[test]
+fn a_quiet_stream_without_a_window() {
+    let server = serve(impatient_for_windows(), Lab::default());
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 0)]);
+    peer.credits = false;
+    let (quiet, loud) = (peer.fresh(), peer.fresh());
+    let began = Instant::now();
+    peer.send([get(quiet, "/stream/w2000"), get(loud, "/stream/1000,w60000")].concat());
+    peer.is_reset(loud, ENHANCE_YOUR_CALM);
+    assert_took(began, 2 * SHORT);
+    peer.answer(quiet).is(200, "");
+    assert_took(began, Duration::from_millis(2000));
+    assert_eq!(peer.goaways, []);
+}
+
 /// A transfer that makes progress, however often it waits, has no limit.
 #[test]
 fn a_window_that_opens_in_time() {

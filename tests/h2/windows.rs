@@ -1,7 +1,13 @@
 //! Flow control both ways (RFC 9113 §5.2, §6.9): nothing is sent beyond a window, everything within; windows
 //! that overflow, close, go below zero, and open again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use quoit::http::message::Trailers;
+use quoit::service::{BodyFrame, BodyWriter, Frame, Request, Response, Service, StreamBody};
 
 use crate::common::{eventually, lenient, pattern, serve};
 use crate::lab::Lab;
@@ -248,4 +254,75 @@ fn padding_counts_for_the_window() {
     }
     peer.send(data(stream, END_STREAM, b""));
     peer.answer(stream).is(200, "3000 bytes");
+}
+
+/// Bodies without end, in pieces of 64 KiB, which are counted.
+#[derive(Clone, Default)]
+struct Endless(Arc<AtomicUsize>);
+
+impl Service for Endless {
+    async fn call(&self, _: Request) -> Response {
+        Response::stream(self.clone())
+    }
+}
+
+impl StreamBody for Endless {
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::Data(vec![b'x'; 65_536].into()))))
+    }
+}
+
+/// What cannot be sent is not produced: a hundred streams without a window hold nothing.
+#[test]
+fn nothing_is_pulled_without_a_window() {
+    let endless = Endless::default();
+    let server = serve(lenient(), endless.clone());
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 0)]);
+    peer.credits = false;
+    let streams: Vec<u32> = (0..100).map(|_| peer.fresh()).collect();
+    peer.send(streams.iter().flat_map(|stream| get(*stream, "/")).collect::<Vec<u8>>());
+    peer.until("all have begun", |peer| peer.streams.len() == 100);
+    peer.ping();
+    assert_eq!(endless.0.load(Ordering::Relaxed), 0);
+    // One of them gets a window, and then the connection has none any more.
+    peer.open_window(streams[7], 1);
+    peer.until("a byte", |peer| peer.streams[&streams[7]].body.len() == 1);
+    peer.open_window(streams[7], 100_000);
+    peer.until("all that the connection allows", |peer| peer.streams[&streams[7]].body.len() == 65_535);
+    assert_eq!(endless.0.load(Ordering::Relaxed), 1);
+    streams.iter().for_each(|stream| peer.open_window(*stream, 1 << 20));
+    peer.ping();
+    assert_eq!(endless.0.load(Ordering::Relaxed), 1, "the connection's window is shut");
+}
+
+/// A body that ends needs no window for that, where it says so or has sent what it announced; trailers do not
+/// either.
+#[test]
+fn the_end_of_a_stream_needs_no_window() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 1000)]);
+    peer.credits = false;
+    peer.get("/stream/=1000,400,600").is(200, "x".repeat(1000));
+    peer.get("/stream/=0").is(200, "");
+    let server = serve(lenient(), Written);
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 1000)]);
+    peer.credits = false;
+    let answer = peer.get("/");
+    answer.is(200, "x".repeat(1000));
+    assert_eq!(answer.trailers, Some(vec![("x-sum".to_owned(), "5".to_owned())]));
+}
+
+/// Writes a thousand bytes, and trailers later.
+#[derive(Clone)]
+struct Written;
+
+impl Service for Written {
+    async fn call(&self, _: Request) -> Response {
+        Response::written(|mut out: BodyWriter| async move {
+            let _ = out.write(vec![b'x'; 1000]).await;
+            glommio::timer::sleep(Duration::from_millis(50)).await;
+            let _ = out.end(Trailers::new().with("X-Sum", "5").expect("a valid field")).await;
+        })
+    }
 }

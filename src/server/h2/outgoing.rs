@@ -1,5 +1,6 @@
 //! Sends a response's body frame by frame, as far as the client's windows allow. Bytes are copied behind
-//! their frame's header, files are read to there, streams are pulled when their last piece was written.
+//! their frame's header, files are read to there, streams are pulled when their last piece was written and
+//! the windows have room for more: what cannot be sent is not produced.
 
 use std::io;
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub(super) struct StreamOutput {
     source: OutputSource,
     /// Taken from the source, and not sent.
     piece: Bytes,
+    /// The source is asked for one piece even though the windows are shut.
+    probes: bool,
     /// Bytes that were sent.
     pub(super) sent: u64,
 }
@@ -58,7 +61,27 @@ pub(super) enum SendStep {
 
 impl StreamOutput {
     pub(super) fn new(stream: StreamKey, source: OutputSource, piece: Bytes) -> StreamOutput {
-        StreamOutput { stream, source, piece, sent: 0 }
+        StreamOutput { stream, source, piece, probes: false, sent: 0 }
+    }
+
+    /// Whether it is unknown if there is anything to send: the source was not asked, because the windows are
+    /// shut.
+    pub(super) fn is_unasked(&self) -> bool {
+        matches!(self.source, OutputSource::Stream(_)) && self.piece.is_empty() && !self.probes
+    }
+
+    /// Has the source asked for one piece although the windows are shut: an idle source, or one at its end,
+    /// does not wait for the client.
+    pub(super) fn probe(&mut self) {
+        self.probes = true;
+    }
+
+    /// Whether the next frame of a stream needs no window.
+    pub(super) fn is_at_end(&self) -> bool {
+        match &self.source {
+            OutputSource::Stream(body) => self.piece.is_empty() && body.is_at_end(),
+            OutputSource::Bytes | OutputSource::File(..) => false,
+        }
     }
 
     /// Whether the source may be pending.
@@ -80,7 +103,13 @@ impl StreamOutput {
                     Ok(None) => continue,
                     Err(error) => return SendStep::Failed(error),
                 },
-                OutputSource::Stream(..) => self.pull(worker, cx),
+                OutputSource::Stream(body) => {
+                    let has_window = wire.inner.borrow().machine.sendable(self.stream) > 0;
+                    if !has_window && !self.probes && !body.is_at_end() {
+                        return SendStep::Shut;
+                    }
+                    self.pull(worker, cx)
+                }
             };
             match filled {
                 Poll::Pending => return SendStep::Waits,
@@ -182,6 +211,7 @@ impl StreamOutput {
         Poll::Ready(Ok(match std::task::ready!(body.poll_frame(worker, cx))? {
             Some(Frame::Data(piece)) => {
                 self.piece = piece;
+                self.probes = false;
                 Filled::Piece
             }
             Some(Frame::Trailers(trailers)) => Filled::End(trailers),

@@ -236,9 +236,10 @@ impl<S: Service> H2Session<'_, S> {
     }
 
     /// Lets bodies that cannot be sent continue their other work, such as reading their requests: otherwise
-    /// each side could wait for the other.
-    pub(super) fn work(&mut self, cx: &TaskContext<'_>) {
+    /// each side could wait for the other. True when one has come to its end by that, which can be sent.
+    pub(super) fn work(&mut self, cx: &TaskContext<'_>) -> bool {
         let mut at = 0;
+        let mut may_end = false;
         while let Some(&place) = self.sending.get(at) {
             at += 1;
             let may_work = match self.exchanges[place].as_deref() {
@@ -257,7 +258,10 @@ impl<S: Service> H2Session<'_, S> {
             let ExchangeState::Sends(sends) = &mut exchange.state else { continue };
             sends.may_work = false;
             match sends.body.work(self.worker, &mut TaskContext::from_waker(&waker)) {
-                Ok(()) => self.exchanges[place] = Some(exchange),
+                Ok(()) => {
+                    may_end |= sends.body.is_at_end();
+                    self.exchanges[place] = Some(exchange);
+                }
                 Err(error) => {
                     at -= 1;
                     self.sending.remove(at);
@@ -266,6 +270,7 @@ impl<S: Service> H2Session<'_, S> {
                 }
             }
         }
+        may_end
     }
 
     /// After a complete response. Data that still arrives for the request is discarded for a while.
@@ -287,6 +292,10 @@ impl<S: Service> H2Session<'_, S> {
         let ExchangeState::Sends(sends) = &mut exchange.state else { return SendStep::Waits };
         if sends.waits {
             return SendStep::Waits;
+        }
+        if self.is_eof {
+            // No window opens any more: whether the response is at its end has to be found out now.
+            sends.body.probe();
         }
         if sends.body.needs_waker() {
             let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();

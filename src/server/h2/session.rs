@@ -123,9 +123,11 @@ impl<'a, S: Service> H2Session<'a, S> {
             if self.is_eof {
                 self.give_up_shut();
             }
-            self.work(cx);
+            if self.work(cx) {
+                continue;
+            }
             let (is_over, waits) = {
-                let inner = &*self.wire.inner.borrow();
+                let inner = &mut *self.wire.inner.borrow_mut();
                 // A stream that the client has not ended stays open, and cannot be ended after the end of
                 // input.
                 let is_done = self.is_eof && self.called.is_empty() && self.sending.is_empty();

@@ -128,8 +128,10 @@ impl<S: Service> H2Session<'_, S> {
                 // Some responses have not been asked for frames yet.
                 return;
             }
+            // Those that were not asked for a frame since the end of input are, before anything is given up.
             let is_shut = |sends: &Sends, stream| {
-                sends.shut.is_some() && !sends.waits && inner.machine.sendable(stream) == 0
+                let is_asked = !sends.body.is_unasked();
+                is_asked && sends.shut.is_some() && !sends.waits && inner.machine.sendable(stream) == 0
             };
             let exchanges = self.sending.iter().filter_map(|place| self.exchanges[*place].as_deref());
             exchanges
@@ -163,7 +165,12 @@ impl<S: Service> H2Session<'_, S> {
             }
             let moved = sends.body.sent - sent_then;
             sends.shut = None;
-            if moved < limits.rate_min * limits.h2.window_timeout.as_secs().max(1) {
+            let is_slow = moved < limits.rate_min * limits.h2.window_timeout.as_secs().max(1);
+            if is_slow && sends.body.is_unasked() {
+                // It may have nothing to send, as a stream of events or a tunnel: the client owes no window
+                // for that. If there is something, its time begins now.
+                sends.body.probe();
+            } else if is_slow {
                 stalled.push(*stream);
             }
         }
