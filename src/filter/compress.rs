@@ -1,7 +1,9 @@
 //! Compresses responses as they are sent, for clients that accept it. For files see `handler::Files`, which
 //! keeps compressed forms.
 
+use std::cell::Cell;
 use std::io::{self, Write};
+use std::marker::PhantomData;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
@@ -14,27 +16,67 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::service::{Body, BodyError, BodyFrame, Context, Filter, Frame, Response, StreamBody};
 
-/// Levels at which a core compresses while it serves: each some tens of megabytes a second and more. Higher
-/// ones cost several times that for a few per cent.
-const BROTLI_QUALITY: u32 = 4;
-const BROTLI_WINDOW_BITS: u32 = 19;
-const ZSTD_LEVEL: i32 = 3;
+/// How an encoder trades time and memory for size.
+struct Effort {
+    brotli_quality: u32,
+    zstd_level: i32,
+    /// Of brotli and zstd; gzip's is 15 and its memory small.
+    window_bits: u32,
+}
+
+/// For bodies that are compressed at once: some tens of megabytes a second and more. Higher levels cost
+/// several times that for a few per cent.
+const EFFORT_WHOLE: Effort = Effort { brotli_quality: 4, zstd_level: 3, window_bits: 19 };
+
+/// For bodies that are compressed as they are sent, whose encoders live as long as the client takes to
+/// receive them. With both windows full an encoder holds 0.45 MiB (gzip, zstd) or 1 MiB (brotli), where that
+/// of the other effort holds 1.6 and 2.5 MiB; the results are 5 % larger, brotli's 10 %.
+const EFFORT_STREAM: Effort = Effort { brotli_quality: 3, zstd_level: 1, window_bits: 16 };
+
 const GZIP_LEVEL: u32 = 5;
 
 /// Bodies up to this size are compressed at once and have a length; longer ones are sent piece by piece, each
 /// of this size, so that other connections run in between.
 const PIECE_BYTES: usize = 32 * 1024;
 
+thread_local! {
+    /// Bodies of this core that are compressed as they are sent.
+    static STREAMS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A place among the bodies of this core that are compressed as they are sent.
+struct StreamPermit(PhantomData<*const ()>);
+
+impl StreamPermit {
+    fn take(streams_max: usize) -> Option<StreamPermit> {
+        let streams = STREAMS.get();
+        (streams < streams_max).then(|| {
+            STREAMS.set(streams + 1);
+            StreamPermit(PhantomData)
+        })
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        STREAMS.set(STREAMS.get() - 1);
+    }
+}
+
 /// Which responses are compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompressOptions {
     /// Smallest body that is compressed, in bytes. Default 1 KiB: a smaller body fits one packet either way.
     pub min_bytes: usize,
+    /// Bodies that one core compresses as it sends them, at the same time: streams, and bodies over 32 KiB.
+    /// Further ones are sent uncompressed. Default 64, which hold 64 MiB at the most: clients that receive
+    /// slowly, or not at all, would otherwise decide how much memory encoders hold.
+    pub streams_max: usize,
 }
 
 impl Default for CompressOptions {
     fn default() -> Self {
-        Self { min_bytes: 1024 }
+        Self { min_bytes: 1024, streams_max: 64 }
     }
 }
 
@@ -43,7 +85,8 @@ impl Default for CompressOptions {
 ///
 /// Not compressed are responses that have a `Content-Encoding`, are partial or empty, are smaller than
 /// [`min_bytes`](Self::min_bytes), or have `Cache-Control: no-transform`. A strong `ETag` becomes weak. A
-/// stream is flushed with each of its pieces, so that each piece arrives.
+/// stream is flushed with each of its pieces, so that each piece arrives. Nothing is compressed that cannot be
+/// sent yet, and a core compresses at most [`streams_max`](CompressOptions::streams_max) long bodies at a time.
 ///
 /// Do not use it where a response has both a secret and input of the client: the length would reveal the
 /// secret (BREACH).
@@ -65,7 +108,7 @@ impl Compress {
 
     /// Smallest body that is compressed. Default 1 KiB: a smaller body fits one packet either way.
     pub fn min_bytes(self, min_bytes: usize) -> Self {
-        Self { options: CompressOptions { min_bytes } }
+        Self { options: CompressOptions { min_bytes, ..self.options } }
     }
 
     fn is_eligible(&self, context: &Context, response: &Response) -> bool {
@@ -103,16 +146,22 @@ impl Filter for Compress {
         vary::add(response, "Accept-Encoding");
         let accepted = AcceptEncoding::parse(context.head().fields_named("accept-encoding"));
         let coding = accepted.best([Coding::Zstd, Coding::Brotli, Coding::Gzip]);
-        let Ok(encoder) = StreamEncoder::new(coding) else { return };
-        let body = match response.take_body() {
-            Body::Bytes(bytes) if bytes.len() <= PIECE_BYTES => match encoder.whole(&bytes) {
+        if coding == Coding::Identity {
+            return;
+        }
+        let is_whole = matches!(response.body(), Body::Bytes(bytes) if bytes.len() <= PIECE_BYTES);
+        let permit = if is_whole { None } else { StreamPermit::take(self.options.streams_max) };
+        let body = match (response.take_body(), permit) {
+            (Body::Bytes(bytes), None) if is_whole => match StreamEncoder::whole(coding, &bytes) {
                 Ok(coded) if coded.len() < bytes.len() => Body::Bytes(coded.into()),
                 // No savings, or an error: sent as it was.
                 _ => return response.set_body(Body::Bytes(bytes)),
             },
-            Body::Bytes(bytes) => Coded::body(Box::new(Pieces(bytes)), encoder, false),
-            Body::Stream(stream) => Coded::body(stream, encoder, true),
-            other => return response.set_body(other),
+            (Body::Bytes(bytes), Some(permit)) => {
+                Coded::body(Box::new(Pieces(bytes)), coding, permit, Flush::AtEnd)
+            }
+            (Body::Stream(stream), Some(permit)) => Coded::body(stream, coding, permit, Flush::EachPiece),
+            (other, _) => return response.set_body(other),
         };
         response.set_body(body);
         response.set_field("Content-Encoding", coding.token()).expect("a token");
@@ -136,14 +185,18 @@ enum StreamEncoder {
 }
 
 impl StreamEncoder {
-    fn new(coding: Coding) -> io::Result<Self> {
+    fn new(coding: Coding, effort: &Effort) -> io::Result<Self> {
         let out = Vec::new();
         Ok(match coding {
             Coding::Gzip => Self::Gzip(GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL))),
-            Coding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?),
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(out, effort.zstd_level)?;
+                encoder.window_log(effort.window_bits)?;
+                Self::Zstd(encoder)
+            }
             Coding::Brotli => {
-                let writer = brotli::CompressorWriter::new(out, 4096, BROTLI_QUALITY, BROTLI_WINDOW_BITS);
-                Self::Brotli(Box::new(writer))
+                let Effort { brotli_quality, window_bits, .. } = *effort;
+                Self::Brotli(Box::new(brotli::CompressorWriter::new(out, 4096, brotli_quality, window_bits)))
             }
             Coding::Identity => return Err(io::ErrorKind::Unsupported.into()),
         })
@@ -180,9 +233,10 @@ impl StreamEncoder {
         }
     }
 
-    fn whole(mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        self.write(bytes)?;
-        self.finish()
+    fn whole(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut encoder = Self::new(coding, &EFFORT_WHOLE)?;
+        encoder.write(bytes)?;
+        encoder.finish()
     }
 }
 
@@ -196,13 +250,27 @@ impl StreamBody for Pieces {
     }
 }
 
+/// When coded data is complete up to what was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flush {
+    EachPiece,
+    AtEnd,
+}
+
+/// The encoder of a body, over the time that it is sent.
+enum BodyCoder {
+    /// Nothing was asked for yet: there is no encoder.
+    Ready(Coding, StreamPermit),
+    Codes(Box<StreamEncoder>, StreamPermit),
+    /// The end of the coding was handed out.
+    Ended,
+}
+
 /// A body that is coded as it is pulled.
 struct Coded {
     stream: Box<dyn StreamBody>,
-    /// `None` after the end.
-    encoder: Option<StreamEncoder>,
-    /// Whether each piece is flushed.
-    flushes: bool,
+    coder: BodyCoder,
+    flush: Flush,
     /// Bytes coded since other tasks last ran.
     coded: usize,
     /// The trailers of the coded body, sent after the end of the coding.
@@ -210,26 +278,31 @@ struct Coded {
 }
 
 impl Coded {
-    fn body(stream: Box<dyn StreamBody>, encoder: StreamEncoder, flushes: bool) -> Body {
-        Body::Stream(Box::new(Self { stream, encoder: Some(encoder), flushes, coded: 0, trailers: None }))
+    fn body(stream: Box<dyn StreamBody>, coding: Coding, permit: StreamPermit, flush: Flush) -> Body {
+        let coder = BodyCoder::Ready(coding, permit);
+        Body::Stream(Box::new(Self { stream, coder, flush, coded: 0, trailers: None }))
     }
 
     /// The coded form of one piece, or of the end; may be empty.
     fn code(&mut self, piece: Option<&[u8]>) -> io::Result<Vec<u8>> {
-        match (piece, &mut self.encoder) {
-            (Some(piece), Some(encoder)) => {
-                encoder.write(piece)?;
-                encoder.take(self.flushes)
+        let (mut encoder, permit) = match std::mem::replace(&mut self.coder, BodyCoder::Ended) {
+            BodyCoder::Ready(coding, permit) => {
+                (Box::new(StreamEncoder::new(coding, &EFFORT_STREAM)?), permit)
             }
-            (None, encoder) => encoder.take().map_or(Ok(Vec::new()), StreamEncoder::finish),
-            (Some(_), None) => Ok(Vec::new()),
-        }
+            BodyCoder::Codes(encoder, permit) => (encoder, permit),
+            BodyCoder::Ended => return Ok(Vec::new()),
+        };
+        let Some(piece) = piece else { return encoder.finish() };
+        encoder.write(piece)?;
+        let coded = encoder.take(self.flush == Flush::EachPiece)?;
+        self.coder = BodyCoder::Codes(encoder, permit);
+        Ok(coded)
     }
 }
 
 impl StreamBody for Coded {
     fn poll_frame(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
-        while self.encoder.is_some() {
+        while !matches!(self.coder, BodyCoder::Ended) {
             if self.coded >= PIECE_BYTES {
                 self.coded = 0;
                 cx.waker().wake_by_ref();
@@ -257,5 +330,113 @@ impl StreamBody for Coded {
 
     fn poll_work(&mut self, cx: &mut TaskContext<'_>) {
         self.stream.poll_work(cx);
+    }
+
+    fn is_at_end(&self) -> bool {
+        matches!(self.coder, BodyCoder::Ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::http::h1::RequestDecoder;
+    use crate::http::message::HeadLimits;
+
+    /// Pieces without end, which counts what was pulled.
+    struct Endless(Rc<Cell<usize>>);
+
+    impl StreamBody for Endless {
+        fn poll_frame(&mut self, _: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
+            self.0.set(self.0.get() + 1);
+            Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(&[b'x'; 1000])))))
+        }
+    }
+
+    fn coded(body: Body, coding: &str, filter: &Compress) -> Response {
+        let mut context = Context::take();
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n");
+        let (mut decoder, limits) = (RequestDecoder::new(), HeadLimits::default());
+        decoder.handle_bytes(head.as_bytes(), &limits, context.head_mut()).unwrap();
+        let mut response = Response::new(Status::OK).with_body(body);
+        response.set_field("Content-Type", "text/plain").unwrap();
+        filter.after(&context, &mut response);
+        response
+    }
+
+    fn stream_of(mut response: Response) -> Box<dyn StreamBody> {
+        match response.take_body() {
+            Body::Stream(stream) => stream,
+            _ => panic!("a stream"),
+        }
+    }
+
+    fn endless(pulled: &Rc<Cell<usize>>) -> Body {
+        Body::Stream(Box::new(Endless(pulled.clone())))
+    }
+
+    fn next(stream: &mut dyn StreamBody) -> Option<Frame> {
+        match stream.poll_frame(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(frame) => frame.map(|frame| frame.unwrap()),
+            Poll::Pending => next(stream),
+        }
+    }
+
+    /// Clients that receive nothing hold no encoders, and those that receive slowly a bounded number.
+    #[test]
+    fn a_core_has_so_many_encoders() {
+        let pulled = Rc::new(Cell::new(0));
+        let filter = Compress::new();
+        let coding = |response: &Response| response.field_value("Content-Encoding").map(<[u8]>::to_vec);
+        for name in ["gzip", "br", "zstd"] {
+            let mut responses: Vec<Response> =
+                (0..100).map(|_| coded(endless(&pulled), name, &filter)).collect();
+            assert_eq!(pulled.replace(0), 0, "nothing is pulled before it is asked for");
+            let is_coded =
+                |response: &&Response| coding(response).is_some_and(|value| value == name.as_bytes());
+            assert_eq!(responses.iter().filter(is_coded).count(), CompressOptions::default().streams_max);
+            assert_eq!(STREAMS.get(), CompressOptions::default().streams_max);
+            assert!(responses.iter().all(|response| response.field_value("Vary").is_some()));
+            // What is small is compressed at any time.
+            let small = coded(Body::Bytes(vec![b'x'; 5000].into()), name, &filter);
+            assert_eq!(coding(&small).unwrap(), name.as_bytes());
+            // What is large and not compressed is whole.
+            let large = coded(Body::Bytes(vec![b'x'; 50_000].into()), name, &filter);
+            assert!(coding(&large).is_none());
+            assert!(matches!(large.body(), Body::Bytes(bytes) if bytes.len() == 50_000));
+            // The end of one makes room for another.
+            responses.swap_remove(0);
+            let another = coded(endless(&pulled), name, &filter);
+            assert!(coding(&another).is_some());
+            drop((responses, another));
+            assert_eq!(STREAMS.get(), 0);
+        }
+    }
+
+    /// What is coded as it is sent is what was written, piece by piece; the end needs no window once the
+    /// coding has ended, and an encoder that ended counts no more.
+    #[test]
+    fn long_bodies_are_coded_in_pieces() {
+        let text: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_string().into_bytes()).collect();
+        for name in ["gzip", "br", "zstd"] {
+            let mut stream = stream_of(coded(Body::Bytes(text.clone().into()), name, &Compress::new()));
+            let mut all = Vec::new();
+            while let Some(Frame::Data(piece)) = next(&mut *stream) {
+                all.extend_from_slice(&piece);
+            }
+            assert!(stream.is_at_end() && STREAMS.get() == 0);
+            let mut plain = Vec::new();
+            match name {
+                "gzip" => drop(flate2::read::GzDecoder::new(&all[..]).read_to_end(&mut plain).unwrap()),
+                "br" => drop(brotli::Decompressor::new(&all[..], 4096).read_to_end(&mut plain).unwrap()),
+                _ => plain = zstd::stream::decode_all(&all[..]).unwrap(),
+            }
+            assert!(plain == text, "{name}");
+            assert!(all.len() * 2 < text.len(), "{name}: {} of {}", all.len(), text.len());
+        }
     }
 }
