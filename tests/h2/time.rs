@@ -159,6 +159,36 @@ fn an_idle_connection() {
     assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, stream)));
 }
 
+/// Idleness is judged by requests: no other frame keeps a connection (RFC 9113 §9.1).
+#[test]
+fn frames_that_are_no_requests_keep_no_connection() {
+    let limits = Limits { idle_timeout: 2 * SHORT, head_timeout: 2 * SHORT, ..lenient() };
+    let server = serve(limits, Lab::default());
+    let ping = frame(PING, 0, 0, [7; 8]);
+    let settings = settings(&[]);
+    let acknowledgement = frame(SETTINGS, ACK, 0, b"");
+    for frames in [&ping, &settings, &acknowledgement, &window_update(0, 1), &frame(0x63, 0, 0, b"")] {
+        let mut peer = Peer::connect(server.addr);
+        peer.is_usable();
+        let began = Instant::now();
+        peer.flood(100, |_| {
+            std::thread::sleep(SHORT / 4);
+            frames.clone()
+        });
+        while peer.step() {}
+        assert_took(began, 2 * SHORT - Duration::from_millis(50));
+        assert!(began.elapsed() < 8 * SHORT, "{:?}", began.elapsed());
+        assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, 1)));
+    }
+    // Requests do, however long each takes.
+    let mut peer = Peer::connect(server.addr);
+    for _ in 0..4 {
+        peer.get("/wait/600").is(200, "waited");
+        std::thread::sleep(SHORT);
+    }
+    peer.is_usable();
+}
+
 /// A body that does not arrive: its reader gets an error, the connection continues.
 #[test]
 fn a_body_that_does_not_come() {

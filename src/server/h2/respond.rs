@@ -155,7 +155,7 @@ impl<S: Service> H2Session<'_, S> {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(())) => {
                     self.send_since = None;
-                    self.idle_since = self.wire.now();
+                    self.active_since = self.wire.now();
                     let output = std::mem::take(&mut self.wire.inner.borrow_mut().output);
                     self.wire.stream.start_send(Payload::Buffer(output));
                 }

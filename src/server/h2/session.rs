@@ -37,7 +37,11 @@ pub(super) struct H2Session<'a, S> {
     pub(super) sending: Vec<usize>,
     /// Made when the first exchange is pending.
     pub(super) hub: Option<Arc<Hub>>,
+    /// Since when no request is in progress. Other frames than a request's do not count: a client could keep
+    /// a connection for ever with PINGs.
     pub(super) idle_since: Instant,
+    /// When anything was last sent or received.
+    pub(super) active_since: Instant,
     /// Since when the client has to complete the preface, a frame that is not DATA, or a field block.
     pub(super) frame_since: Option<Instant>,
     /// Since when a send is watched for progress.
@@ -62,6 +66,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             sending: Vec::new(),
             hub: None,
             idle_since: now,
+            active_since: now,
             frame_since: Some(now),
             send_since: None,
             acknowledged: 0,
@@ -102,6 +107,9 @@ impl<'a, S: Service> H2Session<'a, S> {
 
     fn run(&mut self, cx: &mut TaskContext<'_>) -> Poll<CloseMode> {
         loop {
+            if self.wire.inner.borrow().machine.open_streams() > 0 {
+                self.idle_since = self.wire.now();
+            }
             if let Err(error) = self.take_input(cx) {
                 return Poll::Ready(self.fail(error));
             }
@@ -152,7 +160,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             match self.wire.stream.poll_recv(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(buffer))) => {
-                    self.idle_since = self.wire.now();
+                    self.active_since = self.wire.now();
                     self.input = Some(buffer);
                 }
                 Poll::Ready(Ok(None)) => {
@@ -217,7 +225,7 @@ impl<'a, S: Service> H2Session<'a, S> {
 
     /// Whether the connection has been idle in both directions for the time of a GOAWAY notice.
     fn is_silent(&self) -> bool {
-        self.wire.now().saturating_duration_since(self.idle_since) >= GOAWAY_NOTICE
+        self.wire.now().saturating_duration_since(self.active_since) >= GOAWAY_NOTICE
             && !self.wire.stream.is_sending()
             && !self.wire.stream.has_input()
     }
@@ -264,6 +272,7 @@ impl<'a, S: Service> H2Session<'a, S> {
     fn handle(&mut self, event: Event, input: &[u8], now: Instant, cx: &mut TaskContext<'_>) {
         match event {
             Event::Head { stream, ends } => {
+                self.idle_since = now;
                 if let Some(context) = self.context.take() {
                     self.begin_exchange(stream, ends, context, cx);
                 }
@@ -278,7 +287,10 @@ impl<'a, S: Service> H2Session<'a, S> {
             Event::Trailers { stream, trailers } => {
                 self.wire.inner.borrow_mut().end_body(stream, trailers);
             }
-            Event::Refused { stream, error } => self.refuse_unread(stream, error),
+            Event::Refused { stream, error } => {
+                self.idle_since = now;
+                self.refuse_unread(stream, error);
+            }
             Event::Malformed(_) => self.worker.counters.refused.bump(),
             Event::Reset { stream, error } => {
                 if error.is_some() {
