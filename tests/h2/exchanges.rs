@@ -263,7 +263,7 @@ fn a_client_that_only_ends_its_side_is_answered() {
     while peer.step() {}
 }
 
-/// §6.8: a client that sends GOAWAY gets its responses, and then the end.
+/// §6.8: a client that sends GOAWAY gets its responses, then the server's own GOAWAY, and then the end.
 #[test]
 fn a_client_that_sends_goaway_is_answered() {
     let server = serve(lenient(), Lab::default());
@@ -272,10 +272,13 @@ fn a_client_that_sends_goaway_is_answered() {
     peer.send(frame(GOAWAY, 0, 0, [0; 8]));
     peer.answer(1).is(200, "waited");
     while peer.step() {}
+    let told = |peer: &Peer| peer.goaways.iter().map(|goaway| (goaway.code, goaway.last)).collect::<Vec<_>>();
+    assert_eq!(told(&peer), [(NO_ERROR, 1)]);
     // Without anything open, at once.
     let mut peer = Peer::connect(server.addr);
     peer.send(frame(GOAWAY, 0, 0, [0; 8]));
     while peer.step() {}
+    assert_eq!(told(&peer), [(NO_ERROR, 0)]);
 }
 
 /// Answers with the length of a body and its trailers, and sends trailers itself.

@@ -139,7 +139,13 @@ impl<'a, S: Service> H2Session<'a, S> {
                 // A stream that the client has not ended stays open, and cannot be ended after the end of
                 // input.
                 let is_done = self.is_eof && self.called.is_empty() && self.sending.is_empty();
-                (is_done || inner.machine.is_over(), inner.output.len() >= OUTPUT_BYTES_MAX)
+                let is_over = inner.machine.is_over();
+                if is_over {
+                    // A client that has announced its end is told which requests were processed (RFC 9113
+                    // §6.8), unless it knows.
+                    inner.machine.leave(&mut inner.output);
+                }
+                (is_done || is_over, inner.output.len() >= OUTPUT_BYTES_MAX)
             };
             if is_over {
                 return Poll::Ready(self.over());
