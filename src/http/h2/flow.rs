@@ -1,7 +1,7 @@
 //! Flow-control windows (RFC 9113 §5.2, §6.9), one direction each. Only counts: what is sent or refused is
 //! decided elsewhere.
 
-use super::frame::{FRAME_BYTES_DEFAULT, MAX_31_BITS};
+use super::frame::MAX_31_BITS;
 
 /// A window grew beyond 2^31 - 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,13 +132,13 @@ impl RecvWindow {
     }
 
     /// Whether credit should be announced: once it is half of the window, which is often enough that a peer
-    /// whose data is read never waits, and rare enough to be cheap. Where much is unread, the usable window
-    /// is smaller: then as soon as more is owed than is left, but at least a frame's worth, because reading
-    /// in small pieces would otherwise cost a WINDOW_UPDATE for each (RFC 9293 §3.8.6.2.2).
+    /// whose data is read never waits, and rare enough to be cheap. Where much is unread, the usable window is
+    /// smaller: credit is never withheld while less than half of that is left. A reader that takes small
+    /// pieces from a full window then costs a WINDOW_UPDATE for each, which is its own affair: the peer's
+    /// data never waits for credit that could be given.
     #[inline]
     pub fn is_due(self) -> bool {
-        let is_half = self.owed >= self.full.div_ceil(2);
-        self.owed > 0 && (is_half || self.owed > self.left() && self.owed >= FRAME_BYTES_DEFAULT)
+        self.owed > 0 && (self.owed >= self.full.div_ceil(2) || self.owed > self.left())
     }
 
     /// The increment to announce, if it [is due](RecvWindow::is_due).
@@ -174,11 +174,21 @@ mod tests {
         let mut window = RecvWindow::new(100);
         assert_eq!(window.receive(101), Err(Exceeded));
         assert_eq!(window.receive(100), Ok(()));
-        window.consume(49);
-        assert_eq!((window.announce(), window.left()), (None, 0));
+        // Nothing is left: whatever is owed is announced.
         window.consume(1);
-        assert_eq!((window.announce(), window.left()), (Some(50), 50));
+        assert_eq!((window.announce(), window.left()), (Some(1), 1));
+        window.consume(1);
+        assert_eq!(window.announce(), None, "as much is left as is owed");
+        window.consume(1);
+        assert_eq!((window.announce(), window.left()), (Some(2), 3));
+        window.consume(97);
+        assert_eq!((window.announce(), window.left()), (Some(97), 100));
+        assert_eq!(window.receive(49), Ok(()));
+        window.consume(49);
         assert_eq!(window.announce(), None);
+        assert_eq!(window.receive(1), Ok(()));
+        window.consume(1);
+        assert_eq!((window.announce(), window.left()), (Some(50), 100));
         let mut shrunk = RecvWindow::new(65_535);
         assert_eq!(shrunk.receive(1000), Ok(()));
         shrunk.shrink(64_535);
@@ -189,6 +199,31 @@ mod tests {
         assert_eq!((least.announce(), least.receive(1)), (None, Ok(())));
         least.consume(1);
         assert_eq!(least.announce(), Some(1));
+    }
+
+    /// Whatever is received and consumed, in whatever order: no credit is withheld while less than half of
+    /// what is usable is left.
+    #[test]
+    fn a_peer_never_waits_for_credit_that_could_be_given() {
+        let mut chance = 1u32;
+        let mut next = |below: u32| {
+            chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (chance >> 8) % below.max(1)
+        };
+        for full in [1, 2, 3, 100, 65_535, 1 << 20] {
+            let (mut window, mut unread) = (RecvWindow::new(full), 0);
+            for _ in 0..2000 {
+                let bytes = next(window.left() + 1).min(next(full + 1));
+                assert_eq!(window.receive(bytes), Ok(()));
+                unread += bytes;
+                let bytes = next(unread + 1);
+                window.consume(bytes);
+                unread -= bytes;
+                window.announce();
+                assert!(2 * window.left() >= window.usable(), "{window:?}");
+                assert_eq!(window.usable(), full - unread);
+            }
+        }
     }
 
     #[test]
