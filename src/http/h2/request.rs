@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::error::MalformedHead;
 use super::fields::{is_name, is_of_connection, is_value};
-use super::hpack::Field;
+use super::hpack::{FIELD_OVERHEAD_BYTES, Field};
 use super::priority::Priority;
 use crate::http::message::facts::ContentFacts;
 use crate::http::message::grammar::is_token_byte;
@@ -71,6 +71,9 @@ pub(super) struct HeadParser<'a> {
     head: &'a mut RequestHead,
     scratch: &'a mut HeadScratch,
     limits: &'a HeadLimits,
+    /// Bytes that the rest of the field list may have, as RFC 9113 §6.5.2 counts them; the pieces of `cookie`
+    /// as one field.
+    list_left: u32,
     // Ranges within the scratch.
     method: Option<Range<usize>>,
     scheme: Option<Range<usize>>,
@@ -79,6 +82,8 @@ pub(super) struct HeadParser<'a> {
     protocol: Option<Range<usize>>,
     /// SETTINGS_ENABLE_CONNECT_PROTOCOL was sent (RFC 8441 §3).
     connect_protocol: bool,
+    /// A piece of `cookie` was read: the others belong to the same field.
+    has_cookie: bool,
     /// A piece of `cookie` came as a never-indexed literal: the whole field is one then.
     cookie_never_indexed: bool,
     /// The pseudo-fields are complete: none may follow.
@@ -107,6 +112,7 @@ impl<'a> HeadParser<'a> {
         head: &'a mut RequestHead,
         scratch: &'a mut HeadScratch,
         limits: &'a HeadLimits,
+        list_bytes_max: u32,
         connect_protocol: bool,
     ) -> HeadParser<'a> {
         scratch.clear();
@@ -114,12 +120,14 @@ impl<'a> HeadParser<'a> {
             head,
             scratch,
             limits,
+            list_left: list_bytes_max.min(HEAD_BYTES_MAX),
             method: None,
             scheme: None,
             authority: None,
             path: None,
             protocol: None,
             connect_protocol,
+            has_cookie: false,
             cookie_never_indexed: false,
             begun: false,
             has_line: false,
@@ -135,6 +143,19 @@ impl<'a> HeadParser<'a> {
     /// Reads one field.
     #[inline]
     pub(super) fn handle_field(&mut self, field: Field<'_>) -> ControlFlow<MalformedHead> {
+        let is_more_cookie = self.has_cookie && field.name == b"cookie";
+        // A further piece adds `; ` and its value to a field that was counted.
+        let overhead = if is_more_cookie { 2 } else { field.name.len() + FIELD_OVERHEAD_BYTES as usize };
+        let bytes = u32::try_from(overhead + field.value.len());
+        let Some(left) = bytes.ok().and_then(|bytes| self.list_left.checked_sub(bytes)) else {
+            // Nothing behind it is looked at.
+            self.list_left = 0;
+            if self.refused.is_none() {
+                self.refuse(RequestError::HeadTooLong);
+            }
+            return ControlFlow::Continue(());
+        };
+        self.list_left = left;
         if self.refused.is_some() {
             self.salvage_field(field);
             return ControlFlow::Continue(());
@@ -225,7 +246,8 @@ impl<'a> HeadParser<'a> {
         if !is_value(value) {
             return Err(MalformedHead::ValueCharacter.into());
         }
-        self.fields += 1;
+        // RFC 9113 §8.2.3: browsers split `cookie` into its pieces; HTTP/1.1 would have one field.
+        self.fields += u32::from(!(self.has_cookie && name == b"cookie"));
         if self.fields > u32::from(self.limits.fields_max) {
             return Err(RequestError::TooManyFields.into());
         }
@@ -235,6 +257,7 @@ impl<'a> HeadParser<'a> {
             }
             (4, b"host") => return self.handle_host(value, never_indexed),
             (6, b"cookie") => {
+                self.has_cookie = true;
                 self.cookie_never_indexed |= never_indexed;
                 self.handle_cookie(value);
                 return Ok(());

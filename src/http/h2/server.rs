@@ -13,11 +13,10 @@ use super::frame::{self, HEADER_BYTES, MAX_31_BITS};
 use super::hpack::{Field, ListEnd};
 use super::limits::H2Limits;
 use super::priority::Priority;
-use super::request::{HEAD_BYTES_MAX, HeadError, HeadParser, HeadScratch, ParsedRequest};
+use super::request::{HeadError, HeadParser, HeadScratch, ParsedRequest};
 use super::send::EndStream;
 use super::settings::id;
 use super::stream::{ExpectedContent, H2Stream, RecvHalf, SendHalf, StreamState};
-use super::streams::ClosedStream;
 use crate::http::message::{
     BodyLimits, Framing, FramingError, HeadLimits, RequestError, RequestHead, Trailers,
 };
@@ -250,11 +249,12 @@ impl Connection {
         head: &mut RequestHead,
     ) -> Result<Result<ParsedRequest, HeadError>, ConnectionError> {
         let connect_protocol = self.limits.connect_protocol;
-        let mut parser = HeadParser::new(head, &mut self.role.scratch, &self.head_limits, connect_protocol);
-        let list_bytes_max = u32::from(self.limits.list_bytes_max).min(HEAD_BYTES_MAX);
-        let end = self
-            .decoder
-            .decode(block.bytes, list_bytes_max, |field: Field<'_>| parser.handle_field(field))?;
+        let list_bytes_max = u32::from(self.limits.list_bytes_max);
+        let scratch = &mut self.role.scratch;
+        let mut parser = HeadParser::new(head, scratch, &self.head_limits, list_bytes_max, connect_protocol);
+        // The parser bounds the list, because it knows which fields are parts of one.
+        let end =
+            self.decoder.decode(block.bytes, u32::MAX, |field: Field<'_>| parser.handle_field(field))?;
         Ok(match end {
             ListEnd::Whole => parser.finish(block.ends),
             ListEnd::TooLarge => Err(HeadError::Refused(parser.give_up(RequestError::HeadTooLong))),

@@ -188,3 +188,27 @@ fn trailers_end_a_body() {
         assert_eq!(error(&wire), "RST_STREAM 1 PROTOCOL_ERROR", "{bad}");
     }
 }
+
+/// RFC 9113 §8.2.3: browsers split `cookie`; what HTTP/1.1 would accept as one field is accepted.
+#[test]
+fn pieces_of_a_cookie_count_as_one_field() {
+    // 300 pieces of 44 bytes: three times the limit on fields, and 13,198 bytes joined, where the list of
+    // fields as RFC 9113 §6.5.2 counts it would have 24,600.
+    let crumbs: String = (0..300).map(|n| format!("cookie: c{n:03}={}\r\n", "v".repeat(37))).collect();
+    let fields: String = (0..98).map(|n| format!("x-{n}: y\r\n")).collect();
+    let wire = Wire::new().long_headers(1, &format!("{GET}{crumbs}"));
+    let joined: Vec<String> = (0..300).map(|n| format!("c{n:03}={}", "v".repeat(37))).collect();
+    assert_eq!(events(&wire), [format!("1 GET / HTTP/2|host: a.example|cookie: {} .", joined.join("; "))]);
+    // With `host` and `cookie` 100 fields; one more is too many.
+    let few: String = crumbs.lines().take(9).map(|line| format!("{line}\r\n")).collect();
+    let wire = Wire::new().long_headers(1, &format!("{GET}{few}{fields}"));
+    assert_eq!(events(&wire).len(), 1);
+    let wire = Wire::new().long_headers(1, &format!("{GET}{few}{fields}x-98: y\r\nx-99: y\r\n"));
+    assert_eq!(events(&wire), ["1 refused TooManyFields"]);
+    // Joined they are still a field with a size.
+    let more: String = (0..400).map(|_| format!("cookie: {}\r\n", "v".repeat(43))).collect();
+    assert_eq!(events(&Wire::new().long_headers(1, &format!("{GET}{more}"))), ["1 refused HeadTooLong"]);
+    let empty: String = (0..9000).map(|_| "cookie: \r\n").collect();
+    let wire = Wire::new().long_headers(1, &format!("{GET}{empty}"));
+    assert_eq!(events(&wire), ["1 refused HeadTooLong"], "pieces of nothing have a bound too");
+}

@@ -58,6 +58,19 @@ impl Wire {
         self.frame(FrameKind::Headers, flag::END_HEADERS | ends, stream, block)
     }
 
+    /// A field section of a request without a body, in frames of 4 KiB.
+    fn long_headers(mut self, stream: u32, lines: &str) -> Wire {
+        let block = self.block(lines);
+        let mut pieces = block.chunks(4096).peekable();
+        let (mut wire, mut kind, mut flags) = (self, FrameKind::Headers, flag::END_STREAM);
+        while let Some(piece) = pieces.next() {
+            let end = if pieces.peek().is_none() { flag::END_HEADERS } else { 0 };
+            wire = wire.frame(kind, flags | end, stream, piece);
+            (kind, flags) = (FrameKind::Continuation, 0);
+        }
+        wire
+    }
+
     fn data(self, stream: u32, end: EndStream, data: impl AsRef<[u8]>) -> Wire {
         let ends = if end == EndStream::Yes { flag::END_STREAM } else { 0 };
         self.frame(FrameKind::Data, ends, stream, data)
