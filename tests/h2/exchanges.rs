@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quoit::handler::FilesOptions;
-use quoit::http::message::Trailers;
+use quoit::http::h2::H2Limits;
+use quoit::http::message::{BodyLimits, Trailers};
+use quoit::server::Limits;
 use quoit::service::{BodyFrame, Request, Response, Service, StreamBody};
 
 use crate::common::{eventually, lenient, pattern, serve, serve_files_with};
@@ -105,6 +107,56 @@ fn a_large_one_delays_no_other() {
     peer.open_window(large, 1 << 20);
     peer.open_window(0, 1 << 20);
     peer.answer(large).is(200, pattern(1_000_000));
+}
+
+/// RFC 9113 §8.1: a response that comes before the end of its request reaches clients that read only once
+/// they have sent everything, because the rest is discarded and not reset, up to a bound.
+#[test]
+fn an_early_answer_to_a_large_upload() {
+    let server = serve(lenient(), Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let body = pattern(6 << 20);
+    peer.post("/ignore", &body).is(200, "ignored");
+    let stream = peer.fresh();
+    let length = body.len().to_string();
+    let fields = [&pseudo("POST", "/ignore")[..], &[("content-length", &length)]].concat();
+    peer.send(headers(stream, END_HEADERS, &fields));
+    peer.answer(stream).is(200, "ignored");
+    peer.send_body(stream, &body);
+    peer.ping();
+    assert_eq!(peer.streams[&stream].reset, None);
+    // Too large for its route: 413, and what is behind is discarded as well.
+    let limits = Limits { body: BodyLimits { body_bytes_max: Some(100_000), ..lenient().body }, ..lenient() };
+    let server = serve(limits, Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    assert_eq!(peer.post("/count", &body).status, 413);
+    peer.ping();
+    assert!(peer.streams.values().all(|answer| answer.reset.is_none()));
+    peer.is_usable();
+}
+
+#[test]
+fn an_upload_that_never_ends_is_reset_after_its_answer() {
+    let h2 = H2Limits { discard_bytes_max: 300_000, ..H2Limits::DEFAULT };
+    let server = serve(Limits { h2, ..lenient() }, Lab::default());
+    let mut peer = Peer::connect(server.addr);
+    let stream = peer.fresh();
+    peer.send(post(stream, "/ignore"));
+    peer.answer(stream).is(200, "ignored");
+    let mut sent = 0;
+    while peer.streams[&stream].reset.is_none() {
+        peer.until("credit or a reset", |peer| {
+            peer.room(stream) > 0 || peer.streams[&stream].reset.is_some()
+        });
+        let room = peer.room(stream).min(16_384);
+        if peer.streams[&stream].reset.is_none() {
+            peer.send_data(stream, 0, vec![0; room]);
+            sent += room;
+        }
+    }
+    assert_eq!(peer.streams[&stream].reset, Some(NO_ERROR));
+    assert!((300_000..600_000).contains(&sent), "{sent}");
+    peer.is_usable();
 }
 
 /// RFC 9110: responses without a body have no DATA.
@@ -353,10 +405,8 @@ fn trailers_both_ways() {
 /// A body larger than the limit is refused as in HTTP/1.1, for its stream alone.
 #[test]
 fn bodies_larger_than_allowed() {
-    let limits = quoit::server::Limits {
-        body: quoit::http::message::BodyLimits { body_bytes_max: Some(1000), ..Default::default() },
-        ..lenient()
-    };
+    let limits =
+        Limits { body: BodyLimits { body_bytes_max: Some(1000), ..Default::default() }, ..lenient() };
     let server = serve(limits, Lab::default());
     let mut peer = Peer::connect(server.addr);
     for length in [None, Some("2000")] {

@@ -379,8 +379,26 @@ impl<R: Role> Connection<R> {
     /// Gives the stream credit for data that was handed out and has been read. The first time that credit is
     /// announced, the stream's window grows too. The stream may be closed.
     pub fn consume(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
-        self.discard(bytes, out);
+        self.no_longer_unread(bytes);
         self.credit_stream(stream, bytes, out);
+    }
+
+    /// Notes that data that was handed out has been discarded. Its stream, which may be closed, gets credit
+    /// for a bounded amount ([`H2Limits::discard_bytes_max`]).
+    pub fn discard(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
+        self.no_longer_unread(bytes);
+        self.credit_discarded(stream, bytes, out);
+    }
+
+    fn no_longer_unread(&mut self, bytes: u32) {
+        self.unread = self.unread.saturating_sub(u64::from(bytes));
+    }
+
+    pub(super) fn credit_discarded(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
+        let Some(incoming) = self.get_mut(stream).and_then(H2Stream::incoming) else { return };
+        if let Some(increment) = incoming.discard(bytes) {
+            frame::write_window_update(out, stream.id, increment);
+        }
     }
 
     /// Whether one stream's window can grow by `by`: room must remain for the windows of all open streams and
@@ -409,12 +427,6 @@ impl<R: Role> Connection<R> {
         self.unread + u64::from(on_its_way) + usable.sum::<u64>()
     }
 
-    /// Notes that data that was handed out has been discarded. Its stream gets no credit, because its data is
-    /// no longer read.
-    pub fn discard(&mut self, bytes: u32, _out: &mut Vec<u8>) {
-        self.unread = self.unread.saturating_sub(u64::from(bytes));
-    }
-
     /// Bytes of data that were handed out and neither consumed nor discarded yet.
     pub fn unread_bytes(&self) -> u64 {
         self.unread
@@ -423,9 +435,8 @@ impl<R: Role> Connection<R> {
     pub(super) fn credit_stream(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<u8>) {
         let grown = self.limits.grown_window();
         let Some(known) = self.get_mut(stream) else { return };
-        // A stream that is no longer read gets no credit.
         if !known.is_read() {
-            return;
+            return self.credit_discarded(stream, bytes, out);
         }
         let Some(incoming) = known.incoming() else { return };
         incoming.window.consume(bytes);

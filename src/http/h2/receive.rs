@@ -280,8 +280,11 @@ impl<R: Role> Connection<R> {
                 return Err(ConnectionError::StreamIdle(FrameKind::Data));
             }
             match self.streams.closed(id) {
-                ClosedStream::Ended => return Err(ConnectionError::StreamClosed(FrameKind::Data)),
-                ClosedStream::ResetByUs => {}
+                ClosedStream::Ended | ClosedStream::Skipped => {
+                    return Err(ConnectionError::StreamClosed(FrameKind::Data));
+                }
+                ClosedStream::ResetByUs if self.streams.was_in_transit(id, length) => {}
+                ClosedStream::ResetByUs => self.floods.spend(FloodKind::IdleData, now)?,
                 ClosedStream::ResetByPeer => {
                     self.floods.spend(FloodKind::IdleData, now)?;
                     self.refuse(id, StreamError::AfterEnd, out, now)?;

@@ -99,13 +99,13 @@ impl<R: Role> Connection<R> {
         Some(FrameHeader { length, kind: FrameKind::Data, flags, stream: stream.id }.bytes())
     }
 
-    /// Resets a stream with NO_ERROR when its response was sent and the rest of its request exceeds the
-    /// window (RFC 9113 §8.1): call after the data of the last frame. Does nothing in a client.
+    /// Resets a stream with NO_ERROR when its response was sent and the rest of its request is more than is
+    /// discarded (RFC 9113 §8.1): call after the data of the last frame. Does nothing in a client.
     pub fn stop_request(&mut self, stream: StreamKey, out: &mut Vec<u8>) {
         let Some(known) = self.get_mut(stream) else { return };
         if let StreamState::HalfClosedLocal { incoming, .. } = &known.state
             && !incoming.reads_on
-            && incoming.exceeds_window()
+            && incoming.exceeds_discard()
         {
             self.reset(stream, ErrorCode::NO_ERROR, out);
         }

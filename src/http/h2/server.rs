@@ -275,7 +275,8 @@ impl Connection {
             StreamState::HalfClosedRemote { outgoing, unread_max: 0 }
         } else {
             let window = self.new_stream_window();
-            StreamState::Open(RecvHalf::request(window, length, content), outgoing)
+            let discard_bytes_max = self.limits.discard_bytes_max;
+            StreamState::Open(RecvHalf::request(window, length, content, discard_bytes_max), outgoing)
         };
         StreamKey { place: self.streams.insert(H2Stream { id, state }), id }
     }

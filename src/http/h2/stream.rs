@@ -28,8 +28,10 @@ pub(super) struct RecvHalf {
     length_left: Option<u64>,
     pub(super) content: ExpectedContent,
     /// Whether data is handed out after END_STREAM was sent: true for responses and open tunnels, whose two
-    /// sides end independently. The rest of a request whose response was sent is ignored.
+    /// sides end independently. The rest of a request whose response was sent is discarded.
     pub(super) reads_on: bool,
+    /// Bytes that may still be discarded and credited.
+    discard_left: u32,
 }
 
 /// What the peer is allowed to send next on a stream.
@@ -45,13 +47,19 @@ pub(super) enum ExpectedContent {
 
 impl RecvHalf {
     /// A request after its head; in a server.
-    pub(super) fn request(window: RecvWindow, length: Option<u64>, content: ExpectedContent) -> RecvHalf {
-        RecvHalf { window, length_left: length, content, reads_on: false }
+    pub(super) fn request(
+        window: RecvWindow,
+        length: Option<u64>,
+        content: ExpectedContent,
+        discard_bytes_max: u32,
+    ) -> RecvHalf {
+        RecvHalf { window, length_left: length, content, reads_on: false, discard_left: discard_bytes_max }
     }
 
     /// An awaited response; in a client.
     pub(super) fn response(window: RecvWindow, method: Method) -> RecvHalf {
-        RecvHalf { window, length_left: None, content: ExpectedContent::Head(method), reads_on: true }
+        let content = ExpectedContent::Head(method);
+        RecvHalf { window, length_left: None, content, reads_on: true, discard_left: 0 }
     }
 
     /// The final head of a response was received.
@@ -95,9 +103,19 @@ impl RecvHalf {
         self.length_left.is_none_or(|left| left > u64::from(self.window.usable()))
     }
 
-    /// Whether the peer announced more than its window lets it send.
-    pub(super) fn exceeds_window(&self) -> bool {
-        self.window.left() == 0 || self.length_left.is_some_and(|left| left > u64::from(self.window.left()))
+    /// Notes that received bytes were discarded. The credit to announce for them, as long as the bound on
+    /// them lasts.
+    pub(super) fn discard(&mut self, bytes: u32) -> Option<u32> {
+        let credited = bytes.min(self.discard_left);
+        self.discard_left -= credited;
+        self.window.consume(credited);
+        self.window.announce()
+    }
+
+    /// Whether no more is discarded, and the peer has more to send than its window lets it.
+    pub(super) fn exceeds_discard(&self) -> bool {
+        let left = self.window.left();
+        self.discard_left == 0 && (left == 0 || self.length_left.is_some_and(|rest| rest > u64::from(left)))
     }
 }
 

@@ -284,8 +284,8 @@ impl<S: Service> H2Session<'_, S> {
     /// Ends a stream whose response cannot be completed.
     pub(super) fn reset(&mut self, stream: StreamKey, code: ErrorCode) {
         let inner = &mut *self.wire.inner.borrow_mut();
-        inner.drop_body(stream);
         inner.machine.reset(stream, code, &mut inner.output);
+        inner.drop_body(stream);
     }
 
     pub(super) fn step(&mut self, exchange: &mut StreamExchange, cx: &TaskContext<'_>) -> SendStep {

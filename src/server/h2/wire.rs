@@ -102,7 +102,7 @@ impl WireState {
         self.with_gate(stream, Gate::content_came);
         let is_read = self.body(stream).is_some_and(|body| body.push(data, now));
         if !is_read {
-            self.machine.discard(data.len() as u32, &mut self.output);
+            self.machine.discard(stream, data.len() as u32, &mut self.output);
         }
     }
 
@@ -119,7 +119,7 @@ impl WireState {
             return;
         }
         let Some(mut body) = self.bodies[stream.place()].take() else { return };
-        self.machine.discard(body.unread.len() as u32, &mut self.output);
+        self.machine.discard(stream, body.unread.len() as u32, &mut self.output);
         body.wake();
     }
 
@@ -129,11 +129,11 @@ impl WireState {
             gate.end();
             gate.withholds_content()
         });
-        self.drop_body(stream);
         if withholds {
             // The client waits for 100 Continue and need not send the body.
             self.machine.reset(stream, ErrorCode::NO_ERROR, &mut self.output);
         }
+        self.drop_body(stream);
         self.machine.stream(stream.id()).is_some()
     }
 

@@ -143,9 +143,11 @@ fn heads_longer_than_a_frame_are_continued() {
     assert!(replies[3].starts_with("CONTINUATION 1 0x4 ") && replies.len() == 4, "{replies:?}");
 }
 
+/// RFC 9113 §8.1: an early response is not overtaken by a reset. Clients that read only once they have sent
+/// everything can do so, within a bound.
 #[test]
-fn after_the_response_a_request_is_read_over_within_its_window() {
-    let limits = H2Limits { stream_window: 65535, ..H2Limits::DEFAULT };
+fn after_the_response_a_request_is_discarded_within_a_bound() {
+    let limits = H2Limits { stream_window: 65535, discard_bytes_max: 200_000, ..H2Limits::DEFAULT };
     let answered = |lines: &str| {
         let mut lab = Lab::new(limits);
         lab.take(&Wire::new().headers(1, EndStream::No, &format!("{POST}{lines}")).bytes);
@@ -157,19 +159,65 @@ fn after_the_response_a_request_is_read_over_within_its_window() {
     assert_eq!(lab.replies(), ["SETTINGS ack", "HEADERS 1 :status=200 ."]);
     assert_eq!((lab.events.len(), lab.machine.open_streams()), (1, 0));
 
-    let mut lab = answered("");
-    let piece = vec![0; 16384];
-    let wire = (0..3).fold(Wire::default(), |wire, _| wire.data(1, EndStream::No, &piece));
-    lab.take(&wire.data(1, EndStream::No, &piece[..16383]).bytes);
-    assert_eq!(lab.replies()[2..], ["RST_STREAM 1 NO_ERROR"]);
+    // Up to the bound, then without credit, then no more; whether or not a length was announced.
+    for lines in ["", "content-length: 1000000\r\n"] {
+        let mut lab = answered(lines);
+        let (mut window, mut sent) = (65_535, 0);
+        let reset = loop {
+            let piece = vec![0; 16_384.min(window)];
+            window -= piece.len();
+            sent += piece.len();
+            lab.take(&Wire::default().data(1, EndStream::No, piece).bytes);
+            let credit = lab.replies();
+            for by in credit.iter().filter_map(|line| line.strip_prefix("WINDOW_UPDATE 1 ")) {
+                window += by.parse::<usize>().unwrap();
+            }
+            if let Some(reset) = credit.into_iter().find(|line| line.starts_with("RST_STREAM")) {
+                break reset;
+            }
+        };
+        assert_eq!(reset, "RST_STREAM 1 NO_ERROR");
+        assert!((200_000..=265_535).contains(&sent), "{sent}");
+        assert_eq!((lab.events.len(), lab.machine.open_streams()), (1, 0));
+    }
 
-    let mut lab = answered("content-length: 65536\r\n");
-    assert_eq!(lab.replies()[2..], ["RST_STREAM 1 NO_ERROR"], "it would never come to its end");
+    // An upload that the bound covers ends by itself.
+    let mut lab = answered("content-length: 200000\r\n");
+    for _ in 0..15 {
+        lab.take(&Wire::default().data(1, EndStream::No, vec![0; 12_500]).bytes);
+    }
+    lab.take(&Wire::default().data(1, EndStream::Yes, vec![0; 12_500]).bytes);
+    let replies = lab.replies();
+    assert!(!replies.iter().any(|line| line.starts_with("RST_STREAM")), "{replies:?}");
+    assert_eq!((lab.machine.open_streams(), lab.failed), (0, false));
+}
 
-    let mut lab = answered("");
-    lab.machine.reset_lingering(lab.now, std::time::Duration::from_secs(1), &mut lab.out);
-    assert_eq!(lab.replies().len(), 2);
-    let later = lab.now + std::time::Duration::from_secs(1);
-    lab.machine.reset_lingering(later, std::time::Duration::from_secs(1), &mut lab.out);
+/// Data that was discarded before the response counts as well, and is credited when it is discarded.
+#[test]
+fn what_a_handler_does_not_read_is_discarded_with_credit() {
+    let limits = H2Limits { stream_window: 65535, discard_bytes_max: 40_000, ..H2Limits::DEFAULT };
+    let mut lab = Lab::new(limits);
+    let mut head = RequestHead::new();
+    let wire = Wire::new().headers(1, EndStream::No, POST).data(1, EndStream::No, vec![0; 16_384]);
+    let wire = wire.data(1, EndStream::No, vec![0; 16_384]).data(1, EndStream::No, vec![0; 16_384]).bytes;
+    let mut rest = &wire[..];
+    while let Ok(step) = lab.machine.handle_bytes(rest, &mut lab.out, &mut head, lab.now)
+        && step.event.is_some()
+    {
+        rest = &rest[step.consumed..];
+    }
+    lab.respond(1, Status::OK, "", EndStream::Yes);
+    let key = lab.machine.stream(1).unwrap();
+    assert_eq!(lab.machine.unread_bytes(), 3 * 16_384);
+    lab.machine.discard(key, 3 * 16_384, &mut lab.out);
+    let replies = lab.replies();
+    assert_eq!(replies, ["SETTINGS ack", "HEADERS 1 :status=200 .", "WINDOW_UPDATE 1 40000"]);
+    assert_eq!(lab.machine.unread_bytes(), 0);
+    lab.take(&Wire::default().data(1, EndStream::No, vec![0; 16_384]).bytes);
+    assert_eq!(lab.replies().len(), 0, "it may still end within its window");
+    let later = lab.now + Duration::from_secs(1);
+    lab.machine.reset_lingering(lab.now, Duration::from_secs(1), &mut lab.out);
+    assert_eq!(lab.replies().len(), 0);
+    lab.machine.reset_lingering(later, Duration::from_secs(1), &mut lab.out);
     assert_eq!(lab.replies(), ["RST_STREAM 1 NO_ERROR"]);
 }

@@ -336,7 +336,8 @@ fn discarded_data_is_no_longer_unread() {
     let mut uploads = Uploads::new(H2Limits::DEFAULT);
     uploads.open(1);
     uploads.send(1, 1000);
-    uploads.lab.machine.discard(1000, &mut uploads.lab.out);
+    let key = uploads.streams[&1].key.unwrap();
+    uploads.lab.machine.discard(key, 1000, &mut uploads.lab.out);
     assert_eq!((uploads.lab.machine.unread_bytes(), uploads.lab.out.len()), (0, 0));
 }
 
