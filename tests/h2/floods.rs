@@ -73,6 +73,34 @@ fn requests_that_are_reset_at_once() {
     );
 }
 
+/// The same where no answer can leave, and in batches: what was begun pays for nothing, and neither does what
+/// is reset as soon as it has left.
+#[test]
+fn requests_that_are_reset_after_their_answer_began() {
+    let shut = |peer: &mut Peer| {
+        peer.send(settings(&[(INITIAL_WINDOW_SIZE, 0)]));
+    };
+    let batch = |n: u32, path: &'static str| {
+        let streams = || (0..100).map(move |at| 2 * (100 * n + at) + 1);
+        let requests = streams().flat_map(|stream| get(stream, path));
+        requests.chain(streams().flat_map(|stream| reset(stream, CANCEL))).collect::<Vec<u8>>()
+    };
+    ends_in_calm("answers without a window", shut, |n| {
+        let stream = 2 * n + 1;
+        [get(stream, "/usable"), reset(stream, CANCEL)].concat()
+    });
+    ends_in_calm("answers without a window, in batches", shut, |n| batch(n, "/usable"));
+    ends_in_calm("whole answers, in batches", |_| (), |n| batch(n, "/usable"));
+    ends_in_calm(
+        "whole answers",
+        |_| (),
+        |n| {
+            let stream = 2 * n + 1;
+            [get(stream, "/usable"), reset(stream, CANCEL)].concat()
+        },
+    );
+}
+
 /// The same with the server made to reset (CVE-2025-8671).
 #[test]
 fn requests_that_make_the_server_reset() {
@@ -147,6 +175,33 @@ fn frames_that_say_nothing() {
     ends_in_calm("PRIORITY_UPDATE", |_| (), |_| sixteen(&frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=1")));
     ends_in_calm("WINDOW_UPDATE", |_| (), |_| sixteen(&window_update(0, 1)));
     ends_in_calm("unknown frames", |_| (), |_| sixteen(&frame(0xbe, 0, 0, b"")));
+}
+
+/// Acknowledgements of nothing, farewells without end, and frames on streams that are closed.
+#[test]
+fn frames_that_nothing_asked_for() {
+    ends_in_calm("SETTINGS acknowledgements", |_| (), |_| sixteen(&frame(SETTINGS, ACK, 0, b"")));
+    ends_in_calm("PING acknowledgements", |_| (), |_| sixteen(&frame(PING, ACK, 0, [7; 8])));
+    let open = |peer: &mut Peer| {
+        peer.credits = false;
+        peer.send(settings(&[(INITIAL_WINDOW_SIZE, 0)]));
+        peer.send(get(1, "/large"));
+    };
+    ends_in_calm("GOAWAY", open, |_| sixteen(&frame(GOAWAY, 0, 0, [0; 8])));
+    ends_in_calm("long GOAWAY", open, |_| frame(GOAWAY, 0, 0, [0; 16_384]));
+    let ended = |peer: &mut Peer| {
+        peer.get("/usable").is(200, "usable");
+    };
+    ends_in_calm("WINDOW_UPDATE on a closed stream", ended, |_| sixteen(&window_update(1, 1)));
+    ends_in_calm("RST_STREAM on a closed stream", ended, |_| sixteen(&reset(1, CANCEL)));
+    ends_in_calm("PRIORITY on a closed stream", ended, |_| sixteen(&frame(PRIORITY, 0, 1, b"\0\0\0\0\x05")));
+    let malformed = |peer: &mut Peer| {
+        peer.send(headers(1, END_HEADERS, &[(":method", "POST")]));
+        peer.is_reset(1, PROTOCOL_ERROR);
+    };
+    ends_in_calm("HEADERS on a stream that the server reset", malformed, |_| sixteen(&get(1, "/usable")));
+    ends_in_calm("DATA on a stream that the server reset", malformed, |_| data(1, 0, vec![0; 16_384]));
+    ends_in_calm("empty DATA on a stream that the server reset", malformed, |_| sixteen(&data(1, 0, b"")));
 }
 
 /// A client that floods and does not read: responses must not accumulate without bound.
@@ -257,6 +312,52 @@ fn a_busy_client_is_no_flood() {
         peer.get("/bytes/2000000");
     }
     peer.is_usable();
+}
+
+/// Two WINDOW_UPDATEs for each DATA frame, as Go's client and others send them, however late they come after
+/// the data, and whatever the windows.
+#[test]
+fn credit_for_every_frame_is_no_flood() {
+    let (_site, server) = site();
+    for (stream_window, connection_window, files) in
+        [(4 << 20, 1 << 30, 8), (6 << 20, 15 << 20, 10), (65_535, 65_535, 2), (100, 1000, 0)]
+    {
+        let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, stream_window)]);
+        if connection_window > 65_535 {
+            peer.open_window(0, connection_window - 65_535);
+        }
+        let path = if files == 0 { "/usable" } else { "/large" };
+        let streams: Vec<u32> = (0..files.max(1)).map(|_| peer.fresh()).collect();
+        peer.send(streams.iter().flat_map(|stream| get(*stream, path)).collect::<Vec<u8>>());
+        for stream in streams {
+            let answer = peer.answer(stream);
+            assert_eq!((answer.status, answer.ended), (200, true));
+        }
+        peer.ping();
+        assert_eq!(peer.goaways, []);
+    }
+}
+
+/// Cookies that are too large end their request, and not the downloads beside it.
+#[test]
+fn cookies_beyond_the_limit_end_no_download() {
+    let (_site, server) = site();
+    let mut peer = Peer::connect(server.addr);
+    let (download, large) = (peer.fresh(), peer.fresh());
+    peer.send(get(download, "/large"));
+    let cookie = "c".repeat(32 * 1024);
+    let mut fields = pseudo("GET", "/usable");
+    fields.push(("cookie", &cookie));
+    let block = block(&fields);
+    let (first, rest) = block.split_at(16_384);
+    peer.send(frame(HEADERS, END_STREAM, large, first));
+    let (second, third) = rest.split_at(16_384);
+    peer.send(
+        [frame(CONTINUATION, 0, large, second), frame(CONTINUATION, END_HEADERS, large, third)].concat(),
+    );
+    assert_eq!(peer.answer(large).status, 431);
+    assert_eq!(peer.answer(download).body.len(), 8 << 20);
+    assert_eq!(peer.goaways, []);
 }
 
 /// Waits until all frames of a flood are processed.

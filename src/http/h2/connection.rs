@@ -243,7 +243,7 @@ impl<R: Role> Connection<R> {
             decoder: hpack::Decoder::new(),
             encoder: hpack::Encoder::new(),
             peer: Settings::DEFAULT,
-            streams: Streams::default(),
+            streams: Streams::new(limits.streams_max),
             highest: 0,
             recv: RecvWindow::new(limits.connection_window()),
             unread: 0,

@@ -68,13 +68,13 @@ impl fmt::Debug for ErrorCode {
 pub enum FloodKind {
     /// Streams that were reset, or opened beyond the limit.
     Resets,
-    /// SETTINGS, each of which must be acknowledged.
+    /// SETTINGS, each of which must be acknowledged, and acknowledgements of none.
     Settings,
-    /// PING, each of which must be acknowledged.
+    /// PING, each of which must be acknowledged, and acknowledgements of none.
     Pings,
     /// PRIORITY and PRIORITY_UPDATE.
     Priorities,
-    /// Empty DATA without END_STREAM, or DATA on a closed stream.
+    /// Empty DATA without END_STREAM; DATA or HEADERS on a closed stream.
     IdleData,
     /// WINDOW_UPDATE.
     WindowUpdates,
@@ -82,11 +82,13 @@ pub enum FloodKind {
     UnknownFrames,
     /// Interim responses.
     InterimHeads,
+    /// GOAWAY.
+    Goaways,
 }
 
 impl FloodKind {
     /// Number of variants.
-    pub(super) const COUNT: usize = 8;
+    pub(super) const COUNT: usize = 9;
 }
 
 /// An error that ends the connection.
@@ -211,10 +213,11 @@ impl fmt::Display for ConnectionError {
                 FloodKind::Settings => "too many SETTINGS",
                 FloodKind::Pings => "too many PINGs",
                 FloodKind::Priorities => "too many priority frames",
-                FloodKind::IdleData => "too much empty DATA, or DATA on closed streams",
+                FloodKind::IdleData => "too much empty DATA, or DATA and HEADERS on closed streams",
                 FloodKind::WindowUpdates => "too many WINDOW_UPDATEs for the data that was sent",
                 FloodKind::UnknownFrames => "too many frames of unknown types",
                 FloodKind::InterimHeads => "too many interim responses",
+                FloodKind::Goaways => "too many GOAWAYs",
             },
             Self::FrameTimedOut => "a frame was incomplete after its timeout",
             Self::WindowStalled => "responses wait for a window, and no WINDOW_UPDATE came in time",

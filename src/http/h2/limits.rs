@@ -17,10 +17,13 @@ pub struct H2Limits {
     /// announced; larger lists get 431. Default 16,384, as for heads of HTTP/1.
     pub list_bytes_max: u16,
     /// Bytes of one field block as sent. Beyond `list_bytes_max` it is still decoded, because the tables
-    /// of both ends must agree; beyond this limit the connection ends with ENHANCE_YOUR_CALM. Default 32,768.
+    /// of both ends must agree; beyond this limit the connection ends with ENHANCE_YOUR_CALM, and with it
+    /// whatever else is in progress on it. Default 131,072: the cookies of a large site make a request that
+    /// is refused, not the end of the downloads beside it. So much is held for each connection whose block is
+    /// incomplete, for `head_timeout` at the most.
     pub block_bytes_max: u32,
-    /// CONTINUATION frames of one field block. Default 8: blocks that need more than one are rare, and an
-    /// empty frame costs as much as a full one.
+    /// CONTINUATION frames of one field block. Default 32: `block_bytes_max` in frames of 4 KiB, where 16 KiB
+    /// is usual. An empty frame costs as much as a full one.
     pub continuations_max: u32,
     /// The window of a stream whose data is read, and so what one body holds in memory at the most, in
     /// bytes. Streams begin with 65,535 at the most, as without any settings, and grow to this when credit
@@ -61,23 +64,31 @@ pub struct H2Limits {
     pub window_timeout: Duration,
 }
 
-/// Budgets of frames of each kind. Every response restores one reset and four frames of each other kind,
-/// every DATA frame sent or received restores four, and every second a tenth of the budget.
+/// Budgets of frames of each kind. A second restores a tenth of each, and work restores them too, none beyond
+/// its full size: one reset for each response that completed and was not reset afterwards; four frames of each
+/// other kind for each response and for each DATA frame sent, and one for 4 KiB of data received.
+///
+/// WINDOW_UPDATEs come long after the data that they give credit for, so what was sent is not forgotten: four
+/// for each DATA frame, and one more for each 512 bytes in it, however late they come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budgets {
-    /// Streams reset by the client, or refused for being too many. Default 200: a browser that closes a page
-    /// cancels 100 at once. Without it, requests that are reset at once cost a handler each, and the
-    /// client nothing (CVE-2023-44487).
+    /// Streams reset by the client or because of its errors, or refused for being too many. Default 200: a
+    /// browser that closes a page cancels 100 at once. Without it, requests that are reset at once cost a
+    /// handler each, and the client nothing (CVE-2023-44487).
     pub resets: u32,
-    /// SETTINGS. Default 32: one at the start is usual, and each must be acknowledged.
+    /// SETTINGS, and acknowledgements that are not due. Default 32: one at the start is usual, and each must
+    /// be acknowledged.
     pub settings: u32,
-    /// PING. Default 256: some clients measure the round trip with it.
+    /// PING, and acknowledgements that are not due. Default 256: some clients measure the round trip with it,
+    /// one PING for each DATA frame that they receive.
     pub pings: u32,
     /// PRIORITY and PRIORITY_UPDATE. Default 512: old browsers build a tree of them at the start.
     pub priorities: u32,
-    /// Empty DATA without END_STREAM, or DATA on closed streams. Default 256.
+    /// Empty DATA without END_STREAM, and DATA and HEADERS on closed streams, except for what was in transit
+    /// when this end reset them. Default 256.
     pub idle_data: u32,
-    /// WINDOW_UPDATE. Default 1,024: two for each DATA frame received is usual.
+    /// WINDOW_UPDATE beyond those that data has paid for. Default 1,024: some clients open each stream's
+    /// window further before its response begins.
     pub window_updates: u32,
     /// Frames of unknown types. Default 256: reserved types are sent to keep receivers tolerant, as RFC 8701
     /// does for TLS.
@@ -85,6 +96,8 @@ pub struct Budgets {
     /// Interim responses, in a client. Default 64: a few for each request are usual, and each wakes its
     /// reader.
     pub interim_heads: u32,
+    /// GOAWAY. Default 16: one or two end a connection.
+    pub goaways: u32,
 }
 
 impl Budgets {
@@ -98,6 +111,7 @@ impl Budgets {
         window_updates: 1024,
         unknown_frames: 256,
         interim_heads: 64,
+        goaways: 16,
     };
 
     /// The budget for one kind.
@@ -111,6 +125,7 @@ impl Budgets {
             FloodKind::WindowUpdates => self.window_updates,
             FloodKind::UnknownFrames => self.unknown_frames,
             FloodKind::InterimHeads => self.interim_heads,
+            FloodKind::Goaways => self.goaways,
         }
     }
 }
@@ -120,11 +135,12 @@ impl H2Limits {
     pub const DEFAULT: H2Limits = H2Limits {
         streams_max: 100,
         list_bytes_max: 16 * 1024,
-        block_bytes_max: 32 * 1024,
-        continuations_max: 8,
+        block_bytes_max: 128 * 1024,
+        continuations_max: 32,
         stream_window: 256 * 1024,
         unread_bytes_max: 8 * 1024 * 1024,
         connection_window: 1024 * 1024,
+        discard_bytes_max: 64 * 1024 * 1024,
         connect_protocol: true,
         budgets: Budgets::DEFAULT,
         window_timeout: Duration::from_secs(30),

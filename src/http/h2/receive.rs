@@ -120,7 +120,7 @@ impl<R: Role> Connection<R> {
             FrameKind::Ping => self.handle_ping(header, payload, out, now).map(|()| None),
             FrameKind::Priority => self.handle_priority(header, payload, out, now),
             FrameKind::PriorityUpdate => self.handle_priority_update(payload, now).map(|()| None),
-            FrameKind::Goaway => Ok(self.handle_goaway(payload)),
+            FrameKind::Goaway => self.handle_goaway(payload, now),
             // Never passed on by the reader and by `check_order`.
             FrameKind::Data | FrameKind::PushPromise => Ok(None),
             FrameKind::Unknown(_) => self.floods.spend(FloodKind::UnknownFrames, now).map(|()| None),
@@ -201,14 +201,21 @@ impl<R: Role> Connection<R> {
             };
         }
         match self.streams.closed(id) {
-            ClosedStream::Ended => Err(ConnectionError::StreamClosed(FrameKind::Headers)),
             // Sent by the server before RST_STREAM arrived, on a stream reset long ago.
             ClosedStream::Forgotten if R::IS_CLIENT => {
                 self.floods.spend(FloodKind::IdleData, now)?;
                 self.skip_block(block.bytes)
             }
-            ClosedStream::Forgotten => Err(ConnectionError::StreamNotIncreasing),
-            ClosedStream::ResetByUs => self.skip_block(block.bytes),
+            ClosedStream::Ended | ClosedStream::Forgotten => {
+                Err(ConnectionError::StreamClosed(FrameKind::Headers))
+            }
+            ClosedStream::Skipped => Err(ConnectionError::StreamNotIncreasing),
+            ClosedStream::ResetByUs => {
+                if !self.streams.was_block_in_transit(id) {
+                    self.floods.spend(FloodKind::IdleData, now)?;
+                }
+                self.skip_block(block.bytes)
+            }
             ClosedStream::ResetByPeer => {
                 self.skip_block(block.bytes)?;
                 self.refuse(id, StreamError::AfterEnd, out, now).map(|_| None)
@@ -339,15 +346,12 @@ impl<R: Role> Connection<R> {
             return self.stream_error(stream, error, out, now);
         }
         if !is_read {
-            // The response was sent: remaining data is ignored, until its window is exhausted.
+            // The response was sent: so much of the rest is discarded.
             if ends {
                 self.streams.change(stream.place, ClosedStream::Ended, H2Stream::ended_remotely);
-            } else if self
-                .get_mut(stream)
-                .and_then(H2Stream::incoming)
-                .is_some_and(|rest| rest.exceeds_window())
-            {
-                self.reset(stream, ErrorCode::NO_ERROR, out);
+            } else {
+                self.credit_discarded(stream, length + padding, out);
+                self.stop_request(stream, out);
             }
             return Ok(None);
         }
@@ -359,9 +363,8 @@ impl<R: Role> Connection<R> {
         if ends {
             self.streams.change(stream.place, ClosedStream::Ended, H2Stream::ended_remotely);
         }
-        if length > 0 {
-            self.floods.count_work();
-        } else if !ends {
+        self.floods.count_received(length);
+        if length == 0 && !ends {
             return Ok(None);
         }
         Ok(R::event(CommonEvent::Data { stream, data, ends }))
@@ -402,20 +405,19 @@ impl<R: Role> Connection<R> {
     fn handle_reset(&mut self, id: u32, payload: &[u8], now: Duration) -> Handled<R> {
         let Some(stream) = self.stream(id) else {
             self.check_not_idle(id, FrameKind::RstStream)?;
-            if self.streams.closed(id) == ClosedStream::Ended {
-                self.floods.uncount_response();
-            }
-            return self.floods.spend(FloodKind::Resets, now).map(|()| None);
+            self.streams.reset_after_end(id);
+            return self.spend_reset(now).map(|()| None);
         };
         let incoming = self.get_mut(stream).and_then(H2Stream::incoming);
         let before_head =
             incoming.is_some_and(|incoming| matches!(incoming.content, ExpectedContent::Head(_)));
         self.streams.change(stream.place, ClosedStream::ResetByPeer, |_| None);
-        self.floods.spend(FloodKind::Resets, now)?;
+        self.spend_reset(now)?;
         Ok(R::event(CommonEvent::Reset { stream, code: ErrorCode(frame::first_u32(payload)), before_head }))
     }
 
-    fn handle_goaway(&mut self, payload: &[u8]) -> Option<R::Event> {
+    fn handle_goaway(&mut self, payload: &[u8], now: Duration) -> Handled<R> {
+        self.floods.spend(FloodKind::Goaways, now)?;
         // `FrameHeader::check` has checked the length.
         let last = frame::first_u32(payload) & MAX_31_BITS;
         let code = ErrorCode(frame::first_u32(&payload[payload.len().min(4)..]));
@@ -429,7 +431,7 @@ impl<R: Role> Connection<R> {
                 .into_iter()
                 .for_each(|place| self.streams.change(place, ClosedStream::ResetByPeer, |_| None));
         }
-        R::event(CommonEvent::Goaway { last, code })
+        Ok(R::event(CommonEvent::Goaway { last, code }))
     }
 
     fn check_not_idle(&self, id: u32, kind: FrameKind) -> Result<(), ConnectionError> {
@@ -448,10 +450,15 @@ impl<R: Role> Connection<R> {
         now: Duration,
     ) -> Result<(), ConnectionError> {
         if header.has(flag::ACK) {
+            if self.settings_known {
+                // SETTINGS were sent once, and acknowledged before.
+                return self.floods.spend(FloodKind::Settings, now);
+            }
             self.settings_acknowledged(out);
             return Ok(());
         }
         self.settings_seen = true;
+        self.floods.begin(now);
         self.floods.spend(FloodKind::Settings, now)?;
         let window_before = self.peer.initial_window;
         self.peer.apply(payload)?;
@@ -483,8 +490,9 @@ impl<R: Role> Connection<R> {
         if header.has(flag::ACK) {
             if self.goaway == GoawayState::Announced && *payload == GOAWAY_PING {
                 self.leave(out);
+                return Ok(());
             }
-            return Ok(());
+            return self.floods.spend(FloodKind::Pings, now);
         }
         self.floods.spend(FloodKind::Pings, now)?;
         frame::write_ping(out, flag::ACK, payload);
@@ -548,7 +556,7 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        self.floods.spend(FloodKind::Resets, now)?;
+        self.spend_reset(now)?;
         self.reset(stream, error.code(), out);
         Ok(R::event(CommonEvent::Failed { stream, error }))
     }
@@ -562,9 +570,20 @@ impl<R: Role> Connection<R> {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Handled<R> {
-        self.floods.spend(FloodKind::Resets, now)?;
-        self.streams.remember(id, ClosedStream::ResetByUs);
+        self.spend_reset(now)?;
+        self.remember_refused(id);
         frame::write_reset(out, id, error.code());
         Ok(R::event(CommonEvent::Refused(error)))
+    }
+
+    /// Records a stream that was not opened: what the peer may have sent on it is in transit.
+    pub(super) fn remember_refused(&mut self, id: u32) {
+        self.streams.remember_own_reset(id, self.new_stream_window().full());
+    }
+
+    /// Counts a reset against its budget, which responses restore that were not reset.
+    pub(super) fn spend_reset(&mut self, now: Duration) -> Result<(), ConnectionError> {
+        self.floods.earn_resets(self.streams.take_outlived());
+        self.floods.spend(FloodKind::Resets, now)
     }
 }

@@ -90,7 +90,7 @@ impl<R: Role> Connection<R> {
         let outgoing = self.get_mut(stream).and_then(H2Stream::outgoing_mut)?;
         outgoing.window.take(length);
         self.send.take(length);
-        self.floods.count_work();
+        self.floods.count_sent(length);
         let flags = if end == EndStream::Yes { flag::END_STREAM } else { 0 };
         // `stop_request` is left to the caller: RST_STREAM must not be written between header and data.
         if end == EndStream::Yes {
@@ -119,6 +119,7 @@ impl<R: Role> Connection<R> {
     }
 
     fn half_close(&mut self, stream: StreamKey, now: Duration) {
+        self.floods.count_response();
         self.streams.change(stream.place, ClosedStream::Ended, |known| known.ended_locally(now));
     }
 }

@@ -209,9 +209,15 @@ impl Connection {
         now: Duration,
     ) -> Handled<ServerRole> {
         let id = block.stream;
+        // Clients open streams with odd numbers; the next one is 1, or two above the highest.
+        let next = if self.highest == 0 { 1 } else { self.highest + 2 };
+        if id > next {
+            self.streams.skip(next, id - 2);
+        }
         self.highest = id;
         if matches!(self.goaway, GoawayState::Final(_)) {
-            self.streams.remember(id, ClosedStream::ResetByUs);
+            self.spend_reset(now)?;
+            self.remember_refused(id);
             return self.skip_block(block.bytes);
         }
         let has_room = block.ends || self.has_room_for_stream();
@@ -324,9 +330,6 @@ impl Connection {
             block.content_length(length);
         }
         self.end_block(stream.id, start, end, out);
-        if !head.status.is_informational() {
-            self.floods.count_response();
-        }
         self.end_stream(stream, end, now, out);
     }
 }

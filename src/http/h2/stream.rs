@@ -184,6 +184,16 @@ impl H2Stream {
         }
     }
 
+    /// What the peer may still send.
+    pub(super) fn window_left(&self) -> u32 {
+        match &self.state {
+            StreamState::Open(incoming, _) | StreamState::HalfClosedLocal { incoming, .. } => {
+                incoming.window.left()
+            }
+            StreamState::HalfClosedRemote { .. } => 0,
+        }
+    }
+
     pub(super) fn incoming(&mut self) -> Option<&mut RecvHalf> {
         match &mut self.state {
             StreamState::Open(incoming, _) | StreamState::HalfClosedLocal { incoming, .. } => Some(incoming),

@@ -16,23 +16,64 @@ pub(super) enum ClosedStream {
     ResetByPeer,
     /// This end reset it: frames in transit may still arrive.
     ResetByUs,
-    /// It was closed long ago, or closed unopened, because a later one was opened first (RFC 9113 §5.1.1).
+    /// It was closed long ago.
     Forgotten,
+    /// It was never opened: a later one was opened first, which closed it (RFC 9113 §5.1.1).
+    Skipped,
 }
 
-/// Closed streams whose end is recorded. For these an error is reported exactly; for older ones the reaction
-/// is still correct, but less specific.
-const REMEMBERED: usize = 16;
+/// Closed streams whose end is recorded, at the least; as many as may be open at once if that is more. When
+/// all of these end or are reset at once, what the peer sent before it knew is still recognized as such: no
+/// error, and a RST_STREAM in return for a response that had just ended restores no budget.
+const REMEMBERED_MIN: usize = 128;
 
-/// Streams reset by this end that are recorded. At least the default `streams_max`: when all are reset at
-/// once, frames in transit for them are not errors.
-const RESETS_REMEMBERED: usize = 128;
+/// Gaps between numbers of streams that are recorded. Clients number streams without gaps; of one that does
+/// not, the oldest gaps are forgotten.
+const GAPS_MAX: usize = 16;
 
 /// Ids have 31 bits; the highest one marks that the peer reset the stream.
 const BY_PEER: u32 = 1 << 31;
 
+/// The latest entries, in a ring that grows to its length.
+#[derive(Debug)]
+struct Latest<T> {
+    entries: Vec<T>,
+    next: usize,
+    length: usize,
+}
+
+impl<T> Latest<T> {
+    fn new(length: usize) -> Latest<T> {
+        Latest { entries: Vec::new(), next: 0, length }
+    }
+
+    /// Adds an entry, and returns the oldest where there is no more room.
+    fn push(&mut self, entry: T) -> Option<T> {
+        if self.entries.len() < self.length {
+            self.entries.push(entry);
+            return None;
+        }
+        let at = self.next;
+        self.next = (at + 1) % self.length;
+        Some(std::mem::replace(&mut self.entries[at], entry))
+    }
+}
+
+/// A stream that this end reset.
+#[derive(Debug)]
+struct OwnReset {
+    id: u32,
+    /// Bytes of data that the peer could send before it knew.
+    in_transit: u32,
+    /// Field sections that it could.
+    blocks_in_transit: u8,
+}
+
+/// Field sections that a message may still have when its stream is reset: a head and trailers.
+const BLOCKS_IN_TRANSIT: u8 = 2;
+
 /// Open streams. A new one holds no memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Streams {
     // INVARIANT: `free` has the empty places of `places`, each once.
     places: Vec<Option<H2Stream>>,
@@ -40,13 +81,30 @@ pub(super) struct Streams {
     // INVARIANT: a power of two, at least twice as long as there are streams, or empty. A slot has a place
     // plus one; a search ends at the first slot that has 0.
     index: Vec<u32>,
-    closed: [u32; REMEMBERED],
-    closed_next: u8,
-    reset_by_us: Vec<u32>,
-    reset_next: usize,
+    closed: Latest<u32>,
+    reset_by_us: Latest<OwnReset>,
+    /// First and last number of what was skipped.
+    gaps: Latest<(u32, u32)>,
+    /// Streams that ended without a reset, and are no longer recorded, since `take_outlived`.
+    outlived: u32,
 }
 
 impl Streams {
+    /// `open_max`: how many may be open at once.
+    pub(super) fn new(open_max: u32) -> Streams {
+        // A limit without bound is not a reason to record without bound.
+        let remembered = (open_max as usize).clamp(REMEMBERED_MIN, 8 * REMEMBERED_MIN);
+        Streams {
+            places: Vec::new(),
+            free: Vec::new(),
+            index: Vec::new(),
+            closed: Latest::new(remembered),
+            reset_by_us: Latest::new(remembered),
+            gaps: Latest::new(GAPS_MAX),
+            outlived: 0,
+        }
+    }
+
     /// How many are open.
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
@@ -101,11 +159,15 @@ impl Streams {
         let Some(slot) = self.places.get_mut(place as usize) else { return };
         let Some(stream) = slot.take() else { return };
         let id = stream.id;
+        let in_transit = stream.window_left();
         *slot = change(stream);
         if slot.is_none() {
             self.free.push(place);
             self.leave(id, place);
-            self.remember(id, closed);
+            match closed {
+                ClosedStream::ResetByUs => self.remember_own_reset(id, in_transit),
+                _ => self.remember(id, closed),
+            }
         }
     }
 
@@ -122,36 +184,71 @@ impl Streams {
 
     /// How a stream ended that is not open and not above the highest that was.
     pub(super) fn closed(&self, id: u32) -> ClosedStream {
-        if self.closed.contains(&id) {
-            ClosedStream::Ended
-        } else if self.closed.contains(&(id | BY_PEER)) {
-            ClosedStream::ResetByPeer
-        } else if self.reset_by_us.contains(&id) {
+        // The latest record of a stream counts: one that the peer reset may then have been reset by this end.
+        if self.reset_by_us.entries.iter().any(|reset| reset.id == id) {
             ClosedStream::ResetByUs
+        } else if self.closed.entries.contains(&id) {
+            ClosedStream::Ended
+        } else if self.closed.entries.contains(&(id | BY_PEER)) {
+            ClosedStream::ResetByPeer
+        } else if self.gaps.entries.iter().any(|&(first, last)| (first..=last).contains(&id)) {
+            ClosedStream::Skipped
         } else {
             ClosedStream::Forgotten
         }
     }
 
-    /// Records how a stream ended.
-    pub(super) fn remember(&mut self, id: u32, closed: ClosedStream) {
+    /// Records how a stream ended. For streams of which data is in transit there is
+    /// [`remember_own_reset`](Self::remember_own_reset).
+    fn remember(&mut self, id: u32, closed: ClosedStream) {
         let entry = match closed {
             ClosedStream::Ended => id,
             ClosedStream::ResetByPeer => id | BY_PEER,
-            ClosedStream::ResetByUs => return self.remember_reset(id),
-            ClosedStream::Forgotten => return,
+            ClosedStream::ResetByUs | ClosedStream::Forgotten | ClosedStream::Skipped => return,
         };
-        self.closed[usize::from(self.closed_next) % REMEMBERED] = entry;
-        self.closed_next = self.closed_next.wrapping_add(1);
+        if self.closed.push(entry).is_some_and(|oldest| oldest & BY_PEER == 0) {
+            self.outlived = self.outlived.saturating_add(1);
+        }
     }
 
-    fn remember_reset(&mut self, id: u32) {
-        if self.reset_by_us.len() < RESETS_REMEMBERED {
-            self.reset_by_us.push(id);
-        } else {
-            self.reset_by_us[self.reset_next % RESETS_REMEMBERED] = id;
-            self.reset_next = self.reset_next.wrapping_add(1);
+    /// Records that this end reset a stream, of which the peer could still send so many bytes.
+    pub(super) fn remember_own_reset(&mut self, id: u32, in_transit: u32) {
+        self.reset_by_us.push(OwnReset { id, in_transit, blocks_in_transit: BLOCKS_IN_TRANSIT });
+    }
+
+    /// Whether data on a stream that this end reset may have been in transit; it is counted.
+    pub(super) fn was_in_transit(&mut self, id: u32, bytes: u32) -> bool {
+        let reset = self.reset_by_us.entries.iter_mut().find(|reset| reset.id == id);
+        let left = reset.and_then(|reset| Some((reset.in_transit.checked_sub(bytes)?, reset)));
+        let Some((left, reset)) = left.filter(|_| bytes > 0) else { return false };
+        reset.in_transit = left;
+        true
+    }
+
+    /// Whether a field section on a stream that this end reset may have been in transit; it is counted.
+    pub(super) fn was_block_in_transit(&mut self, id: u32) -> bool {
+        let reset = self.reset_by_us.entries.iter_mut().find(|reset| reset.id == id);
+        let left = reset.and_then(|reset| Some((reset.blocks_in_transit.checked_sub(1)?, reset)));
+        let Some((left, reset)) = left else { return false };
+        reset.blocks_in_transit = left;
+        true
+    }
+
+    /// The peer has reset a stream that is closed: if it had ended, it does not count as outlived.
+    pub(super) fn reset_after_end(&mut self, id: u32) {
+        if let Some(entry) = self.closed.entries.iter_mut().find(|entry| **entry == id) {
+            *entry |= BY_PEER;
         }
+    }
+
+    /// Records numbers that were skipped when a stream was opened.
+    pub(super) fn skip(&mut self, first: u32, last: u32) {
+        self.gaps.push((first, last));
+    }
+
+    /// Streams, since the last call, of which it is settled that they ended without a reset.
+    pub(super) fn take_outlived(&mut self) -> u32 {
+        std::mem::take(&mut self.outlived)
     }
 
     /// Where a search for a number begins.
@@ -232,7 +329,7 @@ mod tests {
     fn what_is_in_is_found_and_what_is_out_is_not() {
         // Upwards in twos; all at one home; and all over the place.
         for step in [2, 2048, 14] {
-            let mut streams = Streams::default();
+            let mut streams = Streams::new(100);
             let mut open = Vec::new();
             let mut chance = 1u32;
             for round in 0..2000u32 {
@@ -257,7 +354,7 @@ mod tests {
 
     #[test]
     fn ends_are_remembered_for_a_while() {
-        let mut streams = Streams::default();
+        let mut streams = Streams::new(1);
         assert_eq!((streams.find(1), streams.closed(1), streams.len()), (None, ClosedStream::Forgotten, 0));
         for (id, closed) in
             [(1, ClosedStream::Ended), (3, ClosedStream::ResetByPeer), (5, ClosedStream::ResetByUs)]
@@ -266,7 +363,7 @@ mod tests {
             streams.change(place, closed, |_| None);
             assert_eq!(streams.closed(id), closed);
         }
-        for id in (7..).step_by(2).take(REMEMBERED) {
+        for id in (7..).step_by(2).take(REMEMBERED_MIN) {
             streams.remember(id, ClosedStream::Ended);
         }
         assert_eq!(
@@ -274,12 +371,43 @@ mod tests {
             (ClosedStream::Forgotten, ClosedStream::Forgotten)
         );
         assert_eq!(streams.closed(5), ClosedStream::ResetByUs);
-        for id in (101..).step_by(2).take(RESETS_REMEMBERED) {
-            streams.remember(id, ClosedStream::ResetByUs);
+        for id in (1001..).step_by(2).take(REMEMBERED_MIN) {
+            streams.remember_own_reset(id, 0);
         }
         assert_eq!(
-            (streams.closed(5), streams.closed(101)),
+            (streams.closed(5), streams.closed(1001)),
             (ClosedStream::Forgotten, ClosedStream::ResetByUs)
         );
+        streams.skip(2001, 2005);
+        let skipped = [1999, 2001, 2003, 2005, 2007].map(|id| streams.closed(id) == ClosedStream::Skipped);
+        assert_eq!(skipped, [false, true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_reset_after_its_end_is_not_outlived() {
+        let mut streams = Streams::new(1);
+        for id in (1..).step_by(2).take(3 * REMEMBERED_MIN) {
+            streams.remember(id, ClosedStream::Ended);
+            if id % 8 == 1 {
+                streams.reset_after_end(id);
+            }
+        }
+        streams.reset_after_end(1);
+        assert_eq!(streams.take_outlived() as usize, 2 * REMEMBERED_MIN / 4 * 3);
+        assert_eq!(streams.take_outlived(), 0);
+    }
+
+    #[test]
+    fn what_was_in_transit_has_a_bound() {
+        let mut streams = Streams::new(1);
+        streams.remember_own_reset(1, 100);
+        assert!(
+            streams.was_in_transit(1, 99) && !streams.was_in_transit(1, 2) && !streams.was_in_transit(1, 0)
+        );
+        assert!(
+            streams.was_in_transit(1, 1) && !streams.was_in_transit(1, 1) && !streams.was_in_transit(3, 1)
+        );
+        let blocks = [1, 1, 1, 3].map(|id| streams.was_block_in_transit(id));
+        assert_eq!(blocks, [true, true, false, false]);
     }
 }
