@@ -85,8 +85,9 @@ impl Default for CompressOptions {
 ///
 /// Not compressed are responses that have a `Content-Encoding`, are partial or empty, are smaller than
 /// [`min_bytes`](Self::min_bytes), or have `Cache-Control: no-transform`. A strong `ETag` becomes weak. A
-/// stream is flushed with each of its pieces, so that each piece arrives. Nothing is compressed that cannot be
-/// sent yet, and a core compresses at most [`streams_max`](CompressOptions::streams_max) long bodies at a time.
+/// stream is flushed with each of its pieces, so that each piece arrives. Nothing is compressed that cannot
+/// be sent yet, and a core compresses at most [`streams_max`](CompressOptions::streams_max) long bodies at a
+/// time.
 ///
 /// Do not use it where a response has both a secret and input of the client: the length would reveal the
 /// secret (BREACH).

@@ -132,10 +132,10 @@ impl RecvWindow {
     }
 
     /// Whether credit should be announced: once it is half of the window, which is often enough that a peer
-    /// whose data is read never waits, and rare enough to be cheap. Where much is unread, the usable window is
-    /// smaller: credit is never withheld while less than half of that is left. A reader that takes small
-    /// pieces from a full window then costs a WINDOW_UPDATE for each, which is its own affair: the peer's
-    /// data never waits for credit that could be given.
+    /// whose data is read never waits, and rare enough to be cheap. Where much is unread, the usable window
+    /// is smaller: credit is never withheld while less than half of that is left. A reader that takes small
+    /// pieces from a full window then costs a WINDOW_UPDATE for each; the peer's data never waits for credit
+    /// that could be given.
     #[inline]
     pub fn is_due(self) -> bool {
         self.owed > 0 && (self.owed >= self.full.div_ceil(2) || self.owed > self.left())

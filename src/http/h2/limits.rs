@@ -64,9 +64,9 @@ pub struct H2Limits {
     pub window_timeout: Duration,
 }
 
-/// Budgets of frames of each kind. A second restores a tenth of each, and work restores them too, none beyond
-/// its full size: one reset for each response that completed and was not reset afterwards; four frames of each
-/// other kind for each response and for each DATA frame sent, and one for 4 KiB of data received.
+/// Budgets of frames of each kind. A second restores a tenth of each, and work restores them too, none
+/// beyond its full size: one reset for each response that completed and was not reset afterwards; four frames
+/// of each other kind for each response and for each DATA frame sent, and one for 4 KiB of data received.
 ///
 /// WINDOW_UPDATEs come long after the data that they give credit for, so what was sent is not forgotten: four
 /// for each DATA frame, and one more for each 512 bytes in it, however late they come.

@@ -29,6 +29,7 @@ const LIMITS: H2Limits = H2Limits {
         window_updates: 8,
         unknown_frames: 4,
         interim_heads: 4,
+        goaways: 4,
     },
     ..H2Limits::DEFAULT
 };
