@@ -21,6 +21,7 @@ const LIMITS: H2Limits = H2Limits {
     stream_window: 80_000,
     unread_bytes_max: 240_000,
     connection_window: 100_000,
+    discard_bytes_max: 1000,
     connect_protocol: true,
     budgets: Budgets {
         resets: 4,
