@@ -16,6 +16,9 @@ pub(crate) const DIGITS: u8 = 3;
 /// Samples above a quantile without which it is not reported: with fewer, one more run would move it at will.
 pub(crate) const SAMPLES_BEHIND_QUANTILE: u64 = 10;
 
+/// The reported quantiles, and their names.
+pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+
 /// Durations in nanoseconds.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Durations(hdrhistogram::Histogram<u64>);
@@ -46,6 +49,17 @@ impl Durations {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
+    /// Takes out what is among these, and puts the others in its place.
+    pub(crate) fn replace(&mut self, out: &Self, by: &Self) {
+        // Files may hold anything: what is not there is not taken out, and a copy, since an error is noticed
+        // half-way.
+        let mut rest = self.0.clone();
+        if rest.subtract(&out.0).is_ok() {
+            self.0 = rest;
+            self.add(by);
+        }
+    }
+
     /// Samples.
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
@@ -56,6 +70,11 @@ impl Durations {
     pub(crate) fn quantile(&self, share: f64) -> Option<u64> {
         let beyond = (1.0 - share) * self.0.len() as f64;
         (beyond >= SAMPLES_BEHIND_QUANTILE as f64 - 1e-6).then(|| self.0.value_at_quantile(share))
+    }
+
+    /// Samples that a quantile takes: fewer leave too few beyond it.
+    pub(crate) fn samples_for(share: f64) -> u64 {
+        (SAMPLES_BEHIND_QUANTILE as f64 / (1.0 - share) - 1e-6).ceil() as u64
     }
 
     /// The longest duration; `None` without samples.
@@ -191,9 +210,25 @@ mod tests {
         let mut durations = Durations::default();
         (1..=1000).for_each(|n| durations.record(n * 1000));
         assert!(durations.quantile(0.99).is_some());
+        assert_eq!([0.5, 0.9, 0.99, 0.999].map(Durations::samples_for), [20, 100, 1_000, 10_000]);
         assert_eq!(durations.quantile(0.999), None);
         assert_eq!(Durations::default().quantile(0.5), None);
         assert_eq!((Durations::default().max(), Durations::default().mean()), (None, None));
+    }
+
+    #[test]
+    fn samples_are_replaced() {
+        let of = |values: &[u64]| {
+            let mut durations = Durations::default();
+            values.iter().for_each(|&value| durations.record(value));
+            durations
+        };
+        let mut durations = of(&[5, 7, 1_000_000]);
+        durations.replace(&of(&[1_000_000]), &of(&[6]));
+        assert_eq!(durations, of(&[5, 6, 7]));
+        assert_eq!(durations.max(), Some(7));
+        durations.replace(&of(&[9]), &of(&[1]));
+        assert_eq!(durations, of(&[5, 6, 7]), "what is not there is not replaced");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, capacity, compare, merge, report as render, selftest};
+use commands::{bench, capacity, compare, merge, report as render, selftest, usage};
 use exit::{Exit, Failure};
 
 /// An honest load generator for HTTP servers, and comparisons that a CI job can trust
@@ -43,7 +43,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let passed = |()| Exit::Pass;
-    let ended = match Flags::parse().command {
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => match usage::one_line(&error) {
+            Some(line) => return fail(&Failure::Usage(line)),
+            None => error.exit(),
+        },
+    };
+    let ended = match flags.command {
         Command::Bench(args) => bench::run(&args),
         Command::Capacity(args) => capacity::run(&args),
         Command::Compare(args) => compare::run(&args),
@@ -53,9 +60,11 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("loadgen: {failure}");
-            failure.exit().into()
-        }
+        Err(failure) => fail(&failure),
     }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("loadgen: {failure}");
+    failure.exit().into()
 }

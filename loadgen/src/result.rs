@@ -49,6 +49,37 @@ pub(crate) struct RunResult {
     pub(crate) merged: Vec<MergedRun>,
 }
 
+impl RunResult {
+    /// Answers as expected within the measured phase, per second; `None` where nothing was measured.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        (self.measured_s > 0.0).then(|| self.total.achieved() as f64 / self.measured_s)
+    }
+
+    /// Whether what an open loop had planned and not got back grew through the second half of the measured
+    /// phase, which no target does that holds the rate: by how many requests. It is no growth while it could
+    /// be what is in flight at one moment and not at another.
+    pub(crate) fn backlog_growth(&self) -> Option<u64> {
+        let steps = &self.intervals;
+        if self.plan.mode == Mode::Closed || steps.len() < BACKLOG_STEPS_MIN {
+            return None;
+        }
+        let half = &steps[steps.len() / 2..];
+        let planned: u64 = half.iter().map(|step| step.planned).sum();
+        let ended: u64 = half.iter().map(|step| step.done.saturating_add(step.failed)).sum();
+        let grown = planned.saturating_sub(ended);
+        let chance = BACKLOG_SHARE * planned as f64 + BACKLOG_NOISE;
+        (grown as f64 > chance).then_some(grown)
+    }
+}
+
+/// Steps of a measured phase without which it has no halves to speak of.
+const BACKLOG_STEPS_MIN: usize = 4;
+
+/// Share of what was planned by which a backlog may grow within half a run, and the requests on top of it: a
+/// core that collects its answers a little later, a server with a short pause just then.
+const BACKLOG_SHARE: f64 = 0.02;
+const BACKLOG_NOISE: f64 = 10.0;
+
 /// A run that became part of another result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,8 +108,11 @@ pub(crate) struct PlanFacts {
     pub(crate) urls: Vec<String>,
     /// Closed or open loop.
     pub(crate) mode: Mode,
-    /// Requests per second that were planned; `None` in a closed loop.
+    /// Requests per second that were planned, over all stages; `None` in a closed loop.
     pub(crate) rate: Option<f64>,
+    /// Parts of the measured phase with rates of their own; none where there is one rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stages: Vec<StageFacts>,
     /// How arrivals are spaced; `None` in a closed loop.
     pub(crate) arrival: Option<Arrival>,
     /// Connections.
@@ -101,6 +135,16 @@ pub(crate) struct PlanFacts {
     pub(crate) seed: u64,
     /// Application protocol: `http/1.1`, `http/1.1 over TLS`, `h2` (over TLS), `h2c` (without).
     pub(crate) protocol: String,
+}
+
+/// A part of the measured phase with a rate of its own.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageFacts {
+    /// Requests per second that were planned.
+    pub(crate) rate: f64,
+    /// Its length in seconds.
+    pub(crate) length_s: f64,
 }
 
 /// What decides when a request is sent.
@@ -164,13 +208,22 @@ pub(crate) struct Outcomes {
     pub(crate) sent: u64,
     /// Answered as expected.
     pub(crate) done: u64,
+    /// Answers as expected that came within the measured phase, whenever they were asked for: what was
+    /// achieved, which over its length is the rate. Of `done`, the others came afterwards. `None` in files of
+    /// versions that did not tell them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) achieved: Option<u64>,
+    /// Of `done`, those that were answered after the measured phase.
+    #[serde(default)]
+    pub(crate) drained: u64,
     /// Failed; by kind in `errors_by_kind`.
     pub(crate) errors: u64,
     /// Not answered in time.
     pub(crate) timeouts: u64,
     /// Planned and never sent, because the run ended before.
     pub(crate) dropped: u64,
-    /// Errors by kind: `dns`, `connect`, `tls`, `write`, `read`, `reset`, `protocol`, `validation`.
+    /// Errors by kind: `connect`, `tls`, `write`, `read`, `reset`, `protocol`, `validation`; and `generator`,
+    /// where this machine had no port, descriptor or memory for a connection.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) errors_by_kind: BTreeMap<String, u64>,
     /// Answers by status code, expected or not.
@@ -180,16 +233,78 @@ pub(crate) struct Outcomes {
     pub(crate) received_bytes: u64,
     /// Bytes sent.
     pub(crate) sent_bytes: u64,
-    /// From the planned instant to the whole response; timeouts count with the time that had passed. In a
-    /// closed loop the same as `service`.
+    /// From the planned instant to the end of every request, whatever that was. What did not end by itself
+    /// (timeouts, dropped arrivals) counts with the time that had passed. In a closed loop from the instant
+    /// at which the request was taken, so that a connection opened for it counts.
     pub(crate) response: Durations,
-    /// From the instant of sending to the whole response.
+    /// Of `response`, those that were answered as expected.
+    #[serde(default)]
+    pub(crate) response_ok: Durations,
+    /// Of `response`, the others.
+    #[serde(default)]
+    pub(crate) response_failed: Durations,
+    /// Of `response`, those in which the generator's own lateness may be, and what is left without it; `None`
+    /// where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) own: Option<Box<OwnLateness>>,
+    /// From the instant of sending to the end of every request that was sent.
     pub(crate) service: Durations,
     /// From the planned instant to that of sending. Empty in a closed loop.
     pub(crate) lag: Durations,
 }
 
+/// Response times that the generator itself may have made longer: it was kept from running, or had too much
+/// to do, and saw arrivals or answers late. The same requests stand in each pair of histograms.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnLateness {
+    /// As measured.
+    pub(crate) measured: Durations,
+    /// Less all that may be the generator's: the least that the target can have taken.
+    pub(crate) at_least: Durations,
+    /// As `measured`, of answers as expected.
+    pub(crate) ok_measured: Durations,
+    /// As `at_least`, of answers as expected.
+    pub(crate) ok_at_least: Durations,
+}
+
+impl OwnLateness {
+    /// Counts a request.
+    pub(crate) fn note(&mut self, response_ns: u64, own_ns: u64, is_ok: bool) {
+        let at_least_ns = response_ns.saturating_sub(own_ns);
+        self.measured.record(response_ns);
+        self.at_least.record(at_least_ns);
+        if is_ok {
+            self.ok_measured.record(response_ns);
+            self.ok_at_least.record(at_least_ns);
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.measured.add(&other.measured);
+        self.at_least.add(&other.at_least);
+        self.ok_measured.add(&other.ok_measured);
+        self.ok_at_least.add(&other.ok_at_least);
+    }
+}
+
 impl Outcomes {
+    /// Answers within the measured phase. Files of older versions have no more than all answers.
+    pub(crate) fn achieved(&self) -> u64 {
+        self.achieved.unwrap_or(self.done)
+    }
+
+    /// The same requests without what of their response times may be the generator's own lateness; `None`
+    /// where it was never late.
+    pub(crate) fn without_own_lateness(&self) -> Option<Self> {
+        let own = self.own.as_deref()?;
+        let mut without = self.clone();
+        without.own = None;
+        without.response.replace(&own.measured, &own.at_least);
+        without.response_ok.replace(&own.ok_measured, &own.ok_at_least);
+        Some(without)
+    }
+
     /// Adds all of another's. Counts stop at the greatest number: files may hold anything.
     pub(crate) fn add(&mut self, other: &Self) {
         fn add(sum: &mut u64, count: u64) {
@@ -197,7 +312,12 @@ impl Outcomes {
         }
         add(&mut self.planned, other.planned);
         add(&mut self.sent, other.sent);
+        self.achieved = match (self.achieved, other.achieved) {
+            (None, None) => None,
+            _ => Some(self.achieved().saturating_add(other.achieved())),
+        };
         add(&mut self.done, other.done);
+        add(&mut self.drained, other.drained);
         add(&mut self.errors, other.errors);
         add(&mut self.timeouts, other.timeouts);
         add(&mut self.dropped, other.dropped);
@@ -210,6 +330,11 @@ impl Outcomes {
         add(&mut self.received_bytes, other.received_bytes);
         add(&mut self.sent_bytes, other.sent_bytes);
         self.response.add(&other.response);
+        self.response_ok.add(&other.response_ok);
+        self.response_failed.add(&other.response_failed);
+        if let Some(own) = &other.own {
+            self.own.get_or_insert_default().add(own);
+        }
         self.service.add(&other.service);
         self.lag.add(&other.lag);
     }
@@ -233,11 +358,11 @@ pub(crate) struct Interval {
     pub(crate) planned: u64,
     /// Requests that left in it.
     pub(crate) sent: u64,
-    /// Answers that came in it.
+    /// Answers as expected that came in it.
     pub(crate) done: u64,
     /// Errors and timeouts in it.
     pub(crate) failed: u64,
-    /// Response times of what ended in it.
+    /// Response times of what was planned in it, whenever that ended; in a closed loop, begun in it.
     pub(crate) response: Durations,
     /// Share of its time in which the busiest core of the generator was busy, 0 to 1.
     pub(crate) busy: f64,
@@ -253,6 +378,13 @@ pub(crate) struct ConnectionFacts {
     pub(crate) opened: u64,
     /// Closed by the server or lost.
     pub(crate) lost: u64,
+    /// Bytes that came within the measured phase, of whole answers and of others; `None` in files of versions
+    /// that did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) received_bytes: Option<u64>,
+    /// Connections on which something came that no request had asked for, while none was in flight.
+    #[serde(default)]
+    pub(crate) unasked: u64,
     /// Time to connect; TLS comes behind it.
     pub(crate) connect: Durations,
     /// TLS handshakes; `None` without TLS.
@@ -268,6 +400,8 @@ impl ConnectionFacts {
     pub(crate) fn add(&mut self, other: &Self) {
         self.opened = self.opened.saturating_add(other.opened);
         self.lost = self.lost.saturating_add(other.lost);
+        self.unasked = self.unasked.saturating_add(other.unasked);
+        self.received_bytes = self.received_bytes.zip(other.received_bytes).map(|(a, b)| a.saturating_add(b));
         self.connect.add(&other.connect);
         if let Some(tls) = &other.tls {
             self.tls.get_or_insert_default().add(tls);
@@ -314,10 +448,15 @@ pub(crate) struct Cost {
     /// The greatest share of the measured phase in which one of its cores was busy, 0 to 1.
     pub(crate) generator_busy_max: f64,
     /// How late the generator itself was with requests of an open loop: from the instant at which one was due
-    /// and a connection stood free for it, to its sending. Unlike [`Outcomes::lag`] it holds no time in which
-    /// the server kept every connection busy. `None` in a closed loop.
+    /// and a connection stood free for it, to its sending; and of those that were due while it did not run,
+    /// or waited behind them, that time. Unlike [`Outcomes::lag`] it holds no time in which the server kept
+    /// every connection busy. `None` in a closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generator_lag: Option<Durations>,
+    /// Times in which a core of the generator was kept from running, or from looking at what came, beyond
+    /// what a turn takes: each as long as it can be told to have been at the least.
+    #[serde(default)]
+    pub(crate) generator_stalls: Durations,
     /// The server's, where its process is known.
     pub(crate) server: Option<ServerCost>,
 }
@@ -350,4 +489,14 @@ pub(crate) struct SloVerdict {
     pub(crate) found: Option<String>,
     /// Whether it was met. Too few samples do not meet it.
     pub(crate) met: bool,
+    /// Where there were too few: how many it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) needs: Option<u64>,
+}
+
+impl SloVerdict {
+    /// Whether the run cannot tell: there were too few samples.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.met && self.found.is_none()
+    }
 }

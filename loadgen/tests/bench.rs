@@ -6,8 +6,9 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{bench, number};
@@ -67,6 +68,20 @@ fn an_open_loop_plans_rate_times_duration() {
     assert_eq!(number(&result["total"], "planned"), 300);
     assert_eq!(number(&result["total"], "done"), 300);
     assert_eq!(number(&result["total"]["lag"], "count"), 300);
+}
+
+#[test]
+fn stages_have_their_rates() {
+    let addr = server(|_| (OK, true));
+    let (code, result) = measure(addr, "-c 4 --stages 100:1s,300:1s");
+    assert_eq!((code, number(&result["total"], "planned")), (0, 400), "{result}");
+    let planned: Vec<u64> =
+        result["intervals"].as_array().unwrap().iter().map(|step| number(step, "planned")).collect();
+    assert_eq!(planned, [50, 50, 150, 150]);
+    assert_eq!(
+        (&result["plan"]["rate"], &result["plan"]["stages"][1]["rate"]),
+        (&200.0.into(), &300.0.into())
+    );
 }
 
 #[test]
@@ -143,7 +158,8 @@ fn targets_that_cannot_be_loaded_are_told_in_one_line() {
         (format!("http://{no_http}/"), 5, "does not speak HTTP"),
         ("http://name.invalid/".to_owned(), 5, "dns"),
         (format!("https://{no_http}/"), 5, "TLS handshake"),
-        ("ftp://h/".to_owned(), 2, "http://"),
+        ("ftp://h/".to_owned(), 2, "https://"),
+        ("--foo".to_owned(), 2, "see loadgen bench --help"),
     ];
     for (url, code, word) in urls {
         let output = bench(&[&url, "-d", "5s", "-c", "2"]);
@@ -151,6 +167,180 @@ fn targets_that_cannot_be_loaded_are_told_in_one_line() {
         assert_eq!(output.status.code(), Some(code), "{url}: {told}");
         assert!(told.contains(word) && told.lines().count() == 1, "{url}: {told}");
         assert!(output.stdout.is_empty(), "{url}");
+    }
+}
+
+/// A server that answers one request after another, each so long after the one before.
+fn one_by_one(each: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let turn: &Mutex<Instant> = Box::leak(Box::new(Mutex::new(Instant::now())));
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
+                    let due = {
+                        let mut turn = turn.lock().unwrap();
+                        *turn = (*turn).max(Instant::now()) + each;
+                        *turn
+                    };
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    if stream.write_all(OK).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+/// What a server answers after the measured phase was not achieved within it.
+#[test]
+fn a_rate_is_what_was_done_within_its_time() {
+    let addr = one_by_one(Duration::from_millis(10));
+    let (code, result) = measure(addr, "-c 8 -R 200 -d 1s --timeout 3s --slo rate>110");
+    let total = &result["total"];
+    assert_eq!((number(total, "planned"), number(total, "done")), (200, 200), "{total}");
+    assert!(number(total, "achieved") <= 101, "100/s is all it can do: {total}");
+    assert_eq!(number(total, "drained"), 200 - number(total, "achieved"), "{total}");
+    assert_eq!(code, 1, "{}", result["slo"]);
+    assert!(result["validity"]["warnings"].to_string().contains("backlog grew"), "{}", result["validity"]);
+    let within: u64 =
+        result["intervals"].as_array().unwrap().iter().map(|interval| number(interval, "done")).sum();
+    assert_eq!(within, number(total, "achieved"));
+    // And bytes that came afterwards were not received within it.
+    let received = number(&result["connections"], "received_bytes");
+    assert_eq!(received, number(total, "achieved") * OK.len() as u64);
+}
+
+/// An arrival that was never sent waited at least until the end.
+#[test]
+fn dropped_arrivals_have_waited() {
+    let addr = one_by_one(Duration::from_millis(100));
+    let (_, result) = measure(addr, "-c 1 -R 100 -d 1s --timeout 200ms");
+    let total = &result["total"];
+    assert!(number(total, "dropped") > 50, "{total}");
+    assert_eq!(number(&total["response"], "count"), 100, "all of them: {total}");
+    assert!(number(&total["response"], "p50_ns") > 500_000_000, "{total}");
+}
+
+#[test]
+fn errors_take_as_long_as_they_take() {
+    let addr = server(|n| {
+        if n % 10 == 9 {
+            std::thread::sleep(Duration::from_millis(300));
+            return (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true);
+        }
+        (OK, true)
+    });
+    for mode in ["-R 100", ""] {
+        let (code, result) = measure(addr, &format!("-c 8 -n 200 {mode} --slo p95<250ms"));
+        let total = &result["total"];
+        assert!(number(&total["response"], "p90_ns") > 0 && number(&total["response"], "count") == 200);
+        // The histogram keeps three digits.
+        assert!(number(&total["response_failed"], "min_ns") >= 299_000_000, "{total}");
+        assert_eq!(number(&total["response_failed"], "count"), 20, "{total}");
+        assert_eq!(code, 1, "the slow tenth is in p95: {}", result["slo"]);
+    }
+}
+
+#[test]
+fn what_is_longer_than_its_length_is_no_answer() {
+    let addr = server(|n| match n % 5 {
+        4 => (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok, and more", true),
+        _ => (OK, true),
+    });
+    let (_, result) = measure(addr, "-c 1 -n 50");
+    let total = &result["total"];
+    assert_eq!((number(total, "done"), number(&total["errors_by_kind"], "protocol")), (40, 10), "{total}");
+}
+
+#[test]
+fn too_few_samples_are_no_verdict() {
+    let addr = server(|_| (OK, true));
+    let (code, result) = measure(addr, "-c 1 -n 100 --slo p99.9<10s,err<1%");
+    assert_eq!(code, 3, "it cannot tell: {}", result["slo"]);
+    assert_eq!(number(&result["slo"][0], "needs"), 10_000);
+    assert!(result["validity"]["warnings"].to_string().contains("10000 samples"), "{}", result["validity"]);
+    let (code, _) = measure(addr, "-c 1 -n 100 --slo p99.9<10s,max<1ns");
+    assert_eq!(code, 1, "what is missed is missed");
+}
+
+#[test]
+fn endpoints_have_demands_of_their_own() {
+    let addr = server(|_| (OK, true));
+    let base = format!("http://{addr}");
+    let run = |slo: &[&str]| {
+        let (a, b) = (format!("{base}/a"), format!("{base}/b"));
+        let mut words = vec![a.as_str(), &b, "-c", "1", "-n", "200", "--lag-allowed", "24h"];
+        slo.iter().for_each(|slo| words.extend(["--slo", slo]));
+        bench(&words)
+    };
+    let output = run(&["GET /a: p50<10s", "GET /b: max<1ns", "err<1%"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("NOT MET  GET /b: max<1ns") && told.contains("met  GET /a: p50<10s"), "{told}");
+    let output = run(&["GET /c: p50<10s"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("GET /a, GET /b"), "{told}");
+}
+
+/// A name with several addresses is reached by any that answers, and schemes know no case.
+#[test]
+fn a_name_is_reached_by_any_of_its_addresses() {
+    let addr = server(|_| (OK, true));
+    let (code, _) = support::measure(&format!("HTTP://localhost:{}/", addr.port()), "-c 2 -n 10");
+    assert_eq!(code, 0);
+}
+
+/// A generator that does not run for a while must say so itself: it is the only one who can know.
+#[test]
+fn a_generator_that_was_stopped_says_so() {
+    for (flags, is_valid) in [
+        ("-R 500 -c 4 -d 2s", false),
+        ("-c 4 -d 2s", false),
+        // Nothing that was asked for depends on it.
+        ("-R 500 -c 4 -d 2s --slo rate>1", true),
+        ("-R 500 -c 4 -d 2s --lag-allowed 1h", true),
+    ] {
+        let (sender, requests) = std::sync::mpsc::channel();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let sender = sender.clone();
+                std::thread::spawn(move || {
+                    while matches!(stream.read(&mut [0; 4096]), Ok(1..)) && stream.write_all(OK).is_ok() {
+                        let _ = sender.send(());
+                    }
+                });
+            }
+        });
+        let mut words = vec!["bench", &url, "-o", "json=-"];
+        words.extend(flags.split_whitespace());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        let child = command.args(words).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = child.id().to_string();
+        let signal = |name: &str| Command::new("kill").args([name, pid.as_str()]).status().unwrap();
+        // It is in the midst of its run.
+        (0..200).for_each(|_| requests.recv_timeout(Duration::from_secs(20)).expect("it makes load"));
+        assert!(signal("-STOP").success());
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(signal("-CONT").success());
+        let output = child.wait_with_output().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let validity = &result["validity"];
+        let told = if is_valid { &validity["warnings"] } else { &validity["reasons"] };
+        assert!(told.to_string().contains("generator itself was late"), "{flags}: {validity}");
+        assert_eq!(output.status.code(), Some(if is_valid { 0 } else { 3 }), "{flags}: {validity}");
+        let (measured, at_least) = (&result["total"]["own"]["measured"], &result["total"]["own"]["at_least"]);
+        assert!(number(measured, "max_ns") >= 600_000_000, "{flags}: {measured}");
+        assert!(number(at_least, "min_ns") < 400_000_000, "{flags}: {at_least}");
+        if flags.contains("-R") {
+            // Not those alone for which a connection was free: all that were due meanwhile.
+            assert!(number(measured, "count") > 300, "{flags}: {measured}");
+        }
     }
 }
 
@@ -164,6 +354,9 @@ fn flags_that_contradict_each_other_are_refused() {
         "--insecure",
         "--ramp 2s --warmup 1s -R 5",
         "--ramp 2s",
+        "--stages 1k:10s -R 5",
+        "--stages 1k:10s -d 5s",
+        "--stages 1k",
         "-i /no/such/file",
         "-b @/no/such/file",
         "--cpus 4000",
@@ -182,8 +375,15 @@ fn flags_that_contradict_each_other_are_refused() {
         let mut arguments = vec![url];
         arguments.extend(flags.split_whitespace());
         let output = bench(&arguments);
-        assert_eq!(output.status.code(), Some(2), "{flags}: {}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.lines().count() == 1, "{flags}: {told}");
     }
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen")).arg(url).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        (output.status.code(), &*told),
+        (Some(2), &*format!("loadgen: `{url}` is no command; write loadgen bench {url}\n"))
+    );
 }
 
 /// A signal ends a run whose connections hang, whatever time they were given.

@@ -39,22 +39,25 @@ fn capacities_are_gated() {
     assert_eq!(code, 1, "{out}");
     let (code, out, _) = ends(&["--slo", "p99<1us"], &[]);
     assert_eq!(code, 1, "{out}");
-    assert!(out.starts_with("No rate meets p99<1us"), "{out}");
+    assert!(out.starts_with("No rate from 17.5/s up meets p99<1us"), "{out}");
 }
 
 #[test]
 fn what_cannot_be_measured_is_told() {
     let (code, out, err) = ends(&["--slo", "p99<5ms"], &[("FAIL", "refused")]);
     assert!(code == 5 && err.contains("connection refused"), "{code} {out}{err}");
+    assert!(out.is_empty() && err.lines().count() == 1, "once, on one line: {out}{err}");
     let (code, out, err) = ends(&["--slo", "p99<5ms", "--start", "100"], &[("FAIL", "invalid")]);
     assert_eq!(code, 3, "runs that are spoiled prove nothing: {out}{err}");
-    assert!(out.contains("over 90 % busy"), "{out}");
+    assert!(err.contains("even at 100/s, 3 times: a worker was over 90 % busy"), "{err}");
+    assert!(out.is_empty() && err.lines().count() == 1, "once, on one line: {out}{err}");
     for (flags, part) in [
         (vec!["--slo", "p99<5"], "p99<5"),
         (vec![], "--slo"),
         (vec!["--slo", "p99<5ms", "--precision", "0"], "--precision"),
         (vec!["--slo", "p99<5ms", "--repeats", "0"], "--repeats"),
         (vec!["--slo", "p99<5ms", "--start", "-1"], "-1"),
+        (vec!["--slo", "p99<5ms", "--seconds-max", "1"], "--seconds-max"),
     ] {
         let (code, _, err) = ends(&flags, &[]);
         assert!(code == 2 && err.contains(part), "{flags:?}: {code} {err}");

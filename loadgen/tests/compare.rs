@@ -161,7 +161,7 @@ fn servers_that_fail_are_told_from_slow_ones() {
         (bench.server("COST=10000 NOISE=0 FAIL=errors"), "reset 1000"),
         (bench.server("COST=10000 NOISE=0 FAIL=refused"), "connection refused"),
         ("sh -c 'echo no such flag >&2; exit 9'".to_string(), "no such flag"),
-        ("sleep 60".to_string(), "did not accept"),
+        ("sleep 60".to_string(), "did not answer"),
         ("/nonexistent/server".to_string(), "/nonexistent/server"),
     ] {
         let base = bench.server(STEADY);

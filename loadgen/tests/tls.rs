@@ -164,6 +164,20 @@ fn truncate(mut stream: Tls) {
     }
 }
 
+/// What a handshake takes is a part of what a user waits for, also in a closed loop.
+#[test]
+fn a_new_connection_for_each_request_counts_with_its_handshake() {
+    let slowly = |stream| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        answer(stream);
+    };
+    let (code, result) = measure("https://localhost/", &server(BOTH, slowly).flags("-c 1 -n 40 --new-conn"));
+    let total = &result["total"];
+    assert_eq!((code, number(total, "done")), (0, 40), "{result}");
+    // The first connection stands before the run.
+    assert!(number(&total["response"], "p50_ns") >= 50_000_000, "{total}");
+}
+
 #[test]
 fn broken_records_and_cut_streams_are_errors_by_kind() {
     let (_, result) = measure("https://localhost/", &server(BOTH, corrupt).flags("-c 1 -n 40"));

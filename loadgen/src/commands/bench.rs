@@ -12,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::report::outputs::Outputs;
 use crate::report::terminal;
 use crate::result::RunResult;
+use crate::stats::own;
 
 /// The exit status of a process ended by SIGINT, as in shells.
 const ENDED_BY_INTERRUPT: i32 = 130;
@@ -22,10 +23,13 @@ const ENDED_BY_INTERRUPT: i32 = 130;
 /// When nothing was measured.
 pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
     let plan = args.plan()?;
+    let slo = args.slo(&plan)?;
     let stop = stop_on_signal()?;
     let mut result = engine::run(&plan, &stop)?;
-    if let Some(slo) = &args.slo {
-        result.slo = slo.judge(&result.total, result.measured_s);
+    own::judge(&mut result, slo.as_ref(), plan.lag_allowed);
+    if let Some(slo) = &slo {
+        result.slo = slo.judge_run(&result);
+        result.validity.warnings.extend(longer(&result));
     }
     if let Some(outputs) = &args.output {
         outputs.write(&result).map_err(Failure::Usage)?;
@@ -44,11 +48,25 @@ fn verdict(result: &RunResult) -> Exit {
         Exit::Invalid
     } else if result.total.done == 0 {
         Exit::Target
-    } else if result.slo.iter().any(|demand| !demand.met) {
+    } else if result.slo.iter().any(|demand| !demand.met && !demand.is_open()) {
         Exit::Regressed
+    } else if result.slo.iter().any(|demand| demand.is_open()) {
+        // Too few samples are neither met nor missed.
+        Exit::Invalid
     } else {
         Exit::Pass
     }
+}
+
+/// The length of a run that would tell what this one could not.
+fn longer(result: &RunResult) -> Option<String> {
+    let needs =
+        result.slo.iter().filter(|demand| demand.is_open()).filter_map(|demand| demand.needs).max()?;
+    let ended = result.total.planned.saturating_sub(result.total.dropped).max(1);
+    let length_s = (result.measured_s * needs as f64 / ended as f64 * 1.05).ceil();
+    Some(format!(
+        "what was demanded takes {needs} samples, and there were too few: measure for at least -d {length_s}s"
+    ))
 }
 
 /// A flag that the first signal sets, so that the run ends early with a report; the second ends the process.

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::{Args, FromArgMatches};
 use quoit::net::Address;
 
 use super::tls_args::TlsArgs;
+use super::usage;
 use crate::exit::Failure;
 use crate::plan::expect::Expect;
-use crate::plan::request::{Common, Draft, Mix, RequestSpec, parse_field, parse_mix};
+use crate::plan::request::{Common, Draft, Mix, RequestSpec, lasting, parse_field, parse_mix};
+use crate::plan::schedule::Stage;
 use crate::plan::secrets;
 use crate::plan::target::{self, TargetError, Url};
 use crate::plan::tls::Protocol;
@@ -52,6 +55,10 @@ pub(crate) struct BenchArgs {
     /// Requests per second, by a schedule: an open loop
     #[arg(short = 'R', long, value_name = "RATE", value_parser = units::rate_millionths)]
     rate: Option<u64>,
+    /// Rates one after another, each with its length, such as 1k:10s,5k:30s: an open loop in stages
+    #[arg(long, value_name = "RATE:TIME,…", conflicts_with_all = ["rate", "duration", "requests"])]
+    #[arg(value_parser = stages)]
+    stages: Option<Stages>,
     /// How scheduled requests are spaced
     #[arg(long, value_name = "HOW", default_value = "fixed", value_parser = arrival)]
     arrival: Arrival,
@@ -91,7 +98,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     warmup: Option<Duration>,
     /// Raises the rate from nothing within this time, at the start of the warm-up
-    #[arg(long, value_name = "TIME", requires = "rate", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
     ramp: Option<Duration>,
     /// From sending a request to the end of its response; noticed up to 32 ms later
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
@@ -99,8 +106,8 @@ pub(crate) struct BenchArgs {
     /// For a connection to stand
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     connect_timeout: Duration,
-    /// Lateness of loadgen itself at p99 that is told but makes no run invalid, such as 60us where a virtual
-    /// machine's timer tick takes as much [default: none beyond a tenth of the reported p99]
+    /// Lateness of loadgen itself that is told but makes no run invalid, such as 60us where a virtual
+    /// machine's timer tick takes as much [default: none beyond a tenth of a reported figure]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     lag_allowed: Option<Duration>,
     /// Statuses that are as expected, such as 200,404 or 2xx [default: 200 to 399]
@@ -112,15 +119,25 @@ pub(crate) struct BenchArgs {
     /// The server's process: its CPU, system calls and memory are reported
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
-    /// Demands, such as 'p99<5ms,err<0.1%'; exit 1 when one is not met
+    /// Demands, such as 'p99<5ms,err<0.1%', or of one endpoint, 'GET /users: p99<5ms'; may be repeated; exit
+    /// 1 when one is not met
     #[arg(long, value_name = "DEMANDS", value_parser = Slo::from_str)]
-    pub(super) slo: Option<Slo>,
+    slo: Vec<Slo>,
     /// Write reports: json, hlog, hgrm, csv, md and html, as KIND=FILE,…; `-` is standard output
     #[arg(short, long, value_name = "KIND=FILE", value_parser = outputs::parse)]
     pub(super) output: Option<Outputs>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+}
+
+/// Stages; a type of their own, because clap takes a `Vec` for several flags.
+#[derive(Clone, Debug)]
+struct Stages(Vec<Stage>);
+
+fn stages(text: &str) -> Result<Stages, String> {
+    let stage = |(rate_millionths, length)| Stage { rate_millionths, length };
+    units::stages(text).map(|stages| Stages(stages.into_iter().map(stage).collect()))
 }
 
 /// A list of CPUs; a type of its own, because clap takes a `Vec` for several flags.
@@ -161,7 +178,7 @@ impl BenchArgs {
         let command = Self::augment_args(clap::Command::new("bench").no_binary_name(true));
         let matches = command.try_get_matches_from(words);
         let read = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        read.map_err(|error| Failure::Usage(error.to_string()))
+        read.map_err(|error| Failure::Usage(usage::one_line(&error).unwrap_or_else(|| error.to_string())))
     }
 
     /// The plan of these flags.
@@ -173,7 +190,9 @@ impl BenchArgs {
         let urls = urls.map_err(Failure::Usage)?;
         self.check(&urls)?;
         let warmup = self.warmup.or(self.ramp).unwrap_or_default();
-        let pace = match self.rate {
+        let stages = self.stages.as_ref().map(|stages| stages.0.clone()).unwrap_or_default();
+        let staged = (!stages.is_empty()).then(|| stages.iter().map(|stage| stage.length).sum());
+        let pace = match self.rate.or(stages.first().map(|stage| stage.rate_millionths)) {
             None => Pace::Closed,
             Some(rate_millionths) => Pace::Open { rate_millionths, arrival: self.arrival },
         };
@@ -181,11 +200,12 @@ impl BenchArgs {
         let connections = self.connections.map_or(CONNECTIONS.max(cpus.len()), |n| n as usize);
         Ok(Plan {
             urls: self.urls.clone(),
-            address: self.address(&urls[0])?,
+            addresses: self.addresses(&urls[0])?,
             pace,
+            stages,
             connections,
             cpus: cpus[..cpus.len().min(connections)].to_vec(),
-            duration: self.duration.or(self.requests.is_none().then_some(DURATION)),
+            duration: staged.or(self.duration).or(self.requests.is_none().then_some(DURATION)),
             requests: self.requests,
             warmup,
             ramp: self.ramp.unwrap_or_default(),
@@ -204,6 +224,20 @@ impl BenchArgs {
             command: secrets::hidden(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             progress: std::io::stderr().is_terminal(),
         })
+    }
+
+    /// The demands.
+    ///
+    /// # Errors
+    /// Where one is of an endpoint that is not asked for.
+    pub(super) fn slo(&self, plan: &Plan) -> Result<Option<Slo>, Failure> {
+        let all = self.slo.iter().fold(Slo::default(), Slo::and);
+        let names: Vec<&str> = plan.mix.specs().iter().map(|spec| spec.name.as_str()).collect();
+        if let Some(unknown) = all.endpoints().find(|name| !names.contains(name)) {
+            let line = format!("--slo: there is no endpoint `{unknown}`; there are {}", names.join(", "));
+            return Err(Failure::Usage(line));
+        }
+        Ok((!self.slo.is_empty()).then_some(all))
     }
 
     fn check(&self, urls: &[Url]) -> Result<(), Failure> {
@@ -236,8 +270,12 @@ impl BenchArgs {
         {
             return refuse("--ramp is longer than --warmup, in which it happens; lengthen the warm-up");
         }
-        if self.rate.is_none() && self.arrival == Arrival::Poisson {
+        let is_closed = self.rate.is_none() && self.stages.is_none();
+        if is_closed && self.arrival == Arrival::Poisson {
             return refuse("--arrival: a closed loop has no schedule; give a rate with -R");
+        }
+        if is_closed && self.ramp.is_some() {
+            return refuse("--ramp: a closed loop has no rate to rise; give one with -R");
         }
         if self.input.is_some() && urls.iter().any(|url| url.path != "/") {
             return refuse("-i has the paths; give the URL without one");
@@ -245,11 +283,12 @@ impl BenchArgs {
         Ok(())
     }
 
-    fn address(&self, url: &Url) -> Result<Address, Failure> {
+    fn addresses(&self, url: &Url) -> Result<Vec<Address>, Failure> {
         if let Some(path) = &self.unix {
             let text = format!("unix:{}", path.display());
             return text
                 .parse()
+                .map(|address| vec![address])
                 .map_err(|_| Failure::Usage("--unix: a path of 1 to 107 bytes is needed".to_owned()));
         }
         let found = match &self.connect_to {
@@ -311,11 +350,12 @@ impl BenchArgs {
     }
 }
 
-fn read_body(text: &str) -> Result<Vec<u8>, Failure> {
-    match text.strip_prefix('@') {
-        None => Ok(text.as_bytes().to_vec()),
-        Some(path) => std::fs::read(path).map_err(|error| unreadable("-b", path, &error)),
-    }
+fn read_body(text: &str) -> Result<Bytes, Failure> {
+    let body = match text.strip_prefix('@') {
+        None => text.as_bytes().to_vec(),
+        Some(path) => std::fs::read(path).map_err(|error| unreadable("-b", path, &error))?,
+    };
+    Ok(lasting(body))
 }
 
 fn unreadable(flag: &str, path: impl std::fmt::Display, error: &std::io::Error) -> Failure {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::process::{Interrupt, Process, Scratch};
 use super::words;
 use crate::exit::{Exit, Failure};
-use crate::plan::secrets;
+use crate::plan::{secrets, units};
 use crate::result::RunResult;
 
 /// Beyond its planned length: time to connect, to wait for late answers and to write.
@@ -67,7 +67,8 @@ impl Generator {
         let status = process.wait(longest, &self.interrupt)?;
         let told = |what: String| match process.last_words() {
             said if said.is_empty() => what,
-            said => format!("{what}: {said}"),
+            // What this program says of itself is a whole sentence.
+            said => said.strip_prefix("loadgen: ").map_or_else(|| format!("{what}: {said}"), str::to_string),
         };
         let code = match status {
             None => {
@@ -95,7 +96,7 @@ impl Generator {
     fn words(&self, order: &Order, file: &OsStr) -> Vec<String> {
         let millis = |time: Duration| format!("{}ms", time.as_millis());
         let mut words = self.program.clone();
-        words.extend_from_slice(order.arguments);
+        words.extend(without_lag_allowed(order.arguments).0);
         let mut flag = |name: &str, value: String| words.extend([name.to_string(), value]);
         flag("-d", millis(order.measured));
         flag("--warmup", millis(order.warmup));
@@ -109,13 +110,57 @@ impl Generator {
         if let Some(pid) = order.server_pid {
             flag("--server-pid", pid.to_string());
         }
+        // Which figures matter, whoever ordered the run knows, and judges them.
+        flag("--lag-allowed", "24h".to_string());
         flag("-o", format!("json={}", file.to_string_lossy()));
         words
     }
+}
+
+/// The lateness of the generator that these flags of `bench` allow in any figure.
+///
+/// # Errors
+/// When it is no duration.
+pub(crate) fn lag_allowed(arguments: &[String]) -> Result<Duration, Failure> {
+    match without_lag_allowed(arguments).1 {
+        None => Ok(Duration::ZERO),
+        Some(text) => units::duration(&text).map_err(|line| Failure::Usage(format!("--lag-allowed: {line}"))),
+    }
+}
+
+fn without_lag_allowed(arguments: &[String]) -> (Vec<String>, Option<String>) {
+    let (mut rest, mut allowed) = (Vec::new(), None);
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--lag-allowed") {
+            Some("") => allowed = words.next().cloned(),
+            Some(value) if value.starts_with('=') => allowed = Some(value[1..].to_string()),
+            _ => rest.push(word.clone()),
+        }
+    }
+    (rest, allowed)
 }
 
 fn own_path() -> Result<String, Failure> {
     let path = std::env::current_exe()
         .map_err(|error| Failure::Usage(format!("this program's own path is unknown: {error}")))?;
     Ok(path.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allowed_lateness_is_taken_out_of_the_flags() {
+        let read = |line: &str| {
+            let words = words::split(line).unwrap();
+            (words::join(&without_lag_allowed(&words).0), lag_allowed(&words).ok())
+        };
+        let micros = |n| Some(Duration::from_micros(n));
+        assert_eq!(read("-c 8 http://h/"), ("-c 8 http://h/".to_string(), micros(0)));
+        assert_eq!(read("--lag-allowed 60us -c 8"), ("-c 8".to_string(), micros(60)));
+        assert_eq!(read("-c 8 --lag-allowed=1ms"), ("-c 8".to_string(), micros(1000)));
+        assert_eq!(read("--lag-allowed x"), (String::new(), None));
+    }
 }

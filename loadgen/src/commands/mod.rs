@@ -14,4 +14,5 @@ pub(crate) mod report;
 mod samples;
 pub(crate) mod selftest;
 mod tls_args;
+pub(crate) mod usage;
 mod words;

@@ -11,6 +11,7 @@ pub(crate) fn run() -> RunResult {
         urls: vec!["http://127.0.0.1/".to_string()],
         mode: Mode::Closed,
         rate: None,
+        stages: Vec::new(),
         arrival: None,
         connections: 1,
         cpus: vec![0],

@@ -93,7 +93,7 @@ impl<E: Exchanges> Connection<E> {
         }
         match self.connect().await {
             Ok(()) => core.gate.connected.set(core.gate.connected.get() + 1),
-            Err(refusal) => *core.gate.refusal.borrow_mut() = Some(refusal.to_string()),
+            Err(refusal) => *core.gate.refusal.borrow_mut() = Some(refusal),
         }
         core.gate.settled.set(core.gate.settled.get() + 1);
         poll_fn(|cx| {
@@ -105,6 +105,7 @@ impl<E: Exchanges> Connection<E> {
 
     async fn serve(&mut self) {
         loop {
+            self.link.core.worked.set(self.link.core.worked.get() + 1);
             let over = self.take_work();
             if self.in_hand() == 0 && over {
                 return;
@@ -232,6 +233,8 @@ impl<E: Exchanges> Connection<E> {
     }
 
     fn handle_input(&mut self, input: &[u8]) {
+        let core = &*self.link.core;
+        core.record.borrow_mut().handle_received(input.len(), core.is_within(core.turn_ns()));
         match self.exchanges.handle_input(&mut self.link, input) {
             Ok(()) if self.link.closing && self.exchanges.in_flight() == 0 => {
                 self.stream = None;
@@ -244,6 +247,9 @@ impl<E: Exchanges> Connection<E> {
             }
             Err(misdeed) => {
                 self.link.core.shared.note_garbage(&misdeed.to_string());
+                if self.exchanges.in_flight() == 0 {
+                    self.link.core.record.borrow_mut().connections.unasked += 1;
+                }
                 self.drop_stream();
                 self.link.fail(self.exchanges.take_all(), Fault::Protocol);
             }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use bytes::Bytes;
 use quoit::ring::Ring;
 
 use super::cpu::Cpu;
@@ -17,6 +16,7 @@ use super::record::{Flight, Record};
 use super::response::Known;
 use super::shared::Shared;
 use super::tls::TlsClient;
+use super::transport::Refusal;
 use crate::plan::random::Random;
 use crate::plan::schedule::{Due, Schedule, share};
 use crate::plan::template::Filling;
@@ -50,13 +50,12 @@ pub(super) struct Core {
     origin: Cell<Instant>,
     stamp: Cell<Stamp>,
     pub(super) record: RefCell<Record>,
+    measured_from_ns: u64,
+    /// Times that a connection's task had something to do: what shows whether a turn was idle.
+    pub(super) worked: Cell<u64>,
     pub(super) cpu: RefCell<Cpu>,
     work: RefCell<Work>,
     random: RefCell<Random>,
-    /// Requests that need no filling.
-    pub(super) fixed: Vec<Option<Bytes>>,
-    /// Bodies of requests of HTTP/2 that need no filling.
-    pub(super) bodies: Vec<Bytes>,
     /// Heads of the last answers, by request.
     pub(super) known: RefCell<Vec<Known>>,
     pub(super) filling: RefCell<(Filling, Vec<u8>)>,
@@ -84,7 +83,7 @@ pub(super) struct Gate {
     /// Seats whose first connection stands or was refused.
     pub(super) settled: Cell<usize>,
     /// Why the last one that was refused was refused.
-    pub(super) refusal: RefCell<Option<String>>,
+    pub(super) refusal: RefCell<Option<Refusal>>,
     pub(super) connected: Cell<usize>,
     pub(super) started: Cell<bool>,
     /// Whether nothing more will be handed out.
@@ -137,8 +136,6 @@ impl Core {
             Some(timetable) => Work::Open(Box::new(Schedule::new(&timetable, index, cores))),
         };
         let specs = plan.mix.specs();
-        let fixed = specs.iter().map(|spec| spec.fixed.as_deref().map(lasting)).collect();
-        let bodies = specs.iter().map(|spec| lasting(&spec.fixed_body)).collect();
         let known = RefCell::new(specs.iter().map(|_| Known::default()).collect());
         let gate = Gate { live: Cell::new(seats), ..Gate::default() };
         let some = Instant::now();
@@ -148,12 +145,12 @@ impl Core {
             tls,
             origin: Cell::new(some),
             stamp: Cell::new(Stamp { turn: some, now_ns: 0, used: STAMPED_MAX }),
+            measured_from_ns: record.phases().from_ns,
+            worked: Cell::new(0),
             record: RefCell::new(record),
             cpu: RefCell::default(),
             work: RefCell::new(work),
             random: RefCell::new(Random::new(plan.seed, 0x313c_0000 + index as u64)),
-            fixed,
-            bodies,
             known,
             filling: RefCell::new((Filling::new(plan.seed, index, cores), Vec::new())),
             seats: (0..seats).map(|_| Seat::default()).collect(),
@@ -197,13 +194,29 @@ impl Core {
 
     fn flight(&self, planned_ns: u64, ready_ns: u64, measured: bool) -> Flight {
         let endpoint = self.plan.mix.draw(&mut self.random.borrow_mut());
-        Flight { planned_ns, ready_ns, sent_ns: None, endpoint, measured }
+        Flight { planned_ns, ready_ns, sent_ns: None, own_ns: 0, endpoint, measured }
     }
 
     fn begin(&self, planned_ns: u64, ready_ns: u64, measured: bool) -> Flight {
         let flight = self.flight(planned_ns, ready_ns, measured);
         self.record.borrow_mut().handle_planned(&flight);
         flight
+    }
+
+    /// Takes an arrival that is due.
+    fn begin_due(&self, due: Due, free_since_ns: u64, now_ns: u64) -> Flight {
+        let mut flight = self.flight(due.at_ns, free_since_ns, due.measured);
+        let mut record = self.record.borrow_mut();
+        record.backlog.handle_overdue(due.at_ns, now_ns);
+        flight.own_ns = record.backlog.own_ns(due.at_ns, now_ns);
+        record.handle_planned(&flight);
+        flight
+    }
+
+    /// Whether an instant lies within the measured phase.
+    #[inline]
+    pub(super) fn is_within(&self, at_ns: u64) -> bool {
+        at_ns >= self.measured_from_ns && at_ns < self.shared.end_ns()
     }
 
     /// The next arrival, unless the run was broken off before it.
@@ -230,15 +243,18 @@ impl Core {
                 *left -= u64::from(measured);
                 Next::Now(self.begin(now_ns, now_ns, measured))
             }
-            Work::Open(schedule) => match self.ahead(schedule) {
-                None => Next::Over,
-                Some(due) if due.at_ns > self.now_ns() => Next::Wait,
-                Some(due) => {
-                    schedule.take();
-                    self.unlist(seat);
-                    Next::Now(self.begin(due.at_ns, free_since_ns, due.measured))
+            Work::Open(schedule) => {
+                let Some(due) = self.ahead(schedule) else { return Next::Over };
+                self.record.borrow_mut().handle_turn(self.turn_ns());
+                let now_ns = self.now_ns();
+                if due.at_ns > now_ns {
+                    self.record.borrow_mut().backlog.handle_caught_up();
+                    return Next::Wait;
                 }
-            },
+                schedule.take();
+                self.unlist(seat);
+                Next::Now(self.begin_due(due, free_since_ns, now_ns))
+            }
         }
     }
 
@@ -275,17 +291,22 @@ impl Core {
     pub(super) fn hand_out(&self) -> Paced {
         let mut work = self.work.borrow_mut();
         let Work::Open(schedule) = &mut *work else { return Paced::Over };
+        self.record.borrow_mut().handle_turn(self.turn_ns());
         let now_ns = self.now_ns();
         loop {
             let Some(due) = self.ahead(schedule) else { return Paced::Over };
             if due.at_ns > now_ns {
+                self.record.borrow_mut().backlog.handle_caught_up();
                 return Paced::Until(due.at_ns);
             }
-            let Some(seat) = self.idle.borrow_mut().pop_front() else { return Paced::NobodyFree };
+            let Some(seat) = self.idle.borrow_mut().pop_front() else {
+                self.record.borrow_mut().backlog.handle_overdue(due.at_ns, now_ns);
+                return Paced::NobodyFree;
+            };
             schedule.take();
             let seat = &self.seats[seat as usize];
             seat.listed.set(false);
-            seat.mail.set(Some(self.begin(due.at_ns, seat.free_since_ns.get(), due.measured)));
+            seat.mail.set(Some(self.begin_due(due, seat.free_since_ns.get(), now_ns)));
             seat.wake();
         }
     }
@@ -323,10 +344,11 @@ impl Core {
     /// Hands out nothing more; what is left of the plan is dropped.
     pub(super) fn close(&self) {
         self.gate.closed.set(true);
+        let now_ns = self.now_ns();
         if let Work::Open(schedule) = &mut *self.work.borrow_mut() {
             while let Some(due) = schedule.take() {
                 let flight = self.flight(due.at_ns, due.at_ns, due.measured);
-                self.record.borrow_mut().handle_dropped(&flight);
+                self.record.borrow_mut().handle_dropped(&flight, now_ns);
             }
         }
         self.wake_all();
@@ -366,12 +388,6 @@ impl Core {
             self.ring.stop();
         }
     }
-}
-
-/// Bytes for as long as the program runs, which is hardly longer than the run: every send shares them without
-/// counting who does, an atomic addition before it and another behind.
-fn lasting(bytes: &[u8]) -> Bytes {
-    Bytes::from_static(Box::leak(bytes.into()))
 }
 
 impl Seat {

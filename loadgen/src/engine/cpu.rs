@@ -1,9 +1,13 @@
 //! How busy a core of the generator is: its thread's CPU clock, less what it spun while nothing happened.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use quoit::ring::Ring;
 use rustix::time::{ClockId, clock_gettime};
+
+use super::core::Core;
+use super::lateness::Thread;
 
 /// One turn of a spin counts as this at the most: what took longer was no spinning but being kept from it.
 const SPIN_MAX: Duration = Duration::from_micros(50);
@@ -61,18 +65,54 @@ fn share(from: [u64; 3], to: [u64; 3]) -> f64 {
     if wall == 0 { 0.0 } else { (cpu.saturating_sub(spun) as f64 / wall as f64).min(1.0) }
 }
 
-/// One turn of the ring without waiting; what it took is spinning if it brought nothing.
-pub(super) async fn spin(ring: &Ring, cpu: &std::cell::RefCell<Cpu>) {
-    let (before, came) = (ring.now(), ring.stats().completions);
+/// One turn of the ring without waiting. What it took is spinning if it brought nothing and no connection did
+/// anything: a send that succeeds brings no completion, and is work.
+pub(super) async fn spin(core: &Core) {
+    let ring = &core.ring;
+    let seen = || (ring.stats().completions, core.worked.get());
+    let (before, came) = (ring.now(), seen());
     ring.next_turn().await;
-    if ring.stats().completions == came {
-        cpu.borrow_mut().note_spin(ring.now().saturating_duration_since(before));
+    if seen() == came {
+        core.cpu.borrow_mut().note_spin(ring.now().saturating_duration_since(before));
     }
+}
+
+/// Where the kernel tells how long this thread ran, waited for a processor, and how often it got one; the
+/// kernel of a container may not have it.
+pub(super) fn thread_account() -> Option<File> {
+    File::open("/proc/thread-self/schedstat").ok()
+}
+
+/// The clocks of this thread.
+pub(super) fn thread(account: Option<&File>) -> Thread {
+    let mut text = [0; 64];
+    let length = account.and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+    let [_, waited_ns, times] = parse_account(&text[..length]);
+    Thread { ran_ns: thread_ns(), waited_ns, times }
+}
+
+/// The three numbers of a schedstat; 0 for what is none.
+fn parse_account(text: &[u8]) -> [u64; 3] {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().unwrap_or(0));
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_account_is_read() {
+        assert_eq!(parse_account(b"526623 1097441 2\n"), [526_623, 1_097_441, 2]);
+        assert_eq!(parse_account(b"x 7"), [0, 7, 0]);
+        let account = thread_account();
+        let (before, mut now) = (thread(account.as_ref()), Thread::default());
+        while now.ran_ns <= before.ran_ns {
+            now = thread(account.as_ref());
+        }
+        assert!(now.waited_ns >= before.waited_ns && now.times >= before.times);
+    }
 
     #[test]
     fn spinning_is_not_being_busy() {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use quoit::ring::Payload;
 
 use super::connection::Exchanges;
@@ -9,6 +10,7 @@ use super::core::Core;
 use super::link::Link;
 use super::record::{Fault, Flight};
 use super::response::{Answer, Misdeed, Reader};
+use crate::plan::request::RequestSpec;
 
 /// Requests of a connection, each behind the one before it.
 #[derive(Default)]
@@ -54,29 +56,35 @@ impl Exchanges for Pipeline {
         self.unsent > 0
     }
 
-    /// All that waits to be sent, at once.
+    /// All that waits to be sent, at once; up to a body that is shared.
     #[inline]
     fn write(&mut self, link: &Link) -> Payload {
         let core = &*link.core;
         let first = self.in_flight();
         // A closed loop looked at the clock when it took the request.
         let now_ns = if core.is_closed_loop() { self.flights[first].ready_ns } else { core.now_ns() };
+        let specs = core.plan.mix.specs();
         let mut record = core.record.borrow_mut();
-        let fixed = &core.fixed[self.flights[first].endpoint as usize];
-        let payload = if let (1, Some(fixed)) = (self.unsent, fixed) {
+        let spec = &specs[self.flights[first].endpoint as usize];
+        if let (1, Some(fixed), None) = (self.unsent, &spec.fixed, spec.shared_body()) {
             record.handle_sent(&mut self.flights[first], now_ns, fixed.len() as u64);
-            Payload::Shared(fixed.clone())
-        } else {
-            let mut buffer = core.ring.take_buffer();
-            for flight in self.flights.range_mut(first..) {
-                let before = buffer.len();
-                write_request(core, flight.endpoint as usize, &mut buffer);
-                record.handle_sent(flight, now_ns, (buffer.len() - before) as u64);
+            self.unsent = 0;
+            return Payload::Shared(fixed.clone());
+        }
+        let mut buffer = core.ring.take_buffer();
+        for flight in self.flights.range_mut(first..) {
+            let (before, spec) = (buffer.len(), &specs[flight.endpoint as usize]);
+            write_request(core, spec, &mut buffer);
+            let body = spec.shared_body();
+            let bytes = buffer.len() - before + body.map_or(0, Bytes::len);
+            record.handle_sent(flight, now_ns, bytes as u64);
+            self.unsent -= 1;
+            if let Some(body) = body {
+                // What waits behind it leaves with the next send.
+                return Payload::Gather(buffer, body.clone());
             }
-            Payload::Buffer(buffer)
-        };
-        self.unsent = 0;
-        payload
+        }
+        Payload::Buffer(buffer)
     }
 
     fn handle_input(&mut self, link: &mut Link, mut input: &[u8]) -> Result<(), Misdeed> {
@@ -90,6 +98,11 @@ impl Exchanges for Pipeline {
             drop(known);
             input = &input[used..];
             if let Some(answer) = answer {
+                // What comes behind the answer to the only request belongs to it: its length is not what it
+                // says (RFC 9112, section 6.3), and it is not the answer that was asked for.
+                if !input.is_empty() && self.in_flight() == 1 {
+                    return Err(Misdeed::Unasked);
+                }
                 self.handle_answer(link, answer, now_ns);
             }
         }
@@ -133,11 +146,12 @@ impl Pipeline {
     }
 }
 
-fn write_request(core: &Core, endpoint: usize, out: &mut Vec<u8>) {
-    if let Some(fixed) = &core.fixed[endpoint] {
+/// Writes a request, but for a body that is shared.
+fn write_request(core: &Core, spec: &RequestSpec, out: &mut Vec<u8>) {
+    if let Some(fixed) = &spec.fixed {
         return out.extend_from_slice(fixed);
     }
     let (filling, scratch) = &mut *core.filling.borrow_mut();
-    core.plan.mix.specs()[endpoint].render(filling, scratch, out);
+    spec.render(filling, scratch, out);
     filling.advance();
 }

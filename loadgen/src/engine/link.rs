@@ -23,8 +23,8 @@ impl Link {
     pub(super) fn handle_answer(&mut self, flight: &Flight, answer: Answer, now_ns: u64) {
         let core = &*self.core;
         core.shared.note_answer();
-        let is_expected = core.plan.expect.accepts(answer.status);
-        core.record.borrow_mut().handle_answer(flight, answer, is_expected, now_ns, self.seat);
+        let (is_expected, is_within) = (core.plan.expect.accepts(answer.status), core.is_within(now_ns));
+        core.record.borrow_mut().handle_answer(flight, answer, is_expected, now_ns, is_within, self.seat);
         self.free_since_ns = now_ns;
         self.closing |= answer.closes || core.plan.new_connections || core.is_churn_due(now_ns);
     }
@@ -32,8 +32,9 @@ impl Link {
     /// Requests failed.
     pub(super) fn fail(&mut self, flights: impl Iterator<Item = Flight>, fault: Fault) {
         let now_ns = self.core.now_ns();
+        let is_within = self.core.is_within(now_ns);
         let mut record = self.core.record.borrow_mut();
-        flights.for_each(|flight| record.handle_fault(&flight, fault, now_ns));
+        flights.for_each(|flight| record.handle_fault(&flight, fault, now_ns, is_within));
         drop(record);
         self.free_since_ns = now_ns;
     }
@@ -41,8 +42,9 @@ impl Link {
     /// Requests were not answered in time.
     pub(super) fn time_out(&mut self, flights: impl Iterator<Item = Flight>) {
         let now_ns = self.core.now_ns();
+        let is_within = self.core.is_within(now_ns);
         let mut record = self.core.record.borrow_mut();
-        flights.for_each(|flight| record.handle_timeout(&flight, now_ns));
+        flights.for_each(|flight| record.handle_timeout(&flight, now_ns, is_within));
         drop(record);
         self.free_since_ns = now_ns;
     }

@@ -39,7 +39,7 @@ pub(super) fn result(
         total: Outcomes::default(),
         endpoints: BTreeMap::new(),
         intervals: Vec::new(),
-        connections: ConnectionFacts::default(),
+        connections: ConnectionFacts { received_bytes: Some(0), ..ConnectionFacts::default() },
         cost,
         slo: Vec::new(),
         merged: Vec::new(),
@@ -54,7 +54,7 @@ pub(super) fn result(
     result.connections.done_each.sort_unstable();
     thin(&mut result.connections.done_each);
     let overdue = findings.iter().map(|found| found.overdue).sum();
-    result.validity = validity::judge(&result, overdue, plan.lag_allowed);
+    result.validity = validity::judge(&result, overdue);
     if seen.interrupted {
         result.validity.warnings.push("the run was ended early; this is what was done until then".to_owned());
     }
@@ -81,6 +81,7 @@ fn add(result: &mut RunResult, plan: &Plan, found: &Findings) {
     if plan.pace != Pace::Closed {
         result.cost.generator_lag.get_or_insert_default().add(&found.pacing);
     }
+    result.cost.generator_stalls.add(&found.stalls);
     result.connections.add(&found.connections);
 }
 

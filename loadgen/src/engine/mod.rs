@@ -18,6 +18,7 @@ mod cpu;
 mod h1;
 mod h2;
 mod host;
+mod lateness;
 mod link;
 mod merge;
 mod pacer;
@@ -35,12 +36,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use quoit::net::Address;
 use quoit::ring::sys;
 
 use self::process::Watched;
 use self::progress::Progress;
-use self::record::Phases;
+use self::record::{Fault, Phases};
 use self::shared::Shared;
+use self::transport::Refusal;
 use self::worker::{Findings, News};
 use crate::exit::Failure;
 use crate::plan::Plan;
@@ -85,7 +88,7 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<RunResult, Failure> 
     }
     let watched = watched?;
     if let Some(what) = shared.not_http() {
-        let target = &plan.address;
+        let target = &plan.addresses[shared.address(plan.addresses.len()).unwrap_or(0)];
         return Err(Failure::Target(format!(
             "{target} does not speak {}: {what}; check port, scheme and --proto",
             plan.protocol
@@ -241,10 +244,12 @@ fn await_readiness(
     if connected > 0 {
         return Ok(());
     }
-    let why = refusal.unwrap_or_default();
-    let (url, address) = (&plan.urls[0], plan.address.to_string());
-    let remedy = format!("{url}: no connection to {}: {why}", address.trim_start_matches("http://"));
-    Err(give_up(shared, Failure::Target(remedy)))
+    let addresses: Vec<String> = plan.addresses.iter().map(Address::to_string).collect();
+    let (url, address) = (&plan.urls[0], addresses.join(" or ").replace("http://", ""));
+    let why = refusal.as_ref().map_or_else(String::new, Refusal::to_string);
+    let line = format!("{url}: no connection to {address}: {why}");
+    let is_ours = refusal.is_some_and(|refusal| refusal.fault == Fault::Generator);
+    Err(give_up(shared, if is_ours { Failure::Invalid(line) } else { Failure::Target(line) }))
 }
 
 #[cfg(test)]

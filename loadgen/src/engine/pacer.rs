@@ -33,7 +33,7 @@ pub(super) async fn run(core: Rc<Core>, alarm: Alarm) {
                 let slept = sleep_ns >= SLEEP_MIN_NS
                     && alarm.wait(&core.ring, Duration::from_nanos(sleep_ns)).await.is_ok();
                 if !slept {
-                    cpu::spin(&core.ring, &core.cpu).await;
+                    cpu::spin(&core).await;
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::lateness::{self, Backlog, Beats, Ended, Thread};
 use super::response::Answer;
 use crate::histogram::Durations;
 use crate::plan::schedule::nanoseconds;
@@ -10,6 +11,10 @@ use crate::result::{ConnectionFacts, Interval, Outcomes};
 
 /// Steps of the measured phase at the most; longer runs have longer steps, whole seconds each.
 const INTERVALS_MAX: u64 = 300;
+
+/// Steps of the measured phase at the least: shorter runs have shorter steps, so that its second half can be
+/// told from its first.
+const INTERVALS_MIN: u64 = 4;
 
 /// Statuses that are counted separately; httparse takes three digits.
 const STATUSES: usize = 1000;
@@ -27,13 +32,19 @@ pub(super) enum Fault {
     Reset,
     Protocol,
     Validation,
+    /// This machine's own lack of ports, descriptors or memory.
+    Generator,
 }
 
 impl Fault {
-    const NAMES: [&'static str; 7] = ["connect", "tls", "write", "read", "reset", "protocol", "validation"];
+    const NAMES: [&'static str; 8] =
+        ["connect", "tls", "write", "read", "reset", "protocol", "validation", "generator"];
 
-    /// What an error of a connection that stood means.
+    /// What an error of connecting, or of a connection that stood, means.
     pub(super) fn of(error: &std::io::Error, otherwise: Self) -> Self {
+        if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) {
+            return Self::Generator;
+        }
         match error.kind() {
             std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => Self::Reset,
             // What TLS makes of records that cannot be read, and of alerts.
@@ -42,6 +53,10 @@ impl Fault {
         }
     }
 }
+
+/// Errors of this machine's and not of the target's (connect(2), socket(2)): no local port or address, no
+/// descriptor for the process or the machine, no buffers, no memory.
+const OURS: [i32; 5] = [99, 24, 23, 105, 12];
 
 /// A request on its way. Instants are nanoseconds from the run's origin.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +67,8 @@ pub(super) struct Flight {
     pub(super) ready_ns: u64,
     /// When it was sent; `None` before.
     pub(super) sent_ns: Option<u64>,
+    /// How long of that the generator itself may have made it wait.
+    pub(super) own_ns: u64,
     /// Which request it is.
     pub(super) endpoint: u32,
     /// Whether it belongs to the measured phase.
@@ -72,8 +89,10 @@ pub(super) struct Phases {
 impl Phases {
     pub(super) fn new(warmup: Duration, duration: Option<Duration>) -> Self {
         let from_ns = nanoseconds(warmup);
+        let length_ns = duration.map_or(u64::MAX, nanoseconds);
         let seconds = duration.map_or(0, |duration| duration.as_secs());
         let step_ns = seconds.div_ceil(INTERVALS_MAX).max(1) * 1_000_000_000;
+        let step_ns = step_ns.min(length_ns.div_ceil(INTERVALS_MIN).max(1));
         let end_ns = duration.map_or(u64::MAX, |duration| from_ns.saturating_add(nanoseconds(duration)));
         Self { from_ns, end_ns, step_ns }
     }
@@ -92,6 +111,8 @@ impl Phases {
 
 struct Endpoint {
     outcomes: Outcomes,
+    /// Answers as expected within the measured phase.
+    achieved: u64,
     faults: [u64; Fault::NAMES.len()],
     statuses: Box<[u64; STATUSES]>,
 }
@@ -105,8 +126,12 @@ pub(super) struct Record {
     /// The interval looked up last and its start: the next look-up nearly always ends there, without
     /// dividing.
     latest: (usize, u64),
-    /// How late the generator itself was.
+    /// How late the generator itself was with what it sent, and for how long it did not run.
     pub(super) pacing: Durations,
+    pub(super) stalls: Durations,
+    pub(super) backlog: Backlog,
+    beats: Beats,
+    received_bytes: u64,
     /// Connections; requests done on each by seat.
     pub(super) connections: ConnectionFacts,
     /// When the last request ended.
@@ -117,6 +142,7 @@ impl Record {
     pub(super) fn new(phases: Phases, is_open: bool, endpoints: usize, seats: usize) -> Self {
         let endpoint = || Endpoint {
             outcomes: Outcomes::default(),
+            achieved: 0,
             faults: Default::default(),
             statuses: Box::new([0; STATUSES]),
         };
@@ -127,6 +153,10 @@ impl Record {
             intervals: Vec::new(),
             latest: (0, NO_START),
             pacing: Durations::default(),
+            stalls: Durations::default(),
+            backlog: Backlog::default(),
+            beats: Beats::default(),
+            received_bytes: 0,
             connections: ConnectionFacts { done_each: vec![0; seats], ..Default::default() },
             last_end_ns: phases.from_ns,
         }
@@ -154,6 +184,14 @@ impl Record {
         }
     }
 
+    /// Bytes came, of whatever.
+    #[inline]
+    pub(super) fn handle_received(&mut self, bytes: usize, is_within: bool) {
+        if is_within {
+            self.received_bytes += bytes as u64;
+        }
+    }
+
     /// A request was taken from the plan.
     pub(super) fn handle_planned(&mut self, flight: &Flight) {
         if flight.measured {
@@ -165,6 +203,10 @@ impl Record {
     /// It leaves now.
     pub(super) fn handle_sent(&mut self, flight: &mut Flight, now_ns: u64, bytes: u64) {
         flight.sent_ns = Some(now_ns);
+        if self.is_open {
+            let ready_ns = flight.ready_ns.max(flight.planned_ns);
+            flight.own_ns = flight.own_ns.max(now_ns.saturating_sub(ready_ns));
+        }
         if !flight.measured {
             return;
         }
@@ -173,20 +215,26 @@ impl Record {
         outcomes.sent_bytes += bytes;
         if self.is_open {
             outcomes.lag.record(now_ns.saturating_sub(flight.planned_ns));
-            self.pacing.record(now_ns.saturating_sub(flight.ready_ns.max(flight.planned_ns)));
+            self.pacing.record(flight.own_ns);
         }
         self.interval(now_ns).sent += 1;
     }
 
-    /// It was answered.
+    /// It was answered, within the measured phase or not.
     pub(super) fn handle_answer(
         &mut self,
         flight: &Flight,
         answer: Answer,
         is_expected: bool,
         now_ns: u64,
+        is_within: bool,
         seat: usize,
     ) {
+        let endpoint = &mut self.endpoints[flight.endpoint as usize];
+        if is_expected && is_within {
+            endpoint.achieved += 1;
+            self.interval(now_ns).done += 1;
+        }
         if !flight.measured {
             return;
         }
@@ -194,71 +242,109 @@ impl Record {
         endpoint.outcomes.received_bytes += answer.bytes;
         endpoint.statuses[usize::from(answer.status) % STATUSES] += 1;
         if !is_expected {
-            return self.handle_fault(flight, Fault::Validation, now_ns);
+            return self.handle_fault(flight, Fault::Validation, now_ns, is_within);
         }
-        let service = now_ns.saturating_sub(flight.sent_ns.unwrap_or(now_ns));
-        let response = now_ns.saturating_sub(flight.planned_ns);
         endpoint.outcomes.done += 1;
-        endpoint.outcomes.service.record(service);
-        if self.is_open {
-            endpoint.outcomes.response.record(response);
-        }
+        endpoint.outcomes.drained += u64::from(!is_within);
         self.connections.done_each[seat] += 1;
-        self.last_end_ns = self.last_end_ns.max(now_ns);
-        let shown = if self.is_open { response } else { service };
-        let interval = self.interval(now_ns);
-        interval.done += 1;
-        interval.response.record(shown);
+        self.handle_end(flight, now_ns, true);
     }
 
     /// It failed.
-    pub(super) fn handle_fault(&mut self, flight: &Flight, fault: Fault, now_ns: u64) {
+    pub(super) fn handle_fault(&mut self, flight: &Flight, fault: Fault, now_ns: u64, is_within: bool) {
+        if is_within {
+            self.interval(now_ns).failed += 1;
+        }
         if !flight.measured {
             return;
         }
         let endpoint = &mut self.endpoints[flight.endpoint as usize];
         endpoint.outcomes.errors += 1;
         endpoint.faults[fault as usize] += 1;
-        self.last_end_ns = self.last_end_ns.max(now_ns);
-        self.interval(now_ns).failed += 1;
+        self.handle_end(flight, now_ns, false);
     }
 
     /// It was not answered in time; what had passed counts as its response time.
-    pub(super) fn handle_timeout(&mut self, flight: &Flight, now_ns: u64) {
-        if !flight.measured {
-            return;
+    pub(super) fn handle_timeout(&mut self, flight: &Flight, now_ns: u64, is_within: bool) {
+        if is_within {
+            self.interval(now_ns).failed += 1;
         }
-        let response = now_ns.saturating_sub(flight.planned_ns);
-        let service = now_ns.saturating_sub(flight.sent_ns.unwrap_or(now_ns));
-        let shown = if self.is_open { response } else { service };
-        let outcomes = &mut self.endpoints[flight.endpoint as usize].outcomes;
-        outcomes.timeouts += 1;
-        outcomes.service.record(service);
-        if self.is_open {
-            outcomes.response.record(response);
+        if flight.measured {
+            self.endpoints[flight.endpoint as usize].outcomes.timeouts += 1;
+            self.handle_end(flight, now_ns, false);
         }
-        self.last_end_ns = self.last_end_ns.max(now_ns);
-        let interval = self.interval(now_ns);
-        interval.failed += 1;
-        interval.response.record(shown);
     }
 
-    /// It was planned and never begun.
-    pub(super) fn handle_dropped(&mut self, flight: &Flight) {
+    /// It was planned and never begun; what had passed counts as its response time.
+    pub(super) fn handle_dropped(&mut self, flight: &Flight, now_ns: u64) {
         self.handle_planned(flight);
         if flight.measured {
-            self.endpoints[flight.endpoint as usize].outcomes.dropped += 1;
+            let outcomes = &mut self.endpoints[flight.endpoint as usize].outcomes;
+            outcomes.dropped += 1;
+            let response_ns = now_ns.saturating_sub(flight.planned_ns);
+            outcomes.response_failed.record(response_ns);
+            self.interval(flight.planned_ns).response.record(response_ns);
         }
+    }
+
+    /// It ended, one way or another.
+    #[inline]
+    fn handle_end(&mut self, flight: &Flight, now_ns: u64, is_ok: bool) {
+        let response_ns = now_ns.saturating_sub(flight.planned_ns);
+        let outcomes = &mut self.endpoints[flight.endpoint as usize].outcomes;
+        if is_ok { &mut outcomes.response_ok } else { &mut outcomes.response_failed }.record(response_ns);
+        if let Some(sent_ns) = flight.sent_ns {
+            outcomes.service.record(now_ns.saturating_sub(sent_ns));
+        }
+        self.last_end_ns = self.last_end_ns.max(now_ns);
+        // At the time when it was due: a freeze is where it was, and not where it ended.
+        self.interval(flight.planned_ns).response.record(response_ns);
+        self.beats.handle_ended(Ended {
+            endpoint: flight.endpoint,
+            is_ok,
+            response_ns,
+            own_ns: flight.own_ns,
+        });
+    }
+
+    /// A turn of the core began.
+    #[inline]
+    pub(super) fn handle_turn(&mut self, turn_ns: u64) {
+        self.beats.handle_turn(turn_ns, &mut self.backlog);
+    }
+
+    /// The beat that was due at `due_ns`: how long the core was late.
+    pub(super) fn handle_beat(&mut self, due_ns: u64, turn_ns: u64, thread: Thread) -> u64 {
+        self.handle_turn(turn_ns);
+        self.beats.end(due_ns, turn_ns, thread, !self.is_open)
+    }
+
+    /// Books what ended since the last beat as seen late by `late_ns`, and begins the next: when it is due.
+    pub(super) fn begin_beat(&mut self, late_ns: u64, now_ns: u64) -> u64 {
+        if late_ns > 0 && (self.phases.from_ns..self.phases.end_ns.saturating_add(late_ns)).contains(&now_ns)
+        {
+            self.stalls.record(late_ns);
+        }
+        let endpoints = &mut self.endpoints;
+        self.beats.settle(late_ns, |ended, own_ns| {
+            lateness::note(&mut endpoints[ended.endpoint as usize].outcomes.own, ended, own_ns);
+        });
+        self.beats.begin(now_ns)
+    }
+
+    /// The connections.
+    pub(super) fn take_connections(&mut self) -> ConnectionFacts {
+        self.connections.received_bytes = Some(self.received_bytes);
+        std::mem::take(&mut self.connections)
     }
 
     /// The outcomes by endpoint.
     pub(super) fn take_outcomes(&mut self) -> Vec<Outcomes> {
-        let is_open = self.is_open;
         let finish = |mut endpoint: Endpoint| {
             let outcomes = &mut endpoint.outcomes;
-            if !is_open {
-                outcomes.response = outcomes.service.clone();
-            }
+            outcomes.achieved = Some(endpoint.achieved);
+            outcomes.response = outcomes.response_ok.clone();
+            outcomes.response.add(&outcomes.response_failed);
             for (name, &count) in Fault::NAMES.iter().zip(&endpoint.faults).filter(|(_, count)| **count > 0) {
                 outcomes.errors_by_kind.insert((*name).to_owned(), count);
             }
@@ -278,7 +364,7 @@ mod tests {
     const ANSWER: Answer = Answer { status: 200, closes: false, bytes: 10 };
 
     fn flight(planned_ns: u64) -> Flight {
-        Flight { planned_ns, ready_ns: planned_ns, sent_ns: None, endpoint: 0, measured: true }
+        Flight { planned_ns, ready_ns: planned_ns, sent_ns: None, own_ns: 0, endpoint: 0, measured: true }
     }
 
     fn record(is_open: bool) -> Record {
@@ -288,18 +374,20 @@ mod tests {
     #[test]
     fn every_outcome_is_counted_once() {
         let mut record = record(true);
-        let mut flights = [0, 1, 2, 3, 4].map(|n| flight(n * 1_000_000_000));
+        let mut flights = [0, 1, 2, 0, 2].map(|n| flight(n * 1_000_000_000));
         for sent in &mut flights[..4] {
             record.handle_planned(sent);
             record.handle_sent(sent, sent.planned_ns + 10, 7);
         }
-        record.handle_answer(&flights[0], ANSWER, true, 500, 0);
-        record.handle_answer(&flights[1], ANSWER, false, 1_000_000_500, 0);
-        record.handle_fault(&flights[2], Fault::Reset, 2_000_000_500);
-        record.handle_timeout(&flights[3], 9_000_000_000);
-        record.handle_dropped(&flights[4]);
+        record.handle_answer(&flights[0], ANSWER, true, 500, true, 0);
+        record.handle_answer(&flights[1], ANSWER, false, 2_500_000_000, true, 0);
+        record.handle_fault(&flights[2], Fault::Reset, 2_000_000_500, true);
+        record.handle_timeout(&flights[3], 9_000_000_000, false);
+        record.handle_dropped(&flights[4], 5_000_000_000);
         let (done, failed) = record.intervals.iter().fold((0, 0), |(d, f), i| (d + i.done, f + i.failed));
-        assert_eq!((done, failed, record.intervals.len()), (1, 3, 3), "the end takes what comes after it");
+        assert_eq!((done, failed, record.intervals.len()), (1, 2, 4), "what ends after the end is in none");
+        let times: Vec<u64> = record.intervals.iter().map(|interval| interval.response.count()).collect();
+        assert_eq!(times, [2, 1, 2, 0], "where they were due");
         let outcomes = record.take_outcomes().remove(0);
         assert!(outcomes.is_accounted_for());
         assert_eq!((outcomes.planned, outcomes.sent, outcomes.done), (5, 4, 1));
@@ -310,9 +398,29 @@ mod tests {
         );
         assert_eq!(outcomes.statuses[&200], 2);
         assert_eq!((outcomes.sent_bytes, outcomes.received_bytes), (28, 20));
-        // Censored at what had passed, and in the histogram.
-        assert_eq!(outcomes.response.count(), 2);
-        assert!(outcomes.response.max().unwrap() >= 5_990_000_000);
+        // Every outcome has a response time; those that did not end are censored at what had passed.
+        assert_eq!((outcomes.response.count(), outcomes.service.count()), (5, 4));
+        assert_eq!((outcomes.response_ok.count(), outcomes.response_failed.count()), (1, 4));
+        assert!(outcomes.response.max().unwrap() >= 8_990_000_000);
+        assert!(outcomes.response_ok.max().unwrap() < 510);
+    }
+
+    #[test]
+    fn what_comes_after_the_end_was_not_achieved() {
+        let mut record = record(true);
+        let early = Flight { measured: false, ..flight(0) };
+        record.handle_answer(&early, ANSWER, true, 500, true, 0);
+        for (now_ns, is_within) in [(500, true), (2_000, true), (3_000_000_001, false)] {
+            let flight = flight(0);
+            record.handle_planned(&flight);
+            record.handle_answer(&flight, ANSWER, true, now_ns, is_within, 0);
+            record.handle_received(10, is_within);
+        }
+        let outcomes = record.take_outcomes().remove(0);
+        assert_eq!((outcomes.done, outcomes.achieved), (3, Some(3)), "one of the warm-up came in it");
+        assert_eq!(outcomes.drained, 1);
+        assert_eq!(record.take_connections().received_bytes, Some(20));
+        assert_eq!(record.intervals.iter().map(|interval| interval.done).sum::<u64>(), 3);
     }
 
     #[test]
@@ -321,10 +429,10 @@ mod tests {
         let mut early = Flight { measured: false, ..flight(0) };
         record.handle_planned(&early);
         record.handle_sent(&mut early, 1, 1);
-        record.handle_answer(&early, ANSWER, true, 2, 0);
-        record.handle_timeout(&early, 2);
-        record.handle_fault(&early, Fault::Read, 2);
-        record.handle_dropped(&early);
+        record.handle_answer(&early, ANSWER, true, 2, false, 0);
+        record.handle_timeout(&early, 2, false);
+        record.handle_fault(&early, Fault::Read, 2, false);
+        record.handle_dropped(&early, 2);
         let outcomes = record.take_outcomes().remove(0);
         assert_eq!((outcomes.planned, outcomes.sent, outcomes.response.count()), (0, 0, 0));
         assert!(record.intervals.is_empty());
@@ -341,21 +449,52 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_has_service_times_alone() {
-        let mut record = record(false);
-        let mut one = flight(0);
-        record.handle_planned(&one);
-        record.handle_sent(&mut one, 100_000, 1);
-        record.handle_answer(&one, ANSWER, true, 300_000, 0);
+    fn a_stall_of_the_generator_is_taken_off_what_it_delayed() {
+        let mut record = record(true);
+        record.begin_beat(0, 0);
+        record.handle_beat(5_000_000, 5_000_000, Thread::default());
+        let due_ns = record.begin_beat(0, 5_000_000);
+        let mut late = Flight { own_ns: 400_000_000, ..flight(100_000_000) };
+        record.handle_planned(&late);
+        record.handle_sent(&mut late, 500_000_000, 1);
+        record.handle_answer(&late, ANSWER, true, 1_110_000_000, true, 0);
+        // Stopped from 0.51 s to 1.11 s.
+        let late_ns = record.handle_beat(due_ns, due_ns + 600_000_000, Thread::default());
+        record.begin_beat(late_ns, 1_110_000_000);
         let outcomes = record.take_outcomes().remove(0);
-        assert_eq!(outcomes.response, outcomes.service);
-        assert_eq!(outcomes.lag.count(), 0);
-        assert!(outcomes.service.max().unwrap().abs_diff(200_000) < 300);
+        assert!(outcomes.response.max().unwrap().abs_diff(1_010_000_000) < 2_000_000);
+        let without = outcomes.without_own_lateness().unwrap();
+        assert!(without.response.max().unwrap().abs_diff(10_000_000) < 200_000, "{without:?}");
+        assert_eq!((without.response.count(), without.response_ok.count()), (1, 1));
+        assert_eq!(record.stalls.count(), 1);
     }
 
     #[test]
-    fn long_runs_have_longer_steps() {
-        let step = |s| Phases::new(Duration::ZERO, Some(Duration::from_secs(s))).step_ns / 1_000_000_000;
-        assert_eq!((step(10), step(300), step(301), step(3600)), (1, 1, 2, 12));
+    fn a_closed_loop_counts_from_taking_a_request() {
+        let mut record = record(false);
+        let mut one = flight(0);
+        record.handle_planned(&one);
+        // After 100 µs for a new connection.
+        record.handle_sent(&mut one, 100_000, 1);
+        record.handle_answer(&one, ANSWER, true, 300_000, true, 0);
+        let outcomes = record.take_outcomes().remove(0);
+        assert!(outcomes.response.max().unwrap().abs_diff(300_000) < 300);
+        assert!(outcomes.service.max().unwrap().abs_diff(200_000) < 300);
+        assert_eq!(outcomes.lag.count(), 0);
+    }
+
+    #[test]
+    fn long_runs_have_longer_steps_and_short_ones_shorter() {
+        let step = |s| Phases::new(Duration::ZERO, Some(Duration::from_millis(s))).step_ns / 1_000_000;
+        assert_eq!((step(10_000), step(300_000), step(301_000), step(3_600_000)), (1000, 1000, 2000, 12_000));
+        assert_eq!((step(4_000), step(2_000), step(200)), (1000, 500, 50));
+        assert_eq!(Phases::new(Duration::ZERO, None).step_ns, 1_000_000_000);
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_not_the_targets() {
+        let of = |code| Fault::of(&std::io::Error::from_raw_os_error(code), Fault::Connect);
+        assert_eq!([99, 24, 23, 105, 12].map(of), [Fault::Generator; 5]);
+        assert_eq!([111, 113, 110].map(of), [Fault::Connect; 3]);
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Shared {
     answered: AtomicBool,
     garbage: AtomicU64,
     not_http: OnceLock<String>,
+    /// Which of several addresses answered first: all connections of a run go there.
+    address: OnceLock<usize>,
 }
 
 impl Shared {
@@ -28,7 +30,18 @@ impl Shared {
             answered: AtomicBool::new(false),
             garbage: AtomicU64::new(0),
             not_http: OnceLock::new(),
+            address: OnceLock::new(),
         }
+    }
+
+    /// The address to connect to, of so many; `None` while it is not known which one answers.
+    pub(super) fn address(&self, addresses: usize) -> Option<usize> {
+        if addresses == 1 { Some(0) } else { self.address.get().copied() }
+    }
+
+    /// This one answered. The first one that did stays, and is returned.
+    pub(super) fn choose_address(&self, address: usize) -> usize {
+        *self.address.get_or_init(|| address)
     }
 
     pub(super) fn origin(&self) -> Option<Instant> {

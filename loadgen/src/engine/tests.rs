@@ -23,6 +23,7 @@ pub(crate) fn sample_result() -> RunResult {
             urls: vec!["http://h/".to_owned()],
             mode: Mode::Open,
             rate: Some(100.0),
+            stages: Vec::new(),
             arrival: Some(Arrival::Fixed),
             connections: 1,
             cpus: vec![0],

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use rustls::AlertDescription;
 
 use super::core::Core;
 use super::record::Fault;
+
+/// RFC 8305, section 5: how long an address may take before the next one is tried as well.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
 pub(super) struct Refusal {
@@ -32,7 +35,14 @@ impl fmt::Display for Refusal {
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self { fault: Fault::Connect, why: error.to_string(), remedy: "is the server running there?" }
+        let fault = Fault::of(&error, Fault::Connect);
+        let remedy = match fault {
+            Fault::Generator => "this machine has no port, descriptor or memory left for it; lower -c",
+            _ => "is the server running there?",
+        };
+        // A reset while connecting is a refusal of another kind.
+        let fault = if fault == Fault::Generator { fault } else { Fault::Connect };
+        Self { fault, why: error.to_string(), remedy }
     }
 }
 
@@ -68,7 +78,7 @@ pub(super) async fn open(core: &Core) -> Result<Stream, Refusal> {
 
 async fn open_in_time(core: &Core) -> Result<Stream, Refusal> {
     let (plan, begun_ns) = (&core.plan, core.now_ns());
-    let socket = connect(&core.ring, &plan.address, plan.connect_timeout).await?;
+    let (socket, begun_ns) = reach(core, begun_ns).await?;
     let connect_ns = core.now_ns() - begun_ns;
     let Some(client) = &core.tls else {
         socket.set_multishot(true);
@@ -93,6 +103,74 @@ async fn open_in_time(core: &Core) -> Result<Stream, Refusal> {
     }
     let why = "the server speaks TLS and not HTTP/2: it chose nothing by ALPN".to_owned();
     Err(Refusal { fault: Fault::Tls, why, remedy: "choose another --proto" })
+}
+
+/// Connects to the address that answered first in this run; the first connections find out which that is (RFC
+/// 8305): they try one after another, the next as soon as one failed or has not answered for a moment. The
+/// socket, and when the attempt began that led to it.
+async fn reach(core: &Core, begun_ns: u64) -> io::Result<(Socket, u64)> {
+    let (plan, ring, all) = (&core.plan, &core.ring, core.plan.addresses.len());
+    if core.shared.address(all).is_none() {
+        let (address, socket, begun_ns) = race(core).await?;
+        // Another core may have found another one meanwhile, and a run has one target.
+        if core.shared.choose_address(address) == address {
+            return Ok((socket, begun_ns));
+        }
+    }
+    let known = core.shared.address(all).expect("it was chosen");
+    Ok((connect(ring, &plan.addresses[known], plan.connect_timeout).await?, begun_ns))
+}
+
+async fn race(core: &Core) -> io::Result<(usize, Socket, u64)> {
+    let (plan, ring) = (&core.plan, &core.ring);
+    let mut attempts: Vec<Attempt<'_>> = Vec::new();
+    let mut untried = plan.addresses.iter().enumerate();
+    let (mut stagger, mut is_staggered) = (pin!(ring.sleep(ATTEMPT_DELAY)), false);
+    let mut failure = None;
+    poll_fn(|cx| {
+        loop {
+            let mut index = 0;
+            while index < attempts.len() {
+                match attempts[index].connecting.as_mut().poll(cx) {
+                    Poll::Ready(Ok(socket)) => {
+                        return Poll::Ready(Ok((attempts[index].address, socket, attempts[index].begun_ns)));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        attempts.remove(index);
+                        is_staggered = false;
+                        // Of several the first: it is that of the address which counts most.
+                        failure.get_or_insert(error);
+                    }
+                    Poll::Pending => index += 1,
+                }
+            }
+            if is_staggered && stagger.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            is_staggered = false;
+            match untried.next() {
+                Some((address, target)) => {
+                    let connecting = Box::pin(connect(ring, target, plan.connect_timeout));
+                    attempts.push(Attempt { address, begun_ns: core.now_ns(), connecting });
+                    stagger.set(ring.sleep(ATTEMPT_DELAY));
+                    is_staggered = true;
+                }
+                None if attempts.is_empty() => {
+                    return Poll::Ready(Err(failure.take().expect("there is an address, and it was tried")));
+                }
+                // The last ones: only they can end this.
+                None => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// An attempt to connect to one of several addresses.
+struct Attempt<'a> {
+    address: usize,
+    begun_ns: u64,
+    connecting: Pin<Box<dyn Future<Output = io::Result<Socket>> + 'a>>,
 }
 
 async fn connect(ring: &Ring, address: &Address, timeout: Duration) -> io::Result<Socket> {

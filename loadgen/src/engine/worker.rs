@@ -16,7 +16,8 @@ use super::h2::Multiplex;
 use super::record::{Phases, Record};
 use super::shared::Shared;
 use super::tls::TlsClient;
-use super::{connection, pacer};
+use super::transport::Refusal;
+use super::{connection, cpu, pacer};
 use crate::histogram::Durations;
 use crate::plan::schedule::{nanoseconds, share};
 use crate::plan::tls::Protocol;
@@ -35,10 +36,13 @@ const LOOK_EVERY_NS: u64 = 100_000_000;
 /// What is in flight when a run is broken off has this long to end.
 const GRACE_NS: u64 = 1_000_000_000;
 
+/// Completions that one turn of the ring brings at the least, if as many are there.
+const COLLECTED_MIN: usize = 16;
+
 /// What a core reports while it runs.
 pub(super) enum News {
     /// Its connections stand, or were refused.
-    Ready { connected: usize, refusal: Option<String> },
+    Ready { connected: usize, refusal: Option<Refusal> },
     /// An interval is over.
     Interval(Box<Interval>),
     /// It is at its end, whatever that was.
@@ -60,6 +64,7 @@ pub(super) struct Findings {
     pub(super) endpoints: Vec<Outcomes>,
     pub(super) intervals: Vec<Interval>,
     pub(super) pacing: Durations,
+    pub(super) stalls: Durations,
     pub(super) connections: ConnectionFacts,
     pub(super) busy: f64,
     pub(super) busy_each: Vec<f64>,
@@ -82,8 +87,9 @@ pub(super) fn start(
         .spawn(move || async move {
             let _ending = Ending(news.clone());
             let ring = Ring::new(RingConfig::default()).map_err(|error| error.to_string())?;
-            let alarms = (Alarm::new(), Alarm::new());
-            let (Ok(first), Ok(second)) = alarms else { return Err("the kernel gives no timer".to_owned()) };
+            let alarms = [(); 3].map(|()| Alarm::new().map_err(|_| "the kernel gives no timer".to_owned()));
+            let [first, second, third] = alarms;
+            let alarms = [first?, second?, third?];
             let tls = plan.tls.as_ref().map(|tls| TlsClient::new(tls, plan.protocol)).transpose();
             let tls = tls.map_err(|error| format!("TLS cannot be set up: {error}"))?;
             let is_open = plan.pace != Pace::Closed;
@@ -91,12 +97,12 @@ pub(super) fn start(
             let seats = share(plan.connections as u64, index, plan.cpus.len()) as usize;
             let record = Record::new(phases, is_open, plan.mix.specs().len(), seats);
             let core = Core::new(ring, plan, shared, index, tls, record);
-            Ok(run(core, news, [first, second]).await)
+            Ok(run(core, news, alarms).await)
         })
         .map_err(|error| format!("the executor did not start: {error}"))
 }
 
-async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm; 2]) -> Findings {
+async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping, beating]: [Alarm; 3]) -> Findings {
     let ring = core.ring.clone();
     for seat in 0..core.seats.len() {
         let left = core.clone();
@@ -106,7 +112,7 @@ async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm
             Protocol::H2 => ring.spawn(connection::run::<Multiplex>(core.clone(), seat), left),
         }
     }
-    ring.spawn(keep(core.clone(), news, pacing, keeping), |_| ());
+    ring.spawn(keep(core.clone(), news, [pacing, beating], keeping), |_| ());
     ring.drive().await;
     let now_ns = core.now_ns();
     let mut cpu = core.cpu.borrow_mut();
@@ -119,7 +125,8 @@ async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm
         endpoints: record.take_outcomes(),
         intervals: std::mem::take(&mut record.intervals),
         pacing: std::mem::take(&mut record.pacing),
-        connections: std::mem::take(&mut record.connections),
+        stalls: std::mem::take(&mut record.stalls),
+        connections: record.take_connections(),
         busy: cpu.busy_share(),
         busy_each: std::mem::take(&mut cpu.busy),
         last_end_ns: record.last_end_ns,
@@ -128,7 +135,7 @@ async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping]: [Alarm
 }
 
 /// Starts the core when all are ready, reads its CPU clock at each interval's end, and ends it.
-async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, pacing: Alarm, alarm: Alarm) {
+async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, beating]: [Alarm; 2], alarm: Alarm) {
     while core.gate.settled.get() < core.seats.len() {
         if core.shared.is_broken_off() {
             // Nothing was planned yet, so there is nothing to account for: what still connects is left.
@@ -151,10 +158,29 @@ async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, pacing: Alarm, alarm: Al
     wait_until(&core, &alarm, origin.saturating_duration_since(core.ring.now())).await;
     core.gate.started.set(true);
     core.wake_all();
+    core.ring.spawn(beat(core.clone(), beating), |_| ());
     if core.plan.pace != Pace::Closed {
         core.ring.spawn(pacer::run(core.clone(), pacing), |_| ());
     }
     keep_time(&core, &news, &alarm).await;
+}
+
+/// Looks at regular times whether the core runs when it asked for it ([`lateness`](super::lateness)).
+async fn beat(core: Rc<Core>, alarm: Alarm) {
+    let account = cpu::thread_account();
+    let mut late_ns = 0;
+    while core.gate.live.get() > 0 {
+        let due_ns = core.record.borrow_mut().begin_beat(late_ns, core.now_ns());
+        let left_ns = due_ns.saturating_sub(core.now_ns()).max(1);
+        wait_until(&core, &alarm, Duration::from_nanos(left_ns)).await;
+        late_ns = core.record.borrow_mut().handle_beat(due_ns, core.turn_ns(), cpu::thread(account.as_ref()));
+        if late_ns > 0 {
+            // The answers that came meanwhile are handled first. The kernel hands them out in portions.
+            for _ in 0..2 + core.seats.len() / COLLECTED_MIN {
+                core.ring.next_turn().await;
+            }
+        }
+    }
 }
 
 async fn keep_time(core: &Core, news: &mpsc::Sender<News>, alarm: &Alarm) {

@@ -16,7 +16,7 @@ use quoit::net::Address;
 
 use self::expect::Expect;
 use self::request::Mix;
-use self::schedule::Timetable;
+use self::schedule::{Stage, Timetable};
 use self::tls::{Protocol, Tls};
 use crate::result::{Arrival, Mode, PlanFacts};
 
@@ -25,10 +25,12 @@ use crate::result::{Arrival, Mode, PlanFacts};
 pub(crate) struct Plan {
     /// Targets as written.
     pub urls: Vec<String>,
-    /// Where they are.
-    pub address: Address,
+    /// Where they are: the addresses of a name, in the order in which they are to be tried. There is one.
+    pub addresses: Vec<Address>,
     /// What decides when a request is sent.
     pub pace: Pace,
+    /// Parts of the measured phase of an open loop with rates of their own; none, or two or more.
+    pub stages: Vec<Stage>,
     /// Connections; at least one for each core.
     pub connections: usize,
     /// Cores that make the load.
@@ -91,6 +93,7 @@ impl Plan {
         let Pace::Open { rate_millionths, arrival } = self.pace else { return None };
         Some(Timetable {
             rate_millionths,
+            stages: self.stages.clone(),
             arrival,
             ramp: self.ramp,
             warmup: self.warmup,
@@ -100,18 +103,26 @@ impl Plan {
         })
     }
 
+    /// Requests per second over all stages.
+    fn mean_rate(&self, rate_millionths: u64) -> f64 {
+        let length_s: f64 = self.stages.iter().map(|stage| stage.length.as_secs_f64()).sum();
+        let requests: f64 = self.stages.iter().map(|stage| stage.rate() * stage.length.as_secs_f64()).sum();
+        if length_s > 0.0 { requests / length_s } else { rate_millionths as f64 / 1e6 }
+    }
+
     /// The plan as recorded in results.
     pub(crate) fn facts(&self) -> PlanFacts {
         let (mode, rate, arrival) = match self.pace {
             Pace::Closed => (Mode::Closed, None, None),
             Pace::Open { rate_millionths, arrival } => {
-                (Mode::Open, Some(rate_millionths as f64 / 1e6), Some(arrival))
+                (Mode::Open, Some(self.mean_rate(rate_millionths)), Some(arrival))
             }
         };
         PlanFacts {
             urls: self.urls.clone(),
             mode,
             rate,
+            stages: self.stages.iter().map(Stage::facts).collect(),
             arrival,
             connections: self.connections as u32,
             cpus: self.cpus.clone(),

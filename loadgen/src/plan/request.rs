@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::random::Random;
@@ -11,6 +12,16 @@ use super::tls::Protocol;
 
 /// Bytes of a line of a mix file, and of a body, at the most: a slip of the hand should not fill the memory.
 const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes of a body from which it is not copied behind each head, but leaves from where it is, once for all
+/// connections, cores and endpoints.
+const SHARED_BODY_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes for as long as the program runs, which is hardly longer than the run: every send shares them without
+/// counting who does, an atomic addition before it and another behind.
+pub(crate) fn lasting(bytes: Vec<u8>) -> Bytes {
+    Bytes::from_static(Box::leak(bytes.into_boxed_slice()))
+}
 
 /// A request as configured.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,7 +66,7 @@ pub(crate) struct Common {
     /// Fields of all.
     pub fields: Vec<(String, String)>,
     /// The content of all that have none.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
     /// The method of all that have none.
     pub method: Option<String>,
     /// Whether `{{…}}` are places.
@@ -73,14 +84,23 @@ pub(crate) struct RequestSpec {
     pub weight: u32,
     /// Whether the response has no content (RFC 9110, section 9.3.2).
     pub is_head: bool,
-    /// All of it, where nothing is to be filled: in HTTP/2 the field lines, with the body beside them.
-    pub fixed: Option<Vec<u8>>,
-    /// The body of a fixed request of HTTP/2.
-    pub fixed_body: Vec<u8>,
+    /// All of it but [`shared_body`](Self::shared_body), where nothing is to be filled: in HTTP/2 the field
+    /// lines.
+    pub fixed: Option<Bytes>,
     /// Up to the fields, without `Content-Length`, for those to be filled.
     head: Template,
-    body: Template,
+    body: Body,
     has_body: bool,
+    protocol: Protocol,
+}
+
+/// The content of a request.
+#[derive(Clone, Debug)]
+enum Body {
+    /// The same each time.
+    Fixed(Bytes),
+    /// With places to be filled.
+    Filled(Template),
 }
 
 /// Requests with their weights.
@@ -152,7 +172,8 @@ impl RequestSpec {
     /// # Errors
     /// A sentence with cause and remedy.
     pub(crate) fn new(draft: &Draft, common: &Common) -> Result<Self, String> {
-        let body = draft.body.as_ref().map(|body| body.clone().into_bytes()).or_else(|| common.body.clone());
+        let body = draft.body.as_ref().map(|body| lasting(body.clone().into_bytes()));
+        let body = body.or_else(|| common.body.clone());
         let method = draft.method.as_ref().or(common.method.as_ref());
         let method = method.map_or(if body.is_some() { "POST" } else { "GET" }, |method| method.as_str());
         check_method(method)?;
@@ -188,27 +209,32 @@ impl RequestSpec {
             weight: draft.weight,
             is_head: method == "HEAD",
             fixed: None,
-            fixed_body: Vec::new(),
             head,
-            body: read(&body.unwrap_or_default())?,
+            body: Body::new(body.unwrap_or_default(), common.template)?,
             has_body,
+            protocol: common.protocol,
         };
-        if spec.head.constant().is_some() && spec.body.constant().is_some() {
-            let (mut fixed, mut body) = (Vec::new(), Vec::new());
-            let filling = &mut Filling::new(0, 0, 1);
+        if spec.head.constant().is_some() && matches!(spec.body, Body::Fixed(_)) {
+            let (mut fixed, filling) = (Vec::new(), &mut Filling::new(0, 0, 1));
             match common.protocol {
-                Protocol::H1 => spec.render(filling, &mut body, &mut fixed),
-                Protocol::H2 => {
-                    spec.render_lines(filling, &mut body, &mut fixed);
-                    spec.fixed_body = body;
-                }
+                Protocol::H1 => spec.render(filling, &mut Vec::new(), &mut fixed),
+                Protocol::H2 => drop(spec.render_lines(filling, &mut fixed)),
             }
-            spec.fixed = Some(fixed);
+            spec.fixed = Some(lasting(fixed));
         }
         Ok(spec)
     }
 
-    /// Writes the request with its places filled; `scratch` is for the body.
+    /// The body, where it is not written with the rest: it is large, or HTTP/2 has frames for it.
+    pub(crate) fn shared_body(&self) -> Option<&Bytes> {
+        match &self.body {
+            Body::Fixed(body) if self.protocol == Protocol::H2 => Some(body),
+            Body::Fixed(body) => Some(body).filter(|body| body.len() >= SHARED_BODY_BYTES_MIN),
+            Body::Filled(_) => None,
+        }
+    }
+
+    /// Writes the request with its places filled, but without a shared body; `scratch` is for another one.
     pub(crate) fn render(&self, filling: &mut Filling, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         use std::io::Write as _;
         self.head.render(filling, out);
@@ -217,21 +243,46 @@ impl RequestSpec {
             return;
         }
         scratch.clear();
-        self.body.render(filling, scratch);
-        write!(out, "Content-Length: {}\r\n\r\n", scratch.len()).expect("writing to memory does not fail");
-        out.extend_from_slice(scratch);
+        let body = match &self.body {
+            Body::Fixed(body) => &body[..],
+            Body::Filled(template) => {
+                template.render(filling, scratch);
+                &scratch[..]
+            }
+        };
+        write!(out, "Content-Length: {}\r\n\r\n", body.len()).expect("writing to memory does not fail");
+        if self.shared_body().is_none() {
+            out.extend_from_slice(body);
+        }
     }
 
-    /// Writes the field lines of HTTP/2, pseudo-fields first, and the body beside them, with their places
-    /// filled.
-    pub(crate) fn render_lines(&self, filling: &mut Filling, body: &mut Vec<u8>, lines: &mut Vec<u8>) {
+    /// Writes the field lines of HTTP/2, pseudo-fields first, with their places filled; the body is beside
+    /// them.
+    pub(crate) fn render_lines(&self, filling: &mut Filling, lines: &mut Vec<u8>) -> Bytes {
         use std::io::Write as _;
         self.head.render(filling, lines);
-        body.clear();
+        let body = match &self.body {
+            Body::Fixed(body) => body.clone(),
+            Body::Filled(template) => {
+                let mut body = Vec::new();
+                template.render(filling, &mut body);
+                Bytes::from(body)
+            }
+        };
         if self.has_body {
-            self.body.render(filling, body);
             write!(lines, "content-length: {}\r\n", body.len()).expect("writing to memory does not fail");
         }
+        body
+    }
+}
+
+impl Body {
+    fn new(body: Bytes, template: bool) -> Result<Self, String> {
+        if !template {
+            return Ok(Self::Fixed(body));
+        }
+        let template = Template::parse(&body)?;
+        Ok(if template.is_constant() { Self::Fixed(body) } else { Self::Filled(template) })
     }
 }
 
@@ -333,7 +384,29 @@ mod tests {
     }
 
     fn text(spec: &RequestSpec) -> String {
-        String::from_utf8(spec.fixed.clone().unwrap()).unwrap()
+        String::from_utf8(spec.fixed.clone().unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_large_body_is_there_once() {
+        let body = lasting(vec![b'x'; SHARED_BODY_BYTES_MIN]);
+        for protocol in [Protocol::H1, Protocol::H2] {
+            let common = Common { protocol, body: Some(body.clone()), ..common() };
+            for path in ["/a", "/b"] {
+                let spec = RequestSpec::new(&draft(path), &common).unwrap();
+                assert!(text(&spec).to_ascii_lowercase().contains("content-length: 16384\r\n"));
+                assert!(spec.fixed.as_ref().unwrap().len() < 200, "the head alone");
+                assert_eq!(spec.shared_body().unwrap().as_ptr(), body.as_ptr());
+            }
+            // A path that is filled changes nothing of that.
+            let spec = RequestSpec::new(&draft("/{{seq}}"), &Common { template: true, ..common }).unwrap();
+            let mut out = Vec::new();
+            match protocol {
+                Protocol::H1 => spec.render(&mut Filling::new(0, 0, 1), &mut Vec::new(), &mut out),
+                Protocol::H2 => drop(spec.render_lines(&mut Filling::new(0, 0, 1), &mut out)),
+            }
+            assert!(out.len() < 200 && spec.shared_body().unwrap().as_ptr() == body.as_ptr());
+        }
     }
 
     #[test]
@@ -360,7 +433,7 @@ mod tests {
             ":method: POST\r\n:scheme: https\r\n:authority: x\r\n:path: /a\r\naccept: b\r\n\
              content-length: 2\r\n"
         );
-        assert_eq!(post.fixed_body, b"hi");
+        assert_eq!(&post.shared_body().unwrap()[..], b"hi");
         for (name, value, is_taken) in
             [("Connection", "close", false), ("TE", "trailers", true), ("te", "gzip", false)]
         {

@@ -5,20 +5,48 @@
 //! rate is due at `floor(k × 10⁹ / rate)` after the ramp. Core `i` of `n` has every arrival with
 //! `k ≡ i (mod n)`, so the cores together have each one once. Poisson arrivals are drawn per core, at its
 //! share of the rate.
+//!
+//! A run may have stages, each with a rate of its own: the arrivals of each are those of a run at its rate
+//! that begins where it does, and the numbering goes on, so that the cores still have each arrival once.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::random::Random;
-use crate::result::Arrival;
+use crate::result::{Arrival, StageFacts};
 
 /// Nanoseconds of a second times a million, because rates are in millionths per second.
 const SECOND: u128 = 1_000_000_000 * 1_000_000;
 
-/// What is to come when.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Timetable {
+/// A part of the measured phase with a rate of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stage {
     /// Requests per second, in millionths.
     pub rate_millionths: u64,
+    /// How long it lasts.
+    pub length: Duration,
+}
+
+impl Stage {
+    /// Requests per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate_millionths as f64 / 1e6
+    }
+
+    /// As recorded in results.
+    pub(crate) fn facts(&self) -> StageFacts {
+        StageFacts { rate: self.rate(), length_s: self.length.as_secs_f64() }
+    }
+}
+
+/// What is to come when.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Timetable {
+    /// Requests per second, in millionths: of the whole run, or up to the end of its first stage.
+    pub rate_millionths: u64,
+    /// Stages that follow one another, the first of which begins with the measured phase; none, or two or
+    /// more.
+    pub stages: Vec<Stage>,
     /// How arrivals are spaced.
     pub arrival: Arrival,
     /// In which the rate rises evenly from nothing, at the very start. At most `warmup`.
@@ -46,10 +74,43 @@ pub(crate) struct Due {
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     spacing: Spacing,
+    /// When the current stage began, and when the next one does.
+    stage_ns: (u64, u64),
+    /// Those that follow, each with its first number in the whole run's order.
+    stages: VecDeque<(Stage, u64)>,
+    numbers: Numbers,
     next: Option<Due>,
     warmup_ns: u64,
     end_ns: u64,
     measured_left: u64,
+}
+
+/// What of the whole run's order is a core's.
+#[derive(Clone, Debug)]
+struct Numbers {
+    core: u64,
+    cores: u64,
+    arrival: Arrival,
+    seed: u64,
+}
+
+impl Numbers {
+    /// Arrivals at a rate from some instant on, whose first one has this number.
+    fn spacing(&self, rate_millionths: u64, ramp_ns: u64, first: u64) -> Spacing {
+        match self.arrival {
+            Arrival::Fixed => {
+                let index = (self.core + self.cores - first % self.cores) % self.cores;
+                Spacing::Fixed(Fixed::new(rate_millionths, ramp_ns, index, self.cores))
+            }
+            Arrival::Poisson => Spacing::Poisson {
+                // Another stage has other arrivals.
+                random: Random::new(self.seed.wrapping_add(first), self.core),
+                events: 0.0,
+                ramp_ns: ramp_ns as f64,
+                per_ns: rate_millionths as f64 / 1e15 / self.cores as f64,
+            },
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -79,20 +140,30 @@ impl Schedule {
     /// If there is no such core.
     pub(crate) fn new(timetable: &Timetable, core: usize, cores: usize) -> Self {
         assert!(core < cores);
-        let warmup_ns = nanoseconds(timetable.warmup);
-        let rate = timetable.rate_millionths;
-        let ramp_ns = nanoseconds(timetable.ramp);
-        let spacing = match timetable.arrival {
-            Arrival::Fixed => Spacing::Fixed(Fixed::new(rate, ramp_ns, core as u64, cores as u64)),
-            Arrival::Poisson => Spacing::Poisson {
-                random: Random::new(timetable.seed, core as u64),
-                events: 0.0,
-                ramp_ns: ramp_ns as f64,
-                per_ns: rate as f64 / 1e15 / cores as f64,
-            },
+        let (warmup_ns, ramp_ns) = (nanoseconds(timetable.warmup), nanoseconds(timetable.ramp));
+        let numbers = Numbers {
+            core: core as u64,
+            cores: cores as u64,
+            arrival: timetable.arrival,
+            seed: timetable.seed,
         };
+        let rate = timetable.rate_millionths;
+        let mut first_end_ns = u64::MAX;
+        let mut stages = VecDeque::new();
+        if let Some((first, others)) = timetable.stages.split_first() {
+            let length_ns = nanoseconds(first.length);
+            first_end_ns = warmup_ns + length_ns;
+            let mut number = Fixed::new(rate, ramp_ns, 0, 1).arrivals(first_end_ns);
+            for stage in others {
+                stages.push_back((*stage, number));
+                number += Fixed::new(stage.rate_millionths, 0, 0, 1).arrivals(nanoseconds(stage.length));
+            }
+        }
         let mut schedule = Self {
-            spacing,
+            spacing: numbers.spacing(rate, ramp_ns, 0),
+            stage_ns: (0, first_end_ns),
+            stages,
+            numbers,
             next: None,
             warmup_ns,
             end_ns: timetable.duration.map_or(u64::MAX, |length| warmup_ns + nanoseconds(length)),
@@ -123,13 +194,14 @@ impl Schedule {
     }
 
     fn step(&mut self) {
-        let at_ns = match &mut self.spacing {
-            Spacing::Fixed(fixed) => fixed.next(),
-            Spacing::Poisson { random, events, ramp_ns, per_ns } => {
-                *events += random.exponential();
-                poisson_instant(*events / *per_ns, *ramp_ns)
-            }
-        };
+        let mut at_ns = self.stage_ns.0.saturating_add(self.spacing.next());
+        while at_ns >= self.stage_ns.1 {
+            let Some((stage, first)) = self.stages.pop_front() else { break };
+            let from_ns = self.stage_ns.1;
+            self.stage_ns = (from_ns, from_ns.saturating_add(nanoseconds(stage.length)));
+            self.spacing = self.numbers.spacing(stage.rate_millionths, 0, first);
+            at_ns = from_ns.saturating_add(self.spacing.next());
+        }
         let measured = at_ns >= self.warmup_ns;
         let over = at_ns >= self.end_ns || (measured && self.measured_left == 0);
         self.measured_left -= u64::from(measured && !over);
@@ -137,7 +209,27 @@ impl Schedule {
     }
 }
 
+impl Spacing {
+    /// The next arrival, in nanoseconds from where it began.
+    fn next(&mut self) -> u64 {
+        match self {
+            Self::Fixed(fixed) => fixed.next(),
+            Self::Poisson { random, events, ramp_ns, per_ns } => {
+                *events += random.exponential();
+                poisson_instant(*events / *per_ns, *ramp_ns)
+            }
+        }
+    }
+}
+
 impl Fixed {
+    /// Arrivals before an instant, of all there are.
+    fn arrivals(&self, end_ns: u64) -> u64 {
+        let steady_ns = u128::from(end_ns.saturating_sub(self.ramp_ns));
+        // The first one whose instant, rounded down, is not before the end.
+        self.ramped + (steady_ns * self.rate).div_ceil(SECOND) as u64
+    }
+
     fn new(rate_millionths: u64, ramp_ns: u64, index: u64, step: u64) -> Self {
         let rate = u128::from(rate_millionths);
         // Half of what a steady rate would bring in that time.
@@ -198,6 +290,7 @@ mod tests {
     fn timetable(rate_millionths: u64, seconds: u64) -> Timetable {
         Timetable {
             rate_millionths,
+            stages: Vec::new(),
             arrival: Arrival::Fixed,
             ramp: Duration::ZERO,
             warmup: Duration::ZERO,
@@ -284,7 +377,31 @@ mod tests {
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         assert!((0.95..1.05).contains(&(variance.sqrt() / mean)), "as wide as its mean");
-        assert_ne!(due, all(&Timetable { seed: 2, ..plan }, 2));
+        assert_ne!(due, all(&Timetable { seed: 2, ..plan.clone() }, 2));
+    }
+
+    #[test]
+    fn stages_follow_one_another_and_cores_still_share_all() {
+        let stage = |rate, seconds| Stage { rate_millionths: rate, length: Duration::from_secs(seconds) };
+        let stages = vec![stage(7_000_000, 2), stage(1_234_567_891, 3), stage(999_999, 4)];
+        let warmup = Duration::from_millis(500);
+        for (arrival, ramp) in [(Arrival::Fixed, Duration::ZERO), (Arrival::Fixed, warmup)] {
+            let plan = Timetable { stages: stages.clone(), warmup, ramp, arrival, ..timetable(7_000_000, 9) };
+            let whole = all(&plan, 1);
+            let within =
+                |from, to| whole.iter().filter(|due| (from..to).contains(&(due.at_ns / 500_000_000))).count();
+            assert_eq!(within(1, 5), 14, "{whole:?}");
+            assert_eq!((within(5, 11), within(11, 19)), (3704, 4));
+            assert_eq!(whole[whole.len() - 4].at_ns, 5_500_000_000, "each begins with an arrival");
+            for cores in [2, 3, 7] {
+                assert_eq!(all(&plan, cores), whole, "on {cores}");
+            }
+        }
+        let poisson = Timetable { stages, warmup, arrival: Arrival::Poisson, ..timetable(7_000_000, 9) };
+        let due = all(&poisson, 2);
+        let busy = due.iter().filter(|due| (2_500_000_000..5_500_000_000).contains(&due.at_ns)).count();
+        assert!((3_500..3_900).contains(&busy), "{busy}");
+        assert_eq!(due, all(&poisson, 2));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where the load goes: URLs taken apart, names resolved.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use quoit::net::Address;
@@ -34,11 +35,13 @@ impl Url {
     /// # Errors
     /// A sentence with the remedy.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is no URL; write http://127.0.0.1:8080/path");
-        let (is_tls, rest) = match text.split_once("://").ok_or_else(refuse)? {
-            ("http", rest) => (false, rest),
-            ("https", rest) => (true, rest),
-            (scheme, _) => return Err(format!("`{scheme}` is no scheme for this; write http://…")),
+        let refuse = || format!("`{text}` is no URL; write http://127.0.0.1:8080/path, or https://…");
+        let (scheme, rest) = text.split_once("://").ok_or_else(refuse)?;
+        // RFC 3986, section 3.1: schemes know no case.
+        let is_tls = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => false,
+            _ if scheme.eq_ignore_ascii_case("https") => true,
+            _ => return Err(format!("`{scheme}` is no scheme for this; write http://… or https://…")),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -69,11 +72,11 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     (brackets || !host.contains([':', '[', ']'])).then_some((host, port))
 }
 
-/// The address of `host:port`.
+/// The addresses of `host:port`, in the order in which they are to be tried.
 ///
 /// # Errors
 /// Malformed or unresolved, with the remedy.
-pub(crate) fn resolve_pair(text: &str) -> Result<Address, TargetError> {
+pub(crate) fn resolve_pair(text: &str) -> Result<Vec<Address>, TargetError> {
     match split_port(text) {
         Some((host, Some(port))) => resolve(host.trim_matches(['[', ']']), port),
         _ => {
@@ -83,19 +86,39 @@ pub(crate) fn resolve_pair(text: &str) -> Result<Address, TargetError> {
     }
 }
 
-/// The first address of a name.
+/// All addresses of a name, in the order in which they are to be tried.
 ///
 /// # Errors
 /// [`TargetError::Unresolved`], with the remedy.
-pub(crate) fn resolve(host: &str, port: u16) -> Result<Address, TargetError> {
+pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<Address>, TargetError> {
     let unresolved = |why: String| {
         TargetError::Unresolved(format!(
             "dns: `{host}` has no address ({why}); check the name, or give one with --connect-to HOST:PORT"
         ))
     };
-    let mut found = (host, port).to_socket_addrs().map_err(|error| unresolved(error.to_string()))?;
-    let first: Option<SocketAddr> = found.next();
-    first.map(Address::Inet).ok_or_else(|| unresolved("no record".to_owned()))
+    let found = (host, port).to_socket_addrs().map_err(|error| unresolved(error.to_string()))?;
+    let addresses = interleave(found.collect());
+    if addresses.is_empty() {
+        return Err(unresolved("no record".to_owned()));
+    }
+    Ok(addresses.into_iter().map(Address::Inet).collect())
+}
+
+/// RFC 8305, section 4: the resolver's order (RFC 6724), with the families in turns, so that a network
+/// without one of them costs a single attempt. None is tried twice.
+fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v4 = found.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
+        found.into_iter().partition(|addr| addr.is_ipv4() == first_is_v4);
+    let mut addresses = Vec::new();
+    while !one.is_empty() || !other.is_empty() {
+        for addr in [one.pop_front(), other.pop_front()].into_iter().flatten() {
+            if !addresses.contains(&addr) {
+                addresses.push(addr);
+            }
+        }
+    }
+    addresses
 }
 
 #[cfg(test)]
@@ -114,6 +137,8 @@ mod tests {
         let url = Url::parse("https://example.com?q").unwrap();
         assert_eq!((url.is_tls, url.port, &*url.path), (true, 443, "/?q"));
         assert_eq!(Url::parse("http://[::1]").unwrap().port, 80);
+        assert!(!Url::parse("HTTP://h/").unwrap().is_tls && Url::parse("Https://h/").unwrap().is_tls);
+        assert!(Url::parse("ftp://h/").unwrap_err().contains("https://"));
     }
 
     #[test]
@@ -126,9 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn families_take_turns() {
+        let addrs = |text: &str| text.split(' ').map(|addr| addr.parse().unwrap()).collect::<Vec<_>>();
+        let found = addrs("[::1]:1 [::2]:1 [::1]:1 1.1.1.1:1 2.2.2.2:1 3.3.3.3:1");
+        assert_eq!(interleave(found), addrs("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 3.3.3.3:1"));
+        assert_eq!(interleave(addrs("1.1.1.1:1 [::1]:1")), addrs("1.1.1.1:1 [::1]:1"));
+    }
+
+    #[test]
     fn addresses_are_found() {
-        assert_eq!(resolve("127.0.0.1", 1), Ok(Address::Inet(([127, 0, 0, 1], 1).into())));
-        assert!(matches!(resolve_pair("[::1]:5"), Ok(Address::Inet(SocketAddr::V6(_)))));
+        assert_eq!(resolve("127.0.0.1", 1), Ok(vec![Address::Inet(([127, 0, 0, 1], 1).into())]));
+        assert!(matches!(resolve_pair("[::1]:5").as_deref(), Ok([Address::Inet(SocketAddr::V6(_))])));
         assert!(matches!(resolve_pair("5"), Err(TargetError::Malformed(_))));
         assert!(matches!(resolve("name.invalid", 1), Err(TargetError::Unresolved(_))));
     }

@@ -88,6 +88,11 @@ impl Template {
             .map(|texts| texts.concat())
     }
 
+    /// Whether there is no place in it.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Text(_)))
+    }
+
     /// Writes the text with its places filled.
     pub(crate) fn render(&self, filling: &mut Filling, out: &mut Vec<u8>) {
         for piece in &self.0 {

@@ -55,6 +55,25 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     rate_millionths(text).map(|millionths| millionths as f64 / 1e6)
 }
 
+/// Reads stages, `1k:10s,5k:30s`: rates per second in millionths, each with how long it lasts.
+///
+/// # Errors
+/// A sentence with the remedy.
+pub(crate) fn stages(text: &str) -> Result<Vec<(u64, Duration)>, String> {
+    let one = |part: &str| {
+        let (rate, length) = part
+            .split_once(':')
+            .ok_or_else(|| format!("`{part}` is no stage; write RATE:TIME, such as 1k:10s,5k:30s"))?;
+        let (rate, length) = (rate_millionths(rate.trim())?, duration(length.trim())?);
+        // The figures of a stage are put together from steps of whole seconds.
+        if length.is_zero() || length.subsec_nanos() != 0 {
+            return Err(format!("`{part}`: a stage lasts whole seconds; write for example 1k:10s"));
+        }
+        Ok((rate, length))
+    };
+    text.split(',').map(|part| one(part.trim())).collect()
+}
+
 /// A decimal with a unit, times the unit, without rounding on the way; `None` for anything else, and for
 /// what does not come out whole.
 fn scaled(text: &str, units: impl Iterator<Item = (&'static str, u64)>, bare: u64) -> Option<u64> {
@@ -94,6 +113,15 @@ mod tests {
         assert_eq!(duration("24h"), Ok(Duration::from_secs(86400)));
         for text in ["", "s", "-1s", "1d", "1.s", ".5s", "25h", "1e3", "1.2.3s", "99999999999999999999h"] {
             assert!(duration(text).unwrap_err().contains("10s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn stages_are_read() {
+        let second = Duration::from_secs;
+        assert_eq!(stages("1k:10s, 0.5:1m"), Ok(vec![(1_000_000_000, second(10)), (500_000, second(60))]));
+        for text in ["", "1k", "1k:", ":10s", "1k:0s", "1k:1.5s", "1k:10s,", "x:10s"] {
+            assert!(stages(text).is_err(), "{text}");
         }
     }
 

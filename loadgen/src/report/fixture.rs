@@ -59,6 +59,7 @@ pub(crate) fn open_loop_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
         intervals.push(interval);
     }
     total.received_bytes = total.done * 172;
+    (total.achieved, total.drained) = (Some(total.done), 0);
     total.sent_bytes = total.sent * 61;
     let mut done_each = vec![total.done / 16; 16];
     done_each.iter_mut().for_each(|done| *done = *done - 20 + numbers.next() % 40);
@@ -66,11 +67,20 @@ pub(crate) fn open_loop_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
     let mut connect = Durations::default();
     (0..16).for_each(|_| connect.record(60_000 + numbers.next() % 90_000));
     RunResult {
-        connections: ConnectionFacts { opened: 16, lost: 0, connect, tls: None, done_each },
+        connections: ConnectionFacts {
+            opened: 16,
+            lost: 0,
+            received_bytes: Some(total.received_bytes),
+            unasked: 0,
+            connect,
+            tls: None,
+            done_each,
+        },
         cost: Cost {
             generator_cpu_s: 0.33 * length_s as f64,
             generator_busy_max: 0.35,
             generator_lag: Some(total.lag.clone()),
+            generator_stalls: Durations::default(),
             server: Some(ServerCost {
                 pid: 4711,
                 user_s: 0.19 * length_s as f64,
@@ -81,8 +91,8 @@ pub(crate) fn open_loop_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
             }),
         },
         slo: vec![
-            SloVerdict { demand: "p90<5ms".into(), found: Some("820 µs".into()), met: true },
-            SloVerdict { demand: "err<1%".into(), found: Some("0.06 %".into()), met: true },
+            SloVerdict { demand: "p90<5ms".into(), found: Some("820 µs".into()), met: true, needs: None },
+            SloVerdict { demand: "err<1%".into(), found: Some("0.06 %".into()), met: true, needs: None },
         ],
         intervals,
         total,
@@ -98,11 +108,11 @@ fn arrive(numbers: &mut Numbers, stall_ns: u64, total: &mut Outcomes, interval: 
         interval.failed += 1;
         if numbers.next().is_multiple_of(2) {
             total.timeouts += 1;
-            total.response.record(1_000_000_000 + stall_ns);
-            interval.response.record(1_000_000_000 + stall_ns);
+            end(1_000_000_000, 0, stall_ns, false, total, interval);
         } else {
             total.errors += 1;
             *total.errors_by_kind.entry("reset".into()).or_default() += 1;
+            end(200_000, 0, stall_ns, false, total, interval);
         }
         return;
     }
@@ -111,9 +121,15 @@ fn arrive(numbers: &mut Numbers, stall_ns: u64, total: &mut Outcomes, interval: 
     interval.done += 1;
     *total.statuses.entry(200).or_default() += 1;
     total.lag.record(lag);
-    total.service.record(service + stall_ns / 100);
-    total.response.record(lag + service + stall_ns);
-    interval.response.record(lag + service + stall_ns);
+    end(service, lag, stall_ns, true, total, interval);
+}
+
+fn end(service: u64, lag: u64, stall: u64, is_ok: bool, total: &mut Outcomes, interval: &mut Interval) {
+    let response = lag + service + stall;
+    total.service.record(service + stall / 100);
+    total.response.record(response);
+    if is_ok { &mut total.response_ok } else { &mut total.response_failed }.record(response);
+    interval.response.record(response);
 }
 
 /// Without a rate: service time only.
@@ -122,6 +138,7 @@ pub(crate) fn closed_loop() -> RunResult {
     result.plan.mode = Mode::Closed;
     (result.plan.rate, result.plan.arrival) = (None, None);
     result.total.response = result.total.service.clone();
+    (result.total.response_ok, result.total.response_failed) = Default::default();
     result.total.lag = Durations::default();
     result.cost.generator_lag = None;
     result.slo.clear();
@@ -148,6 +165,7 @@ fn empty_of(seed: u64, length_s: u64, rate: u64) -> RunResult {
             urls: vec!["http://127.0.0.1:8080/?a=1&b=2".to_string()],
             mode: Mode::Open,
             rate: Some(rate as f64),
+            stages: Vec::new(),
             arrival: Some(Arrival::Fixed),
             connections: 16,
             cpus: vec![1],
@@ -215,7 +233,12 @@ pub(crate) fn hostile() -> RunResult {
     result.total.errors_by_kind.insert(text.to_string(), 1);
     result.endpoints.insert(text.to_string(), result.total.clone());
     result.endpoints.insert("GET /b".to_string(), result.total.clone());
-    result.slo.push(SloVerdict { demand: text.to_string(), found: Some(text.to_string()), met: false });
+    result.slo.push(SloVerdict {
+        demand: text.to_string(),
+        found: Some(text.to_string()),
+        met: false,
+        needs: None,
+    });
     result.version = text.to_string();
     result.host.processor = text.to_string();
     result.host.kernel = text.to_string();

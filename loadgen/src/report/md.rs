@@ -46,7 +46,7 @@ fn times(summary: &Summary, page: &mut String) {
     *page += &"---:|".repeat(QUANTILES.len() + 1);
     *page += "\n";
     for line in &summary.times {
-        row(page, line.name, &line.figures);
+        row(page, line.name.trim(), &line.figures);
     }
 }
 
@@ -56,7 +56,11 @@ fn demands(summary: &Summary, page: &mut String) {
     }
     *page += "\n| SLO | found | |\n|---|---:|---|\n";
     for demand in &summary.slo {
-        let verdict = if demand.met { "met" } else { "**NOT MET**" };
+        let verdict = match (demand.met, demand.is_open) {
+            (true, _) => "met",
+            (false, true) => "cannot tell",
+            (false, false) => "**NOT MET**",
+        };
         *page += &format!("| {} | {} | {verdict} |\n", escape(&demand.demand), escape(&demand.found));
     }
 }

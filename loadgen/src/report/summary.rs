@@ -6,10 +6,9 @@ use super::figures::{
     NONE, bytes, command_line, count, duration, duration_or_none, rate, seconds, share, three_digits,
 };
 use crate::histogram::Durations;
-use crate::result::{Arrival, Mode, Outcomes, RunResult, TlsFacts};
+use crate::result::{Arrival, Interval, Mode, Outcomes, RunResult, StageFacts, TlsFacts};
 
-/// The reported quantiles, and their names.
-pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+pub(crate) use crate::histogram::QUANTILES;
 
 /// What a closed loop's durations are, so that they are not taken for latencies of users.
 pub(crate) const SERVICE_ONLY: &str =
@@ -67,6 +66,8 @@ pub(crate) struct Demand {
     pub(crate) demand: String,
     pub(crate) found: String,
     pub(crate) met: bool,
+    /// Whether there were too few samples to tell.
+    pub(crate) is_open: bool,
 }
 
 impl Summary {
@@ -89,8 +90,9 @@ impl Summary {
                 .iter()
                 .map(|verdict| Demand {
                     demand: verdict.demand.clone(),
-                    found: verdict.found.clone().unwrap_or_else(|| "too few samples".to_string()),
+                    found: verdict.found.clone().unwrap_or_else(|| too_few(verdict.needs)),
                     met: verdict.met,
+                    is_open: verdict.is_open(),
                 })
                 .collect(),
             merged: result.merged.iter().map(|run| command_line(&run.command)).collect(),
@@ -105,27 +107,46 @@ impl Summary {
 
     /// The verdict in a word or three.
     pub(crate) fn verdict(&self) -> &'static str {
-        match (self.is_valid(), self.slo.iter().all(|demand| demand.met)) {
-            (false, _) => "INVALID",
-            (true, false) => "SLO NOT MET",
-            (true, true) => "VALID",
+        let missed = |demand: &Demand| !demand.met && !demand.is_open;
+        match (self.is_valid(), self.slo.iter().any(missed), self.slo.iter().all(|demand| demand.met)) {
+            (false, _, _) => "INVALID",
+            (true, true, _) => "SLO NOT MET",
+            (true, false, false) => "CANNOT TELL",
+            (true, false, true) => "VALID",
         }
     }
 
     /// What the verdict rests on, where it is not plain.
     pub(crate) fn verdict_note(&self) -> String {
         let missed = self.slo.iter().filter(|demand| !demand.met);
-        let missed: Vec<String> = missed.map(|d| format!("{} (found {})", d.demand, d.found)).collect();
+        let told = |d: &Demand| match d.is_open {
+            true => format!("{} ({})", d.demand, d.found),
+            false => format!("{} (found {})", d.demand, d.found),
+        };
+        let missed: Vec<String> = missed.map(told).collect();
         if self.is_valid() { missed.join("; ") } else { self.reasons.join("; ") }
     }
 }
 
-/// The durations that count: response times in an open loop, service times in a closed one.
+fn too_few(needs: Option<u64>) -> String {
+    match needs {
+        Some(needs) if needs > 1 => format!("too few samples: it takes {}", count(needs)),
+        _ => "too few samples".to_string(),
+    }
+}
+
+/// The durations that count: response times in an open loop, service times in a closed one, unless it also
+/// waited for connections.
 pub(crate) fn main_times(mode: Mode, outcomes: &Outcomes) -> &Durations {
     match mode {
-        Mode::Open => &outcomes.response,
-        Mode::Closed => &outcomes.service,
+        Mode::Closed if !waits_to_connect(outcomes) => &outcomes.service,
+        _ => &outcomes.response,
     }
+}
+
+/// Whether requests of a closed loop waited for a connection of their own, or failed for the lack of one.
+fn waits_to_connect(outcomes: &Outcomes) -> bool {
+    outcomes.response != outcomes.service
 }
 
 fn plan(result: &RunResult) -> String {
@@ -134,7 +155,12 @@ fn plan(result: &RunResult) -> String {
         Mode::Closed => "closed loop".to_string(),
         Mode::Open => "open loop".to_string(),
     }];
-    if let Some(planned) = plan.rate {
+    if !plan.stages.is_empty() {
+        let stages =
+            plan.stages.iter().map(|stage| format!("{} for {}", rate(stage.rate), seconds(stage.length_s)));
+        parts.push(format!("in stages of {}", stages.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(planned) = plan.rate.filter(|_| plan.stages.is_empty()) {
         let spaced = match plan.arrival {
             Some(Arrival::Poisson) => " at random (Poisson)",
             Some(Arrival::Fixed) | None => " evenly spaced",
@@ -162,13 +188,18 @@ fn outcomes(result: &RunResult) -> Vec<Fact> {
     let whole = if result.plan.mode == Mode::Open { "the plan" } else { "all" };
     let of_plan = |count: u64| format!("{} of {whole}", share(count as f64, total.planned as f64));
     let mut facts = Vec::new();
+    let achieved = total.achieved();
     if result.plan.mode == Mode::Open {
         facts.push(Fact { name: "planned", figure: count(total.planned), note: per_second(total.planned) });
-        let note = format!("{}, {}", per_second(total.done), of_plan(total.done));
-        facts.push(Fact { name: "achieved", figure: count(total.done), note });
+        let note = format!("{}, {}", per_second(achieved), of_plan(achieved));
+        facts.push(Fact { name: "achieved", figure: count(achieved), note });
     } else {
         facts.push(Fact { name: "begun", figure: count(total.planned), note: String::new() });
-        facts.push(Fact { name: "done", figure: count(total.done), note: per_second(total.done) });
+        facts.push(Fact { name: "done", figure: count(achieved), note: per_second(achieved) });
+    }
+    if total.drained > 0 {
+        let note = "answered after the measured phase, and in no rate".to_string();
+        facts.push(Fact { name: "afterwards", figure: count(total.drained), note });
     }
     let kinds = total.errors_by_kind.iter().map(|(kind, errors)| format!("{kind} {}", count(*errors)));
     let kinds = kinds.collect::<Vec<_>>().join(", ");
@@ -183,7 +214,7 @@ fn outcomes(result: &RunResult) -> Vec<Fact> {
         }
         facts.push(Fact { name, figure: count(outcome), note });
     }
-    let received = total.received_bytes as f64;
+    let received = result.connections.received_bytes.unwrap_or(total.received_bytes) as f64;
     let note = format!("{}/s", bytes(received / result.measured_s));
     facts.push(Fact { name: "received", figure: bytes(received), note });
     facts
@@ -192,14 +223,19 @@ fn outcomes(result: &RunResult) -> Vec<Fact> {
 fn times(result: &RunResult) -> Vec<Times> {
     let line = |name, durations| Times { name, figures: figures(durations) };
     let total = &result.total;
-    let mut times = match result.plan.mode {
-        Mode::Open => vec![
-            line("response", &total.response),
-            line("service", &total.service),
-            line("send lag", &total.lag),
-        ],
-        Mode::Closed => vec![line("service", &total.service)],
-    };
+    let mut times = Vec::new();
+    if result.plan.mode == Mode::Open || waits_to_connect(total) {
+        times.push(line("response", &total.response));
+    }
+    // What failed has a time of its own, which may be much shorter, or much longer.
+    if total.response_failed.count() > 0 && total.response_ok.count() > 0 {
+        times.push(line("  ok", &total.response_ok));
+        times.push(line("  failed", &total.response_failed));
+    }
+    times.push(line("service", &total.service));
+    if result.plan.mode == Mode::Open {
+        times.push(line("send lag", &total.lag));
+    }
     if result.connections.connect.count() > 0 {
         times.push(line("connect", &result.connections.connect));
     }
@@ -217,10 +253,36 @@ fn endpoints(result: &RunResult) -> Vec<Endpoint> {
     let endpoint = |(name, outcomes): (&String, &Outcomes)| Endpoint {
         name: name.clone(),
         done: count(outcomes.done),
-        failed: count(outcomes.errors.saturating_add(outcomes.timeouts)),
+        failed: count(outcomes.errors.saturating_add(outcomes.timeouts).saturating_add(outcomes.dropped)),
         figures: figures(main_times(result.plan.mode, outcomes)),
     };
-    result.endpoints.iter().map(endpoint).collect()
+    stages(result).into_iter().chain(result.endpoints.iter().map(endpoint)).collect()
+}
+
+/// The stages, from the steps that lie in them.
+fn stages(result: &RunResult) -> Vec<Endpoint> {
+    let mut from_s = 0.0;
+    let stage = |stage: &StageFacts| {
+        let (start_s, end_s) = (from_s, from_s + stage.length_s);
+        from_s = end_s;
+        let mut sum = Interval::default();
+        for step in &result.intervals {
+            let middle_s = step.start_s + step.length_s / 2.0;
+            if (start_s..end_s).contains(&middle_s) {
+                sum.done += step.done;
+                sum.failed += step.failed;
+                sum.length_s += step.length_s;
+                sum.response.add(&step.response);
+            }
+        }
+        Endpoint {
+            name: format!("stage of {}", rate(stage.rate)),
+            done: format!("{} ({})", count(sum.done), rate(sum.done as f64 / sum.length_s)),
+            failed: count(sum.failed),
+            figures: figures(&sum.response),
+        }
+    };
+    result.plan.stages.iter().map(stage).collect()
 }
 
 fn figures(durations: &Durations) -> [String; QUANTILES.len() + 1] {
@@ -286,7 +348,14 @@ fn generator(result: &RunResult) -> String {
     let busiest = share(result.cost.generator_busy_max, 1.0);
     let late = result.cost.generator_lag.as_ref().and_then(|lag| lag.quantile(0.99));
     let late = late.map_or_else(String::new, |ns| format!(", itself late by {} at p99", duration(ns)));
-    format!("CPU per request, busiest core {busiest}{late}")
+    let stalls = &result.cost.generator_stalls;
+    let stalls = match stalls.max() {
+        Some(longest) => {
+            format!(", kept from running {} times, for {} at most", count(stalls.count()), duration(longest))
+        }
+        None => String::new(),
+    };
+    format!("CPU per request, busiest core {busiest}{late}{stalls}")
 }
 
 fn server_cpu(result: &RunResult) -> String {
@@ -342,12 +411,60 @@ mod tests {
     }
 
     #[test]
+    fn stages_are_told_one_by_one() {
+        let mut result = fixture::open_loop();
+        result.plan.stages = [4.0, 6.0].map(|length_s| StageFacts { rate: 2_000.0, length_s }).to_vec();
+        let summary = Summary::new(&result);
+        assert!(
+            summary.plan.contains("in stages of 2,000/s for 4.00 s, 2,000/s for 6.00 s"),
+            "{}",
+            summary.plan
+        );
+        let told: Vec<&str> = summary.endpoints.iter().map(|stage| stage.figures[4].as_str()).collect();
+        // The server stood still in the second.
+        assert_eq!((told.len(), told[1]), (2, "1.00 s"), "{told:?}");
+        assert!(summary.endpoints[0].done.contains("/s)") && summary.endpoints[0].name == "stage of 2,000/s");
+    }
+
+    #[test]
+    fn too_few_samples_are_no_verdict() {
+        let mut result = fixture::open_loop();
+        (result.slo[0].met, result.slo[0].found, result.slo[0].needs) = (false, None, Some(10_000));
+        assert_eq!(Summary::new(&result).verdict(), "CANNOT TELL");
+        assert_eq!(Summary::new(&result).verdict_note(), "p90<5ms (too few samples: it takes 10,000)");
+        result.slo[1].met = false;
+        assert_eq!(Summary::new(&result).verdict(), "SLO NOT MET");
+    }
+
+    #[test]
+    fn what_came_afterwards_is_in_no_rate() {
+        let mut result = fixture::open_loop();
+        (result.total.achieved, result.total.drained) = (Some(10_000), 9_985);
+        let outcomes = Summary::new(&result).outcomes;
+        let told: Vec<String> =
+            outcomes.iter().map(|f| format!("{} {} {}", f.name, f.figure, f.note)).collect();
+        assert_eq!(told[1], "achieved 10,000 1,000/s, 50.0 % of the plan");
+        assert!(told[2].starts_with("afterwards 9,985 "), "{told:?}");
+    }
+
+    #[test]
+    fn a_closed_loop_that_connects_for_each_request_tells_both_times() {
+        let mut result = fixture::closed_loop();
+        assert_eq!(main_times(Mode::Closed, &result.total).max(), result.total.service.max());
+        result.total.response.record(58_000_000);
+        assert_eq!(main_times(Mode::Closed, &result.total).max(), result.total.response.max());
+        assert_eq!(Summary::new(&result).times[0].name, "response");
+    }
+
+    #[test]
     fn handshakes_stand_beside_connecting() {
         let mut result = fixture::open_loop();
         result.connections.tls = Some(fixture::handshakes());
         let summary = Summary::new(&result);
         let names: Vec<&str> = summary.times.iter().map(|line| line.name).collect();
-        assert_eq!(names, ["response", "service", "send lag", "connect", "handshake", "resumption"]);
+        let wanted =
+            ["response", "  ok", "  failed", "service", "send lag", "connect", "handshake", "resumption"];
+        assert_eq!(names, wanted);
         let tls = summary.facts.iter().find(|fact| fact.name == "TLS").unwrap();
         assert_eq!(tls.note, "12 full handshakes, 4 resumed; TLSv1.3 TLS13_AES_256_GCM_SHA384 × 16");
     }

@@ -121,8 +121,14 @@ impl Page {
     fn demands(&mut self, summary: &Summary) {
         for demand in &summary.slo {
             self.name("SLO");
-            self.paint(if demand.met { GREEN } else { RED }, if demand.met { "met" } else { "NOT MET" });
-            self.line(&format!("  {}  found {}", demand.demand, demand.found));
+            let (colour, verdict) = match (demand.met, demand.is_open) {
+                (true, _) => (GREEN, "met"),
+                (false, true) => (YELLOW, "CANNOT TELL"),
+                (false, false) => (RED, "NOT MET"),
+            };
+            self.paint(colour, verdict);
+            let found = if demand.is_open { "" } else { "found " };
+            self.line(&format!("  {}  {found}{}", demand.demand, demand.found));
         }
     }
 

@@ -2,5 +2,6 @@
 //! demands on a run. Measures nothing and prints nothing.
 
 pub(crate) mod change;
+pub(crate) mod own;
 pub(crate) mod signed_rank;
 pub(crate) mod slo;

@@ -1,13 +1,15 @@
-//! Demands on a run, `p99<5ms,err<0.1%,rate>1000`: read, and held against what was found. Measures nothing.
+//! Demands on a run, `p99<5ms,err<0.1%,rate>1000`, or on one of its endpoints, `GET /users: p99<5ms`: read,
+//! and held against what was found. Measures nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::histogram::Durations;
-use crate::result::{Outcomes, SloVerdict};
+use crate::result::{Outcomes, RunResult, SloVerdict};
 
 /// Demands, all of which must be met.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Slo {
     demands: Vec<Demand>,
 }
@@ -16,6 +18,8 @@ pub(crate) struct Slo {
 #[derive(Clone, PartialEq, Debug)]
 struct Demand {
     written: String,
+    /// The endpoint whose figure it is; `None` for all of them together.
+    endpoint: Option<String>,
     figure: Figure,
     relation: Relation,
     /// Nanoseconds for times, a share for errors, requests per second for rates.
@@ -24,15 +28,35 @@ struct Demand {
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Figure {
-    /// A quantile of response times, as a share.
-    Quantile(f64),
-    Mean,
-    Max,
+    /// A figure of response times.
+    Time(Time, Which),
     /// Errors, timeouts and dropped arrivals among all planned.
     Failed,
     /// Requests done per second.
     Rate,
 }
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Time {
+    /// A quantile, as a share.
+    Quantile(f64),
+    Mean,
+    Max,
+}
+
+/// Of which requests.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Which {
+    /// Of all, whatever became of them: a user waits for an error as long.
+    All,
+    /// Of those that were answered as expected.
+    Ok,
+    /// Of the others.
+    Failed,
+}
+
+/// As it is written behind a figure.
+const WHICH: [(&str, Which); 3] = [("(all)", Which::All), ("(ok)", Which::Ok), ("(err)", Which::Failed)];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Relation {
@@ -70,7 +94,11 @@ impl fmt::Display for SloError {
                 write!(f, "`{part}` has no <, <=, > or >=; write for example p99<5ms")
             }
             Self::UnknownFigure(name) => {
-                write!(f, "`{name}` is no figure; there are p50, p99, p99.9 and so on, mean, max, err, rate")
+                write!(
+                    f,
+                    "`{name}` is no figure; there are p50, p99, p99.9 and so on, mean and max, each of \
+                     all, or as p99(ok) and p99(err); err and rate"
+                )
             }
             Self::QuantileOutOfRange(name) => write!(f, "`{name}` is not between p0 and p100; p100 is max"),
             Self::NoBound { written, example } => {
@@ -85,10 +113,15 @@ impl std::error::Error for SloError {}
 impl FromStr for Slo {
     type Err = SloError;
 
-    /// Demands with commas between them; spaces do not count.
+    /// Demands with commas between them; spaces do not count. An endpoint and a colon before them say whose
+    /// they are.
     fn from_str(written: &str) -> Result<Self, SloError> {
+        let (endpoint, written) = match written.rsplit_once(": ") {
+            Some((endpoint, demands)) => (Some(endpoint.trim()), demands),
+            None => (None, written),
+        };
         let parts = written.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let demands = parts.map(Demand::from_str).collect::<Result<Vec<_>, _>>()?;
+        let demands = parts.map(|part| Demand::read(endpoint, part)).collect::<Result<Vec<_>, _>>()?;
         if demands.is_empty() { Err(SloError::Empty) } else { Ok(Self { demands }) }
     }
 }
@@ -101,14 +134,56 @@ impl fmt::Display for Slo {
 }
 
 impl Slo {
+    /// These and others.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.demands.extend(other.demands.iter().cloned());
+        self
+    }
+
     /// Whether it limits the share of failed requests.
     pub(crate) fn speaks_of_errors(&self) -> bool {
         self.demands.iter().any(|demand| demand.figure == Figure::Failed)
     }
 
-    /// The result of each demand, in the order written. Rates are done requests over `measured_s`.
-    pub(crate) fn judge(&self, total: &Outcomes, measured_s: f64) -> Vec<SloVerdict> {
-        self.demands.iter().map(|demand| demand.judge(total, measured_s)).collect()
+    /// The endpoints it names.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.demands.iter().filter_map(|demand| demand.endpoint.as_deref())
+    }
+
+    /// Requests without which the run cannot tell.
+    pub(crate) fn samples(&self) -> u64 {
+        self.demands.iter().filter_map(|demand| demand.figure.samples()).max().unwrap_or(0)
+    }
+
+    /// The result of each demand, in the order written. Rates are requests achieved over `measured_s`. A run
+    /// of a single endpoint keeps no books for it: `total` is what it did.
+    pub(crate) fn judge(
+        &self,
+        total: &Outcomes,
+        endpoints: &BTreeMap<String, Outcomes>,
+        measured_s: f64,
+    ) -> Vec<SloVerdict> {
+        let of = |demand: &Demand| match &demand.endpoint {
+            Some(name) if !endpoints.is_empty() => endpoints.get(name),
+            _ => Some(total),
+        };
+        let none = Outcomes::default();
+        self.demands.iter().map(|demand| demand.judge(of(demand).unwrap_or(&none), measured_s)).collect()
+    }
+
+    /// The result of each demand on a run.
+    pub(crate) fn judge_run(&self, run: &RunResult) -> Vec<SloVerdict> {
+        self.judge(&run.total, &run.endpoints, run.measured_s)
+    }
+
+    /// Whether a verdict would be another if the generator had not been late itself.
+    pub(crate) fn depends_on_lateness(&self, run: &RunResult) -> bool {
+        let without =
+            |outcomes: &Outcomes| outcomes.without_own_lateness().unwrap_or_else(|| outcomes.clone());
+        let endpoints =
+            run.endpoints.iter().map(|(name, outcomes)| (name.clone(), without(outcomes))).collect();
+        let other = self.judge(&without(&run.total), &endpoints, run.measured_s);
+        self.judge_run(run).iter().zip(&other).any(|(found, other)| found.met != other.met)
     }
 }
 
@@ -119,14 +194,11 @@ impl Demand {
             demand: self.written.clone(),
             found: found.map(|value| self.figure.show(value)),
             met: found.is_some_and(|value| self.relation.holds(value, self.bound)),
+            needs: if found.is_none() { self.figure.samples() } else { None },
         }
     }
-}
 
-impl FromStr for Demand {
-    type Err = SloError;
-
-    fn from_str(written: &str) -> Result<Self, SloError> {
+    fn read(endpoint: Option<&str>, written: &str) -> Result<Self, SloError> {
         let relations = [
             ("<=", Relation::AtMost),
             (">=", Relation::AtLeast),
@@ -142,11 +214,13 @@ impl FromStr for Demand {
         let (bound, example) = match figure {
             Figure::Failed => (share(right), "0.1%"),
             Figure::Rate => (right.parse().ok(), "1000"),
-            Figure::Quantile(_) | Figure::Mean | Figure::Max => (nanoseconds(right), "5ms"),
+            Figure::Time(..) => (nanoseconds(right), "5ms"),
         };
         let bound = bound.filter(|bound: &f64| bound.is_finite() && *bound >= 0.0);
         let bound = bound.ok_or_else(|| SloError::NoBound { written: right.to_string(), example })?;
-        Ok(Self { written: written.split_whitespace().collect(), figure, relation, bound })
+        let plain: String = written.split_whitespace().collect();
+        let written = endpoint.map_or_else(|| plain.clone(), |endpoint| format!("{endpoint}: {plain}"));
+        Ok(Self { written, endpoint: endpoint.map(str::to_string), figure, relation, bound })
     }
 }
 
@@ -154,18 +228,22 @@ impl FromStr for Figure {
     type Err = SloError;
 
     fn from_str(name: &str) -> Result<Self, SloError> {
-        let unknown = || SloError::UnknownFigure(name.to_string());
         match name {
-            "mean" => return Ok(Self::Mean),
-            "max" => return Ok(Self::Max),
             "err" => return Ok(Self::Failed),
             "rate" => return Ok(Self::Rate),
             _ => {}
         }
-        let percent: f64 =
-            name.strip_prefix('p').and_then(|digits| digits.parse().ok()).ok_or_else(unknown)?;
+        let told = WHICH.iter().find_map(|&(suffix, which)| Some((name.strip_suffix(suffix)?, which)));
+        let (time, which) = told.unwrap_or((name, Which::All));
+        match time {
+            "mean" => return Ok(Self::Time(Time::Mean, which)),
+            "max" => return Ok(Self::Time(Time::Max, which)),
+            _ => {}
+        }
+        let percent = time.strip_prefix('p').and_then(|digits| digits.parse::<f64>().ok());
+        let percent = percent.ok_or_else(|| SloError::UnknownFigure(name.to_string()))?;
         if percent > 0.0 && percent < 100.0 {
-            Ok(Self::Quantile(percent / 100.0))
+            Ok(Self::Time(Time::Quantile(percent / 100.0), which))
         } else {
             Err(SloError::QuantileOutOfRange(name.to_string()))
         }
@@ -175,16 +253,26 @@ impl FromStr for Figure {
 impl Figure {
     /// `None` if there are too few samples.
     fn of(self, total: &Outcomes, measured_s: f64) -> Option<f64> {
-        let times: &Durations = &total.response;
         match self {
-            Self::Quantile(share) => times.quantile(share).map(|value| value as f64),
-            Self::Mean => times.mean(),
-            Self::Max => times.max().map(|value| value as f64),
+            Self::Time(time, which) => time.of(match which {
+                Which::All => &total.response,
+                Which::Ok => &total.response_ok,
+                Which::Failed => &total.response_failed,
+            }),
             Self::Failed => {
                 let failed = total.errors + total.timeouts + total.dropped;
                 (total.planned > 0).then(|| failed as f64 / total.planned as f64)
             }
-            Self::Rate => (measured_s > 0.0).then(|| total.done as f64 / measured_s),
+            Self::Rate => (measured_s > 0.0).then(|| total.achieved() as f64 / measured_s),
+        }
+    }
+
+    /// Requests that it takes.
+    fn samples(self) -> Option<u64> {
+        match self {
+            Self::Time(Time::Quantile(share), _) => Some(Durations::samples_for(share)),
+            Self::Time(..) | Self::Failed => Some(1),
+            Self::Rate => None,
         }
     }
 
@@ -192,7 +280,17 @@ impl Figure {
         match self {
             Self::Failed => format!("{:.3} %", value * 100.0),
             Self::Rate => format!("{value:.1}/s"),
-            Self::Quantile(_) | Self::Mean | Self::Max => show_nanoseconds(value),
+            Self::Time(..) => show_nanoseconds(value),
+        }
+    }
+}
+
+impl Time {
+    fn of(self, times: &Durations) -> Option<f64> {
+        match self {
+            Self::Quantile(share) => times.quantile(share).map(|value| value as f64),
+            Self::Mean => times.mean(),
+            Self::Max => times.max().map(|value| value as f64),
         }
     }
 }
@@ -247,19 +345,25 @@ mod tests {
     fn outcomes() -> Outcomes {
         let mut total =
             Outcomes { planned: 1000, done: 990, errors: 4, timeouts: 3, dropped: 3, ..Default::default() };
-        (1..=990).for_each(|micros| total.response.record(micros * 1000));
+        for micros in 1..=990 {
+            total.response.record(micros * 1000);
+            total.response_ok.record(micros * 1000);
+        }
+        (0..10).for_each(|_| total.response.record(2_000_000_000));
+        (0..10).for_each(|_| total.response_failed.record(2_000_000_000));
         total
     }
 
     fn met(written: &str) -> Vec<bool> {
         let slo: Slo = written.parse().unwrap();
-        slo.judge(&outcomes(), 2.0).iter().map(|verdict| verdict.met).collect()
+        slo.judge(&outcomes(), &BTreeMap::new(), 2.0).iter().map(|verdict| verdict.met).collect()
     }
 
     #[test]
     fn demands_are_met_or_not() {
-        assert_eq!(met("p50<496us,p50<495us"), [true, false]);
-        assert_eq!(met("max<=1ms, max < 980us , mean>0.4ms"), [true, false, true]);
+        assert_eq!(met("p50(ok)<496us,p50(ok)<495us"), [true, false]);
+        assert_eq!(met("max(ok)<=1ms, max(ok) < 980us , mean>0.4ms"), [true, false, true]);
+        assert_eq!(met("p50<510us,p50<495us"), [true, false]);
         assert_eq!(met("err<1%,err<=1%,err<0.011,err>=1%"), [false, true, true, true]);
         assert_eq!(met("rate>494,rate>=495,rate>495"), [true, true, false]);
         assert_eq!(met("p90<1s,p90<1ns"), [true, false]);
@@ -269,12 +373,59 @@ mod tests {
     fn verdicts_tell_what_was_found() {
         let slo: Slo = "p99.9<5ms, err < 0.1%,rate>1000".parse().unwrap();
         assert_eq!(slo.to_string(), "p99.9<5ms,err<0.1%,rate>1000");
-        let verdicts = slo.judge(&outcomes(), 1.0);
+        let verdicts = slo.judge(&outcomes(), &BTreeMap::new(), 1.0);
         assert_eq!((verdicts[0].found.as_deref(), verdicts[0].met), (None, false), "one sample is behind it");
+        assert_eq!((verdicts[0].needs, verdicts[0].is_open()), (Some(10_000), true));
+        assert_eq!((verdicts[1].needs, verdicts[1].is_open()), (None, false));
         assert_eq!(verdicts[1].found.as_deref(), Some("1.000 %"));
         assert_eq!(verdicts[2].found.as_deref(), Some("990.0/s"));
-        let nothing = slo.judge(&Outcomes::default(), 0.0);
+        let nothing = slo.judge(&Outcomes::default(), &BTreeMap::new(), 0.0);
         assert!(nothing.iter().all(|verdict| !verdict.met && verdict.found.is_none()));
+    }
+
+    /// A tenth of the answers are errors after 1.5 s: users wait for those as well.
+    #[test]
+    fn errors_have_their_time() {
+        let mut total = Outcomes { planned: 1000, done: 900, errors: 100, ..Outcomes::default() };
+        for n in 0..1000 {
+            let (ns, is_ok) = if n < 100 { (1_500_000_000, false) } else { (1_000_000, true) };
+            total.response.record(ns);
+            if is_ok { &mut total.response_ok } else { &mut total.response_failed }.record(ns);
+        }
+        let slo: Slo =
+            "p99<50ms,p99(all)<50ms,p99(ok)<50ms,p50(err)>1s,max(err)<2s,p80<50ms".parse().unwrap();
+        let met: Vec<bool> = slo.judge(&total, &BTreeMap::new(), 1.0).iter().map(|v| v.met).collect();
+        assert_eq!(met, [false, false, false, true, true, true], "900 are too few for p99(ok)");
+    }
+
+    #[test]
+    fn endpoints_have_demands_of_their_own() {
+        let slo: Slo = "GET /a,b:c: p50 < 1s, err<1%".parse().unwrap();
+        let slo = slo.and(&"POST /x: p50<1s".parse().unwrap()).and(&"rate>0".parse().unwrap());
+        assert_eq!(slo.to_string(), "GET /a,b:c: p50<1s,GET /a,b:c: err<1%,POST /x: p50<1s,rate>0");
+        assert_eq!(slo.endpoints().collect::<Vec<_>>(), ["GET /a,b:c", "GET /a,b:c", "POST /x"]);
+        let mut slow = outcomes();
+        slow.response = Durations::default();
+        (0..100).for_each(|_| slow.response.record(2_000_000_000));
+        let endpoints = [("GET /a,b:c".to_string(), outcomes()), ("POST /x".to_string(), slow)].into();
+        let verdicts = slo.judge(&outcomes(), &endpoints, 1.0);
+        assert_eq!(verdicts.iter().map(|v| v.met).collect::<Vec<_>>(), [true, false, false, true]);
+        for verdict in &verdicts {
+            assert_eq!(verdict.demand.parse::<Slo>().unwrap().to_string(), verdict.demand);
+        }
+        let alone = slo.judge(&outcomes(), &BTreeMap::new(), 1.0);
+        assert!(alone[2].met, "a run of one endpoint is that endpoint's");
+        let other = [("GET /".to_string(), outcomes())].into();
+        assert!(slo.judge(&outcomes(), &other, 1.0)[0].is_open());
+    }
+
+    #[test]
+    fn it_knows_how_many_requests_it_takes() {
+        let samples = |slo: &str| slo.parse::<Slo>().unwrap().samples();
+        assert_eq!(
+            ["p99<1s,err<1%", "p50<1s,p99.9(ok)<1s", "max<1s", "rate>1"].map(samples),
+            [1000, 10_000, 1, 0]
+        );
     }
 
     #[test]
@@ -285,6 +436,8 @@ mod tests {
         assert_eq!(wrong("p99=5ms"), SloError::WithoutRelation("p99=5ms".into()));
         assert_eq!(wrong("q99<5ms"), SloError::UnknownFigure("q99".into()));
         assert_eq!(wrong("p<5ms"), SloError::UnknownFigure("p".into()));
+        assert_eq!(wrong("p99(x)<5ms"), SloError::UnknownFigure("p99(x)".into()));
+        assert_eq!(wrong("err(ok)<5%"), SloError::UnknownFigure("err(ok)".into()));
         assert_eq!(wrong("<5ms"), SloError::UnknownFigure(String::new()));
         for out in ["p100<5ms", "p0<5ms", "p-1<5ms", "pnan<5ms"] {
             assert!(matches!(wrong(out), SloError::QuantileOutOfRange(_)), "{out}");

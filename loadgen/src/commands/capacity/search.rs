@@ -22,6 +22,10 @@ const RUN_UP: i32 = 2;
 /// Restarts of a walk, each twice as far away, until the edge is taken to have moved for good.
 const RESTARTS_MAX: i32 = 5;
 
+/// Runs at a rate that may be spoiled, one after another, until the search ends: a machine that was busy for
+/// a moment is given another chance, a generator that is not up to the rate is not.
+const SPOILED_MAX: usize = 3;
+
 /// What a run at some rate came to.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Probe {
@@ -29,8 +33,16 @@ pub(crate) enum Probe {
     Met,
     /// One was not.
     Missed,
-    /// The generator spoiled it, for this reason: the rate is too high for it, or the machine is not quiet.
+    /// It says nothing, for this reason: the rate is too high for the generator, or the machine is not quiet.
     Spoiled(String),
+}
+
+/// Why a search ends early.
+enum Stop {
+    /// A run could not be made.
+    Failed(Failure),
+    /// Every run at this rate was spoiled, the last for this reason.
+    Spoiled(f64, String),
 }
 
 /// What the search found.
@@ -41,8 +53,11 @@ pub(crate) struct Edges {
     pub(crate) from_below: Vec<f64>,
     /// The first rate met while it fell.
     pub(crate) from_above: Vec<f64>,
-    /// Why a run just above an edge said nothing: the target may be able to do more.
+    /// Why the search ended early: runs at some rate said nothing, whatever the target can do.
     pub(crate) spoiled: Option<String>,
+    /// The highest rate that was met by then.
+    #[serde(default)]
+    pub(crate) at_least: Option<f64>,
 }
 
 /// How fine, and how often.
@@ -50,6 +65,8 @@ pub(crate) struct Edges {
 pub(crate) struct Search {
     /// A rate to begin with, per second.
     pub(crate) start: f64,
+    /// The lowest rate that can be tried.
+    pub(crate) floor: f64,
     /// Steps between rates as a share of the rate.
     pub(crate) precision: f64,
     /// Walks from each side.
@@ -57,68 +74,90 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Searches; `None` when no rate down to one per second is met.
+    /// Searches; `None` when no rate down to the floor is met.
     pub(crate) fn run(
         self,
         mut probe: impl FnMut(f64) -> Result<Probe, Failure>,
     ) -> Result<Option<Edges>, Failure> {
-        let mut edges = Edges::default();
-        let Some((mut low, mut high)) = self.bracket(&mut edges, &mut probe)? else { return Ok(None) };
+        let (mut edges, mut met) = (Edges::default(), None::<f64>);
+        let mut is_met = |rate: f64| {
+            let mut last = String::new();
+            for _ in 0..SPOILED_MAX {
+                match probe(rate).map_err(Stop::Failed)? {
+                    Probe::Met => {
+                        met = Some(met.map_or(rate, |met| met.max(rate)));
+                        return Ok(true);
+                    }
+                    Probe::Missed => return Ok(false),
+                    Probe::Spoiled(reason) => last = reason,
+                }
+            }
+            Err(Stop::Spoiled(rate, last))
+        };
+        match self.search(&mut edges, &mut is_met) {
+            Ok(is_found) => Ok(is_found.then_some(edges)),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::Spoiled(rate, reason)) if met.is_some() => {
+                edges.spoiled = Some(format!("at {rate:.0}/s, {SPOILED_MAX} times: {reason}"));
+                edges.at_least = met;
+                Ok(Some(edges))
+            }
+            Err(Stop::Spoiled(rate, reason)) => {
+                Err(Failure::Invalid(format!("even at {rate:.0}/s, {SPOILED_MAX} times: {reason}")))
+            }
+        }
+    }
+
+    fn search(
+        self,
+        edges: &mut Edges,
+        is_met: &mut impl FnMut(f64) -> Result<bool, Stop>,
+    ) -> Result<bool, Stop> {
+        let Some((mut low, mut high)) = self.bracket(is_met)? else { return Ok(false) };
         while high / low > 1.0 + self.precision {
             let middle = (low * high).sqrt();
-            match edges.is_met(probe(middle)?) {
+            match is_met(middle)? {
                 true => low = middle,
                 false => high = middle,
             }
         }
-        // What spoiled a run on the way counts only if it also does at the edge.
-        edges.spoiled = None;
         for _ in 0..self.repeats {
-            let below = self.climb(low, &mut edges, &mut probe)?;
-            edges.from_below.extend(below);
-            let above = self.descend(high, &mut edges, &mut probe)?;
-            edges.from_above.extend(above);
+            edges.from_below.extend(self.climb(low, is_met)?);
+            edges.from_above.extend(self.descend(high, is_met)?);
         }
-        Ok(Some(edges))
+        Ok(true)
     }
 
     /// A rate that is met and a higher one that is not.
-    fn bracket(
-        self,
-        edges: &mut Edges,
-        probe: &mut impl FnMut(f64) -> Result<Probe, Failure>,
-    ) -> Result<Option<(f64, f64)>, Failure> {
-        let mut rate = self.start.max(1.0);
-        let first = edges.is_met(probe(rate)?);
+    fn bracket(self, is_met: &mut impl FnMut(f64) -> Result<bool, Stop>) -> Result<Option<(f64, f64)>, Stop> {
+        let mut rate = self.start.max(self.floor);
+        let first = is_met(rate)?;
         for _ in 0..STRIDES_MAX {
-            let next = if first { rate * STRIDE } else { (rate / STRIDE).max(1.0) };
+            let next = if first { rate * STRIDE } else { (rate / STRIDE).max(self.floor) };
             if next == rate {
-                return match edges.spoiled.take() {
-                    Some(reason) => Err(Failure::Invalid(format!("even at {rate}/s: {reason}"))),
-                    None => Ok(None),
-                };
+                return Ok(None);
             }
-            match (first, edges.is_met(probe(next)?)) {
+            match (first, is_met(next)?) {
                 (true, false) => return Ok(Some((rate, next))),
                 (false, true) => return Ok(Some((next, rate))),
                 _ => rate = next,
             }
         }
-        Err(Failure::Invalid(format!("every rate up to {rate:.0}/s is met: does the target do anything?")))
+        let line = format!("every rate up to {rate:.0}/s is met: does the target do anything?");
+        Err(Stop::Failed(Failure::Invalid(line)))
     }
 
     /// Upwards from below the edge to the last rate that is met.
     fn climb(
         self,
         edge: f64,
-        edges: &mut Edges,
-        probe: &mut impl FnMut(f64) -> Result<Probe, Failure>,
-    ) -> Result<Option<f64>, Failure> {
+        is_met: &mut impl FnMut(f64) -> Result<bool, Stop>,
+    ) -> Result<Option<f64>, Stop> {
         let step = 1.0 + self.precision;
         for restart in 0..RESTARTS_MAX {
-            let mut rate = edge / step.powi(RUN_UP << restart);
+            let mut rate = (edge / step.powi(RUN_UP << restart)).max(self.floor);
             let mut met = None;
-            while edges.is_met(probe(rate)?) {
+            while is_met(rate)? {
                 met = Some(rate);
                 rate *= step;
                 if rate > edge * step.powi(RUN_UP << RESTARTS_MAX) {
@@ -136,16 +175,15 @@ impl Search {
     fn descend(
         self,
         edge: f64,
-        edges: &mut Edges,
-        probe: &mut impl FnMut(f64) -> Result<Probe, Failure>,
-    ) -> Result<Option<f64>, Failure> {
+        is_met: &mut impl FnMut(f64) -> Result<bool, Stop>,
+    ) -> Result<Option<f64>, Stop> {
         let step = 1.0 + self.precision;
         for restart in 0..RESTARTS_MAX {
             let start = edge * step.powi(RUN_UP << restart);
             let mut rate = start;
-            while !edges.is_met(probe(rate)?) {
+            while !is_met(rate)? {
                 rate /= step;
-                if rate < (edge / step.powi(RUN_UP << RESTARTS_MAX)).max(1.0) {
+                if rate < (edge / step.powi(RUN_UP << RESTARTS_MAX)).max(self.floor) {
                     return Ok(None);
                 }
             }
@@ -158,20 +196,11 @@ impl Search {
 }
 
 impl Edges {
-    /// A spoiled run is no proof that a rate is met; its reason is kept while it is the last word.
-    fn is_met(&mut self, probe: Probe) -> bool {
-        match &probe {
-            Probe::Met => return true,
-            Probe::Missed => self.spoiled = None,
-            Probe::Spoiled(reason) => self.spoiled = Some(reason.clone()),
-        }
-        false
-    }
-
-    /// What the target can be relied on for: the lower of the two sides' medians.
+    /// What the target can be relied on for: the lower of the two sides' medians; where the search ended
+    /// before them, what was met.
     pub(crate) fn capacity(&self) -> Option<f64> {
         let sides = [median(&self.from_below), median(&self.from_above)];
-        sides.into_iter().flatten().reduce(f64::min)
+        sides.into_iter().flatten().reduce(f64::min).or(self.at_least)
     }
 
     /// Greatest edge minus least, as a share of the capacity.
@@ -184,6 +213,19 @@ impl Edges {
     /// By how much less is met after an overload than before it, as a share; negative where it is more.
     pub(crate) fn hysteresis(&self) -> Option<f64> {
         Some(1.0 - median(&self.from_above)? / median(&self.from_below)?)
+    }
+
+    /// The hysteresis that chance and the grid of rates may make: two steps, since each side ends on a grid
+    /// of its own, and what the walks of one side vary by.
+    pub(crate) fn noise(&self, precision: f64) -> f64 {
+        let width = |rates: &[f64]| {
+            let (least, greatest) =
+                rates.iter().fold((f64::INFINITY, 0.0), |(least, greatest): (f64, f64), &rate| {
+                    (least.min(rate), greatest.max(rate))
+                });
+            if greatest > 0.0 { 1.0 - least / greatest } else { 0.0 }
+        };
+        2.0 * precision + width(&self.from_below).max(width(&self.from_above))
     }
 }
 
@@ -199,7 +241,7 @@ mod tests {
     use super::*;
 
     fn search(start: f64) -> Search {
-        Search { start, precision: 0.05, repeats: 3 }
+        Search { start, floor: 1.0, precision: 0.05, repeats: 3 }
     }
 
     /// A server that meets its demands below a rate.
@@ -256,7 +298,13 @@ mod tests {
     fn what_meets_nothing_or_everything_is_told() {
         assert_eq!(search(1000.0).run(|_| Ok(Probe::Missed)), Ok(None));
         let spoiled = search(1000.0).run(|_| Ok(Probe::Spoiled("busy".to_string()))).unwrap_err();
-        assert_eq!(spoiled, Failure::Invalid("even at 1/s: busy".to_string()));
+        assert_eq!(spoiled, Failure::Invalid("even at 1000/s, 3 times: busy".to_string()));
+        let mut least = f64::INFINITY;
+        let bounded = Search { floor: 17.5, ..search(10.0) }.run(|rate| {
+            least = least.min(rate);
+            Ok(Probe::Missed)
+        });
+        assert_eq!((bounded, least), (Ok(None), 17.5));
         let endless = search(1000.0).run(|_| Ok(Probe::Met)).unwrap_err();
         assert!(matches!(endless, Failure::Invalid(_)), "{endless}");
         let failed = search(1.0).run(|_| Err(Failure::Interrupted)).unwrap_err();
@@ -265,17 +313,44 @@ mod tests {
 
     #[test]
     fn a_generator_that_gives_out_first_is_told() {
-        let edges = search(1000.0)
-            .run(|rate| Ok(if rate < 5_000.0 { Probe::Met } else { Probe::Spoiled("busy".to_string()) }));
-        let edges = edges.unwrap().unwrap();
-        assert_eq!(edges.spoiled.as_deref(), Some("busy"));
-        // On the way it may: what counts is the edge.
-        let mut first = true;
-        let edges = search(20_000.0).run(|rate| match std::mem::take(&mut first) {
-            true => Ok(Probe::Spoiled("busy".to_string())),
-            false => simple(5_000.0)(rate),
+        let mut runs = Vec::new();
+        let edges = search(1000.0).run(|rate| {
+            runs.push(rate);
+            Ok(if rate < 5_000.0 { Probe::Met } else { Probe::Spoiled("busy".to_string()) })
         });
-        assert_eq!(edges.unwrap().unwrap().spoiled, None);
+        let edges = edges.unwrap().unwrap();
+        assert_eq!(edges.spoiled.as_deref(), Some("at 5062/s, 3 times: busy"));
+        assert_eq!((edges.capacity(), edges.from_below.len()), (Some(3375.0), 0));
+        assert_eq!(runs.len(), 4 + 3, "and it goes on to nothing else: {runs:?}");
+    }
+
+    /// A machine that is busy now and then costs runs; it is no target that misses its demands.
+    #[test]
+    fn a_spoiled_run_is_repeated() {
+        let mut runs = 0;
+        let edges = search(20_000.0).run(|rate| {
+            runs += 1;
+            if runs % 3 != 0 { Ok(Probe::Spoiled("busy".to_string())) } else { simple(5_000.0)(rate) }
+        });
+        let edges = edges.unwrap().unwrap();
+        assert_eq!(edges.spoiled, None);
+        assert!((4_500.0..5_000.0).contains(&edges.capacity().unwrap()), "{edges:?}");
+    }
+
+    #[test]
+    fn the_grid_is_no_hysteresis() {
+        let below = |from_above: f64| Edges {
+            from_below: vec![1000.0, 1000.0, 1050.0],
+            from_above: vec![from_above; 3],
+            ..Edges::default()
+        };
+        let noise = below(1000.0).noise(0.05);
+        assert!((noise - 0.1476).abs() < 0.001, "{noise}");
+        assert!(below(900.0).hysteresis().unwrap() < noise && below(800.0).hysteresis().unwrap() > noise);
+        for capacity in [1.7, 2_000.0, 2_048.0, 77_777.0] {
+            let edges = search(700.0).run(simple(capacity)).unwrap().unwrap();
+            assert!(edges.hysteresis().unwrap().abs() <= edges.noise(0.05), "{edges:?}");
+        }
     }
 
     #[test]

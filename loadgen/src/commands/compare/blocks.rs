@@ -5,9 +5,12 @@
 //! neighbours) weighs on both alike. Every letter is a fresh process. Both arms of a block see the same
 //! arrivals; the next block sees others. The block is the sample: runs within it are not independent.
 
+use std::collections::BTreeMap;
+
 use crate::exit::Failure;
-use crate::result::{Outcomes, RunResult};
+use crate::result::{Mode, Outcomes, RunResult};
 use crate::stats::change::{self, Better, Verdict};
+use crate::stats::own;
 
 use super::found::{Block, Compared, Found, Readings};
 use super::scenario::{Figure, Rate, Scenario};
@@ -103,7 +106,7 @@ pub(crate) fn run(
         }
     }
     if let Some(slo) = &scenario.slo {
-        found.slo = slo.judge(&outcomes.0, outcomes.1);
+        found.slo = slo.judge(&outcomes.0, &BTreeMap::new(), outcomes.1);
     }
     Ok(())
 }
@@ -140,7 +143,7 @@ fn block(
     for side in [outer, inner, inner, outer] {
         let measured = measure(Arm { side, closed: scenario.is_closed(), rate, seed })?;
         for result in [&measured.closed, &measured.open].into_iter().flatten() {
-            if let Err(reason) = check(result, side)? {
+            if let Err(reason) = check(result, side)?.and_then(|()| check_lateness(scenario, result, side)) {
                 return Ok(Err(reason));
             }
         }
@@ -205,8 +208,36 @@ fn check(result: &RunResult, side: Side) -> Result<Result<(), String>, Failure> 
     Ok(Ok(()))
 }
 
+/// Share of a run in which the generator may not run: beyond, it is the generator that is compared.
+const STALLED_MAX: f64 = 0.10;
+
+/// Whether the generator's own lateness is in a figure that is compared.
+fn check_lateness(scenario: &Scenario, result: &RunResult, side: Side) -> Result<(), String> {
+    let name = side.name();
+    if result.plan.mode == Mode::Closed {
+        let stalled = own::stalled(result);
+        return match stalled > STALLED_MAX {
+            true => Err(format!("the generator did not run for {:.0} % of a run of {name}", stalled * 100.0)),
+            false => Ok(()),
+        };
+    }
+    let compared = |doubt: &own::Doubt| {
+        scenario.thresholds.keys().any(|figure| figure.name() == doubt.figure)
+            && u128::from(doubt.own_ns) > scenario.lag_allowed.as_nanos()
+    };
+    match own::doubts(result).into_iter().find(compared) {
+        None => Ok(()),
+        Some(doubt) => Err(format!(
+            "in a run of {name} up to {:.0} µs of the {} of {:.0} µs are the generator's own lateness",
+            doubt.own_ns as f64 / 1e3,
+            doubt.figure,
+            doubt.measured_ns as f64 / 1e3
+        )),
+    }
+}
+
 fn throughput(result: &RunResult) -> Option<f64> {
-    (result.measured_s > 0.0 && result.total.done > 0).then(|| result.total.done as f64 / result.measured_s)
+    result.rate().filter(|rate| *rate > 0.0)
 }
 
 /// CPU microseconds of the server per request done.

@@ -11,12 +11,15 @@ const LOOKS: Looks = Looks { first: 10, last: 20 };
 
 fn scenario(measure: &[Figure]) -> Scenario {
     Scenario {
+        lag_allowed: std::time::Duration::ZERO,
         name: "s".to_string(),
         server: Vec::new(),
         bench: vec!["http://h/".to_string()],
         thresholds: measure.iter().map(|&figure| (figure, figure.default_delta())).collect(),
         rate: Rate::Share(0.5),
         slo: None,
+        ready: None,
+        warmup: None,
     }
 }
 

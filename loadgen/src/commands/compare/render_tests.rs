@@ -58,7 +58,7 @@ fn verdicts_lead() {
         (comparison(vec![pass(), regressed()]), None, 1, "## Performance: **regressed**"),
         (comparison(vec![pass(), doubt()]), None, 4, "## Performance: inconclusive"),
         (comparison(vec![doubt(), regressed()]), None, 1, "## Performance: **regressed**"),
-        (aa_doubt, None, 0, "## Performance: pass"),
+        (aa_doubt, None, 0, "## Performance: inconclusive"),
         (aa_alarm, None, 1, "## Performance: **false alarm**"),
         (comparison(vec![regressed()]), Some(Failure::Invalid("x".into())), 3, "## Performance: **invalid**"),
         (comparison(vec![]), Some(Failure::Target("x".into())), 5, "## Performance: **the server failed**"),
@@ -73,7 +73,8 @@ fn verdicts_lead() {
 #[test]
 fn a_missed_demand_is_a_breach() {
     let mut missed = comparison(vec![compared(Figure::P50, 1.0, 0.0001)]);
-    let verdict = SloVerdict { demand: "p99<5ms".into(), found: Some("7.000 ms".into()), met: false };
+    let verdict =
+        SloVerdict { demand: "p99<5ms".into(), found: Some("7.000 ms".into()), met: false, needs: None };
     missed.scenarios[0].slo.push(verdict);
     let missed = ended(missed, None);
     assert_eq!(missed.exit, 1);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::commands::words;
+use crate::commands::{generator, words};
 use crate::stats::change::Better;
 use crate::stats::slo::Slo;
 
@@ -122,6 +123,10 @@ struct WrittenScenario {
     thresholds: Thresholds,
     /// Demands on head.
     slo: Option<String>,
+    /// Path that a server answers once it is ready.
+    ready: Option<String>,
+    /// Seconds of load before each run.
+    warmup: Option<f64>,
 }
 
 /// A scenario that can be run.
@@ -133,12 +138,18 @@ pub(crate) struct Scenario {
     pub(crate) server: Vec<String>,
     /// Words of bench.
     pub(crate) bench: Vec<String>,
+    /// Lateness of the generator itself that spoils no figure, as they say.
+    pub(crate) lag_allowed: Duration,
     /// Figures and their thresholds.
     pub(crate) thresholds: Thresholds,
     /// Rate of the open loop.
     pub(crate) rate: Rate,
     /// Demands on head.
     pub(crate) slo: Option<Slo>,
+    /// Path that a server answers with a success once it is ready; `None`: once it accepts.
+    pub(crate) ready: Option<String>,
+    /// Load before each run, where it is not the comparison's.
+    pub(crate) warmup: Option<Duration>,
 }
 
 /// Where the open loop's rate comes from.
@@ -154,9 +165,10 @@ pub(crate) enum Rate {
 const LOAD: f64 = 0.5;
 
 /// What a comparison decides itself.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "--duration",
     "--rate",
+    "--stages",
     "--requests",
     "--seed",
     "--cpus",
@@ -230,7 +242,22 @@ fn check(written: WrittenScenario, common: &Thresholds, over: &Deltas) -> Result
     }
     let slo = written.slo.map(|slo| slo.parse::<Slo>()).transpose().map_err(|error| error.to_string())?;
     let server = words::split(&written.server)?;
-    Ok(Scenario { name: written.name, server, bench, thresholds, rate, slo })
+    let lag_allowed = generator::lag_allowed(&bench).map_err(|failure| failure.to_string())?;
+    if let Some(path) = &written.ready {
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("`ready`: `{path}` is no path; begin with /, and write other bytes as %XX"));
+        }
+        if bench.iter().any(|word| word.to_ascii_lowercase().contains("https://")) {
+            return Err("`ready` is asked for without TLS; leave it out for an https target".to_string());
+        }
+    }
+    let warmup = match written.warmup {
+        None => None,
+        Some(seconds) if (0.0..=3600.0).contains(&seconds) => Some(Duration::from_secs_f64(seconds)),
+        Some(_) => return Err("`warmup` is seconds, up to 3600".to_string()),
+    };
+    let (name, ready) = (written.name, written.ready);
+    Ok(Scenario { name, server, bench, lag_allowed, thresholds, rate, slo, ready, warmup })
 }
 
 fn is_share(delta: f64) -> bool {
@@ -281,6 +308,10 @@ mod tests {
             (r#"{"name": "a", "bench": "http://h/", "measure": []}"#, "`measure`"),
             (r#"{"name": "a", "bench": "http://h/", "thresholds": {"p99": 10}}"#, "threshold 10 of p99"),
             (r#"{"name": "a", "bench": "http://h/", "slo": "p99"}"#, "p99<5ms"),
+            (r#"{"name": "a", "bench": "http://h/", "ready": "health"}"#, "`ready`"),
+            (r#"{"name": "a", "bench": "https://h/", "ready": "/"}"#, "without TLS"),
+            (r#"{"name": "a", "bench": "http://h/", "warmup": -1}"#, "`warmup`"),
+            (r#"{"name": "a", "bench": "--lag-allowed x http://h/"}"#, "--lag-allowed"),
             (r#"{"name": "", "bench": "http://h/"}"#, "name"),
             (r#"{"name": "a", "bench": "http://h/"}, {"name": "a", "bench": "http://h/"}"#, "taken"),
             (r#"{"name": "a", "bench": "http://h/", "colour": 1}"#, "colour"),

@@ -75,10 +75,7 @@ fn judge(base: &RunResult, head: &RunResult, over: &Deltas, gate: bool) -> (Stri
 fn value(run: &RunResult, figure: Figure) -> Option<f64> {
     let quantile = |share| run.total.response.quantile(share).map(|ns| ns as f64);
     match figure {
-        Figure::Throughput => {
-            let done = run.total.done;
-            (run.measured_s > 0.0 && done > 0).then(|| done as f64 / run.measured_s)
-        }
+        Figure::Throughput => run.rate().filter(|rate| *rate > 0.0),
         Figure::Cpu => cpu(run),
         Figure::P50 => quantile(0.50),
         Figure::P99 => quantile(0.99),

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::commands::alike;
 use crate::result::{
-    ConnectionFacts, Cost, Interval, MergedRun, Mode, Outcomes, PlanFacts, RunResult, ServerCost, SloVerdict,
-    Validity,
+    ConnectionFacts, Cost, Interval, MergedRun, Mode, PlanFacts, RunResult, ServerCost, SloVerdict, Validity,
 };
 use crate::stats::slo::Slo;
 
@@ -61,12 +60,25 @@ pub(super) fn differences(a: &RunResult, b: &RunResult) -> Vec<String> {
     differ("targets", format!("{:?}", p.urls), format!("{:?}", q.urls));
     differ("mode", format!("{:?}", p.mode), format!("{:?}", q.mode));
     differ("arrivals", format!("{:?}", p.arrival), format!("{:?}", q.arrival));
+    differ("stages", format!("{:?}", p.stages), format!("{:?}", q.stages));
     differ("protocol", format!("{:?}", p.protocol), format!("{:?}", q.protocol));
     differ("requests in flight", p.pipeline.to_string(), q.pipeline.to_string());
     differ("new connections", p.new_connections.to_string(), q.new_connections.to_string());
     let endpoints = |run: &RunResult| format!("{:?}", run.endpoints.keys().collect::<Vec<_>>());
     differ("endpoints", endpoints(a), endpoints(b));
     found
+}
+
+/// Two of these that hold the same run: the same file twice, a copy, or a merged one beside one of its parts.
+pub(super) fn same(runs: &[RunResult]) -> Option<(usize, usize)> {
+    let texts: Vec<String> = runs.iter().map(|run| serde_json::to_string(run).expect("as written")).collect();
+    let is_same = |a: usize, b: usize| {
+        let is_merged = !runs[a].merged.is_empty() || !runs[b].merged.is_empty();
+        // Of the parts of a merged run no more is known than what they were.
+        texts[a] == texts[b] || is_merged && parts(&runs[a]).iter().any(|part| parts(&runs[b]).contains(part))
+    };
+    let pairs = (0..runs.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+    pairs.into_iter().find(|&(a, b)| is_same(a, b))
 }
 
 /// Adds two runs for which [`differences`] is empty.
@@ -91,7 +103,7 @@ pub(super) fn merge(a: &RunResult, b: &RunResult, how: How) -> RunResult {
     }
     sum.connections = connections(&a.connections, &b.connections);
     sum.cost = cost(&a.cost, &b.cost, how);
-    sum.slo = slo(a, b, &sum.total, sum.measured_s);
+    sum.slo = slo(a, b, &sum);
     sum.validity = validity(a, b, how);
     sum.merged = parts(a);
     sum.merged.append(&mut parts(b));
@@ -185,6 +197,7 @@ fn cost(a: &Cost, b: &Cost, how: How) -> Cost {
     if let Some(lag) = &b.generator_lag {
         sum.generator_lag.get_or_insert_default().add(lag);
     }
+    sum.generator_stalls.add(&b.generator_stalls);
     sum.generator_busy_max = a.generator_busy_max.max(b.generator_busy_max);
     sum.server = match (how, &a.server, &b.server) {
         (How::InTurn, Some(a), Some(b)) => Some(server_in_turn(a, b)),
@@ -212,12 +225,17 @@ fn server_in_turn(a: &ServerCost, b: &ServerCost) -> ServerCost {
 
 /// The demands that both runs made, evaluated on the combined result; one that cannot be parsed any more
 /// is met if both met it. A demand that only one made is left out, which [`notes`] reports.
-fn slo(a: &RunResult, b: &RunResult, total: &Outcomes, measured_s: f64) -> Vec<SloVerdict> {
+fn slo(a: &RunResult, b: &RunResult, sum: &RunResult) -> Vec<SloVerdict> {
     let both = |verdict: &SloVerdict| {
         let other = b.slo.iter().find(|other| other.demand == verdict.demand)?;
-        let anew = verdict.demand.parse::<Slo>().ok().and_then(|slo| slo.judge(total, measured_s).pop());
+        let anew = verdict.demand.parse::<Slo>().ok().and_then(|slo| slo.judge_run(sum).pop());
         let met = verdict.met && other.met;
-        Some(anew.unwrap_or_else(|| SloVerdict { found: None, met, demand: verdict.demand.clone() }))
+        Some(anew.unwrap_or_else(|| SloVerdict {
+            found: None,
+            met,
+            needs: None,
+            demand: verdict.demand.clone(),
+        }))
     };
     a.slo.iter().filter_map(both).collect()
 }

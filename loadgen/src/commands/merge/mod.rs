@@ -43,6 +43,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
             return Err(format!("{first:?} and {file:?} did different things: {differences}; measure alike"));
         }
     }
+    if let Some((first, second)) = combine::same(&runs) {
+        let (first, second) = (&args.files[first], &args.files[second]);
+        return Err(format!(
+            "{first:?} and {second:?} hold the same run, which counts once: name each run once"
+        ));
+    }
     let how = match (args.at_once, args.in_turn) {
         (true, _) => How::AtOnce,
         (_, true) => How::InTurn,

@@ -77,11 +77,12 @@ fn one_invalid_run_spoils_the_whole() {
 fn demands_are_judged_anew() {
     let (mut a, mut b) = (begun_at(0, 1), begun_at(60, 2));
     for run in [&mut a, &mut b] {
-        let demand = |demand: &str, met| SloVerdict { demand: demand.to_string(), found: None, met };
+        let demand =
+            |demand: &str, met| SloVerdict { demand: demand.to_string(), found: None, met, needs: None };
         run.slo =
             vec![demand("rate>900", false), demand("p50<1ns", true), demand("what<1", run.plan.seed == 1)];
     }
-    b.slo.push(SloVerdict { demand: "err<1%".to_string(), found: None, met: true });
+    b.slo.push(SloVerdict { demand: "err<1%".to_string(), found: None, met: true, needs: None });
     let met = |how| merge(&a, &b, how).slo.iter().map(|verdict| verdict.met).collect::<Vec<_>>();
     assert_eq!(met(How::AtOnce), [true, false, false]);
     assert_eq!(met(How::InTurn), [false, false, false]);
@@ -99,6 +100,17 @@ fn clocks_tell_how_runs_lay_in_time() {
     // What was merged before spans its parts and the gaps between them.
     let merged = merge(&begun_at(0, 1), &begun_at(60, 1), How::InTurn);
     assert_eq!(how(&[merged, begun_at(90, 1)]), Some(How::InTurn));
+}
+
+#[test]
+fn a_run_counts_once() {
+    let (a, b, c) = (begun_at(0, 1), begun_at(0, 2), begun_at(60, 1));
+    assert_eq!(same(&[a.clone(), b.clone(), c.clone()]), None);
+    assert_eq!(same(&[a.clone(), b.clone(), a.clone()]), Some((0, 2)));
+    let both = merge(&a, &c, How::InTurn);
+    assert_eq!(same(&[both.clone(), c]), Some((0, 1)));
+    assert_eq!(same(&[both.clone(), begun_at(120, 1)]), None);
+    assert_eq!(same(&[both.clone(), both]), Some((0, 1)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `loadgen selftest`: the ruler measured against arithmetic. Servers with known delays are loaded at fixed
 //! rates; what is found must be what the delays make inevitable.
 
+mod processes;
 mod server;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use crate::engine;
 use crate::exit::{Exit, Failure};
 use crate::report::outputs;
 use crate::result::{Outcomes, RunResult};
+use crate::stats::slo::Slo;
 
 /// How far a time may be off, in milliseconds: servers and generator share the machine with others, and a
 /// thread that sleeps may wake up late. Far below what a mistake in the method makes of a second's freeze.
@@ -39,16 +41,22 @@ enum Expected {
     Count(&'static str, fn(&Outcomes) -> u64, u64),
     /// A quantile of response times in milliseconds; 1 is the longest.
     Response(f64, f64),
+    /// The same of those that were answered as expected.
+    Answer(f64, f64),
     /// The same of service times.
     Service(f64, f64),
+    /// No more than so many requests achieved per second.
+    RateAtMost(f64),
+    /// A demand that is not met.
+    Missed(&'static str),
 }
 
-use Expected::{Count, Response, Service};
+use Expected::{Answer, Count, Missed, RateAtMost, Response, Service};
 
 /// Fixed arrivals make all of this arithmetic. Of 2500 arrivals in 5 s, the 500 within the freeze wait for
 /// what is left of it: from a second down to nothing, evenly. So p80 is where the waiting begins, and p90
 /// half a second. Each of them, once sent, is served within the rest of the freeze at most.
-const TRIALS: [Trial; 5] = [
+const TRIALS: [Trial; 7] = [
     Trial {
         name: "a 1 s freeze in a steady 1 ms service",
         manner: Manner::Freezes,
@@ -106,6 +114,33 @@ const TRIALS: [Trial; 5] = [
             Count("protocol errors", |total| kind(total, "protocol"), 10),
         ],
     },
+    Trial {
+        name: "twice what a server of 1,000/s can do",
+        manner: Manner::OneByOne,
+        flags: "-R 2000 -d 2s -c 32 --timeout 5s",
+        // All is answered in the end, and half of it within the measured phase. A request that is due at its
+        // end waits for the 2,000 before it.
+        expected: &[
+            Count("done", |total| total.done, 4000),
+            RateAtMost(1_010.0),
+            Missed("rate>1050"),
+            Response(0.5, 1001.0),
+            Response(0.99, 1981.0),
+        ],
+    },
+    Trial {
+        name: "an error after 1.5 s for every 10th request",
+        manner: Manner::ErrorEvery(10),
+        flags: "-R 100 -d 4s -c 32",
+        expected: &[
+            Count("done", |total| total.done, 360),
+            Count("validation errors", |total| kind(total, "validation"), 40),
+            Response(0.85, 1.0),
+            Response(0.95, 1500.0),
+            Answer(0.95, 1.0),
+            Missed("p95<50ms"),
+        ],
+    },
 ];
 
 fn kind(total: &Outcomes, name: &str) -> u64 {
@@ -121,6 +156,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     for trial in &TRIALS {
         let result = measure(trial, args.cpus.as_deref())?;
         let (text, misses) = compare(trial, &result);
+        failed += misses;
+        outputs::write_stdout(&text).map_err(Failure::Usage)?;
+    }
+    for trial in [processes::stopped, processes::capacity] {
+        let (text, misses) = trial(args.cpus.as_deref())?;
         failed += misses;
         outputs::write_stdout(&text).map_err(Failure::Usage)?;
     }
@@ -162,7 +202,20 @@ fn compare(trial: &Trial, result: &RunResult) -> (String, usize) {
                 line(found == wanted, format!("{name}: {found}, expected {wanted}"));
                 continue;
             }
+            RateAtMost(most) => {
+                let found = result.rate().unwrap_or(f64::INFINITY);
+                line(found <= most, format!("achieved: {found:.0}/s, at most {most:.0}/s"));
+                continue;
+            }
+            Missed(demand) => {
+                let slo: Slo = demand.parse().expect("it is written above");
+                let is_missed =
+                    slo.judge_run(result).iter().all(|verdict| !verdict.met && !verdict.is_open());
+                line(is_missed, format!("{demand} is not met"));
+                continue;
+            }
             Response(share, wanted) => ("response", &total.response, share, wanted),
+            Answer(share, wanted) => ("response of answers", &total.response_ok, share, wanted),
             Service(share, wanted) => ("service", &total.service, share, wanted),
         };
         let quantile = if share >= 1.0 { durations.max() } else { durations.quantile(share) };
@@ -187,12 +240,19 @@ mod tests {
             Response(0.5, 0.5),
             Response(0.5, 100.0),
             Service(0.9999, 1.0),
+            RateAtMost(99.0),
+            RateAtMost(100.0),
+            Missed("rate>99"),
+            Missed("rate>100"),
         ];
         let trial = Trial { name: "x", manner: Manner::Freezes, flags: "", expected };
         let (text, misses) = compare(&trial, &sample_result());
-        assert_eq!(misses, 2, "a time that is off, and one with too few samples behind it: {text}");
+        assert_eq!(
+            misses, 4,
+            "a time off, too few samples behind one, a rate too high, a demand met: {text}"
+        );
         let mut lost = sample_result();
         lost.total.done -= 1;
-        assert_eq!(compare(&trial, &lost).1, 4);
+        assert_eq!(compare(&trial, &lost).1, 6, "a request is missing, and so is its outcome");
     }
 }

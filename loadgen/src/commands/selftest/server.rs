@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,10 @@ pub(super) const FREEZE_AFTER: Duration = Duration::from_secs(2);
 pub(super) const FREEZE: Duration = Duration::from_secs(1);
 /// What a slow answer takes.
 pub(super) const SLOW: Duration = Duration::from_millis(50);
+/// What a slow error takes.
+pub(super) const SLOW_ERROR: Duration = Duration::from_millis(1500);
 
+const ERROR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GARBAGE: &[u8] = b"this is no response\r\n\r\n";
 
@@ -31,19 +34,31 @@ pub(super) enum Manner {
     ClosesEvery(u64),
     /// Answers every n-th request with something that is no HTTP.
     GarbageEvery(u64),
+    /// Answers every n-th request with 503, after [`SLOW_ERROR`].
+    ErrorEvery(u64),
+    /// Answers one request after another, each [`SERVICE`] after the one before: a thousand a second,
+    /// whatever is asked. What waits is answered late, and in the order in which it came.
+    OneByOne,
 }
 
 struct Server {
     manner: Manner,
     count: AtomicU64,
     first: OnceLock<Instant>,
+    /// When the last of those that are being answered is done.
+    busy_until: Mutex<Option<Instant>>,
 }
 
 /// Starts one; it ends with the process.
 pub(super) fn start(manner: Manner) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
-    let server = Arc::new(Server { manner, count: AtomicU64::new(0), first: OnceLock::new() });
+    let server = Arc::new(Server {
+        manner,
+        count: AtomicU64::new(0),
+        first: OnceLock::new(),
+        busy_until: Mutex::default(),
+    });
     thread::Builder::new().name("selftest".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             let server = server.clone();
@@ -85,6 +100,14 @@ impl Server {
             Manner::SlowEvery(nth) if is_nth(nth) => delay = SLOW,
             Manner::ClosesEvery(nth) if is_nth(nth) => return false,
             Manner::GarbageEvery(nth) if is_nth(nth) => answer = GARBAGE,
+            Manner::ErrorEvery(nth) if is_nth(nth) => (delay, answer) = (SLOW_ERROR, ERROR),
+            Manner::OneByOne => {
+                let now = Instant::now();
+                let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+                let done = busy_until.map_or(now, |until| until.max(now)) + SERVICE;
+                *busy_until = Some(done);
+                delay = done - now;
+            }
             _ => {}
         }
         thread::sleep(delay);

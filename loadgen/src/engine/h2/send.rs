@@ -1,7 +1,6 @@
 //! The sending side of HTTP/2: heads of requests, and their bodies as far as the server's windows let
 //! them.
 
-use bytes::Bytes;
 use quoit::http::h2::frame::{self, FrameHeader, FrameKind, flag};
 
 use super::answer::Came;
@@ -20,8 +19,8 @@ impl Multiplex {
         let spec = &core.plan.mix.specs()[flight.endpoint as usize];
         let body = match &spec.fixed {
             Some(lines) => {
-                let body = core.bodies[flight.endpoint as usize].clone();
-                if core.bodies.len() == 1 {
+                let body = spec.shared_body().cloned().unwrap_or_default();
+                if core.plan.mix.specs().len() == 1 {
                     self.write_same_head(lines, body.is_empty(), out);
                 } else {
                     self.write_head(lines, body.is_empty(), out);
@@ -30,12 +29,11 @@ impl Multiplex {
             }
             None => {
                 let (filling, lines) = &mut *core.filling.borrow_mut();
-                let mut body = Vec::new();
                 lines.clear();
-                spec.render_lines(filling, &mut body, lines);
+                let body = spec.render_lines(filling, lines);
                 filling.advance();
                 self.write_head(lines, body.is_empty(), out);
-                Bytes::from(body)
+                body
             }
         };
         let bytes = out.len() - before + body.len();

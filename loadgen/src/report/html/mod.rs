@@ -86,10 +86,10 @@ impl Page {
         let total = &result.total;
         let times = main_times(result.plan.mode, total);
         let failed = total.errors.saturating_add(total.timeouts).saturating_add(total.dropped);
-        let what = if result.plan.mode == Mode::Open { "response" } else { "service" };
+        let what = if std::ptr::eq(times, &total.service) { "service" } else { "response" };
         self.put("<dl class=\"tiles\">\n");
         for (name, figure) in [
-            ("achieved".to_string(), rate(total.done as f64 / result.measured_s)),
+            ("achieved".to_string(), result.rate().map_or_else(|| NONE.into(), rate)),
             ("not answered".to_string(), share(failed as f64, total.planned as f64)),
             (format!("{what}, median"), duration_or_none(times.quantile(0.5))),
             (format!("{what}, p99"), duration_or_none(times.quantile(0.99))),
@@ -107,7 +107,7 @@ impl Page {
         }
         self.table(&["", "p50", "p90", "p99", "p99.9", "max"]);
         for line in &summary.times {
-            self.row(line.name, &line.figures);
+            self.row(line.name.trim(), &line.figures);
         }
         self.table_end();
     }
@@ -128,7 +128,11 @@ impl Page {
         self.put("<h2>Demands</h2>\n");
         self.table(&["demand", "found", "verdict"]);
         for demand in &summary.slo {
-            let (class, verdict) = if demand.met { ("met", "met") } else { ("missed", "not met") };
+            let (class, verdict) = match (demand.met, demand.is_open) {
+                (true, _) => ("met", "met"),
+                (false, true) => ("missed", "cannot tell"),
+                (false, false) => ("missed", "not met"),
+            };
             let (demand, found) = (escape(&demand.demand), escape(&demand.found));
             self.line(format_args!(
                 "<tr><th scope=\"row\">{demand}</th><td>{found}</td><td class=\"{class}\">{verdict}</td></tr>"

@@ -55,7 +55,7 @@ fn spectrum(result: &RunResult) -> Option<Plot> {
     let (least, greatest) = (main.min()?, main.max()?);
     let mut lines = Vec::new();
     let mut least = least;
-    if result.plan.mode == Mode::Open {
+    if !std::ptr::eq(main, &total.service) {
         lines.extend(spectrum_lines("response", "a", "a few", &total.response));
         least = least.min(total.service.min().unwrap_or(least));
         lines.extend(spectrum_lines("service", "b dash", "b few", &total.service));
@@ -146,7 +146,7 @@ fn latency(result: &RunResult, steps: &[Interval]) -> Plot {
     let worst = steps.iter().max_by_key(|step| step.response.max());
     let worst = worst.map_or_else(String::new, |step| {
         format!(
-            "The longest, {}, ended in the step from {}.",
+            "The longest, {}, was due in the step from {}.",
             duration_or_none(step.response.max()),
             seconds(step.start_s)
         )
@@ -155,7 +155,7 @@ fn latency(result: &RunResult, steps: &[Interval]) -> Plot {
     Plot {
         id: "latency",
         title: if open { "Response time over time" } else { "Service time over time" },
-        description: format!("Median, 99th percentile and longest of each step. {worst}"),
+        description: format!("Median, 99th percentile and longest of what was due in each step. {worst}"),
         x: time_axis(steps),
         y: Axis::durations("", if least.is_finite() { least } else { 1e3 }, greatest),
         lines,
