@@ -1,8 +1,14 @@
-//! Maps the path of a request to the name of a file below a root, and back to a path for redirects. Pure
-//! bytes: knows neither the root nor the file system, so links are refused when the file is opened
-//! (`RESOLVE_BENEATH`). Queries are not handled either: a `?` here is a byte of a name.
+//! The normal form of a path, and the name of a file below a root that it stands for. Pure bytes: knows
+//! neither the root nor the file system, so links are refused when the file is opened (`RESOLVE_BENEATH`).
+//! Queries are not handled either: a `?` here is a byte of a name.
 //!
-//! The rules, which apply to literal bytes and to `%XX` alike:
+//! **Normal form.** Every head has one path ([`normalize`]), made when the head is complete and before
+//! anything is matched against it, so that mounts, routes, filters and files cannot differ in what they take
+//! a request for. Two paths with the same segments have the same normal form: empty segments and `.` are
+//! dropped, `..` is refused, and a byte is escaped exactly where RFC 3986 requires it, in upper case. An
+//! escaped slash stays: it belongs to its segment.
+//!
+//! **Names of files**, by rules that apply to literal bytes and to `%XX` alike:
 //!
 //! - Escapes are decoded once. A malformed one is refused, and so is an escaped slash: `a%2Fb` is one segment
 //!   in a URI and two in the file system, and no request may have two interpretations.
@@ -93,6 +99,13 @@ impl PathError {
     }
 }
 
+impl PathError {
+    /// Whether the path is only too long for the name of a file.
+    pub fn is_too_long(self) -> bool {
+        matches!(self, Self::SegmentTooLong | Self::PathTooLong)
+    }
+}
+
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -140,6 +153,95 @@ impl fmt::Debug for FilePath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slash = if self.names_directory { "/" } else { "" };
         write!(f, "\"{}{slash}\"", self.bytes.escape_ascii())
+    }
+}
+
+/// Whether a path is in its normal form, and free of escapes. A path with escapes is compared by
+/// [`normalize`].
+///
+/// Checks every byte and its successor without an early exit, so that it compiles to vector code.
+#[inline]
+pub fn is_surely_normal(path: &[u8]) -> bool {
+    let [b'/', below @ ..] = path else { return false };
+    let pairs = path.iter().zip(below);
+    let needs_care = pairs.fold(false, |found, (&byte, &next)| {
+        // The first byte is the leading slash, so checking successors covers all others.
+        found | !is_unescaped(next) | ((byte == b'/') & ((next == b'/') | (next == b'.')))
+    });
+    !needs_care
+}
+
+/// Whether a byte stands for itself in a normal form: those that [`ESCAPED`] omits, the slash included.
+#[inline]
+fn is_unescaped(byte: u8) -> bool {
+    // Comparisons and no table, for vector code: `!` to `~` without `" # % < > ? [ \ ] ^ ` { | }`.
+    let is_graphic = byte.wrapping_sub(b'!') <= b'~' - b'!';
+    let is_excepted = (byte.wrapping_sub(b'"') <= 1)
+        | (byte == b'%')
+        | ((byte | 2) == b'>')
+        | (byte == b'?')
+        | (byte.wrapping_sub(b'[') <= b'^' - b'[')
+        | (byte == b'`')
+        | (byte.wrapping_sub(b'{') <= b'}' - b'{');
+    is_graphic & !is_excepted
+}
+
+/// Appends the normal form of a path. A `%` without two hexadecimal digits stands for itself.
+///
+/// # Errors
+/// `MissingLeadingSlash`, and `ParentSegment` for a `..`, also behind an escaped slash: a handler that decodes
+/// the segment would get a path that ascends.
+pub fn normalize(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+    let Some((b'/', below)) = path.split_first() else { return Err(PathError::MissingLeadingSlash) };
+    out.push(b'/');
+    let mut names_directory = true;
+    for segment in below.split(|byte| *byte == b'/') {
+        let start = out.len();
+        normalize_segment(segment, out);
+        names_directory = matches!(&out[start..], b"" | b".");
+        if names_directory {
+            out.truncate(start);
+            continue;
+        }
+        refuse_parent(&out[start..])?;
+        out.push(b'/');
+    }
+    if !names_directory {
+        out.pop();
+    }
+    Ok(())
+}
+
+/// Refuses a segment that is `..`, or has it between escaped slashes.
+fn refuse_parent(segment: &[u8]) -> Result<(), PathError> {
+    let mut rest = segment;
+    loop {
+        let slash = memchr::memmem::find(rest, b"%2F");
+        if &rest[..slash.unwrap_or(rest.len())] == b".." {
+            return Err(PathError::ParentSegment);
+        }
+        let Some(slash) = slash else { return Ok(()) };
+        rest = &rest[slash + b"%2F".len()..];
+    }
+}
+
+fn normalize_segment(segment: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut rest = segment;
+    while let [byte, tail @ ..] = rest {
+        let (byte, tail) = match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) => match decode_escape(*high, *low) {
+                Ok(byte) => (byte, tail),
+                Err(_) => (b'%', &rest[1..]),
+            },
+            (byte, tail) => (*byte, tail),
+        };
+        if is_unescaped(byte) && byte != b'/' {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        rest = tail;
     }
 }
 

@@ -88,6 +88,11 @@ pub enum TargetError {
     Userinfo,
     /// An absolute URI whose host or port is missing or malformed.
     Authority,
+    /// A `..` segment in the path. User agents remove it before they send a request (RFC 3986 §5.2.4), so its
+    /// presence indicates a probe.
+    ParentSegment,
+    /// The normal form of the path has more bytes than positions in a head.
+    PathTooLong,
 }
 
 impl fmt::Display for TargetError {
@@ -110,6 +115,10 @@ impl fmt::Display for TargetError {
             TargetError::Scheme => f.write_str("request target has a scheme other than http or https"),
             TargetError::Userinfo => f.write_str("request target holds user information; use Authorization"),
             TargetError::Authority => f.write_str("request target has a malformed host or port"),
+            TargetError::ParentSegment => {
+                f.write_str("the path has a .. segment; send the path that is meant")
+            }
+            TargetError::PathTooLong => f.write_str("the path is longer than 65535 bytes once it is escaped"),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::service::Unbuilt;
 use super::show::Bodies;
 use super::site::{Route, Site};
 use super::{Listener, Plan};
+use crate::http::path;
 use crate::http::target::split_authority;
 use crate::net::Address;
 use crate::service::BodyPolicy;
@@ -59,8 +60,8 @@ pub enum Responder {
         /// `Allow`.
         allow: String,
     },
-    /// The router: 400, because a parameter would take a `.` or `..` segment.
-    DotSegment,
+    /// The protocol: 400, because the path has a `..` segment.
+    ParentSegment,
     /// The router: 404.
     NotFound,
 }
@@ -122,7 +123,7 @@ impl fmt::Display for Responder {
             Self::Options { allow } if allow.is_empty() => f.write_str("204, every method is allowed"),
             Self::Options { allow } => write!(f, "204, allowed are {allow}"),
             Self::MethodNotAllowed { allow } => write!(f, "405, allowed are {allow}"),
-            Self::DotSegment => f.write_str("400, the path has a . or .. segment"),
+            Self::ParentSegment => f.write_str("400, the path has a .. segment"),
             Self::NotFound => f.write_str("404, no route matches"),
         }
     }
@@ -169,7 +170,8 @@ struct Question<'a> {
     /// Whether it comes over TLS, and on which port; `None` for a URL that is only a path.
     arrival: Option<(bool, u16)>,
     authority: &'a str,
-    path: &'a str,
+    /// In its normal form; `None` if it has none, so that the request is refused.
+    path: Option<String>,
     headers: &'a [(&'a str, &'a str)],
 }
 
@@ -183,7 +185,7 @@ impl<'a> Question<'a> {
             None => return Err(ExplainError::Url(url.to_owned())),
         };
         let path = target.split(['?', '#']).next().unwrap_or_default();
-        let path = if path.is_empty() { "/" } else { path };
+        let path = normal_form(if path.is_empty() { "/" } else { path });
         let default_port = if is_tls { 443 } else { 80 };
         let arrival = below.map(|_| (is_tls, split_authority(authority).1.unwrap_or(default_port)));
         let mut question = Self { method, arrival, authority, path, headers };
@@ -216,7 +218,8 @@ impl Plan {
             return Err(PlanErrors(mistakes).into());
         }
         let routes = router(self, &mut Unbuilt).build().expect("it has no mistakes");
-        let decision = routes.decide(question.authority, method, question.path);
+        let path = question.path.as_deref();
+        let decision = routes.decide(question.authority, method, path.unwrap_or("/"));
         let mut passed_over = Vec::new();
         let listener = self.listener_for(&question, &mut passed_over);
         let (name, site) = match decision.host.checked_sub(1) {
@@ -224,8 +227,18 @@ impl Plan {
             Some(index) => (&*self.sites[index].0, &self.sites[index].1),
         };
         self.pass_over_sites(&question, decision.host, &mut passed_over);
+        let Some(path) = path else {
+            return Ok(Explanation {
+                listener: listener.map(ToString::to_string),
+                site: name.to_owned(),
+                responder: Responder::ParentSegment,
+                filters: Vec::new(),
+                body_policy: None,
+                passed_over,
+            });
+        };
         let chosen = site.route_of(&decision.target);
-        site.pass_over_routes(&question, &decision.target, &mut passed_over);
+        site.pass_over_routes(question.method, path, &decision.target, &mut passed_over);
         let route_filters = chosen.map(|route| &route.filters[..]).unwrap_or_default();
         let filters = site.filters.iter().chain(route_filters);
         Ok(Explanation {
@@ -283,7 +296,7 @@ impl Site {
             DispatchTarget::Options { pattern, .. } | DispatchTarget::NotAllowed { pattern, .. } => {
                 self.routes.iter().find(|route| route.pattern == *pattern)
             }
-            DispatchTarget::DotSegment | DispatchTarget::Miss => None,
+            DispatchTarget::Miss => None,
         }
     }
 
@@ -293,7 +306,6 @@ impl Site {
             (DispatchTarget::NotAllowed { allow, .. }, ..) => {
                 Responder::MethodNotAllowed { allow: allow.clone() }
             }
-            (DispatchTarget::DotSegment, ..) => Responder::DotSegment,
             (DispatchTarget::Route { .. }, Some(route), _) => {
                 Responder::Route { route: route.name(), handler: route.handler.to_string() }
             }
@@ -304,7 +316,8 @@ impl Site {
 
     fn pass_over_routes(
         &self,
-        question: &Question<'_>,
+        method: &str,
+        path: &str,
         target: &DispatchTarget,
         passed_over: &mut Vec<PassedOver>,
     ) {
@@ -316,14 +329,24 @@ impl Site {
             if chosen.is_some_and(|chosen| std::ptr::eq(chosen, route)) {
                 continue;
             }
-            let reason = match mismatch(&route.pattern, question.path) {
+            let reason = match mismatch(&route.pattern, path) {
                 Ok(Some(mismatch)) => Reason::Path(mismatch),
-                _ if !takes(route, question.method) => Reason::Method(route.methods.clone()),
+                _ if !takes(route, method) => Reason::Method(route.methods.clone()),
                 _ => Reason::LessSpecific,
             };
             passed_over.push(PassedOver { part: format!("route {}", route.name()), reason });
         }
     }
+}
+
+/// The path that a request would have.
+fn normal_form(sent: &str) -> Option<String> {
+    if sent == "*" {
+        return Some(sent.to_owned());
+    }
+    let mut path = Vec::new();
+    path::normalize(sent.as_bytes(), &mut path).ok()?;
+    String::from_utf8(path).ok()
 }
 
 fn takes(route: &Route, method: &str) -> bool {

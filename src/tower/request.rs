@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Uri, Version};
 
 use super::fields;
-use crate::http::message::{RequestHead, Version as HeadVersion};
+use crate::http::message::{RequestHead, TargetForm, Version as HeadVersion};
 use crate::http::method::Method as HeadMethod;
 
 /// Copies of heads are cut from blocks of this size, which saves two allocations per request. A value that is
@@ -64,9 +64,22 @@ fn method(head: &RequestHead) -> Result<Method, Refused> {
     })
 }
 
-/// The target as it was sent: path and query alone in origin-form, whole in absolute-form.
+/// The target, its path in the normal form that everything else sees: path and query alone in origin-form, whole
+/// in absolute-form.
 fn uri(head: &RequestHead, bytes: &Bytes) -> Result<Uri, Refused> {
     let target = head.target();
+    if !head.is_path_as_sent() {
+        let query = head.query().map_or(String::new(), |query| format!("?{query}"));
+        let origin = match head.form() {
+            TargetForm::Absolute => {
+                let scheme = head.scheme().unwrap_or("http");
+                format!("{scheme}://{}", head.authority())
+            }
+            _ => String::new(),
+        };
+        let text = format!("{origin}{}{query}", head.path());
+        return Uri::from_maybe_shared(Bytes::from(text)).map_err(|_| Refused::Target);
+    }
     let start = target.as_ptr().addr() - head.as_bytes().as_ptr().addr();
     Uri::from_maybe_shared(bytes.slice(start..start + target.len())).map_err(|_| Refused::Target)
 }
@@ -113,6 +126,12 @@ mod tests {
     fn every_form_of_target_is_kept() {
         let asterisk = parts(&parsed("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
         assert_eq!(asterisk.uri.path(), "*");
+        for (target, uri) in
+            [("//a/./%62?c=%64", "/a/b?c=%64"), ("http://h:81//a", "http://h:81/a"), ("/a[1]", "/a%5B1%5D")]
+        {
+            let head = parsed(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!(parts(&head).unwrap().uri.to_string(), uri, "one form of a path");
+        }
         let absolute = parts(&parsed("GET http://h:81/p HTTP/1.0\r\n\r\n")).unwrap();
         assert_eq!((absolute.uri.authority().unwrap().as_str(), absolute.uri.path()), ("h:81", "/p"));
         assert_eq!(absolute.version, Version::HTTP_10);

@@ -204,7 +204,7 @@ fn an_explanation_says_what_responds_and_why_nothing_else_does() {
         ("PUT", "/users/7", Responder::MethodNotAllowed { allow: allow("GET, HEAD, DELETE, OPTIONS") }),
         ("OPTIONS", "/users/7", Responder::Options { allow: allow("GET, HEAD, DELETE, OPTIONS") }),
         ("GET", "/users", Responder::NotFound),
-        ("GET", "/files/../x", Responder::DotSegment),
+        ("GET", "/files/../x", Responder::ParentSegment),
     ] {
         assert_eq!(asked(method, url).responder, responder, "{method} {url}");
     }

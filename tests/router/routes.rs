@@ -89,10 +89,12 @@ fn what_is_not_there_is_a_problem_document() {
         r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing is at this path"}"#;
     missing.is(404, text);
     assert_eq!(missing.field("content-type"), Some("application/problem+json"));
-    for path in ["/a/..", "/a/%2e%2E", "/b/x/../y", "/b/./x"] {
-        assert_eq!(ask(&mut client, "GET", path).status, 400, "{path}");
-    }
     ask(&mut client, "GET", "/b/...").is(200, "/b/{*rest} rest=...");
+    ask(&mut client, "GET", "//b/./x").is(200, "/b/{*rest} rest=x");
+    for path in ["/a/..", "/a/%2e%2E", "/b/x/../y", "/b/x%2F..%2Fy"] {
+        let mut client = Client::connect(server.addr);
+        ask(&mut client, "GET", path).has_status(400).says_close();
+    }
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn fill(
     if !fits || !is_first || !bytes.ends_with(b"\r\n\r\n") {
         return Err(RequestError::Disagreement);
     }
-    head.fill(bytes, method, token.len(), &parts);
+    head.fill(bytes, method, token.len(), path.as_bytes(), &parts)?;
 
     let mut spans = LineSpans::new(bytes);
     head.set_fields(request.headers.iter().map(|field| spans.find(field)));

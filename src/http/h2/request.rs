@@ -367,7 +367,7 @@ impl<'a> HeadParser<'a> {
         if parts.form == TargetForm::Absolute {
             return Err(TargetError::Form.into());
         }
-        self.head.begin(method, token, target, &parts);
+        self.head.begin(method, token, target, &parts)?;
         self.has_line = true;
         if let Some(protocol) = protocol {
             self.head.set_protocol(protocol);

@@ -8,8 +8,9 @@ use std::{slice, str};
 
 use super::grammar::{is_token_byte, list_members};
 use crate::http::method::Method;
+use crate::http::path::{self, PathError};
 pub use crate::http::target::TargetForm;
-use crate::http::target::{self, Scheme, Target, is_authority};
+use crate::http::target::{self, Scheme, Target, TargetError, is_authority};
 
 /// The protocol version of a head.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -268,6 +269,9 @@ pub struct RequestHead {
     scheme: Option<Scheme>,
     target: Span,
     path: Span,
+    /// The normal form of the path; empty if it was sent in it.
+    // INVARIANT: at most 65,535 bytes, so that positions in it have 16 bits.
+    normal_path: Vec<u8>,
     query: Option<Span>,
     authority: Span,
     /// `:protocol` of an extended CONNECT; not in `bytes`, because HTTP/1 has no place for it.
@@ -294,8 +298,10 @@ impl RequestHead {
     /// Clears the content and keeps the capacity. A cleared head reads as a GET without target and fields.
     pub fn clear(&mut self) {
         let mut block = std::mem::take(&mut self.block);
+        let mut normal_path = std::mem::take(&mut self.normal_path);
         block.clear();
-        *self = RequestHead { block, ..RequestHead::default() };
+        normal_path.clear();
+        *self = RequestHead { block, normal_path, ..RequestHead::default() };
     }
 
     /// The method; [`Method::Other`] keeps its token in [`method_str`](RequestHead::method_str).
@@ -327,14 +333,23 @@ impl RequestHead {
         self.form
     }
 
-    /// The path, still percent-encoded: `*` in asterisk-form, `/` in absolute-form without a path, and empty
-    /// in authority-form.
+    /// The path in its normal form ([`path::normalize`]), the only one that routes, filters and handlers see:
+    /// `/a/b` for `//a/./%62`. Percent-encoded. `*` in asterisk-form, `/` in absolute-form without a path, and
+    /// empty in authority-form. As it was sent, it is part of the [`target`](RequestHead::target).
     #[inline]
     pub fn path(&self) -> &str {
+        if !self.normal_path.is_empty() {
+            return ascii(&self.normal_path);
+        }
         if self.path.length == 0 && self.form == TargetForm::Absolute {
             return "/";
         }
         self.text(self.path)
+    }
+
+    /// Whether the target holds the path in its normal form.
+    pub(crate) fn is_path_as_sent(&self) -> bool {
+        self.normal_path.is_empty()
     }
 
     /// What follows the first `?` of the target, still percent-encoded; may be empty.
@@ -437,14 +452,18 @@ impl RequestHead {
 /// which clear a head after a failed fill.
 impl RequestHead {
     /// Takes a head's bytes and its request line; fields, facts and the `Host` follow.
+    ///
+    /// # Errors
+    /// The path has no normal form.
     #[inline]
     pub(in crate::http) fn fill(
         &mut self,
         bytes: &[u8],
         method: Method,
         method_length: usize,
+        target: &[u8],
         parts: &Target,
-    ) {
+    ) -> Result<(), TargetError> {
         self.block.set_bytes(bytes);
         self.protocol = None;
         self.method = method;
@@ -458,20 +477,51 @@ impl RequestHead {
         self.authority = within(&parts.authority);
         let end = parts.query.as_ref().map_or(parts.path.end, |query| query.end);
         self.target = within(&(0..end));
+        self.set_normal_path(&target[parts.path.clone()])
+    }
+
+    #[inline]
+    fn set_normal_path(&mut self, sent: &[u8]) -> Result<(), TargetError> {
+        self.normal_path.clear();
+        let has_path = matches!(self.form, TargetForm::Origin | TargetForm::Absolute) && !sent.is_empty();
+        if has_path && !path::is_surely_normal(sent) { self.normalize(sent) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn normalize(&mut self, sent: &[u8]) -> Result<(), TargetError> {
+        let outcome = match path::normalize(sent, &mut self.normal_path) {
+            Ok(()) if self.normal_path.len() > usize::from(u16::MAX) => Err(TargetError::PathTooLong),
+            Ok(()) if self.normal_path != sent => return Ok(()),
+            Ok(()) => Ok(()),
+            Err(PathError::MissingLeadingSlash) => Err(TargetError::Form),
+            Err(_) => Err(TargetError::ParentSegment),
+        };
+        self.normal_path.clear();
+        outcome
     }
 
     /// Begins a head that was not received as lines, with its request line in the format of HTTP/1. Fields,
     /// facts and the end follow.
-    pub(in crate::http) fn begin(&mut self, method: Method, token: &[u8], target: &[u8], parts: &Target) {
+    ///
+    /// # Errors
+    /// As [`fill`](RequestHead::fill).
+    pub(in crate::http) fn begin(
+        &mut self,
+        method: Method,
+        token: &[u8],
+        target: &[u8],
+        parts: &Target,
+    ) -> Result<(), TargetError> {
         let mut bytes = std::mem::take(&mut self.block.bytes);
         bytes.clear();
         bytes.extend_from_slice(token);
         bytes.push(b' ');
         bytes.extend_from_slice(target);
-        self.fill(&[], method, token.len(), parts);
+        let filled = self.fill(&[], method, token.len(), target, parts);
         bytes.extend_from_slice(b" HTTP/2\r\n");
         self.block.bytes = bytes;
         self.block.clear_fields();
+        filled
     }
 
     /// Begins what could be read of a head that is refused: `token` is a method or empty, `target` may have
@@ -489,7 +539,8 @@ impl RequestHead {
             path: 0..encoded.len(),
             query: None,
         });
-        self.begin(method, token, &encoded, &parts);
+        // Without a normal form it keeps the path as sent.
+        let _ = self.begin(method, token, &encoded, &parts);
         self.version = version;
     }
 

@@ -88,7 +88,9 @@ impl RequestError {
             RequestError::VersionUnsupported | RequestError::Http2Preface => {
                 Status::HTTP_VERSION_NOT_SUPPORTED
             }
-            RequestError::RequestLineTooLong => Status::URI_TOO_LONG,
+            RequestError::RequestLineTooLong | RequestError::Target(TargetError::PathTooLong) => {
+                Status::URI_TOO_LONG
+            }
             RequestError::HeadTooLong | RequestError::TooManyFields => {
                 Status::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
@@ -201,6 +203,8 @@ mod tests {
             (RequestError::ChunkedNotLast, 400),
             (RequestError::MethodCharacter(0x16), 400),
             (RequestError::Target(TargetError::Form), 400),
+            (RequestError::Target(TargetError::ParentSegment), 400),
+            (RequestError::Target(TargetError::PathTooLong), 414),
             (RequestError::Field(FieldLineError::Folded), 400),
         ];
         for (error, status) in vectors {

@@ -220,7 +220,73 @@ fn encodes_for_location() {
     }
 }
 
+fn normal(path: &[u8]) -> Result<String, PathError> {
+    let mut out = Vec::new();
+    normalize(path, &mut out).map(|()| String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn normal_forms() {
+    for (path, form) in [
+        (&b"/"[..], "/"),
+        (b"//", "/"),
+        (b"/.", "/"),
+        (b"/a", "/a"),
+        (b"/a/", "/a/"),
+        (b"/a//", "/a/"),
+        (b"/a/.", "/a/"),
+        (b"//a/./b", "/a/b"),
+        (b"/%2e/a", "/a"),
+        (b"/%61%7e%2D", "/a~-"),
+        (b"/a%2fb%2F", "/a%2Fb%2F"),
+        (b"/%c3%a9\xc3\xa9", "/%C3%A9%C3%A9"),
+        (b"/a|b[c]\\{d}^`\"<>", "/a%7Cb%5Bc%5D%5C%7Bd%7D%5E%60%22%3C%3E"),
+        (b"/%40%3a%2b+", "/@:++"),
+        (b"/100%/%zz/%4", "/100%25/%25zz/%254"),
+        (b"/%252e%252e", "/%252e%252e"),
+        (b"/...", "/..."),
+        (b"/..a/a..", "/..a/a.."),
+        (b"/a%2F./%00", "/a%2F./%00"),
+    ] {
+        assert_eq!(normal(path).as_deref(), Ok(form), "{}", path.escape_ascii());
+        assert_eq!(normal(form.as_bytes()).as_deref(), Ok(form), "the normal form of one is itself");
+    }
+    for path in
+        [&b"/.."[..], b"/../a", b"/a/..", b"/%2e%2E/a", b"/.%2e", b"/a%2f..", b"/..%2Fa", b"/a%2F..%2fb"]
+    {
+        assert_eq!(normal(path), Err(PathError::ParentSegment), "{}", path.escape_ascii());
+    }
+    for path in [&b""[..], b"a", b"%2Fa", b"*"] {
+        assert_eq!(normal(path), Err(PathError::MissingLeadingSlash));
+    }
+}
+
+#[test]
+fn a_byte_is_escaped_in_the_normal_form_as_in_a_location() {
+    for byte in 0..=u8::MAX {
+        let is_escaped = encoded(&[b'x', byte]) != format!("/x{}", char::from(byte));
+        assert_eq!(is_unescaped(byte), !is_escaped, "0x{byte:02x}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn the_quick_check_is_right(path in prop::collection::vec(prop::sample::select(&b"/.a%2eF|~\xff"[..]), 0..10)) {
+        let path = [b"/", &path[..]].concat();
+        if is_surely_normal(&path) {
+            let form = normal(&path).unwrap();
+            prop_assert_eq!(form.as_bytes(), &path[..]);
+        }
+        // Files are found by the normal form as by the path itself, where that is no error.
+        let form = normal(&path);
+        if let (Ok((name, is_directory)), Ok(form)) = (resolved(&path), &form) {
+            let trimmed = name.strip_suffix(b"/").unwrap_or(&name).to_vec();
+            let (again, again_directory) = resolved(form.as_bytes()).unwrap();
+            prop_assert_eq!(again.strip_suffix(b"/").unwrap_or(&again), &trimmed[..]);
+            prop_assert_eq!(again_directory, is_directory);
+        }
+    }
+
     #[test]
     fn plain_and_rewritten_agree(raw in "/[a/.%0-9~]{0,12}") {
         let mut lent = Vec::new();

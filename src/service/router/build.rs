@@ -106,11 +106,11 @@ impl RoutesBuilder {
 
     fn site(&mut self, router: Router, scope: Scope) -> HostRoutes {
         let mut placing = Placing { tree: Tree::new(), leaves: Vec::new(), misses: Vec::new() };
-        let root = endpoint(&scope, &Rc::new(scope.chain.clone()), DefaultResponse::DotSegment);
-        let asterisk = Endpoint { service: Rc::new(DefaultResponse::Options("".into())), ..root.clone() };
+        let allow_any = DefaultResponse::Options("".into());
+        let asterisk = endpoint(&scope, &Rc::new(scope.chain.clone()), allow_any);
         self.place(&mut placing, router, scope, &Pattern::default());
         let leaves = placing.leaves.into_iter().map(|placed| self.leaf(placed)).collect();
-        HostRoutes { tree: placing.tree, leaves, misses: placing.misses, malformed: root, asterisk }
+        HostRoutes { tree: placing.tree, leaves, misses: placing.misses, asterisk }
     }
 
     fn place(&mut self, site: &mut Placing, router: Router, scope: Scope, prefix: &Pattern) {

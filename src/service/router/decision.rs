@@ -28,14 +28,12 @@ pub(crate) enum DispatchTarget {
     Options { allow: String, pattern: String },
     /// The router: 405 with `Allow`, and the pattern of the first route of the path.
     NotAllowed { allow: String, pattern: String },
-    /// The router: 400 for `.` or `..` in a path that a parameter would take.
-    DotSegment,
     /// The fallback, or the router with 404.
     Miss,
 }
 
 impl Routes {
-    /// What would respond to a request for this path.
+    /// What would respond to a request for this path, which is in its normal form.
     pub(crate) fn decide(&self, authority: &str, method: &str, path: &str) -> Decision {
         let host = self.number(authority);
         let routes = &self.sites[host];
@@ -52,9 +50,6 @@ impl Routes {
 impl HostRoutes {
     /// Which of its endpoints this is.
     fn target_of(&self, endpoint: &Endpoint) -> DispatchTarget {
-        if ptr::eq(endpoint, &self.malformed) {
-            return DispatchTarget::DotSegment;
-        }
         if ptr::eq(endpoint, &self.asterisk) {
             return DispatchTarget::Options { allow: String::new(), pattern: String::new() };
         }

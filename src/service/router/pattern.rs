@@ -41,6 +41,8 @@ pub enum PatternError {
     RestNotLast,
     /// A segment is `.` or `..`, which no request has.
     DotSegment,
+    /// A segment before the last is empty, which no request has: `//` counts as one slash.
+    EmptySegment,
     /// It has `%`, `?` or `#`: patterns are written decoded.
     Encoded,
     /// More than 32 segments.
@@ -60,6 +62,7 @@ impl fmt::Display for PatternError {
             Self::SameName => "two parameters have the same name",
             Self::RestNotLast => "nothing can follow {*rest}",
             Self::DotSegment => "no request has a . or .. segment",
+            Self::EmptySegment => "no request has an empty segment: // counts as one slash",
             Self::Encoded => "write the path decoded, without %, ? and #",
             Self::TooLong => "it has more than 32 segments",
             Self::BadPrefix => "a prefix ends in a plain segment, without a slash behind it",
@@ -73,8 +76,10 @@ impl Pattern {
         let rest = text.strip_prefix('/').ok_or(PatternError::NoSlash)?;
         let mut pattern = Self { text: text.to_owned(), ..Self::default() };
         for segment in rest.split('/') {
-            if pattern.segments.last() == Some(&Segment::Rest) {
-                return Err(PatternError::RestNotLast);
+            match pattern.segments.last() {
+                Some(Segment::Rest) => return Err(PatternError::RestNotLast),
+                Some(Segment::Literal(text)) if text.is_empty() => return Err(PatternError::EmptySegment),
+                _ => {}
             }
             pattern.push(segment)?;
         }
@@ -197,6 +202,8 @@ mod tests {
             ("/{a}/{a}", PatternError::SameName),
             ("/{*a}/b", PatternError::RestNotLast),
             ("/a/../b", PatternError::DotSegment),
+            ("//a", PatternError::EmptySegment),
+            ("/a//", PatternError::EmptySegment),
             ("/a%20b", PatternError::Encoded),
         ] {
             assert_eq!(Pattern::parse(text).unwrap_err(), error, "{text}");

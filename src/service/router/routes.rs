@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
-use super::tree::{Tree, has_dot_segment};
+use super::tree::Tree;
 use crate::http::message::{FramingError, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
@@ -38,8 +38,6 @@ pub(super) struct HostRoutes {
     pub(super) leaves: Vec<Leaf>,
     // INVARIANT: the first is the whole site's.
     pub(super) misses: Vec<Endpoint>,
-    /// For paths with a dot segment: 400.
-    pub(super) malformed: Endpoint,
     /// For `OPTIONS *`.
     pub(super) asterisk: Endpoint,
 }
@@ -161,10 +159,6 @@ impl HostRoutes {
             TargetForm::Authority => return &self.misses[0],
         }
         let leaf = self.tree.find(path, parameters);
-        if !parameters.is_empty() && has_dot_segment(path) {
-            parameters.clear();
-            return &self.malformed;
-        }
         leaf.and_then(|leaf| self.leaves[leaf].endpoint(method, token))
             .unwrap_or_else(|| &self.misses[self.tree.scope(path).unwrap_or(0)])
     }
@@ -188,8 +182,6 @@ pub(super) enum DefaultResponse {
     NotAllowed(Box<str>),
     /// 404.
     NotFound,
-    /// 400.
-    DotSegment,
     /// 413.
     TooLarge,
 }
@@ -220,9 +212,6 @@ impl DefaultResponse {
             }
             Self::TooLarge => Problem::new(Status::CONTENT_TOO_LARGE)
                 .detail(FramingError::TooLarge.to_string())
-                .into_response(),
-            Self::DotSegment => Problem::new(Status::BAD_REQUEST)
-                .detail("the path has a . or .. segment; send the path that is meant")
                 .into_response(),
         }
     }

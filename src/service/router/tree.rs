@@ -76,7 +76,7 @@ impl Tree {
         node
     }
 
-    /// The leaf for a path as sent, and the places of its parameters.
+    /// The leaf for a path in its normal form, and the places of its parameters.
     pub(super) fn find(&self, path: &str, parameters: &mut Vec<Range<u16>>) -> Option<usize> {
         parameters.clear();
         if let Some(&leaf) = self.whole.get(path) {
@@ -154,13 +154,6 @@ pub(super) fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8().unwrap_or(Cow::Borrowed("\0"))
 }
 
-/// Whether a path has a `.` or `..` segment, encoded or not. A handler (files, another server) might resolve
-/// it to a path outside of the matched pattern.
-pub(super) fn has_dot_segment(path: &str) -> bool {
-    let suspicious = path.contains("/.") || path.contains("/%2");
-    suspicious && path.split('/').any(|segment| matches!(&*decoded(segment), "." | ".."))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +185,6 @@ mod tests {
             ("/a/x/", 5, &["x", ""]),
             ("/a/b/", 5, &["b", ""]),
             ("/a/", 4, &["a/"]),
-            ("/a//c", 4, &["a//c"]),
             ("/s/", 6, &[""]),
             ("/s", 4, &["s"]),
         ] {
@@ -225,16 +217,6 @@ mod tests {
         tree.set_scope(&Pattern::parse_prefix("/api/{v}/deep").unwrap(), 2);
         for (path, scope) in [("/", 0), ("/apix", 0), ("/api", 1), ("/api/y", 1), ("/api/7/deep/y", 2)] {
             assert_eq!(tree.scope(path), Some(scope), "{path}");
-        }
-    }
-
-    #[test]
-    fn dots_are_seen_in_every_spelling() {
-        for path in ["/..", "/a/../b", "/.", "/a/./b", "/%2e%2E/a", "/a/.%2e", "/%2e"] {
-            assert!(has_dot_segment(path), "{path}");
-        }
-        for path in ["/", "/...", "/.well-known/x", "/a..b", "/a/%2ex", "/a.b"] {
-            assert!(!has_dot_segment(path), "{path}");
         }
     }
 

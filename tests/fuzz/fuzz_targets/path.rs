@@ -24,6 +24,19 @@ fuzz_target!(|input: &[u8]| {
     let mut location = Vec::new();
     path::encode_path(input, &mut location);
     assert_plain_location(&location);
+
+    let mut normal = Vec::new();
+    if path::normalize(input, &mut normal).is_ok() {
+        assert_plain_location(&normal);
+        assert!(!path::is_surely_normal(input) || normal == input);
+        let segments: Vec<&[u8]> = normal[1..].split(|byte| *byte == b'/').collect();
+        let (last, before) = segments.split_last().expect("a split has a part");
+        assert!(before.iter().chain([last]).all(|segment| *segment != b"." && *segment != b".."));
+        assert!(before.iter().all(|segment| !segment.is_empty()));
+        let mut again = Vec::new();
+        path::normalize(&normal, &mut again).expect("a normal form has one");
+        assert_eq!(again, normal);
+    }
 });
 
 fn assert_safe(name: &[u8]) {

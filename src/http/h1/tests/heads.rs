@@ -107,8 +107,8 @@ fn accepted() {
         ("CONNECT b:443 HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT  - b:443 none keep 1"),
         ("CONNECT b:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "CONNECT  - b:443 0 keep 2"),
         (
-            "GET //a//..%2f%00/[x]?[]=%25 HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET //a//..%2f%00/[x] []=%25 a none keep 1",
+            "GET //a//..a%2f%00/[x]?[]=%25 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /a/..a%2F%00/%5Bx%5D []=%25 a none keep 1",
         ),
         // Hosts.
         ("GET / HTTP/1.1\r\nHost: 127.0.0.1:65535\r\n\r\n", "GET / - 127.0.0.1:65535 none keep 1"),
