@@ -89,6 +89,13 @@ impl Limits {
             (usable as usize / workers.max(1)).max(1)
         })
     }
+
+    /// Files that each of `workers` may have open, given the limit on descriptors: a quarter of those that
+    /// connections do not use is left for the rest of the process. At least what one look-up takes.
+    pub fn files_per_worker(&self, descriptors: u64, workers: usize) -> usize {
+        let usable = descriptors.saturating_sub(64) * 3 / 16;
+        (usable as usize / workers.max(1)).max(8)
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +108,8 @@ mod tests {
         assert_eq!(limits.connections_per_worker(1024, 1), 720);
         assert_eq!(limits.connections_per_worker(20_000, 2), 7476);
         assert_eq!(limits.connections_per_worker(10, 8), 1);
+        assert_eq!(limits.files_per_worker(1024, 1), 180);
+        assert_eq!(limits.files_per_worker(10, 8), 8);
         assert_eq!(Limits { connections_max: Some(5), ..limits }.connections_per_worker(9, 9), 5);
     }
 }

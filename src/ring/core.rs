@@ -97,6 +97,21 @@ pub(super) struct Core {
     pub(super) tasks: Tasks,
     /// Helper threads for blocking work; most cores never need any.
     pub(super) offload: OnceCell<Rc<Offload>>,
+    /// Files that are open.
+    pub(super) files: FileBudget,
+}
+
+/// How many files a core may have open, and has.
+#[derive(Debug)]
+pub(super) struct FileBudget {
+    pub(super) open: Cell<usize>,
+    pub(super) max: Cell<usize>,
+}
+
+impl Default for FileBudget {
+    fn default() -> Self {
+        Self { open: Cell::new(0), max: Cell::new(usize::MAX) }
+    }
 }
 
 pub(super) struct CoreInner {
@@ -237,6 +252,7 @@ impl Ring {
             stopping: Cell::new(false),
             tasks,
             offload: OnceCell::new(),
+            files: FileBudget::default(),
         };
         Ok(Self { core: Rc::new(core) })
     }

@@ -7,13 +7,14 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 
-use super::file::{File, Root};
+use super::file::{File, Links, Root};
 use super::sys;
 
 /// An open directory below a root, to be read on a helper thread.
 pub struct Directory {
     fd: OwnedFd,
     root: OwnedFd,
+    links: Links,
     /// Its path below the root.
     path: Vec<u8>,
 }
@@ -37,7 +38,8 @@ impl File {
     /// # Errors
     /// The kernel's, when there are no descriptors left.
     pub fn directory(&self, root: &Root, path: &[u8]) -> io::Result<Directory> {
-        Ok(Directory { fd: self.try_clone_fd()?, root: root.try_clone_fd()?, path: path.to_vec() })
+        let (fd, root_fd) = (self.try_clone_fd()?, root.try_clone_fd()?);
+        Ok(Directory { fd, root: root_fd, links: root.links(), path: path.to_vec() })
     }
 }
 
@@ -65,7 +67,7 @@ impl Directory {
             // An entry that was removed meanwhile is skipped.
             let Ok(mut found) = look(stream.fd(), &name, libc::AT_SYMLINK_NOFOLLOW) else { continue };
             if kind(&found) == libc::S_IFLNK {
-                match follow(self.root.as_raw_fd(), &self.path, name.to_bytes()) {
+                match follow(self.root.as_raw_fd(), self.links, &self.path, name.to_bytes()) {
                     Ok(target) => found = target,
                     Err(_) => continue,
                 }
@@ -96,15 +98,15 @@ fn look(fd: RawFd, name: &CStr, flags: libc::c_int) -> io::Result<libc::statx> {
     }
 }
 
-/// The target of a link, if it is below the root.
-fn follow(root: RawFd, path: &[u8], name: &[u8]) -> io::Result<libc::statx> {
+/// The target of a link, if it leads where links may lead.
+fn follow(root: RawFd, links: Links, path: &[u8], name: &[u8]) -> io::Result<libc::statx> {
     let path = CString::new([path, b"/", name].concat())?;
     // SAFETY: the struct is plain numbers; the path is NUL-terminated and both live across the call, to which
     // the struct's true size is passed. A result >= 0 is a new descriptor.
     let fd = unsafe {
         let mut how: libc::open_how = std::mem::zeroed();
         how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
-        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+        how.resolve = links.resolve_flags();
         let size = size_of::<libc::open_how>();
         let fd = libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size);
         OwnedFd::from_raw_fd(sys::check(fd as libc::c_int)?)

@@ -4,22 +4,67 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
 
 use io_uring::{opcode, types};
 
-use super::core::{Core, Ring};
+use super::core::{Core, FileBudget, Ring};
 use super::op;
 use super::slots::OpPayload;
 use super::socket::NonBlocking;
 use super::sys;
 
-/// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH).
+/// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH), unless links
+/// may lead anywhere.
 #[derive(Debug)]
 pub struct Root {
     fd: Rc<OwnedFd>,
+    links: Links,
+    /// Device and inode. The descriptor keeps the inode, so that no other directory can get the same.
+    identity: (u64, u64),
+}
+
+/// Where symbolic links below a root may lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Not out of the root; an absolute link counts as one that does.
+    #[default]
+    WithinRoot,
+    /// To any file that this process may read, the links of /proc excepted.
+    Anywhere,
+}
+
+impl Links {
+    pub(super) fn resolve_flags(self) -> u64 {
+        match self {
+            Self::WithinRoot => libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
+            Self::Anywhere => libc::RESOLVE_NO_MAGICLINKS,
+        }
+    }
+}
+
+/// One of the files that a core may have open.
+struct CountedFile(Rc<Core>);
+
+impl CountedFile {
+    /// EMFILE where there are as many already.
+    fn new(core: &Rc<Core>) -> io::Result<Self> {
+        let FileBudget { open, max } = &core.files;
+        if open.get() >= max.get() {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        open.set(open.get() + 1);
+        Ok(Self(core.clone()))
+    }
+}
+
+impl Drop for CountedFile {
+    fn drop(&mut self) {
+        let open = &self.0.files.open;
+        open.set(open.get() - 1);
+    }
 }
 
 impl Root {
@@ -31,11 +76,26 @@ impl Root {
         use std::os::unix::ffi::OsStrExt;
         let path = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: the path is NUL-terminated and lives across the call; a result >= 0 is a new descriptor.
-        unsafe {
+        let fd = unsafe {
             let fd =
                 sys::check(libc::open(path.as_ptr(), libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC))?;
-            Ok(Self { fd: Rc::new(OwnedFd::from_raw_fd(fd)) })
-        }
+            OwnedFd::from_raw_fd(fd)
+        };
+        Self::of_fd(fd, Links::default())
+    }
+
+    fn of_fd(fd: OwnedFd, links: Links) -> io::Result<Self> {
+        let found = metadata(fd.as_raw_fd())?;
+        Ok(Self { fd: Rc::new(fd), links, identity: (found.device, found.inode) })
+    }
+
+    /// With another rule for links.
+    pub fn with_links(self, links: Links) -> Self {
+        Self { links, ..self }
+    }
+
+    pub(super) fn links(&self) -> Links {
+        self.links
     }
 
     pub(super) fn try_clone_fd(&self) -> io::Result<OwnedFd> {
@@ -88,19 +148,52 @@ pub enum InCache {
 pub struct File {
     core: Rc<Core>,
     fd: Rc<OwnedFd>,
+    /// Uncounted when the file is dropped; operations in flight keep only the descriptor.
+    _counted: CountedFile,
 }
 
 impl Ring {
-    /// Opens `path`, relative to `root`, for reading. Never leaves the root, by `..`, by an absolute path
-    /// or by a link; never blocks on a FIFO.
+    /// Bounds the files that this core has open at once: further ones are refused with EMFILE, so that files
+    /// cannot take the descriptors of connections. Without a bound by default.
+    pub fn set_files_max(&self, max: usize) {
+        self.core.files.max.set(max);
+    }
+
+    /// How many files this core may have open at once.
+    pub fn files_max(&self) -> usize {
+        self.core.files.max.get()
+    }
+
+    /// Opens the directory that `path` names now, if it is another one than `root`.
     ///
     /// # Errors
-    /// The kernel's; `EXDEV` when the path would leave the root, `ELOOP` for too many links.
+    /// The kernel's: nothing has that name, or it is no directory.
+    pub async fn open_replaced(&self, root: &Root, path: &Path) -> io::Result<Option<Root>> {
+        use std::os::unix::ffi::OsStrExt;
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let flags = (libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+        let how = Box::new(types::OpenHow::new().flags(flags));
+        let entry = opcode::OpenAt2::new(types::Fd(libc::AT_FDCWD), path.as_ptr(), &raw const *how).build();
+        let (result, _) = op::submit(&self.core, entry, OpPayload::Open(path, how, root.fd.clone())).await;
+        let fd = op::to_result(result)?;
+        // SAFETY: the completed open made this descriptor for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let found = Root::of_fd(fd, root.links)?;
+        Ok((found.identity != root.identity).then_some(found))
+    }
+
+    /// Opens `path`, relative to `root`, for reading. Never leaves the root, by `..`, by an absolute path
+    /// or, unless [`Links`] allow it, by a link; never blocks on a FIFO.
+    ///
+    /// # Errors
+    /// The kernel's; `EXDEV` when the path would leave the root, `ELOOP` for too many links, `EMFILE` where the
+    /// core has as many files open as it may.
     pub async fn open(&self, root: &Root, path: &[u8]) -> io::Result<File> {
+        let counted = CountedFile::new(&self.core)?;
         let path = CString::new(path)?;
         let how = types::OpenHow::new()
             .flags((libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64)
-            .resolve(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS);
+            .resolve(root.links.resolve_flags());
         let how = Box::new(how);
         let entry =
             opcode::OpenAt2::new(types::Fd(root.fd.as_raw_fd()), path.as_ptr(), &raw const *how).build();
@@ -111,7 +204,7 @@ impl Ring {
         // O_NONBLOCK was for FIFOs; on a regular file it would make ring reads fail or block the core where
         // the file system cannot promise not to wait.
         sys::set_nonblocking(fd.as_raw_fd(), false)?;
-        Ok(File { core: self.core.clone(), fd: Rc::new(fd) })
+        Ok(File { core: self.core.clone(), fd: Rc::new(fd), _counted: counted })
     }
 }
 
@@ -132,35 +225,18 @@ impl File {
         self.fd.try_clone()
     }
 
+    /// Another handle of the same file, for a thread that may block.
+    ///
+    /// # Errors
+    /// The kernel's, when there are no descriptors left.
+    pub fn to_blocking(&self) -> io::Result<BlockingFile> {
+        self.try_clone_fd().map(|fd| BlockingFile(fd.into()))
+    }
+
     /// Reads the inode's metadata. The open just loaded it, and AT_STATX_DONT_SYNC keeps network file systems
     /// from asking their server: this does not block.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        let mut raw = MaybeUninit::<libc::statx>::zeroed();
-        let mask =
-            libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_MTIME | libc::STATX_CTIME | libc::STATX_INO;
-        // SAFETY: an empty NUL-terminated path with AT_EMPTY_PATH names the descriptor; the kernel fills the
-        // struct, which was zeroed and lives across the call.
-        let raw = unsafe {
-            sys::check(libc::statx(
-                self.fd.as_raw_fd(),
-                c"".as_ptr(),
-                libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
-                mask,
-                raw.as_mut_ptr(),
-            ))?;
-            raw.assume_init()
-        };
-        let kind = raw.stx_mode as libc::mode_t & libc::S_IFMT;
-        Ok(Metadata {
-            len: raw.stx_size,
-            modified_s: raw.stx_mtime.tv_sec,
-            modified_ns: raw.stx_mtime.tv_nsec,
-            changed_ns: raw.stx_ctime.tv_sec as i128 * 1_000_000_000 + raw.stx_ctime.tv_nsec as i128,
-            inode: raw.stx_ino,
-            device: u64::from(raw.stx_dev_major) << 32 | u64::from(raw.stx_dev_minor),
-            is_file: kind == libc::S_IFREG,
-            is_dir: kind == libc::S_IFDIR,
-        })
+        metadata(self.fd.as_raw_fd())
     }
 
     /// Reads up to `buffer.len()` bytes at `offset` if they are in the page cache (preadv2(2), RWF_NOWAIT). A
@@ -235,4 +311,48 @@ impl File {
         unsafe { buffer.set_len(buffer.len() + read) };
         Ok(buffer)
     }
+}
+
+/// A handle of an open file for a thread that may block.
+pub struct BlockingFile(std::fs::File);
+
+impl BlockingFile {
+    /// Reads at `offset`; 0 bytes at the end of the file. Blocks.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
+    }
+
+    /// As [`File::metadata`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        metadata(self.0.as_raw_fd())
+    }
+}
+
+fn metadata(fd: RawFd) -> io::Result<Metadata> {
+    let mut raw = MaybeUninit::<libc::statx>::zeroed();
+    let mask = libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_MTIME | libc::STATX_CTIME | libc::STATX_INO;
+    // SAFETY: an empty NUL-terminated path with AT_EMPTY_PATH names the descriptor; the kernel fills the
+    // struct, which was zeroed and lives across the call.
+    let raw = unsafe {
+        let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+        sys::check(libc::statx(fd, c"".as_ptr(), flags, mask, raw.as_mut_ptr()))?;
+        raw.assume_init()
+    };
+    let kind = raw.stx_mode as libc::mode_t & libc::S_IFMT;
+    Ok(Metadata {
+        len: raw.stx_size,
+        modified_s: raw.stx_mtime.tv_sec,
+        modified_ns: raw.stx_mtime.tv_nsec,
+        changed_ns: raw.stx_ctime.tv_sec as i128 * 1_000_000_000 + raw.stx_ctime.tv_nsec as i128,
+        inode: raw.stx_ino,
+        device: u64::from(raw.stx_dev_major) << 32 | u64::from(raw.stx_dev_minor),
+        is_file: kind == libc::S_IFREG,
+        is_dir: kind == libc::S_IFDIR,
+    })
 }

@@ -81,6 +81,8 @@ where
         .spawn(move || async move {
             match Ring::new(setup.ring.clone()) {
                 Ok(ring) => {
+                    let (descriptors, _) = sys::descriptor_limit();
+                    ring.set_files_max(setup.limits.files_per_worker(descriptors, setup.workers));
                     let context = CoreContext { ring, worker: setup.index };
                     match make(&context) {
                         Ok(service) => run(setup, context, service, build_plan, started).await,
