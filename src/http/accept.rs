@@ -31,6 +31,14 @@ pub fn weight_of<'a>(lines: impl IntoIterator<Item = &'a [u8]>, media_type: &str
     if is_absent { WEIGHT_MAX } else { best.map_or(0, |(_, weight)| weight) }
 }
 
+/// Whether the field names the type itself, and not only a range that it is in.
+pub fn names<'a>(lines: impl IntoIterator<Item = &'a [u8]>, media_type: &str) -> bool {
+    let elements = lines.into_iter().flat_map(|line| line.split(|byte| *byte == b','));
+    let range =
+        |element: &'a [u8]| element.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    elements.map(range).any(|range| range.eq_ignore_ascii_case(media_type.as_bytes()))
+}
+
 /// The weight among parameters; `None` if it is malformed.
 fn weight<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
     for parameter in parameters {
@@ -61,6 +69,19 @@ pub(super) fn parse_weight(number: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_is_named_or_only_taken() {
+        for (line, is_named) in [
+            ("text/html", true),
+            ("image/png, Text/HTML;q=0.5", true),
+            ("text/*, */*", false),
+            ("text/htmlx", false),
+            ("", false),
+        ] {
+            assert_eq!(names([line.as_bytes()], "text/html"), is_named, "{line}");
+        }
+    }
 
     #[test]
     fn the_most_specific_range_decides() {

@@ -4,6 +4,8 @@
 //! Text carries `charset=utf-8`. XML, JSON and SVG do not: JSON has no such parameter (RFC 8259 §11), and an
 //! XML document states its own encoding, which the parameter would override (RFC 7303 §3.2).
 
+use super::accept_encoding::Coding;
+
 /// The type of a file with an unknown extension: bytes, to be saved and not displayed.
 pub const DEFAULT: &str = "application/octet-stream";
 
@@ -25,6 +27,20 @@ pub fn of_extension(extension: &[u8]) -> Option<&'static str> {
     lower.make_ascii_lowercase();
     let found = TABLE.binary_search_by(|(known, _)| known.as_bytes().cmp(lower)).ok()?;
     Some(TABLE[found].1)
+}
+
+/// The coding of a file whose type is coded by itself, by its name: gzip for `.svgz` (SVG 2, appendix J) and the
+/// types like it, whose content is that of the type only when it is decoded. Archives and `.gz` are not: they are
+/// saved as they are.
+pub fn coding_of_path(path: &[u8]) -> Coding {
+    const GZIPPED: &[&str] = &["svgz", "emz", "wmz", "wrz", "x3dvz", "x3dz"];
+    let is = |known: &&str| extension(path).is_some_and(|own| own.eq_ignore_ascii_case(known.as_bytes()));
+    if GZIPPED.iter().any(is) { Coding::Gzip } else { Coding::Identity }
+}
+
+/// Whether the last segment of a path has an extension of the table.
+pub fn has_known_extension(path: &[u8]) -> bool {
+    extension(path).and_then(of_extension).is_some()
 }
 
 /// Whether a coding makes the content of a type considerably smaller: text in the widest sense, and the
@@ -64,9 +80,11 @@ pub fn is_compressed(media_type: &str) -> bool {
         "audio/wav",
         "audio/x-mpegurl",
         "image/bmp",
+        "image/emf",
         "image/svg+xml",
         "image/tiff",
         "image/vnd.adobe.photoshop",
+        "image/wmf",
         "image/x-icon",
         "image/x-portable-bitmap",
         "image/x-portable-graymap",
@@ -169,7 +187,9 @@ static TABLE: &[(&str, &str)] = &[
     ("dotx", "application/vnd.openxmlformats-officedocument.wordprocessingml.template"),
     ("dtd", "application/xml-dtd"),
     ("ear", "application/java-archive"),
+    ("emf", "image/emf"),
     ("eml", "message/rfc822"),
+    ("emz", "image/emf"),
     ("eot", "application/vnd.ms-fontobject"),
     ("eps", "application/postscript"),
     ("epub", "application/epub+zip"),
@@ -344,6 +364,7 @@ static TABLE: &[(&str, &str)] = &[
     ("srt", "application/x-subrip"),
     ("stl", "model/stl"),
     ("svg", "image/svg+xml"),
+    ("svgz", "image/svg+xml"),
     ("swf", "application/x-shockwave-flash"),
     ("swift", "text/plain; charset=utf-8"),
     ("tar", "application/x-tar"),
@@ -382,11 +403,19 @@ static TABLE: &[(&str, &str)] = &[
     ("webmanifest", "application/manifest+json"),
     ("webp", "image/webp"),
     ("wma", "audio/x-ms-wma"),
+    ("wmf", "image/wmf"),
     ("wml", "text/vnd.wap.wml; charset=utf-8"),
     ("wmlc", "application/vnd.wap.wmlc"),
     ("wmv", "video/x-ms-wmv"),
+    ("wmz", "image/wmf"),
     ("woff", "font/woff"),
     ("woff2", "font/woff2"),
+    ("wrl", "model/vrml"),
+    ("wrz", "model/vrml"),
+    ("x3d", "model/x3d+xml"),
+    ("x3dv", "model/x3d-vrml"),
+    ("x3dvz", "model/x3d-vrml"),
+    ("x3dz", "model/x3d+xml"),
     ("xht", "application/xhtml+xml"),
     ("xhtml", "application/xhtml+xml"),
     ("xls", "application/vnd.ms-excel"),
@@ -411,6 +440,17 @@ static TABLE: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_that_are_coded_by_themselves() {
+        for name in ["a.svgz", "b/A.SVGZ", "a.emz", "a.x3dz"] {
+            assert_eq!(coding_of_path(name.as_bytes()), Coding::Gzip, "{name}");
+        }
+        for name in ["a.svg", "svgz", ".svgz", "a.svgz.txt", "a.gz", "a.tgz", "a.js.gz"] {
+            assert_eq!(coding_of_path(name.as_bytes()), Coding::Identity, "{name}");
+        }
+        assert_eq!(of_path(b"a.svgz"), of_path(b"a.svg"));
+    }
 
     #[test]
     fn what_is_compressed_by_its_format() {

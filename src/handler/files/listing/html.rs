@@ -39,7 +39,7 @@ pub(super) fn fields(nonce: &str) -> Vec<u8> {
 }
 
 /// Of the columns.
-const LABELS: [&str; 3] = ["Name", "Size", "Modified"];
+const LABELS: [&str; 3] = ["Name", "Size", "Modified (UTC)"];
 
 /// Untrusted text. `maud` would escape it too, except single quotes.
 struct Shown<'a>(&'a str);

@@ -64,10 +64,41 @@ impl SortOrder {
     }
 }
 
-/// ASCII case is ignored, except between equal names.
+/// Numbers by their value, so that `part-9` precedes `part-10`; ASCII case is ignored. Equal names by their bytes.
 fn by_name(a: &DirectoryEntry, b: &DirectoryEntry) -> Ordering {
-    let folded = |entry: &DirectoryEntry| entry.name.to_ascii_lowercase();
-    folded(a).cmp(&folded(b)).then_with(|| a.name.cmp(&b.name))
+    natural(&a.name, &b.name).then_with(|| a.name.cmp(&b.name))
+}
+
+fn natural(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    loop {
+        match (a, b) {
+            ([], _) | (_, []) => return a.len().cmp(&b.len()),
+            ([x, ..], [y, ..]) if x.is_ascii_digit() && y.is_ascii_digit() => {
+                let (number, rest) = split_number(a);
+                let (other, other_rest) = split_number(b);
+                // Without zeros in front, a longer number is a greater one.
+                let by_value = number.len().cmp(&other.len()).then_with(|| number.cmp(other));
+                if by_value.is_ne() {
+                    return by_value;
+                }
+                (a, b) = (rest, other_rest);
+            }
+            ([x, rest @ ..], [y, other_rest @ ..]) => {
+                let by_letter = x.to_ascii_lowercase().cmp(&y.to_ascii_lowercase());
+                if by_letter.is_ne() {
+                    return by_letter;
+                }
+                (a, b) = (rest, other_rest);
+            }
+        }
+    }
+}
+
+/// The digits at the start without zeros in front, and what follows them.
+fn split_number(name: &[u8]) -> (&[u8], &[u8]) {
+    let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let zeros = name[..digits].iter().take_while(|byte| **byte == b'0').count();
+    (&name[zeros..digits], &name[digits..])
 }
 
 #[cfg(test)]
@@ -76,6 +107,35 @@ mod tests {
 
     fn entry(name: &str, is_dir: bool, len: u64, modified_s: i64) -> DirectoryEntry {
         DirectoryEntry { name: name.into(), is_dir, len, modified_s }
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let sorted = [
+            "",
+            "a",
+            "A",
+            "a 1.txt",
+            "a 2.txt",
+            "a 10.txt",
+            "part-0",
+            "part-00",
+            "part-9",
+            "part-10",
+            "part-10b",
+            "part-010c",
+            "part-18446744073709551616",
+            "part-100000000000000000000",
+            "v1.9.0",
+            "v1.10.0",
+        ];
+        for (at, a) in sorted.iter().enumerate() {
+            for b in &sorted[at + 1..] {
+                let order = by_name(&entry(a, false, 0, 0), &entry(b, false, 0, 0));
+                let is_case = a.eq_ignore_ascii_case(b);
+                assert!(order.is_lt() || is_case, "{a} before {b}");
+            }
+        }
     }
 
     #[test]
