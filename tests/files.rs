@@ -5,10 +5,16 @@ mod common;
 
 #[path = "files/changes.rs"]
 mod changes;
+#[path = "files/clean_urls.rs"]
+mod clean_urls;
 #[path = "files/conditions.rs"]
 mod conditions;
 #[path = "files/contents.rs"]
 mod contents;
+#[path = "files/deployments.rs"]
+mod deployments;
+#[path = "files/descriptors.rs"]
+mod descriptors;
 #[path = "files/flags.rs"]
 mod flags;
 #[path = "files/listing.rs"]
@@ -19,6 +25,8 @@ mod matrix;
 mod named;
 #[path = "files/names.rs"]
 mod names;
+#[path = "files/normal_form.rs"]
+mod normal_form;
 #[path = "files/options.rs"]
 mod options;
 #[path = "files/prepared.rs"]
@@ -29,3 +37,5 @@ mod siblings;
 mod site;
 #[path = "files/special.rs"]
 mod special;
+#[path = "files/validators.rs"]
+mod validators;

@@ -19,9 +19,18 @@ pub(super) struct FilesArgs {
     #[arg(long, env = "QUOIT_LIST", value_parser = FalseyValueParser::new())]
     list: bool,
 
-    /// Answer paths without a file with the root's index file, for applications that route in the browser
+    /// Answer paths without a file, but for those below a --mount, with the root's index file, for applications
+    /// that route in the browser
     #[arg(long, env = "QUOIT_SPA", value_parser = FalseyValueParser::new())]
     spa: bool,
+
+    /// Answer /about with about.html
+    #[arg(long, env = "QUOIT_CLEAN_URLS", value_parser = FalseyValueParser::new())]
+    clean_urls: bool,
+
+    /// Follow symbolic links that are absolute or lead out of the directory
+    #[arg(long, env = "QUOIT_FOLLOW_LINKS", value_parser = FalseyValueParser::new())]
+    follow_links: bool,
 
     /// Files that answer for their directory, the first that exists [default: index.html]
     #[arg(long, value_name = "NAME", env = "QUOIT_INDEX", value_delimiter = ',')]
@@ -151,6 +160,8 @@ impl FilesArgs {
         let mut files = FilesOptions {
             list: self.list,
             spa: self.spa,
+            clean_urls: self.clean_urls,
+            follow_links: self.follow_links,
             cache_control: self.cache_control,
             download: self.download,
             preload: Lines::all(self.preload),
@@ -161,7 +172,8 @@ impl FilesArgs {
         }
         let mounted = |Mount { prefix, dir }: Mount| DirectoryOptions {
             path: dir,
-            files: FilesOptions { prefix, ..files.clone() },
+            // A path below a mount is no route of the root's application, and a mount has none of its own.
+            files: FilesOptions { prefix, spa: false, ..files.clone() },
         };
         let below: Vec<_> = self.mount.into_iter().map(mounted).collect();
         let root = DirectoryOptions { path: dir, files };

@@ -186,6 +186,11 @@ impl Client {
         Ok(length)
     }
 
+    /// What was received and is not parsed yet.
+    pub(crate) fn peek(&self) -> &[u8] {
+        &self.input
+    }
+
     /// Waits no longer than this for input from now on.
     pub(crate) fn limit_wait(&self, time: Duration) {
         self.stream.set_read_timeout(Some(time)).unwrap();

@@ -208,6 +208,10 @@ impl Binary {
         std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_millis(200)).ok()).collect()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Bytes of memory it holds (VmRSS).
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -291,7 +291,8 @@ fn ranges_with_conditions() {
         let part = &content[10..20];
         for (condition, status) in [
             (format!("If-Range: {tag}"), 206),
-            (format!("If-Range: {MODIFIED}"), 206),
+            // The file came here later than its date: another content may have had the same.
+            (format!("If-Range: {MODIFIED}"), 200),
             (format!("If-Range: W/{tag}"), 200),
             ("If-Range: \"x\"".into(), 200),
             (format!("If-Range: {AFTER}"), 200),

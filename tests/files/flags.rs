@@ -15,6 +15,8 @@ fn every_flag_does_what_it_says() {
         (site.join("uploads/x.svg"), "svg"),
         (docs.join("guide.txt"), "guide"),
         (api.join("index.html"), "api"),
+        (docs.join("index.html"), "docs"),
+        (site.join("about.html"), "about"),
     ] {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -23,6 +25,7 @@ fn every_flag_does_what_it_says() {
     let args = [
         "--list",
         "--spa",
+        "--clean-urls",
         "--index",
         "index.html",
         "--index",
@@ -44,7 +47,12 @@ fn every_flag_does_what_it_says() {
     assert_eq!(client.get("/uploads/x.svg", "").field("content-disposition"), Some("attachment"));
     assert!(client.get("/uploads/", "").has_status(200).text().contains("./x.svg"));
     client.get("/docs/guide.txt", "").is(200, "guide");
-    assert!(client.get("/docs/", "").has_status(200).text().contains("href=\"/docs/\""));
+    client.get("/docs/", "").is(200, "docs");
+    client.get("/about", "").is(200, "about");
+    // A path below a mount is no route of the application.
+    client.get("/docs/missing", "Accept: text/html\r\n").has_status(404);
+    client.get("/%64ocs/missing", "Accept: text/html\r\n").has_status(404);
+    client.get("//docs//api/missing", "Accept: text/html\r\n").has_status(404);
     assert_eq!(client.get("/docs", "").has_status(301).field("location"), Some("/docs/"));
     client.get("/docs/api/", "").is(200, "api");
     client.get("/docsx", "Accept: text/html\r\n").is(200, "start");

@@ -41,7 +41,7 @@ impl Cache {
         Self { inner: RefCell::new(inner) }
     }
 
-    /// The entry for a path as sent, if it is not due for a check.
+    /// The entry for a path in its normal form, if it is not due for a check.
     #[inline]
     pub(super) fn fresh(&self, path: &str, now: Instant) -> Option<Rc<CachedFile>> {
         let inner = self.inner.borrow();
@@ -66,6 +66,11 @@ impl Cache {
 
     pub(super) fn insert(&self, path: &str, entry: Rc<CachedFile>) {
         self.inner.borrow_mut().insert(path.into(), entry);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.inner.borrow_mut().clear();
     }
 
     pub(super) fn remove(&self, path: &str) {

@@ -2,38 +2,110 @@
 //! content negotiation.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use memchr::memmem;
 
+use super::content_hash::{self, HASHED_BYTES_MAX, HashSlot};
 use super::facts::RepresentationFacts;
 use super::prepare::{Assets, PreparationOutcome, Prepared, PreparedSlot};
 use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::message::RequestHead;
-use crate::ring::Metadata;
+use crate::ring::{File, Metadata};
 
 /// Age at which an entry is checked again. Including the check, a change is visible within a second.
 const CHECK_AFTER: Duration = Duration::from_millis(900);
 
 /// One representation of a file.
 pub(super) struct Representation {
+    first: Described,
+    /// With the hash of the content as the tag, once that is known of a file that is not in memory. `first` is
+    /// kept for clients that have its tag: a download that was begun with it can be continued.
+    hashed: OnceCell<Described>,
+    hash: RefCell<Option<HashSlot>>,
+    /// Its whole content, if it is small enough to be cached; otherwise it is streamed from the file.
+    body: Option<Bytes>,
+    /// That file, while a response sends it or it is held open.
+    file: RefCell<Weak<File>>,
+}
+
+/// The metadata of a representation, with its field lines.
+pub(super) struct Described {
     pub(super) facts: RepresentationFacts,
     /// The field lines of its 200.
     pub(super) fields: Rc<[u8]>,
-    /// Its whole content, if it is small enough to be cached; otherwise it is streamed from the file.
-    pub(super) body: Option<Bytes>,
+}
+
+impl Described {
+    fn new(facts: RepresentationFacts) -> Self {
+        Self { fields: facts.fields().into(), facts }
+    }
 }
 
 impl Representation {
     pub(super) fn new(facts: RepresentationFacts, body: Option<Bytes>) -> Self {
-        Self { fields: facts.fields().into(), facts, body }
+        let (hashed, hash, file) = (OnceCell::new(), RefCell::default(), RefCell::default());
+        Self { first: Described::new(facts), hashed, hash, body, file }
+    }
+
+    pub(super) fn coding(&self) -> Coding {
+        self.first.facts.coding
+    }
+
+    pub(super) fn body(&self) -> Option<&Bytes> {
+        self.body.as_ref()
+    }
+
+    /// The metadata for a request.
+    #[inline]
+    pub(super) fn described(&self, head: &RequestHead) -> &Described {
+        if self.body.is_some() { &self.first } else { self.described_by_hash(head) }
+    }
+
+    fn described_by_hash(&self, head: &RequestHead) -> &Described {
+        let hashed = self.hashed.get().or_else(|| {
+            let bits = (*self.hash.borrow().as_ref()?.get()?)?;
+            Some(self.hashed.get_or_init(|| Described::new(self.first.facts.with_content(bits))))
+        });
+        match hashed {
+            Some(hashed) if !names(head, self.first.facts.tag.as_bytes()) => hashed,
+            _ => &self.first,
+        }
+    }
+
+    /// Its file, if it is open and unchanged.
+    pub(super) fn open_file(&self, metadata: &Metadata) -> Option<Rc<File>> {
+        let file = self.file.borrow().upgrade()?;
+        // A plain call. It also notices a file that was replaced or deleted, because that changes its inode.
+        (file.metadata().ok()? == *metadata).then_some(file)
+    }
+
+    /// Shares an open file with later requests, and has it hashed. The file that is open already is preferred.
+    pub(super) fn share(&self, file: File, metadata: &Metadata) -> Rc<File> {
+        if let Some(shared) = self.open_file(metadata) {
+            return shared;
+        }
+        let file = Rc::new(file);
+        *self.file.borrow_mut() = Rc::downgrade(&file);
+        let mut hash = self.hash.borrow_mut();
+        if hash.is_none() && metadata.len <= HASHED_BYTES_MAX {
+            *hash = content_hash::ask(&file, metadata);
+        }
+        file
     }
 
     fn bytes(&self) -> usize {
-        self.body.as_ref().map_or(0, Bytes::len) + self.fields.len()
+        self.body.as_ref().map_or(0, Bytes::len) + self.first.fields.len()
     }
+}
+
+/// Whether a request depends on this tag.
+fn names(head: &RequestHead, tag: &[u8]) -> bool {
+    let conditions = ["if-range", "if-none-match", "if-match"];
+    conditions.iter().any(|name| head.fields_named(name).any(|value| memmem::find(value, tag).is_some()))
 }
 
 /// A coded form in a file beside the original.
@@ -76,7 +148,7 @@ struct Forms {
 /// go, and ranges of one and of the file would not fit together: requests for ranges without a tag always get
 /// ranges of the file.
 fn continues(head: &RequestHead, form: &Representation) -> bool {
-    head.field("range").is_none() || head.field("if-range") == Some(form.facts.tag.as_bytes())
+    head.field("range").is_none() || head.field("if-range") == Some(form.first.facts.tag.as_bytes())
 }
 
 impl CachedFile {
@@ -105,7 +177,7 @@ impl CachedFile {
     /// The form that fits the request best, of those that are ready.
     #[inline]
     pub(super) fn choose(&self, head: &RequestHead, assets: &Assets) -> &Representation {
-        if self.identity.facts.varies { self.negotiate(head, assets) } else { &self.identity }
+        if self.identity.first.facts.varies { self.negotiate(head, assets) } else { &self.identity }
     }
 
     fn negotiate(&self, head: &RequestHead, assets: &Assets) -> &Representation {
@@ -153,7 +225,7 @@ impl CachedFile {
 
     fn forms(&self, prepared: &Arc<Prepared>) -> Forms {
         let form = |(coding, body): &(Coding, Bytes)| {
-            let facts = self.identity.facts.prepared(prepared.hash, *coding, body.len() as u64);
+            let facts = self.identity.first.facts.prepared(*coding, body.len() as u64);
             Representation::new(facts, Some(body.clone()))
         };
         Forms { representations: prepared.forms.iter().map(form).collect(), _held: prepared.clone() }
@@ -163,17 +235,17 @@ impl CachedFile {
     fn form(&self, coding: Coding) -> Option<&Representation> {
         let prepared = self.prepared.get().into_iter().flat_map(|forms| &forms.representations);
         let siblings = self.siblings.iter().map(|sibling| &sibling.representation);
-        siblings.chain(prepared).find(|form| form.facts.coding == coding)
+        siblings.chain(prepared).find(|form| form.coding() == coding)
     }
 
     /// The sibling of this coding.
     fn sibling(&self, coding: Coding) -> Option<&Sibling> {
-        self.siblings.iter().find(|sibling| sibling.representation.facts.coding == coding)
+        self.siblings.iter().find(|sibling| sibling.representation.coding() == coding)
     }
 
     /// The metadata of a representation's file at the last check.
-    pub(super) fn metadata_of(&self, coding: Coding) -> Metadata {
-        self.sibling(coding).map_or(self.metadata, |sibling| sibling.metadata)
+    pub(super) fn metadata_of(&self, coding: Coding) -> &Metadata {
+        self.sibling(coding).map_or(&self.metadata, |sibling| &sibling.metadata)
     }
 
     /// Whether the file and its siblings are unchanged.

@@ -11,15 +11,13 @@ use super::facts::RepresentationFacts;
 use super::options::FilesOptions;
 use super::policy::NamePolicy;
 use super::prepare::PREPARED_FILE_BYTES_MIN;
-use super::siblings::FoundSibling;
+use super::siblings::{FoundSibling, GZIP_MAGIC};
+use crate::http::accept_encoding::Coding;
 use crate::http::media_type;
 use crate::ring::{File, Metadata, ReadNow};
 
 /// Files that change while they are read into memory are read again this often, then streamed.
 const READS_MAX: u32 = 2;
-
-/// Files up to this size are read into memory even if they are not cached.
-const UNKEPT_BYTES_MAX: u64 = 16 * 1024;
 
 /// An open file, with its siblings.
 pub(super) struct OpenedFile<'a> {
@@ -31,16 +29,9 @@ pub(super) struct OpenedFile<'a> {
 }
 
 impl OpenedFile<'_> {
-    /// Makes a cache entry of it; `keeps`: whether it will be cached.
-    pub(super) async fn load(
-        &self,
-        options: &FilesOptions,
-        now: Instant,
-        keeps: bool,
-    ) -> io::Result<CachedFile> {
-        // A file that is not cached must not be copied for every client either.
-        let bytes_max = if keeps { options.cached_file_bytes_max } else { UNKEPT_BYTES_MAX };
-        let policy = Rc::new(NamePolicy::of(options, self.name));
+    /// Makes a cache entry of it.
+    pub(super) async fn load(&self, options: &FilesOptions, now: Instant) -> io::Result<CachedFile> {
+        let bytes_max = options.cached_file_bytes_max;
         let mut metadata = self.metadata;
         let mut body = None;
         for _ in 0..READS_MAX {
@@ -53,6 +44,12 @@ impl OpenedFile<'_> {
                 ReadAttempt::Changed(after) => metadata = after,
             }
         }
+        let mut policy = NamePolicy::of(options, self.name);
+        // A plain SVG with the name of a compressed one: the coding would make it unreadable.
+        if body.as_ref().is_some_and(|body| policy.coding == Coding::Gzip && !body.starts_with(GZIP_MAGIC)) {
+            policy.coding = Coding::Identity;
+        }
+        let policy = Rc::new(policy);
         let mut siblings = Vec::new();
         for FoundSibling { coding, file, metadata } in &self.siblings {
             let body = match read_unchanged(file, metadata, bytes_max).await {
@@ -61,23 +58,24 @@ impl OpenedFile<'_> {
                 // It is being written, or cannot be read: not used for now.
                 Ok(ReadAttempt::Changed(_)) | Err(_) => continue,
             };
-            let facts = RepresentationFacts::sibling(metadata, policy.clone(), *coding);
+            let facts = RepresentationFacts::sibling(metadata, body.as_deref(), policy.clone(), *coding);
             siblings.push(Sibling { metadata: *metadata, representation: Representation::new(facts, body) });
         }
-        let prepares = keeps
-            && options.assets.is_on()
+        let prepares = options.assets.is_on()
             && siblings.is_empty()
+            && policy.coding == Coding::Identity
             && body.is_some()
             && metadata.len >= PREPARED_FILE_BYTES_MIN
             && media_type::is_compressible(&policy.content_type);
-        let facts = RepresentationFacts::original(&metadata, policy, prepares || !siblings.is_empty());
+        let varies = prepares || !siblings.is_empty();
+        let facts = RepresentationFacts::original(&metadata, body.as_deref(), policy, varies);
         let identity = Representation::new(facts, body);
         Ok(CachedFile::new(self.name, metadata, identity, siblings, now, prepares))
     }
 
-    /// The open file of a representation.
-    pub(super) fn into_file(self, form: &RepresentationFacts) -> File {
-        let sibling = self.siblings.into_iter().find(|found| found.coding == form.coding);
+    /// The open file of the representation with this coding.
+    pub(super) fn into_file(self, coding: Coding) -> File {
+        let sibling = self.siblings.into_iter().find(|found| found.coding == coding);
         sibling.map_or(self.file, |found| found.file)
     }
 }

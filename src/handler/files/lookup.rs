@@ -1,8 +1,10 @@
 //! Finds the file of a request, when the cache has no fresh entry. Does not block the core: opening and cold
 //! reads are ring operations.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::FilesState;
 use super::entry::CachedFile;
@@ -11,83 +13,210 @@ use super::load::OpenedFile;
 use super::respond::{self, ContentSource};
 use super::siblings;
 use crate::http::accept;
+use crate::http::media_type;
 use crate::http::message::RequestHead;
 use crate::http::path::{self, FilePath};
 use crate::http::status::Status;
 use crate::observe::log;
-use crate::ring::{File, Metadata};
+use crate::ring::{File, Metadata, Root};
 use crate::service::{FieldBlock, Request, Response};
 
 /// Answers a GET or HEAD whose representation is not in memory, or is due for a check.
 pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Response {
     let head = request.head();
+    let _turn = shared.open.lookup().await;
+    if shared.root.look(&shared.ring).await {
+        shared.cache.clear();
+    }
+    // One root for all that this response is made of, whatever happens to its name meanwhile.
+    let root = &shared.root.current();
     if let Some(entry) = shared.cache.fresh_or_due(head.path(), shared.ring.now())
-        && let Some(response) = reopen(shared, head, &entry).await
+        && let Some(response) = answer_fresh(shared, root, head, &entry).await
     {
         return response;
     }
-    let prefix = &shared.options.prefix;
-    let raw = match head.path().strip_prefix(prefix.as_str()) {
-        Some("") if !prefix.is_empty() => return redirect_to_directory(head, prefix.clone().into_bytes()),
-        Some(raw) if raw.starts_with('/') || prefix.is_empty() => raw,
+    let raw = match head.path().strip_prefix(shared.prefix.as_str()) {
+        Some("") if !shared.prefix.is_empty() => {
+            return redirect_to_directory(head, shared.prefix.clone().into_bytes());
+        }
+        Some(raw) if raw.starts_with('/') || shared.prefix.is_empty() => raw,
         _ => return not_found(),
     };
+    let site = SiteRequest { shared, root, head };
     let mut scratch = Vec::new();
     let path = match path::resolve(raw.as_bytes(), &mut scratch) {
         Ok(path) => path,
         Err(error) if error.is_malformed() => {
             return Response::error(Status::BAD_REQUEST, &format!("the path cannot be served: {error}"));
         }
+        // No file has the name, but a route in the browser may.
+        Err(error) if error.is_too_long() => return site.application_or(raw.as_bytes(), not_found()).await,
         Err(_) => return not_found(),
     };
-    let target = FileTarget { shared, head, raw, path };
-    match target.find().await {
+    match (FileTarget { site, path }).find().await {
         Ok(response) => response,
+        Err(error) if is_shortage(&error) => {
+            shared.notices.tell(shared, &error, path);
+            // What is known of the file is better than nothing; it is checked again with a later request.
+            let known = shared.cache.stale(head.path());
+            known.and_then(|entry| shared.at_once(&entry, head)).unwrap_or_else(busy)
+        }
         Err(error) => {
             shared.cache.remove(head.path());
-            if !target.may_be_a_route(&error) {
+            if !is_missing(&error) {
                 return failed(&error, path);
             }
-            let mut response = target.application().await.unwrap_or_else(|| failed(&error, path));
-            response.add_lines(b"Vary: Accept\r\n");
-            response
+            shared.notices.tell(shared, &error, path);
+            site.application_or(path.as_bytes(), not_found()).await
         }
     }
 }
 
-/// Answers from a fresh entry, with a representation that is not in memory. `None` when its file has changed:
-/// the rest may have changed too.
-async fn reopen(shared: &Rc<FilesState>, head: &RequestHead, entry: &CachedFile) -> Option<Response> {
+/// Answers from a fresh entry. `None` when its file has changed: the rest may have changed too.
+async fn answer_fresh(
+    shared: &Rc<FilesState>,
+    root: &Root,
+    head: &RequestHead,
+    entry: &CachedFile,
+) -> Option<Response> {
+    // It may have become fresh, or its file open, while this request waited for its turn.
+    if let Some(response) = shared.at_once(entry, head) {
+        return Some(response);
+    }
     let representation = shared.choose(entry, head);
-    let coding = representation.facts.coding;
-    let file = shared.ring.open(&shared.root, &siblings::name_of(&entry.name, coding)).await.ok()?;
-    if file.metadata().ok()? != entry.metadata_of(coding) {
+    let coding = representation.coding();
+    let file = shared.ring.open(root, &siblings::name_of(&entry.name, coding)).await.ok()?;
+    let metadata = entry.metadata_of(coding);
+    if file.metadata().ok()? != *metadata {
         return None;
     }
-    let content = ContentSource::File(Rc::new(file));
-    Some(respond::respond(representation, content, head, shared.ring.unix_seconds()))
+    let file = representation.share(file, metadata);
+    shared.open.hold(&shared.ring, file.clone());
+    Some(respond::respond(representation, ContentSource::File(file), head, shared.ring.unix_seconds()))
+}
+
+/// A request for a site, under one root.
+#[derive(Clone, Copy)]
+struct SiteRequest<'a> {
+    shared: &'a Rc<FilesState>,
+    root: &'a Rc<Root>,
+    head: &'a RequestHead,
+}
+
+impl SiteRequest<'_> {
+    /// For an application that routes in the browser, the root's index file to a path that may be one of its
+    /// routes; otherwise `other`.
+    async fn application_or(self, path: &[u8], other: Response) -> Response {
+        if !self.shared.options.spa || media_type::has_known_extension(path) {
+            return other;
+        }
+        // A path with the extension of a known type is that of a file that is missing. With another dot it may be
+        // a name or the token of a mailed link: a browser's page names HTML, its scripts do not.
+        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let may_be_a_file = path != b"." && last.contains(&b'.');
+        let mut response =
+            match may_be_a_file && !accept::names(self.head.fields_named("accept"), "text/html") {
+                true => other,
+                false => self.application().await.unwrap_or(other),
+            };
+        response.add_lines(b"Vary: Accept\r\n");
+        response
+    }
+
+    /// The root's index file, for a client that accepts HTML.
+    async fn application(self) -> Option<Response> {
+        let Self { shared, head, .. } = self;
+        if accept::weight_of(head.fields_named("accept"), "text/html") == 0 {
+            return None;
+        }
+        // The entry is the one of the root itself.
+        let key = format!("{}/", shared.prefix);
+        if let Some(entry) = shared.cache.fresh_or_due(&key, shared.ring.now())
+            && let Some(response) = shared.at_once(&entry, head)
+        {
+            return Some(response);
+        }
+        for index in &shared.options.index {
+            let name = format!("./{index}").into_bytes();
+            if let Ok((file, metadata)) = self.open(&name).await {
+                return self.serve(&key, file, metadata, &name).await.ok();
+            }
+        }
+        None
+    }
+
+    async fn open(self, name: &[u8]) -> io::Result<(File, Metadata)> {
+        let file = self.shared.ring.open(self.root, name).await?;
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    }
+
+    /// Answers with a file or one of its siblings, and caches the result as `key`, which is the normal form of a
+    /// path: a client cannot fill the cache with different encodings of one.
+    async fn serve(self, key: &str, file: File, metadata: Metadata, name: &[u8]) -> io::Result<Response> {
+        let Self { shared, root, head } = self;
+        if !metadata.is_file {
+            shared.cache.remove(key);
+            return Ok(not_found());
+        }
+        let siblings = siblings::find(shared, root, name, &metadata).await;
+        let opened = OpenedFile { name, file, metadata, siblings };
+        let now = shared.ring.now();
+        let found = opened.siblings.iter().map(|found| found.metadata);
+        let entry = match shared.cache.stale(key).filter(|entry| entry.is(&metadata, found)) {
+            Some(entry) => {
+                entry.checked(now);
+                entry
+            }
+            None => {
+                let entry = Rc::new(opened.load(&shared.options, now).await?);
+                // A small file that changed while it was read is read again for the next request; and what was
+                // found under an old root is not for requests to the new one.
+                let is_settled = entry.is_settled(shared.options.cached_file_bytes_max);
+                if is_settled && shared.root.is_current(root) {
+                    shared.cache.insert(key, entry.clone());
+                } else {
+                    shared.cache.remove(key);
+                }
+                entry
+            }
+        };
+        if let Some(response) = shared.at_once(&entry, head) {
+            return Ok(response);
+        }
+        let representation = shared.choose(&entry, head);
+        let coding = representation.coding();
+        let file = representation.share(opened.into_file(coding), entry.metadata_of(coding));
+        shared.open.hold(&shared.ring, file.clone());
+        Ok(respond::respond(representation, ContentSource::File(file), head, shared.ring.unix_seconds()))
+    }
 }
 
 /// The target of a request, resolved to a path below the root.
 #[derive(Clone, Copy)]
 struct FileTarget<'a> {
-    shared: &'a Rc<FilesState>,
-    head: &'a RequestHead,
-    /// The path as sent, behind the prefix.
-    raw: &'a str,
+    site: SiteRequest<'a>,
     path: FilePath<'a>,
 }
 
 impl FileTarget<'_> {
     async fn find(self) -> io::Result<Response> {
-        let Self { shared, head, path, .. } = self;
-        let (file, metadata) = self.open(path.as_bytes()).await?;
+        let Self { site, path } = self;
+        let SiteRequest { shared, head, .. } = site;
+        let is_clean = shared.options.clean_urls && !path.names_directory() && path.as_bytes() != b".";
+        let (file, metadata) = match site.open(path.as_bytes()).await {
+            Err(error) if is_clean && is_missing(&error) => return self.page().await?.ok_or(error),
+            found => found?,
+        };
         if metadata.is_dir {
             if path.names_directory() {
                 return self.index(file).await;
             }
+            if is_clean && let Some(response) = self.page().await? {
+                return Ok(response);
+            }
             shared.cache.remove(head.path());
-            let mut location = shared.options.prefix.clone().into_bytes();
+            let mut location = shared.prefix.clone().into_bytes();
             path::encode_path(path.as_bytes(), &mut location);
             return Ok(redirect_to_directory(head, location));
         }
@@ -95,123 +224,43 @@ impl FileTarget<'_> {
             shared.cache.remove(head.path());
             return Ok(not_found());
         }
-        let key = self.is_plain(path.as_bytes()).then_some(head.path());
-        self.serve(key, file, metadata, path.as_bytes()).await
+        site.serve(head.path(), file, metadata, path.as_bytes()).await
+    }
+
+    /// Answers with `about.html` for `about`, if it is there.
+    async fn page(self) -> io::Result<Option<Response>> {
+        let Self { site, path } = self;
+        let name = [path.as_bytes(), b".html"].concat();
+        match site.open(&name).await {
+            Ok((file, metadata)) if metadata.is_file => {
+                site.serve(site.head.path(), file, metadata, &name).await.map(Some)
+            }
+            Ok(_) => Ok(None),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Answers for a directory, with its index file or, where that is allowed, with a listing.
     async fn index(self, directory: File) -> io::Result<Response> {
+        let Self { site, path } = self;
+        let SiteRequest { shared, root, head } = site;
         let mut missing = io::Error::from_raw_os_error(libc::ENOENT);
-        for index in &self.shared.options.index {
-            let mut name = self.path.as_bytes().to_vec();
+        for index in &shared.options.index {
+            let mut name = path.as_bytes().to_vec();
             name.push(b'/');
             name.extend_from_slice(index.as_bytes());
-            match self.open(&name).await {
-                Ok((file, metadata)) => {
-                    let key = self.is_plain(&name).then_some(self.head.path());
-                    return self.serve(key, file, metadata, &name).await;
-                }
+            match site.open(&name).await {
+                Ok((file, metadata)) => return site.serve(head.path(), file, metadata, &name).await,
                 Err(error) if is_missing(&error) => missing = error,
                 Err(error) => return Err(error),
             }
         }
-        if !self.shared.options.list {
+        if !shared.options.list {
             return Err(missing);
         }
-        let Self { shared, head, path, .. } = self;
         shared.cache.remove(head.path());
-        listing::answer(&shared.ring, &shared.root, directory, path, head, &shared.options.prefix).await
-    }
-
-    /// Whether an application in the browser may route the path: there is no file, and no extension.
-    fn may_be_a_route(self, error: &io::Error) -> bool {
-        let path = self.path.as_bytes();
-        let has_extension =
-            path != b"." && path.rsplit(|b| *b == b'/').next().is_some_and(|s| s.contains(&b'.'));
-        self.shared.options.spa && is_missing(error) && !has_extension
-    }
-
-    /// The root's index file, for such a path and a client that accepts HTML.
-    async fn application(self) -> Option<Response> {
-        let Self { shared, head, .. } = self;
-        if accept::weight_of(head.fields_named("accept"), "text/html") == 0 {
-            return None;
-        }
-        // The entry is the one of the root itself.
-        let key = format!("{}/", shared.options.prefix);
-        if let Some(entry) = shared.cache.fresh_or_due(&key, shared.ring.now())
-            && let Some(response) =
-                respond::from_memory(shared.choose(&entry, head), head, shared.ring.unix_seconds())
-        {
-            return Some(response);
-        }
-        for index in &shared.options.index {
-            let name = format!("./{index}").into_bytes();
-            if let Ok((file, metadata)) = self.open(&name).await {
-                return self.serve(Some(&key), file, metadata, &name).await.ok();
-            }
-        }
-        None
-    }
-
-    async fn open(self, name: &[u8]) -> io::Result<(File, Metadata)> {
-        let file = self.shared.ring.open(&self.shared.root, name).await?;
-        let metadata = file.metadata()?;
-        Ok((file, metadata))
-    }
-
-    /// Answers with a file or one of its siblings. The result is cached as `key`, if there is one.
-    async fn serve(
-        self,
-        key: Option<&str>,
-        file: File,
-        metadata: Metadata,
-        name: &[u8],
-    ) -> io::Result<Response> {
-        let Self { shared, head, .. } = self;
-        if !metadata.is_file {
-            shared.cache.remove(head.path());
-            return Ok(not_found());
-        }
-        let siblings = siblings::find(shared, name, &metadata).await;
-        let opened = OpenedFile { name, file, metadata, siblings };
-        let now = shared.ring.now();
-        let known = key.and_then(|key| shared.cache.stale(key));
-        let found = opened.siblings.iter().map(|found| found.metadata);
-        let entry = match known.filter(|entry| entry.is(&metadata, found)) {
-            Some(entry) => {
-                entry.checked(now);
-                entry
-            }
-            None => {
-                let entry = Rc::new(opened.load(&shared.options, now, key.is_some()).await?);
-                match key {
-                    // A small file that changed while it was read is read again for the next request.
-                    Some(key) if entry.is_settled(shared.options.cached_file_bytes_max) => {
-                        shared.cache.insert(key, entry.clone());
-                    }
-                    Some(key) => shared.cache.remove(key),
-                    None => {}
-                }
-                entry
-            }
-        };
-        let representation = shared.choose(&entry, head);
-        let seconds = shared.ring.unix_seconds();
-        if let Some(response) = respond::from_memory(representation, head, seconds) {
-            return Ok(response);
-        }
-        let file = opened.into_file(&representation.facts);
-        Ok(respond::respond(representation, ContentSource::File(Rc::new(file)), head, seconds))
-    }
-
-    /// Whether the path was sent in its canonical form. Only such paths are cached, so that a client cannot
-    /// fill the cache with different encodings of one path.
-    fn is_plain(self, name: &[u8]) -> bool {
-        let sent = &self.raw.as_bytes()[1..];
-        sent == name
-            || (sent.is_empty() && name.starts_with(b"./"))
-            || (sent.ends_with(b"/") && name.starts_with(sent))
+        listing::answer(&shared.ring, root, directory, path, head, &shared.prefix).await
     }
 }
 
@@ -237,23 +286,64 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ENOENT | ENOTDIR | ENAMETOOLONG | ELOOP | EXDEV | ENXIO))
 }
 
+/// Whether the server lacks something that other requests use, as against a property of the file.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
+fn busy() -> Response {
+    let fields = b"Retry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n";
+    Response::error(Status::SERVICE_UNAVAILABLE, "the server is short of resources")
+        .with_fields(FieldBlock::Static(fields))
+}
+
 /// What an error means for the client; what the operator should know goes to the log.
 fn failed(error: &io::Error, path: FilePath<'_>) -> Response {
     match error.raw_os_error() {
-        _ if is_missing(error) => not_found(),
         Some(libc::EACCES | libc::EPERM) => {
             Response::error(Status::FORBIDDEN, "the server may not read this file")
-        }
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
-            log::line(format_args!("cannot open {path:?}: {error}; raise the descriptor limit (ulimit -n)"));
-            let busy = Response::error(Status::SERVICE_UNAVAILABLE, "the server is short of resources");
-            busy.with_fields(FieldBlock::Static(
-                b"Retry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n",
-            ))
         }
         _ => {
             log::line(format_args!("cannot serve {path:?}: {error}"));
             Response::error(Status::INTERNAL_SERVER_ERROR, "the file could not be read")
+        }
+    }
+}
+
+/// Time between two lines about one cause, however many requests meet it.
+const NOTICE_EVERY: Duration = Duration::from_secs(60);
+
+/// What the operator should know of, at most once a minute for each cause.
+#[derive(Default)]
+pub(super) struct Notices {
+    shortage: Cell<Option<Instant>>,
+    link_out: Cell<Option<Instant>>,
+}
+
+impl Notices {
+    fn tell(&self, shared: &FilesState, error: &io::Error, path: FilePath<'_>) {
+        let is_link_out = error.raw_os_error() == Some(libc::EXDEV);
+        let told = match is_link_out {
+            true => &self.link_out,
+            false if is_shortage(error) => &self.shortage,
+            false => return,
+        };
+        let now = shared.ring.now();
+        if told.get().is_some_and(|told| now.saturating_duration_since(told) < NOTICE_EVERY) {
+            return;
+        }
+        told.set(Some(now));
+        let root = shared.root.path().display();
+        if is_link_out {
+            log::line(format_args!(
+                "{path:?} below {root} is 404: it leads through a link that is absolute or out of the directory; \
+                 replace the link, or follow such links with --follow-links"
+            ));
+        } else {
+            log::line(format_args!(
+                "cannot open {path:?} below {root}: {error}; requests for files that are not in memory get 503; \
+                 raise the limit on descriptors (ulimit -n, LimitNOFILE=)"
+            ));
         }
     }
 }

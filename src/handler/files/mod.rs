@@ -2,17 +2,19 @@
 //! conditions, content types, coded forms that lie beside a file or are made of it once.
 //!
 //! ```text
-//! request ─► cache (per core, by path as sent) ── fresh ──► choose a coding ──► respond
+//! request ─► cache (per core, by path) ── fresh ──► choose a coding ──► respond
 //!               │ missing or due for a check
 //!               ▼
-//!            lookup: path ─► openat2 below the root ─► metadata ─► small: read into the cache
+//!            lookup: root by its name ─► openat2 below it ─► metadata ─► small: read into the cache
 //!                            (and .br, .zst, .gz beside it)    └─► large: streamed from the file
 //! ```
 //!
-//! Nothing outside the root is ever served: paths cannot ascend, links cannot lead out, and hidden files are
-//! 404 except `.well-known`. A change of a file is noticed within a second.
+//! Nothing outside the root is ever served: paths cannot ascend, links cannot lead out unless an option allows
+//! it, and hidden files are 404 except `.well-known`. A change of a file, or of the directory that the root's name
+//! leads to, is noticed within a second, and one response is never made of two of them.
 
 mod cache;
+mod content_hash;
 mod entry;
 mod facts;
 mod glob;
@@ -21,6 +23,8 @@ mod load;
 mod lookup;
 mod multipart;
 mod named;
+mod named_root;
+mod open_files;
 mod options;
 mod policy;
 mod prepare;
@@ -34,13 +38,16 @@ use std::rc::Rc;
 use self::cache::Cache;
 use self::entry::{CachedFile, Representation};
 pub use self::glob::Glob;
+use self::lookup::Notices;
 pub use self::named::NamedFile;
+use self::named_root::NamedRoot;
+use self::open_files::OpenFiles;
 pub use self::options::{CacheRule, FilesOptions, NoCacheRule, NoPreloadRule, PreloadRule};
 pub use self::prepare::Assets;
 use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::ring::{Ring, Root};
+use crate::ring::{Links, Ring};
 use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
@@ -50,15 +57,27 @@ pub struct Files {
 
 pub(super) struct FilesState {
     ring: Ring,
-    root: Root,
+    root: NamedRoot,
     options: FilesOptions,
+    /// The prefix of the options in the normal form of paths.
+    prefix: String,
     cache: Cache,
+    open: OpenFiles,
+    notices: Notices,
 }
 
 impl FilesState {
     #[inline]
     fn choose<'a>(&self, entry: &'a CachedFile, head: &RequestHead) -> &'a Representation {
         entry.choose(head, &self.options.assets)
+    }
+
+    /// The response, unless a file has to be opened for it.
+    #[inline]
+    fn at_once(&self, entry: &CachedFile, head: &RequestHead) -> Option<Response> {
+        let representation = self.choose(entry, head);
+        let metadata = entry.metadata_of(representation.coding());
+        respond::at_once(representation, metadata, head, self.ring.unix_seconds())
     }
 }
 
@@ -69,16 +88,18 @@ impl Files {
     /// The kernel's: not found, no directory, no permission. `InvalidInput` for invalid options.
     pub fn new(ring: Ring, directory: &Path, options: FilesOptions) -> io::Result<Self> {
         options.check()?;
-        let root = Root::open(directory)?;
+        let links = if options.follow_links { Links::Anywhere } else { Links::WithinRoot };
+        let root = NamedRoot::open(directory, links, ring.now())?;
         let cache = Cache::new(options.cache_bytes_max);
-        Ok(Self { shared: Rc::new(FilesState { ring, root, options, cache }) })
+        let (prefix, open, notices) = (options.normal_prefix(), OpenFiles::new(&ring), Notices::default());
+        Ok(Self { shared: Rc::new(FilesState { ring, root, options, prefix, cache, open, notices }) })
     }
 }
 
 impl Files {
     /// The prefix of the paths that it serves.
     pub(super) fn prefix(&self) -> &str {
-        &self.shared.options.prefix
+        &self.shared.prefix
     }
 
     /// Answers after checking the file. Boxed, so that connections have no room for it.
@@ -92,7 +113,7 @@ impl Files {
         })
     }
 
-    /// The response from memory, if there is one.
+    /// The response from memory or from a file that is open, if there is one.
     #[inline]
     fn cached_response(&self, request: &Request) -> Option<Response> {
         let head = request.head();
@@ -100,7 +121,7 @@ impl Files {
             return Some(method_not_allowed(request));
         }
         let entry = self.shared.cache.fresh(head.path(), self.shared.ring.now())?;
-        respond::from_memory(self.shared.choose(&entry, head), head, self.shared.ring.unix_seconds())
+        self.shared.at_once(&entry, head)
     }
 }
 

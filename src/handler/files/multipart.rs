@@ -156,7 +156,8 @@ mod tests {
         let facts = RepresentationFacts {
             tag: FileTag::new(0, 0, 0),
             len: 1000,
-            modified: 0,
+            modified: Some(0),
+            is_date_exact: true,
             policy: Rc::new(NamePolicy::of(&options, b"a.txt")),
             coding: Coding::Identity,
             varies: false,

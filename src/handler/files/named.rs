@@ -100,7 +100,7 @@ impl NamedFile {
 
     /// Answers a request with the file: whole, the requested ranges, or as its conditions require.
     pub fn respond(self, head: &RequestHead) -> Response {
-        let facts = RepresentationFacts::original(&self.metadata, Rc::new(self.policy), false);
+        let facts = RepresentationFacts::original(&self.metadata, None, Rc::new(self.policy), false);
         let representation = Representation::new(facts, None);
         let content = ContentSource::File(Rc::new(self.file));
         let mut response = respond::respond(&representation, content, head, self.unix_seconds);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::glob::Glob;
 use super::prepare::Assets;
 use crate::http::message::push_field;
+use crate::http::path;
 
 /// How the files of a directory are served, and the memory for it.
 ///
@@ -45,11 +46,18 @@ pub struct FilesOptions {
     /// Whether a directory without an index file is listed, as a page or, to clients that prefer it, as JSON.
     /// Default false: a listing may expose names by accident. Hidden files are never listed.
     pub list: bool,
-    /// Whether a path without a file is answered with the root's index file and 200, if its last segment has
-    /// no dot and the client accepts HTML: for applications that route in the browser. Default false.
+    /// Whether a path without a file is answered with the root's index file and 200, for applications that route
+    /// in the browser: if the client accepts HTML, and the last segment has no extension of a known type, nor,
+    /// unless the client names HTML, another dot. Default false.
     pub spa: bool,
+    /// Whether a path without a file is answered with the file of that name and `.html`: `/about` with
+    /// `about.html`. It precedes a directory of the name. Default false: a page has one address then.
+    pub clean_urls: bool,
+    /// Whether symbolic links may lead out of the directory, and absolute links are followed. Default false: who
+    /// may write in the directory could otherwise publish every file that the server may read.
+    pub follow_links: bool,
     /// The prefix of paths before the name of a file: `/static` where the directory is served at `/static/…`.
-    /// Compared as sent. Default empty.
+    /// Written decoded, as patterns of routes are: `/my docs`. Default empty.
     pub prefix: String,
 }
 
@@ -67,23 +75,36 @@ impl Default for FilesOptions {
             charset: "utf-8".to_owned(),
             list: false,
             spa: false,
+            clean_urls: false,
+            follow_links: false,
             prefix: String::new(),
         }
     }
 }
 
 impl FilesOptions {
+    /// The prefix in the normal form of paths, with which it is compared.
+    pub(super) fn normal_prefix(&self) -> String {
+        let mut normal = Vec::new();
+        // A prefix without a slash is empty.
+        let _ = path::normalize(self.prefix.as_bytes(), &mut normal);
+        String::from_utf8(normal).expect("a normal form is ASCII")
+    }
+
     /// Finds invalid options.
     pub(super) fn check(&self) -> io::Result<()> {
         let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         if let Some(name) = self.index.iter().find(|name| name.is_empty() || name.contains(['/', '\0'])) {
             return wrong(format!("`{name}` is no name of an index file"));
         }
-        let rooted = self.prefix.starts_with('/') && !self.prefix.ends_with('/');
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
-        let is_path = self.prefix.is_empty() || (rooted && self.prefix.bytes().all(plain));
+        let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
+        let is_decoded = |c: char| !c.is_control() && !matches!(c, '%' | '?' | '#');
+        let is_path = match self.prefix.strip_prefix('/') {
+            Some(below) => below.split('/').all(is_segment) && below.chars().all(is_decoded),
+            None => self.prefix.is_empty(),
+        };
         if !is_path {
-            return wrong(format!("`{}` is no prefix of paths: /like/this", self.prefix));
+            return wrong(format!("`{}` is no prefix of paths: write /like/this, decoded", self.prefix));
         }
         if !self.charset.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)) {
             return wrong(format!("`{}` is no charset", self.charset));
@@ -186,9 +207,16 @@ mod tests {
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(with(|_| ()), Ok(()));
-        assert_eq!(with(|o| o.prefix = "/static/v1".into()), Ok(()));
+        for (prefix, normal) in [("/static/v1", "/static/v1"), ("", ""), ("/a b/\u{e9}|", "/a%20b/%C3%A9%7C")]
+        {
+            let options = FilesOptions { prefix: prefix.into(), ..FilesOptions::default() };
+            assert!(options.check().is_ok(), "{prefix}");
+            assert_eq!(options.normal_prefix(), normal);
+        }
         assert_eq!(with(|o| o.charset.clear()), Ok(()));
-        for prefix in ["static", "/", "/static/", "/a b", "/a%20b", "/a?b", "/a\r\nb"] {
+        for prefix in
+            ["static", "/", "/static/", "/a%20b", "/a?b", "/a\r\nb", "/a//b", "//a", "/./a", "/a/.."]
+        {
             let options = FilesOptions { prefix: prefix.into(), ..FilesOptions::default() };
             assert!(options.check().is_err(), "{prefix:?}");
         }

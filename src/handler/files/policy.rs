@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::options::FilesOptions;
+use crate::http::accept_encoding::Coding;
 use crate::http::media_type;
 use crate::http::message::push_field;
 
@@ -15,6 +16,8 @@ pub(super) struct NamePolicy {
     pub(super) content_type: Cow<'static, str>,
     pub(super) cache_control: Option<Cow<'static, str>>,
     pub(super) is_attachment: bool,
+    /// The coding of a type that is coded by itself, such as `.svgz`.
+    pub(super) coding: Coding,
     /// `Link` lines, sent with the file and in a 103 before it.
     pub(super) links: Option<Rc<[u8]>>,
 }
@@ -31,7 +34,8 @@ impl NamePolicy {
         };
         let is_attachment = options.download.iter().any(|glob| glob.matches(name));
         let content_type = with_charset(media_type, &options.charset);
-        Self { content_type, cache_control, is_attachment, links: links(options, name) }
+        let coding = media_type::coding_of_path(name);
+        Self { content_type, cache_control, is_attachment, coding, links: links(options, name) }
     }
 }
 

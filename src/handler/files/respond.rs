@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::entry::Representation;
+use super::entry::{Described, Representation};
 use super::facts::{RepresentationFacts, line};
 use super::multipart::{MultipartRanges, RangesSource, random_boundary};
 use crate::http::accept_encoding::Coding;
@@ -14,7 +14,7 @@ use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;
-use crate::ring::File;
+use crate::ring::{File, Metadata};
 use crate::service::{Body, FieldBlock, Interim, Response};
 
 /// The fields of a request that can change the response, found in one pass.
@@ -89,7 +89,7 @@ enum Selection {
 fn select(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) -> Selection {
     let now = unix_seconds.cast_signed();
     let fields = ConditionalFields::of(head);
-    let last_modified = Some(facts.modified);
+    let last_modified = facts.modified;
     let validators = Validators { etag: Some(facts.tag.as_etag()), last_modified };
     if fields.conditional {
         let conditions = Conditions {
@@ -120,9 +120,11 @@ fn select(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) ->
         Once::Absent => {}
         Once::Repeated => return Selection::Whole,
         Once::Value(condition) => {
-            // A file modified in this second may change again within it, so its date is a weak validator. And
+            // A file modified in this second may change again within it, so its date is a weak validator, and
+            // so is a date from before the file came here: another content may have had the same. And
             // representations of one file may share a date; ranges of two of them would not fit together.
-            let last_modified = last_modified.filter(|&modified| modified < now && !facts.varies);
+            let is_strong = |modified: &i64| *modified < now && facts.is_date_exact && !facts.varies;
+            let last_modified = last_modified.filter(is_strong);
             if !conditional::if_range(condition, &Validators { last_modified, ..validators }, now) {
                 return Selection::Whole;
             }
@@ -133,7 +135,7 @@ fn select(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) ->
         RangeOutcome::Partial(range) => Selection::Part(range),
         // Content-Encoding would have to apply to the parts and not to the multipart around them, which no
         // field can express: clients decode the wrong one of the two.
-        RangeOutcome::Several(_) if facts.coding != Coding::Identity => Selection::Whole,
+        RangeOutcome::Several(_) if facts.content_coding() != Coding::Identity => Selection::Whole,
         RangeOutcome::Several(parts) => Selection::Parts(parts),
         RangeOutcome::Unsatisfiable => Selection::Done(unsatisfiable(facts.len)),
     }
@@ -164,15 +166,20 @@ impl ContentSource<'_> {
     }
 }
 
-/// Answers from memory; `None` when the representation is not kept there.
+/// Answers from memory, or from the file if it is open; `None` when it has to be opened. `metadata` is that of
+/// the representation's file at the last check.
 #[inline]
-pub(super) fn from_memory(
+pub(super) fn at_once(
     representation: &Representation,
+    metadata: &Metadata,
     head: &RequestHead,
     unix_seconds: u64,
 ) -> Option<Response> {
-    let body = representation.body.as_ref()?;
-    Some(respond(representation, ContentSource::Memory(body), head, unix_seconds))
+    let content = match representation.body() {
+        Some(body) => ContentSource::Memory(body),
+        None => ContentSource::File(representation.open_file(metadata)?),
+    };
+    Some(respond(representation, content, head, unix_seconds))
 }
 
 /// Answers with a representation.
@@ -182,11 +189,11 @@ pub(super) fn respond(
     head: &RequestHead,
     unix_seconds: u64,
 ) -> Response {
-    let facts = &representation.facts;
+    let Described { facts, fields } = representation.described(head);
     match select(head, facts, unix_seconds) {
         Selection::Whole => {
             let response = Response::new(Status::OK)
-                .with_fields(FieldBlock::Shared(representation.fields.clone()))
+                .with_fields(FieldBlock::Shared(fields.clone()))
                 .with_body(content.body(0..facts.len));
             match &facts.policy.links {
                 // Over HTTP/2 alone (RFC 8297 §3): browsers use no others, and HTTP/1.1 clients such as

@@ -15,18 +15,17 @@ const GZIP_LEVEL: u32 = 9;
 const ZSTD_LEVEL: i32 = 19;
 const BROTLI_QUALITY: i32 = 11;
 
-/// The hash of a content and the forms of it that save enough, in the order of [`Coding::PREFERRED`]. The
-/// same content has the same forms on every machine.
-pub(super) fn forms(body: &[u8]) -> (u128, Vec<(Coding, Bytes)>) {
+/// The forms of a content that save enough, in the order of [`Coding::PREFERRED`]. The same content has the same
+/// forms on every machine.
+pub(super) fn forms(body: &[u8]) -> Vec<(Coding, Bytes)> {
     // The fastest first: where it saves nothing, the others will not either.
-    let Some(zstd) = worth(body, zstd(body)) else { return (0, Vec::new()) };
+    let Some(zstd) = worth(body, zstd(body)) else { return Vec::new() };
     let forms = [
         (Coding::Brotli, worth(body, brotli(body))),
         (Coding::Zstd, Some(zstd)),
         (Coding::Gzip, worth(body, gzip(body))),
     ];
-    let worthy = forms.into_iter().filter_map(|(coding, form)| form.map(|form| (coding, form)));
-    (hash(body), worthy.collect())
+    forms.into_iter().filter_map(|(coding, form)| form.map(|form| (coding, form))).collect()
 }
 
 fn worth(body: &[u8], form: io::Result<Vec<u8>>) -> Option<Bytes> {
@@ -61,14 +60,6 @@ fn brotli(body: &[u8]) -> io::Result<Vec<u8>> {
     Ok(form)
 }
 
-/// FNV-1a with 128 bits: the same on every machine and in every release. It distinguishes the versions of one
-/// file; an attacker who could choose colliding contents could also serve any content.
-fn hash(body: &[u8]) -> u128 {
-    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    body.iter().fold(OFFSET, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -79,7 +70,7 @@ mod tests {
     fn forms_decode_to_the_original() {
         for length in [1024, 5000, 100_000] {
             let body: Vec<u8> = (0..length).map(|n| b"what a text"[n * n % 7 + n % 5]).collect();
-            let (_, forms) = forms(&body);
+            let forms = forms(&body);
             let codings: Vec<_> = forms.iter().map(|(coding, _)| *coding).collect();
             assert_eq!(codings, Coding::PREFERRED);
             for (coding, form) in forms {
@@ -107,14 +98,6 @@ mod tests {
                 (state >> 56) as u8
             })
             .collect();
-        assert!(forms(&noise).1.is_empty());
-    }
-
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        // From the authors' test vectors.
-        assert_eq!(hash(b""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-        assert_eq!(hash(b"a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
-        assert_eq!(hash(b"foobar"), 0x343e_1662_793c_64bf_6f0d_3597_ba44_6f18);
+        assert!(forms(&noise).is_empty());
     }
 }

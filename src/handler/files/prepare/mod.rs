@@ -153,8 +153,8 @@ fn work(jobs: &Receiver<CompressionJob>, mut store: PreparedStore) {
         let outcome = match store.find(&key) {
             Some(prepared) => PreparationOutcome::Prepared(prepared),
             None => match panic::catch_unwind(|| compress::forms(&body)) {
-                Ok((hash, forms)) => store.insert(key, hash, forms),
-                Err(_) => store.insert(key, 0, Vec::new()),
+                Ok(forms) => store.insert(key, forms),
+                Err(_) => store.insert(key, Vec::new()),
             },
         };
         // It was empty: only this thread fills slots, and each once.

@@ -6,6 +6,6 @@ use bytes::Bytes;
 use crate::http::accept_encoding::Coding;
 
 /// No forms.
-pub(super) fn forms(_body: &[u8]) -> (u128, Vec<(Coding, Bytes)>) {
-    (0, Vec::new())
+pub(super) fn forms(_body: &[u8]) -> Vec<(Coding, Bytes)> {
+    Vec::new()
 }

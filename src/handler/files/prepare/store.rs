@@ -34,8 +34,6 @@ impl FileKey {
 
 /// The coded forms of one content.
 pub(in super::super) struct Prepared {
-    /// Of the content, for tags.
-    pub(in super::super) hash: u128,
     /// Empty where compressing saves too little.
     pub(in super::super) forms: Vec<(Coding, Bytes)>,
     bytes: u64,
@@ -66,18 +64,13 @@ impl PreparedStore {
     }
 
     /// Keeps the forms of a content if there is room, or if evicting unused ones makes room.
-    pub(super) fn insert(
-        &mut self,
-        key: FileKey,
-        hash: u128,
-        forms: Vec<(Coding, Bytes)>,
-    ) -> PreparationOutcome {
+    pub(super) fn insert(&mut self, key: FileKey, forms: Vec<(Coding, Bytes)>) -> PreparationOutcome {
         let bytes = ENTRY_BYTES + forms.iter().map(|(_, form)| form.len() as u64).sum::<u64>();
         if !self.make_room(bytes) {
             return PreparationOutcome::Declined;
         }
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        let prepared = Arc::new(Prepared { hash, forms, bytes, held: self.held.clone() });
+        let prepared = Arc::new(Prepared { forms, bytes, held: self.held.clone() });
         self.prepared.insert(key, prepared.clone());
         self.order.push_back(key);
         PreparationOutcome::Prepared(prepared)
