@@ -19,8 +19,8 @@ pub(super) struct FilesArgs {
     #[arg(long, env = "QUOIT_LIST", value_parser = FalseyValueParser::new())]
     list: bool,
 
-    /// Answer paths without a file, but for those below a --mount, with the root's index file, for applications
-    /// that route in the browser
+    /// Answer paths without a file, but for those below a --mount, with the root's index file, for
+    /// applications that route in the browser
     #[arg(long, env = "QUOIT_SPA", value_parser = FalseyValueParser::new())]
     spa: bool,
 

@@ -29,9 +29,9 @@ pub fn of_extension(extension: &[u8]) -> Option<&'static str> {
     Some(TABLE[found].1)
 }
 
-/// The coding of a file whose type is coded by itself, by its name: gzip for `.svgz` (SVG 2, appendix J) and the
-/// types like it, whose content is that of the type only when it is decoded. Archives and `.gz` are not: they are
-/// saved as they are.
+/// The coding of a file whose type is coded by itself, by its name: gzip for `.svgz` (SVG 2, appendix J) and
+/// the types like it, whose content is that of the type only when it is decoded. Archives and `.gz` are not:
+/// they are saved as they are.
 pub fn coding_of_path(path: &[u8]) -> Coding {
     const GZIPPED: &[&str] = &["svgz", "emz", "wmz", "wrz", "x3dvz", "x3dz"];
     let is = |known: &&str| extension(path).is_some_and(|own| own.eq_ignore_ascii_case(known.as_bytes()));

@@ -189,8 +189,8 @@ fn is_unescaped(byte: u8) -> bool {
 /// Appends the normal form of a path. A `%` without two hexadecimal digits stands for itself.
 ///
 /// # Errors
-/// `MissingLeadingSlash`, and `ParentSegment` for a `..`, also behind an escaped slash: a handler that decodes
-/// the segment would get a path that ascends.
+/// `MissingLeadingSlash`, and `ParentSegment` for a `..`, also behind an escaped slash: a handler that
+/// decodes the segment would get a path that ascends.
 pub fn normalize(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
     let Some((b'/', below)) = path.split_first() else { return Err(PathError::MissingLeadingSlash) };
     out.push(b'/');

@@ -16,8 +16,8 @@ use super::slots::OpPayload;
 use super::socket::NonBlocking;
 use super::sys;
 
-/// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH), unless links
-/// may lead anywhere.
+/// A directory under which files are opened; paths cannot leave it (openat2(2), RESOLVE_BENEATH), unless
+/// links may lead anywhere.
 #[derive(Debug)]
 pub struct Root {
     fd: Rc<OwnedFd>,
@@ -186,8 +186,8 @@ impl Ring {
     /// or, unless [`Links`] allow it, by a link; never blocks on a FIFO.
     ///
     /// # Errors
-    /// The kernel's; `EXDEV` when the path would leave the root, `ELOOP` for too many links, `EMFILE` where the
-    /// core has as many files open as it may.
+    /// The kernel's; `EXDEV` when the path would leave the root, `ELOOP` for too many links, `EMFILE` where
+    /// the core has as many files open as it may.
     pub async fn open(&self, root: &Root, path: &[u8]) -> io::Result<File> {
         let counted = CountedFile::new(&self.core)?;
         let path = CString::new(path)?;

@@ -64,8 +64,8 @@ fn method(head: &RequestHead) -> Result<Method, Refused> {
     })
 }
 
-/// The target, its path in the normal form that everything else sees: path and query alone in origin-form, whole
-/// in absolute-form.
+/// The target, its path in the normal form that everything else sees: path and query alone in origin-form,
+/// whole in absolute-form.
 fn uri(head: &RequestHead, bytes: &Bytes) -> Result<Uri, Refused> {
     let target = head.target();
     if !head.is_path_as_sent() {

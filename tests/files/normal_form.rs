@@ -1,5 +1,5 @@
-//! One normal form of a path: routes, mounts, filters and files take a request for the same, however its path is
-//! spelt. Every case is judged by a second implementation of the rules, written here.
+//! One normal form of a path: routes, mounts, filters and files take a request for the same, however its path
+//! is spelt. Every case is judged by a second implementation of the rules, written here.
 
 use std::fs;
 use std::path::Path;
@@ -12,8 +12,8 @@ use quoit::service::{Next, Request, Response, Router};
 use crate::common::{Client, Hosted, lenient, serve_with};
 use crate::site::SECRET;
 
-/// The segments that a path stands for, decoded, and whether it ends as a directory's does; `None` if it has a
-/// `..`.
+/// The segments that a path stands for, decoded, and whether it ends as a directory's does; `None` if it has
+/// a `..`.
 fn segments(path: &str) -> Option<(Vec<String>, bool)> {
     let mut segments = Vec::new();
     let mut is_directory = false;
@@ -58,7 +58,8 @@ fn mounts(core: &quoit::server::CoreContext, dir: &Path) -> Mounts {
     Mounts::new(DirectoryOptions::new(dir.join("root")).open(&core.ring).unwrap(), vec![docs])
 }
 
-/// A guard over everything below `/private`, a filter that reports and judges the path, and files for the rest.
+/// A guard over everything below `/private`, a filter that reports and judges the path, and files for the
+/// rest.
 fn host(dir: &Path) -> Hosted {
     let dir = dir.to_owned();
     serve_with(1, lenient(), move |core| {

@@ -1,5 +1,6 @@
 //! Hashes of contents, for tags that agree between machines. Small files are hashed when they are read into
-//! memory; large ones once, on a thread beside the workers, which all cores share.
+//! memory, larger ones by a helper thread before the first response, and the largest once, on a thread beside
+//! the workers, which all cores share.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,11 +12,16 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use crate::observe::log;
 use crate::ring::{BlockingFile, File, Metadata, yield_to_workers};
 
-/// Larger files keep the tag of this machine: reading them takes seconds, and evicts what is hot from the page
-/// cache.
+/// Larger files keep the tag of this machine: reading them takes seconds, and evicts what is hot from the
+/// page cache.
 pub(super) const HASHED_BYTES_MAX: u64 = 1 << 30;
 
-/// Files that wait to be hashed, each with a descriptor; beyond it, a file is offered again by a later request.
+/// Files up to this size are hashed before the first response with them, on a helper thread: some ten
+/// milliseconds. So the tag of most files never changes without the content.
+pub(super) const HASHED_AT_ONCE_BYTES_MAX: u64 = 32 << 20;
+
+/// Files that wait to be hashed, each with a descriptor; beyond it, a file is offered again by a later
+/// request.
 const QUEUE_MAX: usize = 32;
 
 /// Hashes that are remembered for other cores and later checks: 100 bytes each.
@@ -119,8 +125,8 @@ fn work(jobs: &Receiver<HashJob>) {
     }
 }
 
-/// The hash of a whole file; `None` if it is no longer the one that was asked for.
-fn of_file(file: &BlockingFile, metadata: &Metadata) -> io::Result<Option<u128>> {
+/// The hash of a whole file; `None` if it is no longer the one that was asked for. Blocks.
+pub(super) fn of_file(file: &BlockingFile, metadata: &Metadata) -> io::Result<Option<u128>> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut hash = Context::new(&SHA256);
     let mut offset = 0;

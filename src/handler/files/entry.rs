@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::content_hash::{self, HASHED_BYTES_MAX, HashSlot};
+use super::content_hash::{self, HASHED_AT_ONCE_BYTES_MAX, HASHED_BYTES_MAX, HashSlot};
 use super::facts::RepresentationFacts;
 use super::prepare::{Assets, PreparationOutcome, Prepared, PreparedSlot};
 use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::message::RequestHead;
-use crate::ring::{File, Metadata};
+use crate::ring::{File, Metadata, Ring};
 
 /// Age at which an entry is checked again. Including the check, a change is visible within a second.
 const CHECK_AFTER: Duration = Duration::from_millis(900);
@@ -22,8 +22,8 @@ const CHECK_AFTER: Duration = Duration::from_millis(900);
 /// One representation of a file.
 pub(super) struct Representation {
     first: Described,
-    /// With the hash of the content as the tag, once that is known of a file that is not in memory. `first` is
-    /// kept for clients that have its tag: a download that was begun with it can be continued.
+    /// With the hash of the content as the tag, once that is known of a file that is not in memory. `first`
+    /// is kept for clients that have its tag: a download that was begun with it can be continued.
     hashed: OnceCell<Described>,
     hash: RefCell<Option<HashSlot>>,
     /// Its whole content, if it is small enough to be cached; otherwise it is streamed from the file.
@@ -83,7 +83,19 @@ impl Representation {
         (file.metadata().ok()? == *metadata).then_some(file)
     }
 
-    /// Shares an open file with later requests, and has it hashed. The file that is open already is preferred.
+    /// Hashes a file that is not in memory, unless that takes long.
+    pub(super) async fn hash_at_once(&self, ring: &Ring, file: &File, metadata: &Metadata) {
+        if self.body.is_some() || self.hash.borrow().is_some() || metadata.len > HASHED_AT_ONCE_BYTES_MAX {
+            return;
+        }
+        let Ok(file) = file.to_blocking() else { return };
+        let metadata = *metadata;
+        let hash = ring.blocking(move || content_hash::of_file(&file, &metadata).ok().flatten()).await;
+        *self.hash.borrow_mut() = Some(HashSlot::new(hash.into()));
+    }
+
+    /// Shares an open file with later requests, and has it hashed. The file that is open already is
+    /// preferred.
     pub(super) fn share(&self, file: File, metadata: &Metadata) -> Rc<File> {
         if let Some(shared) = self.open_file(metadata) {
             return shared;

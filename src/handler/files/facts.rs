@@ -10,9 +10,9 @@ use crate::http::conditional::FileTag;
 use crate::http::date::write_imf_fixdate;
 use crate::ring::Metadata;
 
-/// The second day of 1980 in Unix seconds. Times before it are those of stores and archives that give every file
-/// the same (1 s after the epoch, the first day of a zip file): as Last-Modified they would let caches keep a
-/// file for years, which estimate its lifetime by its age (RFC 9111 §4.2.2).
+/// The second day of 1980 in Unix seconds. Times before it are those of stores and archives that give every
+/// file the same (1 s after the epoch, the first day of a zip file): as Last-Modified they would let caches
+/// keep a file for years, which estimate its lifetime by its age (RFC 9111 §4.2.2).
 const TELLING_SINCE: i64 = 315_619_200;
 
 /// The metadata of one representation of a file.

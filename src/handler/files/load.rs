@@ -74,6 +74,12 @@ impl OpenedFile<'_> {
     }
 
     /// The open file of the representation with this coding.
+    pub(super) fn file_of(&self, coding: Coding) -> &File {
+        let sibling = self.siblings.iter().find(|found| found.coding == coding);
+        sibling.map_or(&self.file, |found| &found.file)
+    }
+
+    /// The same, taken.
     pub(super) fn into_file(self, coding: Coding) -> File {
         let sibling = self.siblings.into_iter().find(|found| found.coding == coding);
         sibling.map_or(self.file, |found| found.file)

@@ -90,6 +90,7 @@ async fn answer_fresh(
     if file.metadata().ok()? != *metadata {
         return None;
     }
+    representation.hash_at_once(&shared.ring, &file, metadata).await;
     let file = representation.share(file, metadata);
     shared.open.hold(&shared.ring, file.clone());
     Some(respond::respond(representation, ContentSource::File(file), head, shared.ring.unix_seconds()))
@@ -110,8 +111,8 @@ impl SiteRequest<'_> {
         if !self.shared.options.spa || media_type::has_known_extension(path) {
             return other;
         }
-        // A path with the extension of a known type is that of a file that is missing. With another dot it may be
-        // a name or the token of a mailed link: a browser's page names HTML, its scripts do not.
+        // A path with the extension of a known type is that of a file that is missing. With another dot it
+        // may be a name or the token of a mailed link: a browser's page names HTML, its scripts do not.
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let may_be_a_file = path != b"." && last.contains(&b'.');
         let mut response =
@@ -151,8 +152,8 @@ impl SiteRequest<'_> {
         Ok((file, metadata))
     }
 
-    /// Answers with a file or one of its siblings, and caches the result as `key`, which is the normal form of a
-    /// path: a client cannot fill the cache with different encodings of one.
+    /// Answers with a file or one of its siblings, and caches the result as `key`, which is the normal form
+    /// of a path: a client cannot fill the cache with different encodings of one.
     async fn serve(self, key: &str, file: File, metadata: Metadata, name: &[u8]) -> io::Result<Response> {
         let Self { shared, root, head } = self;
         if !metadata.is_file {
@@ -170,8 +171,12 @@ impl SiteRequest<'_> {
             }
             None => {
                 let entry = Rc::new(opened.load(&shared.options, now).await?);
-                // A small file that changed while it was read is read again for the next request; and what was
-                // found under an old root is not for requests to the new one.
+                let representation = shared.choose(&entry, head);
+                let coding = representation.coding();
+                let metadata = entry.metadata_of(coding);
+                representation.hash_at_once(&shared.ring, opened.file_of(coding), metadata).await;
+                // A small file that changed while it was read is read again for the next request; and what
+                // was found under an old root is not for requests to the new one.
                 let is_settled = entry.is_settled(shared.options.cached_file_bytes_max);
                 if is_settled && shared.root.is_current(root) {
                     shared.cache.insert(key, entry.clone());
@@ -336,13 +341,13 @@ impl Notices {
         let root = shared.root.path().display();
         if is_link_out {
             log::line(format_args!(
-                "{path:?} below {root} is 404: it leads through a link that is absolute or out of the directory; \
-                 replace the link, or follow such links with --follow-links"
+                "{path:?} below {root} is 404: it leads through a link that is absolute or out of the \
+                 directory; replace the link, or follow such links with --follow-links"
             ));
         } else {
             log::line(format_args!(
-                "cannot open {path:?} below {root}: {error}; requests for files that are not in memory get 503; \
-                 raise the limit on descriptors (ulimit -n, LimitNOFILE=)"
+                "cannot open {path:?} below {root}: {error}; requests for files that are not in memory get \
+                 503; raise the limit on descriptors (ulimit -n, LimitNOFILE=)"
             ));
         }
     }

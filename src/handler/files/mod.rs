@@ -9,9 +9,9 @@
 //!                            (and .br, .zst, .gz beside it)    └─► large: streamed from the file
 //! ```
 //!
-//! Nothing outside the root is ever served: paths cannot ascend, links cannot lead out unless an option allows
-//! it, and hidden files are 404 except `.well-known`. A change of a file, or of the directory that the root's name
-//! leads to, is noticed within a second, and one response is never made of two of them.
+//! Nothing outside the root is ever served: paths cannot ascend, links cannot lead out unless an option
+//! allows it, and hidden files are 404 except `.well-known`. A change of a file, or of the directory that the
+//! root's name leads to, is noticed within a second, and one response is never made of two of them.
 
 mod cache;
 mod content_hash;

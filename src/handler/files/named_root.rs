@@ -1,5 +1,5 @@
-//! The root of a site, which is looked up again by its name, so that a deployment may switch a link or replace
-//! the directory. Knows no requests.
+//! The root of a site, which is looked up again by its name, so that a deployment may switch a link or
+//! replace the directory. Knows no requests.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::ring::{Links, Ring, Root};
 
-/// Age at which the name is looked up again. With the 900 ms of a cache entry, which may just have been checked
-/// under the old root, a change is visible within a second.
+/// Age at which the name is looked up again. With the 900 ms of a cache entry, which may just have been
+/// checked under the old root, a change is visible within a second.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 
 /// A directory by its name.
@@ -44,9 +44,9 @@ impl NamedRoot {
         Rc::ptr_eq(&self.current.borrow(), root)
     }
 
-    /// Looks the name up if that is due, and tells whether it is another directory now; other requests meanwhile
-    /// use the old one. While nothing has the name, as between the two steps of a replacement, the old
-    /// directory stays the root.
+    /// Looks the name up if that is due, and tells whether it is another directory now; other requests
+    /// meanwhile use the old one. While nothing has the name, as between the two steps of a replacement, the
+    /// old directory stays the root.
     pub(super) async fn look(&self, ring: &Ring) -> bool {
         let now = ring.now();
         if now.saturating_duration_since(self.looked.get()) < LOOK_AFTER {

@@ -46,15 +46,15 @@ pub struct FilesOptions {
     /// Whether a directory without an index file is listed, as a page or, to clients that prefer it, as JSON.
     /// Default false: a listing may expose names by accident. Hidden files are never listed.
     pub list: bool,
-    /// Whether a path without a file is answered with the root's index file and 200, for applications that route
-    /// in the browser: if the client accepts HTML, and the last segment has no extension of a known type, nor,
-    /// unless the client names HTML, another dot. Default false.
+    /// Whether a path without a file is answered with the root's index file and 200, for applications that
+    /// route in the browser: if the client accepts HTML, and the last segment has no extension of a known
+    /// type, nor, unless the client names HTML, another dot. Default false.
     pub spa: bool,
     /// Whether a path without a file is answered with the file of that name and `.html`: `/about` with
     /// `about.html`. It precedes a directory of the name. Default false: a page has one address then.
     pub clean_urls: bool,
-    /// Whether symbolic links may lead out of the directory, and absolute links are followed. Default false: who
-    /// may write in the directory could otherwise publish every file that the server may read.
+    /// Whether symbolic links may lead out of the directory, and absolute links are followed. Default false:
+    /// who may write in the directory could otherwise publish every file that the server may read.
     pub follow_links: bool,
     /// The prefix of paths before the name of a file: `/static` where the directory is served at `/static/…`.
     /// Written decoded, as patterns of routes are: `/my docs`. Default empty.

@@ -166,8 +166,8 @@ impl ContentSource<'_> {
     }
 }
 
-/// Answers from memory, or from the file if it is open; `None` when it has to be opened. `metadata` is that of
-/// the representation's file at the last check.
+/// Answers from memory, or from the file if it is open; `None` when it has to be opened. `metadata` is that
+/// of the representation's file at the last check.
 #[inline]
 pub(super) fn at_once(
     representation: &Representation,

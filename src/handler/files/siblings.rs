@@ -1,6 +1,6 @@
 //! Siblings: coded forms in files beside the original: `app.js.br`, `app.js.zst`, `app.js.gz`, made when the
-//! site was built. One that is older than the file, is empty, or says itself that it is of another length was made
-//! of other content, or is not whole, and is ignored.
+//! site was built. One that is older than the file, is empty, or says itself that it is of another length was
+//! made of other content, or is not whole, and is ignored.
 
 use std::cmp::Ordering;
 use std::future::{Future, poll_fn};
@@ -80,8 +80,8 @@ const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Longest header of a zstd frame that holds the length: magic, descriptor, window, dictionary, length.
 const ZSTD_HEADER_BYTES: usize = 4 + 1 + 1 + 4 + 8;
 
-/// Whether the length of the original that a coded form announces is that of the original. A form that announces
-/// none, as brotli, is judged by its time alone.
+/// Whether the length of the original that a coded form announces is that of the original. A form that
+/// announces none, as brotli, is judged by its time alone.
 async fn fits(file: &File, metadata: &Metadata, original: &Metadata, coding: Coding) -> bool {
     match coding {
         Coding::Gzip => {
@@ -109,8 +109,8 @@ async fn read(file: &File, offset: u64, len: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// Gzip ends with the length modulo 2³² (RFC 1952 §2.3.1), so a form that was cut off does not fit either. Of a
-/// file with several members it is that of the last one: such a form is not used.
+/// Gzip ends with the length modulo 2³² (RFC 1952 §2.3.1), so a form that was cut off does not fit either. Of
+/// a file with several members it is that of the last one: such a form is not used.
 fn gzip_fits(start: &[u8], end: &[u8], length: u64) -> bool {
     start != GZIP_MAGIC || end == (length as u32).to_le_bytes()
 }
@@ -155,8 +155,8 @@ fn is_older(sibling: &Metadata, original: &Metadata) -> bool {
     };
     match (sibling.modified_s, sibling_ns).cmp(&(original.modified_s, original_ns)) {
         Ordering::Less => true,
-        // One time for every file, as stores and archives give them, or the time that a compressor copied: the
-        // file may have been replaced by another with the same one. Its inode says when that was.
+        // One time for every file, as stores and archives give them, or the time that a compressor copied:
+        // the file may have been replaced by another with the same one. Its inode says when that was.
         Ordering::Equal => sibling.changed_ns + REPLACED_AFTER_NS < original.changed_ns,
         Ordering::Greater => false,
     }

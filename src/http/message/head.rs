@@ -334,8 +334,8 @@ impl RequestHead {
     }
 
     /// The path in its normal form ([`path::normalize`]), the only one that routes, filters and handlers see:
-    /// `/a/b` for `//a/./%62`. Percent-encoded. `*` in asterisk-form, `/` in absolute-form without a path, and
-    /// empty in authority-form. As it was sent, it is part of the [`target`](RequestHead::target).
+    /// `/a/b` for `//a/./%62`. Percent-encoded. `*` in asterisk-form, `/` in absolute-form without a path,
+    /// and empty in authority-form. As it was sent, it is part of the [`target`](RequestHead::target).
     #[inline]
     pub fn path(&self) -> &str {
         if !self.normal_path.is_empty() {

@@ -26,8 +26,9 @@
 //! **Defaults.** A path with GET answers HEAD, every path answers OPTIONS, and 404 and 405 are problem
 //! documents.
 //!
-//! **Paths** are matched in their normal form ([`path::normalize`](crate::http::path::normalize)), which filters
-//! and handlers see too: `//a/./%62` is `/a/b`. Requests with a `..` segment are refused before they are routed.
+//! **Paths** are matched in their normal form ([`path::normalize`](crate::http::path::normalize)), which
+//! filters and handlers see too: `//a/./%62` is `/a/b`. Requests with a `..` segment are refused before they
+//! are routed.
 //!
 //! **Scopes.** The filters, states, limits, fallback and problem renderer of a router apply to its routes and
 //! its misses, and to nested routers unless they have their own; filters accumulate, the outer router's

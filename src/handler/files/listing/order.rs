@@ -64,7 +64,8 @@ impl SortOrder {
     }
 }
 
-/// Numbers by their value, so that `part-9` precedes `part-10`; ASCII case is ignored. Equal names by their bytes.
+/// Numbers by their value, so that `part-9` precedes `part-10`; ASCII case is ignored. Equal names by their
+/// bytes.
 fn by_name(a: &DirectoryEntry, b: &DirectoryEntry) -> Ordering {
     natural(&a.name, &b.name).then_with(|| a.name.cmp(&b.name))
 }

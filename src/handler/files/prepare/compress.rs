@@ -15,8 +15,8 @@ const GZIP_LEVEL: u32 = 9;
 const ZSTD_LEVEL: i32 = 19;
 const BROTLI_QUALITY: i32 = 11;
 
-/// The forms of a content that save enough, in the order of [`Coding::PREFERRED`]. The same content has the same
-/// forms on every machine.
+/// The forms of a content that save enough, in the order of [`Coding::PREFERRED`]. The same content has the
+/// same forms on every machine.
 pub(super) fn forms(body: &[u8]) -> Vec<(Coding, Bytes)> {
     // The fastest first: where it saves nothing, the others will not either.
     let Some(zstd) = worth(body, zstd(body)) else { return Vec::new() };
