@@ -19,6 +19,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -51,6 +52,16 @@ enum Command {
 
 /// Runs the command line of this process, and returns the exit status.
 pub fn main() -> ExitCode {
+    let code = run();
+    log::flush(LAST_LINES_WITHIN);
+    code
+}
+
+/// Time for the last lines to be written: a terminal or a pipe takes microseconds, and one that is stuck must
+/// not keep the program.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+
+fn run() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
         Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),

@@ -35,11 +35,12 @@ pub(super) fn buffer() -> Vec<u8> {
 /// Whole lines on their way to the writer.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) core: usize,
     pub(super) bytes: Vec<u8>,
     pub(super) lines: u64,
     /// Lines dropped after these.
     pub(super) lost: u64,
+    /// Where the buffer is returned.
+    pub(super) home: SyncSender<Vec<u8>>,
 }
 
 /// Messages to the writer.
@@ -53,11 +54,11 @@ pub(super) enum LogMessage {
 /// One core's access log. Not `Send`.
 #[derive(Debug)]
 pub struct CoreLog {
-    core: usize,
     format: Format,
     lines: RefCell<Lines>,
     out: SyncSender<LogMessage>,
-    /// Empty buffers, returned by the writer.
+    /// Where the writer returns buffers, and the empty ones it returned.
+    home: SyncSender<Vec<u8>>,
     spares: Receiver<Vec<u8>>,
 }
 
@@ -74,9 +75,9 @@ struct Lines {
 
 impl CoreLog {
     pub(super) fn new(
-        core: usize,
         format: Format,
         out: SyncSender<LogMessage>,
+        home: SyncSender<Vec<u8>>,
         spares: Receiver<Vec<u8>>,
     ) -> Self {
         let lines = Lines {
@@ -87,7 +88,7 @@ impl CoreLog {
             recorded: 0,
             waker: None,
         };
-        Self { core, format, lines: RefCell::new(lines), out, spares }
+        Self { format, lines: RefCell::new(lines), out, home, spares }
     }
 
     /// Logs an exchange that ended `now`.
@@ -152,10 +153,10 @@ impl CoreLog {
 
     fn exchange(&self, lines: &mut Lines, spare: Vec<u8>) -> bool {
         let batch = Batch {
-            core: self.core,
             bytes: std::mem::replace(&mut lines.bytes, spare),
             lines: std::mem::take(&mut lines.count),
             lost: std::mem::take(&mut lines.lost),
+            home: self.home.clone(),
         };
         // The channel has room for every buffer. Fails only when the writer has ended.
         self.out.try_send(LogMessage::Lines(batch)).is_ok()

@@ -79,27 +79,38 @@ impl AccessLog {
     /// The thread cannot be created.
     pub fn start(self, cores: usize) -> io::Result<(LogWriter, Vec<CoreLog>)> {
         let (out, messages) = mpsc::sync_channel(cores * BUFFERS + WAKES_MAX);
-        let (mut logs, mut returns) = (Vec::with_capacity(cores), Vec::with_capacity(cores));
-        for core in 0..cores {
-            let (give, spares) = mpsc::sync_channel(BUFFERS);
-            for _ in 1..BUFFERS {
-                give.try_send(core_log::buffer()).expect("there is room for all buffers");
-            }
-            returns.push(give);
-            logs.push(CoreLog::new(core, self.format, out.clone(), spares));
-        }
+        let core_logs = CoreLogs { format: self.format, out };
+        let logs = (0..cores).map(|_| core_logs.another()).collect();
         let flags = Arc::new(WriterFlags::default());
         let writer = Writer::new(self.output, self.format, flags.clone());
         let thread = thread::Builder::new().name("quoit-log".to_owned());
-        let thread = thread.spawn(move || writer.run(&messages, &returns))?;
-        Ok((LogWriter { flags, out, thread }, logs))
+        let thread = thread.spawn(move || writer.run(&messages))?;
+        Ok((LogWriter { flags, core_logs, thread }, logs))
+    }
+}
+
+/// Makes the logs of cores.
+#[derive(Clone)]
+pub struct CoreLogs {
+    format: Format,
+    out: SyncSender<LogMessage>,
+}
+
+impl CoreLogs {
+    /// One more, for a core that is started, or started again after its worker was lost.
+    pub fn another(&self) -> CoreLog {
+        let (home, spares) = mpsc::sync_channel(BUFFERS);
+        for _ in 1..BUFFERS {
+            home.try_send(core_log::buffer()).expect("there is room for all buffers");
+        }
+        CoreLog::new(self.format, self.out.clone(), home, spares)
     }
 }
 
 /// The handle of the writer thread.
 pub struct LogWriter {
     flags: Arc<WriterFlags>,
-    out: SyncSender<LogMessage>,
+    core_logs: CoreLogs,
     thread: JoinHandle<()>,
 }
 
@@ -110,6 +121,11 @@ impl fmt::Debug for LogWriter {
 }
 
 impl LogWriter {
+    /// Makes the logs of cores that are started again.
+    pub fn core_logs(&self) -> CoreLogs {
+        self.core_logs.clone()
+    }
+
     /// Reopens the file by its name before the next line, because it was renamed.
     pub fn reopen(&self) {
         self.flags.reopen.store(true, Ordering::Release);
@@ -130,6 +146,6 @@ impl LogWriter {
 
     /// When the channel is full the writer is busy, and checks its flags afterwards.
     fn wake(&self) {
-        let _ = self.out.try_send(LogMessage::Wake);
+        let _ = self.core_logs.out.try_send(LogMessage::Wake);
     }
 }

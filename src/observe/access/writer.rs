@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ impl Writer {
     }
 
     /// Writes until the log ends.
-    pub(super) fn run(mut self, messages: &Receiver<LogMessage>, spares: &[SyncSender<Vec<u8>>]) {
+    pub(super) fn run(mut self, messages: &Receiver<LogMessage>) {
         while let Some(message) = self.next(messages) {
             self.handle_reopen();
             let LogMessage::Lines(mut batch) = message else { continue };
@@ -79,7 +79,7 @@ impl Writer {
                 batch.bytes = buffer();
             }
             // Fails only when the core has ended.
-            let _ = spares[batch.core].try_send(batch.bytes);
+            let _ = batch.home.try_send(batch.bytes);
         }
     }
 
