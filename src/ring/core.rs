@@ -47,6 +47,9 @@ pub struct RingConfig {
     /// Helper threads for blocking work. Default 8: enough to keep a disk or a database busy, few enough not
     /// to compete with the cores.
     pub blocking_threads_max: usize,
+    /// Blocking work that waits for a helper thread. Default 1024: a second's worth of disk reads; tasks
+    /// beyond it wait for a place.
+    pub blocking_waiting_max: usize,
 }
 
 impl Default for RingConfig {
@@ -59,6 +62,7 @@ impl Default for RingConfig {
             held_buffers_max: 4,
             alarm_every: Duration::from_millis(2),
             blocking_threads_max: 8,
+            blocking_waiting_max: 1024,
         }
     }
 }

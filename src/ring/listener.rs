@@ -67,14 +67,9 @@ const KEEPALIVE_PROBES: libc::c_int = 4;
 /// # Errors
 /// The kernel's: address in use, no permission, address not of this host.
 pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let fd = sys::socket(family, libc::SOCK_STREAM)?;
+    let fd = listening_socket(addr)?;
     let raw = fd.as_raw_fd();
-    sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-    if addr.is_ipv6() {
-        sys::set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-    }
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)?;
     sys::set_option(raw, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
@@ -82,6 +77,30 @@ pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_EVERY_S)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)?;
     sys::bind(&fd, &RawAddr::inet(addr), Some(BACKLOG))?;
+    Ok(fd)
+}
+
+/// Binds and listens on `addr` alone: an error if any other socket listens there, also one that would share
+/// the port.
+///
+/// # Errors
+/// As [`listen`].
+pub fn listen_alone(addr: SocketAddr) -> io::Result<OwnedFd> {
+    let fd = listening_socket(addr)?;
+    sys::bind(&fd, &RawAddr::inet(addr), Some(BACKLOG))?;
+    Ok(fd)
+}
+
+/// A socket that is not bound yet. An IPv6 one takes no IPv4 connections, whatever the host's default is: for
+/// those there is another listener, in any order.
+fn listening_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let fd = sys::socket(family, libc::SOCK_STREAM)?;
+    let raw = fd.as_raw_fd();
+    sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    if addr.is_ipv6() {
+        sys::set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
     Ok(fd)
 }
 

@@ -46,15 +46,9 @@ mod turn;
 mod wake;
 
 pub use self::background::yield_to_workers;
+pub use self::blocking::Reply;
 pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
 pub use self::directory::{Directory, DirectoryEntry};
 pub use self::file::{BlockingFile, File, InCache, Links, Metadata, ReadNow, Root};
-pub use self::listener::{Listener, bound_addr, listen, listen_unix, listen_unix_after};
-pub use self::mailbox::{MAILBOX_MAX, Mailbox, SendError, Sender, mailbox};
-pub use self::payload::{Block, Payload};
-pub use self::peer::{PeerState, Watched};
-pub use self::probe::{Feature, KERNEL_MIN, LOCKED_BYTES_MIN, Probe, SetupError, check, kernel_version};
-pub use self::recv_buf::RecvBuf;
-pub use self::socket::{NonBlocking, Socket};
-pub use self::task::yield_now;
+pub use self::listener::{Listener, bound_addr, listen, listen_alone, listen_unix, listen_unix_after};

@@ -1,9 +1,14 @@
 //! Helper threads of a core, for blocking work. They share only two channels and a wake-up with the core:
 //! jobs are sent, outcomes are received, and there is no lock.
+//!
+//! Jobs wait in a bounded queue, in turns by the task that asked: a connection with a hundred streams that
+//! all wait for a disk delays another connection's one job by at most one of its own. Beyond the bound tasks
+//! wait for a place and keep their work. No closure and no result of a caller is dropped while the state is
+//! borrowed: their destructors may ask for blocking work themselves.
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -16,7 +21,10 @@ use super::sys;
 use super::wake::WakeUp;
 
 type Product = Box<dyn Any + Send>;
-type Work = Box<dyn FnOnce() -> Product + Send>;
+pub(super) type Work = Box<dyn FnOnce() -> Product + Send>;
+
+/// The task that asks; all that is no task of the ring's is one.
+type Asker = Option<u32>;
 
 /// A core's helper threads and their jobs.
 pub(super) struct Offload {
@@ -28,8 +36,10 @@ pub(super) struct Offload {
 struct OffloadState {
     threads: Vec<Thread>,
     threads_max: usize,
-    /// Queued jobs. One for each waiting task at most, and so bounded by the connections.
-    waiting: VecDeque<OffloadJob>,
+    waiting: Turns,
+    waiting_max: usize,
+    /// Tasks that found the queue full.
+    blocked: VecDeque<Waker>,
     tickets: Slab<Ticket>,
     outcomes: mpsc::Receiver<JobOutcome>,
     report: mpsc::Sender<JobOutcome>,
@@ -46,25 +56,104 @@ struct OffloadJob {
 }
 
 struct JobOutcome {
-    thread: usize,
+    /// The helper thread that is free now; `None` for a result from elsewhere.
+    thread: Option<usize>,
     ticket: usize,
-    product: thread::Result<Product>,
+    /// `None` if there will be no result.
+    product: Option<thread::Result<Product>>,
+}
+
+/// Queued jobs by task, each task in its turn.
+#[derive(Default)]
+struct Turns {
+    /// Tasks with jobs, in the order of their turns.
+    order: VecDeque<Asker>,
+    // INVARIANT: a task in `order` has an entry, and no entry is empty.
+    jobs: HashMap<Asker, VecDeque<OffloadJob>>,
+    count: usize,
+}
+
+impl Turns {
+    fn push(&mut self, task: Asker, job: OffloadJob) {
+        let jobs = self.jobs.entry(task).or_default();
+        if jobs.is_empty() {
+            self.order.push_back(task);
+        }
+        jobs.push_back(job);
+        self.count += 1;
+    }
+
+    fn pop(&mut self) -> Option<OffloadJob> {
+        let task = self.order.pop_front()?;
+        let jobs = self.jobs.get_mut(&task)?;
+        let job = jobs.pop_front();
+        if jobs.is_empty() {
+            self.jobs.remove(&task);
+        } else {
+            self.order.push_back(task);
+        }
+        self.count -= 1;
+        job
+    }
+
+    fn remove(&mut self, ticket: usize) -> Option<OffloadJob> {
+        let place = |jobs: &VecDeque<OffloadJob>| jobs.iter().position(|job| job.ticket == ticket);
+        let (&task, at) = self.jobs.iter().find_map(|(task, jobs)| Some((task, place(jobs)?)))?;
+        let jobs = self.jobs.get_mut(&task)?;
+        let job = jobs.remove(at);
+        if jobs.is_empty() {
+            self.jobs.remove(&task);
+            self.order.retain(|&other| other != task);
+        }
+        self.count -= 1;
+        job
+    }
 }
 
 enum Ticket {
     Pending(Option<Waker>),
-    Done(thread::Result<Product>),
+    Done(Option<thread::Result<Product>>),
     /// Its future was dropped.
     Orphan,
 }
 
+/// The other end of a ticket, for a thread that is none of the helpers. Dropping it without a result ends the
+/// wait too.
+pub(super) struct Elsewhere {
+    report: mpsc::Sender<JobOutcome>,
+    wake: Arc<WakeUp>,
+    ticket: usize,
+}
+
+impl Elsewhere {
+    pub(super) fn report(mut self, product: Product) {
+        self.send(Some(Ok(product)));
+    }
+
+    fn send(&mut self, product: Option<thread::Result<Product>>) {
+        let ticket = std::mem::replace(&mut self.ticket, usize::MAX);
+        // Fails when the core has ended.
+        if ticket != usize::MAX && self.report.send(JobOutcome { thread: None, ticket, product }).is_ok() {
+            self.wake.raise();
+        }
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        self.send(None);
+    }
+}
+
 impl Offload {
-    pub(super) fn new(threads_max: usize) -> io::Result<Self> {
+    pub(super) fn new(threads_max: usize, waiting_max: usize) -> io::Result<Self> {
         let (report, outcomes) = mpsc::channel();
         let state = OffloadState {
             threads: Vec::new(),
             threads_max: threads_max.max(1),
-            waiting: VecDeque::new(),
+            waiting: Turns::default(),
+            waiting_max: waiting_max.max(1),
+            blocked: VecDeque::new(),
             tickets: Slab::new(),
             outcomes,
             report,
@@ -72,28 +161,45 @@ impl Offload {
         Ok(Self { state: RefCell::new(state), wake: Arc::new(WakeUp::new()?) })
     }
 
-    /// Sends a job to a thread, or queues it, and returns its ticket.
+    /// Sends a job to a thread, or queues it, and returns its ticket; pending while the queue is full.
     ///
     /// # Errors
     /// The first thread cannot be started.
-    pub(super) fn start(&self, work: Work) -> io::Result<usize> {
+    pub(super) fn poll_start(
+        &self,
+        task: Asker,
+        work: &mut Option<Work>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let mut state = self.state.borrow_mut();
         let idle = state.threads.iter().position(|thread| !thread.busy);
         let thread = match idle {
             None if state.threads.len() < state.threads_max => match self.spawn(&mut state) {
                 Ok(thread) => Some(thread),
-                Err(error) if state.threads.is_empty() => return Err(error),
+                Err(error) if state.threads.is_empty() => return Poll::Ready(Err(error)),
                 Err(_) => None,
             },
             idle => idle,
         };
+        if thread.is_none() && state.waiting.count >= state.waiting_max {
+            state.blocked.push_back(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let work = work.take().expect("work is started once");
         let ticket = state.tickets.insert(Ticket::Pending(None));
         let job = OffloadJob { ticket, work };
         match thread {
             Some(thread) => state.threads[thread].take(job),
-            None => state.waiting.push_back(job),
+            None => state.waiting.push(task, job),
         }
-        Ok(ticket)
+        Poll::Ready(Ok(ticket))
+    }
+
+    /// A ticket for a result that another thread reports.
+    pub(super) fn expect(&self) -> (usize, Elsewhere) {
+        let mut state = self.state.borrow_mut();
+        let ticket = state.tickets.insert(Ticket::Pending(None));
+        (ticket, Elsewhere { report: state.report.clone(), wake: self.wake.clone(), ticket })
     }
 
     fn spawn(&self, state: &mut OffloadState) -> io::Result<usize> {
@@ -104,8 +210,8 @@ impl Offload {
             // Spawned by a pinned thread: on that CPU it would compete with the core.
             sys::unpin_thread();
             for OffloadJob { ticket, work } in inbox {
-                let product = catch_unwind(AssertUnwindSafe(work));
-                if report.send(JobOutcome { thread: number, ticket, product }).is_err() {
+                let product = Some(catch_unwind(AssertUnwindSafe(work)));
+                if report.send(JobOutcome { thread: Some(number), ticket, product }).is_err() {
                     return;
                 }
                 wake.raise();
@@ -115,23 +221,43 @@ impl Offload {
         Ok(number)
     }
 
-    /// Collects outcomes, and sends queued jobs to idle threads.
+    /// Collects outcomes, sends queued jobs to idle threads, and lets tasks queue where there is room.
     pub(super) fn collect(&self) {
         self.wake.clear();
-        let mut state = self.state.borrow_mut();
-        while let Ok(JobOutcome { thread, ticket, product }) = state.outcomes.try_recv() {
-            state.threads[thread].busy = false;
-            if let Some(job) = state.waiting.pop_front() {
-                state.threads[thread].take(job);
-            }
-            match std::mem::replace(&mut state.tickets[ticket], Ticket::Done(product)) {
-                Ticket::Pending(waker) => waker.into_iter().for_each(Waker::wake),
-                Ticket::Done(_) | Ticket::Orphan => drop(state.tickets.remove(ticket)),
-            }
+        let (mut unwanted, mut woken) = (Vec::new(), Vec::new());
+        self.settle(&mut unwanted, &mut woken);
+        woken.into_iter().for_each(Waker::wake);
+        for ticket in unwanted {
+            // Whoever wanted it is gone, and so is who would hear of a panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(ticket)));
         }
     }
 
-    pub(super) fn poll(&self, ticket: usize, cx: &mut Context<'_>) -> Poll<thread::Result<Product>> {
+    fn settle(&self, unwanted: &mut Vec<Ticket>, woken: &mut Vec<Waker>) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        while let Ok(JobOutcome { thread, ticket, product }) = state.outcomes.try_recv() {
+            if let Some(thread) = thread {
+                state.threads[thread].busy = false;
+                if let Some(job) = state.waiting.pop() {
+                    state.threads[thread].take(job);
+                }
+            }
+            match std::mem::replace(&mut state.tickets[ticket], Ticket::Done(product)) {
+                Ticket::Pending(waker) => woken.extend(waker),
+                Ticket::Done(_) | Ticket::Orphan => unwanted.push(state.tickets.remove(ticket)),
+            }
+        }
+        let places = match state.threads.iter().any(|thread| thread.busy) {
+            true => state.waiting_max.saturating_sub(state.waiting.count),
+            // Nothing would wake those that are left, and some of the wakers may be of tasks that are gone.
+            false => usize::MAX,
+        };
+        woken.extend(state.blocked.drain(..places.min(state.blocked.len())));
+    }
+
+    /// The result; `None` inside when there will be none.
+    pub(super) fn poll(&self, ticket: usize, cx: &mut Context<'_>) -> Poll<Option<thread::Result<Product>>> {
         let mut state = self.state.borrow_mut();
         match &mut state.tickets[ticket] {
             Ticket::Pending(waker) => {
@@ -147,13 +273,18 @@ impl Offload {
 
     /// The future of this ticket was dropped. Work that has begun runs to its end.
     pub(super) fn forget(&self, ticket: usize) {
-        let mut state = self.state.borrow_mut();
-        let queued = state.waiting.iter().position(|job| job.ticket == ticket);
-        let never_runs = queued.and_then(|at| state.waiting.remove(at)).is_some();
-        match &mut state.tickets[ticket] {
-            pending @ Ticket::Pending(_) if !never_runs => *pending = Ticket::Orphan,
-            _ => drop(state.tickets.remove(ticket)),
-        }
+        let (job, ticket) = {
+            let mut state = self.state.borrow_mut();
+            let job = state.waiting.remove(ticket);
+            let ticket = match &mut state.tickets[ticket] {
+                pending @ Ticket::Pending(_) if job.is_none() => {
+                    Some(std::mem::replace(pending, Ticket::Orphan))
+                }
+                _ => state.tickets.try_remove(ticket),
+            };
+            (job, ticket)
+        };
+        drop((job, ticket));
     }
 }
 

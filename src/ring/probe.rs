@@ -128,7 +128,11 @@ pub fn check() -> Result<(), SetupError> {
     }
     // On its own thread: the kernel frees a ring later, in the thread that created it, and interrupts system
     // calls that wait there.
-    match std::thread::spawn(|| build(8, 16).map(drop)).join() {
+    let thread = std::thread::Builder::new().name("probe".to_owned());
+    let thread = thread
+        .spawn(|| build(8, 16).map(drop))
+        .map_err(|error| SetupError::Other { what: "a thread (is there a limit on processes?)", error })?;
+    match thread.join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     }

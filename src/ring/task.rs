@@ -221,6 +221,8 @@ pub(super) struct Tasks {
     doorbell: Doorbell,
     /// Those of the current pass; kept for its memory.
     pass: Cell<Vec<u32>>,
+    /// The one that is polled.
+    polled: Cell<Option<u32>>,
     /// The driver has ended: a new task would never run.
     ended: Cell<bool>,
 }
@@ -240,6 +242,7 @@ impl Tasks {
             ready,
             doorbell,
             pass: Cell::default(),
+            polled: Cell::new(None),
             ended: Cell::new(false),
         })
     }
@@ -262,7 +265,10 @@ impl Tasks {
             let task = self.slots.borrow_mut().get_mut(index as usize).and_then(Option::take);
             let Some(mut task) = task else { continue };
             let waker = TaskId::new(self.ready.core, index).waker();
-            match task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            self.polled.set(Some(index));
+            let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+            self.polled.set(None);
+            match polled {
                 Poll::Pending => self.slots.borrow_mut()[index as usize] = Some(task),
                 Poll::Ready(()) => {
                     drop(task);
@@ -271,6 +277,12 @@ impl Tasks {
             }
         }
         self.pass.set(pass);
+    }
+
+    /// The task that is polled: work that it queues takes turns with that of other tasks. `None` for what
+    /// is no task of the ring's.
+    pub(super) fn polled(&self) -> Option<u32> {
+        self.polled.get()
     }
 
     /// Drops all tasks, and those that are added by that, and accepts no more.

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use io_uring::cqueue;
+use io_uring::{cqueue, opcode, types};
 
 use super::buffers::BufferPool;
-use super::core::{Core, CoreInner, RingConfig, timespec};
+use super::core::{Core, CoreInner, Ring, RingConfig, timespec};
 use super::key::{Key, OpKind};
 use super::sys;
 use super::task::SlotWaker;
@@ -103,6 +103,49 @@ impl CoreInner {
         self.completions = completions;
     }
 }
+
+impl Ring {
+    /// Ends what is left of a core whose tasks never run again. Their handles keep the ring and its
+    /// descriptors open, so clients would wait, and an accept that is still armed would take the wake-ups of
+    /// the worker that accepts on the same socket next. Wakes no task.
+    pub fn abandon(&self) {
+        let core = &self.core;
+        let mut inner = core.inner.borrow_mut();
+        let inner = &mut *inner;
+        for (_, slot) in inner.sockets.iter().filter(|(_, slot)| !slot.closed) {
+            sys::shutdown(slot.fd, libc::SHUT_RDWR);
+        }
+        let everything = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
+        inner.push(&everything.user_data(OpKind::Ignore as u64));
+        let step = timespec(Duration::from_millis(10));
+        for _ in 0..ABANDON_STEPS_MAX {
+            inner.enter(u32::from(inner.in_flight > 0), Some(&step));
+            let completions: Vec<_> = inner.uring.completion().collect();
+            for completion in completions {
+                let (data, result) = (completion.user_data(), completion.result());
+                if OpKind::is_counted(data) && !cqueue::more(completion.flags()) {
+                    inner.in_flight -= 1;
+                }
+                if data & 0xff == OpKind::Accept as u64
+                    && let Some((_, slot)) = inner.listeners.iter_mut().next()
+                    && result >= 0
+                {
+                    slot.queue.push_back(result);
+                }
+            }
+            if inner.in_flight == 0 && inner.uring.submission().is_empty() {
+                break;
+            }
+        }
+        // Without a slot a handle that is dropped after all closes nothing.
+        for mut slot in inner.listeners.drain() {
+            slot.close_queue();
+        }
+    }
+}
+
+/// Half a second: cancelled operations end at once, except for reads from a disk.
+const ABANDON_STEPS_MAX: u32 = 50;
 
 impl Drop for Core {
     /// Waits for the last completions, so that the kernel uses no memory of ours when it is freed. Every

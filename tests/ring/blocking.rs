@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use quoit::ring::RingConfig;
+use quoit::ring::{Reply, RingConfig, yield_now};
 
 use crate::harness::*;
 
@@ -58,6 +58,118 @@ fn more_work_than_threads_waits_in_line() {
         });
         all(&ring, jobs.collect::<Vec<_>>()).await;
         assert_eq!(most.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn tasks_take_turns() {
+    let config = RingConfig { blocking_threads_max: 1, ..RingConfig::default() };
+    on_ring(config, |ring| async move {
+        let (go, gate) = mpsc::channel::<()>();
+        let (told, order) = mpsc::channel();
+        let mut first = Box::pin(ring.blocking(move || gate.recv().is_ok()));
+        assert!(poll_once(first.as_mut()).await.is_pending());
+        // One task asks for fifty things at once, as the streams of a connection do; another for one.
+        for (task, jobs) in [("many", 50), ("one", 1)] {
+            let jobs = (0..jobs).map(|_| {
+                let told = told.clone();
+                Box::pin(ring.blocking(move || told.send(task).expect("it is listened to")))
+            });
+            let mut jobs: Vec<_> = jobs.collect();
+            spawn(&ring, async move {
+                for job in &mut jobs {
+                    assert!(poll_once(job.as_mut()).await.is_pending());
+                }
+                for job in jobs {
+                    job.await;
+                }
+            });
+            yield_now().await;
+        }
+        go.send(()).expect("it waits");
+        assert!(first.await);
+        let mut ran = Vec::new();
+        until(&ring, "all have run", || {
+            ran.extend(order.try_iter());
+            ran.len() == 51
+        })
+        .await;
+        let place = ran.iter().position(|&task| task == "one");
+        assert!(place.is_some_and(|place| place <= 2), "{place:?}");
+    });
+}
+
+#[test]
+fn the_queue_is_bounded_and_what_waits_for_a_place_gets_one() {
+    let config = RingConfig { blocking_threads_max: 1, blocking_waiting_max: 2, ..RingConfig::default() };
+    on_ring(config, |ring| async move {
+        let (go, gate) = mpsc::channel::<()>();
+        let mut first = Box::pin(ring.blocking(move || gate.recv().is_ok()));
+        assert!(poll_once(first.as_mut()).await.is_pending());
+        let mut jobs: Vec<_> = (0..40).map(|n| Box::pin(ring.blocking(move || n))).collect();
+        for job in &mut jobs {
+            assert!(poll_once(job.as_mut()).await.is_pending());
+        }
+        // Those that are given up, in the queue and before it, take no place of the others.
+        for place in [30, 20, 10, 3, 2, 1, 0] {
+            drop(jobs.remove(place));
+        }
+        go.send(()).expect("it waits");
+        assert!(first.await);
+        let mut sum = 0;
+        for job in jobs {
+            sum += job.await;
+        }
+        assert_eq!(sum, (0..40).sum::<i32>() - 30 - 20 - 10 - 3 - 2 - 1);
+    });
+}
+
+/// Asks for more work when it is dropped, as a handle of a database does that rolls back.
+struct Asks(quoit::ring::Ring);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        let work = self.0.blocking(|| ());
+        self.0.spawn(work, |_| ());
+    }
+}
+
+#[test]
+fn what_is_given_up_may_ask_for_work_while_it_is_dropped() {
+    let config = RingConfig { blocking_threads_max: 1, ..RingConfig::default() };
+    on_ring(config, |ring| async move {
+        let (go, gate) = mpsc::channel::<()>();
+        let mut first = Box::pin(ring.blocking(move || gate.recv().is_ok()));
+        assert!(poll_once(first.as_mut()).await.is_pending());
+        let asks = Asks(ring.clone());
+        let waits = ring.blocking(|| ());
+        let mut given_up = Box::pin(async move {
+            let _asks = asks;
+            waits.await;
+        });
+        assert!(poll_once(given_up.as_mut()).await.is_pending());
+        drop(given_up);
+        go.send(()).expect("it waits");
+        assert!(first.await);
+        assert_eq!(ring.blocking(|| 7).await, 7);
+    });
+}
+
+#[test]
+fn a_reply_comes_from_any_thread_or_its_loss_is_told() {
+    on_ring(RingConfig::default(), |ring| async move {
+        let from_thread = |reply: Reply<u32>| drop(std::thread::spawn(move || reply.send(7)));
+        assert_eq!(ring.reply(from_thread).await, Some(7));
+        assert_eq!(ring.reply(|reply: Reply<u32>| drop(reply)).await, None, "nobody waits for ever");
+        let (keep, kept) = mpsc::channel();
+        let mut given_up = Box::pin(ring.reply(move |reply: Reply<u32>| keep.send(reply).expect("kept")));
+        assert!(poll_once(given_up.as_mut()).await.is_pending());
+        let reply = kept.recv().expect("it was started");
+        assert!(reply.is_wanted());
+        drop(given_up);
+        assert!(!reply.is_wanted());
+        reply.send(9);
+        assert_eq!(ring.reply(from_thread).await, Some(7));
     });
 }
 
