@@ -250,7 +250,7 @@ fn without_a_directory_there_is_a_welcome_page() {
 #[test]
 fn signals_end_the_server_in_order() {
     let dir = site();
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let server = Server::start(&[text(dir.path()), "--listen", ANY_PORT, "--workers", "2"]);
         let mut kept_alive = TcpStream::connect(server.addr()).unwrap();
         kept_alive.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
@@ -280,15 +280,96 @@ fn a_second_signal_does_not_wait_for_the_drain() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
+#[test]
+fn a_hangup_reloads_and_never_kills() {
+    let dir = site();
+    let [users, page] = ["users", "404.html"].map(|name| dir.path().join(name));
+    // `secret`, at the lowest cost.
+    let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    let root = dir.path().join("www");
+    fs::create_dir(&root).unwrap();
+    fs::write(&users, format!("a:{hash}\n")).unwrap();
+    fs::write(&page, "<p>one</p>").unwrap();
+    let pages = format!("404={}", page.display());
+    let mut server =
+        Server::start(&[text(&root), "--listen", ANY_PORT, "--error-page", &pages, "--workers", "2"]);
+    let body = |server: &Server| String::from_utf8(get_html(server.addr(), "/none").body).unwrap();
+    assert_eq!(body(&server), "<p>one</p>");
+    fs::write(&page, "<p>two</p>").unwrap();
+    server.signal("HUP");
+    server.wait_for("read again");
+    assert_eq!(body(&server), "<p>two</p>");
+    // What is wrong is told, and what was read before stays in force.
+    fs::remove_file(&page).unwrap();
+    server.signal("HUP");
+    server.wait_for("stays in force");
+    assert_eq!(body(&server), "<p>two</p>");
+    assert!(server.stop().status.success());
+
+    let mut server = Server::start(&["--listen", ANY_PORT, "--auth", text(&users), "--workers", "1"]);
+    fs::write(&users, "a:plain\n").unwrap();
+    server.signal("HUP");
+    server.wait_for("stays in force");
+    assert_eq!(get(server.addr(), "/").status, 401);
+    assert!(server.stop().status.success());
+
+    let welcome = Server::start(&["--listen", ANY_PORT, "--workers", "1"]);
+    for _ in 0..3 {
+        welcome.signal("HUP");
+    }
+    assert_eq!(get(welcome.addr(), "/").status, 200);
+    assert!(welcome.stop().status.success());
+}
+
+/// GET as a browser asks.
+fn get_html(addr: std::net::SocketAddr, path: &str) -> server::Answer {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nAccept: text/html\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    let end = text.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
+    let head = String::from_utf8(text[..end].to_vec()).unwrap();
+    server::Answer { status: head[9..12].parse().unwrap(), head, body: text.split_off(end) }
+}
+
+/// Standard error is a pipe that is full, and that nobody reads: a stuck log collector.
+#[test]
+fn a_reader_of_standard_error_that_is_stuck_stops_nothing() {
+    let dir = site();
+    let path = dir.path().join("s");
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let listen = format!("unix:{}", path.display());
+    let mut command = quoit(&["serve", text(dir.path()), "--listen", &listen, "--workers", "1"]);
+    let mut child = command.stderr(writer).spawn().unwrap();
+    for _ in 0..3 {
+        assert_eq!(get_over(connect_when_there(&path), "/").status, 200);
+    }
+    // A line of each reload, more than the queue holds.
+    let hangup = format!("for i in $(seq 100); do kill -HUP {}; done", child.id());
+    assert!(Command::new("sh").args(["-c", &hangup]).status().unwrap().success());
+    assert_eq!(get_over(connect_when_there(&path), "/").status, 200);
+    let began = Instant::now();
+    let terminate = format!("kill -TERM {}", child.id());
+    assert!(Command::new("sh").args(["-c", &terminate]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(reader);
+}
+
 // ---- workers and CPUs ----
 
-/// The CPUs of each thread named `quoit-N…`, by worker. (The executor adds a number of its own to the name.)
+/// The CPUs of each thread named `quoit-N`, by worker.
 fn pinned(server: &Server) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for task in fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten() {
         let name = fs::read_to_string(task.path().join("comm")).unwrap();
         let Some(worker) = name.trim().strip_prefix("quoit-") else { continue };
-        let worker = worker.split('-').next().unwrap().parse().expect("the worker's number");
+        let Ok(worker) = worker.parse() else { continue };
         let status = fs::read_to_string(task.path().join("status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
         found.push((worker, line.split_once(':').unwrap().1.trim().to_owned()));
@@ -317,14 +398,97 @@ fn pinned_by(args: &[&str]) -> Vec<(usize, String)> {
 fn workers_are_pinned_to_the_cpus_asked_for() {
     let allowed = allowed_cpus();
     let (first, last) = (allowed[0].to_string(), allowed[allowed.len() - 1].to_string());
-    assert_eq!(pinned_by(&["--workers", "1"]), [(0, first.clone())]);
     assert_eq!(pinned_by(&["--cpus", &last]), [(0, last.clone())]);
     assert_eq!(pinned_by(&["--cpus", &format!("{first},{first}")]), [(0, first.clone())], "said twice");
+    let one = pinned_by(&["--workers", "1"]);
+    let everywhere = fs::read_to_string("/proc/self/status").unwrap();
+    let everywhere = everywhere.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    assert_eq!(one, [(0, everywhere.trim().to_owned())], "alone on a machine that others use too");
     let both = pinned_by(&["--workers", "2", "--cpus", &first]);
     assert_eq!(both, [(0, first.clone()), (1, first.clone())], "more workers than CPUs take turns");
     if allowed.len() > 1 {
         let reversed = pinned_by(&["--cpus", &format!("{last},{first}")]);
         assert_eq!(reversed, [(0, last), (1, first)], "in the order given");
+    }
+}
+
+#[test]
+fn many_workers_are_announced_with_a_range() {
+    let server =
+        Server::start(&["--listen", ANY_PORT, "--workers", "9", "--cpus", &allowed_cpus()[0].to_string()]);
+    let cpu = allowed_cpus()[0];
+    let said = server.said().join("\n");
+    assert!(said.contains(&format!("9 workers on CPU {cpu}; ")), "{said}");
+}
+
+/// A shell in a mount namespace of its own, which becomes the program after `prepare`; `None` where that is
+/// not allowed.
+fn in_mounts(prepare: &str, args: &[&str]) -> Option<Command> {
+    let unshared = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_quoit"),
+        ]);
+        command
+    };
+    if !unshared(prepare).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no mount namespace of one's own");
+        return None;
+    }
+    let mut command = unshared(&format!("{prepare} && exec \"$0\" \"$@\""));
+    command.args(args);
+    Some(command)
+}
+
+#[test]
+fn without_sysfs_it_serves() {
+    let args = ["serve", "--listen", ANY_PORT];
+    let Some(command) = in_mounts("mount -t tmpfs none /sys", &args) else { return };
+    let server = Server::start_command(command);
+    assert_eq!(get(server.addr(), "/").status, 200);
+    assert!(server.stop().status.success());
+}
+
+#[test]
+fn a_quota_of_less_than_a_cpu_is_one_worker_that_is_not_pinned() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("cpu.max"), "50000 100000\n").unwrap();
+    let args = ["serve", "--listen", ANY_PORT];
+    let prepare = format!("mount --bind {} /sys/fs/cgroup", text(dir.path()));
+    let Some(command) = in_mounts(&prepare, &args) else { return };
+    let server = Server::start_command(command);
+    let found = pinned(&server);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(allowed_cpus().len() == 1 || found[0].1 != allowed_cpus()[0].to_string(), "{found:?}");
+}
+
+#[test]
+fn with_descriptors_0_to_2_closed_it_serves() {
+    let dir = site();
+    let path = dir.path().join("s");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 0<&- 1>&- 2>&-", env!("CARGO_BIN_EXE_quoit"), "serve"]);
+    command.args([text(dir.path()), "--listen", &format!("unix:{}", path.display()), "--workers", "1"]);
+    let server = Server::start_silent(command);
+    assert_eq!(get_over(connect_when_there(&path), "/").body, b"<title>here</title>");
+    assert!(server.stop().status.success());
+}
+
+/// Connects to a server that does not say when it serves.
+fn connect_when_there(path: &Path) -> UnixStream {
+    let began = Instant::now();
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(20), "{error}"),
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -478,6 +642,25 @@ fn too_little_locked_memory_is_told() {
             limited(&format!("-l {limit}"), &args),
             &["locked memory", &said, "ulimit -l", "LimitMEMLOCK"],
         );
+    }
+    // What is enough for some of them serves.
+    if let Some(user) = Unprivileged::find() {
+        let mut command = Command::new("sh");
+        let args = ["serve", "--listen", ANY_PORT, "--workers", "40"];
+        let quoit = user.quoit(&args);
+        command.args(["-c", "ulimit -l 4096 && exec \"$0\" \"$@\""]);
+        command.arg(quoit.get_program()).args(quoit.get_args());
+        let server = Server::start_command(command);
+        let said = server.said().join("\n");
+        assert!(
+            !said.contains("40 workers on") && said.contains(" of 40 workers serve: the limit on"),
+            "{said}"
+        );
+        assert!(said.contains("ulimit -l"), "{said}");
+        for _ in 0..40 {
+            assert_eq!(get(server.addr(), "/").status, 200, "no socket is left without a worker");
+        }
+        assert!(server.stop().status.success());
     }
     let doctor = run(limited("-l 64", &["doctor"]));
     assert!(!doctor.status.success() && doctor.stdout.contains("MISS locked memory"), "{doctor:?}");

@@ -11,5 +11,7 @@ mod drain;
 mod isolation;
 #[path = "http/lab.rs"]
 mod lab;
+#[path = "limits/process.rs"]
+mod process;
 #[path = "limits/time.rs"]
 mod time;

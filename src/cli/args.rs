@@ -19,11 +19,13 @@ pub struct WorkerArgs {
     #[arg(default_value = "127.0.0.1:8080")]
     pub listen: Vec<Address>,
 
-    /// Number of workers [default: one per CPU this process may use, within the cgroup's quota]
+    /// Number of workers [default: one per CPU this process may use, within the cgroup's quota]; fewer than
+    /// CPUs are not pinned unless --cpus names some
     #[arg(long, value_name = "N", env = "QUOIT_WORKERS", allow_negative_numbers = true, value_parser = count)]
     pub workers: Option<usize>,
 
-    /// CPUs to pin workers to, such as 0,2-3 [default: all this process may use]
+    /// CPUs to pin workers to, such as 0,2-3; if not given, workers are pinned when there is one for each
+    /// CPU [default: all this process may use]
     #[arg(long, value_name = "LIST", env = "QUOIT_CPUS", value_parser = parse_cpus)]
     pub cpus: Option<CpuList>,
 

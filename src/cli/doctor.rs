@@ -50,8 +50,8 @@ pub(super) fn run() -> ExitCode {
     }
 
     let (soft, hard) = sys::descriptor_limit();
-    let cpus = choose(None, None).unwrap_or_default();
-    let per_worker = Limits::default().connections_per_worker(hard, cpus.len());
+    let workers = choose(None, None).map_or(0, |cores| cores.workers);
+    let per_worker = Limits::default().connections_per_worker(hard, workers);
     line(
         hard >= DESCRIPTORS_COMFORTABLE,
         "descriptors",
@@ -61,7 +61,7 @@ pub(super) fn run() -> ExitCode {
         ),
     );
     let locked = sys::locked_memory_limit();
-    let enough = locked >= LOCKED_BYTES_PER_WORKER * cpus.len() as u64;
+    let enough = locked >= LOCKED_BYTES_PER_WORKER * workers as u64;
     healthy &= locked >= LOCKED_BYTES_MIN;
     line(
         enough,
@@ -77,16 +77,16 @@ pub(super) fn run() -> ExitCode {
         },
     );
     line(
-        !cpus.is_empty(),
+        workers > 0,
         "cores",
         format!(
             "allowed {:?}{}: {} worker(s) by default",
             available(),
             quota().map_or_else(String::new, |quota| format!(", cgroup quota {quota:.2}")),
-            cpus.len()
+            workers
         ),
     );
-    healthy &= !cpus.is_empty();
+    healthy &= workers > 0;
     let verdict = if healthy {
         "This machine can run quoit. A line marked MISS above costs what it says, and no more."
     } else {

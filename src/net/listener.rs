@@ -92,6 +92,9 @@ fn remedy(address: &Address, error: &io::Error) -> String {
         (io::ErrorKind::AddrNotAvailable, _) => {
             "this host does not have that address; use one that `ip addr` shows, or 0.0.0.0"
         }
+        _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            "this host has no IPv6; listen on an IPv4 address, such as 0.0.0.0 for all"
+        }
         (io::ErrorKind::NotFound, _) => "the directory of that path does not exist; make it with mkdir",
         (io::ErrorKind::AlreadyExists, _) => {
             "a file that is no socket is there already; move it away or choose another path"
@@ -145,8 +148,9 @@ impl Bound {
 
 fn bind_inet(addr: SocketAddr, workers: usize) -> io::Result<Bound> {
     // With SO_REUSEPORT alone, a second server of the same user would share the port without an error. A
-    // socket without it, bound first, detects that; it is closed before the real ones are bound.
-    drop(std::net::TcpListener::bind(addr)?);
+    // socket without it, bound first, detects that; it is closed before the real ones are bound. It is like
+    // them in everything else: one for [::] that took IPv4 too would meet this server's own 0.0.0.0.
+    drop(ring::listen_alone(addr)?);
     let first = ring::listen(addr)?;
     let addr = ring::bound_addr(&first).unwrap_or(addr);
     let mut sockets = vec![first];
@@ -204,6 +208,35 @@ mod tests {
         let bound = Bound::new(&loopback(), 1, None).unwrap();
         let text = Bound::new(&bound.address, 1, None).unwrap_err().to_string();
         assert!(text.contains("taken") && text.contains("--listen"), "{text}");
+    }
+
+    #[test]
+    fn both_families_have_the_same_port_in_any_order() {
+        let bind = |addr: &str| Bound::new(&addr.parse().unwrap(), 2, None);
+        if bind("[::]:0").is_err() {
+            return;
+        }
+        for (first, second) in [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0")] {
+            let first = bind(&format!("{first}:0")).unwrap();
+            let Address::Inet(addr) = first.address else { panic!("asked for TCP") };
+            let other = bind(&format!("{second}:{}", addr.port()));
+            // Another program may have the port in that family alone.
+            if let Err(error) = &other
+                && std::net::TcpListener::bind((second.trim_matches(['[', ']']), addr.port())).is_err()
+            {
+                eprintln!("skipped: {error}");
+                continue;
+            }
+            other.unwrap();
+        }
+    }
+
+    #[test]
+    fn what_the_host_lacks_is_told() {
+        let address = "[::1]:80".parse().unwrap();
+        let said = |code| remedy(&address, &io::Error::from_raw_os_error(code));
+        assert!(said(libc::EAFNOSUPPORT).contains("no IPv6"));
+        assert!(said(libc::EROFS).contains("read-only"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One turn of the ring: submit, collect, dispatch each completion.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -105,11 +106,13 @@ impl CoreInner {
 }
 
 impl Ring {
-    /// Ends what is left of a core whose tasks never run again. Their handles keep the ring and its
-    /// descriptors open, so clients would wait, and an accept that is still armed would take the wake-ups of
-    /// the worker that accepts on the same socket next. Wakes no task.
+    /// Ends what is left of a core whose driver runs no more, though the executor has not dropped it: its
+    /// clients would wait, and an accept that is still armed would take the wake-ups of the worker that
+    /// accepts on the same socket next. For the thread of the core.
     pub fn abandon(&self) {
         let core = &self.core;
+        // A destructor that panics as well must not keep the rest.
+        let _ = catch_unwind(AssertUnwindSafe(|| core.tasks.end()));
         let mut inner = core.inner.borrow_mut();
         let inner = &mut *inner;
         for (_, slot) in inner.sockets.iter().filter(|(_, slot)| !slot.closed) {
@@ -119,25 +122,13 @@ impl Ring {
         inner.push(&everything.user_data(OpKind::Ignore as u64));
         let step = timespec(Duration::from_millis(10));
         for _ in 0..ABANDON_STEPS_MAX {
-            inner.enter(u32::from(inner.in_flight > 0), Some(&step));
-            let completions: Vec<_> = inner.uring.completion().collect();
-            for completion in completions {
-                let (data, result) = (completion.user_data(), completion.result());
-                if OpKind::is_counted(data) && !cqueue::more(completion.flags()) {
-                    inner.in_flight -= 1;
-                }
-                if data & 0xff == OpKind::Accept as u64
-                    && let Some((_, slot)) = inner.listeners.iter_mut().next()
-                    && result >= 0
-                {
-                    slot.queue.push_back(result);
-                }
-            }
+            inner.submit_and_collect(&core.pool, &core.config, 0);
             if inner.in_flight == 0 && inner.uring.submission().is_empty() {
                 break;
             }
+            inner.enter(1, Some(&step));
         }
-        // Without a slot a handle that is dropped after all closes nothing.
+        // Without a slot, a handle that is dropped after all closes nothing.
         for mut slot in inner.listeners.drain() {
             slot.close_queue();
         }

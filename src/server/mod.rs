@@ -26,6 +26,6 @@ mod tls;
 
 pub use self::setup::{ListeningSocket, WorkerSetup};
 pub use self::shared::{Message, Phase, Shared, WorkerTotals};
-pub use self::start::{BuildPlan, StartError, start};
+pub use self::start::{BuildPlan, StartError, WorkerOutcome, start};
 pub use crate::exchange::Limits;
 pub use crate::service::CoreContext;

@@ -24,8 +24,8 @@ pub struct WorkerSetup {
     pub index: usize,
     /// Workers in all.
     pub workers: usize,
-    /// The CPU it is pinned to.
-    pub cpu: usize,
+    /// The CPU it is pinned to; `None` to run on every CPU of the process.
+    pub cpu: Option<usize>,
     /// Its listening sockets.
     pub listeners: Vec<ListeningSocket>,
     /// Where the supervisor's messages arrive.

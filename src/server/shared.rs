@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::observe::Totals;
@@ -61,8 +61,8 @@ pub struct WorkerTotals {
 #[derive(Debug)]
 pub struct Shared {
     phase: AtomicU8,
-    /// One per worker.
-    senders: Vec<Sender<Message>>,
+    /// One per worker. Locked by the supervisor's threads alone, and only while messages are queued.
+    senders: Mutex<Vec<Sender<Message>>>,
 }
 
 impl Shared {
@@ -73,13 +73,33 @@ impl Shared {
     pub fn new(workers: usize) -> io::Result<(Self, Vec<Mailbox<Message>>)> {
         let pairs = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
         let (senders, mailboxes) = pairs.into_iter().unzip();
-        Ok((Self { phase: AtomicU8::new(Phase::Serve as u8), senders }, mailboxes))
+        let phase = AtomicU8::new(Phase::Serve as u8);
+        Ok((Self { phase, senders: Mutex::new(senders) }, mailboxes))
+    }
+
+    /// A new mailbox for a worker that takes the place of a lost one.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn replace(&self, worker: usize) -> io::Result<Mailbox<Message>> {
+        let (sender, inbox) = mailbox()?;
+        self.senders()[worker] = sender;
+        Ok(inbox)
+    }
+
+    /// Forgets the workers from this number on, which could not be started.
+    pub fn truncate(&self, workers: usize) {
+        self.senders().truncate(workers);
+    }
+
+    fn senders(&self) -> MutexGuard<'_, Vec<Sender<Message>>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Advances the phase and sends it to every worker that runs.
     pub fn set_phase(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
-        for sender in &self.senders {
+        for sender in self.senders().iter() {
             // Exempt from the mailbox's bound: it is rare, and must arrive.
             let _ = sender.send_always(Message::Phase(phase));
         }
@@ -96,14 +116,14 @@ impl Shared {
 
     /// Sends every worker a message without a reply. Workers with a full mailbox do not get it.
     pub fn notify(&self, message: impl Fn() -> Message) {
-        for sender in &self.senders {
+        for sender in self.senders().iter() {
             let _ = sender.send(message());
         }
     }
 
     /// Workers in all, those that have ended included.
     pub fn workers(&self) -> usize {
-        self.senders.len()
+        self.senders().len()
     }
 
     /// Sends each worker a message with a channel for its reply, and collects the replies that arrive within
@@ -123,7 +143,7 @@ impl Shared {
                 Err(SendError::Full(_) | SendError::Closed(_)) => false,
             }
         };
-        let asked = self.senders.iter().filter(taken).count();
+        let asked = self.senders().iter().filter(taken).count();
         drop(reply);
         let mut answers = Vec::with_capacity(asked);
         while answers.len() < asked {

@@ -1,17 +1,19 @@
 //! Starts and runs a worker: its thread, core, executor and ring; the supervisor's messages; serving,
 //! draining and stopping.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::Poll;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
+use glommio::{GlommioError, LocalExecutorBuilder, Placement};
 use thiserror::Error;
 
 use super::accept;
@@ -51,16 +53,36 @@ pub enum StartError {
     /// The executor could not be made.
     #[error("the executor did not start: {0}")]
     Executor(String),
+    /// The system has no thread for it.
+    #[error(
+        "no thread for a worker ({0}); raise the limit on processes (ulimit -u, TasksMax= in systemd, \
+         --pids-limit in docker), or use fewer --workers"
+    )]
+    Thread(#[source] io::Error),
+    /// It cannot run on its CPU.
+    #[error("a worker cannot be pinned to CPU {cpu}; choose other --cpus")]
+    Pin {
+        /// The CPU.
+        cpu: usize,
+    },
     /// The service could not be built.
     #[error("{0}")]
     Service(String),
+}
+
+impl StartError {
+    /// Whether the system has too little left for one more worker, so that fewer workers can serve.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Thread(_) | Self::Ring(SetupError::LockedMemory { .. }))
+    }
 }
 
 /// Builds the service of a plan on its core.
 pub type BuildPlan<S> = fn(&Plan, &CoreContext) -> Result<S, PlanErrors>;
 
 /// Starts a worker on its own thread; `make` builds its service there. Returns once it serves.
-/// With `build_plan` the service can be replaced by that of another plan.
+/// With `build_plan` the service can be replaced by that of another plan. `ended` is called with the outcome
+/// when the worker has ended, whatever the reason; its last act before the thread ends.
 ///
 /// # Errors
 /// What the kernel refused, and the remedy.
@@ -68,45 +90,117 @@ pub fn start<S, M>(
     setup: WorkerSetup,
     make: M,
     build_plan: Option<BuildPlan<S>>,
-) -> Result<ExecutorJoinHandle<Totals>, StartError>
+    ended: impl FnOnce(WorkerOutcome) + Send + 'static,
+) -> Result<JoinHandle<()>, StartError>
 where
     S: Service,
     M: FnOnce(&CoreContext) -> Result<S, String> + Send + 'static,
 {
     let (started, starting) = mpsc::sync_channel(1);
-    let handle = LocalExecutorBuilder::new(Placement::Fixed(setup.cpu))
-        .name(&format!("quoit-{}", setup.index))
-        .preempt_timer(PREEMPT_EVERY)
-        .io_memory(EXECUTOR_IO_BYTES)
-        .spawn(move || async move {
-            match Ring::new(setup.ring.clone()) {
-                Ok(ring) => {
-                    let (descriptors, _) = sys::descriptor_limit();
-                    ring.set_files_max(setup.limits.files_per_worker(descriptors, setup.workers));
-                    let context = CoreContext { ring, worker: setup.index };
-                    match make(&context) {
-                        Ok(service) => run(setup, context, service, build_plan, started).await,
-                        Err(error) => {
-                            let _ = started.send(Err(StartError::Service(error)));
-                            Totals::default()
-                        }
-                    }
-                }
-                Err(error) => {
-                    let _ = started.send(Err(StartError::Ring(error)));
-                    Totals::default()
-                }
-            }
-        })
-        .map_err(|error| executor_error(&error))?;
+    let thread = thread::Builder::new().name(format!("quoit-{}", setup.index));
+    let body = move || {
+        let notice = Notice { ended: Some(ended), outcome: Err("its thread was torn down".to_owned()) };
+        notice.of(|| work(setup, make, build_plan, &started));
+    };
+    let handle = thread.spawn(body).map_err(StartError::Thread)?;
     match starting.recv() {
         Ok(Ok(())) => Ok(handle),
         Ok(Err(error)) => Err(error),
-        Err(mpsc::RecvError) => Err(match handle.join() {
-            Ok(_) => StartError::Executor("it ended at once".to_owned()),
-            Err(error) => executor_error(&error),
-        }),
+        Err(mpsc::RecvError) => Err(StartError::Executor("it ended at once".to_owned())),
     }
+}
+
+/// How a worker ended: its counters, or why it was lost.
+pub type WorkerOutcome = Result<Totals, String>;
+
+/// Calls `ended` however the thread ends.
+struct Notice<F: FnOnce(WorkerOutcome)> {
+    ended: Option<F>,
+    outcome: WorkerOutcome,
+}
+
+impl<F: FnOnce(WorkerOutcome)> Notice<F> {
+    fn of(mut self, work: impl FnOnce() -> WorkerOutcome) {
+        self.outcome = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(outcome) => outcome,
+            Err(panic) => Err(log::panic_text(&*panic).to_owned()),
+        };
+    }
+}
+
+impl<F: FnOnce(WorkerOutcome)> Drop for Notice<F> {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            ended(std::mem::replace(&mut self.outcome, Ok(Totals::default())));
+        }
+    }
+}
+
+type Started = mpsc::SyncSender<Result<(), StartError>>;
+
+/// The thread of a worker: a start that failed is sent to `started`, and is no loss.
+fn work<S, M>(
+    setup: WorkerSetup,
+    make: M,
+    build_plan: Option<BuildPlan<S>>,
+    started: &Started,
+) -> WorkerOutcome
+where
+    S: Service,
+    M: FnOnce(&CoreContext) -> Result<S, String> + 'static,
+{
+    log::limit_causes();
+    let failed = |error| {
+        let _ = started.send(Err(error));
+        Ok(Totals::default())
+    };
+    // Before the executor allocates, so that its memory is near the CPU. Not by the executor: it asks sysfs
+    // for the topology, which need not be mounted.
+    if let Some(cpu) = setup.cpu
+        && !core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
+    {
+        return failed(StartError::Pin { cpu });
+    }
+    let builder = LocalExecutorBuilder::new(Placement::Unbound)
+        .preempt_timer(PREEMPT_EVERY)
+        .io_memory(EXECUTOR_IO_BYTES);
+    let executor = match builder.make() {
+        Ok(executor) => executor,
+        Err(error) => return failed(executor_error(&error)),
+    };
+    // Kept outside the executor, for the sockets of a worker that is lost.
+    let kept: Rc<OnceCell<Ring>> = Rc::default();
+    let (ring_of, started) = (kept.clone(), started.clone());
+    let serve = async move {
+        let ring = match Ring::new(setup.ring.clone()) {
+            Ok(ring) => ring,
+            Err(error) => {
+                let _ = started.send(Err(StartError::Ring(error)));
+                return Ok(Totals::default());
+            }
+        };
+        let (descriptors, _) = sys::descriptor_limit();
+        ring.set_files_max(setup.limits.files_per_worker(descriptors, setup.workers));
+        let context = CoreContext { ring: ring.clone(), worker: setup.index };
+        match make(&context) {
+            Ok(service) => {
+                let _ = ring_of.set(ring);
+                run(setup, context, service, build_plan, started).await
+            }
+            Err(error) => {
+                let _ = started.send(Err(StartError::Service(error)));
+                Ok(Totals::default())
+            }
+        }
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| executor.run(serve)));
+    let outcome = outcome.unwrap_or_else(|panic| Err(log::panic_text(&*panic).to_owned()));
+    if let Some(ring) = kept.get()
+        && outcome.is_err()
+    {
+        ring.abandon();
+    }
+    outcome
 }
 
 /// glommio makes rings of its own, which the kernel refuses for the same reasons.
@@ -128,9 +222,10 @@ async fn run<S: Service>(
     core: CoreContext,
     service: S,
     build_plan: Option<BuildPlan<S>>,
-    started: mpsc::SyncSender<Result<(), StartError>>,
-) -> Totals {
+    started: Started,
+) -> WorkerOutcome {
     let ring = core.ring.clone();
+    let lost: Rc<OnceCell<String>> = Rc::default();
     let connections_max = setup.limits.connections_per_worker(sys::descriptor_limit().0, setup.workers);
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
@@ -147,20 +242,37 @@ async fn run<S: Service>(
     });
     for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
-        ring.spawn(accept::run(worker.clone(), listener, tls), |_| ());
+        spawn_vital(&ring, &lost, "accepts connections", accept::run(worker.clone(), listener, tls));
     }
     let control =
         Control { worker: worker.clone(), core, build_plan, prepared: None, drain: None, stops: false };
-    ring.spawn(control.run(setup.mailbox), |_| ());
+    spawn_vital(&ring, &lost, "obeys the supervisor", control.run(setup.mailbox));
     if worker.access.is_some() {
-        ring.spawn(exchange::flush(worker.clone()), |_| ());
+        spawn_vital(&ring, &lost, "hands over lines of the access log", exchange::flush(worker.clone()));
     }
     let _ = started.send(Ok(()));
     ring.drive().await;
     if let Some(log) = &worker.access {
         log.finish();
     }
-    totals(&worker)
+    match lost.get() {
+        Some(text) => Err(text.clone()),
+        None => Ok(totals(&worker)),
+    }
+}
+
+/// Spawns a task without which the worker does not serve: if it panics the worker ends, and is lost.
+fn spawn_vital(
+    ring: &Ring,
+    lost: &Rc<OnceCell<String>>,
+    what: &'static str,
+    task: impl Future<Output = ()> + 'static,
+) {
+    let (stopped, lost) = (ring.clone(), lost.clone());
+    ring.spawn(task, move |panic| {
+        let _ = lost.set(format!("the task that {what} panicked: {}", log::panic_text(&*panic)));
+        stopped.stop();
+    });
 }
 
 /// The worker's counters.

@@ -18,6 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Interval at which warnings are repeated, and self-signed certificates are checked for replacement.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Time limit for the thread to end. Reading files takes milliseconds.
+const END_WITHIN: Duration = Duration::from_millis(200);
+
 /// The watcher thread; it ends when this is dropped.
 pub(super) struct CertificateWatch {
     /// `None` during shutdown.
@@ -52,7 +55,7 @@ impl CertificateWatch {
                     warned_at = Instant::now();
                 }
                 for one in &mut watched {
-                    report(one.look(asked || daily, now), quiet);
+                    report(one.look(asked, daily, now), quiet);
                     if daily {
                         report(one.warnings(now), quiet);
                     }
@@ -72,10 +75,13 @@ impl CertificateWatch {
 }
 
 impl Drop for CertificateWatch {
+    /// Waits for the thread, but not without end: it may be reading from a file system that hangs.
     fn drop(&mut self) {
         self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        let began = Instant::now();
+        while !thread.is_finished() && began.elapsed() < END_WITHIN {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -122,19 +128,21 @@ impl WatchedCertificates {
     }
 
     /// Checks the files: they are reloaded when they differ from the last attempt and are unchanged since the
-    /// last check, so that chain and key can be written one after the other; or when `asked`.
-    fn look(&mut self, asked: bool, now: SystemTime) -> Vec<ReportLine> {
+    /// last check, so that chain and key can be written one after the other. When `asked` they are reloaded
+    /// even if they look the same: tools preserve times, and lengths are the same by chance. When `daily`,
+    /// a self-signed certificate is replaced in time.
+    fn look(&mut self, asked: bool, daily: bool, now: SystemTime) -> Vec<ReportLine> {
         let versions = self.server.versions();
         let is_settled = versions == self.seen;
         self.seen.clone_from(&versions);
         let is_new = versions != self.tried;
         let is_due = is_new && is_settled;
-        if !asked && !is_due {
+        if !asked && !daily && !is_due {
             // The ACME thread may have reloaded them already.
             return self.news(now);
         }
         self.tried = versions;
-        let outcome = self.server.reload();
+        let outcome = if asked { self.server.reload_all() } else { self.server.reload() };
         let mut lines = self.news(now);
         match outcome {
             Ok(_) if is_new || !lines.is_empty() => lines.extend(self.warnings(now)),
@@ -225,7 +233,7 @@ mod tests {
         let lines = fresh.begin(now);
         assert_eq!(lines.len(), 1, "{lines:?}");
         has(&lines, "certificate for a.test (ECDSA P-256, expires ");
-        assert_eq!(fresh.look(false, now), []);
+        assert_eq!(fresh.look(false, false, now), []);
         assert_eq!(fresh.warnings(now + 75 * DAY), []);
         has(&fresh.warnings(now + 77 * DAY), "a.pem: the certificate for a.test expires in 1");
         has(&fresh.warnings(now + 91 * DAY), "EXPIRED");
@@ -240,13 +248,13 @@ mod tests {
         watch.begin(now);
         let (pem, key) = make("b.test", 90);
         put(&dir.path().join("a.pem"), &pem);
-        assert_eq!(watch.look(false, now), [], "half of them: the key is still to come");
+        assert_eq!(watch.look(false, false, now), [], "half of them: the key is still to come");
         put(&dir.path().join("a.key"), &key);
-        assert_eq!(watch.look(false, now), [], "they have just changed");
-        let lines = watch.look(false, now);
+        assert_eq!(watch.look(false, false, now), [], "they have just changed");
+        let lines = watch.look(false, false, now);
         assert_eq!(lines.len(), 1, "{lines:?}");
         has(&lines, "certificate for b.test");
-        assert_eq!(watch.look(false, now), []);
+        assert_eq!(watch.look(false, false, now), []);
     }
 
     #[test]
@@ -256,14 +264,39 @@ mod tests {
         watch.begin(now);
         let (pem, _) = make("b.test", 90);
         put(&dir.path().join("a.pem"), &pem);
-        assert_eq!(watch.look(false, now), []);
-        let lines = watch.look(false, now);
+        assert_eq!(watch.look(false, false, now), []);
+        let lines = watch.look(false, false, now);
         assert_eq!(lines.len(), 1, "{lines:?}");
         has(&lines, "a.key: this private key does not belong to the certificate in ");
         has(&lines, "stays in use");
         assert_eq!(watch.server.inventory()[0].name_list(), "a.test");
-        assert_eq!(watch.look(false, now), [], "once");
-        assert_eq!(watch.look(true, now).len(), 1, "a request is always answered");
+        assert_eq!(watch.look(false, false, now), [], "once");
+        assert_eq!(watch.look(true, false, now).len(), 1, "a request is always answered");
+    }
+
+    #[test]
+    fn files_that_look_the_same_are_read_when_asked() {
+        let now = SystemTime::now();
+        let (dir, mut watch) = watched(90);
+        watch.begin(now);
+        let [chain, key] = ["a.pem", "a.key"].map(|name| dir.path().join(name));
+        let (before, before_key) = [&chain, &key].map(|path| fs::read(path).unwrap()).into();
+        // Written over in place, with the length and the time of what was there.
+        let (pem, key_pem) = loop {
+            let (pem, key) = make("b.test", 90);
+            if (pem.len(), key.len()) == (before.len(), before_key.len()) {
+                break (pem, key);
+            }
+        };
+        for (path, text) in [(&chain, &pem), (&key, &key_pem)] {
+            let modified = fs::metadata(path).unwrap().modified().unwrap();
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
+            file.set_modified(modified).unwrap();
+        }
+        assert_eq!(watch.look(false, false, now), [], "they look the same");
+        has(&watch.look(true, false, now), "certificate for b.test");
+        assert_eq!(watch.server.inventory()[0].name_list(), "b.test");
     }
 
     #[test]
@@ -275,8 +308,8 @@ mod tests {
         put(&dir.path().join("a.pem"), &pem);
         put(&dir.path().join("a.key"), &key);
         watch.server.reload().unwrap();
-        has(&watch.look(false, now), "certificate for b.test");
-        assert_eq!(watch.look(false, now), []);
+        has(&watch.look(false, false, now), "certificate for b.test");
+        assert_eq!(watch.look(false, false, now), []);
     }
 
     #[test]

@@ -113,30 +113,87 @@ fn ratio(quota: Option<f64>, period: Option<f64>) -> Option<f64> {
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
-/// The CPU of each worker. By default one worker per allowed CPU, limited to the quota: more threads would
-/// only be throttled.
+/// How many workers there are, and where they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreChoice {
+    /// Number of workers.
+    pub workers: usize,
+    /// The CPU of each worker; empty if they run wherever the kernel puts them.
+    pub cpus: Vec<usize>,
+    /// The CPUs that this process may use.
+    pub allowed: Vec<usize>,
+}
+
+impl CoreChoice {
+    /// For at most this many workers.
+    pub(super) fn limit(&mut self, workers: usize) {
+        self.workers = self.workers.min(workers);
+        self.cpus.truncate(workers);
+    }
+
+    /// The CPUs for people: `0-3`, or `0-3, not pinned`.
+    pub(super) fn where_to(&self) -> String {
+        if self.cpus.is_empty() {
+            format!("{}, not pinned", ranges(&self.allowed))
+        } else {
+            ranges(&self.cpus)
+        }
+    }
+}
+
+/// A list of CPUs as [`parse_list`] reads it: each once, in order, neighbours as a range.
+pub(super) fn ranges(cpus: &[usize]) -> String {
+    let mut sorted = cpus.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let runs = sorted.chunk_by(|one, next| one + 1 == *next);
+    let written = runs.map(|run| match run {
+        [one] => one.to_string(),
+        run => format!("{}-{}", run[0], run[run.len() - 1]),
+    });
+    written.collect::<Vec<_>>().join(",")
+}
+
+/// How many workers there are, and where they run. By default one worker per allowed CPU, limited to the
+/// quota: more threads would only be throttled.
+///
+/// Fewer workers than CPUs are pinned only to CPUs that were named: other processes, and containers with a
+/// quota, choose in the same way, and all would share the first CPU while the others idle.
 ///
 /// # Errors
 /// See [`CoreError`].
-pub fn choose(workers: Option<usize>, cpus: Option<&[usize]>) -> Result<Vec<usize>, CoreError> {
-    let allowed = available();
+pub fn choose(workers: Option<usize>, cpus: Option<&[usize]>) -> Result<CoreChoice, CoreError> {
+    choose_from(available(), workers, cpus, quota)
+}
+
+fn choose_from(
+    allowed: Vec<usize>,
+    workers: Option<usize>,
+    cpus: Option<&[usize]>,
+    quota: impl FnOnce() -> Option<f64>,
+) -> Result<CoreChoice, CoreError> {
     if allowed.is_empty() {
         return Err(CoreError::Unknown);
     }
-    let pool = cpus.unwrap_or(&allowed);
-    if let Some(&cpu) = pool.iter().find(|cpu| !allowed.contains(cpu)) {
+    if let Some(&cpu) = cpus.unwrap_or_default().iter().find(|cpu| !allowed.contains(cpu)) {
         return Err(CoreError::NotAllowed { cpu, allowed });
     }
-    let default = || match (cpus, quota()) {
-        (None, Some(quota)) => pool.len().min((quota.ceil() as usize).max(1)),
-        // The standard library finds v1 cgroups that are mounted elsewhere.
-        (None, None) => pool.len().min(thread::available_parallelism().map_or(usize::MAX, usize::from)),
-        (Some(_), _) => pool.len(),
+    let pool = cpus.unwrap_or(&allowed);
+    let default = || match cpus {
+        Some(_) => pool.len(),
+        None => match quota() {
+            Some(quota) => pool.len().min((quota.ceil() as usize).max(1)),
+            // The standard library finds cgroups that are mounted elsewhere.
+            None => pool.len().min(thread::available_parallelism().map_or(usize::MAX, usize::from)),
+        },
     };
-    match workers.unwrap_or_else(default) {
-        0 => Err(CoreError::None),
-        workers => Ok(pool.iter().copied().cycle().take(workers).collect()),
+    let workers = workers.unwrap_or_else(default);
+    if workers == 0 {
+        return Err(CoreError::None);
     }
+    let is_pinned = cpus.is_some() || workers >= allowed.len();
+    let cpus = if is_pinned { pool.iter().copied().cycle().take(workers).collect() } else { Vec::new() };
+    Ok(CoreChoice { workers, cpus, allowed })
 }
 
 #[cfg(test)]
@@ -210,12 +267,48 @@ mod tests {
         assert_eq!(quota_of(&[("/proc/self/cgroup", "0::/a\n")]), None);
     }
 
+    fn chosen(
+        allowed: &[usize],
+        workers: Option<usize>,
+        cpus: Option<&[usize]>,
+        quota: Option<f64>,
+    ) -> Result<(usize, Vec<usize>), CoreError> {
+        choose_from(allowed.to_vec(), workers, cpus, || quota).map(|choice| (choice.workers, choice.cpus))
+    }
+
     #[test]
-    fn workers_take_the_allowed_cpus_in_turn() {
-        let allowed = available();
-        assert_eq!(choose(Some(1), None).unwrap(), allowed[..1]);
-        assert_eq!(choose(Some(allowed.len() + 1), None).unwrap().last(), allowed.first());
-        assert_eq!(choose(Some(0), None), Err(CoreError::None));
-        assert!(matches!(choose(None, Some(&[4000])), Err(CoreError::NotAllowed { cpu: 4000, .. })));
+    fn workers_are_pinned_when_there_is_one_for_each_cpu() {
+        assert_eq!(chosen(&[0, 2], None, None, Some(8.0)), Ok((2, vec![0, 2])));
+        assert_eq!(chosen(&[0, 2], None, None, Some(1.5)), Ok((2, vec![0, 2])));
+        assert_eq!(chosen(&[3], None, None, Some(1.0)), Ok((1, vec![3])));
+        assert_eq!(chosen(&[0, 2], Some(3), None, None), Ok((3, vec![0, 2, 0])), "more take turns");
+    }
+
+    #[test]
+    fn fewer_workers_than_cpus_are_pinned_only_where_told() {
+        assert_eq!(chosen(&[0, 1, 2], Some(1), None, None), Ok((1, vec![])));
+        assert_eq!(chosen(&[0, 1, 2], Some(2), None, None), Ok((2, vec![])));
+        assert_eq!(chosen(&[0, 1], None, None, Some(0.5)), Ok((1, vec![])), "ten containers with a quota");
+        assert_eq!(chosen(&[0, 1, 2], Some(1), Some(&[2]), None), Ok((1, vec![2])));
+        assert_eq!(chosen(&[0, 1, 2], None, Some(&[2, 1]), Some(1.0)), Ok((2, vec![2, 1])));
+    }
+
+    #[test]
+    fn what_cannot_be_chosen_is_told() {
+        assert_eq!(chosen(&[0], Some(0), None, None), Err(CoreError::None));
+        assert_eq!(chosen(&[], None, None, None), Err(CoreError::Unknown));
+        assert!(matches!(
+            chosen(&[0], None, Some(&[4000]), None),
+            Err(CoreError::NotAllowed { cpu: 4000, .. })
+        ));
+    }
+
+    #[test]
+    fn lists_are_written_as_they_are_read() {
+        for (cpus, text) in [(&[0][..], "0"), (&[0, 1, 2, 3], "0-3"), (&[5, 0, 1, 0, 3], "0-1,3,5")] {
+            assert_eq!(ranges(cpus), text);
+        }
+        let many: Vec<usize> = (0..64).map(|worker| worker % 2).collect();
+        assert_eq!(ranges(&many), "0-1", "64 workers are no list of 64 numbers");
     }
 }

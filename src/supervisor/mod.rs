@@ -3,23 +3,24 @@
 mod certificates;
 mod cores;
 mod renewals;
+mod signals;
+mod workers;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use glommio::ExecutorJoinHandle;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
 use thiserror::Error;
 
 use self::certificates::CertificateWatch;
-pub use self::cores::{CoreError, available, choose, parse_list, quota};
+pub use self::cores::{CoreChoice, CoreError, available, choose, parse_list, quota};
 use self::renewals::{PlannedRenewals, RunningRenewals};
+use self::signals::{Asked, SignalWatch};
+use self::workers::{Crew, CrewOutcome, Keeper, Report, WorkerTemplate};
 #[cfg(feature = "acme")]
 use crate::acme::Acme;
 use crate::net::tls::TlsServer;
@@ -28,9 +29,7 @@ use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter,
 use crate::observe::{Totals, log};
 use crate::plan::{Listener, Plan, PlanDiff, PlanErrors, PlanService};
 use crate::ring::{self, RingConfig, sys};
-use crate::server::{
-    self, BuildPlan, CoreContext, Limits, ListeningSocket, Message, Phase, Shared, StartError, WorkerSetup,
-};
+use crate::server::{self, BuildPlan, CoreContext, Limits, Message, Phase, Shared, StartError, WorkerSetup};
 use crate::service::Service;
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
@@ -50,6 +49,15 @@ const PREPARED_WITHIN: Duration = Duration::from_secs(10);
 /// Time limit for workers to switch to the prepared service, which takes microseconds: a late core is blocked
 /// by a handler.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// After the drain's time limit, for a core to notice it. One that has not ended by then is blocked.
+const STUCK_AFTER: Duration = Duration::from_millis(500);
+
+/// For the keeper of the workers to report. It never waits for a core.
+const REPORT_WITHIN: Duration = Duration::from_millis(200);
+
+/// Time for the last lines on standard error.
+const LAST_LINES_WITHIN: Duration = Duration::from_millis(500);
 
 /// A server to run: its addresses, cores and limits.
 ///
@@ -123,9 +131,23 @@ pub enum RunError {
     /// Signal handling could not be set up, or descriptors ran out before the start.
     #[error("the system refused a basic resource at start: {0}")]
     System(#[source] std::io::Error),
-    /// A worker ended unexpectedly.
+    /// A worker was lost, and could not be started again.
     #[error("a worker ended unexpectedly: {0}")]
     WorkerLost(String),
+    /// Workers did not end, because something blocks their cores. Their threads still run.
+    #[error(
+        "worker {} did not end in time: a handler blocks its core; blocking work belongs in Ring::blocking",
+        list(.workers)
+    )]
+    Stuck {
+        /// Numbers of the workers.
+        workers: Vec<usize>,
+    },
+}
+
+fn list(workers: &[usize]) -> String {
+    let workers: Vec<String> = workers.iter().map(ToString::to_string).collect();
+    workers.join(", ")
 }
 
 impl fmt::Debug for RunError {
@@ -192,13 +214,14 @@ impl Server {
         self
     }
 
-    /// Runs this many workers. Default: one per core that affinity and the cgroup's quota allow.
+    /// Runs this many workers. Default: one per core that affinity and the cgroup's quota allow. Fewer
+    /// workers than cores are not pinned, unless [`cpus`](Self::cpus) says where: other processes choose too.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// Pins workers to these CPUs, in turn. Default: the allowed ones.
+    /// Pins workers to these CPUs, in turn. Default: the allowed ones, if there is a worker for each.
     pub fn cpus(mut self, cpus: Vec<usize>) -> Self {
         self.cpus = Some(cpus);
         self
@@ -250,9 +273,13 @@ impl Server {
         self
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. SIGUSR1 reopens the access
-    /// log; SIGHUP reloads certificates if there is a TLS listener. `make` builds each core's service on that
-    /// core.
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains; a second signal stops at once. SIGUSR1 reopens
+    /// the access log; SIGHUP does too, and reads certificates and what a plan names again. `make` builds each
+    /// core's service on that core, also when a worker was lost by a panic and is started again.
+    ///
+    /// The process ends a second and a half after [`Limits::drain_timeout`] at the latest, or after the
+    /// second signal, even if a handler blocks its core. Panics of a worker's thread are reported as lines; a
+    /// hook set before has those of other threads.
     ///
     /// # Errors
     /// The cause and its remedy, before anything was served; or that a worker failed.
@@ -276,8 +303,7 @@ impl Server {
         E: fmt::Display,
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
-        let has_tls = has_tls(&self.addresses);
-        self.run_with(has_tls, |server, cpus| server.start_on(cpus, make, None))
+        self.run_with(|server, cores| server.start_on(cores, make, None))
     }
 
     /// Serves this plan until SIGTERM or SIGINT, as [`run`](Self::run) does. The plan's listeners, if any,
@@ -287,46 +313,31 @@ impl Server {
     /// As [`run`](Self::run); every error of the plan.
     pub fn serve(self, plan: Plan) -> Result<(), RunError> {
         plan.check()?;
-        let has_tls = has_tls(if plan.listeners.is_empty() { &self.addresses } else { &plan.listeners });
-        self.run_with(has_tls, |server, cpus| server.start_plan_on(cpus, plan))
+        self.run_with(|server, cores| server.start_plan_on(cores, plan))
     }
 
     fn run_with(
         self,
-        has_tls: bool,
-        start: impl FnOnce(Self, Vec<usize>) -> Result<Running, RunError>,
+        start: impl FnOnce(Self, CoreChoice) -> Result<Running, RunError>,
     ) -> Result<(), RunError> {
         // Before any thread starts, so that every thread inherits the limit and no signal is lost.
         sys::raise_descriptor_limit();
-        let cpus = self.check()?;
-        // Without TLS there is nothing to reload, and SIGHUP keeps its default: it ends the process.
-        let hangup = has_tls.then_some(SIGHUP);
-        let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangup)).map_err(RunError::System)?;
+        let cores = self.check()?;
+        let signals = SignalWatch::start(self.limits.drain_timeout).map_err(RunError::System)?;
         let on_start = self.on_start.clone();
-        let running = start(self, cpus)?;
-
-        let (events, inbox) = mpsc::channel();
-        let signal_events = events.clone();
-        thread::spawn(move || {
-            for signal in signals.forever() {
-                let event = match signal {
-                    SIGUSR1 => SupervisorEvent::Rotate,
-                    SIGHUP => SupervisorEvent::Reload,
-                    _ => SupervisorEvent::Signal,
-                };
-                if signal_events.send(event).is_err() {
-                    return;
-                }
-            }
+        let running = start(self, cores)?;
+        let events = running.events.clone();
+        signals.listen(move |asked| {
+            // Fails only when the server has ended.
+            let _ = events.send(SupervisorEvent::Asked(asked));
         });
         if !running.quiet {
-            announce(&running.urls(), &running.urls_for_others(), &running.cpus);
+            announce(&running.urls(), &running.urls_for_others(), &running.cores);
         }
         if let Some(OnStart(callback)) = on_start {
             callback(&running.addresses);
         }
-        running.wait(&events, &inbox)
+        running.wait()
     }
 
     /// Binds, starts the workers and returns: for programs and tests that stop the server themselves.
@@ -351,8 +362,8 @@ impl Server {
         E: fmt::Display,
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
-        let cpus = self.check()?;
-        self.start_on(cpus, make, None)
+        let cores = self.check()?;
+        self.start_on(cores, make, None)
     }
 
     /// Binds, starts the workers with this plan and returns. The plan's listeners, if any, replace those
@@ -362,19 +373,25 @@ impl Server {
     /// As [`start`](Self::start); every error of the plan.
     pub fn start_plan(self, plan: Plan) -> Result<Running, RunError> {
         plan.check()?;
-        let cpus = self.check()?;
-        self.start_plan_on(cpus, plan)
+        let cores = self.check()?;
+        self.start_plan_on(cores, plan)
     }
 
-    fn start_plan_on(mut self, cpus: Vec<usize>, mut plan: Plan) -> Result<Running, RunError> {
+    fn start_plan_on(mut self, cores: CoreChoice, mut plan: Plan) -> Result<Running, RunError> {
         if plan.listeners.is_empty() {
             plan.listeners = self.listeners();
         }
         self.addresses = plan.listeners.clone();
-        let for_workers = Arc::new(plan.clone());
-        let make = move |core: &CoreContext| for_workers.build(core);
-        let running = self.start_on(cpus, make, Some(Plan::build as BuildPlan<PlanService>))?;
-        Ok(Running { plan: Some(plan), ..running })
+        let served = Arc::new(Mutex::new(ServedPlan { plan: Arc::new(plan.clone()), versions: 0 }));
+        let for_workers = served.clone();
+        // A worker that is started again serves the plan that is in force by then.
+        let make = move |core: &CoreContext| {
+            let plan = lock(&for_workers).plan.clone();
+            plan.build(core)
+        };
+        let mut running = self.start_on(cores, make, Some(Plan::build as BuildPlan<PlanService>))?;
+        (running.plan, running.served) = (Some(plan), Some(served));
+        Ok(running)
     }
 
     /// The addresses to listen on, unless the plan has listeners.
@@ -386,21 +403,22 @@ impl Server {
         self.addresses.clone()
     }
 
-    /// Checks that the process has the resources that the workers need; returns the CPU of each.
-    fn check(&self) -> Result<Vec<usize>, RunError> {
-        let cpus = choose(self.workers, self.cpus.as_deref()).map_err(RunError::Cores)?;
-        let needed = DESCRIPTORS_MIN + DESCRIPTORS_PER_WORKER_MIN * cpus.len() as u64;
+    /// Checks that the process has the resources that the workers need; returns where they run.
+    fn check(&self) -> Result<CoreChoice, RunError> {
+        log::start();
+        let cores = choose(self.workers, self.cpus.as_deref()).map_err(RunError::Cores)?;
+        let needed = DESCRIPTORS_MIN + DESCRIPTORS_PER_WORKER_MIN * cores.workers as u64;
         let (limit, _) = sys::descriptor_limit();
         if limit < needed {
             return Err(RunError::Descriptors { limit, needed });
         }
         ring::check().map_err(|error| RunError::Start(StartError::Ring(error)))?;
-        Ok(cpus)
+        Ok(cores)
     }
 
     fn start_on<S, E, M>(
         self,
-        cpus: Vec<usize>,
+        mut cores: CoreChoice,
         make: M,
         build_plan: Option<BuildPlan<S>>,
     ) -> Result<Running, RunError>
@@ -412,42 +430,35 @@ impl Server {
         let listeners = self.listeners();
         let bound: Result<Vec<_>, _> = listeners
             .iter()
-            .map(|listener| Bound::new(&listener.address, cpus.len(), self.unix_mode))
+            .map(|listener| Bound::new(&listener.address, cores.workers, self.unix_mode))
             .collect();
         let mut bound = bound?;
         let tls_of = |listener: Listener| listener.tls.map(|tls| tls.server().clone());
         let tls: Vec<_> = listeners.into_iter().map(tls_of).collect();
-        let (shared, mailboxes) = Shared::new(cpus.len()).map_err(RunError::System)?;
-        let (log, access) = start_log(self.access, cpus.len())?;
-        let mut access = access.into_iter();
-        let mut workers = Vec::with_capacity(cpus.len());
-        for ((index, &cpu), mailbox) in cpus.iter().enumerate().zip(mailboxes) {
-            let listening = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| ListeningSocket {
-                socket: bound.sockets.pop().expect("one socket per worker"),
-                tls: tls.clone(),
+        let (shared, mailboxes) = Shared::new(cores.workers).map_err(RunError::System)?;
+        let shared = Arc::new(shared);
+        let (log, access) = start_log(self.access, cores.workers)?;
+        let mut sockets_of = |_worker: usize| {
+            let one = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| {
+                (bound.sockets.pop().expect("one socket per worker"), tls.clone())
             };
-            let listeners = bound.iter_mut().zip(&tls).map(listening).collect();
-            let setup = WorkerSetup {
-                index,
-                workers: cpus.len(),
-                cpu,
-                listeners,
-                mailbox,
-                limits: self.limits.clone(),
-                ring: self.ring.clone(),
-                access: access.next(),
-            };
+            bound.iter_mut().zip(&tls).map(one).collect()
+        };
+        let template = WorkerTemplate {
+            workers: cores.workers,
+            cpus: cores.cpus.clone(),
+            sockets: (0..cores.workers).map(&mut sockets_of).collect(),
+            limits: self.limits.clone(),
+            ring: self.ring.clone(),
+        };
+        let start = move |setup: WorkerSetup, ended: workers::WhenEnded| {
             let make = make.clone();
             let make = move |core: &CoreContext| make(core).map_err(|error| error.to_string());
-            match server::start(setup, make, build_plan) {
-                Ok(worker) => workers.push(worker),
-                Err(error) => {
-                    shared.set_phase(Phase::Stop);
-                    workers.into_iter().for_each(|worker| drop(worker.join()));
-                    return Err(RunError::Start(error));
-                }
-            }
-        }
+            server::start(setup, make, build_plan, ended)
+        };
+        let logs = log.as_ref().map(LogWriter::core_logs);
+        let mut keeper = Keeper::new(shared.clone(), template, Box::new(start), logs);
+        cores.limit(keeper.start_all(mailboxes, access).map_err(RunError::Start)?);
         let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
         // After the workers: the CA validates challenges as soon as they are requested.
         let beside =
@@ -455,19 +466,28 @@ impl Server {
         let (certificates, renewals) = match beside {
             Ok(beside) => beside,
             Err(error) => {
-                shared.set_phase(Phase::Stop);
-                workers.into_iter().for_each(|worker| drop(worker.join()));
+                keeper.abandon();
                 return Err(RunError::System(error));
             }
         };
+        let (events, inbox) = mpsc::channel();
+        let reports = events.clone();
+        let report = move |report| {
+            // Fails only when the server was dropped: it serves until the process ends.
+            let _ = reports.send(SupervisorEvent::Report(report));
+        };
         Ok(Running {
             plan: None,
-            versions: 0,
+            served: None,
             addresses,
             tls,
-            cpus,
+            cores,
             shared,
-            workers,
+            crew: keeper.keep(report).map_err(RunError::System)?,
+            events,
+            inbox: Mutex::new(inbox),
+            reloads: None,
+            drain_timeout: self.limits.drain_timeout,
             log,
             certificates,
             renewals,
@@ -481,14 +501,20 @@ impl Server {
 pub struct Running {
     /// The plan that is served, if it was started with one.
     plan: Option<Plan>,
-    /// Number of plans prepared so far.
-    versions: u64,
+    /// The same for the workers, if it was started with one.
+    served: Option<Arc<Mutex<ServedPlan>>>,
     addresses: Vec<Address>,
     /// The TLS configuration of each address.
     tls: Vec<Option<Arc<TlsServer>>>,
-    cpus: Vec<usize>,
-    shared: Shared,
-    workers: Vec<ExecutorJoinHandle<Totals>>,
+    cores: CoreChoice,
+    shared: Arc<Shared>,
+    crew: Crew,
+    /// Signals, and what the crew reports.
+    events: mpsc::Sender<SupervisorEvent>,
+    inbox: Mutex<mpsc::Receiver<SupervisorEvent>>,
+    /// To the thread that reloads the plan; the first reload starts it.
+    reloads: Option<mpsc::SyncSender<()>>,
+    drain_timeout: Duration,
     log: Option<LogWriter>,
     certificates: Option<CertificateWatch>,
     renewals: RunningRenewals,
@@ -512,10 +538,59 @@ pub struct LiveTotals {
 }
 
 enum SupervisorEvent {
-    Signal,
-    Rotate,
-    Reload,
-    WorkerEnded(Result<Totals, String>),
+    Asked(Asked),
+    Report(Report),
+}
+
+/// The plan in force. Locked while it is replaced, so that a worker that is started again has the new one.
+struct ServedPlan {
+    /// With listeners.
+    plan: Arc<Plan>,
+    /// Number of plans prepared so far.
+    versions: u64,
+}
+
+fn lock(served: &Mutex<ServedPlan>) -> MutexGuard<'_, ServedPlan> {
+    served.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets every worker build this plan, and then switch to it.
+fn swap(shared: &Shared, served: &mut ServedPlan, plan: Plan) -> Result<(), ReplaceError> {
+    served.versions += 1;
+    let (version, workers) = (served.versions, shared.workers());
+    let plan = Arc::new(plan);
+    let prepare = |reply| Message::Prepare { version, plan: plan.clone(), reply };
+    let outcomes = shared.ask(PREPARED_WITHIN, prepare);
+    let prepared = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    if prepared < workers {
+        shared.notify(|| Message::Abandon);
+        let mistakes = outcomes.into_iter().find_map(Result::err);
+        return Err(mistakes.map_or(ReplaceError::NotPrepared { prepared, workers }, ReplaceError::Plan));
+    }
+    let committed = shared.ask(COMMITTED_WITHIN, |reply| Message::Commit { version, reply }).len();
+    served.plan = plan;
+    if committed < workers {
+        return Err(ReplaceError::NotConfirmed { committed, workers });
+    }
+    Ok(())
+}
+
+/// Builds the plan in force anew on every worker, so that the files which it names are read again.
+fn reload_plan(shared: &Shared, served: &Mutex<ServedPlan>) {
+    let mut served = lock(served);
+    let plan = Plan::clone(&served.plan);
+    let outcome = plan.check().map_err(ReplaceError::Plan).and_then(|()| swap(shared, &mut served, plan));
+    match outcome {
+        Ok(()) => log::line(format_args!("reloaded: what the configuration names was read again")),
+        // It is in force.
+        Err(error @ ReplaceError::NotConfirmed { .. }) => log::line(format_args!("reloaded: {error}")),
+        Err(ReplaceError::Plan(mistakes)) => {
+            for mistake in mistakes.to_string().lines() {
+                log::line(format_args!("not reloaded: {mistake}; what was read before stays in force"));
+            }
+        }
+        Err(error) => log::line(format_args!("not reloaded: {error}")),
+    }
 }
 
 impl Running {
@@ -582,23 +657,12 @@ impl Running {
             return Err(ReplaceError::Listeners(PlanDiff { changes }));
         }
         plan.check()?;
-        self.versions += 1;
-        let (version, workers) = (self.versions, self.shared.workers());
-        let shared_plan = Arc::new(plan.clone());
-        let prepare = |reply| Message::Prepare { version, plan: shared_plan.clone(), reply };
-        let outcomes = self.shared.ask(PREPARED_WITHIN, prepare);
-        let prepared = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        if prepared < workers {
-            self.shared.notify(|| Message::Abandon);
-            let mistakes = outcomes.into_iter().find_map(Result::err);
-            return Err(mistakes.map_or(ReplaceError::NotPrepared { prepared, workers }, ReplaceError::Plan));
+        let Some(served) = &self.served else { return Err(ReplaceError::NoPlan) };
+        let swapped = swap(&self.shared, &mut lock(served), plan.clone());
+        if let Ok(()) | Err(ReplaceError::NotConfirmed { .. }) = swapped {
+            self.plan = Some(plan);
         }
-        let committed = self.shared.ask(COMMITTED_WITHIN, |reply| Message::Commit { version, reply }).len();
-        self.plan = Some(plan);
-        if committed < workers {
-            return Err(ReplaceError::NotConfirmed { committed, workers });
-        }
-        Ok(diff)
+        swapped.map(|()| diff)
     }
 
     /// The counters so far, summed over the workers that reply within a second.
@@ -637,84 +701,124 @@ impl Running {
         }
     }
 
+    /// Reads again what is named by its files: certificates, even if they look unchanged, and what the plan
+    /// names, such as users and error pages; and reopens the access log. What cannot be read is reported, and
+    /// what was read before stays in force. Returns at once.
+    pub fn reload(&mut self) {
+        self.reopen_log();
+        self.reload_certificates();
+        let Some(served) = &self.served else { return };
+        let reloads = self.reloads.get_or_insert_with(|| {
+            let (shared, served) = (self.shared.clone(), served.clone());
+            // One reload that waits is enough, whatever number of them was asked for.
+            let (reloads, asked) = mpsc::sync_channel(1);
+            let thread = thread::Builder::new().name("reload".to_owned());
+            let run = move || asked.iter().for_each(|()| reload_plan(&shared, &served));
+            if let Err(error) = thread.spawn(run) {
+                log::line(format_args!("not reloaded: no thread for it: {error}"));
+            }
+            reloads
+        });
+        if let Err(mpsc::TrySendError::Disconnected(())) = reloads.try_send(()) {
+            self.reloads = None;
+        }
+    }
+
     /// Drains open connections within the drain's time limit, and returns the counters.
     ///
     /// # Errors
-    /// A worker that ended by a panic.
+    /// A worker that was lost, or one that did not end in time.
     pub fn stop(self) -> Result<Totals, RunError> {
-        self.shared.set_phase(Phase::Drain);
         self.renewals.stop();
-        let mut totals = Totals::default();
-        for worker in self.workers {
-            totals += worker.join().map_err(|error| RunError::WorkerLost(error.to_string()))?;
-        }
-        finish_log(self.log, &mut totals);
-        Ok(totals)
+        self.crew.drain();
+        let deadline = Instant::now() + self.drain_timeout + STUCK_AFTER;
+        self.outcome(Some(deadline), |_| ())
     }
 
-    fn wait(
-        mut self,
-        events: &mpsc::Sender<SupervisorEvent>,
-        inbox: &mpsc::Receiver<SupervisorEvent>,
-    ) -> Result<(), RunError> {
-        let count = self.workers.len();
-        for worker in std::mem::take(&mut self.workers) {
-            let events = events.clone();
-            thread::spawn(move || {
-                let ended = worker.join().map_err(|error| error.to_string());
-                let _ = events.send(SupervisorEvent::WorkerEnded(ended));
-            });
+    fn wait(self) -> Result<(), RunError> {
+        let quiet = self.quiet;
+        let totals = self.outcome(None, |totals| {
+            if totals.lines_lost > 0 {
+                log::line(format_args!("{} lines of the access log were lost", totals.lines_lost));
+            }
+            if !quiet {
+                log::line(format_args!(
+                    "stopped after {} requests on {} connections ({} refused, {} too slow, {} over capacity, \
+                     {} panics)",
+                    totals.requests,
+                    totals.accepted,
+                    totals.refused,
+                    totals.timed_out,
+                    totals.over_capacity,
+                    totals.panics
+                ));
+            }
+        });
+        totals.map(drop)
+    }
+
+    /// Does what signals ask for until the workers have ended, or until they are given up; `tell` reports the
+    /// counters. With a `deadline` the drain has begun.
+    fn outcome(mut self, deadline: Option<Instant>, tell: impl FnOnce(&Totals)) -> Result<Totals, RunError> {
+        let CrewOutcome { mut totals, lost, stuck } = self.ended(deadline);
+        finish_log(self.log.take(), &mut totals);
+        tell(&totals);
+        log::flush(LAST_LINES_WITHIN);
+        match lost {
+            _ if !stuck.is_empty() => Err(RunError::Stuck { workers: stuck }),
+            Some(text) => Err(RunError::WorkerLost(text)),
+            None => Ok(totals),
         }
-        let mut totals = Totals::default();
-        let mut lost = None;
-        let mut ended = 0;
-        while ended < count {
-            match inbox.recv() {
-                Ok(SupervisorEvent::Signal) if self.shared.phase() == Phase::Serve => {
-                    if !self.quiet {
-                        log::line(format_args!("draining; a second signal stops at once"));
+    }
+
+    fn ended(&mut self, mut deadline: Option<Instant>) -> CrewOutcome {
+        let mut given_up = false;
+        loop {
+            let inbox = self.inbox.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let event = match deadline {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match event {
+                Ok(SupervisorEvent::Asked(Asked::ReopenLog)) => self.reopen_log(),
+                Ok(SupervisorEvent::Asked(Asked::Reload)) if deadline.is_none() => self.reload(),
+                Ok(SupervisorEvent::Asked(Asked::Reload)) => {}
+                Ok(SupervisorEvent::Asked(Asked::Stop)) => match &mut deadline {
+                    None => {
+                        if !self.quiet {
+                            log::line(format_args!("draining; a second signal stops at once"));
+                        }
+                        self.renewals.stop();
+                        self.crew.drain();
+                        deadline = Some(Instant::now() + self.drain_timeout + STUCK_AFTER);
                     }
-                    self.shared.set_phase(Phase::Drain);
+                    Some(deadline) => {
+                        self.crew.stop();
+                        *deadline = (*deadline).min(Instant::now() + STUCK_AFTER);
+                    }
+                },
+                Ok(SupervisorEvent::Report(Report::Draining)) => {
                     self.renewals.stop();
+                    deadline.get_or_insert(Instant::now() + self.drain_timeout + STUCK_AFTER);
                 }
-                Ok(SupervisorEvent::Signal) => self.shared.set_phase(Phase::Stop),
-                Ok(SupervisorEvent::Rotate) => self.reopen_log(),
-                Ok(SupervisorEvent::Reload) => self.reload_certificates(),
-                Ok(SupervisorEvent::WorkerEnded(Ok(worker))) => {
-                    totals += worker;
-                    ended += 1;
+                Ok(SupervisorEvent::Report(Report::Ended(outcome))) => return outcome,
+                Err(RecvTimeoutError::Timeout) if !given_up => {
+                    given_up = true;
+                    // Those that still can end do.
+                    self.crew.stop();
+                    self.crew.give_up();
+                    deadline = Some(Instant::now() + REPORT_WITHIN);
                 }
-                Ok(SupervisorEvent::WorkerEnded(Err(text))) => {
-                    // The others continue for now, but a server that lost a core drains and returns an error.
-                    lost = Some(text);
-                    ended += 1;
-                    self.shared.set_phase(Phase::Drain);
+                // The keeper itself hangs in a start; a sender is kept, so that the channel is open.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    return CrewOutcome {
+                        stuck: (0..self.cores.workers).collect(),
+                        ..CrewOutcome::default()
+                    };
                 }
-                Err(mpsc::RecvError) => break,
             }
         }
-        finish_log(self.log, &mut totals);
-        if totals.lines_lost > 0 {
-            log::line(format_args!("{} lines of the access log were lost", totals.lines_lost));
-        }
-        if !self.quiet {
-            log::line(format_args!(
-                "stopped after {} requests on {} connections ({} refused, {} too slow, {} over capacity, {} \
-                 panics)",
-                totals.requests,
-                totals.accepted,
-                totals.refused,
-                totals.timed_out,
-                totals.over_capacity,
-                totals.panics
-            ));
-        }
-        lost.map_or(Ok(()), |text| Err(RunError::WorkerLost(text)))
     }
-}
-
-fn has_tls(listeners: &[Listener]) -> bool {
-    listeners.iter().any(|listener| listener.tls.is_some())
 }
 
 /// Watches the certificates of all TLS listeners, each once.
@@ -746,14 +850,13 @@ fn finish_log(log: Option<LogWriter>, totals: &mut Totals) {
     }
 }
 
-fn announce(urls: &[String], urls_for_others: &[String], cpus: &[usize]) {
-    let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-    let plural = if cpus.len() == 1 { "" } else { "s" };
+fn announce(urls: &[String], urls_for_others: &[String], cores: &CoreChoice) {
+    let plural = if cores.workers == 1 { "" } else { "s" };
     log::line(format_args!("serving on {}", urls.join(", ")));
     if !urls_for_others.is_empty() {
         let (told, rest) = urls_for_others.split_at(urls_for_others.len().min(URLS_TOLD_MAX));
         let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         log::line(format_args!("other machines reach it at {}{more}", told.join(", ")));
     }
-    log::line(format_args!("{} worker{plural} on CPU {}; stop with Ctrl-C", cpus.len(), cpus.join(", ")));
+    log::line(format_args!("{} worker{plural} on CPU {}; stop with Ctrl-C", cores.workers, cores.where_to()));
 }

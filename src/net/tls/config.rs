@@ -205,13 +205,26 @@ impl TlsServer {
     /// Every problem. A certificate with invalid new files stays unchanged, and so does the client verifier;
     /// valid parts are published nevertheless.
     pub fn reload(&self) -> Result<Reloaded, TlsError> {
+        self.reload_if(|is_same| !is_same)
+    }
+
+    /// As [`reload`](Self::reload), and also reads files that look unchanged: the time and the length of a
+    /// file can be those of its previous content.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload).
+    pub fn reload_all(&self) -> Result<Reloaded, TlsError> {
+        self.reload_if(|_is_same| true)
+    }
+
+    fn reload_if(&self, wanted: impl FnOnce(bool) -> bool) -> Result<Reloaded, TlsError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.published.load_full();
         let versions = versions(&self.options);
         let now = SystemTime::now();
         let made = published.parts.self_signed.as_ref();
         let is_fresh = made.is_none_or(|made| made.facts.not_after >= now + SELF_SIGNED_LEFT_MIN);
-        if published.is_whole && versions == published.versions && is_fresh {
+        if !wanted(published.is_whole && versions == published.versions && is_fresh) {
             return Ok(Reloaded::Unchanged);
         }
         let (parts, mut problems) = load(&self.options, &self.provider, Some(&published.parts), now);
