@@ -306,7 +306,8 @@ fn a_hangup_reloads_and_never_kills() {
     assert_eq!(body(&server), "<p>two</p>");
     assert!(server.stop().status.success());
 
-    let mut server = Server::start(&["--listen", ANY_PORT, "--auth", text(&users), "--workers", "1"]);
+    let mut server =
+        Server::start(&[text(&root), "--listen", ANY_PORT, "--auth", text(&users), "--workers", "1"]);
     fs::write(&users, "a:plain\n").unwrap();
     server.signal("HUP");
     server.wait_for("stays in force");

@@ -274,8 +274,8 @@ impl Server {
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains; a second signal stops at once. SIGUSR1 reopens
-    /// the access log; SIGHUP does too, and reads certificates and what a plan names again. `make` builds each
-    /// core's service on that core, also when a worker was lost by a panic and is started again.
+    /// the access log; SIGHUP does too, and reads certificates and what a plan names again. `make` builds
+    /// each core's service on that core, also when a worker was lost by a panic and is started again.
     ///
     /// The process ends a second and a half after [`Limits::drain_timeout`] at the latest, or after the
     /// second signal, even if a handler blocks its core. Panics of a worker's thread are reported as lines; a
