@@ -121,8 +121,8 @@ fn below_1024(port: u16) -> String {
 
 impl Bound {
     /// Binds `address` for `workers` workers. The file of a Unix socket gets the permissions `mode`, before
-    /// anybody can connect; without, those that the umask leaves. Blocking, for start-up: binding an address in use is retried
-    /// for a quarter of a second.
+    /// anybody can connect; without, those that the umask leaves. Blocking, for start-up: binding an address
+    /// in use is retried for a quarter of a second.
     ///
     /// A Unix socket without a listener is replaced; any other file at the path is left alone.
     ///
