@@ -1,6 +1,8 @@
 //! TLS streams on the ring against rustls' own, buffered connections over blocking sockets: every cipher of
 //! both versions, both roles, records cut anywhere, key updates, alerts, and streams that are cut or forged.
 
+#[path = "stream/early_data.rs"]
+mod early_data;
 #[path = "stream/misdeeds.rs"]
 mod misdeeds;
 #[path = "stream/raw.rs"]

@@ -12,7 +12,7 @@ use crate::acme::{Acme, ChallengeType};
 use crate::filter::{AcmeChallenges, HstsOptions, HttpsOptions};
 use crate::net::Address;
 use crate::net::tls::{
-    CertificateFiles, ClientAuth, ClientTrust, TlsOptions, TlsServer, TlsVersion, is_name,
+    CertificateFiles, CipherPreference, ClientAuth, ClientTrust, TlsOptions, TlsServer, TlsVersion, is_name,
 };
 use crate::plan::{FilterOptions, Listener, TlsReference};
 
@@ -49,6 +49,10 @@ pub(super) struct TlsArgs {
     /// The lowest TLS version accepted
     #[arg(long, value_name = "VERSION", env = "QUOIT_TLS_MIN", value_enum, default_value = "1.2")]
     tls_min: TlsVersionArg,
+
+    /// Which AES cipher suites are preferred; clients that put ChaCha20 first get that with either
+    #[arg(long, value_name = "CIPHER", env = "QUOIT_TLS_PREFER", value_enum, default_value = "aes-128")]
+    tls_prefer: CipherArg,
 
     /// Listen here for plain HTTP and redirect to HTTPS (308); may be given several times
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_REDIRECT_FROM", value_delimiter = ',')]
@@ -122,6 +126,17 @@ fn each_once(lines: impl Iterator<Item = String>) -> Vec<String> {
     told
 }
 
+/// Strengths of AES.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CipherArg {
+    /// AES-128 with SHA-256, for which processors have instructions
+    #[value(name = "aes-128")]
+    Aes128,
+    /// AES-256 with SHA-384, where a policy requires it; handshakes cost more
+    #[value(name = "aes-256")]
+    Aes256,
+}
+
 /// TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TlsVersionArg {
@@ -178,6 +193,10 @@ impl TlsArgs {
             version_min: match self.tls_min {
                 TlsVersionArg::V1_2 => TlsVersion::V1_2,
                 TlsVersionArg::V1_3 => TlsVersion::V1_3,
+            },
+            cipher_preference: match self.tls_prefer {
+                CipherArg::Aes128 => CipherPreference::Aes128,
+                CipherArg::Aes256 => CipherPreference::Aes256,
             },
             ..TlsOptions::default()
         }))
@@ -366,13 +385,14 @@ mod tests {
             let name = flag.split([' ', '=']).next().unwrap();
             assert!(error.starts_with(name) && error.contains("--tls-cert"), "{error}");
         }
-        let args = parse("--hsts --redirect-from 127.0.0.1:80 --tls-min 1.3").unwrap();
+        let args = parse("--hsts --redirect-from 127.0.0.1:80 --tls-min 1.3 --tls-prefer aes-256").unwrap();
         assert_eq!((args.hsts, args.redirect_from.len()), (Some(31_536_000), 1));
         let redirect = |listen: &str| args.redirect(&[listen.parse().unwrap()]);
         assert!(redirect("unix:/run/a").is_err() && redirect("0.0.0.0:0").is_err());
         assert!(redirect("0.0.0.0:443").unwrap().is_some());
         let options = args.options(vec![CertificateFiles::awaited("c", "k")]).unwrap().unwrap();
         assert_eq!(options.version_min, TlsVersion::V1_3);
+        assert_eq!(options.cipher_preference, CipherPreference::Aes256);
         assert_eq!(options.certificates, [CertificateFiles::awaited("c", "k")]);
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::limits::Limits;
 use crate::http::date::DateLine;
+use crate::net::tls::Lane;
 use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::observe::log;
@@ -27,6 +28,7 @@ pub(crate) struct Worker<S> {
     pub(crate) connections_max: usize,
     /// TLS handshakes in progress.
     pub(crate) handshakes: Cell<usize>,
+    pub(crate) handshake_lane: Lane,
     pub(crate) drain: Drain,
 }
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::tls::{self, Established, HandshakeError, Session, TlsInfo, TlsServer};
+use super::tls::hello::Hello;
+use super::tls::{self, ChosenConfig, Established, HandshakeError, Lane, Session, TlsInfo, TlsServer};
 use crate::http::target::split_authority;
 use crate::ring::{Payload, RecvBuf, Ring, Socket, Watched};
 
@@ -82,25 +83,27 @@ impl From<Established> for Stream {
 
 impl Stream {
     /// The server side of a TLS handshake, within the socket's deadline, with the current configuration of
-    /// `server`.
+    /// `server`, when `lane` has its turn for it.
     ///
     /// # Errors
     /// See [`HandshakeError`].
-    pub async fn accept(socket: Socket, server: Arc<TlsServer>) -> Result<Self, HandshakeError> {
-        let stream = Self::accept_with(socket, server.config()).await?;
+    pub async fn accept(socket: Socket, server: Arc<TlsServer>, lane: &Lane) -> Result<Self, HandshakeError> {
+        let choose = |hello: Option<&Hello<'_>>| server.choose(hello);
+        let stream = tls::accept(socket, Some(lane), choose).await.map(Self::from)?;
         if let Some(tls) = &stream.tls {
             tls.borrow_mut().server = Some(server);
         }
         Ok(stream)
     }
 
-    /// As [`accept`](Self::accept), with a configuration of the caller, which must allow the extraction of
-    /// the keys (`enable_secret_extraction`).
+    /// As [`accept`](Self::accept), at once and with a configuration of the caller, which must allow the
+    /// extraction of the keys (`enable_secret_extraction`).
     ///
     /// # Errors
     /// See [`HandshakeError`].
     pub async fn accept_with(socket: Socket, config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
-        tls::accept(socket, config).await.map(Self::from)
+        let chosen = ChosenConfig { config, asks_for_certificate: false };
+        tls::accept(socket, None, |_| chosen).await.map(Self::from)
     }
 
     /// Whether a request for this host (and port) may use this connection: always on a plain one; with TLS if

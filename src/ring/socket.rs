@@ -480,6 +480,11 @@ impl Socket {
         slot.tx_error != 0 || matches!(slot.rx_end, RecvEnd::Failed(_))
     }
 
+    /// Whether the deadline has passed.
+    pub fn has_timed_out(&self) -> bool {
+        self.core.inner.borrow_mut().held(self.key).timed_out
+    }
+
     /// Whether received input is waiting.
     pub fn has_input(&self) -> bool {
         let mut inner = self.core.inner.borrow_mut();

@@ -238,6 +238,7 @@ async fn run<S: Service>(
         open: Cell::new(0),
         connections_max,
         handshakes: Cell::new(0),
+        handshake_lane: Default::default(),
         drain: Drain::default(),
     });
     for ListeningSocket { socket, tls } in setup.listeners {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::exchange::{Worker, peer_of, refused};
 use crate::http::status::Status;
 use crate::net::Stream;
-use crate::net::tls::{HandshakeError, TlsServer};
+use crate::net::tls::{ACME_TLS_ALPN, HandshakeError, TlsServer};
 use crate::ring::{Payload, Socket};
 
 /// The response to plain HTTP on a TLS port, usually typed by a person without `https://`.
@@ -43,7 +43,11 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
         return None;
     };
     socket.set_deadline(Some(worker.limits.handshake_timeout));
-    match Stream::accept(socket, tls).await {
+    match Stream::accept(socket, tls, &worker.handshake_lane).await {
+        Ok(stream) if is_challenge(&stream) => {
+            end_challenge(stream).await;
+            None
+        }
         Ok(stream) => Some(stream),
         Err(error) => {
             worker.counters.handshakes_failed.bump();
@@ -54,6 +58,17 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
             }
             None
         }
+    }
+}
+
+fn is_challenge(stream: &Stream) -> bool {
+    stream.tls().is_some_and(|tls| tls.protocol() == Some(ACME_TLS_ALPN))
+}
+
+/// RFC 8737 §3: the handshake was the answer, and the connection carries nothing else.
+async fn end_challenge(stream: Stream) {
+    if stream.close_write().await.is_ok() {
+        stream.discard_input().await;
     }
 }
 

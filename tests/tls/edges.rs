@@ -168,6 +168,33 @@ fn handlers_know_the_client_by_its_certificate() {
     running.stop().unwrap();
 }
 
+/// RFC 8737 §3: whatever a validator sends after its handshake, it gets no response.
+#[test]
+fn a_connection_for_a_challenge_carries_nothing_else() {
+    let lab = Lab::new();
+    let certificates = vec![CertificateFiles::new(lab.path("a.pem"), lab.path("a.key"))];
+    let options = TlsOptions { certificates, acme_tls_alpn: true, ..TlsOptions::default() };
+    let tls = TlsServer::new(options).unwrap();
+    let key = PrivateKeyDer::from_pem_file(lab.path("a.key")).unwrap();
+    let chain = vec![CertificateDer::from_pem_file(lab.path("a.pem")).unwrap()];
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let challenge = rustls::sign::CertifiedKey::from_der(chain, key, &provider).unwrap();
+    tls.challenges().put_certificate("localhost", challenge.into());
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let server = Server::new().listen_tls(any, tls).workers(1).quiet(true);
+    let running = server.start(|_| async |_request: Request| Response::text("served")).unwrap();
+    let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    let mut config = ClientConfig::clone(&lab.client());
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let mut stream = connect(&config.into(), addr);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("close_notify");
+    assert_eq!((answer, stream.conn.alpn_protocol()), (Vec::new(), Some(&b"acme-tls/1"[..])));
+    let totals = running.stop().unwrap();
+    assert_eq!((totals.requests, totals.handshakes_failed, totals.panics), (0, 0, 0));
+}
+
 #[test]
 fn a_cut_upload_is_no_whole_one() {
     let lab = Lab::new();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// The ALPN protocol of TLS-ALPN-01 (RFC 8737 §6.2).
@@ -70,6 +71,13 @@ impl Challenges {
             certificates.remove(&*server_name.to_ascii_lowercase());
             certificates
         });
+    }
+}
+
+/// Presents the certificates of TLS-ALPN-01 and nothing else.
+impl ResolvesServerCert for Challenges {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.certificate(hello.server_name()?)
     }
 }
 

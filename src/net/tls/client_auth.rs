@@ -160,7 +160,7 @@ pub struct ClientCertificate {
     /// SHA-256 of the certificate in hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints it,
     /// without colons.
     pub fingerprint: String,
-    /// When it expires. Sessions are resumed for up to 12 hours without verifying the certificate again.
+    /// When it expires. A session that is resumed verifies it again.
     pub not_after: SystemTime,
 }
 

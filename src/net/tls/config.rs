@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
-use rustls::{SupportedProtocolVersion, version};
+#[cfg(test)]
+use rustls::time_provider::TimeProvider;
+use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, version};
 
 use super::certificate::{Certificate, CertificateFiles};
 use super::challenges::{ACME_TLS_ALPN, Challenges};
@@ -17,6 +19,8 @@ use super::client_auth::{ClientAuth, Verifier};
 use super::error::{TlsError, TlsErrorKind, TlsProblem, TlsWarning};
 use super::facts::CertificateFacts;
 use super::files::FileVersion;
+use super::handshake::ChosenConfig;
+use super::hello::{Hello, is_chacha};
 use super::self_signed;
 use super::table::CertificateTable;
 use super::tickets::{TicketKeys, Ticketer};
@@ -42,6 +46,8 @@ pub struct TlsOptions {
     pub client_auth: ClientAuth,
     /// The lowest TLS version accepted. Default: TLS 1.2; older ones are never offered (RFC 8996).
     pub version_min: TlsVersion,
+    /// Which strength of AES is preferred. Default: AES-128.
+    pub cipher_preference: CipherPreference,
     /// Whether HTTP/2 is offered (ALPN `h2`), before HTTP/1.1. Default: yes.
     pub http2: bool,
     /// Whether ACME's TLS-ALPN-01 is answered. Default: no.
@@ -55,6 +61,7 @@ impl Default for TlsOptions {
             self_signed: Vec::new(),
             client_auth: ClientAuth::Off,
             version_min: TlsVersion::V1_2,
+            cipher_preference: CipherPreference::Aes128,
             http2: true,
             acme_tls_alpn: false,
         }
@@ -69,6 +76,33 @@ pub enum TlsVersion {
     V1_2,
     /// TLS 1.3 (RFC 8446).
     V1_3,
+}
+
+/// The order of the cipher suites. All are offered with either. The server's order decides, except that a
+/// client that puts ChaCha20 first gets it: it has no hardware for AES.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum CipherPreference {
+    /// AES-128-GCM with SHA-256, for which processors have instructions.
+    #[default]
+    Aes128,
+    /// AES-256-GCM with SHA-384, where a policy requires it. SHA-384 is computed without such instructions,
+    /// and handshakes take longer.
+    Aes256,
+}
+
+impl CipherPreference {
+    /// The provider with its suites in this order, and those with ChaCha20 first or last.
+    fn order(self, provider: &CryptoProvider, is_chacha_first: bool) -> CryptoProvider {
+        let mut provider = provider.clone();
+        let rank = |suite: &SupportedCipherSuite| {
+            let is_chacha = is_chacha(suite.suite()) == Some(true);
+            let is_256 = is_aes_256(suite.suite());
+            (is_chacha != is_chacha_first, is_256 != (self == Self::Aes256))
+        };
+        provider.cipher_suites.sort_by_key(rank);
+        provider
+    }
 }
 
 impl TlsVersion {
@@ -96,13 +130,23 @@ pub struct TlsServer {
 
 #[derive(Debug)]
 struct Published {
-    config: Arc<ServerConfig>,
+    configs: Configs,
     table: Arc<CertificateTable>,
     parts: ConfigParts,
     /// The versions of the files at the last attempt to read them.
     versions: Vec<FileVersion>,
     /// Whether all files were valid.
     is_whole: bool,
+}
+
+/// One of them is used for a handshake, by its ClientHello.
+#[derive(Debug)]
+struct Configs {
+    usual: Arc<ServerConfig>,
+    /// For clients that prefer ChaCha20.
+    chacha_first: Arc<ServerConfig>,
+    /// For TLS-ALPN-01: the only one with its protocol, so that no other connection can have that.
+    challenge: Arc<ServerConfig>,
 }
 
 /// The loaded parts: when the new files of a part are invalid, the old part stays.
@@ -141,15 +185,47 @@ impl TlsServer {
         let tickets = Arc::new(TicketKeys::new(Instant::now()).map_err(no_random)?);
         let challenges = Arc::new(Challenges::default());
         let published = publish(&options, &provider, &tickets, &challenges, parts)
-            .map(|(config, table, parts)| Published { config, table, parts, versions, is_whole: true })
+            .map(|(configs, table, parts)| Published { configs, table, parts, versions, is_whole: true })
             .map_err(|problem| TlsError::of(vec![problem]))?;
         let published = ArcSwap::from_pointee(published);
         Ok(Arc::new(Self { options, provider, published, tickets, challenges, reloading: Mutex::new(()) }))
     }
 
-    /// The configuration for one handshake.
+    /// The usual configuration of a handshake.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.published.load().config.clone()
+        self.published.load().configs.usual.clone()
+    }
+
+    /// The configuration for a handshake with this ClientHello.
+    pub(in crate::net) fn choose(&self, hello: Option<&Hello<'_>>) -> ChosenConfig {
+        let published = self.published.load();
+        let Configs { usual, chacha_first, challenge } = &published.configs;
+        let asks_for_certificate = self.options.client_auth != ClientAuth::Off;
+        let config = match hello {
+            Some(hello) if self.options.acme_tls_alpn && self.is_challenge(hello) => {
+                return ChosenConfig { config: challenge.clone(), asks_for_certificate: false };
+            }
+            Some(hello) if hello.prefers_chacha() => chacha_first,
+            _ => usual,
+        };
+        ChosenConfig { config: config.clone(), asks_for_certificate }
+    }
+
+    /// The usual configuration, at another time.
+    #[cfg(test)]
+    pub(super) fn config_at(&self, time: Arc<dyn TimeProvider>) -> Arc<ServerConfig> {
+        let published = self.published.load();
+        let ticketer = Ticketer::new(self.tickets.clone(), &published.parts.verifier);
+        let mut config = ServerConfig::clone(&published.configs.usual);
+        config.ticketer = Arc::new(ticketer.with_time(time.clone()));
+        config.time_provider = time;
+        config.into()
+    }
+
+    /// Whether a CA asks for the certificate of a challenge that is in progress.
+    fn is_challenge(&self, hello: &Hello<'_>) -> bool {
+        hello.asks_for_challenge()
+            && hello.server_name().is_some_and(|name| self.challenges.certificate(name).is_some())
     }
 
     /// Whether a connection made for `server_name` (SNI) may be used for `host` (without port): the names are
@@ -230,9 +306,9 @@ impl TlsServer {
         let (parts, mut problems) = load(&self.options, &self.provider, Some(&published.parts), now);
         if let Some(parts) = parts {
             match publish(&self.options, &self.provider, &self.tickets, &self.challenges, parts) {
-                Ok((config, table, parts)) => {
+                Ok((configs, table, parts)) => {
                     let is_whole = problems.is_empty();
-                    let next = Published { config, table, parts, versions, is_whole };
+                    let next = Published { configs, table, parts, versions, is_whole };
                     self.published.store(Arc::new(next));
                 }
                 Err(problem) => problems.push(problem),
@@ -303,38 +379,69 @@ fn load(
     (parts.map(|verifier| ConfigParts { certificates, self_signed: made, verifier }), problems)
 }
 
-/// Builds the configuration from its parts.
+/// Builds the configurations from their parts.
 fn publish(
     options: &TlsOptions,
     provider: &Arc<CryptoProvider>,
     tickets: &Arc<TicketKeys>,
     challenges: &Arc<Challenges>,
     parts: ConfigParts,
-) -> Result<(Arc<ServerConfig>, Arc<CertificateTable>, ConfigParts), TlsProblem> {
+) -> Result<(Configs, Arc<CertificateTable>, ConfigParts), TlsProblem> {
     let certificates = parts.certificates.iter().chain([&parts.self_signed]).flatten().cloned().collect();
-    let table = Arc::new(CertificateTable::new(certificates, challenges.clone()));
-    let mut config = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(options.version_min.and_later())
-        .map_err(|error| config_problem(&error.to_string()))?
-        .with_client_cert_verifier(parts.verifier.verifier.clone())
-        .with_cert_resolver(table.clone());
-    config.alpn_protocols = alpn(options);
-    config.ticketer = Arc::new(Ticketer::new(tickets.clone(), parts.verifier.binding));
-    config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
+    let table = Arc::new(CertificateTable::new(certificates));
+    let ticketer = Arc::new(Ticketer::new(tickets.clone(), &parts.verifier));
+    let begin = |provider: Arc<CryptoProvider>| {
+        ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(options.version_min.and_later())
+            .map_err(|error| config_problem(&error.to_string()))
+    };
+    let ordered = |is_chacha_first| {
+        let provider = options.cipher_preference.order(provider, is_chacha_first);
+        let mut config = begin(provider.into())?
+            .with_client_cert_verifier(parts.verifier.verifier.clone())
+            .with_cert_resolver(table.clone());
+        config.ignore_client_order = true;
+        config.alpn_protocols = alpn(options);
+        config.ticketer = ticketer.clone();
+        config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
+        Ok(common(config))
+    };
+    let mut challenge =
+        common(begin(provider.clone())?.with_no_client_auth().with_cert_resolver(challenges.clone()));
+    challenge.alpn_protocols = vec![ACME_TLS_ALPN.to_vec()];
+    challenge.send_tls13_tickets = 0;
+    let configs = Configs {
+        usual: ordered(false)?.into(),
+        chacha_first: ordered(true)?.into(),
+        challenge: challenge.into(),
+    };
+    Ok((configs, table, parts))
+}
+
+/// What all configurations have in common.
+fn common(mut config: ServerConfig) -> ServerConfig {
     // The default session store uses a lock; tickets need none.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Early data can be replayed (RFC 8446 §8).
     config.max_early_data_size = 0;
     // `session` protects the records itself.
     config.enable_secret_extraction = true;
-    Ok((Arc::new(config), table, parts))
+    config
 }
 
 /// Protocols in order of preference.
 fn alpn(options: &TlsOptions) -> Vec<Vec<u8>> {
-    let protocols =
-        [(options.http2, &b"h2"[..]), (true, b"http/1.1"), (options.acme_tls_alpn, ACME_TLS_ALPN)];
+    let protocols = [(options.http2, &b"h2"[..]), (true, b"http/1.1")];
     protocols.into_iter().filter(|(offered, _)| *offered).map(|(_, name)| name.to_vec()).collect()
+}
+
+fn is_aes_256(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+    )
 }
 
 fn facts(certificates: &[Arc<Certificate>]) -> Vec<CertificateFacts> {

@@ -10,10 +10,13 @@ use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConnectionData, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
+use super::early::{Admission, EarlyData};
+use super::hello::Hello;
 use super::info::{TlsInfo, is_resumed};
-use super::record::HEADER_BYTES;
+use super::lane::{Lane, Place};
+use super::record::{FRAGMENT_BYTES_MAX, HANDSHAKE, HEADER_BYTES};
 use super::session::{Session, TlsRole};
 use crate::ring::{Payload, RecvBuf, Socket};
 
@@ -53,19 +56,52 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// The server side on `socket`, within the socket's deadline.
+/// The server side on `socket`, within the socket's deadline, with the configuration that `choose` returns
+/// for the ClientHello; `None` stands for one that could not be read. `lane` orders the core's handshakes.
 ///
 /// # Errors
 /// See [`HandshakeError`].
 pub(in crate::net) async fn accept(
     socket: Socket,
-    config: Arc<ServerConfig>,
+    lane: Option<&Lane>,
+    choose: impl FnOnce(Option<&Hello<'_>>) -> ChosenConfig,
 ) -> Result<Established, HandshakeError> {
+    let mut input = socket.ring().take_buffer();
+    while !is_whole_or_wrong(&input) {
+        let Some(received) = socket.recv().await? else {
+            return Err(HandshakeError::Closed);
+        };
+        if input.is_empty() && looks_like_http(&received) {
+            return Err(HandshakeError::PlainHttp(socket));
+        }
+        input.extend_from_slice(&received);
+    }
+    let hello = Hello::read(&input);
+    let ChosenConfig { config, asks_for_certificate } = choose(hello.as_ref());
     let mut config = (*config).clone();
+    let early_data = hello.is_some_and(|hello| hello.offers_early_data()).then(EarlyData::new);
+    if let Some(early_data) = &early_data {
+        config.key_log = early_data.key_log();
+    }
     let resolver = Arc::new(Listening { resolver: config.cert_resolver, name: OnceLock::new() });
     config.cert_resolver = resolver.clone();
     let connection = UnbufferedServerConnection::new(Arc::new(config))?;
-    Handshake::new(socket, ServerHalf { connection, resolver }).run().await
+    let half = ServerHalf { connection, resolver, asks_for_certificate };
+    Handshake { early_data, lane, ..Handshake::new(socket, half, input) }.run().await
+}
+
+/// Whether the first record has been received, or is none.
+fn is_whole_or_wrong(input: &[u8]) -> bool {
+    let Some(first) = input.first() else { return false };
+    let is_enough = |length| length <= input.len() || length > HEADER_BYTES + FRAGMENT_BYTES_MAX;
+    *first != HANDSHAKE || record_bytes(input).is_some_and(is_enough)
+}
+
+/// The configuration of one handshake.
+pub(in crate::net) struct ChosenConfig {
+    pub(in crate::net) config: Arc<ServerConfig>,
+    /// Whether the client's second flight holds a certificate, which takes long to verify.
+    pub(in crate::net) asks_for_certificate: bool,
 }
 
 /// Records the SNI name: rustls' unbuffered connection does not expose it, but calls its certificate resolver
@@ -88,6 +124,7 @@ impl ResolvesServerCert for Listening {
 struct ServerHalf {
     connection: UnbufferedServerConnection,
     resolver: Arc<Listening>,
+    asks_for_certificate: bool,
 }
 
 /// The client side.
@@ -100,13 +137,16 @@ pub(in crate::net) async fn connect(
     name: ServerName<'static>,
 ) -> Result<Established, HandshakeError> {
     let connection = UnbufferedClientConnection::new(config, name)?;
-    Handshake::new(socket, connection).run().await
+    let input = socket.ring().take_buffer();
+    Handshake::new(socket, connection, input).run().await
 }
 
 /// The operations common to the two connection types of rustls, which share no trait for them.
 trait Half {
     type Data;
     const IS_SERVER: bool;
+    /// Whether the next flight of the peer takes long to compute with.
+    fn is_costly(&self) -> bool;
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn common(&self) -> &CommonState;
     fn server_name(&self) -> Option<&str>;
@@ -116,6 +156,12 @@ trait Half {
 impl Half for ServerHalf {
     type Data = ServerConnectionData;
     const IS_SERVER: bool = true;
+
+    fn is_costly(&self) -> bool {
+        // After a HelloRetryRequest the costly part is still to come.
+        self.asks_for_certificate
+            || self.connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
+    }
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.connection.process_tls_records(input)
@@ -139,6 +185,10 @@ impl Half for ServerHalf {
 impl Half for UnbufferedClientConnection {
     type Data = ClientConnectionData;
     const IS_SERVER: bool = false;
+
+    fn is_costly(&self) -> bool {
+        false
+    }
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(input)
@@ -172,7 +222,7 @@ enum HandshakeStep {
     Failed(Error),
 }
 
-struct Handshake<C> {
+struct Handshake<'a, C> {
     socket: Socket,
     connection: C,
     input: Vec<u8>,
@@ -181,29 +231,54 @@ struct Handshake<C> {
     /// there, would be lost when `session` takes over.
     shown: usize,
     output: Vec<u8>,
+    /// Of a client that has announced some.
+    early_data: Option<EarlyData>,
+    lane: Option<&'a Lane>,
 }
 
-impl<C: Half> Handshake<C> {
-    fn new(socket: Socket, connection: C) -> Self {
-        let (input, output) = (socket.ring().take_buffer(), socket.ring().take_buffer());
-        Self { socket, connection, input, shown: 0, output }
+impl<'a, C: Half> Handshake<'a, C> {
+    fn new(socket: Socket, connection: C, input: Vec<u8>) -> Self {
+        let output = socket.ring().take_buffer();
+        Self { socket, connection, input, shown: 0, output, early_data: None, lane: None }
     }
 
     async fn run(mut self) -> Result<Established, HandshakeError> {
+        // Held while this handshake computes, and never while it waits for its peer.
+        let mut place = self.enter().await?;
         loop {
             match self.step() {
                 HandshakeStep::Again => {}
-                HandshakeStep::Done => return self.finish().await,
-                HandshakeStep::Failed(error) => return Err(self.fail(error).await),
-                HandshakeStep::Blocked if self.show_next() => {}
+                HandshakeStep::Done => {
+                    drop(place);
+                    return self.finish().await;
+                }
+                HandshakeStep::Failed(error) => {
+                    drop(place);
+                    return Err(self.fail(error).await);
+                }
+                HandshakeStep::Blocked if self.show_next()? => {}
                 HandshakeStep::Blocked => {
+                    drop(place.take());
                     if let Err(error) = self.judge_part() {
                         return Err(self.fail(error).await);
                     }
                     self = self.receive().await?;
+                    if self.connection.is_costly() {
+                        place = self.enter().await?;
+                    }
                 }
             }
         }
+    }
+
+    async fn enter(&self) -> Result<Option<Place<'a>>, HandshakeError> {
+        let Some(lane) = self.lane else { return Ok(None) };
+        let place = lane.enter(&self.socket.ring()).await;
+        // Nobody waits for it any more.
+        if self.socket.has_timed_out() {
+            return Err(HandshakeError::TimedOut);
+        }
+        if self.socket.is_broken() { Err(HandshakeError::Closed) } else { Ok(Some(place)) }
     }
 
     async fn receive(mut self) -> Result<Self, HandshakeError> {
@@ -211,10 +286,6 @@ impl<C: Half> Handshake<C> {
         let Some(received) = self.socket.recv().await? else {
             return Err(HandshakeError::Closed);
         };
-        let is_first = C::IS_SERVER && self.input.is_empty();
-        if is_first && self.is_untouched() && looks_like_http(&received) {
-            return Err(HandshakeError::PlainHttp(self.socket));
-        }
         if self.input.len() + received.len() > INPUT_BYTES_MAX {
             return Err(HandshakeError::Closed);
         }
@@ -222,17 +293,28 @@ impl<C: Half> Handshake<C> {
         Ok(self)
     }
 
-    /// Whether nothing was received yet.
-    fn is_untouched(&self) -> bool {
-        self.connection.common().protocol_version().is_none()
-    }
-
     /// Shows rustls the next record; false if it is not whole yet.
-    fn show_next(&mut self) -> bool {
-        let rest = &self.input[self.shown..];
-        let Some(length) = record_bytes(rest).filter(|length| *length <= rest.len()) else { return false };
-        self.shown += length;
-        true
+    fn show_next(&mut self) -> Result<bool, HandshakeError> {
+        loop {
+            let rest = &self.input[self.shown..];
+            let Some(length) = record_bytes(rest).filter(|length| *length <= rest.len()) else {
+                return Ok(false);
+            };
+            let suite = self.connection.common().negotiated_cipher_suite();
+            // The first record is the ClientHello.
+            let admission = match &mut self.early_data {
+                Some(early_data) if suite.is_some() => early_data.admit(&rest[..length], suite),
+                _ => Admission::Handshake,
+            };
+            match admission {
+                Admission::Handshake => {
+                    self.shown += length;
+                    return Ok(true);
+                }
+                Admission::Skipped => drop(self.input.drain(self.shown..self.shown + length)),
+                Admission::TooMuch => return Err(HandshakeError::Closed),
+            }
+        }
     }
 
     /// Lets rustls judge the header of a record that is not whole; it consumes none of it.

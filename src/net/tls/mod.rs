@@ -4,11 +4,15 @@ mod certificate;
 mod challenges;
 mod client_auth;
 mod config;
+mod early;
 mod error;
 mod facts;
 mod files;
 mod handshake;
+#[doc(hidden)]
+pub mod hello;
 mod info;
+mod lane;
 #[doc(hidden)]
 pub mod messages;
 #[doc(hidden)]
@@ -24,13 +28,14 @@ mod tickets;
 pub use self::certificate::CertificateFiles;
 pub use self::challenges::{ACME_TLS_ALPN, Challenges, HTTP_CHALLENGE_PREFIX};
 pub use self::client_auth::{ClientAuth, ClientCertificate, ClientTrust};
-pub use self::config::{Reloaded, TlsOptions, TlsServer, TlsVersion};
+pub use self::config::{CipherPreference, Reloaded, TlsOptions, TlsServer, TlsVersion};
 pub use self::error::{TlsError, TlsProblem, TlsWarning};
 pub use self::facts::{AlternativeName, CertificateFacts, date};
 pub use self::files::FileVersion;
 pub use self::handshake::HandshakeError;
-pub(in crate::net) use self::handshake::{Established, accept, connect};
+pub(in crate::net) use self::handshake::{ChosenConfig, Established, accept, connect};
 pub use self::info::TlsInfo;
+pub use self::lane::Lane;
 pub use self::record::RecordError;
 pub use self::self_signed::is_name;
 pub use self::session::Session;

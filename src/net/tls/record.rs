@@ -4,8 +4,10 @@
 
 use std::ops::Range;
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
-use rustls::{CipherSuiteCommon, ConnectionTrafficSecrets, SupportedCipherSuite};
+use aws_lc_rs::aead::{
+    AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
+};
+use rustls::{CipherSuite, CipherSuiteCommon, ConnectionTrafficSecrets, SupportedCipherSuite};
 
 /// Types of content (RFC 8446 §5.1).
 pub(super) const ALERT: u8 = 21;
@@ -23,7 +25,7 @@ pub(super) const PLAIN_BYTES_MAX: usize = 16 * 1024;
 pub(super) const OVERHEAD_BYTES_MAX: usize = HEADER_BYTES + 8 + 1 + TAG_BYTES;
 
 /// Longest fragment accepted: §5.2 allows 256 bytes of padding and tag; 1.2 allowed 2048, which no AEAD uses.
-const FRAGMENT_BYTES_MAX: usize = PLAIN_BYTES_MAX + 256;
+pub(super) const FRAGMENT_BYTES_MAX: usize = PLAIN_BYTES_MAX + 256;
 
 const TAG_BYTES: usize = 16;
 const EXPLICIT_NONCE_BYTES: usize = 8;
@@ -141,6 +143,28 @@ impl Protection {
         Some(Self { key, iv, sequence, scheme, records_max: common(suite).confidentiality_limit })
     }
 
+    /// Of TLS 1.3, from a key and an IV, at the first record; `None` for a cipher that is not supported here.
+    pub(super) fn from_parts(key: &[u8], iv: [u8; 12], suite: SupportedCipherSuite) -> Option<Self> {
+        let key = LessSafeKey::new(UnboundKey::new(algorithm(suite)?, key).ok()?);
+        let records_max = common(suite).confidentiality_limit;
+        Some(Self { key, iv, sequence: 0, scheme: NonceScheme::Tls13, records_max })
+    }
+
+    /// The length of the suite's key.
+    pub(super) fn key_bytes(suite: SupportedCipherSuite) -> Option<usize> {
+        algorithm(suite).map(Algorithm::key_len)
+    }
+
+    /// Whether a whole record is the next that this key protects; it is left as it is, and counted if so.
+    pub(super) fn try_open(&mut self, record: &[u8]) -> bool {
+        let sequence = self.sequence;
+        let is_opened = self.open(&mut record.to_vec()).is_ok();
+        if !is_opened {
+            self.sequence = sequence;
+        }
+        is_opened
+    }
+
     /// Whether a key update is due.
     #[inline]
     pub(super) fn is_worn(&self) -> bool {
@@ -238,6 +262,16 @@ impl Protection {
                 Ok((outer, start..start + length))
             }
         }
+    }
+}
+
+/// Of the suites of TLS 1.3.
+fn algorithm(suite: SupportedCipherSuite) -> Option<&'static Algorithm> {
+    match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => Some(&AES_128_GCM),
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => Some(&AES_256_GCM),
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => Some(&CHACHA20_POLY1305),
+        _ => None,
     }
 }
 

@@ -10,7 +10,6 @@ use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::certificate::Certificate;
-use super::challenges::{ACME_TLS_ALPN, Challenges};
 use super::facts::AlternativeName;
 
 /// All certificates of a listener.
@@ -24,12 +23,11 @@ pub(super) struct CertificateTable {
     /// For clients without SNI or with an unknown name: the first certificate, and those with the same names
     /// and other keys.
     default: Vec<usize>,
-    challenges: Arc<Challenges>,
 }
 
 impl CertificateTable {
     /// The first certificate is the default.
-    pub(super) fn new(certificates: Vec<Arc<Certificate>>, challenges: Arc<Challenges>) -> Self {
+    pub(super) fn new(certificates: Vec<Arc<Certificate>>) -> Self {
         let mut exact: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         let mut wildcard: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for (place, certificate) in certificates.iter().enumerate() {
@@ -56,7 +54,7 @@ impl CertificateTable {
             places.sort_by_key(|&place| cost(certificates[place].key.key.algorithm()));
             places.dedup();
         }
-        Self { certificates, exact, wildcard, default, challenges }
+        Self { certificates, exact, wildcard, default }
     }
 
     /// Every certificate, in the order given.
@@ -121,15 +119,6 @@ fn cost(algorithm: SignatureAlgorithm) -> u8 {
 
 impl ResolvesServerCert for CertificateTable {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if is_challenge(&hello) {
-            return self.challenges.certificate(hello.server_name()?);
-        }
         self.choose(hello.server_name(), hello.signature_schemes()).cloned()
     }
-}
-
-/// RFC 8737 §3: a validator offers only this protocol.
-fn is_challenge(hello: &ClientHello<'_>) -> bool {
-    let Some(mut protocols) = hello.alpn() else { return false };
-    protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none()
 }

@@ -11,7 +11,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{error::Unspecified, rand};
+use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+
+use super::client_auth::Verifier;
+use super::hello::Fields;
 
 /// How long a key seals tickets. Nonces are random: at 100,000 tickets a second, two of them collide within
 /// this time with a probability of one in 30 billion.
@@ -29,10 +35,13 @@ pub(super) struct TicketKeys {
     pair: ArcSwap<KeyRotation>,
 }
 
-/// Seals and opens tickets for one client verifier.
+/// Seals and opens tickets for one client verifier. A ticket with a client's certificate opens only while
+/// that is valid: otherwise the handshake is a full one, in which the client may present a newer one.
 #[derive(Debug)]
 pub(super) struct Ticketer {
     keys: Arc<TicketKeys>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    time: Arc<dyn TimeProvider>,
     /// Authenticated with every ticket: a hash of the client verifier. After it changes, a client has to
     /// present its certificate again.
     binding: [u8; 32],
@@ -109,9 +118,51 @@ impl TicketKeys {
 }
 
 impl Ticketer {
-    pub(super) fn new(keys: Arc<TicketKeys>, binding: [u8; 32]) -> Self {
-        Self { keys, binding }
+    pub(super) fn new(keys: Arc<TicketKeys>, verifier: &Verifier) -> Self {
+        let time = Arc::new(DefaultTimeProvider);
+        Self { keys, verifier: verifier.verifier.clone(), time, binding: verifier.binding }
     }
+
+    /// With another clock.
+    #[cfg(test)]
+    pub(super) fn with_time(self, time: Arc<dyn TimeProvider>) -> Self {
+        Self { time, ..self }
+    }
+
+    /// Whether the client of this session would be let in now. A session that cannot be read is not resumed.
+    fn lets_in(&self, session: &[u8]) -> bool {
+        if !self.verifier.offer_client_auth() {
+            return true;
+        }
+        let (Some(chain), Some(now)) = (client_chain(session), self.time.current_time()) else {
+            return false;
+        };
+        match chain.split_first() {
+            None => !self.verifier.client_auth_mandatory(),
+            Some((leaf, issuers)) => self.verifier.verify_client_cert(leaf, issuers, now).is_ok(),
+        }
+    }
+}
+
+/// The client's certificates in a session as rustls stores it (`ServerSessionValue`); empty if it has none.
+/// rustls has no accessor for them; a layout that changes shows in the tests, and then nothing is resumed.
+fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
+    let mut fields = Fields(session);
+    if fields.number(1)? == 1 {
+        let _server_name = fields.vector(1)?;
+    }
+    // Version and cipher suite.
+    fields.bytes(2 + 2)?;
+    let _secret = fields.vector(1)?;
+    let _extended_master_secret = fields.bytes(1)?;
+    let mut chain = Vec::new();
+    if fields.number(1)? == 1 {
+        let mut certificates = fields.vector(3)?;
+        while !certificates.is_empty() {
+            chain.push(certificates.vector(3)?.0.into());
+        }
+    }
+    Some(chain)
 }
 
 impl ProducesTickets for Ticketer {
@@ -128,7 +179,8 @@ impl ProducesTickets for Ticketer {
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.keys.open(Instant::now(), &self.binding, ticket)
+        let session = self.keys.open(Instant::now(), &self.binding, ticket)?;
+        self.lets_in(&session).then_some(session)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Client certificates: requested, verified, revoked, exposed to handlers; and resumed sessions.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 
 use super::lab::*;
@@ -92,6 +95,40 @@ fn files_about_clients_are_checked() {
     let broken = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
     let broken = ClientTrust { crls: vec![lab.write("broken.crl", broken, 0o644)], ..good };
     assert!(required(broken).contains("broken.crl: this revocation list cannot be used"));
+}
+
+#[derive(Debug)]
+struct DaysLater(u32);
+
+impl TimeProvider for DaysLater {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = SystemTime::now() + self.0 * DAY;
+        now.duration_since(SystemTime::UNIX_EPOCH).ok().map(UnixTime::since_unix_epoch)
+    }
+}
+
+/// The client's certificate is valid for thirty days. rustls takes it from the ticket without another look.
+#[test]
+fn a_session_is_resumed_only_while_the_clients_certificate_is_valid() {
+    let lab = Lab::new();
+    for auth in [ClientAuth::Required, ClientAuth::Optional] {
+        let server = TlsServer::new(options(&lab, auth(trust(&lab, &[])))).unwrap();
+        for version in [&TLS13, &TLS12] {
+            let mut client = lab.client();
+            client.versions = vec![version];
+            let config = client.with(&identity(&lab, 7)).config();
+            let at = |days| shake(config.clone(), server.config_at(Arc::new(DaysLater(days))), "example.com");
+            assert!(!at(0).unwrap().resumed);
+            assert!(at(0).unwrap().resumed && at(29).unwrap().resumed, "{version:?}");
+            let error = at(31).unwrap_err().to_string();
+            assert!(error.contains("CertificateExpired"), "a full handshake, which fails: {error}");
+        }
+    }
+    // Without a certificate there is nothing to verify.
+    let server = TlsServer::new(options(&lab, ClientAuth::Optional(trust(&lab, &[])))).unwrap();
+    let nobody = lab.client().config();
+    let at = |days| shake(nobody.clone(), server.config_at(Arc::new(DaysLater(days))), "example.com");
+    assert!(!at(0).unwrap().resumed && at(31).unwrap().resumed);
 }
 
 #[test]

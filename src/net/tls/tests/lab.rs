@@ -14,9 +14,12 @@ use rustls::client::ClientConnection;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::{
+    CipherSuite, ClientConfig, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
 use tempfile::TempDir;
 
+use crate::net::tls::hello::Hello;
 use crate::net::tls::{CertificateFiles, TlsOptions, TlsServer};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -150,6 +153,8 @@ pub(super) struct Client {
     pub(super) versions: Vec<&'static SupportedProtocolVersion>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) schemes_without_ecdsa: bool,
+    /// The suites that the client puts first.
+    pub(super) suites: Vec<CipherSuite>,
     identity: Option<(CertificateDer<'static>, Arc<Vec<u8>>)>,
 }
 
@@ -159,6 +164,7 @@ pub(super) struct Shaken {
     pub(super) leaf: CertificateDer<'static>,
     pub(super) alpn: Option<Vec<u8>>,
     pub(super) resumed: bool,
+    pub(super) suite: CipherSuite,
     pub(super) client_certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -169,6 +175,7 @@ impl Client {
             versions: rustls::ALL_VERSIONS.to_vec(),
             alpn: Vec::new(),
             schemes_without_ecdsa: false,
+            suites: Vec::new(),
             identity: None,
         }
     }
@@ -192,6 +199,7 @@ impl Client {
                 .collect();
             provider.signature_verification_algorithms.mapping = Vec::leak(kept);
         }
+        provider.cipher_suites.sort_by_key(|suite| !self.suites.contains(&suite.suite()));
         let builder = ClientConfig::builder_with_provider(provider.into())
             .with_protocol_versions(&self.versions)
             .unwrap()
@@ -207,13 +215,13 @@ impl Client {
         config.into()
     }
 
-    /// A whole handshake with what `server` presents now.
-    pub(super) fn shake(&self, server: &TlsServer, name: &str) -> Result<Shaken, rustls::Error> {
-        self.shake_with(server.config(), name)
-    }
-
     pub(super) fn shake_with(&self, config: Arc<ServerConfig>, name: &str) -> Result<Shaken, rustls::Error> {
         shake(self.config(), config, name)
+    }
+
+    /// A whole handshake with what `server` presents now.
+    pub(super) fn shake(&self, server: &TlsServer, name: &str) -> Result<Shaken, rustls::Error> {
+        shake_by_hello(self.config(), |hello| server.choose(Hello::read(hello).as_ref()).config, name)
     }
 }
 
@@ -223,12 +231,23 @@ pub(super) fn shake(
     server: Arc<ServerConfig>,
     name: &str,
 ) -> Result<Shaken, rustls::Error> {
+    shake_by_hello(client, |_| server, name)
+}
+
+/// A whole handshake; the configuration depends on the first record.
+fn shake_by_hello(
+    client: Arc<ClientConfig>,
+    choose: impl FnOnce(&[u8]) -> Arc<ServerConfig>,
+    name: &str,
+) -> Result<Shaken, rustls::Error> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(client, name).unwrap();
-    let mut server = ServerConnection::new(server).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    let mut server = ServerConnection::new(choose(&hello)).unwrap();
     // Tickets follow the handshake, so it continues until neither side sends.
     loop {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut hello);
         while client.wants_write() {
             client.write_tls(&mut bytes).unwrap();
         }
@@ -257,6 +276,7 @@ pub(super) fn shake(
     Ok(Shaken {
         leaf: client.peer_certificates().unwrap()[0].clone(),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),
+        suite: server.negotiated_cipher_suite().unwrap().suite(),
         resumed: server.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         client_certificates: server.peer_certificates().unwrap_or_default().to_vec(),
     })

@@ -4,7 +4,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 
 use super::lab::*;
-use crate::net::tls::{ACME_TLS_ALPN, TlsOptions, TlsServer, TlsVersion};
+use crate::net::tls::{ACME_TLS_ALPN, CipherPreference, TlsOptions, TlsServer, TlsVersion};
 
 /// The file of the certificate presented for SNI `name`; it must be valid for that name unless a mismatch is
 /// expected.
@@ -121,6 +121,71 @@ fn protocols_and_versions_are_those_of_the_options() {
     old.versions = vec![&TLS12];
     assert!(old.shake(&both, "example.com").is_ok());
     assert!(old.shake(&latest, "example.com").unwrap_err().to_string().contains("ProtocolVersion"));
+}
+
+#[test]
+fn the_cheaper_cipher_is_taken_unless_the_client_has_no_hardware_for_it() {
+    use rustls::CipherSuite as Suite;
+    let lab = Lab::new();
+    let certificates = vec![lab.certificate("a", &["example.com"])];
+    let options = TlsOptions { certificates, ..TlsOptions::default() };
+    let usual = TlsServer::new(options.clone()).unwrap();
+    let strong = TlsOptions { cipher_preference: CipherPreference::Aes256, ..options };
+    let strong = TlsServer::new(strong).unwrap();
+    let suites = [
+        (
+            &TLS13,
+            Suite::TLS13_AES_128_GCM_SHA256,
+            Suite::TLS13_AES_256_GCM_SHA384,
+            Suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ),
+        (
+            &TLS12,
+            Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        ),
+    ];
+    for (version, aes_128, aes_256, chacha) in suites {
+        for (first, from_usual, from_strong) in
+            [(aes_128, aes_128, aes_256), (aes_256, aes_128, aes_256), (chacha, chacha, chacha)]
+        {
+            let mut client = lab.client();
+            (client.versions, client.suites) = (vec![version], vec![first]);
+            assert_eq!(client.shake(&usual, "example.com").unwrap().suite, from_usual, "{first:?}");
+            assert_eq!(client.shake(&strong, "example.com").unwrap().suite, from_strong, "{first:?}");
+        }
+    }
+}
+
+#[test]
+fn the_protocol_of_challenges_is_for_challenges_alone() {
+    let lab = Lab::new();
+    let certificates = vec![lab.certificate("a", &["example.com"])];
+    let options = TlsOptions { certificates, acme_tls_alpn: true, ..TlsOptions::default() };
+    let server = TlsServer::new(options).unwrap();
+    let offering = |protocols: &[&[u8]]| {
+        let mut client = lab.client();
+        client.alpn = protocols.iter().map(|name| name.to_vec()).collect();
+        client.shake(&server, "example.com").map(|shaken| shaken.alpn)
+    };
+    let refused = |protocols| {
+        let error = offering(protocols).unwrap_err().to_string();
+        assert!(error.contains("NoApplicationProtocol"), "{protocols:?}: {error}");
+    };
+    for in_progress in [false, true] {
+        if in_progress {
+            let challenge = lab.issue(&params(&["example.com"]));
+            server.challenges().put_certificate("example.com", challenge.certified());
+        } else {
+            refused(&[ACME_TLS_ALPN]);
+        }
+        refused(&[ACME_TLS_ALPN, b"x"]);
+        refused(&[b"x", ACME_TLS_ALPN]);
+        let both = offering(&[ACME_TLS_ALPN, b"http/1.1"]).unwrap();
+        assert_eq!(both.as_deref(), Some(&b"http/1.1"[..]));
+        assert_eq!(offering(&[]).unwrap(), None);
+    }
 }
 
 #[test]

@@ -1,0 +1,200 @@
+//! What the configuration of a handshake depends on, from the ClientHello (RFC 8446 §4.1.2), before rustls
+//! reads it. Refuses nothing: a message that cannot be read here is rustls' to judge, with the usual
+//! configuration.
+
+use rustls::CipherSuite;
+
+use super::challenges::ACME_TLS_ALPN;
+use super::record::{HANDSHAKE, HEADER_BYTES};
+
+const CLIENT_HELLO: u8 = 1;
+const SERVER_NAME: u16 = 0;
+const ALPN: u16 = 16;
+const EARLY_DATA: u16 = 42;
+const HOST_NAME: u8 = 0;
+
+/// The rest of a structure of TLS' presentation language (RFC 8446 §3).
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(super) fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(super) fn number(&mut self, bytes: usize) -> Option<usize> {
+        Some(self.bytes(bytes)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    }
+
+    /// A vector with a length of so many bytes.
+    pub(super) fn vector(&mut self, length_bytes: usize) -> Option<Fields<'a>> {
+        let length = self.number(length_bytes)?;
+        self.bytes(length).map(Fields)
+    }
+}
+
+/// A ClientHello, as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Hello<'a> {
+    suites: &'a [u8],
+    /// The list of protocol names.
+    protocols: &'a [u8],
+    server_name: Option<&'a [u8]>,
+    offers_early_data: bool,
+}
+
+impl<'a> Hello<'a> {
+    /// From a whole first record; `None` if it does not hold a whole ClientHello. No client splits one that
+    /// fits a record.
+    pub fn read(record: &'a [u8]) -> Option<Self> {
+        let mut record = Fields(record);
+        let header = record.bytes(HEADER_BYTES)?;
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        let mut handshake = Fields(record.bytes(length)?);
+        if header[0] != HANDSHAKE || handshake.number(1)? != usize::from(CLIENT_HELLO) {
+            return None;
+        }
+        let mut hello = handshake.vector(3)?;
+        // Version and random.
+        hello.bytes(2 + 32)?;
+        let _session = hello.vector(1)?;
+        let suites = hello.vector(2)?.0;
+        let _compression = hello.vector(1)?;
+        let mut read = Self { suites, ..Self::default() };
+        let mut extensions = if hello.is_empty() { Fields(&[]) } else { hello.vector(2)? };
+        while !extensions.is_empty() {
+            let kind = extensions.number(2)? as u16;
+            read.extension(kind, extensions.vector(2)?)?;
+        }
+        Some(read)
+    }
+
+    fn extension(&mut self, kind: u16, mut content: Fields<'a>) -> Option<()> {
+        match kind {
+            SERVER_NAME => {
+                let mut names = content.vector(2)?;
+                if names.number(1)? == usize::from(HOST_NAME) {
+                    self.server_name = Some(names.vector(2)?.0);
+                }
+            }
+            ALPN => self.protocols = content.vector(2)?.0,
+            EARLY_DATA => self.offers_early_data = true,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Whether of the suites that are supported here one with ChaCha20 comes first: the client has no
+    /// hardware for AES.
+    pub fn prefers_chacha(&self) -> bool {
+        let mut suites = self.suites.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]]));
+        suites.find_map(|suite| is_chacha(CipherSuite::from(suite))).unwrap_or(false)
+    }
+
+    /// Whether a CA asks for the certificate of TLS-ALPN-01: it offers that protocol and no other (RFC 8737
+    /// §3).
+    pub fn asks_for_challenge(&self) -> bool {
+        let mut protocols = Fields(self.protocols);
+        protocols.vector(1).is_some_and(|name| name.0 == ACME_TLS_ALPN) && protocols.is_empty()
+    }
+
+    /// The SNI name as it was sent.
+    pub fn server_name(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.server_name?).ok()
+    }
+
+    /// Whether data may follow at once (0-RTT).
+    pub fn offers_early_data(&self) -> bool {
+        self.offers_early_data
+    }
+}
+
+/// `None` for a suite that is not supported.
+pub(super) fn is_chacha(suite: CipherSuite) -> Option<bool> {
+    match suite {
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => Some(true),
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS13_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::crypto::aws_lc_rs;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+
+    /// The first record of rustls' client.
+    fn hello(alpn: &[&[u8]], is_chacha_first: bool) -> Vec<u8> {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| is_chacha(suite.suite()) != Some(is_chacha_first));
+        let mut config = ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let mut client = ClientConnection::new(Arc::new(config), "Example.com".try_into().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_matters_is_read() {
+        for chacha in [true, false] {
+            let bytes = hello(&[b"acme-tls/1"], chacha);
+            let read = Hello::read(&bytes).unwrap();
+            assert_eq!((read.prefers_chacha(), read.asks_for_challenge()), (chacha, true));
+            assert!(read.server_name().unwrap().eq_ignore_ascii_case("example.com"));
+            assert!(!read.offers_early_data());
+        }
+        for alpn in [&[][..], &[&b"h2"[..]], &[b"acme-tls/1", b"h2"], &[b"h2", b"acme-tls/1"]] {
+            assert!(!Hello::read(&hello(alpn, true)).unwrap().asks_for_challenge(), "{alpn:?}");
+        }
+    }
+
+    #[test]
+    fn suites_that_nobody_supports_do_not_count() {
+        let prefers = |suites: &[u8]| Hello { suites, ..Hello::default() }.prefers_chacha();
+        // GREASE, then AES-CBC, then ChaCha20 for TLS 1.2.
+        assert!(prefers(&[0x0a, 0x0a, 0xc0, 0x13, 0xcc, 0xa8, 0x13, 0x01]));
+        assert!(!prefers(&[0x0a, 0x0a, 0x13, 0x01, 0x13, 0x03]));
+        assert!(!prefers(&[]) && !prefers(&[0x13]));
+    }
+
+    #[test]
+    fn no_input_panics_and_a_part_is_not_read() {
+        let bytes = hello(&[b"h2"], false);
+        for end in 0..bytes.len() {
+            assert_eq!(Hello::read(&bytes[..end]), None, "cut at {end}");
+        }
+        for at in 0..bytes.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                if let Some(read) = Hello::read(&changed) {
+                    read.prefers_chacha();
+                    read.asks_for_challenge();
+                    read.server_name();
+                }
+            }
+        }
+    }
+}
