@@ -15,6 +15,8 @@ mod interim;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
 #[path = "h2/peer.rs"]
 mod peer;
+#[path = "exchange/refusals.rs"]
+mod refusals;
 #[path = "exchange/site.rs"]
 mod site;
 #[path = "exchange/tunnels.rs"]

@@ -8,10 +8,12 @@
 //!     └───────────────────────▲
 //! ```
 
+use super::call::{LogEntry, complete_refusal};
+use super::worker::Worker;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::service::{Body, HalfClose, InformError, Response};
+use crate::service::{Body, HalfClose, InformError, Response, Service};
 
 /// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,9 +25,13 @@ pub(crate) struct RequestKind {
 }
 
 impl RequestKind {
-    /// For responses to requests that could not be read.
-    pub(crate) const UNKNOWN: RequestKind =
-        RequestKind { method: Method::Get, version: Version::Http11, upgrade: false };
+    /// For a response to a head that could not be read: `head` has what was readable. As GET, unless it is
+    /// HEAD, whose response has no content whatever else is wrong.
+    #[cold]
+    pub(crate) fn of_refused(head: &RequestHead) -> RequestKind {
+        let method = if head.method() == Method::Head { Method::Head } else { Method::Get };
+        RequestKind { method, version: head.version(), upgrade: false }
+    }
 }
 
 impl From<&RequestHead> for RequestKind {
@@ -48,28 +54,43 @@ pub(crate) struct Delivery {
     pub(crate) is_tunnel: bool,
 }
 
-/// Checks a response, and replaces it by an error where it may not be sent:
+/// Decides how a response is delivered. One that may not be sent is replaced by an error:
 ///
 /// - A final response has a final status (RFC 9110 §15.2).
 /// - 101 opens a tunnel, and only where the request has `Upgrade`; a success to CONNECT opens one too,
 ///   because the client treats it as one (§9.3.6, RFC 9113 §8.5). No other response does.
 /// - 205 has no content (§15.3.6).
-pub(crate) fn admit(kind: RequestKind, response: &mut Response) -> Delivery {
+pub(crate) fn admit<S: Service>(
+    worker: &Worker<S>,
+    entry: &LogEntry,
+    kind: RequestKind,
+    response: &mut Response,
+) -> Delivery {
+    let delivery = judge(kind, response);
+    delivery.unwrap_or_else(|error| {
+        *response = error;
+        complete_refusal(worker, entry.context(), response);
+        delivery_of(kind, response)
+    })
+}
+
+/// As [`admit`]; the error in place of a response that may not be sent.
+#[inline]
+fn judge(kind: RequestKind, response: &mut Response) -> Result<Delivery, Response> {
     let status = response.status();
     let is_tunnel = matches!(response.body(), Body::Tunnel(_));
     let is_connected = kind.method == Method::Connect && status.is_success();
     if status.is_informational() || is_tunnel || is_connected {
         let may_open = is_connected || kind.upgrade && status == Status::SWITCHING_PROTOCOLS;
         if let Some(error) = refusal(is_tunnel, may_open, is_connected) {
-            *response = error;
-            return delivery(kind, response);
+            return Err(error);
         }
-        return Delivery { length: None, announced: None, has_content: true, is_tunnel: true };
+        return Ok(Delivery { length: None, announced: None, has_content: true, is_tunnel: true });
     }
     if status == Status::RESET_CONTENT {
         response.set_body(Body::Empty);
     }
-    delivery(kind, response)
+    Ok(delivery_of(kind, response))
 }
 
 /// The error in place of a response that would open a tunnel and may not.
@@ -85,7 +106,7 @@ fn refusal(is_tunnel: bool, may_open: bool, is_connected: bool) -> Option<Respon
 }
 
 #[inline]
-fn delivery(kind: RequestKind, response: &Response) -> Delivery {
+fn delivery_of(kind: RequestKind, response: &Response) -> Delivery {
     let status = response.status();
     let length = match response.body() {
         Body::Empty => Some(0),
@@ -218,7 +239,7 @@ mod tests {
     use super::*;
     use crate::service::{Tunnel, TunnelHandler};
 
-    const GET: RequestKind = RequestKind::UNKNOWN;
+    const GET: RequestKind = RequestKind { method: Method::Get, version: Version::Http11, upgrade: false };
     const HEAD: RequestKind = RequestKind { method: Method::Head, ..GET };
     const CONNECT: RequestKind = RequestKind { method: Method::Connect, ..GET };
     const UPGRADE: RequestKind = RequestKind { upgrade: true, ..GET };
@@ -251,7 +272,10 @@ mod tests {
             (CONNECT, 407, Body::Empty, refused(407)),
         ] {
             let mut response = response(code, body);
-            let delivery = admit(kind, &mut response);
+            let delivery = judge(kind, &mut response).unwrap_or_else(|error| {
+                response = error;
+                delivery_of(kind, &response)
+            });
             assert_eq!((response.status().code(), delivery.is_tunnel), expected, "{kind:?} {code}");
             assert_eq!(matches!(response.body(), Body::Tunnel(_)), delivery.is_tunnel);
         }
@@ -270,7 +294,8 @@ mod tests {
             (GET, 304, Body::Empty, (None, false)),
             (GET, 404, Body::Empty, (Some(0), false)),
         ] {
-            let Delivery { announced, has_content, .. } = admit(kind, &mut response(code, body));
+            let Delivery { announced, has_content, .. } =
+                judge(kind, &mut response(code, body)).expect("may be sent");
             assert_eq!((announced, has_content), expected, "{kind:?} {code}");
         }
     }

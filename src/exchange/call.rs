@@ -19,18 +19,20 @@ use crate::observe::access::{self, CLIENT_GONE, ExchangeEnd, Record};
 use crate::observe::log;
 use crate::ring::Socket;
 use crate::service::{
-    Body, BodyError, Context, Downstream, ExchangeId, Peer, Request, RequestBody, Response, Service,
+    BodyError, Context, Downstream, ExchangeId, Peer, Request, RequestBody, Response, Service,
 };
 
 /// An exchange whose request's head was read.
 pub(crate) struct BegunExchange {
     pub(crate) kind: RequestKind,
-    /// Its entry in the access log; `None` without a log.
-    pub(crate) entry: Option<LogEntry>,
+    pub(crate) entry: LogEntry,
     /// The request is for a host that this connection does not serve: [`misdirected`] answers it. Not the
     /// response itself, because an idle connection would keep room for it.
     pub(crate) is_misdirected: bool,
 }
+
+/// Why the server answered in place of the service; inserted into the context, for the access log.
+struct Refusal(String);
 
 /// Begins an exchange on `stream`.
 #[inline]
@@ -50,20 +52,45 @@ pub(crate) fn open<S>(
 
 /// The response to a request for another host (RFC 9110 §7.4, §15.5.20).
 #[cold]
-pub(crate) fn misdirected<S>(worker: &Worker<S>) -> Response {
+pub(crate) fn misdirected<S: Service>(worker: &Worker<S>, entry: &LogEntry) -> Response {
     worker.counters.refused.bump();
     let detail = "this connection was made for another host; open one for this host";
-    Response::error(Status::MISDIRECTED_REQUEST, detail)
+    refusal(worker, entry.context(), Status::MISDIRECTED_REQUEST, detail)
+}
+
+/// A response in place of the service's, with what its responses have in common.
+#[cold]
+fn refusal<S: Service>(worker: &Worker<S>, context: &Context, status: Status, detail: &str) -> Response {
+    context.insert(Refusal(detail.to_owned()));
+    let mut response = Response::error(status, detail);
+    complete_refusal(worker, context, &mut response);
+    response
+}
+
+/// Adds what the service's responses have in common.
+#[cold]
+pub(super) fn complete_refusal<S: Service>(worker: &Worker<S>, context: &Context, response: &mut Response) {
+    let service = worker.service();
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| service.refused(context, response))) {
+        worker.counters.panics.bump();
+        log::line(format_args!("a filter panicked: {}", log::panic_text(&*panic)));
+    }
 }
 
 /// The response to a body whose announced length is over the limit, unless the service checks that by itself.
 #[inline]
-fn too_large<S: Service>(worker: &Worker<S>, service: &S, body: &RequestBody) -> Option<Response> {
+fn too_large<S: Service>(
+    worker: &Worker<S>,
+    service: &S,
+    context: &Context,
+    body: &RequestBody,
+) -> Option<Response> {
     if body.length() == Some(0) || service.judges_bodies() || !body.is_too_large() {
         return None;
     }
     worker.counters.refused.bump();
-    Some(Response::error(Status::CONTENT_TOO_LARGE, &FramingError::TooLarge.to_string()))
+    let detail = FramingError::TooLarge.to_string();
+    Some(refusal(worker, context, Status::CONTENT_TOO_LARGE, &detail))
 }
 
 /// Calls the service: its response, or a future of it. A plain function, so that a connection keeps room for
@@ -72,10 +99,11 @@ fn too_large<S: Service>(worker: &Worker<S>, service: &S, body: &RequestBody) ->
 pub(crate) fn call<'s, S: Service>(
     worker: &Worker<S>,
     service: &'s S,
+    entry: &LogEntry,
     context: Context,
     body: RequestBody,
 ) -> Result<Response, impl Future<Output = Response> + use<'s, S>> {
-    if let Some(refusal) = too_large(worker, service, &body) {
+    if let Some(refusal) = too_large(worker, service, &context, &body) {
         return Ok(refusal.closing());
     }
     let request = Request::new(context, body);
@@ -84,7 +112,7 @@ pub(crate) fn call<'s, S: Service>(
         Ok(response) => Ok(response),
         Err(request) => Err(service.call(request)),
     }));
-    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic).closing()))
+    called.unwrap_or_else(|panic| Ok(panicked(worker, entry, &*panic).closing()))
 }
 
 /// Calls the service for a response that needs no future; or returns the request.
@@ -92,52 +120,67 @@ pub(crate) fn call<'s, S: Service>(
 pub(crate) fn call_now<S: Service>(
     worker: &Worker<S>,
     service: &S,
+    entry: &LogEntry,
     context: Context,
     body: RequestBody,
 ) -> Result<Response, Request> {
-    if let Some(refusal) = too_large(worker, service, &body) {
+    if let Some(refusal) = too_large(worker, service, &context, &body) {
         return Ok(refusal);
     }
     let request = Request::new(context, body);
     let called = catch_unwind(AssertUnwindSafe(|| service.call_now(request)));
-    called.unwrap_or_else(|panic| Ok(panicked(worker, &*panic)))
+    called.unwrap_or_else(|panic| Ok(panicked(worker, entry, &*panic)))
 }
 
 /// The response to a request whose handler panicked.
 #[cold]
-pub(crate) fn panicked<S>(worker: &Worker<S>, panic: &(dyn Any + Send)) -> Response {
+pub(crate) fn panicked<S: Service>(
+    worker: &Worker<S>,
+    entry: &LogEntry,
+    panic: &(dyn Any + Send),
+) -> Response {
     worker.counters.panics.bump();
     log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
     let detail = "the handler failed; the server's log has the cause";
-    Response::error(Status::INTERNAL_SERVER_ERROR, detail)
+    let mut response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
+    complete_refusal(worker, entry.context(), &mut response);
+    response
 }
 
-/// The response to a head that cannot be read; logs it.
+/// A request that is answered although its head could not be read.
+pub(crate) struct RefusedRequest {
+    pub(crate) kind: RequestKind,
+    pub(crate) entry: LogEntry,
+    pub(crate) response: Response,
+}
+
+/// Refuses a head that is malformed or breaks a limit. `context` has what could be read of it.
 #[cold]
-pub(crate) fn refuse_head<S>(
+pub(crate) fn refuse_head<S: Service>(
     worker: &Worker<S>,
+    context: &Context,
+    downstream: Rc<dyn Downstream>,
+    exchange: ExchangeId,
     error: RequestError,
-    peer: impl FnOnce() -> Peer,
-) -> Response {
+) -> RefusedRequest {
     worker.counters.refused.bump();
-    refuse_unread(worker, error.status(), &error.to_string(), peer)
+    refuse_unread(worker, context, downstream, exchange, error.status(), &error.to_string())
 }
 
-/// As [`refuse_head`], for a reason other than malformed syntax.
+/// As [`refuse_head`], for another reason.
 #[cold]
-pub(crate) fn refuse_unread<S>(
+pub(crate) fn refuse_unread<S: Service>(
     worker: &Worker<S>,
+    context: &Context,
+    downstream: Rc<dyn Downstream>,
+    exchange: ExchangeId,
     status: Status,
     detail: &str,
-    peer: impl FnOnce() -> Peer,
-) -> Response {
-    let response = Response::error(status, detail);
-    let bytes = match response.body() {
-        Body::Bytes(bytes) => bytes.len() as u64,
-        _ => 0,
-    };
-    refused(worker, peer, status, bytes);
-    response
+) -> RefusedRequest {
+    context.set_downstream(downstream, exchange);
+    let entry = LogEntry::begin(worker, context);
+    let response = refusal(worker, context, status, detail);
+    RefusedRequest { kind: RequestKind::of_refused(context.head()), entry, response }
 }
 
 /// Lines are handed to the writer at least this often. The delay is too short to notice when watching the
@@ -154,18 +197,29 @@ pub(crate) async fn flush<S>(worker: Rc<Worker<S>>) {
     }
 }
 
-/// An exchange that is logged when it ends.
+/// The context of an exchange, for what is decided about its response, and then for the access log.
 pub(crate) struct LogEntry(Context);
 
 impl LogEntry {
-    /// Records a request whose head is complete; `None` without a log.
+    /// Records a request whose head is complete.
     #[inline]
-    pub(crate) fn begin<S>(worker: &Worker<S>, context: &Context) -> Option<Self> {
-        worker.access.as_ref()?;
-        // Now, because the address of the peer is lost when the connection is reset.
-        context.peer();
-        context.begin(worker.ring.now());
-        Some(Self(context.clone()))
+    pub(crate) fn begin<S>(worker: &Worker<S>, context: &Context) -> Self {
+        if worker.access.is_some() {
+            // Now, because the address of the peer is lost when the connection is reset.
+            context.peer();
+            context.begin(worker.ring.now());
+        }
+        Self(context.clone())
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.0
+    }
+
+    /// The same while the body is sent; `None` without a log, so that the context is free again.
+    #[inline]
+    pub(crate) fn if_logged<S>(self, worker: &Worker<S>) -> Option<Self> {
+        worker.access.is_some().then_some(self)
     }
 
     /// Logs the exchange. Without a `status` the client disconnected before there was a response.
@@ -180,15 +234,17 @@ impl LogEntry {
         let Self(context) = self;
         let now = Instant::now();
         let (id, user) = (context.get::<RequestId>(), context.get::<User>());
+        let refusal = context.get::<Refusal>();
         let record = Record {
             peer: known(context.peer()),
-            head: Some(context.head()),
+            head: Some(context.head()).filter(|head| head.len_bytes() > 0),
             status: status.map_or(CLIENT_GONE, Status::code),
             body_bytes,
             duration: context.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             user: user.as_ref().map(|user| user.name().as_bytes()),
             request_id: id.as_ref().map(|id| id.as_str().as_bytes()),
-            end,
+            end: if refusal.is_some() && end == ExchangeEnd::Complete { ExchangeEnd::Refused } else { end },
+            reason: refusal.as_ref().map(|refusal| &*refusal.0),
         };
         log.record(&record, now);
     }
@@ -208,9 +264,15 @@ pub(crate) fn end_of(error: &io::Error) -> ExchangeEnd {
     }
 }
 
-/// Logs a request that was refused before its head was complete.
+/// Logs a request that was refused before anything of it was read.
 #[cold]
-pub(crate) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status: Status, body_bytes: u64) {
+pub(crate) fn refused<S>(
+    worker: &Worker<S>,
+    peer: impl FnOnce() -> Peer,
+    status: Status,
+    body_bytes: u64,
+    reason: &str,
+) {
     let Some(log) = &worker.access else { return };
     let record = Record {
         peer: known(peer()),
@@ -221,6 +283,7 @@ pub(crate) fn refused<S>(worker: &Worker<S>, peer: impl FnOnce() -> Peer, status
         user: None,
         request_id: None,
         end: ExchangeEnd::Refused,
+        reason: Some(reason),
     };
     log.record(&record, Instant::now());
 }

@@ -26,8 +26,8 @@ mod worker;
 
 pub(crate) use self::answer::{Delivery, Gate, RequestKind, admit};
 pub(crate) use self::call::{
-    BegunExchange, LogEntry, call, call_now, end_of, flush, misdirected, open, panicked, peer_of,
-    refuse_head, refuse_unread, refused,
+    BegunExchange, LogEntry, RefusedRequest, call, call_now, end_of, flush, misdirected, open, panicked,
+    peer_of, refuse_head, refuse_unread, refused,
 };
 pub use self::limits::Limits;
 pub(crate) use self::pace::{Pace, has_progressed};

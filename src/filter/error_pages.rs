@@ -109,8 +109,7 @@ impl PageSource {
 /// `Allow` stay. A response that is HTML already is not changed, nor is a problem document unless the client
 /// names HTML in `Accept`: programs that accept anything get a form that they can parse.
 ///
-/// Requests that are refused before they reach a filter (malformed, too large, too slow) are answered by the
-/// server in plain text.
+/// They apply to requests that are refused before they reach a handler too (malformed, too large, too slow).
 #[derive(Clone, Debug, Default)]
 pub struct ErrorPages {
     pages: Vec<(Status, Bytes)>,
@@ -178,6 +177,10 @@ impl Filter for ErrorPages {
         }
         response.add_field("Content-Type", "text/html; charset=utf-8").expect("a valid value");
         response.set_body(Body::Bytes(page.clone()));
+    }
+
+    fn refused(&self, context: &Context, response: &mut Response) {
+        self.after(context, response);
     }
 }
 

@@ -63,6 +63,10 @@ impl Filter for Fields {
         }
         response.add_lines(&self.lines);
     }
+
+    fn refused(&self, context: &Context, response: &mut Response) {
+        self.after(context, response);
+    }
 }
 
 #[cfg(test)]

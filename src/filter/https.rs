@@ -125,6 +125,10 @@ impl Filter for Hsts {
             response.add_lines(&self.line);
         }
     }
+
+    fn refused(&self, context: &Context, response: &mut Response) {
+        self.after(context, response);
+    }
 }
 
 #[cfg(test)]

@@ -65,11 +65,16 @@ impl RequestIds {
         Self { takes_over: true, ..self }
     }
 
-    fn brought(&self, request: &Request) -> Option<Box<str>> {
-        let value = request.head().field("x-request-id").filter(|_| self.takes_over)?;
+    fn brought(&self, context: &Context) -> Option<Box<str>> {
+        let value = context.head().field("x-request-id").filter(|_| self.takes_over)?;
         let sound = |&byte: &u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         let fits = !value.is_empty() && value.len() <= TAKEN_BYTES_MAX && value.iter().all(sound);
         fits.then(|| String::from_utf8_lossy(value).into())
+    }
+
+    fn give(&self, context: &Context) {
+        let id = self.brought(context).unwrap_or_else(|| self.made());
+        context.insert(RequestId(id));
     }
 
     fn made(&self) -> Box<str> {
@@ -88,8 +93,7 @@ impl Default for RequestIds {
 
 impl Filter for RequestIds {
     fn before(&self, request: &mut Request) -> ControlFlow<Response> {
-        let id = self.brought(request).unwrap_or_else(|| self.made());
-        request.context().insert(RequestId(id));
+        self.give(request.context());
         ControlFlow::Continue(())
     }
 
@@ -97,5 +101,12 @@ impl Filter for RequestIds {
         if let Some(id) = context.get::<RequestId>() {
             response.set_field("X-Request-Id", id.as_str()).expect("visible ASCII");
         }
+    }
+
+    fn refused(&self, context: &Context, response: &mut Response) {
+        if context.get::<RequestId>().is_none() {
+            self.give(context);
+        }
+        self.after(context, response);
     }
 }

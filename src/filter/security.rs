@@ -22,6 +22,14 @@ pub struct Nonce(
 );
 
 impl Nonce {
+    fn new() -> Self {
+        let mut digits = String::with_capacity(32);
+        for byte in sys::random::<16>() {
+            let _ = write!(digits, "{byte:02x}");
+        }
+        Self(digits)
+    }
+
     /// 32 hexadecimal digits, from the kernel's random numbers.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -116,11 +124,7 @@ impl Policy {
 impl Filter for SecurityHeaders {
     fn before(&self, request: &mut Request) -> ControlFlow<Response> {
         if self.policy.is_some() {
-            let mut digits = String::with_capacity(32);
-            for byte in sys::random::<16>() {
-                let _ = write!(digits, "{byte:02x}");
-            }
-            request.context().insert(Nonce(digits));
+            request.context().insert(Nonce::new());
         }
         ControlFlow::Continue(())
     }
@@ -141,5 +145,12 @@ impl Filter for SecurityHeaders {
                 response.add_lines(line);
             }
         }
+    }
+
+    fn refused(&self, context: &Context, response: &mut Response) {
+        if self.policy.is_some() && context.get::<Nonce>().is_none() {
+            context.insert(Nonce::new());
+        }
+        self.after(context, response);
     }
 }

@@ -55,14 +55,14 @@ pub enum Responder {
         /// `Allow`; empty if every method is allowed.
         allow: String,
     },
-    /// The router: 405 with the methods of the path.
+    /// The router: 405 with the methods of the path; 501 where no route has the method.
     MethodNotAllowed {
         /// `Allow`.
         allow: String,
     },
     /// The protocol: 400, because the path has a `..` segment.
     ParentSegment,
-    /// The router: 404.
+    /// The router: 404; 501 where no route has the method.
     NotFound,
 }
 

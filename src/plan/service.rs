@@ -7,7 +7,7 @@ use super::assemble::PartFactory;
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
-use crate::service::{AnyService, ChainLink, LocalFuture, Request, Response, Routes, Service};
+use crate::service::{AnyService, ChainLink, Context, LocalFuture, Request, Response, Routes, Service};
 
 /// A plan as built, on one core.
 pub struct PlanService(ServiceKind);
@@ -60,6 +60,14 @@ impl Service for PlanService {
             ServiceKind::Files(mounts) => mounts.judges_bodies(),
             ServiceKind::Direct(service) => service.judges(),
             ServiceKind::Routes(routes) => routes.judges_bodies(),
+        }
+    }
+
+    fn refused(&self, context: &Context, response: &mut Response) {
+        match &self.0 {
+            ServiceKind::Files(mounts) => mounts.refused(context, response),
+            ServiceKind::Direct(service) => service.add_to_refusal(context, response),
+            ServiceKind::Routes(routes) => routes.refused(context, response),
         }
     }
 }

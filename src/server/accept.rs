@@ -146,7 +146,8 @@ async fn refuse<S>(worker: &Worker<S>, socket: Socket) {
     if matches!(socket.recv().await, Ok(Some(_))) {
         socket.start_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
         let peer = || peer_of(&socket);
-        refused(worker, peer, Status::SERVICE_UNAVAILABLE, OVER_CAPACITY_BYTES);
+        let reason = "the server has as many connections as it may have";
+        refused(worker, peer, Status::SERVICE_UNAVAILABLE, OVER_CAPACITY_BYTES, reason);
         if socket.flush().await.is_ok() {
             socket.shutdown_write();
             while let Ok(Some(_)) = socket.recv().await {}

@@ -77,7 +77,8 @@ async fn refuse_plain_http<S>(worker: &Worker<S>, socket: Socket) {
     socket.set_deadline(Some(worker.limits.linger_timeout));
     socket.start_send(Payload::Buffer(PLAIN_HTTP.to_vec()));
     let peer = || peer_of(&socket);
-    refused(worker, peer, Status::BAD_REQUEST, PLAIN_HTTP_BYTES);
+    let reason = "plain HTTP was sent to a TLS port";
+    refused(worker, peer, Status::BAD_REQUEST, PLAIN_HTTP_BYTES, reason);
     if socket.flush().await.is_ok() {
         socket.shutdown_write();
         while let Ok(Some(_)) = socket.recv().await {}

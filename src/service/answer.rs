@@ -108,6 +108,9 @@ pub(crate) trait AnyService {
 
     /// As [`Service::judges_bodies`].
     fn judges(&self) -> bool;
+
+    /// As [`Service::refused`].
+    fn add_to_refusal(&self, context: &Context, response: &mut Response);
 }
 
 impl<S: Service> AnyService for S {
@@ -128,5 +131,9 @@ impl<S: Service> AnyService for S {
 
     fn judges(&self) -> bool {
         self.judges_bodies()
+    }
+
+    fn add_to_refusal(&self, context: &Context, response: &mut Response) {
+        self.refused(context, response);
     }
 }

@@ -31,6 +31,13 @@ pub trait Filter: 'static {
 
     /// After the handler.
     fn after(&self, _context: &Context, _response: &mut Response) {}
+
+    /// In place of [`after`](Self::after), for a response that the server gives by itself: to a head that
+    /// cannot be read, a body that is too large, a host that the connection does not serve, after a panic of a
+    /// handler. [`before`](Self::before) may not have been called, and `context` has what could be read of the
+    /// head, possibly nothing. By default nothing is added; a filter whose fields belong to every response
+    /// adds them here too.
+    fn refused(&self, _context: &Context, _response: &mut Response) {}
 }
 
 /// Wraps the filters and the handler further down, and may wait before and after them.
@@ -88,6 +95,24 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
+    /// Passes a response that the server gives by itself.
+    pub(crate) fn refused(&self, context: &Context, response: &mut Response) {
+        if let Some(render) = &self.problems
+            && let Some(problem) = response.take_problem()
+        {
+            let closes = response.closes();
+            *response = render(context, problem);
+            if closes {
+                response.close();
+            }
+        }
+        for link in self.links.iter().rev() {
+            if let ChainLink::Filter(filter) = link {
+                filter.refused(context, response);
+            }
+        }
+    }
+
     /// Sends a request down to `service`.
     pub(crate) fn run<'a>(&'a self, service: &'a dyn AnyService, request: Request) -> Answer<'a> {
         Next { chain: self, from: 0, service }.run(request)

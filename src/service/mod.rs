@@ -90,6 +90,12 @@ pub trait Service: 'static {
     fn judges_bodies(&self) -> bool {
         false
     }
+
+    /// Adds what every response of this service has to one that the server gives in its place: to a head that
+    /// cannot be read, a body that is too large, a host that the connection does not serve, after a panic. A
+    /// router passes it to its filters ([`Filter::refused`]). `context` has what could be read of the head,
+    /// possibly nothing. By default nothing is added.
+    fn refused(&self, _context: &Context, _response: &mut Response) {}
 }
 
 impl<F: AsyncFn(Request) -> Response + 'static> Service for F {

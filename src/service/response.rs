@@ -258,8 +258,13 @@ impl Response {
 
     /// Closes the connection after it.
     pub fn closing(mut self) -> Self {
-        self.closes = true;
+        self.close();
         self
+    }
+
+    /// As [`closing`](Self::closing), in place.
+    pub(crate) fn close(&mut self) {
+        self.closes = true;
     }
 
     /// The status.

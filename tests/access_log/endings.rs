@@ -27,23 +27,36 @@ fn a_panic_is_a_500() {
 }
 
 #[test]
-fn what_is_no_request_is_logged_without_one() {
+fn a_refused_request_says_what_was_asked_and_why_it_was_refused() {
     let site = Site::new();
-    for (bytes, status) in [
-        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
-        ("\u{0}\r\n\r\n".to_owned(), 400),
-        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(70_000)), 431),
-    ] {
+    let cases = [
+        ("GET /a?b HTTP/1.1\r\n\r\n".to_owned(), 400, Some("GET"), "/a?b", "Host"),
+        ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400, Some("GET"), "/a%23b", "byte 0x23"),
+        ("\u{0}\r\n\r\n".to_owned(), 400, None, "%00", "byte 0x00"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n".to_owned(), 400, Some("GET"), "/", "white space"),
+        (format!("PUT /x HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(70_000)), 431, Some("PUT"), "/x", "too long"),
+        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n".to_owned(), 505, Some("GET"), "/", "HTTP/1.1"),
+        (
+            "POST /all HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n".to_owned(),
+            413,
+            Some("POST"),
+            "/all",
+            "larger",
+        ),
+    ];
+    for (bytes, status, ..) in &cases {
         let mut client = site.connect();
         let _ = client.try_send(bytes);
-        assert_eq!(client.response().status, status);
+        assert_eq!(client.response().status, *status);
     }
-    let records = site.records(3);
-    for (record, status) in records.iter().zip([400, 400, 431]) {
+    let records = site.records(cases.len());
+    for (record, (_, status, method, target, reason)) in records.iter().zip(&cases) {
         let (told, bytes, end) = ended(record);
-        assert_eq!((told, end), (status, "refused"));
-        assert!(bytes > 0 && record.get("target").is_none() && record.get("method").is_none(), "{record}");
-        assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{record}");
+        assert_eq!((told, end), (u64::from(*status), "refused"), "{record}");
+        assert_eq!(record.get("method").and_then(Value::as_str), *method, "{record}");
+        assert_eq!(record["target"].as_str(), Some(*target), "{record}");
+        assert!(record["reason"].as_str().is_some_and(|told| told.contains(reason)), "{record}");
+        assert!(bytes > 0 && record["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{record}");
     }
 }
 
@@ -51,9 +64,10 @@ fn what_is_no_request_is_logged_without_one() {
 fn a_head_that_takes_too_long_is_a_408() {
     let site = Site::with(1, Limits { head_timeout: Duration::from_millis(200), ..lenient() }, Format::Json);
     let mut client = site.connect();
-    client.send("GET / HT");
+    client.send("GET / HTTP/1.1\r\nHo");
     assert_eq!(client.response().status, 408);
-    assert_eq!(ended(&site.record()).0, 408);
+    let record = site.record();
+    assert_eq!((ended(&record).0, record["target"].as_str()), (408, Some("/")));
     // A connection without a request, and one after its last request, log nothing.
     drop(site.connect());
     thread::sleep(Duration::from_millis(500));

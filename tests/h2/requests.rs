@@ -232,21 +232,6 @@ fn what_http_1_refuses() {
     peer.is_usable();
 }
 
-/// A request without a body, in as many frames as it needs.
-fn headers_in_frames(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
-    let block = block(fields);
-    let mut pieces = block.chunks(16_384).peekable();
-    let mut out = Vec::new();
-    let mut kind = HEADERS;
-    while let Some(piece) = pieces.next() {
-        let end = if pieces.peek().is_none() { END_HEADERS } else { 0 };
-        let flags = if kind == HEADERS { end | END_STREAM } else { end };
-        out.extend(frame(kind, flags, stream, piece));
-        kind = CONTINUATION;
-    }
-    out
-}
-
 /// §8.1.1: `content-length` is what DATA amounts to.
 #[test]
 fn lengths_of_bodies() {

@@ -144,3 +144,18 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
     }
     out.extend_from_slice(text);
 }
+
+/// A request without a body, in as many frames as it needs.
+pub(crate) fn headers_in_frames(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
+    let block = block(fields);
+    let mut pieces = block.chunks(16_384).peekable();
+    let mut out = Vec::new();
+    let mut kind = HEADERS;
+    while let Some(piece) = pieces.next() {
+        let end = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+        let flags = if kind == HEADERS { end | END_STREAM } else { end };
+        out.extend(frame(kind, flags, stream, piece));
+        kind = CONTINUATION;
+    }
+    out
+}

@@ -156,16 +156,18 @@ fn explanations_agree_with_what_is_served() {
                             assert_eq!((status, allow), (204, &**methods), "{at}");
                         }
                         Responder::MethodNotAllowed { allow: methods } => {
-                            assert_eq!((status, allow), (405, &**methods), "{at}");
+                            let expected = if method == "PROPFIND" { 501 } else { 405 };
+                            assert_eq!((status, allow), (expected, &**methods), "{at}");
                         }
                         Responder::ParentSegment => unreachable!("no path has one"),
+                        Responder::NotFound if method == "PROPFIND" => assert_eq!(status, 501, "{at}"),
                         Responder::NotFound => assert_eq!(status, 404, "{at}"),
                     }
                     responders.insert(status);
                 }
             }
         }
-        assert_eq!(responders.into_iter().collect::<Vec<_>>(), [200, 204, 404, 405]);
+        assert_eq!(responders.into_iter().collect::<Vec<_>>(), [200, 204, 404, 405, 501]);
     });
 }
 

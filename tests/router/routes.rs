@@ -66,6 +66,12 @@ fn methods_follow_the_path() {
     ask(&mut client, "POST", "/a").is(201, "made");
     ask(&mut client, "PROPFIND", "/a").is(200, "found");
     ask(&mut client, "BREW", "/any").is(200, "BREW");
+    // RFC 9110 §9.1: a method of another path is known, one of no path is not.
+    ask(&mut client, "PROPFIND", "/any-but-this").has_status(404);
+    ask(&mut client, "BREW", "/a").has_status(501);
+    ask(&mut client, "brew", "/nowhere").has_status(501);
+    ask(&mut client, "get", "/a").has_status(501);
+    ask(&mut client, "TRACE", "/a").has_status(405);
     ask(&mut client, "OPTIONS", "/any").is(200, "OPTIONS");
     assert_eq!(ask(&mut client, "DELETE", "/any").status, 204);
 

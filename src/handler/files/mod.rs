@@ -139,13 +139,18 @@ fn is_served(request: &Request) -> bool {
     matches!(request.method(), Method::Get | Method::Head)
 }
 
-/// Answers every method but GET and HEAD: OPTIONS with 204, others with 405.
+/// Answers every method but GET and HEAD: OPTIONS with 204, those of the standard with 405, others with 501
+/// (RFC 9110 §9.1).
 pub(super) fn method_not_allowed(request: &Request) -> Response {
     let allow = FieldBlock::Static(b"Allow: GET, HEAD, OPTIONS\r\n");
     if request.method() == Method::Options && request.head().form() != TargetForm::Authority {
         return Response::new(Status::NO_CONTENT).with_fields(allow);
     }
-    Response::error(Status::METHOD_NOT_ALLOWED, "only GET and HEAD are served here").with_fields(
-        FieldBlock::Static(b"Allow: GET, HEAD, OPTIONS\r\nContent-Type: text/plain; charset=utf-8\r\n"),
-    )
+    let status = match request.method() {
+        Method::Other => Status::NOT_IMPLEMENTED,
+        _ => Status::METHOD_NOT_ALLOWED,
+    };
+    Response::error(status, "only GET and HEAD are served here").with_fields(FieldBlock::Static(
+        b"Allow: GET, HEAD, OPTIONS\r\nContent-Type: text/plain; charset=utf-8\r\n",
+    ))
 }

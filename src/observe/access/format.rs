@@ -11,7 +11,8 @@ use crate::http::message::{RequestHead, Version};
 /// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object per line. Unknown values are omitted.
+    /// One JSON object per line. Unknown values are omitted. The `reason` of a refused request is in this
+    /// format and in the pretty one; the others have no place for it.
     Json,
     /// Human-readable, with colours for a terminal.
     Pretty {
@@ -81,8 +82,11 @@ fn push_object(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
         if !head.authority().is_empty() {
             push_member(out, b"\",\"host\":\"", head.authority().as_bytes());
         }
-        out.extend_from_slice(b"\",\"method\":\"");
-        push_method(out, head);
+        // Of a head that is refused the method may be unknown.
+        if !head.method_str().is_empty() {
+            out.extend_from_slice(b"\",\"method\":\"");
+            push_method(out, head);
+        }
         push_member(out, b"\",\"target\":\"", head.target().as_bytes());
         out.extend_from_slice(match head.version() {
             Version::Http10 => b"\",\"protocol\":\"HTTP/1.0",
@@ -112,6 +116,10 @@ fn push_object(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
         push_member(out, b",\"end\":\"", word.as_bytes());
         out.push(b'"');
     }
+    if let Some(reason) = record.reason {
+        push_member(out, b",\"reason\":\"", reason.as_bytes());
+        out.push(b'"');
+    }
     out.push(b'}');
 }
 
@@ -132,6 +140,7 @@ fn push_common(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
     out.extend_from_slice(stamp.common());
     out.extend_from_slice(b"] \"");
     match record.head {
+        Some(head) if head.method_str().is_empty() => push_text(out, head.target().as_bytes()),
         Some(head) => {
             push_method(out, head);
             out.push(b' ');
@@ -195,6 +204,10 @@ fn push_pretty(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, coloured: 
     if let Some(word) = record.end.word() {
         out.extend_from_slice(b"  ");
         out.extend_from_slice(word.as_bytes());
+    }
+    if let Some(reason) = record.reason {
+        out.extend_from_slice(b": ");
+        push_text(out, reason.as_bytes());
     }
     paint(out, b"\x1b[0m");
 }
@@ -272,6 +285,7 @@ mod tests {
             user: None,
             request_id: None,
             end: ExchangeEnd::Complete,
+            reason: None,
         }
     }
 
@@ -315,6 +329,40 @@ mod tests {
         );
         let told = line(Format::Json, &Record { peer: LoggedPeer::Inet("[::1]:9".parse().unwrap()), ..none });
         assert!(told.contains(r#""peer":"[::1]:9""#), "{told}");
+    }
+
+    #[test]
+    fn a_refused_request_says_what_and_why() {
+        let mut head = RequestHead::new();
+        let wire = b"GET /a b HTTP/1.1\r\nHost: a.example\r\nUser-Agent: x\r\nBad line\r\nReferer: y\r\n\r\n";
+        let error = RequestDecoder::new().handle_bytes(wire, &HeadLimits::default(), &mut head).unwrap_err();
+        let reason = error.to_string();
+        let refused =
+            Record { status: 400, end: ExchangeEnd::Refused, reason: Some(&reason), ..record(Some(&head)) };
+        let told = line(Format::Json, &refused);
+        for part in [
+            r#""host":"a.example","method":"GET","target":"/a%20b""#,
+            r#""user_agent":"x","end":"refused","reason":"the request line must end with HTTP/1.1"#,
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert!(!told.contains("referer"), "what follows the error is not read: {told}");
+        let told = line(Format::Pretty { coloured: false }, &refused);
+        assert!(told.contains("400 GET     /a%20b  13 bytes"), "{told}");
+        assert!(
+            told.ends_with("  refused: the request line must end with HTTP/1.1 after one single space\n")
+        );
+        assert!(line(Format::Common, &refused).contains("\"GET /a%20b HTTP/1.1\" 400"));
+
+        // Another protocol.
+        let hello = b"\x16\x03\x01\x02\x00\x01\xfc\n\"";
+        let error = RequestDecoder::new().handle_bytes(hello, &HeadLimits::default(), &mut head).unwrap_err();
+        let reason = error.to_string();
+        let refused = Record { reason: Some(&reason), ..record(Some(&head)) };
+        let told = line(Format::Json, &refused);
+        assert!(told.contains(r#","target":"%16%03%01%02%00%01%FC","#), "{told}");
+        assert!(!told.contains("method\"") && told.contains("TLS?"), "{told}");
+        assert!(line(Format::Common, &refused).contains("] \"%16%03%01%02%00%01%FC\" 200"));
     }
 
     #[test]

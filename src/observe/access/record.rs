@@ -25,7 +25,7 @@ pub enum LoggedPeer {
 pub enum ExchangeEnd {
     /// The whole response was handed to the kernel.
     Complete,
-    /// The request could not be parsed, and an error was sent.
+    /// The request was not passed to the service, and an error was sent.
     Refused,
     /// The client disconnected before the response was complete.
     ClientGone,
@@ -53,7 +53,7 @@ impl ExchangeEnd {
 pub struct Record<'a> {
     /// The peer.
     pub peer: LoggedPeer,
-    /// The request's head; `None` when it was refused before it was complete.
+    /// The request's head: of one that was refused what could be read; `None` where that is nothing.
     pub head: Option<&'a RequestHead>,
     /// The status sent, or [`CLIENT_GONE`].
     pub status: u16,
@@ -67,4 +67,6 @@ pub struct Record<'a> {
     pub request_id: Option<&'a [u8]>,
     /// How it ended.
     pub end: ExchangeEnd,
+    /// Why it was refused, as the client is told.
+    pub reason: Option<&'a str>,
 }

@@ -31,6 +31,7 @@ fn log(core: &CoreLog, status: u16) {
         user: None,
         request_id: None,
         end: ExchangeEnd::Complete,
+        reason: None,
     };
     core.record(&record, Instant::now());
 }

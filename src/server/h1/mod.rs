@@ -24,8 +24,8 @@ use self::wire::H1Wire;
 use super::close::{self, CloseMode};
 use super::departure::Departure;
 use crate::exchange::{
-    BegunExchange, LogEntry, RequestKind, Worker, call, end_of, misdirected, open as open_exchange, panicked,
-    refuse_head, refuse_unread,
+    BegunExchange, LogEntry, RefusedRequest, Worker, call, end_of, misdirected, open as open_exchange,
+    panicked, refuse_head, refuse_unread,
 };
 use crate::http::h1::{HeadProgress, Persistence, RequestDecoder};
 use crate::http::message::RequestError;
@@ -34,7 +34,7 @@ use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::RecvBuf;
-use crate::service::{Body, Context, Downstream, Response, Service};
+use crate::service::{Body, Context, Response, Service};
 
 /// Gathered responses above this size are sent before the next request is read.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -56,11 +56,12 @@ impl From<CloseMode> for AfterExchanges {
 enum NoRequest {
     /// The client closed its direction or was idle for too long, or the server is draining.
     Closed,
-    /// The client took too long within a head.
-    HeadTimedOut,
+    /// The client took too long within a head, of which this was received.
+    HeadTimedOut(Context),
     /// The client does not receive the responses to earlier requests.
     Stalled,
-    Refused(RequestError),
+    /// The head is refused; this could be read of it.
+    Refused(RequestError, Context),
     /// The input is not valid TLS; an alert was sent.
     Garbled,
     Failed,
@@ -130,42 +131,41 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
                 worker.counters.timed_out.bump();
                 return CloseMode::Abort.into();
             }
-            Err(NoRequest::HeadTimedOut) => {
+            Err(NoRequest::HeadTimedOut(context)) => {
                 worker.counters.timed_out.bump();
                 let detail = "the request head did not arrive in time";
-                let peer = || Downstream::peer(&**wire);
-                let response = refuse_unread(worker, Status::REQUEST_TIMEOUT, detail, peer);
-                return end_with(worker, wire, RequestKind::UNKNOWN, None, response).into();
+                let (status, id) = (Status::REQUEST_TIMEOUT, wire.exchange());
+                let refused = refuse_unread(worker, &context, wire.clone(), id, status, detail);
+                return end_with(worker, wire, refused).into();
             }
-            Err(NoRequest::Refused(RequestError::Http2Preface)) if wire.is_new() => {
+            Err(NoRequest::Refused(RequestError::Http2Preface, _)) if wire.is_new() => {
                 return AfterExchanges::SwitchToH2(decoder.take_partial().into_boxed_slice());
             }
-            Err(NoRequest::Refused(error)) => {
-                let response = refuse_head(worker, error, || Downstream::peer(&**wire));
-                return end_with(worker, wire, RequestKind::UNKNOWN, None, response).into();
+            Err(NoRequest::Refused(error, context)) => {
+                let refused = refuse_head(worker, &context, wire.clone(), wire.exchange(), error);
+                return end_with(worker, wire, refused).into();
             }
         };
         let keep_alive = context.head().keep_alive();
         let BegunExchange { kind, entry, is_misdirected } =
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
         if is_misdirected {
-            return end_with(worker, wire, kind, entry, misdirected(worker)).into();
+            let response = misdirected(worker, &entry);
+            return end_with(worker, wire, RefusedRequest { kind, entry, response }).into();
         }
         let body = wire.begin_body(context.head());
         // Held while the request is in progress: the worker's service may be replaced meanwhile.
         let service = worker.service();
-        let answered = match call(worker, &*service, context, body) {
+        let answered = match call(worker, &*service, &entry, context, body) {
             Ok(response) => Some(response),
             Err(future) => {
                 let mut future = pin!(future);
                 let mut departure = Departure::default();
-                poll_fn(|cx| poll_answer(worker, wire, future.as_mut(), &mut departure, cx)).await
+                poll_fn(|cx| poll_answer(worker, wire, &entry, future.as_mut(), &mut departure, cx)).await
             }
         };
         let Some(response) = answered else {
-            if let Some(entry) = entry {
-                entry.end(worker, None, 0, Ended::ClientGone);
-            }
+            entry.end(worker, None, 0, Ended::ClientGone);
             return if wire.is_broken() { CloseMode::Abort } else { wire.close_mode() }.into();
         };
         if matches!(response.body(), Body::Stream(_)) {
@@ -182,7 +182,8 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             && wire.can_continue();
         let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
         let WrittenResponse { status, connection, rest, body_bytes } =
-            respond::begin(worker, wire, kind, response, wanted);
+            respond::begin(worker, wire, kind, &entry, response, wanted);
+        let entry = entry.if_logged(worker);
         let sent = match rest {
             Some(rest) => Box::pin(rest.send(worker, wire)).await,
             None => Ok(body_bytes),
@@ -217,7 +218,11 @@ async fn next_head<S: Service>(
     loop {
         if wire.has_input_in_hand() {
             let mut context = Context::take();
-            match wire.take_head(decoder, context.head_mut()).map_err(NoRequest::Refused)? {
+            let progress = match wire.take_head(decoder, context.head_mut()) {
+                Ok(progress) => progress,
+                Err(error) => return Err(NoRequest::Refused(error, context)),
+            };
+            match progress {
                 HeadProgress::Complete { .. } if wire.output_len() < GATHERED_BYTES_MAX => {
                     return Ok(context);
                 }
@@ -248,7 +253,11 @@ async fn next_head<S: Service>(
             Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(NoRequest::Failed),
             Err(_) if wire.stream().is_sending() => return Err(NoRequest::Stalled),
             Err(_) if decoder.is_idle() => return Err(NoRequest::Closed),
-            Err(_) => return Err(NoRequest::HeadTimedOut),
+            Err(_) => {
+                let mut context = Context::take();
+                decoder.salvage(&worker.limits.head, context.head_mut());
+                return Err(NoRequest::HeadTimedOut(context));
+            }
         }
     }
 }
@@ -257,6 +266,7 @@ async fn next_head<S: Service>(
 fn poll_answer<S: Service, F: Future<Output = Response>>(
     worker: &Worker<S>,
     wire: &H1Wire,
+    entry: &LogEntry,
     call: Pin<&mut F>,
     departure: &mut Departure,
     cx: &mut TaskContext<'_>,
@@ -264,7 +274,7 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
     match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
         Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
         Ok(Poll::Pending) => poll_meanwhile(worker, wire, departure, cx),
-        Err(panic) => Poll::Ready(Some(panicked(worker, &*panic).closing())),
+        Err(panic) => Poll::Ready(Some(panicked(worker, entry, &*panic).closing())),
     }
 }
 
@@ -301,18 +311,11 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &H1Wire, broken: Broken
 
 /// Writes the response to a request that is not served; the rest of the input cannot be read.
 #[cold]
-fn end_with<S: Service>(
-    worker: &Worker<S>,
-    wire: &Rc<H1Wire>,
-    kind: RequestKind,
-    entry: Option<LogEntry>,
-    response: Response,
-) -> CloseMode {
+fn end_with<S: Service>(worker: &Worker<S>, wire: &Rc<H1Wire>, refused: RefusedRequest) -> CloseMode {
+    let RefusedRequest { kind, entry, response } = refused;
     wire.open_gate();
     let WrittenResponse { status, body_bytes, .. } =
-        respond::begin(worker, wire, kind, response, Persistence::Close);
-    if let Some(entry) = entry {
-        entry.end(worker, Some(status), body_bytes, Ended::Refused);
-    }
+        respond::begin(worker, wire, kind, &entry, response, Persistence::Close);
+    entry.end(worker, Some(status), body_bytes, Ended::Refused);
     CloseMode::Linger
 }

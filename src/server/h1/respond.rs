@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
 use super::wire::H1Wire;
-use crate::exchange::{Delivery, Gate, Pulled, RequestKind, Worker, admit, read_cold};
+use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, Worker, admit, read_cold};
 use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, OutgoingResponse, Persistence, RequestContext, write_chunk_header,
     write_head, write_last_chunk,
@@ -70,6 +70,7 @@ pub(super) fn begin<S: Service>(
     worker: &Worker<S>,
     wire: &Rc<H1Wire>,
     kind: RequestKind,
+    entry: &LogEntry,
     mut response: Response,
     wanted: Persistence,
 ) -> WrittenResponse {
@@ -78,7 +79,7 @@ pub(super) fn begin<S: Service>(
         let detail = "a request whose connection is to be upgraded has no content here; send it without";
         response = Response::error(Status::BAD_REQUEST, detail);
     }
-    let Delivery { length, is_tunnel, .. } = admit(kind, &mut response);
+    let Delivery { length, is_tunnel, .. } = admit(worker, entry, kind, &mut response);
     let status = response.status();
     if let Some(interim) = response.take_interim()
         && wire.with_gate(|gate| gate.inform(interim.status())).is_ok()

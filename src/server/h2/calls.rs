@@ -9,13 +9,12 @@ use super::exchange::{ExchangeState, StreamExchange};
 use super::session::H2Session;
 use super::signal::Hub;
 use crate::exchange::{
-    BegunExchange, Gate, LogEntry, RequestKind, call_now, misdirected, open, panicked, refuse_head,
+    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, call_now, misdirected, open, panicked,
+    refuse_head,
 };
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
-use crate::service::{
-    BodyPolicy, Context, Downstream, ExchangeId, LocalFuture, RequestBody, Response, Service,
-};
+use crate::service::{BodyPolicy, Context, ExchangeId, LocalFuture, RequestBody, Response, Service};
 
 impl<S: Service> H2Session<'_, S> {
     #[inline]
@@ -32,11 +31,12 @@ impl<S: Service> H2Session<'_, S> {
             open(worker, &self.wire.stream, &context, self.wire.clone(), id);
         self.wire.inner.borrow_mut().open_gate(stream, Gate::new(context.head()));
         if is_misdirected {
-            return self.respond(stream, kind, entry, misdirected(worker));
+            let response = misdirected(worker, &entry);
+            return self.respond(stream, kind, entry, response);
         }
         let body = self.begin_body(stream, ends, &context, id);
         let service = worker.service();
-        match call_now(worker, &*service, context, body) {
+        match call_now(worker, &*service, &entry, context, body) {
             Ok(response) => self.respond(stream, kind, entry, response),
             Err(request) => {
                 let future = async move { service.call(request).await };
@@ -71,18 +71,14 @@ impl<S: Service> H2Session<'_, S> {
         &mut self,
         stream: StreamKey,
         kind: RequestKind,
-        entry: Option<LogEntry>,
+        entry: LogEntry,
         future: LocalFuture<'static, Response>,
         cx: &mut TaskContext<'_>,
     ) {
-        let state = ExchangeState::Called(future);
-        let mut exchange = Box::new(StreamExchange { stream, kind, entry, state, signal: None });
+        let state = ExchangeState::Called { future, entry };
+        let mut exchange = Box::new(StreamExchange { stream, kind, state, signal: None });
         match self.poll_handler(&mut exchange, cx) {
-            Poll::Ready(response) => {
-                let entry = exchange.entry.take();
-                drop(exchange);
-                self.respond(stream, kind, entry, response);
-            }
+            Poll::Ready(response) => self.respond_of(*exchange, response),
             Poll::Pending => {
                 self.called.push(stream.place());
                 self.keep(exchange);
@@ -105,11 +101,11 @@ impl<S: Service> H2Session<'_, S> {
     ) -> Poll<Response> {
         let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
         let waker = exchange.waker(&hub).clone();
-        let ExchangeState::Called(future) = &mut exchange.state else { return Poll::Pending };
+        let ExchangeState::Called { future, entry } = &mut exchange.state else { return Poll::Pending };
         let mut cx = TaskContext::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| pin!(future).poll(&mut cx))) {
             Ok(polled) => polled,
-            Err(panic) => Poll::Ready(panicked(self.worker, &*panic)),
+            Err(panic) => Poll::Ready(panicked(self.worker, entry, &*panic)),
         }
     }
 
@@ -143,19 +139,28 @@ impl<S: Service> H2Session<'_, S> {
                 }
                 Poll::Ready(response) => {
                     self.called.swap_remove(at);
-                    let StreamExchange { stream, kind, entry, .. } = *exchange;
-                    self.respond(stream, kind, entry, response);
+                    self.respond_of(*exchange, response);
                 }
             }
         }
     }
 
+    /// Writes the response of a handler that has ended.
+    fn respond_of(&mut self, exchange: StreamExchange, response: Response) {
+        let StreamExchange { stream, kind, state, .. } = exchange;
+        if let ExchangeState::Called { entry, future } = state {
+            drop(future);
+            self.respond(stream, kind, entry, response);
+        }
+    }
+
     /// Answers a request whose head could not be read.
     #[cold]
-    pub(super) fn refuse_unread(&mut self, stream: StreamKey, error: RequestError) {
-        let wire = self.wire.clone();
-        let response = refuse_head(self.worker, error, || Downstream::peer(&*wire));
+    pub(super) fn refuse_unread(&mut self, stream: StreamKey, error: RequestError, context: &Context) {
+        let id = ExchangeId::new(u64::from(stream.id()));
+        let RefusedRequest { kind, entry, response } =
+            refuse_head(self.worker, context, self.wire.clone(), id, error);
         self.wire.inner.borrow_mut().open_gate(stream, Gate::OPEN);
-        self.respond(stream, RequestKind::UNKNOWN, None, response);
+        self.respond(stream, kind, entry, response);
     }
 }

@@ -15,7 +15,6 @@ use crate::service::{LocalFuture, Response};
 pub(super) struct StreamExchange {
     pub(super) stream: StreamKey,
     pub(super) kind: RequestKind,
-    pub(super) entry: Option<LogEntry>,
     pub(super) state: ExchangeState,
     /// Made on the first wait.
     pub(super) signal: Option<(Arc<Signal>, Waker)>,
@@ -23,13 +22,15 @@ pub(super) struct StreamExchange {
 
 pub(super) enum ExchangeState {
     /// The handler is pending.
-    Called(LocalFuture<'static, Response>),
+    Called { future: LocalFuture<'static, Response>, entry: LogEntry },
     /// The response's body is being sent.
     Sends(Sends),
 }
 
 /// A response whose head is written.
 pub(super) struct Sends {
+    /// `None` without a log.
+    pub(super) entry: Option<LogEntry>,
     pub(super) status: Status,
     pub(super) body: StreamOutput,
     pub(super) priority: Priority,
@@ -68,12 +69,12 @@ impl StreamExchange {
     }
 
     /// Logs its end.
-    pub(super) fn end<S>(mut self, worker: &Worker<S>, end: ExchangeEnd) {
-        let (status, sent) = match &self.state {
-            ExchangeState::Called(_) => (None, 0),
-            ExchangeState::Sends(sends) => (Some(sends.status), sends.body.sent),
+    pub(super) fn end<S>(self, worker: &Worker<S>, end: ExchangeEnd) {
+        let (status, sent, entry) = match self.state {
+            ExchangeState::Called { entry, .. } => (None, 0, Some(entry)),
+            ExchangeState::Sends(sends) => (Some(sends.status), sends.body.sent, sends.entry),
         };
-        if let Some(entry) = self.entry.take() {
+        if let Some(entry) = entry {
             entry.end(worker, status, sent, end);
         }
     }

@@ -27,10 +27,11 @@ impl<S: Service> H2Session<'_, S> {
         &mut self,
         stream: StreamKey,
         kind: RequestKind,
-        entry: Option<LogEntry>,
+        entry: LogEntry,
         mut response: Response,
     ) {
-        let Delivery { length, announced, has_content, .. } = admit(kind, &mut response);
+        let Delivery { length, announced, has_content, .. } = admit(self.worker, &entry, kind, &mut response);
+        let entry = entry.if_logged(self.worker);
         if response.closes() && self.goaway_since.is_none() {
             // A stream is open, so this does not end the connection.
             let _ = self.announce_goaway();
@@ -106,11 +107,18 @@ impl<S: Service> H2Session<'_, S> {
             }
         };
         let body = StreamOutput::new(stream, source, piece);
-        let sends =
-            Sends { status, body, priority, waits: false, may_work: true, shut: None, sent_before: None };
+        let sends = Sends {
+            entry,
+            status,
+            body,
+            priority,
+            waits: false,
+            may_work: true,
+            shut: None,
+            sent_before: None,
+        };
         let rank = sends.rank();
-        let exchange =
-            StreamExchange { stream, kind, entry, state: ExchangeState::Sends(sends), signal: None };
+        let exchange = StreamExchange { stream, kind, state: ExchangeState::Sends(sends), signal: None };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());
@@ -128,7 +136,7 @@ impl<S: Service> H2Session<'_, S> {
         match self.exchanges.get(place) {
             Some(Some(exchange)) => match &exchange.state {
                 ExchangeState::Sends(sends) => sends.rank(),
-                ExchangeState::Called(_) => (u8::MAX, true),
+                ExchangeState::Called { .. } => (u8::MAX, true),
             },
             _ => (u8::MAX, true),
         }

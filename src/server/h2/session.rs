@@ -295,7 +295,8 @@ impl<'a, S: Service> H2Session<'a, S> {
             }
             Event::Refused { stream, error } => {
                 self.idle_since = now;
-                self.refuse_unread(stream, error);
+                let context = self.context.take().unwrap_or_else(Context::take);
+                self.refuse_unread(stream, error, &context);
             }
             Event::Malformed(_) => self.worker.counters.refused.bump(),
             Event::Reset { stream, error } => {

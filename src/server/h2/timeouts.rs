@@ -103,7 +103,7 @@ impl<S: Service> H2Session<'_, S> {
                 continue;
             }
             let waits = match &mut exchange.state {
-                ExchangeState::Called(_) => true,
+                ExchangeState::Called { .. } => true,
                 ExchangeState::Sends(sends) => {
                     let had_sent = sends.sent_before.replace(sends.body.sent);
                     sends.waits && had_sent == Some(sends.body.sent)

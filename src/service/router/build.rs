@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::error::{RouteError, RouteErrors, RouteMistake};
 use super::pattern::{HostPattern, Pattern, PatternError};
-use super::routes::{DefaultResponse, Endpoint, HostRoutes, Leaf, MethodName, Routes};
+use super::routes::{DefaultResponse, Endpoint, HostRoutes, Leaf, MethodName, OtherMethods, Routes};
 use super::tree::Tree;
 use super::{RouteDraft, Router, SourceLocation};
 use crate::service::answer::AnyService;
@@ -15,7 +15,7 @@ use crate::service::request::RouteFacts;
 use crate::service::states::States;
 
 pub(super) fn build(router: Router) -> Result<Routes, RouteErrors> {
-    let mut builder = RoutesBuilder { errors: Vec::new() };
+    let mut builder = RoutesBuilder { errors: Vec::new(), methods: Rc::default() };
     let mut routes = Routes {
         sites: Vec::new(),
         hosts: Default::default(),
@@ -80,6 +80,8 @@ impl Scope {
 
 struct RoutesBuilder {
     errors: Vec<RouteError>,
+    /// Those of all routes that have no variant of `Method`.
+    methods: Rc<OtherMethods>,
 }
 
 /// A route in its place, until its leaf is complete.
@@ -121,7 +123,7 @@ impl RoutesBuilder {
             self.mistake("(fallback)".to_owned(), fallback.place, RouteMistake::Handler(text));
         }
         if site.misses.is_empty() || !prefix.segments.is_empty() {
-            let mut miss = endpoint(&scope, &chain, DefaultResponse::NotFound);
+            let mut miss = endpoint(&scope, &chain, DefaultResponse::NotFound(self.methods.clone()));
             if let Some(fallback) = &scope.fallback {
                 miss.service = fallback.clone();
             }
@@ -165,6 +167,9 @@ impl RoutesBuilder {
         {
             return self.mistake(described(method.as_ref(), &pattern.text), place, RouteMistake::Method);
         }
+        if let Some(MethodName::Token(token)) = &method {
+            self.methods.add(token);
+        }
         if let Err(text) = check(&scope.states) {
             self.mistake(described(method.as_ref(), &pattern.text), place, RouteMistake::Handler(text));
         }
@@ -200,7 +205,7 @@ impl RoutesBuilder {
                     service: Rc::new(DefaultResponse::Options(allow.clone())),
                     ..endpoint.clone()
                 });
-                let refusal = Rc::new(DefaultResponse::NotAllowed(allow.clone()));
+                let refusal = Rc::new(DefaultResponse::NotAllowed(allow.clone(), self.methods.clone()));
                 leaf.not_allowed = Some(Endpoint { service: refusal, ..endpoint.clone() });
             }
             match route.method {

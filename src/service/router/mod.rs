@@ -24,7 +24,7 @@
 //! others.
 //!
 //! **Defaults.** A path with GET answers HEAD, every path answers OPTIONS, and 404 and 405 are problem
-//! documents.
+//! documents, as is 501 for a method that no route has.
 //!
 //! **Paths** are matched in their normal form ([`path::normalize`](crate::http::path::normalize)), which
 //! filters and handlers see too: `//a/./%62` is `/a/b`. Requests with a `..` segment are refused before they

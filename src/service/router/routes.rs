@@ -19,7 +19,7 @@ use crate::service::filter::Chain;
 use crate::service::into_response::IntoResponse;
 use crate::service::limits::HalfClose;
 use crate::service::problem::Problem;
-use crate::service::request::{Request, RouteFacts};
+use crate::service::request::{Context, Request, RouteFacts};
 use crate::service::response::Response;
 
 /// A router that was built: a [`Service`].
@@ -172,16 +172,25 @@ impl Service for Routes {
     fn judges_bodies(&self) -> bool {
         true
     }
+
+    /// Through the filters of the router that the path belongs to, as for a path without a route.
+    fn refused(&self, context: &Context, response: &mut Response) {
+        let head = context.head();
+        let site = self.site(head.authority());
+        let path = head.path();
+        let scope = if path.starts_with('/') { site.tree.scope(path) } else { None };
+        site.misses[scope.unwrap_or(0)].chain.refused(context, response);
+    }
 }
 
 /// A response of the router itself.
 pub(super) enum DefaultResponse {
     /// 204 with the methods.
     Options(Box<str>),
-    /// 405 with the methods.
-    NotAllowed(Box<str>),
-    /// 404.
-    NotFound,
+    /// 405 with the methods; 501 for a method that no route has.
+    NotAllowed(Box<str>, Rc<OtherMethods>),
+    /// 404; 501 for CONNECT, and for a method that no route has.
+    NotFound(Rc<OtherMethods>),
     /// 413.
     TooLarge,
 }
@@ -196,6 +205,28 @@ impl Service for DefaultResponse {
     }
 }
 
+/// The methods of routes beyond those that every server knows.
+#[derive(Default)]
+pub(super) struct OtherMethods(RefCell<Vec<Box<str>>>);
+
+impl OtherMethods {
+    pub(super) fn add(&self, token: &str) {
+        self.0.borrow_mut().push(token.into());
+    }
+
+    /// Whether no route has the method of this request: then the server does not know it, and 405 would say
+    /// that another resource may take it (RFC 9110 §9.1).
+    fn lack(&self, request: &Request) -> bool {
+        let head = request.head();
+        head.method() == Method::Other && !self.0.borrow().iter().any(|known| **known == *head.method_str())
+    }
+}
+
+fn unknown_method(request: &Request) -> Problem {
+    let detail = format!("{} is not a method that this server knows", request.head().method_str());
+    Problem::new(Status::NOT_IMPLEMENTED).detail(detail)
+}
+
 impl DefaultResponse {
     fn make(&self, request: &Request) -> Response {
         match self {
@@ -203,11 +234,19 @@ impl DefaultResponse {
             Self::Options(allow) => {
                 Response::new(Status::NO_CONTENT).field("Allow", &**allow).expect("methods are tokens")
             }
-            Self::NotAllowed(allow) => Problem::new(Status::METHOD_NOT_ALLOWED)
+            Self::NotAllowed(allow, methods) if methods.lack(request) => {
+                unknown_method(request).header("Allow", allow).into_response()
+            }
+            Self::NotAllowed(allow, _) => Problem::new(Status::METHOD_NOT_ALLOWED)
                 .detail(format!("{} is not among {allow}", request.head().method_str()))
                 .header("Allow", allow)
                 .into_response(),
-            Self::NotFound => {
+            Self::NotFound(_) if request.head().form() == TargetForm::Authority => {
+                let detail = "this server opens no tunnels";
+                Problem::new(Status::NOT_IMPLEMENTED).detail(detail).into_response()
+            }
+            Self::NotFound(methods) if methods.lack(request) => unknown_method(request).into_response(),
+            Self::NotFound(_) => {
                 Problem::new(Status::NOT_FOUND).detail("nothing is at this path").into_response()
             }
             Self::TooLarge => Problem::new(Status::CONTENT_TOO_LARGE)
