@@ -8,7 +8,7 @@
 //!     └───────────────────────▲
 //! ```
 
-use super::call::{LogEntry, complete_refusal};
+use super::entry::{LogEntry, complete_refusal};
 use super::worker::Worker;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;

@@ -6,7 +6,8 @@
 //!    call ▲      ▲ │ response, frames, interim responses
 //!         │ body │ ▼
 //!      ┌──┴──────┴────────────────────────────────────────────┐
-//!      │ exchange   call    421, 413, panics, access log      │
+//!      │ exchange   call    421, 413, panics                  │
+//!      │            entry   access log, fields of refusals    │
 //!      │            answer  which responses may be sent       │
 //!      │            pace    minimum rate of request bodies    │
 //!      │            source  the content of response bodies    │
@@ -19,6 +20,7 @@
 
 mod answer;
 mod call;
+mod entry;
 mod limits;
 mod pace;
 mod source;
@@ -26,9 +28,10 @@ mod worker;
 
 pub(crate) use self::answer::{Delivery, Gate, RequestKind, admit};
 pub(crate) use self::call::{
-    BegunExchange, LogEntry, RefusedRequest, call, call_now, end_of, flush, misdirected, open, panicked,
-    peer_of, refuse_head, refuse_unread, refused,
+    BegunExchange, RefusedRequest, call, call_now, flush, misdirected, open, panicked, refuse_head,
+    refuse_unread,
 };
+pub(crate) use self::entry::{LogEntry, end_of, peer_of, refused};
 pub use self::limits::Limits;
 pub(crate) use self::pace::{Pace, has_progressed};
 pub(crate) use self::source::{Pulled, read_cold};

@@ -33,10 +33,10 @@ pub trait Filter: 'static {
     fn after(&self, _context: &Context, _response: &mut Response) {}
 
     /// In place of [`after`](Self::after), for a response that the server gives by itself: to a head that
-    /// cannot be read, a body that is too large, a host that the connection does not serve, after a panic of a
-    /// handler. [`before`](Self::before) may not have been called, and `context` has what could be read of the
-    /// head, possibly nothing. By default nothing is added; a filter whose fields belong to every response
-    /// adds them here too.
+    /// cannot be read, a body that is too large, a host that the connection does not serve, after a panic of
+    /// a handler. [`before`](Self::before) may not have been called, and `context` has what could be read of
+    /// the head, possibly nothing. By default nothing is added; a filter whose fields belong to every
+    /// response adds them here too.
     fn refused(&self, _context: &Context, _response: &mut Response) {}
 }
 

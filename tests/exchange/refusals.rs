@@ -1,4 +1,5 @@
-//! Responses that the server gives in place of its routes have what the routes' filters add to every response.
+//! Responses that the server gives in place of its routes: they have what the routes' filters add to every
+//! response.
 
 use quoit::filter::{Cors, ErrorPages, Fields, RequestIds, SecurityHeaders};
 use quoit::http::status::Status;
