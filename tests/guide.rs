@@ -4,8 +4,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::example_path;
 use quoit::handler::FilesOptions;
@@ -104,6 +105,97 @@ fn commands_are_understood() {
         }
     }
     assert!(understood > 15, "{understood} commands");
+}
+
+/// A line without its comment.
+fn command_of(line: &str) -> &str {
+    line.split(" #").next().unwrap_or_default().trim()
+}
+
+/// README and CONTRIBUTING name programs, scripts and files that there are, with flags that they have.
+#[test]
+fn commands_of_the_front_pages_are_understood() {
+    let (mut understood, mut scripts) = (0, 0);
+    for page in ["README.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("a page");
+        let exec = lines_of(&text, "ini").into_iter();
+        let exec = exec.filter_map(|line| Some(line.strip_prefix("ExecStart=/usr/local/bin/")?.to_owned()));
+        for line in lines_of(&text, "sh").into_iter().chain(exec) {
+            let command = command_of(&line);
+            let mut words = words(command);
+            while words.first().is_some_and(|word| word == "sudo" || word.starts_with("CARGO_")) {
+                words.remove(0);
+            }
+            for path in words.iter().filter(|word| word.starts_with("scripts/")) {
+                assert!(root().join(path).exists(), "{page}: {line}");
+            }
+            let Some(program) = words.first() else { continue };
+            if let Some(name) = program.strip_prefix("scripts/") {
+                let source = fs::read_to_string(root().join("scripts").join(name)).expect("a script");
+                for flag in words.iter().filter(|word| word.starts_with("--")) {
+                    assert!(source.contains(flag.as_str()), "{page}: {name} has no {flag}");
+                }
+                scripts += 1;
+                continue;
+            }
+            match program.as_str() {
+                "quoit" => {
+                    assert!(is_understood(quoit(), &words[1..]), "{page}: {line}");
+                    understood += 1;
+                }
+                "cargo" => match words[1].as_str() {
+                    "install" => assert_eq!(words[2..], ["--path", ".", "--locked"], "{page}: {line}"),
+                    "test" => {
+                        let at = words.iter().position(|word| word == "--test").expect("a test program");
+                        assert!(root().join("tests").join(&words[at + 1]).with_extension("rs").exists());
+                    }
+                    "build" => assert_eq!(words[2..], ["--profile", "dist"], "{page}: {line}"),
+                    other => panic!("{page}: nobody checks `cargo {other}`: {line}"),
+                },
+                "mkdir" | "install" | "systemctl" => {}
+                other => panic!("{page}: nobody checks `{other}`: {line}"),
+            }
+        }
+    }
+    assert!(understood > 5 && scripts > 5, "{understood} commands, {scripts} scripts");
+}
+
+/// The servers of README start as printed, in the directory that its own line makes, on other ports.
+#[test]
+fn the_servers_of_readme_serve() {
+    let text = fs::read_to_string(root().join("README.md")).expect("README");
+    let place = tempfile::tempdir().expect("a directory");
+    let lines = lines_of(&text, "sh");
+    let make = lines.iter().find(|line| line.starts_with("mkdir")).expect("a line that makes the site");
+    assert!(Command::new("sh").args(["-c", make]).current_dir(place.path()).status().expect("sh").success());
+    let mut served = 0;
+    for line in lines.iter().map(|line| command_of(line)).filter(|line| line.starts_with("quoit serve site"))
+    {
+        let mut words = words(line);
+        match words.iter().position(|word| word == "--listen") {
+            Some(at) => words[at + 1] = ":0".to_owned(),
+            None => words.extend(["--listen".to_owned(), "0".to_owned()]),
+        }
+        let mut command = quoit();
+        command.args(&words[1..]).args(["--workers", "1"]).current_dir(place.path());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut said = stderr.lines().map_while(Result::ok);
+        let serves = said.any(|line| line.contains("serving on http"));
+        child.kill().expect("our child");
+        child.wait().expect("our child");
+        assert!(serves, "{line}");
+        served += 1;
+    }
+    assert_eq!(served, 3);
+}
+
+#[test]
+fn the_unit_is_that_of_the_guide() {
+    let unit = fs::read_to_string(root().join("scripts/quoit.service")).expect("the unit");
+    let told = lines_of(&chapter("deployment.md"), "ini").join("\n");
+    let unit: Vec<_> = unit.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    assert_eq!(unit.join("\n"), told);
 }
 
 #[test]

@@ -122,8 +122,7 @@ impl FilesArgs {
         if self.spa && dir.is_dir() && !has_index() {
             let names: Vec<_> = self.index_names().collect();
             mistakes.push(format!(
-                "--spa answers with {}, and {} has none; build the application first, or name its page with \
-                 --index",
+                "--spa answers with {}, and {} has none; build the application first, or use --index",
                 names.join(" or "),
                 dir.display()
             ));

@@ -11,21 +11,25 @@ use crate::plan::FilterOptions;
 #[derive(Args, Clone, Debug)]
 pub(super) struct LimitsArgs {
     /// Answer 503 when a response has not begun this long after its request [default: no limit]
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_REQUEST_TIMEOUT", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_REQUEST_TIMEOUT")]
+    #[arg(value_parser = some_time)]
     request_timeout: Option<Time>,
 
     /// Time for a whole request head, from its first byte
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_HEAD_TIMEOUT", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_HEAD_TIMEOUT")]
+    #[arg(value_parser = some_time)]
     #[arg(default_value_t = Time(Limits::default().head_timeout))]
     head_timeout: Time,
 
     /// Time that a connection may be idle between requests
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_IDLE_TIMEOUT", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_IDLE_TIMEOUT")]
+    #[arg(value_parser = some_time)]
     #[arg(default_value_t = Time(Limits::default().idle_timeout))]
     idle_timeout: Time,
 
     /// Time for a TLS handshake
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_HANDSHAKE_TIMEOUT", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_HANDSHAKE_TIMEOUT")]
+    #[arg(value_parser = some_time)]
     #[arg(default_value_t = Time(Limits::default().handshake_timeout))]
     handshake_timeout: Time,
 
@@ -35,16 +39,19 @@ pub(super) struct LimitsArgs {
     drain_timeout: Time,
 
     /// How often the rate of a transfer is checked
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_STALL_TIMEOUT", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_STALL_TIMEOUT")]
+    #[arg(value_parser = some_time)]
     #[arg(default_value_t = Time(Limits::default().stall_timeout))]
     stall_timeout: Time,
 
     /// Bytes a second that a transfer must make; slower ones are ended at the next check
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, env = "QUOIT_RATE_MIN", default_value_t = Size(Limits::default().rate_min))]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, env = "QUOIT_RATE_MIN")]
+    #[arg(default_value_t = Size(Limits::default().rate_min))]
     rate_min: Size,
 
     /// Size of a request head with its cookies, at most 60K; larger ones are answered 431
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, env = "QUOIT_HEAD_MAX", value_parser = head_size)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, env = "QUOIT_HEAD_MAX")]
+    #[arg(value_parser = head_size)]
     #[arg(default_value_t = Size(Limits::default().head.head_bytes_max.into()))]
     head_max: Size,
 
@@ -93,7 +100,7 @@ impl LimitsArgs {
         limits
     }
 
-    /// The filter for the time of a request: outside of those that wait for others.
+    /// The filter for the time of a request.
     pub(super) fn filters(&self) -> Option<FilterOptions> {
         self.request_timeout.map(|Time(after)| FilterOptions::Timeout(TimeoutOptions { after }))
     }

@@ -92,8 +92,9 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         None => HandlerOptions::Welcome,
         Some(dir) => args.files.handler(dir),
     };
-    let filters = https.filters().iter().cloned().chain(args.limits.filters());
-    let filters = filters.chain(args.responses.filters()).collect();
+    // The limit on time is inside of the fields and pages of errors, which its 503 gets too.
+    let filters = https.filters().iter().cloned().chain(args.responses.filters());
+    let filters = filters.chain(args.limits.filters()).collect();
     let default_site = Site { filters, ..Site::of(handler) };
     let plan = Plan { listeners, default_site, sites: Vec::new() };
 

@@ -1,5 +1,5 @@
-//! The addresses of this machine's interfaces, as the kernel lists them, to tell where a server that listens on
-//! every interface can be reached. Best effort: without procfs there are none.
+//! The addresses of this machine's interfaces, as the kernel lists them, to tell where a server that listens
+//! on every interface can be reached. Best effort: without procfs there are none.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -48,12 +48,13 @@ mod tests {
 
     #[test]
     fn addresses_that_others_reach_are_found_once() {
-        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 192.168.7.0/24 2 \
-                    0 2\n        |-- 192.168.7.0\n           /24 link UNICAST\n        |-- 192.168.7.5\n           /32 host \
-                    LOCAL\nLocal:\n        |-- 127.0.0.1\n           /32 host LOCAL\n        |-- 192.168.7.5\n           \
-                    /32 host LOCAL\n        |-- 192.168.7.255\n           /32 link BROADCAST\n        |-- 169.254.1.1\n           \
-                    /32 host LOCAL\n";
-        assert_eq!(v4_of(trie), [Ipv4Addr::new(192, 168, 7, 5)]);
+        let trie = [
+            "Main:\n   |-- 0.0.0.0\n      /0 universe UNICAST\n   |-- 192.168.7.0\n      /24 link UNICAST\n",
+            "   |-- 192.168.7.5\n      /32 host LOCAL\nLocal:\n   |-- 127.0.0.1\n      /32 host LOCAL\n",
+            "   |-- 192.168.7.5\n      /32 host LOCAL\n   |-- 192.168.7.255\n      /32 link BROADCAST\n",
+            "   |-- 169.254.1.1\n      /32 host LOCAL\n",
+        ];
+        assert_eq!(v4_of(&trie.concat()), [Ipv4Addr::new(192, 168, 7, 5)]);
         let v6 = "00000000000000000000000000000001 01 80 10 80       lo\n\
                   fe800000000000000000000000000001 02 40 20 80     eth0\n\
                   20010db8000000000000000000000007 02 40 00 80     eth0\n\

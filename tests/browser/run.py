@@ -36,7 +36,7 @@ def give_up(processes):
 def main():
     root = os.path.abspath(os.path.join(HERE, "..", ".."))
     target = os.environ.get("QUOIT_TARGET_DIR", os.path.join(root, "target", "debug"))
-    shots = os.path.join(root, "target", "browser")
+    shots = os.path.join(os.path.dirname(target), "browser")
     os.makedirs(shots, exist_ok=True)
     listen = ("--listen", "127.0.0.1:0", "--workers", "1")
     checks, servers, processes = Checks(), [], []

@@ -1,5 +1,5 @@
-//! `quoit serve` without a directory: the working directory where that can be meant, and the welcome page where
-//! there is nothing to serve.
+//! `quoit serve` without a directory: the working directory where that can be meant, and the welcome page
+//! where there is nothing to serve.
 
 use std::fs;
 use std::path::Path;

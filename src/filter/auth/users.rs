@@ -55,8 +55,8 @@ impl fmt::Display for UsersError {
                 f.write_str("there is no such file of users; make one with `htpasswd -cB FILE NAME`")
             }
             UsersErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => f.write_str(
-                "no permission to read this file of users; let the server's user read it (chown, or chmod 640 \
-                 and its group) and search its directory",
+                "no permission to read this file of users; let the server's user read it (chown, or its \
+                 group and chmod 640) and search its directory",
             ),
             UsersErrorKind::Io(error) => write!(f, "the file of users cannot be read: {error}"),
             UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
