@@ -145,6 +145,8 @@ impl FilesArgs {
         [
             (self.list, "--list"),
             (self.spa, "--spa"),
+            (self.clean_urls, "--clean-urls"),
+            (self.follow_links, "--follow-links"),
             (!self.index.is_empty(), "--index"),
             (!self.cache_control.is_empty(), "--cache-control"),
             (!self.preload.is_empty(), "--preload"),
@@ -187,7 +189,35 @@ impl FilesArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        files: FilesArgs,
+    }
+
+    #[test]
+    fn every_flag_of_files_needs_a_directory() {
+        let mut flags = 0;
+        for arg in Line::command().get_arguments().filter(|arg| arg.get_id() != "help") {
+            let flag = format!("--{}", arg.get_long().expect("a long name"));
+            let value = match &*flag {
+                "--cache-control" => "*=no-store",
+                "--preload" => "*=</a.css>; rel=preload",
+                "--mount" => "/a=/srv/a",
+                _ => "name",
+            };
+            let takes_value = arg.get_action().takes_values();
+            let words = ["quoit", &flag].into_iter().chain(takes_value.then_some(value));
+            let files = Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).files;
+            assert_eq!(files.check(None), [needs_directory(&flag)]);
+            flags += 1;
+        }
+        assert!(flags > 6, "{flags}");
+    }
 
     #[test]
     fn mounts_are_a_prefix_and_a_directory() {
