@@ -134,6 +134,24 @@ fn templates_fill_paths_and_bodies() {
 }
 
 #[test]
+fn rows_of_data_are_taken_in_turn() {
+    let (addr, book) = serve_tcp();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.csv");
+    std::fs::write(&file, "id,name\n7,Anna\n8,\"Bob, jr\"\n").unwrap();
+    let (url, file) = (format!("http://{addr}/{{{{data name}}}}"), file.to_str().unwrap().to_owned());
+    bench(&[&url, "--template", "--data", &file, "-b", "{{data name}}={{data id}}", "-c", "1", "-n", "4"]);
+    let seen = book.lock().unwrap();
+    let told: Vec<(&str, &str)> = seen
+        .requests
+        .iter()
+        .map(|request| (request.lines().next().unwrap(), request.rsplit_once("\r\n\r\n").unwrap().1))
+        .collect();
+    let (anna, bob) = (("POST /Anna HTTP/1.1", "Anna=7"), ("POST /Bob%2C%20jr HTTP/1.1", "Bob, jr=8"));
+    assert_eq!(told, [anna, bob, anna, bob]);
+}
+
+#[test]
 fn a_mix_is_sent_by_weight_and_told_by_endpoint() {
     let (addr, book) = serve_tcp();
     let folder = tempfile::tempdir().unwrap();

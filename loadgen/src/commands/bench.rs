@@ -80,3 +80,45 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
     }
     Ok(stop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use quoit::net::Address;
+
+    use super::*;
+
+    /// The first address of a name may be one on which nobody listens, or a family that goes nowhere.
+    #[test]
+    fn the_next_address_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
+                        let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+                    }
+                });
+            }
+        });
+        let run = |addresses: &[std::net::SocketAddr]| {
+            let mut plan =
+                BenchArgs::of(&["http://h.invalid/", "-n", "6", "-c", "3", "--connect-to", "127.0.0.1:1"])
+                    .and_then(|args| args.plan())
+                    .unwrap();
+            plan.addresses = addresses.iter().copied().map(Address::Inet).collect();
+            plan.progress = false;
+            engine::run(&plan, &AtomicBool::new(false))
+        };
+        for addresses in [[refused, addr], [addr, refused]] {
+            let total = run(&addresses).unwrap().total;
+            assert_eq!((total.done, total.errors), (6, 0));
+        }
+        let Err(Failure::Target(line)) = run(&[refused, refused]) else { panic!("nobody listens") };
+        assert!(line.contains(&format!("{refused} or {refused}")) && line.contains("refused"), "{line}");
+    }
+}

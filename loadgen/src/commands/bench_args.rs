@@ -1,8 +1,10 @@
 //! Flags that describe a load, and the plan they make; checked here, so that the engine has nothing to doubt.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use quoit::net::Address;
 use super::tls_args::TlsArgs;
 use super::usage;
 use crate::exit::Failure;
+use crate::plan::data::Data;
 use crate::plan::expect::Expect;
 use crate::plan::request::{Common, Draft, Mix, RequestSpec, lasting, parse_field, parse_mix};
 use crate::plan::schedule::Stage;
@@ -74,9 +77,12 @@ pub(crate) struct BenchArgs {
     /// A mix of requests, one per line: {"weight":3,"method":"POST","path":"/x","headers":{},"body":""}
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Fills {{seq}}, {{rand 1 100}} and {{uuid}} in paths and bodies
+    /// Fills {{seq}}, {{rand 1 100}}, {{uuid}} and {{data NAME}} in paths and bodies
     #[arg(long)]
     template: bool,
+    /// Rows for {{data NAME}}, the next one for each request: CSV with a line of names, or JSON lines
+    #[arg(long, value_name = "FILE", requires = "template")]
+    data: Option<PathBuf>,
     /// Requests in flight per connection
     #[arg(long, value_name = "N", default_value = "1", value_parser = units::count)]
     pipeline: u64,
@@ -126,6 +132,9 @@ pub(crate) struct BenchArgs {
     /// Write reports: json, hlog, hgrm, csv, md and html, as KIND=FILE,…; `-` is standard output
     #[arg(short, long, value_name = "KIND=FILE", value_parser = outputs::parse)]
     pub(super) output: Option<Outputs>,
+    /// Shows figures of every second to Prometheus at this address while it runs, such as 127.0.0.1:9090
+    #[arg(long, value_name = "IP:PORT")]
+    prometheus: Option<SocketAddr>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -189,6 +198,7 @@ impl BenchArgs {
         let urls = self.urls.iter().map(|url| Url::parse(url)).collect::<Result<Vec<_>, _>>();
         let urls = urls.map_err(Failure::Usage)?;
         self.check(&urls)?;
+        let data = self.data.as_deref().map(read_data).transpose()?;
         let warmup = self.warmup.or(self.ramp).unwrap_or_default();
         let stages = self.stages.as_ref().map(|stages| stages.0.clone()).unwrap_or_default();
         let staged = (!stages.is_empty()).then(|| stages.iter().map(|stage| stage.length).sum());
@@ -217,12 +227,14 @@ impl BenchArgs {
             pipeline: self.tls.streams().unwrap_or(self.pipeline as usize),
             new_connections: self.new_conn,
             churn_millionths: self.churn.unwrap_or(0),
-            mix: self.mix(&urls)?,
+            mix: self.mix(&urls, data.as_ref())?,
+            data,
             expect: self.expect.clone().unwrap_or_default(),
             seed: self.seed,
             server_pid: self.server_pid,
             command: secrets::hidden(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             progress: std::io::stderr().is_terminal(),
+            metrics: self.prometheus,
         })
     }
 
@@ -301,7 +313,7 @@ impl BenchArgs {
         })
     }
 
-    fn mix(&self, urls: &[Url]) -> Result<Mix, Failure> {
+    fn mix(&self, urls: &[Url], data: Option<&Arc<Data>>) -> Result<Mix, Failure> {
         let common = Common {
             protocol: self.tls.protocol(&urls[0])?,
             scheme: if urls[0].is_tls { "https" } else { "http" },
@@ -310,6 +322,7 @@ impl BenchArgs {
             body: self.body.as_deref().map(read_body).transpose()?,
             method: self.method.clone(),
             template: self.template,
+            data: data.cloned(),
             close: self.new_conn,
         };
         let drafts = match &self.input {
@@ -356,6 +369,12 @@ fn read_body(text: &str) -> Result<Bytes, Failure> {
         Some(path) => std::fs::read(path).map_err(|error| unreadable("-b", path, &error))?,
     };
     Ok(lasting(body))
+}
+
+fn read_data(path: &Path) -> Result<Arc<Data>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable("--data", path.display(), &error))?;
+    let data = Data::parse(&text);
+    data.map(Arc::new).map_err(|line| Failure::Usage(format!("--data {}: {line}", path.display())))
 }
 
 fn unreadable(flag: &str, path: impl std::fmt::Display, error: &std::io::Error) -> Failure {

@@ -152,7 +152,10 @@ impl Core {
             work: RefCell::new(work),
             random: RefCell::new(Random::new(plan.seed, 0x313c_0000 + index as u64)),
             known,
-            filling: RefCell::new((Filling::new(plan.seed, index, cores), Vec::new())),
+            filling: RefCell::new((
+                Filling::new(plan.seed, index, cores).with(plan.data.clone()),
+                Vec::new(),
+            )),
             seats: (0..seats).map(|_| Seat::default()).collect(),
             idle: RefCell::default(),
             pacer: RefCell::default(),

@@ -21,6 +21,7 @@ mod host;
 mod lateness;
 mod link;
 mod merge;
+mod metrics;
 mod pacer;
 mod process;
 mod progress;
@@ -39,6 +40,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use quoit::net::Address;
 use quoit::ring::sys;
 
+use self::metrics::Metrics;
 use self::process::Watched;
 use self::progress::Progress;
 use self::record::{Fault, Phases};
@@ -64,6 +66,11 @@ const DESCRIPTORS_SPARE: u64 = 64;
 /// Only where nothing was measured at all.
 pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<RunResult, Failure> {
     check_descriptors(plan)?;
+    let metrics = plan.metrics.map(|addr| {
+        let cannot = |error| Failure::Usage(format!("--prometheus {addr}: {error}; name a free port"));
+        Metrics::start(addr).map_err(cannot)
+    });
+    let metrics = metrics.transpose()?;
     let phases = Phases::new(plan.warmup, plan.duration);
     let (plan, shared) = (Arc::new(plan.clone()), Arc::new(Shared::new(phases.end_ns)));
     let (news, told) = mpsc::channel();
@@ -73,7 +80,7 @@ pub(crate) fn run(plan: &Plan, stop: &AtomicBool) -> Result<RunResult, Failure> 
         workers.push(started.map_err(|error| give_up(&shared, Failure::Usage(error)))?);
     }
     drop(news);
-    let watched = watch(&plan, &shared, phases, &told, stop);
+    let watched = watch(&plan, &shared, phases, &told, stop, metrics);
     let mut findings = Vec::new();
     let mut lost = None;
     for worker in workers {
@@ -131,6 +138,7 @@ fn watch(
     phases: Phases,
     told: &mpsc::Receiver<News>,
     stop: &AtomicBool,
+    mut metrics: Option<Metrics>,
 ) -> Result<Seen, Failure> {
     await_readiness(plan, shared, told, stop)?;
     let server = match plan.server_pid {
@@ -168,6 +176,9 @@ fn watch(
             Ok(News::Interval(interval)) => {
                 if let Some(progress) = &mut progress {
                     progress.handle_interval(&interval, &mut std::io::stderr());
+                }
+                if let Some(metrics) = &mut metrics {
+                    metrics.handle_interval(&interval, plan.cpus.len());
                 }
             }
             Ok(News::Ended) => {

@@ -223,7 +223,7 @@ async fn wait_until(core: &Core, alarm: &Alarm, duration: Duration) {
 /// Reports the interval that ended at `border_ns`.
 fn tell(core: &Core, news: &mpsc::Sender<News>, border_ns: u64) {
     let record = core.record.borrow();
-    if core.plan.progress && border_ns > record.phases().from_ns {
+    if (core.plan.progress || core.plan.metrics.is_some()) && border_ns > record.phases().from_ns {
         let ended = record.intervals.get(record.phases().interval(border_ns - 1));
         let _ = news.send(News::Interval(Box::new(ended.cloned().unwrap_or_default())));
     }

@@ -1,5 +1,6 @@
 //! What is to be done, checked: a plan cannot be wrong, only fail. Knows no sockets and no clock.
 
+pub(crate) mod data;
 pub(crate) mod expect;
 pub(crate) mod random;
 pub(crate) mod request;
@@ -10,10 +11,13 @@ pub(crate) mod template;
 pub(crate) mod tls;
 pub(crate) mod units;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quoit::net::Address;
 
+use self::data::Data;
 use self::expect::Expect;
 use self::request::Mix;
 use self::schedule::{Stage, Timetable};
@@ -61,6 +65,8 @@ pub(crate) struct Plan {
     pub churn_millionths: u64,
     /// What is asked.
     pub mix: Mix,
+    /// Rows of data that it is filled with.
+    pub data: Option<Arc<Data>>,
     /// Which answers are as expected.
     pub expect: Expect,
     /// Seed of everything random.
@@ -71,6 +77,8 @@ pub(crate) struct Plan {
     pub command: Vec<String>,
     /// Whether the rate and so on are shown while it runs.
     pub progress: bool,
+    /// Where they can be read by Prometheus meanwhile.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What decides when a request is sent.

@@ -2,12 +2,14 @@
 //! HTTP/2 (RFC 9113, section 8.3), and checked while that is done. Knows nothing of connections.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::data::Data;
 use super::random::Random;
-use super::template::{Filling, Template};
+use super::template::{Filling, Form, Template};
 use super::tls::Protocol;
 
 /// Bytes of a line of a mix file, and of a body, at the most: a slip of the hand should not fill the memory.
@@ -71,6 +73,8 @@ pub(crate) struct Common {
     pub method: Option<String>,
     /// Whether `{{…}}` are places.
     pub template: bool,
+    /// What they may be filled with.
+    pub data: Option<Arc<Data>>,
     /// Whether the connection is to be closed afterwards.
     pub close: bool,
 }
@@ -187,8 +191,11 @@ impl RequestSpec {
         if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
             return Err("a body of more than 1 GiB; send a smaller one".to_owned());
         }
-        let read =
-            |text: &[u8]| if common.template { Template::parse(text) } else { Ok(Template::literal(text)) };
+        let data = common.data.as_deref();
+        let read = |text: &[u8]| match common.template {
+            true => Template::parse(text, data, Form::Component),
+            false => Ok(Template::literal(text)),
+        };
         let before = match common.protocol {
             Protocol::H1 => format!("{method} "),
             Protocol::H2 => {
@@ -210,7 +217,7 @@ impl RequestSpec {
             is_head: method == "HEAD",
             fixed: None,
             head,
-            body: Body::new(body.unwrap_or_default(), common.template)?,
+            body: Body::new(body.unwrap_or_default(), common.template, data)?,
             has_body,
             protocol: common.protocol,
         };
@@ -277,11 +284,11 @@ impl RequestSpec {
 }
 
 impl Body {
-    fn new(body: Bytes, template: bool) -> Result<Self, String> {
+    fn new(body: Bytes, template: bool, data: Option<&Data>) -> Result<Self, String> {
         if !template {
             return Ok(Self::Fixed(body));
         }
-        let template = Template::parse(&body)?;
+        let template = Template::parse(&body, data, Form::Plain)?;
         Ok(if template.is_constant() { Self::Fixed(body) } else { Self::Filled(template) })
     }
 }

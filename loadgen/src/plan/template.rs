@@ -1,7 +1,9 @@
-//! Texts with places to fill per request: `{{seq}}`, `{{rand 1 100}}`, `{{uuid}}`.
+//! Texts with places to fill per request: `{{seq}}`, `{{rand 1 100}}`, `{{uuid}}`, `{{data NAME}}`.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
+use super::data::Data;
 use super::random::Random;
 
 /// A text with its places.
@@ -14,6 +16,17 @@ enum Piece {
     Sequence,
     Between(u64, u64),
     Uuid,
+    /// A column of the data.
+    Value(usize, Form),
+}
+
+/// How values of the data are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// As they are.
+    Plain,
+    /// As a part of a path or query: all but unreserved characters as %XX (RFC 3986, section 2.3).
+    Component,
 }
 
 /// What the places are filled with: numbers that no other core uses, and random ones that the seed repeats.
@@ -22,6 +35,7 @@ pub(crate) struct Filling {
     sequence: u64,
     step: u64,
     random: Random,
+    data: Option<Arc<Data>>,
 }
 
 impl Filling {
@@ -31,7 +45,14 @@ impl Filling {
             sequence: core as u64,
             step: cores as u64,
             random: Random::new(seed, 0x7e3a_0000 + core as u64),
+            data: None,
         }
+    }
+
+    /// With rows of data, of which each number has one.
+    pub(crate) fn with(mut self, data: Option<Arc<Data>>) -> Self {
+        self.data = data;
+        self
     }
 
     /// Goes on to the next request.
@@ -50,7 +71,7 @@ impl Template {
     ///
     /// # Errors
     /// A sentence that names the place and the remedy.
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &[u8], data: Option<&Data>, form: Form) -> Result<Self, String> {
         let mut template = Self::default();
         let mut rest = text;
         while let Some(start) = find(rest, b"{{") {
@@ -58,7 +79,7 @@ impl Template {
             let inner = &rest[start + 2..];
             let end =
                 find(inner, b"}}").ok_or("a `{{` without `}}`; write {{seq}}, {{rand 1 100}} or {{uuid}}")?;
-            template.0.push(place(&String::from_utf8_lossy(&inner[..end]))?);
+            template.0.push(place(&String::from_utf8_lossy(&inner[..end]), data, form)?);
             rest = &inner[end + 2..];
         }
         template.push_text(rest);
@@ -104,12 +125,24 @@ impl Template {
                     number(out, low + filling.random.below(width));
                 }
                 Piece::Uuid => uuid(out, &mut filling.random),
+                Piece::Value(column, form) => {
+                    let data = filling.data.as_ref().expect("it was there when the place was read");
+                    value(out, data.value(filling.sequence, *column), *form);
+                }
             }
         }
     }
 }
 
-fn place(text: &str) -> Result<Piece, String> {
+fn place(text: &str, data: Option<&Data>, form: Form) -> Result<Piece, String> {
+    if let Some(name) = text.trim().strip_prefix("data ").map(str::trim) {
+        let data =
+            data.ok_or_else(|| format!("`{{{{{text}}}}}` takes a file of data; give it with --data FILE"))?;
+        let column = data
+            .column(name)
+            .ok_or_else(|| format!("`{{{{{text}}}}}`: the data has no `{name}`; it has {}", data.names()))?;
+        return Ok(Piece::Value(column, form));
+    }
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {
         ["seq"] => return Ok(Piece::Sequence),
@@ -124,8 +157,20 @@ fn place(text: &str) -> Result<Piece, String> {
         _ => {}
     }
     Err(format!(
-        "`{{{{{text}}}}}` is no place of a template; write {{{{seq}}}}, {{{{rand 1 100}}}} or {{{{uuid}}}}"
+        "`{{{{{text}}}}}` is no place of a template; write {{{{seq}}}}, {{{{rand 1 100}}}}, \
+         {{{{data NAME}}}} or {{{{uuid}}}}"
     ))
+}
+
+fn value(out: &mut Vec<u8>, value: &[u8], form: Form) {
+    for &byte in value {
+        match form {
+            Form::Component if !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte) => {
+                write!(out, "%{byte:02X}").expect("writing to memory does not fail");
+            }
+            _ => out.push(byte),
+        }
+    }
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
@@ -157,7 +202,7 @@ mod tests {
 
     fn render(text: &str, filling: &mut Filling) -> String {
         let mut out = Vec::new();
-        Template::parse(text.as_bytes()).unwrap().render(filling, &mut out);
+        Template::parse(text.as_bytes(), None, Form::Plain).unwrap().render(filling, &mut out);
         filling.advance();
         String::from_utf8(out).unwrap()
     }
@@ -179,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn every_request_takes_the_next_row() {
+        let data = Arc::new(Data::parse("id,first name\n1,a/b &c\n2,ü\n3,").unwrap());
+        let mut fillings = [0, 1].map(|core| Filling::new(1, core, 2).with(Some(data.clone())));
+        let template =
+            |form| Template::parse(b"{{data id}}={{ data first name }};", Some(&data), form).unwrap();
+        let (plain, path) = (template(Form::Plain), template(Form::Component));
+        let mut out = Vec::new();
+        for n in 0..4 {
+            if n == 0 { &plain } else { &path }.render(&mut fillings[n % 2], &mut out);
+            fillings[n % 2].advance();
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), "1=a/b &c;2=%C3%BC;3=;1=a%2Fb%20%26c;");
+    }
+
+    #[test]
     fn a_seed_repeats_them() {
         let run = |seed| {
             let mut filling = Filling::new(seed, 0, 1);
@@ -190,15 +250,20 @@ mod tests {
 
     #[test]
     fn texts_without_places_are_constant() {
-        assert_eq!(Template::parse(b"a{b}c").unwrap().constant().unwrap(), b"a{b}c");
+        let parse = |text: &[u8]| Template::parse(text, None, Form::Plain).unwrap();
+        assert_eq!(parse(b"a{b}c").constant().unwrap(), b"a{b}c");
         assert_eq!(Template::default().constant().unwrap(), b"");
-        assert_eq!(Template::parse(b"a{{seq}}").unwrap().constant(), None);
+        assert_eq!(parse(b"a{{seq}}").constant(), None);
     }
 
     #[test]
     fn mistakes_are_named() {
+        let refuse = |text: &str, data| Template::parse(text.as_bytes(), data, Form::Plain).unwrap_err();
         for text in ["{{", "{{seq", "{{nope}}", "{{rand 5}}", "{{rand 7 5}}", "{{rand a b}}"] {
-            assert!(Template::parse(text.as_bytes()).unwrap_err().contains("{{uuid}}"), "{text}");
+            assert!(refuse(text, None).contains("{{uuid}}"), "{text}");
         }
+        assert!(refuse("{{data id}}", None).contains("--data"));
+        let data = Data::parse("id,name\n1,x").unwrap();
+        assert!(refuse("{{data nme}}", Some(&data)).contains("it has id, name"));
     }
 }
