@@ -189,12 +189,12 @@ impl Connection {
         }
     }
 
-    /// Resets streams whose response was sent at least `timeout` ago and whose request is still incomplete.
-    pub fn reset_lingering(&mut self, now: Duration, timeout: Duration, out: &mut Vec<u8>) {
+    /// Resets streams whose response was sent and whose request is still incomplete, if in `timeout` fewer
+    /// than `bytes_min` of it came.
+    pub fn reset_lingering(&mut self, now: Duration, timeout: Duration, bytes_min: u64, out: &mut Vec<u8>) {
         let mut over = Vec::new();
         for (place, stream) in self.streams.iter_mut() {
-            let StreamState::HalfClosedLocal { since, .. } = stream.state else { continue };
-            if !stream.is_read() && now.saturating_sub(since) >= timeout {
+            if stream.lingers_too_long(now, timeout, bytes_min) {
                 over.push(StreamKey { place, id: stream.id });
             }
         }

@@ -142,8 +142,10 @@ pub(super) enum StreamState {
         incoming: RecvHalf,
         /// No longer used for sending, but its overflow is still an error (RFC 9113 §6.9.1).
         window: SendWindow,
-        /// When END_STREAM was sent.
+        /// When END_STREAM was sent, or when the rest of the message was last found to come fast enough.
         since: Duration,
+        /// `incoming.discard_left` at that time.
+        discard_left_then: u32,
     },
 }
 
@@ -215,6 +217,20 @@ impl H2Stream {
         }
     }
 
+    /// After its message, this end waits for the rest of a message that it discards: whether that takes too
+    /// long, because in `timeout` fewer than `bytes_min` of it came.
+    pub(super) fn lingers_too_long(&mut self, now: Duration, timeout: Duration, bytes_min: u64) -> bool {
+        let StreamState::HalfClosedLocal { incoming, since, discard_left_then, .. } = &mut self.state else {
+            return false;
+        };
+        if incoming.reads_on || now.saturating_sub(*since) < timeout {
+            return false;
+        }
+        let discarded = *discard_left_then - incoming.discard_left;
+        (*since, *discard_left_then) = (now, incoming.discard_left);
+        u64::from(discarded) < bytes_min
+    }
+
     /// The window that the peer's WINDOW_UPDATE widens.
     pub(super) fn send_window(&mut self) -> &mut SendWindow {
         match &mut self.state {
@@ -240,10 +256,11 @@ impl H2Stream {
     /// The stream after this end sent END_STREAM; `None` when that closed it.
     pub(super) fn ended_locally(self, now: Duration) -> Option<H2Stream> {
         match self.state {
-            StreamState::Open(incoming, SendHalf { window, .. }) => Some(H2Stream {
-                state: StreamState::HalfClosedLocal { incoming, window, since: now },
-                ..self
-            }),
+            StreamState::Open(incoming, SendHalf { window, .. }) => {
+                let discard_left_then = incoming.discard_left;
+                let state = StreamState::HalfClosedLocal { incoming, window, since: now, discard_left_then };
+                Some(H2Stream { state, ..self })
+            }
             StreamState::HalfClosedLocal { .. } => Some(self),
             StreamState::HalfClosedRemote { .. } => None,
         }

@@ -58,8 +58,14 @@ impl<S: Service> H2Session<'_, S> {
             next = next.min(left);
         }
         if inner.machine.open_streams() > self.called.len() + self.sending.len() {
-            inner.machine.reset_lingering(self.wire.clock(now), limits.linger_timeout, &mut inner.output);
-            next = next.min(limits.linger_timeout);
+            let timeout = limits.linger_timeout;
+            // A connection that is to end does not wait for what nobody reads.
+            let bytes_min = match self.goaway_since {
+                None => limits.rate_min * timeout.as_secs().max(1),
+                Some(_) => u64::MAX,
+            };
+            inner.machine.reset_lingering(self.wire.clock(now), timeout, bytes_min, &mut inner.output);
+            next = next.min(timeout);
         }
         if let Some(since) = self.goaway_since {
             if left(since, GOAWAY_NOTICE).is_zero() {

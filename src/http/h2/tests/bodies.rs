@@ -215,9 +215,24 @@ fn what_a_handler_does_not_read_is_discarded_with_credit() {
     assert_eq!(lab.machine.unread_bytes(), 0);
     lab.take(&Wire::default().data(1, EndStream::No, vec![0; 16_384]).bytes);
     assert_eq!(lab.replies().len(), 0, "it may still end within its window");
-    let later = lab.now + Duration::from_secs(1);
-    lab.machine.reset_lingering(lab.now, Duration::from_secs(1), &mut lab.out);
-    assert_eq!(lab.replies().len(), 0);
-    lab.machine.reset_lingering(later, Duration::from_secs(1), &mut lab.out);
+}
+
+/// The rest of a request may take any time as long as it comes at all.
+#[test]
+fn what_is_discarded_has_a_minimum_rate() {
+    let mut lab = Lab::new(H2Limits::DEFAULT);
+    lab.take(&Wire::new().headers(1, EndStream::No, POST).bytes);
+    lab.respond(1, Status::OK, "", EndStream::Yes);
+    lab.replies();
+    let (start, second) = (lab.now, Duration::from_secs(1));
+    let look = |lab: &mut Lab, now| lab.machine.reset_lingering(now, second, 1000, &mut lab.out);
+    for seconds in 1..100 {
+        lab.take(&Wire::default().data(1, EndStream::No, vec![0; 1000]).bytes);
+        look(&mut lab, start + seconds * second);
+        look(&mut lab, start + seconds * second + second / 2);
+        assert!(!lab.replies().iter().any(|line| line.starts_with("RST")), "{seconds}");
+    }
+    lab.take(&Wire::default().data(1, EndStream::No, vec![0; 999]).bytes);
+    look(&mut lab, start + 100 * second);
     assert_eq!(lab.replies(), ["RST_STREAM 1 NO_ERROR"]);
 }

@@ -71,7 +71,7 @@ fn a_tunnel_is_read_after_our_end() {
     lab.machine.open_tunnel(lab.machine.stream(1).unwrap());
     lab.send(1, b"", EndStream::Yes);
     let later = lab.now + Duration::from_secs(3600);
-    lab.machine.reset_lingering(later, Duration::from_secs(1), &mut lab.out);
+    lab.machine.reset_lingering(later, Duration::from_secs(1), 1000, &mut lab.out);
     let piece = vec![b'x'; 16384];
     let wire = (0..32).fold(Wire::default(), |wire, _| wire.data(1, EndStream::No, &piece));
     lab.take(&wire.data(1, EndStream::Yes, "bye").bytes);
