@@ -55,6 +55,12 @@ pub(super) struct LimitsArgs {
     #[arg(default_value_t = Size(Limits::default().head.head_bytes_max.into()))]
     head_max: Size,
 
+    /// End connections this long after they began, up to a tenth earlier, once what is in progress on them is
+    /// complete [default: no limit]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, env = "QUOIT_CONNECTION_AGE")]
+    #[arg(value_parser = some_time)]
+    connection_age: Option<Time>,
+
     /// Connections per worker; further ones are answered 503 [default: three quarters of the descriptors]
     #[arg(long, value_name = "N", env = "QUOIT_CONNECTIONS_MAX", allow_negative_numbers = true)]
     #[arg(value_parser = positive)]
@@ -85,6 +91,7 @@ impl LimitsArgs {
             stall_timeout: self.stall_timeout.0,
             rate_min: self.rate_min.0,
             connections_max: self.connections_max,
+            connection_age_max: self.connection_age.map(|Time(age)| age),
             ..Limits::default()
         };
         limits.h2.window_timeout = limits.stall_timeout;
@@ -136,7 +143,7 @@ mod tests {
     fn flags_are_limits() {
         let args = parse(
             "--head-timeout 5s --idle-timeout 2m --handshake-timeout 3s --drain-timeout 0 --stall-timeout 1m \
-             --rate-min 1K --head-max 32K --connections-max 100 --request-timeout 500ms",
+             --rate-min 1K --head-max 32K --connections-max 100 --request-timeout 500ms --connection-age 1h",
         );
         let args = args.unwrap();
         let limits = args.limits();
@@ -145,6 +152,7 @@ mod tests {
         assert_eq!((limits.handshake_timeout, limits.drain_timeout), (seconds(3), seconds(0)));
         assert_eq!((limits.stall_timeout, limits.h2.window_timeout), (seconds(60), seconds(60)));
         assert_eq!((limits.rate_min, limits.connections_max), (1024, Some(100)));
+        assert_eq!(limits.connection_age_max, Some(seconds(3600)));
         assert_eq!((limits.head.head_bytes_max, limits.h2.list_bytes_max), (32768, 32768));
         assert_eq!(limits.head.request_line_bytes_max, 16384);
         let after = Duration::from_millis(500);

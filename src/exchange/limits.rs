@@ -46,6 +46,13 @@ pub struct Limits {
     pub discard_bytes_max: u64,
     /// Time for open requests to complete when the server stops. Default 10 s, within what supervisors wait.
     pub drain_timeout: Duration,
+    /// A connection is ended this long after it began, up to a tenth earlier, so that connections that
+    /// began together are not renewed together: HTTP/1 with `Connection: close` in the next response, or at
+    /// once when it is idle; HTTP/2 with GOAWAY. Nothing that is in progress is cut, however long it takes.
+    /// Default none: a connection that is used costs no more with its age. Set it to have clients look up an
+    /// address anew, or find servers that were added behind a balancer: an hour makes few new handshakes, a
+    /// minute many.
+    pub connection_age_max: Option<Duration>,
     /// Connections per worker; further ones are answered 503. Default: three quarters of the descriptors,
     /// shared by the workers; the rest is for files and accepts.
     pub connections_max: Option<usize>,
@@ -67,6 +74,7 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(5),
             discard_bytes_max: 256 * 1024,
             drain_timeout: Duration::from_secs(10),
+            connection_age_max: None,
             connections_max: None,
         }
     }

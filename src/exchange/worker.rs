@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::limits::Limits;
 use crate::http::date::DateLine;
@@ -39,6 +40,13 @@ impl<S> Worker<S> {
         self.service.borrow().clone()
     }
 
+    /// When a connection that begins now is to end, if there is a limit on its age.
+    pub(crate) fn connection_ends_at(&self) -> Option<Instant> {
+        let age = self.limits.connection_age_max?;
+        let early = age / 10 * spread(self.counters.accepted.count()) / 1024;
+        Some(self.ring.now() + age - early)
+    }
+
     /// Answers further requests with this service; requests in progress keep the one before.
     pub(crate) fn replace_service(&self, service: S) {
         let before = self.service.replace(Rc::new(service));
@@ -53,6 +61,11 @@ impl<S> Worker<S> {
             log::line(format_args!("a service panicked when it was dropped: {}", log::panic_text(&*panic)));
         }
     }
+}
+
+/// 0 to 1023, far apart for numbers that follow each other: multiples of the golden ratio.
+fn spread(number: u64) -> u32 {
+    (number as u32).wrapping_mul(0x9e37_79b9) >> 22
 }
 
 /// Whether the worker is draining, and the tasks that wait for it.
@@ -83,6 +96,25 @@ impl Drain {
         self.begun.set(true);
         for waker in self.waiting.take() {
             waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections that begin together end apart, whatever their number.
+    #[test]
+    fn numbers_are_spread_evenly() {
+        for first in [0, 1000, u64::from(u32::MAX) - 5] {
+            let mut spreads: Vec<u32> = (first..first + 16).map(spread).collect();
+            spreads.sort_unstable();
+            assert!(
+                spreads.windows(2).all(|pair| pair[1] - pair[0] > 20) && spreads[15] < 1024,
+                "{spreads:?}"
+            );
+            assert!(spreads[0] < 128 && spreads[15] > 896, "{spreads:?}");
         }
     }
 }

@@ -49,6 +49,35 @@ fn a_drain_finishes_what_is_open() {
     stopping.join().unwrap();
 }
 
+/// A connection with a limit on its age ends as in a drain: what is open completes, requests in transit are
+/// served, and the last GOAWAY says which.
+#[test]
+fn a_connection_that_is_old_ends() {
+    let age = Duration::from_millis(500);
+    let limits = Limits { connection_age_max: Some(age), ..lenient() };
+    let lab = Lab::default();
+    let server = serve(limits, lab.clone());
+    let mut peer = Peer::connect(server.addr);
+    let began = Instant::now();
+    let gate = peer.fresh();
+    peer.send(get(gate, "/gate"));
+    while peer.goaways.is_empty() {
+        peer.get("/n/1").is(200, "1");
+    }
+    assert!(began.elapsed() > age / 2 && began.elapsed() < 10 * age, "{:?}", began.elapsed());
+    let last = peer.fresh();
+    assert!(peer.goaways[0].last > last && peer.goaways[0].code == NO_ERROR);
+    lab.gate.store(true, Ordering::Relaxed);
+    peer.answer(gate).is(200, "open");
+    while peer.step() {}
+    assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, last - 2)));
+    // One that is idle ends with one GOAWAY.
+    let mut idle = Peer::connect(server.addr);
+    idle.get("/n/1").is(200, "1");
+    while idle.step() {}
+    assert!(idle.goaways.iter().all(|goaway| goaway.code == NO_ERROR) && !idle.goaways.is_empty());
+}
+
 /// Requests in flight when the server sends GOAWAY are served or refused, and not lost.
 #[test]
 fn requests_in_transit_are_served_or_refused() {

@@ -1,6 +1,9 @@
 //! Keep-alive, close, pipelining, and the forms of a request.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use quoit::server::Limits;
 
 use crate::common::{Client, lenient, serve};
 use crate::lab::Lab;
@@ -29,6 +32,25 @@ fn http_11_closes_when_asked() {
         assert_eq!(response.head, format!("{TEXT_HEAD}\r\nConnection: close"), "{option}");
         client.is_closed();
     }
+}
+
+/// A limit on a connection's age ends it between two requests, and cuts none.
+#[test]
+fn a_connection_that_is_old_ends() {
+    let age = Duration::from_millis(400);
+    let server = serve(Limits { connection_age_max: Some(age), ..lenient() }, Lab::default());
+    let (mut busy, mut slow, mut idle) =
+        (Client::connect(server.addr), Client::connect(server.addr), Client::connect(server.addr));
+    let began = Instant::now();
+    idle.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "Hello, World!").keeps();
+    slow.send("GET /wait/1000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    while busy.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "Hello, World!").head == TEXT_HEAD {}
+    busy.is_closed();
+    idle.is_closed();
+    let took = began.elapsed();
+    assert!(took > age / 2 && took < Duration::from_secs(10), "{took:?}");
+    slow.response().is(200, "waited").says_close();
+    slow.is_closed();
 }
 
 #[test]

@@ -243,7 +243,9 @@ impl Connection {
         let window = SendWindow::new(self.peer.initial_window);
         let state = match end {
             EndStream::No => StreamState::Open(incoming, SendHalf { window, priority: Priority::DEFAULT }),
-            EndStream::Yes => StreamState::HalfClosedLocal { incoming, window, since: now },
+            EndStream::Yes => {
+                StreamState::HalfClosedLocal { incoming, window, since: now, discard_left_then: 0 }
+            }
         };
         Some(StreamKey { place: self.streams.insert(H2Stream { id, state }), id })
     }

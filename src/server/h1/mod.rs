@@ -86,7 +86,7 @@ pub(super) struct NewConnection(Rc<H1Wire>);
 
 /// Takes a stream; separate from [`serve`], so that no future has room for one.
 pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
-    NewConnection(Rc::new(H1Wire::new(stream, worker.limits.clone())))
+    NewConnection(Rc::new(H1Wire::new(stream, worker.limits.clone(), worker.connection_ends_at())))
 }
 
 /// Serves a connection until it ends, or until an HTTP/2 preface arrives. Rare futures are boxed: an idle
@@ -179,6 +179,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             && !is_connect
             && !response.closes()
             && !worker.drain.has_begun()
+            && !wire.is_aged()
             && wire.can_continue();
         let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
         let WrittenResponse { status, connection, rest, body_bytes } =

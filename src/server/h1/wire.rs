@@ -27,6 +27,9 @@ use crate::service::{
 /// client that does not read must not make the server buffer without bound.
 const INTERIM_BYTES_MAX: usize = 48 * 1024;
 
+/// Slack of deadlines: the timer wheel is coarse.
+const TICK: Duration = Duration::from_millis(20);
+
 pub(super) struct H1Wire {
     stream: Stream,
     limits: Rc<Limits>,
@@ -48,6 +51,8 @@ pub(super) struct H1Wire {
     /// A send is watched for progress, and the bytes that the peer had acknowledged at the last check.
     watching_send: Cell<bool>,
     acknowledged: Cell<u64>,
+    /// When the connection is as old as it may become; boxed, because there is seldom a limit.
+    ends_at: Option<Box<Instant>>,
     /// Looked up on first use; boxed, because it is not needed on most connections.
     peer: OnceCell<Box<Peer>>,
 }
@@ -87,7 +92,7 @@ impl IncomingBody {
 }
 
 impl H1Wire {
-    pub(super) fn new(stream: Stream, limits: Rc<Limits>) -> Self {
+    pub(super) fn new(stream: Stream, limits: Rc<Limits>, ends_at: Option<Instant>) -> Self {
         stream.set_deadline(Some(limits.head_timeout));
         let now = stream.ring().now();
         Self {
@@ -103,6 +108,7 @@ impl H1Wire {
             idle: Cell::new(false),
             watching_send: Cell::new(false),
             acknowledged: Cell::new(0),
+            ends_at: ends_at.map(Box::new),
             peer: OnceCell::new(),
         }
     }
@@ -111,6 +117,17 @@ impl H1Wire {
     /// decides.
     pub(super) fn is_new(&self) -> bool {
         self.exchange.get() == 0 && self.stream.is_plain()
+    }
+
+    /// Whether the connection is to end with the response that is written next.
+    pub(super) fn is_aged(&self) -> bool {
+        self.age_left().is_some_and(|left| left < TICK)
+    }
+
+    /// Time until the connection is as old as it may become.
+    fn age_left(&self) -> Option<Duration> {
+        let ends_at = self.ends_at.as_deref()?;
+        Some(ends_at.saturating_duration_since(self.stream.ring().now()))
     }
 
     /// The stream, and the input that was received and not consumed.
@@ -185,7 +202,8 @@ impl H1Wire {
     fn begin_idle(&self) {
         self.idle.set(true);
         self.idle_since.set(self.stream.ring().now());
-        self.stream.set_deadline(Some(self.limits.stall_timeout.min(self.limits.idle_timeout)));
+        let left = self.age_left().unwrap_or(Duration::MAX).min(self.limits.idle_timeout);
+        self.stream.set_deadline(Some(left.min(self.limits.stall_timeout)));
     }
 
     fn check_idle(&self) -> io::Result<()> {
@@ -195,9 +213,9 @@ impl H1Wire {
             return Ok(());
         }
         let idle = self.stream.ring().now().saturating_duration_since(self.idle_since.get());
-        // A tick of slack: the wheel is coarse.
         let left = self.limits.idle_timeout.saturating_sub(idle);
-        if left < Duration::from_millis(20) {
+        let left = left.min(self.age_left().unwrap_or(Duration::MAX));
+        if left < TICK {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.stream.set_deadline(Some(left.min(self.limits.stall_timeout)));

@@ -48,6 +48,8 @@ pub(super) struct H2Session<'a, S> {
     pub(super) send_since: Option<Instant>,
     pub(super) acknowledged: u64,
     pub(super) goaway_since: Option<Instant>,
+    /// When the connection is as old as it may become.
+    pub(super) ends_at: Option<Instant>,
     /// Since when the client's direction is closed while exchanges wait.
     pub(super) half_closed: Option<Instant>,
 }
@@ -71,6 +73,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             send_since: None,
             acknowledged: 0,
             goaway_since: None,
+            ends_at: worker.connection_ends_at(),
             half_closed: None,
         }
     }
@@ -83,6 +86,9 @@ impl<'a, S: Service> H2Session<'a, S> {
             inner.machine.start(&mut inner.output);
         }
         self.input = input;
+        if let Some(ends_at) = self.ends_at {
+            self.wire.look_within(ends_at.saturating_duration_since(self.wire.now()));
+        }
         // The beginning of the preface, and no more.
         let mut head = Context::take();
         let taken = {

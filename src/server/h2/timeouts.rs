@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::exchange::{ExchangeState, Sends, StreamExchange};
 use super::session::{GOAWAY_NOTICE, H2Session};
-use super::wire::OUTPUT_BYTES_MAX;
+use super::wire::{OUTPUT_BYTES_MAX, TICK};
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::ExchangeEnd as Ended;
@@ -53,6 +53,16 @@ impl<S: Service> H2Session<'_, S> {
                 None => next = next.min(DEPARTURE_CHECK),
             }
         }
+        if let Some(ends_at) = self.ends_at
+            && self.goaway_since.is_none()
+        {
+            let left = ends_at.saturating_duration_since(now);
+            if left >= TICK {
+                next = next.min(left);
+            } else if let Some(mode) = self.announce_goaway() {
+                return Some(mode);
+            }
+        }
         let inner = &mut *self.wire.inner.borrow_mut();
         if let Some(left) = inner.look_at_bodies(now) {
             next = next.min(left);
@@ -76,7 +86,7 @@ impl<S: Service> H2Session<'_, S> {
         }
         if inner.machine.open_streams() == 0 && !self.wire.stream.is_sending() && inner.output.is_empty() {
             let left = left(self.idle_since, limits.idle_timeout);
-            if left < Duration::from_millis(20) {
+            if left < TICK {
                 inner.machine.leave(&mut inner.output);
                 return Some(self.over());
             }

@@ -21,7 +21,7 @@ use crate::service::{
 };
 
 /// Deadlines closer together than this count as one: the timer wheel is coarse.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// Output that is gathered before bodies wait for it to be sent. With one more frame it still fits the
 /// buffers that the ring keeps for reuse.
