@@ -15,7 +15,10 @@ pub(super) fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
         ErrorKind::UnknownArgument => no_flag(error, arguments),
         _ => None,
     };
-    format!("{} (see --help)", text.unwrap_or_else(|| joined(&error.to_string())))
+    let text = text.unwrap_or_else(|| joined(&error.to_string()));
+    let source = variable(error, arguments)
+        .map_or(String::new(), |name| format!("; it comes from the variable {name}"));
+    format!("{text}{source} (see --help)")
 }
 
 /// The paragraphs of clap's message as one line, without those that are not about the mistake.
@@ -27,6 +30,11 @@ fn joined(text: &str) -> String {
     parts.retain(|line| !line.starts_with("tip: to pass '-"));
     if parts.first().is_some_and(|line| line.ends_with("cannot be used multiple times")) {
         parts.push("give it once");
+    }
+    if let Some(wrong) = parts.first_mut().filter(|line| line.contains("unexpected value ")) {
+        // clap adds what follows to every flag without a value.
+        *wrong = wrong.split(" found; ").next().unwrap_or(wrong);
+        parts.push("the flag takes no value: write it alone");
     }
     let line = parts.join("; ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
@@ -52,9 +60,22 @@ fn not_text(arguments: &[OsString]) -> Option<String> {
     })
 }
 
+/// The variable that a wrong value comes from; `None` where its flag was given.
+fn variable(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let shown = words_of(error, ContextKind::InvalidArg).pop()?;
+    let flag = shown.split([' ', '=', '[']).next()?;
+    let name = format!("QUOIT_{}", flag.strip_prefix("--")?.replace('-', "_").to_uppercase());
+    let is_given = arguments.iter().any(|word| word.to_str().is_some_and(|word| word.starts_with(flag)));
+    let is_of_value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
+    (is_of_value && !is_given && std::env::var_os(&name).is_some()).then_some(name)
+}
+
 /// clap reads `-8080` as the flag `-8`; this shows what was written. Nothing for others, which clap shows.
 fn no_flag(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let letter = words_of(error, ContextKind::InvalidArg).pop()?;
+    if !letter.starts_with('-') && arguments.first().is_some_and(|command| command == "serve") {
+        return Some(format!("unexpected argument '{letter}' found; serve takes one DIR, and --mount more"));
+    }
     if !letter.starts_with('-') || letter.starts_with("--") {
         return None;
     }

@@ -210,6 +210,12 @@ impl TlsArgs {
         if !self.tls_crl.is_empty() && self.tls_client_ca.is_none() {
             return Err("--tls-crl needs --tls-client-ca FILE, the authorities whose list it is".to_owned());
         }
+        if let Some(name) = twice(&self.tls_self_signed) {
+            return Err(format!("--tls-self-signed names {name} twice; give the flag once, with every name"));
+        }
+        if let Some(file) = twice(&self.tls_crl) {
+            return Err(format!("--tls-crl names {} twice; give each list once", file.display()));
+        }
         match twice(&self.tls_cert) {
             Some(file) => {
                 Err(format!("--tls-cert names {} twice; give each certificate once", file.display()))

@@ -50,8 +50,20 @@ fn values_say_what_is_expected() {
         (&["--header", "X: a\r\nY: b"], &["--header has a line break"]),
         (&["--listen", "example.com:80"], &["example.com:80", "is no address", "127.0.0.1:8080"]),
         (&["--listen", "-8080"], &["-8080", "--flag=VALUE"]),
+        (&["another"], &["'another'", "one DIR", "--mount"]),
+        (&["--quiet=yes"], &["'yes'", "--quiet", "takes no value"]),
     ] {
         refused(quoit(&[&["serve", text(dir.path())], flags].concat()), words);
+    }
+    for days in ["x", "-5", "0", "36501"] {
+        refused(quoit(&["cert", "ca", "d", "--days", days]), &[days, "--days", "days, 1 to 36500"]);
+    }
+    for (variable, value) in
+        [("QUOIT_WORKERS", "x"), ("QUOIT_ACCESS_LOG_FORMAT", "xml"), ("QUOIT_LISTEN", "")]
+    {
+        let mut command = quoit(&["serve", text(dir.path())]);
+        command.env(variable, value);
+        refused(command, &[&format!("it comes from the variable {variable}")]);
     }
     let mut command = quoit(&["serve", text(dir.path()), "--header"]);
     command.arg(OsString::from_vec(b"X: \xff".to_vec()));
@@ -76,6 +88,7 @@ fn what_is_given_twice_or_contradicts_itself_is_refused() {
             &["--listen or --redirect-from names 127.0.0.1:81 twice"],
         ),
         (&["--tls-cert", "a", "--tls-cert", "a"], &["--tls-cert names a twice"]),
+        (&["--tls-self-signed", "--tls-self-signed"], &["--tls-self-signed names localhost twice"]),
         (&["--tls-cert", "a", "--tls-self-signed"], &["--tls-self-signed", "--tls-cert", "leave it out"]),
         (&["--workers", "1", "--workers", "1"], &["--workers", "multiple times", "give it once"]),
         (&["--list", "--list"], &["--list", "give it once"]),
@@ -95,6 +108,7 @@ fn files_that_are_missing_are_told_once_with_the_remedy() {
     refused(serve(&["--tls-cert", "nofile.pem"]), &["nofile.pem: there is no such file"]);
     refused(serve(&["--error-page", "404=nofile"]), &["nofile: there is no such file", "STATUS=FILE"]);
     refused(serve(&["--auth", "nofile"]), &["nofile", "htpasswd -cB"]);
+    refused(serve(&["--auth", text(empty.path())]), &["this is a directory", "htpasswd -cB"]);
     refused(
         serve(&["--spa", "--index", "home.html"]),
         &["--spa answers with home.html", "has none", "--index"],

@@ -9,9 +9,9 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 
+use super::values::positive;
 use crate::net::tls::is_name;
 use crate::observe::log;
 
@@ -45,7 +45,7 @@ struct CaArgs {
     name: Option<String>,
 
     /// Days until it expires
-    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
+    #[arg(long, value_name = "N", default_value_t = 3650, allow_negative_numbers = true, value_parser = days)]
     days: u32,
 
     /// Replace files that exist
@@ -61,7 +61,7 @@ struct OutputArgs {
     out: PathBuf,
 
     /// Days until it expires
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = days())]
+    #[arg(long, value_name = "N", default_value_t = 365, allow_negative_numbers = true, value_parser = days)]
     days: u32,
 
     /// Replace files that exist
@@ -119,8 +119,12 @@ struct ShowArgs {
 }
 
 /// A century, which is sufficient and within the range of a certificate's dates.
-fn days() -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=36500)
+const DAYS_MAX: u32 = 36500;
+
+fn days(text: &str) -> Result<u32, String> {
+    let days = positive(text).ok().and_then(|days| u32::try_from(days).ok());
+    days.filter(|&days| days <= DAYS_MAX)
+        .ok_or_else(|| format!("expected a whole number of days, 1 to {DAYS_MAX}"))
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
