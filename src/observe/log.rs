@@ -35,8 +35,10 @@ const LIMIT_EVERY: Duration = Duration::from_secs(10);
 /// Interval between retries of a write to a standard error that is non-blocking and full.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// Prefix of the names of a server's threads, whose panics are reported here.
+/// Prefixes of the names of a server's threads, whose panics are reported here: all but those of the test
+/// harness.
 const SERVER_THREADS: &str = "quoit-";
+const TEST_THREADS: &str = "quoit-test";
 
 enum Entry {
     Line(Vec<u8>),
@@ -107,7 +109,8 @@ pub(crate) fn start() {
         let others = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             let thread = thread::current();
-            match thread.name().filter(|name| name.starts_with(SERVER_THREADS)) {
+            let is_ours = |name: &&str| name.starts_with(SERVER_THREADS) && !name.starts_with(TEST_THREADS);
+            match thread.name().filter(is_ours) {
                 Some(name) => report_panic(name, panic),
                 None => others(panic),
             }

@@ -10,9 +10,17 @@ use super::sys;
 /// # Errors
 /// The kernel's. The thread continues as before: only scheduling depends on it.
 pub fn yield_to_workers() -> io::Result<()> {
+    lower_priority(19)
+}
+
+/// Gives the calling thread this niceness, from 0 to 19, and lets it run on any CPU of the process.
+///
+/// # Errors
+/// As [`yield_to_workers`].
+pub fn lower_priority(niceness: i32) -> io::Result<()> {
     sys::unpin_thread();
     // SAFETY: a plain call without memory; 0 names the calling thread.
-    sys::check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) }).map(drop)
+    sys::check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) }).map(drop)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ mod timer;
 mod turn;
 mod wake;
 
-pub use self::background::yield_to_workers;
+pub use self::background::{lower_priority, yield_to_workers};
 pub use self::blocking::Reply;
 pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;

@@ -14,8 +14,8 @@ const BCRYPT_COST_MAX: u32 = 15;
 /// Rounds of SHA-512 crypt; a million take about a second.
 const SHA512_ROUNDS_MAX: u32 = 2_000_000;
 
-/// Memory, in KiB, and passes of Argon2id. Several may run at a time.
-const ARGON2_KIB_MAX: u32 = 256 * 1024;
+/// Memory, in KiB, and passes of Argon2id. Those that run at a time share this memory (`pool`).
+pub(super) const ARGON2_KIB_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 32;
 
 /// Characters of a SHA-512 crypt's hash and of its salt.
@@ -27,7 +27,8 @@ const SHA512_SALT_MAX: usize = 16;
 pub(super) enum Hash {
     Bcrypt(Box<str>),
     Sha512(Box<str>),
-    Argon2id(Box<str>),
+    /// With its memory in KiB.
+    Argon2id(Box<str>, u32),
 }
 
 /// Why a hash is refused.
@@ -81,12 +82,20 @@ impl Hash {
         }
     }
 
+    /// Memory of a verification, in KiB, where it is worth counting.
+    pub(super) fn memory_kib(&self) -> u32 {
+        match self {
+            Self::Bcrypt(_) | Self::Sha512(_) => 0,
+            Self::Argon2id(_, kib) => *kib,
+        }
+    }
+
     /// Whether the password matches. Takes milliseconds to a second.
     pub(super) fn verify(&self, password: &[u8]) -> bool {
         match self {
             Self::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
             Self::Sha512(hash) => ShaCrypt::SHA512.verify_password(password, &**hash).is_ok(),
-            Self::Argon2id(hash) => PasswordHash::new(hash)
+            Self::Argon2id(hash, _) => PasswordHash::new(hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok()),
         }
     }
@@ -136,7 +145,7 @@ fn parse_argon2id(text: &str) -> Result<Hash, HashError> {
     if params.t_cost() > ARGON2_PASSES_MAX {
         return Err(HashError::TooCostly("the number of passes of Argon2id", ARGON2_PASSES_MAX));
     }
-    Ok(Hash::Argon2id(text.into()))
+    Ok(Hash::Argon2id(text.into(), params.m_cost()))
 }
 
 #[cfg(test)]
@@ -160,6 +169,7 @@ mod tests {
         for text in [BCRYPT, SHA512, &argon2id()] {
             let hash = Hash::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert!(hash.verify(b"secret"), "{text}");
+            assert_eq!(hash.memory_kib(), if text.starts_with("$argon2id$") { 8 } else { 0 });
             for wrong in [&b""[..], b"Secret", b"secret ", b"secre"] {
                 assert!(!hash.verify(wrong), "{text}");
             }

@@ -1,10 +1,13 @@
 //! Basic authentication (RFC 7617) with a file that `htpasswd` writes.
 //!
-//! Hashes are slow on purpose, so they are computed on threads beside the core, and results are cached for a
-//! short time. An unknown name takes as long as a known one. The file is checked every second while there are
-//! requests; a new version with a mistake is logged and not used.
+//! Hashes are slow on purpose, so they are computed by a few threads of the process, and users who were right
+//! a short time ago need none: a flood of guesses delays only those who are new. An unknown name takes as
+//! long as a known one. The file is checked every second while there are requests; a new version with a
+//! mistake is logged and not used.
 
+mod back_off;
 mod hash;
+mod pool;
 mod users;
 mod verdicts;
 
@@ -18,6 +21,8 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
 
+use self::back_off::BackOff;
+use self::pool::{Asker, Job};
 pub use self::users::UsersError;
 use self::users::{Users, UsersVersion};
 use self::verdicts::Verdicts;
@@ -27,14 +32,14 @@ use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::Ring;
-use crate::service::{Around, IntoResponse as _, Next, Problem, Request, Response};
+use crate::service::{Around, IntoResponse as _, Next, Peer, Problem, Request, Response};
 
 /// How often the file is checked while there are requests: the delay until the removal of a user applies.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Passwords of one core that wait for their hash. Beyond it the response is 503: a flood of guesses must not
-/// become a queue of minutes.
-const WAITING_MAX: usize = 64;
+/// The response to a client that has to back off is held for its wait, and for so long at most: one that
+/// tries again at once costs the core less.
+const HELD_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of a name and its password together. More is implausible, and some hashes take longer for it.
 const CREDENTIALS_BYTES_MAX: usize = 512;
@@ -96,8 +101,10 @@ pub struct BasicAuth {
     /// The version on disk is invalid, which was logged.
     failing: Cell<bool>,
     logs_changes: bool,
+    /// Whether a request checks the file.
+    looking: Cell<bool>,
     verdicts: RefCell<Verdicts>,
-    waiting: Cell<usize>,
+    back_off: RefCell<BackOff>,
     /// The `WWW-Authenticate` line.
     challenge: Vec<u8>,
     ring: RingHandle,
@@ -112,23 +119,29 @@ impl std::fmt::Debug for RingHandle {
     }
 }
 
-/// Counts a password that waits for its hash.
-struct Waiting<'a>(&'a Cell<usize>);
+/// Marks that a request checks the file, until it is dropped.
+struct Looking<'a>(&'a Cell<bool>);
 
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a Cell<usize>) -> Option<Self> {
-        let waiting = count.get();
-        (waiting < WAITING_MAX).then(|| {
-            count.set(waiting + 1);
-            Self(count)
-        })
+impl<'a> Looking<'a> {
+    fn begin(looking: &'a Cell<bool>) -> Option<Self> {
+        (!looking.replace(true)).then(|| Self(looking))
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.set(false);
     }
+}
+
+/// The result of checking credentials.
+enum Checked {
+    Right,
+    Wrong,
+    /// Too many others wait.
+    Busy,
+    /// The client has sent too many wrong ones, and has to wait.
+    BackOff(Duration),
 }
 
 impl BasicAuth {
@@ -147,8 +160,9 @@ impl BasicAuth {
             looked_at: Cell::new(None),
             failing: Cell::new(false),
             logs_changes: true,
+            looking: Cell::new(false),
             verdicts: RefCell::default(),
-            waiting: Cell::new(0),
+            back_off: RefCell::default(),
             challenge: Vec::new(),
             ring: RingHandle(ring.clone()),
         };
@@ -192,6 +206,8 @@ impl BasicAuth {
         if self.looked_at.get().is_some_and(|last| now.saturating_duration_since(last) < LOOK_EVERY) {
             return;
         }
+        // One at a time: on a file system that hangs, others go on with the users that were read.
+        let Some(_looking) = Looking::begin(&self.looking) else { return };
         self.looked_at.set(Some(now));
         let (path, known, failing) = (self.path.clone(), self.version.get(), self.failing.get());
         let look = move || (failing || UsersVersion::now(&path) != Some(known)).then(|| Users::load(&path));
@@ -217,21 +233,42 @@ impl BasicAuth {
         }
     }
 
-    /// Whether the password matches; `None` when too many others wait for verification.
-    async fn verify(&self, name: &str, password: Vec<u8>) -> Option<bool> {
-        let key = self.verdicts.borrow().key(name, &password);
-        let known = self.verdicts.borrow().get(&key, self.ring.0.now());
-        if known.is_some() {
-            return known;
+    /// Checks credentials: by what is known, or by their hash.
+    async fn check(&self, peer: Peer, name: &str, password: Vec<u8>) -> Checked {
+        let (ring, users) = (&self.ring.0, self.users.borrow().clone());
+        let key = verdicts::key(users.scope(), name, &password);
+        let known = self.verdicts.borrow_mut().get(&key, ring.now());
+        match known {
+            Some(true) => return Checked::Right,
+            Some(false) => return Checked::Wrong,
+            None if pool::is_known(&key, ring.now()) => {
+                self.verdicts.borrow_mut().insert(key, true, ring.now());
+                return Checked::Right;
+            }
+            None => {}
         }
-        let _waiting = Waiting::begin(&self.waiting)?;
-        let users = self.users.borrow().clone();
-        let (name, asked) = (name.to_owned(), users.clone());
-        let fits = self.ring.0.blocking(move || asked.verify(&name, &password)).await;
+        let client = peer.addr();
+        let wait = client.and_then(|client| self.back_off.borrow().wait(client, name, ring.now()));
+        if let Some(wait) = wait {
+            ring.sleep(wait.min(HELD_MAX)).await;
+            return Checked::BackOff(wait);
+        }
+        let asker = Asker::new(users.scope(), client.map(|client| client.ip()));
+        let (asked, name_asked, since) = (users.clone(), name.into(), ring.now());
+        let verify =
+            move |reply| pool::verify(asker, Job { users: asked, name: name_asked, password, reply, since });
+        let Some(fits) = ring.reply(verify).await else { return Checked::Busy };
+        let now = ring.now();
+        if let Some(client) = client {
+            self.back_off.borrow_mut().record(client, name, fits, now);
+        }
         if Arc::ptr_eq(&users, &self.users.borrow()) {
-            self.verdicts.borrow_mut().insert(key, fits, self.ring.0.now());
+            self.verdicts.borrow_mut().insert(key, fits, now);
+            if fits {
+                pool::remember(key, now);
+            }
         }
-        Some(fits)
+        if fits { Checked::Right } else { Checked::Wrong }
     }
 }
 
@@ -241,16 +278,23 @@ impl Around for BasicAuth {
         let Some((name, password)) = credentials(request.head()) else {
             return self.refused("this needs a name and a password");
         };
-        match self.verify(&name, password).await {
-            Some(true) => {
+        match self.check(request.peer(), &name, password).await {
+            Checked::Right => {
                 request.context().insert(User::new(name));
                 next.run(request).await
             }
-            Some(false) => self.refused("name and password do not fit"),
-            None => Problem::new(Status::SERVICE_UNAVAILABLE)
+            Checked::Wrong => self.refused("name and password do not fit"),
+            Checked::Busy => Problem::new(Status::SERVICE_UNAVAILABLE)
                 .detail("too many passwords are being checked; try again in a moment")
                 .header("Retry-After", "1")
                 .into_response(),
+            Checked::BackOff(wait) => {
+                let seconds = wait.as_secs() + 1;
+                Problem::new(Status::TOO_MANY_REQUESTS)
+                    .detail("too many wrong passwords for this name; wait before the next one")
+                    .header("Retry-After", &seconds.to_string())
+                    .into_response()
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::hash::{Hash, HashError};
+use super::verdicts;
 
 /// Bytes of a file of users. Some ten thousand of them; more need a database.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -21,6 +22,8 @@ pub(super) struct Users {
     /// Chooses the hash on which an unknown name is tried; secret, so that timing does not reveal unknown
     /// names.
     chooser: RandomState,
+    /// Identifies the file and its version: what is known of the users of another says nothing.
+    scope: u64,
 }
 
 /// Why a file of users is refused.
@@ -35,6 +38,7 @@ pub struct UsersError {
 enum UsersErrorKind {
     Io(io::Error),
     TooLarge,
+    NotAFile,
     NotText,
     Empty,
     NoColon,
@@ -63,6 +67,7 @@ impl fmt::Display for UsersError {
             ),
             UsersErrorKind::Io(error) => write!(f, "the file of users cannot be read: {error}"),
             UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
+            UsersErrorKind::NotAFile => f.write_str("the users have to be in a regular file; name another"),
             UsersErrorKind::NotText => f.write_str("the file of users is not UTF-8 text"),
             UsersErrorKind::Empty => f.write_str(
                 "there is no user in it, so no login could succeed; add one with `htpasswd -B FILE NAME`",
@@ -78,7 +83,7 @@ impl fmt::Display for UsersError {
 impl std::error::Error for UsersError {}
 
 /// The identity of a version of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct UsersVersion {
     device: u64,
     inode: u64,
@@ -110,14 +115,30 @@ impl Users {
         let error = |kind| UsersError { path: path.to_owned(), line: 0, kind };
         // Before the read, so that the next check finds a change in between.
         let metadata = fs::metadata(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
+        if !metadata.is_file() {
+            // To open a FIFO would wait for its writer.
+            return Err(error(UsersErrorKind::NotAFile));
+        }
         if metadata.len() > FILE_BYTES_MAX {
             return Err(error(UsersErrorKind::TooLarge));
         }
         let bytes = fs::read(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
         let text = String::from_utf8(bytes).map_err(|_| error(UsersErrorKind::NotText))?;
-        let users =
+        let mut users =
             Self::parse(&text).map_err(|(line, kind)| UsersError { path: path.to_owned(), line, kind })?;
-        Ok((users, UsersVersion::of(&metadata)))
+        let version = UsersVersion::of(&metadata);
+        users.scope = verdicts::scope((path, version));
+        Ok((users, version))
+    }
+
+    /// Identifies the file and its version.
+    pub(super) fn scope(&self) -> u64 {
+        self.scope
+    }
+
+    /// Memory that the verification of this user's password needs, in KiB.
+    pub(super) fn memory_kib(&self, name: &str) -> u32 {
+        self.entries[self.place(name).0].1.memory_kib()
     }
 
     fn parse(text: &str) -> Result<Self, (usize, UsersErrorKind)> {
@@ -140,16 +161,23 @@ impl Users {
         if entries.is_empty() {
             return Err((0, UsersErrorKind::Empty));
         }
-        Ok(Self { entries, chooser: RandomState::new() })
+        Ok(Self { entries, chooser: RandomState::new(), scope: 0 })
     }
 
     /// Whether the user has this password. An unknown name takes as long as a known one: the password is
     /// tried on the hash of another user, always the same one for the same name.
     pub(super) fn verify(&self, name: &str, password: &[u8]) -> bool {
-        let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name));
-        let place = found.unwrap_or_else(|_| self.chooser.hash_one(name) as usize % self.entries.len());
+        let (place, is_user) = self.place(name);
         let fits = self.entries[place].1.verify(password);
-        fits && found.is_ok()
+        fits && is_user
+    }
+
+    /// The entry on which a password for this name is tried, and whether it is the name's own.
+    fn place(&self, name: &str) -> (usize, bool) {
+        match self.entries.binary_search_by(|(known, _)| (**known).cmp(name)) {
+            Ok(place) => (place, true),
+            Err(_) => (self.chooser.hash_one(name) as usize % self.entries.len(), false),
+        }
     }
 }
 

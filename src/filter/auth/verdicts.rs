@@ -2,42 +2,51 @@
 //! its keyed hash.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// How long a successful verification is valid. A change of the file ends it sooner.
-const RIGHT_HOLDS: Duration = Duration::from_secs(60);
+/// How long a successful verification is valid after its last use. A change of the file ends it sooner. Long
+/// enough that a person who reads between clicks does not wait for a hash, in whatever flood of guesses.
+const RIGHT_HOLDS: Duration = Duration::from_secs(300);
 
 /// How long a failed one is repeated without a hash: for clients that retry the same password.
 const WRONG_HOLDS: Duration = Duration::from_secs(5);
 
 /// Verdicts of each kind. Successful ones are kept apart, because any client can cause failed ones.
-const VERDICTS_MAX: usize = 1024;
+const VERDICTS_MAX: usize = 4096;
 
 /// A keyed hash of a name and a password: 128 bits that cannot be computed without the secret key.
 pub(super) type VerdictKey = [u64; 2];
 
+/// The secret keys, the same on all cores, which share what they know.
+static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+
+/// Identifies what verdicts are about.
+pub(super) fn scope(of: impl Hash) -> u64 {
+    HASHERS[0].hash_one(of)
+}
+
+/// The key of these credentials within a scope.
+pub(super) fn key(scope: u64, name: &str, password: &[u8]) -> VerdictKey {
+    // Both with their length, so that no two pairs have the same input.
+    [0, 1].map(|one: usize| HASHERS[one].hash_one((scope, name, password)))
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    hashers: [RandomState; 2],
     right: HashMap<VerdictKey, Instant>,
     wrong: HashMap<VerdictKey, Instant>,
 }
 
 impl Verdicts {
-    pub(super) fn key(&self, name: &str, password: &[u8]) -> VerdictKey {
-        // Both with their length, so that no two pairs have the same input.
-        [self.hashers[0].hash_one((name, password)), self.hashers[1].hash_one((name, password))]
-    }
-
     /// Whether the password matches, if that is known.
-    pub(super) fn get(&self, key: &VerdictKey, now: Instant) -> Option<bool> {
-        let holds = |kind: &HashMap<VerdictKey, Instant>| kind.get(key).is_some_and(|until| now < *until);
-        match (holds(&self.right), holds(&self.wrong)) {
-            (true, _) => Some(true),
-            (false, true) => Some(false),
-            (false, false) => None,
+    pub(super) fn get(&mut self, key: &VerdictKey, now: Instant) -> Option<bool> {
+        if let Some(until) = self.right.get_mut(key).filter(|until| now < **until) {
+            *until = now + RIGHT_HOLDS;
+            return Some(true);
         }
+        self.wrong.get(key).is_some_and(|until| now < *until).then_some(false)
     }
 
     pub(super) fn insert(&mut self, key: VerdictKey, fits: bool, now: Instant) {
@@ -47,8 +56,11 @@ impl Verdicts {
             kind.retain(|_, until| now < *until);
         }
         if kind.len() >= VERDICTS_MAX {
-            // Evicted ones only cost a hash each.
-            kind.clear();
+            // The half that was used longest ago: to forget all at once would bring all their hashes at once.
+            let mut ends: Vec<Instant> = kind.values().copied().collect();
+            let (_, median, _) = ends.select_nth_unstable(VERDICTS_MAX / 2);
+            let median = *median;
+            kind.retain(|_, until| *until > median);
         }
         kind.insert(key, now + holds);
     }
@@ -65,39 +77,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_hold_for_their_time() {
+    fn verdicts_hold_for_their_time_after_their_last_use() {
         let (mut verdicts, now) = (Verdicts::default(), Instant::now());
-        let (right, wrong) = (verdicts.key("a", b"b"), verdicts.key("a", b"c"));
+        let (right, wrong) = (key(1, "a", b"b"), key(1, "a", b"c"));
         verdicts.insert(right, true, now);
         verdicts.insert(wrong, false, now);
         assert_eq!((verdicts.get(&right, now), verdicts.get(&wrong, now)), (Some(true), Some(false)));
         assert_eq!(verdicts.get(&wrong, now + WRONG_HOLDS), None);
-        assert_eq!(verdicts.get(&right, now + RIGHT_HOLDS - Duration::from_millis(1)), Some(true));
-        assert_eq!(verdicts.get(&right, now + RIGHT_HOLDS), None);
+        let used = now + RIGHT_HOLDS - Duration::from_millis(1);
+        assert_eq!(verdicts.get(&right, used), Some(true));
+        assert_eq!(verdicts.get(&right, now + RIGHT_HOLDS), Some(true));
+        assert_eq!(verdicts.get(&right, now + 2 * RIGHT_HOLDS), None);
+        verdicts.insert(right, true, now);
         verdicts.clear();
         assert_eq!(verdicts.get(&right, now), None);
     }
 
     #[test]
     fn names_and_passwords_do_not_run_together() {
-        let verdicts = Verdicts::default();
-        let key = verdicts.key("ab", b"c");
-        assert_eq!(key, verdicts.key("ab", b"c"));
+        let this = key(1, "ab", b"c");
+        assert_eq!(this, key(1, "ab", b"c"));
         for (name, password) in [("a", &b"bc"[..]), ("abc", b""), ("", b"abc"), ("AB", b"c")] {
-            assert_ne!(key, verdicts.key(name, password));
+            assert_ne!(this, key(1, name, password));
         }
-        assert_ne!(key, Verdicts::default().key("ab", b"c"), "each has a secret of its own");
+        assert_ne!(this, key(2, "ab", b"c"), "of another file, or of another version of it");
     }
 
     #[test]
-    fn wrong_ones_are_bounded_and_drive_no_right_one_out() {
+    fn they_are_bounded_and_wrong_ones_drive_no_right_one_out() {
         let (mut verdicts, now) = (Verdicts::default(), Instant::now());
-        let right = verdicts.key("a", b"right");
+        let right = key(1, "a", b"right");
         verdicts.insert(right, true, now);
         for guess in 0..5 * VERDICTS_MAX as u64 {
             verdicts.insert([guess, guess], false, now);
         }
         assert!(verdicts.wrong.len() <= VERDICTS_MAX);
         assert_eq!(verdicts.get(&right, now), Some(true));
+        for user in 0..5 * VERDICTS_MAX as u64 {
+            let later = now + Duration::from_millis(user);
+            verdicts.insert([user, user], true, later);
+            assert_eq!(verdicts.get(&right, later), Some(true), "one in use stays, with however many others");
+        }
+        assert!(verdicts.right.len() <= VERDICTS_MAX);
     }
 }
