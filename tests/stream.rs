@@ -3,6 +3,8 @@
 
 #[path = "stream/early_data.rs"]
 mod early_data;
+#[path = "stream/lane.rs"]
+mod lane;
 #[path = "stream/misdeeds.rs"]
 mod misdeeds;
 #[path = "stream/raw.rs"]

@@ -49,17 +49,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a record is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Admission {
-    /// Part of the handshake, or for rustls to refuse.
-    Handshake,
-    /// Early data.
-    Skipped,
-    /// More early data than is skipped.
-    TooMuch,
-}
-
 impl EarlyData {
     pub(super) fn new() -> Self {
         Self { secret: Arc::default(), opener: None, skipped: 0 }
@@ -70,22 +59,23 @@ impl EarlyData {
         self.secret.clone()
     }
 
-    /// Whether a record behind the ClientHello is part of the handshake. `suite` is what was negotiated.
-    pub(super) fn admit(&mut self, record: &[u8], suite: Option<SupportedCipherSuite>) -> Admission {
+    /// Whether a record behind the ClientHello is early data and skipped. Anything else is part of the
+    /// handshake, or for rustls to refuse with an alert, as more early data than is skipped.
+    pub(super) fn skips(&mut self, record: &[u8], negotiated: SupportedCipherSuite) -> bool {
         let is_protected = record.first() == Some(&APPLICATION_DATA);
-        let is_13 = suite.is_none_or(|suite| suite.tls13().is_some());
-        if !is_protected || !is_13 || self.opens(record, suite) {
-            return Admission::Handshake;
+        let may_be = is_protected && negotiated.tls13().is_some() && self.skipped < SKIPPED_BYTES_MAX;
+        if !may_be || self.opens(record, negotiated) {
+            return false;
         }
         self.skipped += record.len();
-        if self.skipped > SKIPPED_BYTES_MAX { Admission::TooMuch } else { Admission::Skipped }
+        true
     }
 
     /// Whether it is protected with the key of the handshake; never before there is one, which is after a
     /// HelloRetryRequest.
-    fn opens(&mut self, record: &[u8], suite: Option<SupportedCipherSuite>) -> bool {
+    fn opens(&mut self, record: &[u8], negotiated: SupportedCipherSuite) -> bool {
         if self.opener.is_none() {
-            self.opener = self.secret.0.get().zip(suite).and_then(|(secret, suite)| opener(secret, suite));
+            self.opener = self.secret.0.get().and_then(|secret| opener(secret, negotiated));
         }
         self.opener.as_mut().is_some_and(|opener| opener.try_open(record))
     }

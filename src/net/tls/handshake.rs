@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
-use super::early::{Admission, EarlyData};
+use super::early::EarlyData;
 use super::hello::Hello;
 use super::info::{TlsInfo, is_resumed};
 use super::lane::{Lane, Place};
@@ -256,7 +256,7 @@ impl<'a, C: Half> Handshake<'a, C> {
                     drop(place);
                     return Err(self.fail(error).await);
                 }
-                HandshakeStep::Blocked if self.show_next()? => {}
+                HandshakeStep::Blocked if self.show_next() => {}
                 HandshakeStep::Blocked => {
                     drop(place.take());
                     if let Err(error) = self.judge_part() {
@@ -294,26 +294,24 @@ impl<'a, C: Half> Handshake<'a, C> {
     }
 
     /// Shows rustls the next record; false if it is not whole yet.
-    fn show_next(&mut self) -> Result<bool, HandshakeError> {
+    fn show_next(&mut self) -> bool {
         loop {
             let rest = &self.input[self.shown..];
             let Some(length) = record_bytes(rest).filter(|length| *length <= rest.len()) else {
-                return Ok(false);
+                return false;
             };
-            let suite = self.connection.common().negotiated_cipher_suite();
-            // The first record is the ClientHello.
-            let admission = match &mut self.early_data {
-                Some(early_data) if suite.is_some() => early_data.admit(&rest[..length], suite),
-                _ => Admission::Handshake,
-            };
-            match admission {
-                Admission::Handshake => {
-                    self.shown += length;
-                    return Ok(true);
-                }
-                Admission::Skipped => drop(self.input.drain(self.shown..self.shown + length)),
-                Admission::TooMuch => return Err(HandshakeError::Closed),
+            // Nothing is negotiated before the first record.
+            let negotiated = self.connection.common().negotiated_cipher_suite();
+            let is_skipped = self
+                .early_data
+                .as_mut()
+                .zip(negotiated)
+                .is_some_and(|(early_data, negotiated)| early_data.skips(&rest[..length], negotiated));
+            if !is_skipped {
+                self.shown += length;
+                return true;
             }
+            self.input.drain(self.shown..self.shown + length);
         }
     }
 
