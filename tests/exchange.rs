@@ -10,6 +10,8 @@ mod abuse;
 mod bodies;
 #[path = "exchange/departures.rs"]
 mod departures;
+#[path = "exchange/drains.rs"]
+mod drains;
 #[path = "exchange/interim.rs"]
 mod interim;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]

@@ -1,10 +1,11 @@
 //! The limits on clients, each with its default and its reason.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use crate::http::h2::H2Limits;
 use crate::http::message::{BodyLimits, HeadLimits};
-use crate::service::BodyPolicy;
+use crate::service::{BodyPolicy, Drain};
 
 /// The limits of a server. `Default` is meant for the open internet.
 #[derive(Clone, Debug)]
@@ -44,8 +45,19 @@ pub struct Limits {
     /// Most bytes of an unread body that are discarded after a response, to keep the connection. Default
     /// 256 KiB; for more, a new connection is cheaper.
     pub discard_bytes_max: u64,
-    /// Time for open requests to complete when the server stops. Default 10 s, within what supervisors wait.
+    /// Time for open requests to complete when the server stops. Default 8 s: container engines kill after
+    /// ten.
     pub drain_timeout: Duration,
+    /// When the server stops, a listener that has accepted within this time stays for the rest of it (and at
+    /// least for a fifth) to accept what is being set up, and a kept connection that was used within it stays
+    /// open for the rest of it, so that requests on their way are answered. Default 1.25 s: clients that
+    /// connect one after the other are held up for a second by a SYN that is lost at that moment.
+    pub drain_grace: Duration,
+    /// While the server drains, whoever it waits for must make progress within this time, if a usual limit is
+    /// not shorter: clients that send a head, a body or a handshake, or receive a response; and sources of
+    /// responses, such as event streams. Otherwise one of them would use up `drain_timeout`. Handlers that
+    /// have not responded yet have all of that. Default 2 s: above the time in which TCP repairs a loss.
+    pub drain_stall_timeout: Duration,
     /// A connection is ended this long after it began, up to a tenth earlier, so that connections that
     /// began together are not renewed together: HTTP/1 with `Connection: close` in the next response, or at
     /// once when it is idle; HTTP/2 with GOAWAY. Nothing that is in progress is cut, however long it takes.
@@ -73,7 +85,9 @@ impl Default for Limits {
             half_closed_timeout: Duration::from_millis(500),
             linger_timeout: Duration::from_secs(5),
             discard_bytes_max: 256 * 1024,
-            drain_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(8),
+            drain_grace: Duration::from_millis(1250),
+            drain_stall_timeout: Duration::from_secs(2),
             connection_age_max: None,
             connections_max: None,
         }
@@ -88,6 +102,19 @@ impl Limits {
             stall_timeout: Some(self.stall_timeout),
             rate_min: self.rate_min,
         }
+    }
+
+    /// These limits while the server drains.
+    fn while_draining(&self) -> Limits {
+        let most = self.drain_stall_timeout;
+        let mut limits = self.clone();
+        limits.head_timeout = self.head_timeout.min(most);
+        limits.handshake_timeout = self.handshake_timeout.min(most);
+        limits.idle_timeout = self.idle_timeout.min(self.drain_grace);
+        limits.stall_timeout = self.stall_timeout.min(most);
+        limits.linger_timeout = self.linger_timeout.min(most);
+        limits.h2.window_timeout = self.h2.window_timeout.min(most);
+        limits
     }
 
     /// Connections for each of `workers`, given the limit on descriptors.
@@ -106,9 +133,56 @@ impl Limits {
     }
 }
 
+/// The limits in force: shorter ones once the drain has begun. Reads of a field are those of the limits now.
+pub(crate) struct CurrentLimits {
+    serving: Limits,
+    draining: Limits,
+    drain: Drain,
+}
+
+impl CurrentLimits {
+    pub(crate) fn new(limits: Limits, drain: Drain) -> Self {
+        Self { draining: limits.while_draining(), serving: limits, drain }
+    }
+
+    /// The policy that holds for a body now.
+    pub(crate) fn policy_now(&self, policy: BodyPolicy) -> BodyPolicy {
+        if !self.drain.has_begun() {
+            return policy;
+        }
+        let most = self.serving.drain_stall_timeout;
+        let stall_timeout = policy.stall_timeout.map_or(most, |timeout| timeout.min(most));
+        BodyPolicy { stall_timeout: Some(stall_timeout), rate_min: policy.rate_min.max(1), ..policy }
+    }
+}
+
+impl Deref for CurrentLimits {
+    type Target = Limits;
+
+    fn deref(&self) -> &Limits {
+        if self.drain.has_begun() { &self.draining } else { &self.serving }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drain_shortens_waits_and_lengthens_none() {
+        let drain = Drain::default();
+        let limits = Limits { head_timeout: Duration::from_millis(500), ..Limits::default() };
+        let current = CurrentLimits::new(limits, drain.clone());
+        assert_eq!(current.stall_timeout, Duration::from_secs(30));
+        assert_eq!(current.policy_now(BodyPolicy::UNLIMITED), BodyPolicy::UNLIMITED);
+        drain.begin(std::time::Instant::now());
+        assert_eq!(current.stall_timeout, Duration::from_secs(2));
+        assert_eq!(current.head_timeout, Duration::from_millis(500));
+        assert_eq!(current.idle_timeout, Duration::from_millis(1250));
+        let policy = current.policy_now(BodyPolicy::UNLIMITED);
+        assert_eq!((policy.stall_timeout, policy.rate_min), (Some(Duration::from_secs(2)), 1));
+        assert_eq!(policy.bytes_max, None);
+    }
 
     #[test]
     fn connections_leave_room_for_files() {

@@ -32,7 +32,8 @@ pub(crate) use self::call::{
     refuse_unread,
 };
 pub(crate) use self::entry::{LogEntry, end_of, peer_of, refused};
+pub(crate) use self::limits::CurrentLimits;
 pub use self::limits::Limits;
 pub(crate) use self::pace::{Pace, has_progressed};
 pub(crate) use self::source::{Pulled, read_cold};
-pub(crate) use self::worker::{Drain, Worker};
+pub(crate) use self::worker::Worker;

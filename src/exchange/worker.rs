@@ -3,23 +3,23 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::limits::Limits;
+use super::limits::CurrentLimits;
 use crate::http::date::DateLine;
 use crate::net::tls::Lane;
 use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::observe::log;
 use crate::ring::Ring;
+use crate::service::Drain;
 
 /// The state of one worker, shared by its connections.
 pub(crate) struct Worker<S> {
     pub(crate) ring: Ring,
     /// Answers requests. Replaced as a whole; a request in progress keeps the service it began with.
     pub(crate) service: RefCell<Rc<S>>,
-    pub(crate) limits: Rc<Limits>,
+    pub(crate) limits: Rc<CurrentLimits>,
     pub(crate) counters: Counters,
     /// The access log, if there is one.
     pub(crate) access: Option<CoreLog>,
@@ -30,6 +30,10 @@ pub(crate) struct Worker<S> {
     /// TLS handshakes in progress.
     pub(crate) handshakes: Cell<usize>,
     pub(crate) handshake_lane: Lane,
+    /// Listeners that may still accept.
+    pub(crate) accepting: Cell<usize>,
+    /// When a connection was accepted last.
+    pub(crate) accepted_at: Cell<Option<Instant>>,
     pub(crate) drain: Drain,
 }
 
@@ -66,38 +70,6 @@ impl<S> Worker<S> {
 /// 0 to 1023, far apart for numbers that follow each other: multiples of the golden ratio.
 fn spread(number: u64) -> u32 {
     (number as u32).wrapping_mul(0x9e37_79b9) >> 22
-}
-
-/// Whether the worker is draining, and the tasks that wait for it.
-#[derive(Default)]
-pub(crate) struct Drain {
-    begun: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
-}
-
-impl Drain {
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun.get()
-    }
-
-    /// Ready once the drain has begun. For tasks that are not connections.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.begun.get() {
-            return Poll::Ready(());
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    pub(crate) fn begin(&self) {
-        self.begun.set(true);
-        for waker in self.waiting.take() {
-            waker.wake();
-        }
-    }
 }
 
 #[cfg(test)]

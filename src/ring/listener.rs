@@ -160,6 +160,19 @@ impl Listener {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
+    /// Refuses connections that are not being set up yet, while those that are can still be accepted.
+    ///
+    /// Closing a listener resets what is in its queue and what is about to enter it, requests included, so
+    /// this precedes the close by as long as a handshake may take.
+    pub fn refuse_new(&self) {
+        sys::refuse_new(self.fd);
+    }
+
+    /// Whether the kernel has connections that were not accepted yet. A system call.
+    pub fn has_waiting(&self) -> bool {
+        sys::poll_now(self.fd, libc::POLLIN) & libc::POLLIN != 0
+    }
+
     /// [`accept`](Self::accept) as a poll function.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
         let waker = self.core.waker(cx);

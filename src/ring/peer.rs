@@ -40,3 +40,11 @@ pub(super) fn state(fd: RawFd) -> PeerState {
         PeerState::Open
     }
 }
+
+/// Whether the peer has sent input that no receive has taken yet. A system call.
+pub(super) fn has_sent(fd: RawFd) -> bool {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: one byte, which lives across the call.
+    unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) > 0 }
+}

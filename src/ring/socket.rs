@@ -31,7 +31,6 @@ use super::peer::{self, PeerState, Watched};
 use super::recv_buf::RecvBuf;
 use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot};
 use super::sys::{self, RawAddr};
-use super::task::SlotWaker;
 use super::timer;
 
 /// Longest time between two checks of a socket's deadline. Shorter than any default limit, so that moving a
@@ -404,11 +403,24 @@ impl Ring {
         }
     }
 
-    /// Wakes every task that waits for input, so that it can check for a drain.
-    pub fn wake_readers(&self) {
-        for (_, slot) in self.core.inner.borrow_mut().sockets.iter_mut().filter(|(_, slot)| slot.reading) {
-            SlotWaker::wake(&mut slot.rx_waker);
+    /// Moves every socket's deadline to at most this time from now, and wakes every task that waits on one or
+    /// watches one, so that it can check for a drain.
+    pub fn hasten_sockets(&self, within: Duration) {
+        let mut inner = self.core.inner.borrow_mut();
+        inner.wake_driver();
+        let due = timer::due(inner.tick, within);
+        let mut moved = Vec::new();
+        for (index, slot) in inner.sockets.iter_mut() {
+            if slot.deadline == 0 || slot.deadline > due {
+                slot.deadline = due;
+            }
+            if slot.held && (slot.wheel == 0 || slot.deadline < slot.wheel) {
+                moved.push(Key { index: index as u32, generation: slot.generation });
+            }
+            slot.wake_reader();
+            slot.wake_writer();
         }
+        moved.into_iter().for_each(|key| inner.enter_wheel(key));
     }
 }
 
@@ -468,9 +480,19 @@ impl Socket {
         sent.saturating_sub(self.open_fd().map_or(0, sys::unacknowledged))
     }
 
+    /// Bytes that the kernel has taken so far.
+    pub fn sent(&self) -> u64 {
+        self.core.inner.borrow_mut().held(self.key).sent
+    }
+
     /// The peer's end as the kernel knows it. A system call.
     pub fn peer_state(&self) -> PeerState {
-        if self.is_open() { peer::state(self.fd) } else { PeerState::Lost }
+        self.open_fd().map_or(PeerState::Lost, peer::state)
+    }
+
+    /// Whether input has arrived, received or not. A system call, unless some was received.
+    pub fn has_arrived(&self) -> bool {
+        self.has_input() || self.open_fd().is_ok_and(peer::has_sent)
     }
 
     /// Whether the peer reset the connection or a send failed; never waits.

@@ -222,6 +222,27 @@ pub(super) fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).map(drop)
 }
 
+/// An index that no network interface has: the kernel counts them from 1.
+const NO_INTERFACE: libc::c_int = libc::c_int::MAX;
+
+/// Makes a listening socket refuse new connections, without touching those that are being set up. A TCP one
+/// is bound to an interface that does not exist, so that no SYN finds it and each is answered with a reset;
+/// handshakes in progress are found by their own entries. A Unix one is shut down, which leaves its queue.
+/// Where the kernel refuses (before 5.7 without CAP_NET_RAW) nothing changes.
+pub(super) fn refuse_new(fd: RawFd) {
+    let mut domain: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes one int, whose size is passed; it lives across the call.
+    unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, (&raw mut domain).cast(), &raw mut len)
+    };
+    if domain == libc::AF_UNIX {
+        shutdown(fd, libc::SHUT_RD);
+    } else {
+        let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, NO_INTERFACE);
+    }
+}
+
 /// Shuts down both directions, or writing alone.
 pub(super) fn shutdown(fd: RawFd, how: libc::c_int) {
     // SAFETY: no memory is passed. A closed socket returns ENOTCONN, which changes nothing.

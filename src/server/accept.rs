@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -24,6 +24,10 @@ use crate::service::Service;
 /// Pause after an accept that failed for lack of descriptors or memory: long enough for connections to end,
 /// short enough that no client's connect times out.
 const REST: Duration = Duration::from_millis(100);
+
+/// Turns of the ring, or pauses for lack of descriptors, in which the last connections of a listener are
+/// accepted before it closes. One turn takes all there are.
+const LAST_TURNS_MAX: u32 = 8;
 
 /// Connections over capacity that are answered 503 at the same time; further ones are reset.
 const REFUSALS_MAX: usize = 64;
@@ -46,24 +50,74 @@ impl<S> Drop for Open<S> {
     }
 }
 
-/// Accepts until the drain begins.
+/// Counts a listener as one that may accept, for as long as its task lives.
+struct Accepting<S>(Rc<Worker<S>>);
+
+impl<S> Drop for Accepting<S> {
+    fn drop(&mut self) {
+        self.0.accepting.set(self.0.accepting.get() - 1);
+    }
+}
+
+/// Accepts until the drain begins, and then what has come or is on its way.
 pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener, tls: Option<Arc<TlsServer>>) {
-    loop {
-        // Connections accepted before the drain are served: the listener's queue comes first.
+    let accepting = Accepting(worker);
+    let worker = &accepting.0;
+    {
+        let mut drain = pin!(worker.drain.begun());
+        loop {
+            let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+                Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                Poll::Pending => drain.as_mut().poll(cx).map(|()| None),
+            });
+            match accepted.await {
+                None => break,
+                Some(Ok(fd)) => admit(worker, fd, tls.as_ref()),
+                Some(Err(error)) => recover(worker, &error).await,
+            }
+        }
+    }
+    listener.refuse_new();
+    accept_last(worker, &listener, tls.as_ref()).await;
+}
+
+/// Accepts what is being set up, for a time of grace, and then what the kernel still has.
+async fn accept_last<S: Service>(worker: &Rc<Worker<S>>, listener: &Listener, tls: Option<&Arc<TlsServer>>) {
+    let grace = worker.limits.drain_grace;
+    let quiet = |at| worker.ring.now().saturating_duration_since(at);
+    let left = worker.accepted_at.get().map_or(Duration::ZERO, |at| grace.saturating_sub(quiet(at)));
+    let mut end = pin!(worker.ring.sleep(left.max(grace / 5)));
+    let mut turns = 0;
+    let mut is_over = false;
+    while turns < LAST_TURNS_MAX {
         let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => worker.drain.poll(cx).map(|()| None),
+            Poll::Pending if is_over => Poll::Ready(None),
+            Poll::Pending => end.as_mut().poll(cx).map(|()| None),
         });
         match accepted.await {
-            None => return,
-            Some(Ok(fd)) => admit(&worker, fd, tls.as_ref()),
-            Some(Err(error)) => recover(&worker, &error).await,
+            Some(Ok(fd)) => admit(worker, fd, tls),
+            // A Unix socket that refuses has no more.
+            Some(Err(error)) if error.raw_os_error() == Some(libc::EINVAL) => return,
+            Some(Err(error)) => {
+                recover(worker, &error).await;
+                turns += 1;
+            }
+            None => {
+                is_over = true;
+                if !listener.has_waiting() {
+                    return;
+                }
+                turns += 1;
+                worker.ring.next_turn().await;
+            }
         }
     }
 }
 
 fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsServer>>) {
     worker.counters.accepted.bump();
+    worker.accepted_at.set(Some(worker.ring.now()));
     let open = worker.open.get() + 1;
     if open > worker.connections_max + REFUSALS_MAX {
         worker.counters.over_capacity.bump();

@@ -1,9 +1,9 @@
-//! Clients that leave while this side makes them wait: for a handler, or for the source of a response. Knows
-//! no protocol.
+//! Waits that end although what is waited for has not come: of clients that have left, and during a drain.
+//! Knows no protocol.
 //!
 //! A FIN says only that a client has finished sending. It is taken to have left once it has waited for a
-//! while after that, unless the exchange serves half-closed clients; one whose connection is lost has left
-//! at once. A receive in flight shows the FIN; behind unread input, and for the reset that may follow, the
+//! while after that, unless the exchange serves half-closed clients; one whose connection is lost has left at
+//! once. A receive in flight shows the FIN; behind unread input, and for the reset that may follow, the
 //! kernel is asked at intervals.
 
 use std::future::Future;
@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::exchange::Worker;
+use crate::exchange::{Limits, Worker};
 use crate::net::Stream;
 use crate::ring::{PeerState, Watched};
 use crate::service::HalfClose;
@@ -72,6 +72,62 @@ impl Departure {
                 }
                 _ => ask_in(ASK_EVERY),
             };
+        }
+        Poll::Pending
+    }
+}
+
+/// What has to say something while the server drains.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SilenceKind {
+    /// The source of a response.
+    Source,
+    /// A tunnel. Its reads fail first, after one or two such times, and its handler may act on that.
+    Tunnel,
+}
+
+impl SilenceKind {
+    /// The longest silence.
+    pub(super) fn longest(self, limits: &Limits) -> Duration {
+        match self {
+            Self::Source => limits.drain_stall_timeout,
+            Self::Tunnel => 3 * limits.drain_stall_timeout,
+        }
+    }
+}
+
+/// A wait for the next piece of a response while the server drains. Nothing before the drain.
+#[derive(Default)]
+pub(super) struct Silence(Option<Box<Hearing>>);
+
+struct Hearing {
+    end: Pin<Box<dyn Future<Output = ()>>>,
+    /// Bytes received from the client when it began.
+    received: u64,
+}
+
+impl Silence {
+    /// Ready once this wait has been too long: nothing was produced, and nothing received.
+    pub(super) fn poll<S>(
+        &mut self,
+        worker: &Worker<S>,
+        kind: SilenceKind,
+        received: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !worker.drain.has_begun() {
+            return Poll::Pending;
+        }
+        let begin = || {
+            let (ring, longest) = (worker.ring.clone(), kind.longest(&worker.limits));
+            Box::new(Hearing { end: Box::pin(async move { ring.sleep(longest).await }), received })
+        };
+        let hearing = self.0.get_or_insert_with(begin);
+        while hearing.end.as_mut().poll(cx).is_ready() {
+            if hearing.received == received {
+                return Poll::Ready(());
+            }
+            *hearing = begin();
         }
         Poll::Pending
     }

@@ -23,7 +23,7 @@ use crate::http::h1::{HeadProgress, RequestDecoder};
 use crate::http::message::HeadLimits;
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
-use crate::service::{Body, Context, CoreContext, Frame, Request, RequestBody, Response, Service};
+use crate::service::{Body, Context, CoreContext, Drain, Frame, Request, RequestBody, Response, Service};
 
 /// Bytes of a file body that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -43,7 +43,7 @@ where
         let ring = Ring::new(RingConfig::default()).unwrap_or_else(|error| panic!("{error}"));
         let driver = ring.clone();
         glommio::spawn_local(async move { driver.drive().await }).detach();
-        let context = CoreContext { ring: ring.clone(), worker: 0 };
+        let context = CoreContext { ring: ring.clone(), worker: 0, drain: Drain::default() };
         let result = caught(test(context)).await;
         ring.stop();
         result

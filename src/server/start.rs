@@ -19,13 +19,13 @@ use thiserror::Error;
 use super::accept;
 use super::setup::{ListeningSocket, WorkerSetup};
 use super::shared::{Message, Phase, WorkerTotals};
-use crate::exchange::{self, Drain, Worker};
+use crate::exchange::{self, CurrentLimits, Worker};
 use crate::http::date::DateLine;
 use crate::observe::access::CoreLog;
 use crate::observe::{Counters, Totals, log};
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, Ring, SetupError, sys};
-use crate::service::{CoreContext, Service};
+use crate::service::{CoreContext, Drain, Service};
 
 /// glommio's preemption timer, set so that it never fires; the ring's driver documents the reason.
 const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
@@ -181,7 +181,7 @@ where
         };
         let (descriptors, _) = sys::descriptor_limit();
         ring.set_files_max(setup.limits.files_per_worker(descriptors, setup.workers));
-        let context = CoreContext { ring: ring.clone(), worker: setup.index };
+        let context = CoreContext { ring: ring.clone(), worker: setup.index, drain: Drain::default() };
         match make(&context) {
             Ok(service) => {
                 let _ = ring_of.set(ring);
@@ -231,7 +231,7 @@ async fn run<S: Service>(
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
         ring: ring.clone(),
         service: RefCell::new(Rc::new(service)),
-        limits: Rc::new(setup.limits),
+        limits: Rc::new(CurrentLimits::new(setup.limits, core.drain.clone())),
         counters: Counters::default(),
         access: setup.access,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
@@ -239,7 +239,9 @@ async fn run<S: Service>(
         connections_max,
         handshakes: Cell::new(0),
         handshake_lane: Default::default(),
-        drain: Drain::default(),
+        accepting: Cell::new(setup.listeners.len()),
+        accepted_at: Cell::new(None),
+        drain: core.drain.clone(),
     });
     for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
@@ -359,8 +361,9 @@ impl<S: Service> Control<S> {
 
     fn enter(&mut self, phase: Phase) {
         if phase >= Phase::Drain && self.drain.is_none() {
-            self.worker.drain.begin();
-            self.worker.ring.wake_readers();
+            let worker = &self.worker;
+            worker.drain.begin(worker.ring.now());
+            worker.ring.hasten_sockets(worker.limits.drain_stall_timeout);
             self.drain = Some(Box::pin(drained(self.worker.clone())));
         }
         if phase == Phase::Stop {
@@ -369,7 +372,7 @@ impl<S: Service> Control<S> {
     }
 }
 
-/// Ready once no connection is open, or after the drain timeout.
+/// Ready once no connection is open and none can come, or after the drain timeout.
 async fn drained<S>(worker: Rc<Worker<S>>) {
     let mut deadline = pin!(worker.ring.sleep(worker.limits.drain_timeout));
     let mut tick = Box::pin(worker.ring.sleep(DRAIN_TICK));
@@ -377,7 +380,8 @@ async fn drained<S>(worker: Rc<Worker<S>>) {
         while tick.as_mut().poll(cx).is_ready() {
             tick = Box::pin(worker.ring.sleep(DRAIN_TICK));
         }
-        let over = worker.open.get() == 0 || deadline.as_mut().poll(cx).is_ready();
+        let is_done = worker.open.get() == 0 && worker.accepting.get() == 0;
+        let over = is_done || deadline.as_mut().poll(cx).is_ready();
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

@@ -1,5 +1,6 @@
 //! The context in which services are built. Knows no server: the tests' harness makes one too.
 
+use super::drain::Drain;
 use crate::ring::Ring;
 
 /// The core that a service is built for.
@@ -8,4 +9,6 @@ pub struct CoreContext {
     pub ring: Ring,
     /// Number of the worker, from 0.
     pub worker: usize,
+    /// Tells services that the worker is about to end.
+    pub drain: Drain,
 }

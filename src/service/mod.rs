@@ -13,6 +13,7 @@ mod answer;
 mod body;
 mod core;
 mod decode;
+mod drain;
 mod escape;
 pub mod extract;
 mod fields;
@@ -38,6 +39,7 @@ pub use self::answer::Answer;
 pub(crate) use self::answer::AnyService;
 pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
 pub use self::core::CoreContext;
+pub use self::drain::Drain;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,

@@ -25,6 +25,7 @@ pub(crate) fn lenient() -> Limits {
         head_timeout: Duration::from_secs(60),
         stall_timeout: Duration::from_secs(60),
         drain_timeout: Duration::from_millis(500),
+        drain_grace: Duration::from_millis(50),
         ..Limits::default()
     }
 }

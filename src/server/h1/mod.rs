@@ -178,8 +178,8 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
         let keep = keep_alive
             && !is_connect
             && !response.closes()
-            && !worker.drain.has_begun()
             && !wire.is_aged()
+            && (!worker.drain.has_begun() || wire.owes_answers(&worker.drain))
             && wire.can_continue();
         let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
         let WrittenResponse { status, connection, rest, body_bytes } =
@@ -242,10 +242,11 @@ async fn next_head<S: Service>(
             wire.expect_head();
         }
         let received = poll_fn(|cx| {
-            if worker.drain.has_begun() && decoder.is_idle() {
+            let polled = wire.poll_input(!in_head, cx);
+            if polled.is_pending() && !in_head && worker.drain.has_begun() && wire.idle_is_over() {
                 return Poll::Ready(Ok(false));
             }
-            wire.poll_input(!in_head, cx)
+            polled
         });
         match received.await {
             Ok(true) => {}

@@ -21,7 +21,7 @@ use crate::http::h1::{
 };
 use crate::http::status::Status;
 use crate::ring::{File, InCache, NonBlocking, Payload, ReadNow};
-use crate::server::departure::Departure;
+use crate::server::departure::{Departure, Silence, SilenceKind};
 use crate::service::{Body, Frame, Response, Service};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
@@ -341,16 +341,20 @@ async fn write_stream<S: Service>(
     body_bytes: &mut u64,
 ) -> io::Result<()> {
     loop {
-        let mut departure = Departure::default();
+        let (mut departure, mut silence) = (Departure::default(), Silence::default());
         let frame = poll_fn(|cx| match body.poll_frame(worker, cx) {
             Poll::Pending => match wire.poll_push(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 _ => {
                     let watched = wire.watch(cx);
-                    departure
-                        .poll(worker, wire.stream(), wire.half_close(), cx, watched)
-                        .map(|()| Err(io::ErrorKind::ConnectionReset.into()))
+                    if departure.poll(worker, wire.stream(), wire.half_close(), cx, watched).is_ready() {
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                    }
+                    let kind = if wire.is_tunnel() { SilenceKind::Tunnel } else { SilenceKind::Source };
+                    silence
+                        .poll(worker, kind, wire.received(), cx)
+                        .map(|()| Err(io::Error::other("it was silent while the server drained")))
                 }
             },
             ready => ready,

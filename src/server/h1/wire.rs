@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::exchange::{Gate, Limits, Pace, has_progressed, peer_of};
+use crate::exchange::{CurrentLimits, Gate, Pace, has_progressed, peer_of};
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder};
 use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, RequestHead};
 use crate::http::status::Status;
@@ -19,7 +19,7 @@ use crate::net::tls::TlsInfo;
 use crate::ring::{Payload, RecvBuf, Watched};
 use crate::server::close::{ClosableWire, CloseMode};
 use crate::service::{
-    BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, HalfClose, InformError, Peer,
+    BodyError, BodyFrame, BodyPolicy, Downstream, Drain, ExchangeId, Frame, HalfClose, InformError, Peer,
     RequestBody,
 };
 
@@ -27,12 +27,12 @@ use crate::service::{
 /// client that does not read must not make the server buffer without bound.
 const INTERIM_BYTES_MAX: usize = 48 * 1024;
 
-/// Slack of deadlines: the timer wheel is coarse.
+/// Deadlines closer than this count as now: the timer wheel is coarse.
 const TICK: Duration = Duration::from_millis(20);
 
 pub(super) struct H1Wire {
     stream: Stream,
-    limits: Rc<Limits>,
+    limits: Rc<CurrentLimits>,
     /// Received and not yet consumed; never empty.
     input: RefCell<Option<RecvBuf>>,
     /// Written and not yet sent. Without capacity while there is nothing.
@@ -68,6 +68,10 @@ struct IncomingBody {
     /// The trailers were returned.
     is_over: bool,
     is_tunnel: bool,
+    /// Bytes received.
+    received: u64,
+    /// Bytes that had been sent to a tunnel's client at the last check of a wait.
+    sent_before: u64,
 }
 
 impl IncomingBody {
@@ -81,7 +85,16 @@ impl IncomingBody {
             Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Tunnel => None,
         };
         let is_tunnel = framing == Framing::UntilClose;
-        Box::new(IncomingBody { decoder, pace: Pace::default(), policy, length, is_over: false, is_tunnel })
+        Box::new(IncomingBody {
+            decoder,
+            pace: Pace::default(),
+            policy,
+            length,
+            is_over: false,
+            is_tunnel,
+            received: 0,
+            sent_before: 0,
+        })
     }
 
     /// The error for an announced length over the limit.
@@ -92,7 +105,7 @@ impl IncomingBody {
 }
 
 impl H1Wire {
-    pub(super) fn new(stream: Stream, limits: Rc<Limits>, ends_at: Option<Instant>) -> Self {
+    pub(super) fn new(stream: Stream, limits: Rc<CurrentLimits>, ends_at: Option<Instant>) -> Self {
         stream.set_deadline(Some(limits.head_timeout));
         let now = stream.ring().now();
         Self {
@@ -206,6 +219,29 @@ impl H1Wire {
         self.stream.set_deadline(Some(left.min(self.limits.stall_timeout)));
     }
 
+    /// During a drain: whether an idle connection has waited for long enough; if not, it is asked again when
+    /// it has. A new connection is idle since it was accepted.
+    pub(super) fn idle_is_over(&self) -> bool {
+        if self.stream.is_sending() {
+            return false;
+        }
+        let idle = self.stream.ring().now().saturating_duration_since(self.idle_since.get());
+        let left = self.limits.idle_timeout.saturating_sub(idle);
+        if left < TICK && !self.stream.socket().has_arrived() {
+            return true;
+        }
+        self.stream.set_deadline(Some(left.max(TICK)));
+        false
+    }
+
+    /// During a drain: whether there are requests behind the current one that have to be answered. What was
+    /// received always has; what arrives, only within the first moments, or a client that pipelines without
+    /// end would never be closed.
+    pub(super) fn owes_answers(&self, drain: &Drain) -> bool {
+        let is_early = drain.is_within(self.limits.drain_grace, self.stream.ring().now());
+        self.has_input_in_hand() || is_early && self.stream.socket().has_arrived()
+    }
+
     fn check_idle(&self) -> io::Result<()> {
         if self.stream.is_sending() {
             self.check_progress()?;
@@ -214,9 +250,13 @@ impl H1Wire {
         }
         let idle = self.stream.ring().now().saturating_duration_since(self.idle_since.get());
         let left = self.limits.idle_timeout.saturating_sub(idle);
-        let left = left.min(self.age_left().unwrap_or(Duration::MAX));
+        let mut left = left.min(self.age_left().unwrap_or(Duration::MAX));
         if left < TICK {
-            return Err(io::ErrorKind::TimedOut.into());
+            if !self.stream.socket().has_arrived() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            // A request is in the kernel, and a receive is in flight.
+            left = TICK;
         }
         self.stream.set_deadline(Some(left.min(self.limits.stall_timeout)));
         Ok(())
@@ -310,6 +350,16 @@ impl H1Wire {
         self.stream.set_deadline(None);
         self.stream.set_multishot(true);
         RequestBody::new(self.clone(), self.exchange(), None)
+    }
+
+    /// Bytes of the current request's body, or of a tunnel's input, that were received.
+    pub(super) fn received(&self) -> u64 {
+        self.body.borrow().as_ref().map_or(0, |body| body.received)
+    }
+
+    /// Whether the current exchange is a tunnel.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.body.borrow().as_ref().is_some_and(|body| body.is_tunnel)
     }
 
     /// Whether the current request's body has not been read to its end.
@@ -489,7 +539,8 @@ impl H1Wire {
     /// allows.
     fn end_wait(&self, bytes: usize) -> Result<(), BodyError> {
         let mut body = self.body.borrow_mut();
-        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(()) };
+        let Some(IncomingBody { pace, policy, received, .. }) = body.as_deref_mut() else { return Ok(()) };
+        *received += bytes as u64;
         pace.receive(bytes, self.stream.ring().now(), policy).map_err(|_| BodyError::TimedOut)
     }
 
@@ -522,10 +573,16 @@ impl H1Wire {
     /// How long a wait for the body may go on. `None` for as long as it takes.
     fn look_at_wait(&self) -> Result<Option<Duration>, BodyError> {
         let mut body = self.body.borrow_mut();
-        let Some(IncomingBody { pace, policy, .. }) = body.as_deref_mut() else { return Ok(None) };
+        let Some(body) = body.as_deref_mut() else { return Ok(None) };
+        let sent = self.stream.socket().sent();
+        if body.is_tunnel && std::mem::replace(&mut body.sent_before, sent) != sent {
+            // A client that only receives is not silent.
+            body.pace = Pace::default();
+        }
+        let IncomingBody { pace, policy, .. } = body;
         let now = self.stream.ring().now();
         pace.begin(now);
-        pace.look(now, policy).map_err(|_| BodyError::TimedOut)
+        pace.look(now, &self.limits.policy_now(*policy)).map_err(|_| BodyError::TimedOut)
     }
 
     fn is_watching_send(&self) -> bool {

@@ -76,7 +76,7 @@ impl<S: Service> H2Session<'_, S> {
         cx: &mut TaskContext<'_>,
     ) {
         let state = ExchangeState::Called { future, entry };
-        let mut exchange = Box::new(StreamExchange { stream, kind, state, signal: None });
+        let mut exchange = Box::new(StreamExchange { stream, kind, state, quiet: None, signal: None });
         match self.poll_handler(&mut exchange, cx) {
             Poll::Ready(response) => self.respond_of(*exchange, response),
             Poll::Pending => {

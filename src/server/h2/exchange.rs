@@ -16,6 +16,8 @@ pub(super) struct StreamExchange {
     pub(super) stream: StreamKey,
     pub(super) kind: RequestKind,
     pub(super) state: ExchangeState,
+    /// Since when it has neither sent nor received, and the bytes of both by then. Kept by `waits`.
+    pub(super) quiet: Option<(Instant, u64)>,
     /// Made on the first wait.
     pub(super) signal: Option<(Arc<Signal>, Waker)>,
 }
@@ -40,8 +42,6 @@ pub(super) struct Sends {
     pub(super) may_work: bool,
     /// Since when a closed window blocks it, and the bytes that had been sent then.
     pub(super) shut: Option<(Instant, u64)>,
-    /// Bytes sent at the last look at a client that has closed its direction.
-    pub(super) sent_before: Option<u64>,
 }
 
 impl Sends {

@@ -67,6 +67,16 @@ impl StreamInput {
         true
     }
 
+    /// Bytes received so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether a reader waits for more.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.reader.is_some() && self.unread.is_empty()
+    }
+
     /// The error for an announced length over the limit.
     pub(super) fn refuse_length(&self) -> Option<BodyError> {
         let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);

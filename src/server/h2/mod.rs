@@ -12,9 +12,9 @@
 //! entered into a table, and has no task and no memory of its own; one that has to wait is boxed until it is
 //! sent.
 //!
-//! `session` is the task, with `calls`, `respond` and `timeouts` as its parts; `wire` is the state it shares
-//! with request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's body while
-//! it is sent; `signal` has the wakers that mark which handler to poll.
+//! `session` is the task, with `calls`, `respond`, `timeouts` and `waits` as its parts; `wire` is the state
+//! it shares with request bodies (`incoming`), which may be read in other tasks; `outgoing` is a response's
+//! body while it is sent; `signal` has the wakers that mark which handler to poll.
 
 mod calls;
 mod exchange;
@@ -24,6 +24,7 @@ mod respond;
 mod session;
 mod signal;
 mod timeouts;
+mod waits;
 mod wire;
 
 use std::future::poll_fn;

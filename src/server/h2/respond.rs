@@ -107,18 +107,10 @@ impl<S: Service> H2Session<'_, S> {
             }
         };
         let body = StreamOutput::new(stream, source, piece);
-        let sends = Sends {
-            entry,
-            status,
-            body,
-            priority,
-            waits: false,
-            may_work: true,
-            shut: None,
-            sent_before: None,
-        };
+        let sends = Sends { entry, status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
-        let exchange = StreamExchange { stream, kind, state: ExchangeState::Sends(sends), signal: None };
+        let exchange =
+            StreamExchange { stream, kind, state: ExchangeState::Sends(sends), quiet: None, signal: None };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());

@@ -216,8 +216,13 @@ impl<'a, S: Service> H2Session<'a, S> {
     }
 
     fn follow_drain(&mut self) -> Option<CloseMode> {
-        let is_due = self.worker.drain.has_begun() && self.goaway_since.is_none();
-        if is_due { self.announce_goaway() } else { None }
+        if !self.worker.drain.has_begun() || self.goaway_since.is_some() {
+            return None;
+        }
+        let mode = self.announce_goaway();
+        // From now on silence counts.
+        self.wire.look_within(Duration::ZERO);
+        mode
     }
 
     /// Announces GOAWAY; on an idle connection the only one, after which the output is sent and it closes.

@@ -9,13 +9,8 @@ use super::wire::{OUTPUT_BYTES_MAX, TICK};
 use crate::exchange::has_progressed;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::ExchangeEnd as Ended;
-use crate::ring::PeerState;
 use crate::server::close::CloseMode;
-use crate::service::{HalfClose, Service};
-
-/// Time between two looks at a client that has closed its direction: a fraction of the default of
-/// `half_closed_timeout`, so that it is given up within a second.
-const DEPARTURE_CHECK: Duration = Duration::from_millis(125);
+use crate::service::Service;
 
 impl<S: Service> H2Session<'_, S> {
     /// Checks every timeout of the connection, and sets the deadline of the next check.
@@ -47,11 +42,8 @@ impl<S: Service> H2Session<'_, S> {
         if let Some(mode) = self.look_at_windows(now, &mut next) {
             return Some(mode);
         }
-        if let Some(since) = self.half_closed {
-            match self.look_at_departure(left(since, limits.half_closed_timeout)) {
-                Some(mode) => return Some(mode),
-                None => next = next.min(DEPARTURE_CHECK),
-            }
+        if let Some(mode) = self.look_at_waits(now, &mut next) {
+            return Some(mode);
         }
         if let Some(ends_at) = self.ends_at
             && self.goaway_since.is_none()
@@ -85,7 +77,8 @@ impl<S: Service> H2Session<'_, S> {
             }
         }
         if inner.machine.open_streams() == 0 && !self.wire.stream.is_sending() && inner.output.is_empty() {
-            let left = left(self.idle_since, limits.idle_timeout);
+            // While draining: a stream may be on its way until the client knows of the GOAWAY.
+            let left = left(self.idle_since, limits.idle_timeout.max(GOAWAY_NOTICE));
             if left < TICK {
                 inner.machine.leave(&mut inner.output);
                 return Some(self.over());
@@ -93,46 +86,6 @@ impl<S: Service> H2Session<'_, S> {
             next = next.min(left);
         }
         self.wire.look_after(next);
-        None
-    }
-
-    /// The client has closed its direction: whether it has left shows soon.
-    #[cold]
-    pub(super) fn begin_departure(&mut self) {
-        self.half_closed = Some(self.wire.now());
-        self.wire.look_within(DEPARTURE_CHECK);
-    }
-
-    /// After the end of the client's direction: once its time is up, whatever makes it wait is given up,
-    /// unless the route serves half-closed clients. A source that goes on producing does not make it wait.
-    fn look_at_departure(&mut self, left: Duration) -> Option<CloseMode> {
-        if self.wire.stream.socket().peer_state() == PeerState::Lost {
-            return Some(CloseMode::Abort);
-        }
-        if !left.is_zero() {
-            return None;
-        }
-        let mut waiting = Vec::new();
-        for exchange in self.exchanges.iter_mut().flatten() {
-            let gate = self.wire.inner.borrow_mut().with_gate(exchange.stream, |gate| *gate);
-            if gate.half_close() == HalfClose::Serve {
-                continue;
-            }
-            let waits = match &mut exchange.state {
-                ExchangeState::Called { .. } => true,
-                ExchangeState::Sends(sends) => {
-                    let had_sent = sends.sent_before.replace(sends.body.sent);
-                    sends.waits && had_sent == Some(sends.body.sent)
-                }
-            };
-            if waits {
-                waiting.push(exchange.stream);
-            }
-        }
-        for stream in waiting {
-            self.reset(stream, ErrorCode::CANCEL);
-            self.give_up(stream, Ended::ClientGone);
-        }
         None
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::incoming::{InputProgress, StreamInput};
-use crate::exchange::{Gate, Limits, peer_of};
+use crate::exchange::{CurrentLimits, Gate, peer_of};
 use crate::http::h2::{Connection, EndStream, ErrorCode, SendHead, StreamKey};
 use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
@@ -29,7 +29,7 @@ pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
 
 pub(super) struct H2Wire {
     pub(super) stream: Stream,
-    pub(super) limits: Rc<Limits>,
+    pub(super) limits: Rc<CurrentLimits>,
     pub(super) inner: RefCell<WireState>,
     /// The origin of the machine's clock.
     started: Instant,
@@ -144,6 +144,18 @@ impl WireState {
         }
     }
 
+    /// Bytes of a stream's body that were received.
+    pub(super) fn received(&mut self, stream: StreamKey) -> u64 {
+        self.body(stream).map_or(0, |body| body.received())
+    }
+
+    /// Fails a body whose reader waits, because the client has been silent for too long.
+    pub(super) fn fail_waiting_body(&mut self, stream: StreamKey) {
+        if let Some(body) = self.body(stream).filter(|body| body.is_awaited()) {
+            body.fail(BodyError::TimedOut);
+        }
+    }
+
     /// Checks readers that wait: the time until the first of their timeouts.
     pub(super) fn look_at_bodies(&mut self, now: Instant) -> Option<Duration> {
         self.bodies.iter_mut().flatten().filter_map(|body| body.look(now)).min()
@@ -166,7 +178,7 @@ impl WireState {
 }
 
 impl H2Wire {
-    pub(super) fn new(stream: Stream, limits: Rc<Limits>) -> H2Wire {
+    pub(super) fn new(stream: Stream, limits: Rc<CurrentLimits>) -> H2Wire {
         let started = stream.ring().now();
         stream.set_multishot(true);
         stream.set_deadline(Some(limits.head_timeout));
@@ -223,7 +235,7 @@ impl H2Wire {
 
     /// Moves the deadline to this time from now, unless it is earlier.
     pub(super) fn look_within(&self, after: Duration) {
-        let at = self.now() + after;
+        let at = self.now() + after.max(TICK);
         if at + TICK < self.look_at.get() {
             self.look_after(after);
         }
