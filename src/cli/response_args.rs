@@ -51,9 +51,6 @@ impl FromStr for Header {
         let header = Self { name: name.to_owned(), value: value.trim().to_owned() };
         // Validated here, so that an error is reported as one of the command line.
         Fields::new().field(&header.name, &header.value).map_err(|error| error.to_string())?;
-        if ["connection", "date", "keep-alive"].contains(&header.name.to_ascii_lowercase().as_str()) {
-            return Err(format!("{name} is set by the server"));
-        }
         Ok(header)
     }
 }

@@ -118,6 +118,8 @@ fn delivery_of(kind: RequestKind, response: &Response) -> Delivery {
     let announced = match status {
         Status::NO_CONTENT => None,
         Status::NOT_MODIFIED if matches!(response.body(), Body::Empty) => None,
+        // RFC 9110 §8.6: the length is that of GET's content, which a handler of HEAD need not know.
+        _ if kind.method == Method::Head && matches!(response.body(), Body::Empty) => None,
         _ => length,
     };
     let is_bodiless = status.forbids_body()
@@ -288,6 +290,9 @@ mod tests {
             (GET, 200, text(), (Some(5), true)),
             (GET, 200, Body::Empty, (Some(0), false)),
             (HEAD, 200, text(), (Some(5), false)),
+            (HEAD, 200, Body::Empty, (None, false)),
+            (HEAD, 404, Body::Empty, (None, false)),
+            (HEAD, 200, Body::Bytes("".into()), (Some(0), false)),
             (GET, 204, text(), (None, false)),
             (GET, 205, text(), (Some(0), false)),
             (GET, 304, text(), (Some(5), false)),

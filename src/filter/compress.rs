@@ -124,23 +124,21 @@ impl Compress {
             let value = response.field_value("Content-Type");
             value.and_then(|value| std::str::from_utf8(value).ok()).is_some_and(is_compressible)
         };
-        let keeps_form = || {
-            let directives =
-                response.field_values("Cache-Control").flat_map(|value| value.split(|&b| b == b','));
-            directives.map(<[u8]>::trim_ascii).any(|word| word.eq_ignore_ascii_case(b"no-transform"))
-        };
         large
             && context.method() != Method::Connect
             && response.status() != Status::PARTIAL_CONTENT
             && !response.status().forbids_body()
             && response.field_value("Content-Encoding").is_none()
             && type_is_text()
-            && !keeps_form()
+            && !keeps_form(response)
     }
 }
 
 impl Filter for Compress {
     fn after(&self, context: &Context, response: &mut Response) {
+        if response.status() == Status::NOT_MODIFIED {
+            return update_not_modified(context, response);
+        }
         if !self.is_eligible(context, response) {
             return;
         }
@@ -169,6 +167,35 @@ impl Filter for Compress {
         response.remove_field("Accept-Ranges");
         weaken_etag(response);
     }
+}
+
+/// A 304 has the fields of the 200 that it stands for (RFC 9110 §15.4.5), which would have been compressed:
+/// `Vary`, and the weak tag. A client that names the strong tag alone has the response without compression.
+fn update_not_modified(context: &Context, response: &mut Response) {
+    let has_form = response.field_value("Content-Encoding").is_some();
+    let is_text = response
+        .field_value("Content-Type")
+        .is_none_or(|value| std::str::from_utf8(value).is_ok_and(is_compressible));
+    if has_form || keeps_form(response) || !is_text {
+        return;
+    }
+    vary::add(response, "Accept-Encoding");
+    let Some(tag) = response.field_value("ETag").filter(|tag| tag.starts_with(b"\"")) else { return };
+    let head = context.head();
+    let members = || head.fields_named("if-none-match").flat_map(|value| value.split(|&byte| byte == b','));
+    let names_strong = members().any(|member| member.trim_ascii() == tag);
+    let names_weak = members().any(|member| member.trim_ascii().strip_prefix(b"W/") == Some(tag));
+    let accepted = AcceptEncoding::parse(head.fields_named("accept-encoding"));
+    let is_coded = accepted.best([Coding::Zstd, Coding::Brotli, Coding::Gzip]) != Coding::Identity;
+    if names_weak || is_coded && !names_strong {
+        weaken_etag(response);
+    }
+}
+
+/// Whether the response may not be transformed (RFC 9111 §5.2.2.6).
+fn keeps_form(response: &Response) -> bool {
+    let directives = response.field_values("Cache-Control").flat_map(|value| value.split(|&b| b == b','));
+    directives.map(<[u8]>::trim_ascii).any(|word| word.eq_ignore_ascii_case(b"no-transform"))
 }
 
 /// The bytes are no longer those that a strong tag stands for (RFC 9110 §8.8.3.3).

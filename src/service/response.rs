@@ -155,10 +155,11 @@ impl Response {
     /// With one more field.
     ///
     /// # Errors
-    /// When name or value have bytes that are invalid in a field, so that nothing can be injected. The
-    /// framing fields (`Content-Length`, `Transfer-Encoding`) are the server's and are refused too.
+    /// When name or value have bytes that are invalid in a field, so that nothing can be injected. Fields of
+    /// framing and connection, and `Date`, are the server's and are refused too; but `Connection: close` is
+    /// [`closing`](Self::closing), and other options of `Connection` are left out.
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, FieldError> {
-        push_field(self.fields.to_mut(), name, value.as_ref())?;
+        self.add_field(name, value)?;
         Ok(self)
     }
 
@@ -178,7 +179,7 @@ impl Response {
     /// As [`field`](Self::field).
     pub fn set_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         self.remove_field(name);
-        push_field(self.fields.to_mut(), name, value.as_ref())
+        self.add_field(name, value)
     }
 
     /// Adds a field and keeps those it has, including those of the same name.
@@ -186,7 +187,13 @@ impl Response {
     /// # Errors
     /// As [`field`](Self::field).
     pub fn add_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
-        push_field(self.fields.to_mut(), name, value.as_ref())
+        let value = value.as_ref();
+        if name.eq_ignore_ascii_case("connection") {
+            let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+            self.closes |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
+            return Ok(());
+        }
+        push_field(self.fields.to_mut(), name, value)
     }
 
     /// Adds whole field lines, each with its CRLF, whose names and values are known to be valid: made once

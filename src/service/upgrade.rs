@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::request::Context;
 use super::response::{Body, Response};
 use super::tunnel::{Tunnel, TunnelHandler};
-use crate::http::message::{RequestHead, Version, push_field};
+use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
 
@@ -87,7 +87,7 @@ fn opened<F: AsyncFnOnce(Tunnel) + 'static>(kind: TunnelKind, protocol: &str, ha
     let status = if kind == TunnelKind::Upgrade { Status::SWITCHING_PROTOCOLS } else { Status::OK };
     let mut response = Response::new(status).with_body(Body::Tunnel(TunnelHandler::new(handler)));
     if kind == TunnelKind::Upgrade {
-        response.add_lines(&upgrade_lines(protocol));
+        name_protocol(&mut response, protocol);
     }
     response
 }
@@ -105,15 +105,12 @@ fn advice(protocol: &str, version: Version) -> String {
 fn refused(protocol: &str) -> Response {
     let mut response =
         Problem::new(Status::UPGRADE_REQUIRED).detail(advice(protocol, Version::Http11)).into_response();
-    response.add_lines(&upgrade_lines(protocol));
+    name_protocol(&mut response, protocol);
     response
 }
 
-/// RFC 9110 §7.8: `Upgrade` is hop-by-hop, so `Connection` lists it.
-fn upgrade_lines(protocol: &str) -> Vec<u8> {
-    let mut lines = Vec::new();
-    push_field(&mut lines, "Connection", b"upgrade").expect("a constant field is valid");
-    // The program chooses the name; one that is not a valid field value is omitted, and no request names it.
-    let _ = push_field(&mut lines, "Upgrade", protocol.as_bytes());
-    lines
+/// Adds `Upgrade`; the server lists it in `Connection`. The program chooses the name: one that is not a valid
+/// field value is omitted, and no request names it.
+fn name_protocol(response: &mut Response, protocol: &str) {
+    let _ = response.add_field("Upgrade", protocol);
 }

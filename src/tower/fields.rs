@@ -91,13 +91,11 @@ pub(super) fn write_lines(map: &HeaderMap, lines: &mut Vec<u8>) -> Said {
     said
 }
 
-/// Writes `Upgrade` with the protocol of the response, and `Connection` (RFC 9110 §7.8).
+/// Writes `Upgrade` with the protocol of the response; the server lists it in `Connection`.
 pub(super) fn write_upgrade(map: &HeaderMap, lines: &mut Vec<u8>) {
-    for (name, value) in [("Connection", Some("upgrade".as_bytes())), ("Upgrade", upgrade_of(map))] {
-        if let Some(value) = value {
-            // A `HeaderMap` cannot hold an invalid field.
-            let _ = push_field(lines, name, value);
-        }
+    if let Some(value) = upgrade_of(map) {
+        // A `HeaderMap` cannot hold an invalid field.
+        let _ = push_field(lines, "Upgrade", value);
     }
 }
 

@@ -135,7 +135,7 @@ fn headers_are_added_to_every_response() {
         ("X One: a", "--header"),
         ("A: b\u{1}c", "--header"),
         ("Content-Length: 5", "framing"),
-        ("Connection: close", "set by the server"),
+        ("Connection: close", "written by the server"),
     ] {
         refused(quoit(&["serve", text(dir.path()), "--header", header]), &[words]);
     }

@@ -185,3 +185,53 @@ fn a_route_may_be_patient() {
     patient.response().is(200, "2 bytes").keeps();
     late.join().unwrap();
 }
+
+/// RFC 9110 §8.6: `Content-Length` of a response to HEAD is that of GET's content, or absent.
+#[test]
+fn a_head_does_not_announce_what_get_does_not_have() {
+    let server = site(lenient());
+    let mut client = Client::connect(server.addr);
+    client.ask("GET /length HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "five5");
+    for path in ["/length", "/tunnel"] {
+        client.send(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = client.response_to("HEAD");
+        assert_ne!(head.field("content-length"), Some("0"), "{path}: {}", head.head);
+    }
+    client.is_usable();
+    let mut peer = Peer::connect(server.addr);
+    let stream = peer.fresh();
+    peer.send(headers(stream, WHOLE, &pseudo("HEAD", "/length")));
+    let answer = peer.answer(stream);
+    assert_eq!((answer.status, answer.field("content-length")), (200, None));
+}
+
+/// RFC 9112 §9.6: the server alone says what becomes of its connection; `close` of a handler is obeyed.
+#[test]
+fn a_handler_s_connection_never_stands_beside_the_server_s() {
+    let server = site(lenient());
+    for (options, version, expected) in [
+        ("keep-alive", "1.1", None),
+        ("keep-alive", "1.0", Some("close")),
+        ("close", "1.1", Some("close")),
+        ("x-mine,CLOSE", "1.1", Some("close")),
+        ("x-mine", "1.1", None),
+    ] {
+        let mut client = Client::connect(server.addr);
+        let answer = client.ask(format!("GET /connection/{options} HTTP/{version}\r\nHost: a\r\n\r\n"));
+        answer.is(200, "x");
+        // `field` fails if there are two.
+        assert_eq!(answer.field("connection"), expected, "{options} {}", answer.head);
+        assert_eq!(answer.field("x-mine"), Some("1"));
+        match expected {
+            Some(_) => client.is_closed(),
+            None => client.is_usable(),
+        }
+    }
+    // §7.8 of RFC 9110: 426 lists `Upgrade`, in the same field.
+    let mut client = Client::connect(server.addr);
+    let answer = client.ask("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!((answer.status, answer.field("connection")), (426, Some("close, upgrade")));
+    client.is_closed();
+    let mut peer = Peer::connect(server.addr);
+    assert_eq!(peer.get("/connection/keep-alive").field("connection"), None);
+}

@@ -65,6 +65,13 @@ fn routes(core: &CoreContext) -> Result<Routes, quoit::service::RouteErrors> {
                 let _ = tunnel.write("welcome\n").await;
             })
         })
+        .get("/length", async || "five5")
+        .head("/length", async || Status::OK)
+        .any("/connection/{options}", async |context: Context| {
+            let options = context.raw_parameter("options").unwrap_or_default().to_owned();
+            let response = Response::text("x").field("Connection", &options).expect("applied, not sent");
+            response.field("X-Mine", "1").expect("valid")
+        })
         .any("/final-informational", async || Response::new(Status::EARLY_HINTS))
         .any("/switch-without-tunnel", async || Response::new(Status::SWITCHING_PROTOCOLS))
         .get("/channel", async |ring: State<Ring>| {

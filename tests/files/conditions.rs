@@ -331,3 +331,26 @@ fn pieces_of_a_download_fit_together() {
     assert!(got == content);
     client.still_serves();
 }
+
+/// RFC 9110 §8.8.2.1: Last-Modified is never later than Date, whatever time a file was given.
+#[test]
+fn a_time_in_the_future_is_not_sent() {
+    let site = Site::with(&[("a.txt", b"a"), ("past.txt", b"b")]);
+    let set = |name: &str, time: SystemTime| {
+        let file = std::fs::File::options().write(true).open(site.path(name)).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    let year = Duration::from_secs(365 * 24 * 3600);
+    set("a.txt", SystemTime::now() + year);
+    set("past.txt", SystemTime::now() - year);
+    let mut client = site.connect();
+    let now = SystemTime::now() + Duration::from_secs(2);
+    for name in ["a.txt", "past.txt"] {
+        let answer = client.get(&format!("/{name}"), "");
+        let modified = httpdate::parse_http_date(answer.field("last-modified").expect("it has one")).unwrap();
+        assert!(modified <= now, "{name}: {modified:?}");
+        let again =
+            client.get(&format!("/{name}"), &format!("If-None-Match: {}\r\n", answer.field("etag").unwrap()));
+        assert_eq!(again.field("last-modified"), answer.field("last-modified"));
+    }
+}

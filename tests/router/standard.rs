@@ -241,3 +241,34 @@ fn a_handler_that_takes_too_long_is_dropped() {
     assert_eq!((slow.status, slow.field("retry-after")), (503, Some("1")));
     get(&mut client, "/fast", "").is(200, "1");
 }
+
+/// RFC 9110 §15.4.5: a 304 has the `Vary` and the tag that the 200 would have had.
+#[test]
+fn a_304_through_compression_is_that_of_the_compressed_form() {
+    let server = host(|| {
+        let page = async |request: quoit::service::Request| {
+            let asked = request.head().field("if-none-match").unwrap_or_default();
+            let is_known = asked.windows(3).any(|part| part == b"\"v\"");
+            let page =
+                if is_known { Response::new(Status::NOT_MODIFIED) } else { Response::text("y".repeat(4000)) };
+            page.field("ETag", "\"v\"").expect("valid")
+        };
+        Router::new().get("/", page).filter(Compress::new())
+    });
+    let mut client = Client::connect(server.addr);
+    let gzip = "Accept-Encoding: gzip\r\n";
+    for (fields, status, tag) in [
+        (gzip.to_owned(), 200, "W/\"v\""),
+        (format!("{gzip}If-None-Match: W/\"v\"\r\n"), 304, "W/\"v\""),
+        (format!("{gzip}If-None-Match: \"u\", W/\"v\"\r\n"), 304, "W/\"v\""),
+        // Kept from a time without compression.
+        (format!("{gzip}If-None-Match: \"v\"\r\n"), 304, "\"v\""),
+        (String::new(), 200, "\"v\""),
+        ("If-None-Match: \"v\"\r\n".to_owned(), 304, "\"v\""),
+        ("If-None-Match: W/\"v\"\r\n".to_owned(), 304, "W/\"v\""),
+    ] {
+        let answer = get(&mut client, "/", &fields);
+        assert_eq!((answer.status, answer.field("etag")), (status, Some(tag)), "{fields}");
+        assert_eq!(answer.field("vary"), Some("Accept-Encoding"), "{fields}");
+    }
+}

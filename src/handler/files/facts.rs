@@ -38,13 +38,16 @@ impl RepresentationFacts {
         policy: Rc<NamePolicy>,
         varies: bool,
     ) -> Self {
-        let changed_s = metadata.changed_ns.div_euclid(1_000_000_000);
+        let changed_s = i64::try_from(metadata.changed_ns.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
+        // A time that was set to the future is later than the change that set it. Last-Modified may not be
+        // later than Date (RFC 9110 §8.8.2.1), and the change is not.
+        let modified = metadata.modified_s.min(changed_s);
         let bits = content.map_or_else(|| content_hash::of_state(metadata), content_hash::of_content);
         Self {
             tag: FileTag::of_content(bits),
             len: metadata.len,
-            modified: (metadata.modified_s >= TELLING_SINCE).then_some(metadata.modified_s),
-            is_date_exact: changed_s <= i128::from(metadata.modified_s),
+            modified: (modified >= TELLING_SINCE).then_some(modified),
+            is_date_exact: changed_s <= modified,
             policy,
             coding: Coding::Identity,
             varies,

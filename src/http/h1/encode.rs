@@ -102,8 +102,8 @@ const HEAD_BYTES_OWN: usize = 192;
 /// Framing follows RFC 9112 §6: HEAD gets the fields GET would get and no body; 1xx and 204 never have
 /// framing fields, nor has a 2xx to CONNECT; 304 has `Content-Length` only if the length of the 200 is
 /// known; a client of HTTP/1.0 is never sent chunks. No body, where one could be, is `Content-Length: 0`.
-/// Interim responses and 2xx to CONNECT leave `Connection` to `fields` (`Upgrade` needs it), for after them
-/// HTTP/1.1 goes on or is over.
+/// Interim responses and 2xx to CONNECT have no `Connection`, for after them HTTP/1.1 goes on or is over; 101
+/// and 426 list `Upgrade` in it (§7.8). No other line of `fields` may be one.
 #[inline]
 pub fn write_head(out: &mut Vec<u8>, head: &OutgoingResponse<'_>, request: RequestContext) -> WrittenHead {
     out.reserve(HEAD_BYTES_OWN + head.date_line.len() + head.fields.len());
@@ -112,6 +112,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &OutgoingResponse<'_>, request: Reque
     if head.status.is_informational() || is_tunnel {
         if is_tunnel {
             out.extend_from_slice(head.date_line);
+        }
+        if head.status == Status::SWITCHING_PROTOCOLS {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
         }
         out.extend_from_slice(head.fields);
         out.extend_from_slice(b"\r\n");
@@ -126,6 +129,13 @@ pub fn write_head(out: &mut Vec<u8>, head: &OutgoingResponse<'_>, request: Reque
     let body = if is_bodiless { BodyCoding::None } else { coding };
     let connection = if body == BodyCoding::UntilClose { Persistence::Close } else { head.connection };
     match (connection, request.version) {
+        (_, Version::Http11 | Version::Http2) if head.status == Status::UPGRADE_REQUIRED => {
+            let closes = connection == Persistence::Close;
+            let options: &[u8] = if closes { b"close, upgrade" } else { b"upgrade" };
+            for part in [b"Connection: ", options, b"\r\n\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }
         (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
         (Persistence::KeepAlive, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
         (Persistence::KeepAlive, Version::Http11 | Version::Http2) => out.extend_from_slice(b"\r\n"),
@@ -329,6 +339,24 @@ mod tests {
             (299, Length::Known(1), KeepAlive, GET_11, "Content-Length: 1|", Coding::Known(1), KeepAlive),
             (200, Length::UntilClose, KeepAlive, CONNECT, "", Coding::None, KeepAlive),
             (
+                426,
+                Length::None,
+                Close,
+                GET_11,
+                "Content-Length: 0|Connection: close, upgrade|",
+                Coding::Known(0),
+                Close,
+            ),
+            (
+                426,
+                Length::None,
+                KeepAlive,
+                GET_11,
+                "Content-Length: 0|Connection: upgrade|",
+                Coding::Known(0),
+                KeepAlive,
+            ),
+            (
                 405,
                 Length::Known(2),
                 Close,
@@ -350,8 +378,9 @@ mod tests {
 
     #[test]
     fn interim_answers_have_their_own_fields_only() {
-        let expected = ("A: b|".to_string(), BodyCoding::None, Persistence::KeepAlive);
         for code in [100, 101, 103] {
+            let own = if code == 101 { "Connection: upgrade|A: b|" } else { "A: b|" };
+            let expected = (own.to_string(), BodyCoding::None, Persistence::KeepAlive);
             for length in [BodyLength::None, BodyLength::Known(3), BodyLength::Chunked] {
                 assert_eq!(written(code, length, Persistence::KeepAlive, GET_11), expected);
             }

@@ -18,8 +18,18 @@ pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), Fie
     if let Some(&byte) = name.iter().find(|&&byte| !is_token_byte(byte)) {
         return Err(FieldError::NameCharacter(byte));
     }
-    if name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding") {
-        return Err(FieldError::Framing);
+    // The length excludes most names.
+    match name.len() {
+        14 | 17
+            if name.eq_ignore_ascii_case(b"content-length")
+                || name.eq_ignore_ascii_case(b"transfer-encoding") =>
+        {
+            return Err(FieldError::Framing);
+        }
+        4 | 10 | 16 if OF_THE_SERVER.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) => {
+            return Err(FieldError::OfTheServer);
+        }
+        _ => {}
     }
     if let Some(&byte) = value.iter().find(|&&byte| !is_value_byte(byte)) {
         return Err(FieldError::ValueCharacter(byte));
@@ -33,6 +43,9 @@ pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), Fie
     Ok(())
 }
 
+/// Fields of the connection and of the moment of sending, of which a message has one, by whoever sends it.
+const OF_THE_SERVER: [&str; 4] = ["Date", "Connection", "Keep-Alive", "Proxy-Connection"];
+
 /// Why a field is not written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldError {
@@ -45,6 +58,8 @@ pub enum FieldError {
     /// `Content-Length` and `Transfer-Encoding` are derived from the body's length, so that a message never
     /// has two framings.
     Framing,
+    /// `Connection`, `Keep-Alive`, `Proxy-Connection` and `Date` are written by the server.
+    OfTheServer,
     /// The field is allowed only in the head.
     NotInTrailers,
 }
@@ -60,6 +75,9 @@ impl fmt::Display for FieldError {
                 write!(f, "a response field's value holds control byte 0x{byte:02x}; remove or encode it")
             }
             FieldError::NotInTrailers => f.write_str("this field cannot follow a body; set it in the head"),
+            FieldError::OfTheServer => f.write_str(
+                "Connection, Keep-Alive, Proxy-Connection and Date are written by the server; leave them out",
+            ),
             FieldError::Framing => {
                 f.write_str("framing fields are written from the body's length; set that instead")
             }
@@ -79,7 +97,7 @@ mod tests {
         assert_eq!(push_field(&mut out, "X-A", b" caf\xe9\tau lait "), Ok(()));
         assert_eq!(push_field(&mut out, "Empty", b""), Ok(()));
         assert_eq!(out, b"X-A: caf\xe9\tau lait\r\nEmpty: \r\n");
-        let refused: [(&str, &[u8], FieldError); 9] = [
+        let refused: [(&str, &[u8], FieldError); 13] = [
             ("", b"a", FieldError::NameEmpty),
             ("A B", b"a", FieldError::NameCharacter(b' ')),
             ("A:", b"a", FieldError::NameCharacter(b':')),
@@ -89,6 +107,10 @@ mod tests {
             ("A", b"\0", FieldError::ValueCharacter(0)),
             ("content-length", b"1", FieldError::Framing),
             ("TRANSFER-ENCODING", b"chunked", FieldError::Framing),
+            ("connection", b"close", FieldError::OfTheServer),
+            ("Keep-Alive", b"timeout=5", FieldError::OfTheServer),
+            ("Proxy-Connection", b"close", FieldError::OfTheServer),
+            ("DATE", b"Sun, 06 Nov 1994 08:49:37 GMT", FieldError::OfTheServer),
         ];
         let before = out.clone();
         for (name, value, error) in refused {

@@ -79,7 +79,7 @@ pub(super) fn begin<S: Service>(
         let detail = "a request whose connection is to be upgraded has no content here; send it without";
         response = Response::error(Status::BAD_REQUEST, detail);
     }
-    let Delivery { length, is_tunnel, .. } = admit(worker, entry, kind, &mut response);
+    let Delivery { length, announced, is_tunnel, .. } = admit(worker, entry, kind, &mut response);
     let status = response.status();
     if let Some(interim) = response.take_interim()
         && wire.with_gate(|gate| gate.inform(interim.status())).is_ok()
@@ -89,6 +89,8 @@ pub(super) fn begin<S: Service>(
     wire.with_gate(Gate::begin);
     let body = response.take_body();
     let length = match (&body, length) {
+        // Of a response to HEAD, which has neither length nor content.
+        (Body::Empty, _) if announced.is_none() => BodyLength::UntilClose,
         (Body::Empty, _) => BodyLength::None,
         (_, Some(length)) => BodyLength::Known(length),
         (_, None) => BodyLength::Chunked,
