@@ -1,7 +1,7 @@
 //! Selects the CPUs: those that the process may use by affinity, limited to the quota of its cgroup, or those
 //! that the operator configures.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
 /// Why the configured cores cannot be used.
@@ -62,8 +62,7 @@ pub fn available() -> Vec<usize> {
 }
 
 /// The CPU quota of this process' cgroup, or of one above it, in CPUs (cgroup v2 `cpu.max`, v1
-/// `cpu.cfs_quota_us`). `None` without a quota, and where the kernel's files are not mounted in the usual
-/// place.
+/// `cpu.cfs_quota_us`). `None` without a quota, and where the kernel's files are not mounted.
 pub fn quota() -> Option<f64> {
     quota_in(|path| fs::read_to_string(path).ok())
 }
@@ -71,35 +70,72 @@ pub fn quota() -> Option<f64> {
 /// The lowest quota from the cgroup of this process up to the root; `read` returns the content of files.
 fn quota_in(read: impl Fn(&Path) -> Option<String>) -> Option<f64> {
     let cgroups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let mounts = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
     let mut lowest: Option<f64> = None;
     for line in cgroups.lines() {
         // Such as `0::/user.slice` of v2, `4:cpu,cpuacct:/docker/1f` of v1.
         let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let root = match controllers {
-            "" => Path::new("/sys/fs/cgroup"),
-            _ if controllers.split(',').any(|controller| controller == "cpu") => {
-                Path::new("/sys/fs/cgroup/cpu")
-            }
-            _ => continue,
+        let (Some(controllers), Some(own)) = (parts.next(), parts.next()) else { continue };
+        let is_v2 = controllers.is_empty();
+        if !is_v2 && !controllers.split(',').any(|controller| controller == "cpu") {
+            continue;
+        }
+        let usual = CgroupMount {
+            root: Path::new("/"),
+            point: PathBuf::from(if is_v2 { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/cpu" }),
         };
-        // Within a namespace the path may lead out of it, or not be mounted there; the root of the mount is
-        // an ancestor in any case.
-        let path = if path.contains("/..") { "" } else { path.trim_start_matches('/') };
-        for directory in root.join(path).ancestors().take_while(|directory| directory.starts_with(root)) {
-            let quota = if controllers.is_empty() {
-                read(&directory.join("cpu.max")).and_then(|text| parse_cpu_max(&text))
-            } else {
-                let number = |name: &str| read(&directory.join(name))?.trim().parse().ok();
-                ratio(number("cpu.cfs_quota_us"), number("cpu.cfs_period_us"))
-            };
-            lowest = match (lowest, quota) {
-                (Some(lowest), Some(quota)) => Some(lowest.min(quota)),
-                (one, other) => one.or(other),
-            };
+        let mounted = mounts.lines().filter_map(|line| CgroupMount::parse(line, is_v2));
+        for mount in mounted.chain([usual]) {
+            for directory in mount.directory(own).ancestors().take_while(|dir| dir.starts_with(&mount.point))
+            {
+                let quota = if is_v2 {
+                    read(&directory.join("cpu.max")).and_then(|text| parse_cpu_max(&text))
+                } else {
+                    let number = |name: &str| read(&directory.join(name))?.trim().parse().ok();
+                    ratio(number("cpu.cfs_quota_us"), number("cpu.cfs_period_us"))
+                };
+                lowest = match (lowest, quota) {
+                    (Some(lowest), Some(quota)) => Some(lowest.min(quota)),
+                    (one, other) => one.or(other),
+                };
+            }
         }
     }
     lowest
+}
+
+/// Where a hierarchy of cgroups is mounted.
+struct CgroupMount<'a> {
+    /// The cgroup that is seen at the mount point.
+    root: &'a Path,
+    point: PathBuf,
+}
+
+impl<'a> CgroupMount<'a> {
+    /// Reads a line of mountinfo, such as
+    /// `31 23 0:28 /docker/1f /sys/fs/cgroup rw shared:9 - cgroup2 cgroup rw`; `None` for other mounts.
+    fn parse(line: &'a str, is_v2: bool) -> Option<Self> {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3);
+        let (root, point) = (mount.next()?, mount.next()?);
+        let mut kind = kind.split(' ');
+        let is_wanted = match (kind.next()?, is_v2) {
+            ("cgroup2", true) => true,
+            ("cgroup", false) => kind.nth(1)?.split(',').any(|option| option == "cpu"),
+            _ => false,
+        };
+        // The one character of a path that is not unlikely and is written as an escape.
+        is_wanted.then(|| Self { root: Path::new(root), point: point.replace("\\040", " ").into() })
+    }
+
+    /// Where the cgroup with this path is seen. Within a namespace the path may lead out of it, or not be
+    /// mounted; the mount point shows an ancestor in any case.
+    fn directory(&self, own: &str) -> PathBuf {
+        match Path::new(own).strip_prefix(self.root) {
+            Ok(below) if !own.contains("/..") => self.point.join(below),
+            _ => self.point.clone(),
+        }
+    }
 }
 
 fn parse_cpu_max(text: &str) -> Option<f64> {
@@ -258,6 +294,32 @@ mod tests {
         };
         assert_eq!(quota_of(&files("250000\n")), Some(2.5));
         assert_eq!(quota_of(&files("-1\n")), None);
+    }
+
+    #[test]
+    fn cgroups_that_are_mounted_elsewhere_are_found() {
+        let v2 = ("/proc/self/cgroup", "0::/system.slice/quoit.service\n");
+        let quota = ("/run/c g/system.slice/quoit.service/cpu.max", "50000 100000\n");
+        let mounts =
+            "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n31 22 0:28 / /run/c\\040g rw shared:9 - cgroup2 none rw\n";
+        assert_eq!(quota_of(&[v2, quota, ("/proc/self/mountinfo", mounts)]), Some(0.5));
+        // A container of an engine without namespaces of cgroups sees its own at the mount point.
+        let v2 = ("/proc/self/cgroup", "0::/docker/1f/inner\n");
+        let quota = ("/sys/fs/cgroup/inner/cpu.max", "150000 100000\n");
+        let mounts = "31 22 0:28 /docker/1f /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+        assert_eq!(quota_of(&[v2, quota, ("/proc/self/mountinfo", mounts)]), Some(1.5));
+        let v1 = ("/proc/self/cgroup", "4:cpuacct,cpu:/a\n0::/\n");
+        let mounts = "31 22 0:28 / /cg rw - cgroup cgroup rw,cpuacct,cpu\n\
+                      32 22 0:29 / /m rw - cgroup cgroup rw,memory\n";
+        let files = [
+            v1,
+            ("/proc/self/mountinfo", mounts),
+            ("/cg/a/cpu.cfs_quota_us", "250000\n"),
+            ("/cg/a/cpu.cfs_period_us", "100000\n"),
+            ("/m/a/cpu.cfs_quota_us", "1\n"),
+            ("/m/a/cpu.cfs_period_us", "1\n"),
+        ];
+        assert_eq!(quota_of(&files), Some(2.5));
     }
 
     #[test]

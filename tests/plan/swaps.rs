@@ -243,6 +243,39 @@ fn a_plan_that_one_worker_cannot_build_changes_nothing() {
 }
 
 #[test]
+fn a_worker_that_is_started_again_serves_the_plan_in_force() {
+    let text = || Site::of(HandlerOptions::text("first"));
+    let (mut running, addr) = start(Plan::builder().default_site(text()).build());
+    let handler = HandlerOptions::custom("second", |_core: &CoreContext| {
+        Ok::<_, Infallible>(async |request: Request| -> Response {
+            if request.head().path() == "/lose" {
+                let task = async {
+                    quoit::ring::yield_now().await;
+                    panic!("a worker is lost, as the test wants it to")
+                };
+                glommio::spawn_local(task).detach();
+                std::future::pending::<()>().await;
+            }
+            Response::text("second")
+        })
+    });
+    running.replace_plan(Plan::builder().default_site(Site::of(handler)).build()).unwrap();
+    for _ in 0..3 {
+        let mut client = Client::connect(addr);
+        client.send("GET /lose HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.end();
+        for _ in 0..16 {
+            Client::connect(addr).ask(HELLO).is(200, "second");
+        }
+    }
+    running.replace_plan(Plan::builder().default_site(text()).build()).unwrap();
+    for _ in 0..16 {
+        Client::connect(addr).ask(HELLO).is(200, "first");
+    }
+    running.stop().unwrap();
+}
+
+#[test]
 fn what_cannot_be_swapped_is_refused_by_name() {
     let text = || Site::of(HandlerOptions::text("x"));
     let (mut running, addr) = start(Plan::builder().default_site(text()).build());
