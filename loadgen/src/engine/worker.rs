@@ -80,12 +80,17 @@ pub(super) fn start(
     index: usize,
     news: mpsc::Sender<News>,
 ) -> Result<ExecutorJoinHandle<Result<Findings, String>>, String> {
-    LocalExecutorBuilder::new(Placement::Fixed(plan.cpus[index]))
+    LocalExecutorBuilder::new(Placement::Unbound)
         .name(&format!("loadgen-{index}"))
         .preempt_timer(PREEMPT_EVERY)
         .io_memory(EXECUTOR_IO_BYTES)
         .spawn(move || async move {
             let _ending = Ending(news.clone());
+            // Not by the executor, which asks sysfs for the topology: it need not be mounted.
+            let cpu = plan.cpus[index];
+            if !core_affinity::set_for_current(core_affinity::CoreId { id: cpu }) {
+                return Err(format!("a thread cannot be pinned to CPU {cpu}; choose others with --cpus"));
+            }
             let ring = Ring::new(RingConfig::default()).map_err(|error| error.to_string())?;
             let alarms = [(); 3].map(|()| Alarm::new().map_err(|_| "the kernel gives no timer".to_owned()));
             let [first, second, third] = alarms;
