@@ -14,6 +14,8 @@ mod departures;
 mod drains;
 #[path = "exchange/interim.rs"]
 mod interim;
+#[path = "exchange/panics.rs"]
+mod panics;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
 #[path = "h2/peer.rs"]
 mod peer;

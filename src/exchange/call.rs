@@ -113,7 +113,10 @@ pub(crate) fn call_now<S: Service>(
     called.unwrap_or_else(|panic| Ok(panicked(worker, entry, &*panic)))
 }
 
-/// The response to a request whose handler panicked.
+/// Bytes of a path that are written beside a panic: it is the client's.
+const PATH_LOGGED_MAX: usize = 256;
+
+/// The response to a request whose handler panicked; logs the request.
 #[cold]
 pub(crate) fn panicked<S: Service>(
     worker: &Worker<S>,
@@ -121,7 +124,14 @@ pub(crate) fn panicked<S: Service>(
     panic: &(dyn Any + Send),
 ) -> Response {
     worker.counters.panics.bump();
-    log::line(format_args!("a handler panicked: {}", log::panic_text(panic)));
+    let (context, text) = (entry.context(), log::panic_text(panic));
+    let (method, path) = (context.head().method_str(), context.head().path().as_bytes());
+    // Without the query, which may be secret.
+    let path = path[..path.len().min(PATH_LOGGED_MAX)].escape_ascii();
+    match context.route() {
+        none if none.is_empty() => log::line(format_args!("a handler panicked: {text} ({method} {path})")),
+        route => log::line(format_args!("a handler panicked: {text} ({method} {path}, route {route})")),
+    }
     let detail = "the handler failed; the server's log has the cause";
     let mut response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
     complete_refusal(worker, entry.context(), &mut response);
