@@ -225,6 +225,18 @@ fn dropped_arrivals_have_waited() {
     assert!(number(&total["response"], "p50_ns") > 500_000_000, "{total}");
 }
 
+/// A run ends when what was sent last within its measured phase has had its time, whatever is still sent
+/// then.
+#[test]
+fn a_run_ends_when_its_last_request_has_had_its_time() {
+    let addr = one_by_one(Duration::from_millis(1400));
+    let (_, result) = measure(addr, "-c 1 -R 20 -d 1s --timeout 1500ms");
+    let total = &result["total"];
+    // The first one until 1.4 s; the second, sent then, does not go on until 2.8 s.
+    assert_eq!((number(total, "done"), number(total, "timeouts")), (1, 1), "{total}");
+    assert_eq!(number(total, "dropped"), 18, "{total}");
+}
+
 #[test]
 fn errors_take_as_long_as_they_take() {
     let addr = server(|n| {

@@ -26,6 +26,9 @@ const WAKE_NS: u64 = 100_000;
 /// What a thread may wait for a processor each time it becomes ready: less is the kernel's own work.
 const READY_NS: u64 = 20_000;
 
+/// A wait for a processor beyond that is at least so long: the least that the kernel gives others before it.
+const SLICE_MIN_NS: u64 = 500_000;
+
 /// Lateness of a request that is not worth a note: what the reading of a clock and one turn of the ring take.
 const HARMLESS_NS: u64 = 20_000;
 
@@ -101,6 +104,15 @@ pub(super) struct Thread {
     pub(super) times: u64,
 }
 
+/// How late a core was between two beats.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Late {
+    /// All in all, at the least.
+    pub(super) ns: u64,
+    /// In so many pieces, at the most. Each delays no more requests than were in flight.
+    pub(super) times: u64,
+}
+
 /// Looks at a core at regular times.
 #[derive(Debug, Default)]
 pub(super) struct Beats {
@@ -132,15 +144,19 @@ impl Beats {
 
     /// The beat that was due at `due_ns`: for how long the core did not run, or did not look, at the least.
     /// In a closed loop, which may use its core up, what the thread itself ran is no lateness.
-    pub(super) fn end(&mut self, due_ns: u64, turn_ns: u64, thread: Thread, may_be_busy: bool) -> u64 {
+    pub(super) fn end(&mut self, due_ns: u64, turn_ns: u64, thread: Thread, may_be_busy: bool) -> Late {
         self.due_ns = None;
-        let Some(before) = self.before.replace(thread) else { return 0 };
+        let Some(before) = self.before.replace(thread) else { return Late::default() };
         let ran_ns = thread.ran_ns.saturating_sub(before.ran_ns);
         let late_ns = turn_ns.saturating_sub(due_ns + WAKE_NS);
         let late_ns = if may_be_busy { late_ns.saturating_sub(ran_ns) } else { late_ns };
         let waited_ns = thread.waited_ns.saturating_sub(before.waited_ns);
-        let usual_ns = thread.times.saturating_sub(before.times).saturating_mul(READY_NS);
-        late_ns.max(waited_ns.saturating_sub(usual_ns))
+        let times = thread.times.saturating_sub(before.times);
+        let waited_ns = waited_ns.saturating_sub(times.saturating_mul(READY_NS));
+        if late_ns >= waited_ns {
+            return Late { ns: late_ns, times: u64::from(late_ns > 0) };
+        }
+        Late { ns: waited_ns, times: waited_ns.div_ceil(SLICE_MIN_NS).min(times.max(1)) }
     }
 
     /// A request ended. It is kept until the next beat tells whether it did so late.
@@ -151,11 +167,16 @@ impl Beats {
         }
     }
 
-    /// What ended since the beat before was seen late by up to `late_ns`: passes on each request in which the
-    /// generator may have a share, with that share at the most.
-    pub(super) fn settle(&mut self, late_ns: u64, mut note: impl FnMut(&Ended, u64)) {
-        for ended in self.kept.drain(..) {
-            let own_ns = ended.own_ns + late_ns;
+    /// Of what ended since the beat before, as many requests were seen late as can have been in flight each
+    /// time that the core was late: those that took longest, since what was seen late took at least as long.
+    /// Passes on each request in which the generator may have a share, with that share at the most.
+    pub(super) fn settle(&mut self, late: Late, in_flight_max: usize, mut note: impl FnMut(&Ended, u64)) {
+        let delayed = (late.times as usize).saturating_mul(in_flight_max);
+        if late.ns > 0 && delayed < self.kept.len() {
+            self.kept.select_nth_unstable_by_key(delayed, |ended| std::cmp::Reverse(ended.response_ns));
+        }
+        for (place, ended) in self.kept.drain(..).enumerate() {
+            let own_ns = ended.own_ns + if place < delayed { late.ns } else { 0 };
             if own_ns > HARMLESS_NS {
                 note(&ended, own_ns.min(ended.response_ns));
             }
@@ -212,11 +233,12 @@ mod tests {
     fn beat(late_ns: u64, thread: [Thread; 2], may_be_busy: bool) -> Option<u64> {
         let (mut beats, mut noted) = (Beats::default(), None);
         let due_ns = beats.begin(0);
-        assert_eq!(beats.end(due_ns, due_ns, thread[0], may_be_busy), 0, "nothing to compare with");
+        let first = beats.end(due_ns, due_ns, thread[0], may_be_busy);
+        assert_eq!(first, Late::default(), "nothing to compare with");
         let due_ns = beats.begin(due_ns);
         beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns: 10_000 * MS, own_ns: 0 });
-        let found_ns = beats.end(due_ns, due_ns + late_ns, thread[1], may_be_busy);
-        beats.settle(found_ns, |_, own_ns| noted = Some(own_ns));
+        let found = beats.end(due_ns, due_ns + late_ns, thread[1], may_be_busy);
+        beats.settle(found, 1, |_, own_ns| noted = Some(own_ns));
         noted
     }
 
@@ -253,10 +275,37 @@ mod tests {
         for (response_ns, own_ns) in [(9 * MS, 2 * MS), (9 * MS, 0), (MS, 0)] {
             beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns, own_ns });
         }
-        beats.settle(3 * MS, |_, own_ns| noted.push(own_ns));
+        let late = |ns, times| Late { ns, times };
+        beats.settle(late(3 * MS, 1), 3, |_, own_ns| noted.push(own_ns));
         assert_eq!(noted, [5 * MS, 3 * MS, MS], "and never more than there is");
         beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns: MS, own_ns: HARMLESS_NS });
-        beats.settle(0, |_, _| panic!("it is not worth a note"));
-        beats.settle(MS, |_, _| panic!("it was settled"));
+        beats.settle(Late::default(), 3, |_, _| panic!("it is not worth a note"));
+        beats.settle(late(MS, 1), 3, |_, _| panic!("it was settled"));
+    }
+
+    /// Of thousands that a core answers between two beats, a wait delays those that were in flight.
+    #[test]
+    fn no_more_are_late_than_were_in_flight() {
+        let mut beats = Beats::default();
+        let mut late = |ns, times| {
+            for n in 0..1000 {
+                let response_ns = if n % 100 == 7 { 3 * MS } else { 150_000 };
+                beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns, own_ns: 0 });
+            }
+            let mut noted = Vec::new();
+            beats.settle(Late { ns, times }, 10, |ended, own_ns| noted.push((ended.response_ns, own_ns)));
+            noted
+        };
+        assert_eq!(late(2 * MS, 1), [(3 * MS, 2 * MS); 10], "those that took longest");
+        assert_eq!(late(2 * MS, 4).len(), 40);
+        assert_eq!(late(2 * MS, 400).len(), 1000);
+        assert!(late(0, 0).is_empty());
+        let waited = |waited_ns, times| {
+            let mut beats = Beats::default();
+            beats.end(0, 0, Thread::default(), true);
+            beats.end(0, 0, Thread { waited_ns, times, ..Thread::default() }, true)
+        };
+        assert_eq!(waited(3 * MS, 50), Late { ns: 2 * MS, times: 4 });
+        assert_eq!(waited(3 * MS, 1).times, 1, "it became ready once");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::lateness::{self, Backlog, Beats, Ended, Thread};
+use super::lateness::{self, Backlog, Beats, Ended, Late, Thread};
 use super::response::Answer;
 use crate::histogram::Durations;
 use crate::plan::schedule::nanoseconds;
@@ -314,19 +314,20 @@ impl Record {
     }
 
     /// The beat that was due at `due_ns`: how long the core was late.
-    pub(super) fn handle_beat(&mut self, due_ns: u64, turn_ns: u64, thread: Thread) -> u64 {
+    pub(super) fn handle_beat(&mut self, due_ns: u64, turn_ns: u64, thread: Thread) -> Late {
         self.handle_turn(turn_ns);
         self.beats.end(due_ns, turn_ns, thread, !self.is_open)
     }
 
-    /// Books what ended since the last beat as seen late by `late_ns`, and begins the next: when it is due.
-    pub(super) fn begin_beat(&mut self, late_ns: u64, now_ns: u64) -> u64 {
-        if late_ns > 0 && (self.phases.from_ns..self.phases.end_ns.saturating_add(late_ns)).contains(&now_ns)
-        {
-            self.stalls.record(late_ns);
+    /// Books what ended since the last beat as seen `late`, of which `in_flight_max` at a time can have been,
+    /// and begins the next: when it is due.
+    pub(super) fn begin_beat(&mut self, late: Late, in_flight_max: usize, now_ns: u64) -> u64 {
+        let measured = self.phases.from_ns..self.phases.end_ns.saturating_add(late.ns);
+        if late.ns > 0 && measured.contains(&now_ns) {
+            self.stalls.record(late.ns);
         }
         let endpoints = &mut self.endpoints;
-        self.beats.settle(late_ns, |ended, own_ns| {
+        self.beats.settle(late, in_flight_max, |ended, own_ns| {
             lateness::note(&mut endpoints[ended.endpoint as usize].outcomes.own, ended, own_ns);
         });
         self.beats.begin(now_ns)
@@ -451,16 +452,16 @@ mod tests {
     #[test]
     fn a_stall_of_the_generator_is_taken_off_what_it_delayed() {
         let mut record = record(true);
-        record.begin_beat(0, 0);
+        record.begin_beat(Late::default(), 1, 0);
         record.handle_beat(5_000_000, 5_000_000, Thread::default());
-        let due_ns = record.begin_beat(0, 5_000_000);
+        let due_ns = record.begin_beat(Late::default(), 1, 5_000_000);
         let mut late = Flight { own_ns: 400_000_000, ..flight(100_000_000) };
         record.handle_planned(&late);
         record.handle_sent(&mut late, 500_000_000, 1);
         record.handle_answer(&late, ANSWER, true, 1_110_000_000, true, 0);
         // Stopped from 0.51 s to 1.11 s.
-        let late_ns = record.handle_beat(due_ns, due_ns + 600_000_000, Thread::default());
-        record.begin_beat(late_ns, 1_110_000_000);
+        let late = record.handle_beat(due_ns, due_ns + 600_000_000, Thread::default());
+        record.begin_beat(late, 1, 1_110_000_000);
         let outcomes = record.take_outcomes().remove(0);
         assert!(outcomes.response.max().unwrap().abs_diff(1_010_000_000) < 2_000_000);
         let without = outcomes.without_own_lateness().unwrap();

@@ -13,6 +13,7 @@ use super::alarm::Alarm;
 use super::core::Core;
 use super::h1::Pipeline;
 use super::h2::Multiplex;
+use super::lateness::Late;
 use super::record::{Phases, Record};
 use super::shared::Shared;
 use super::tls::TlsClient;
@@ -173,13 +174,14 @@ async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, beating]: [Alar
 /// Looks at regular times whether the core runs when it asked for it ([`lateness`](super::lateness)).
 async fn beat(core: Rc<Core>, alarm: Alarm) {
     let account = cpu::thread_account();
-    let mut late_ns = 0;
+    let in_flight_max = core.seats.len().saturating_mul(core.plan.pipeline);
+    let mut late = Late::default();
     while core.gate.live.get() > 0 {
-        let due_ns = core.record.borrow_mut().begin_beat(late_ns, core.now_ns());
+        let due_ns = core.record.borrow_mut().begin_beat(late, in_flight_max, core.now_ns());
         let left_ns = due_ns.saturating_sub(core.now_ns()).max(1);
         wait_until(&core, &alarm, Duration::from_nanos(left_ns)).await;
-        late_ns = core.record.borrow_mut().handle_beat(due_ns, core.turn_ns(), cpu::thread(account.as_ref()));
-        if late_ns > 0 {
+        late = core.record.borrow_mut().handle_beat(due_ns, core.turn_ns(), cpu::thread(account.as_ref()));
+        if late.ns > 0 {
             // The answers that came meanwhile are handled first. The kernel hands them out in portions.
             for _ in 0..2 + core.seats.len() / COLLECTED_MIN {
                 core.ring.next_turn().await;
@@ -212,7 +214,11 @@ async fn keep_time(core: &Core, news: &mpsc::Sender<News>, alarm: &Alarm) {
                 return;
             }
         } else if now_ns >= end_ns.saturating_add(nanoseconds(core.plan.timeout)) {
-            return core.close();
+            // What was due within the measured phase has waited for as long as one that was sent at its end
+            // may: a run does not last longer than that, whatever is still sent.
+            core.close();
+            core.ring.fail_sockets();
+            return;
         }
         let sleep_ns = border_ns.saturating_sub(now_ns).clamp(1, LOOK_EVERY_NS);
         wait_until(core, alarm, Duration::from_nanos(sleep_ns)).await;
