@@ -55,28 +55,31 @@ impl RunResult {
         (self.measured_s > 0.0).then(|| self.total.achieved() as f64 / self.measured_s)
     }
 
-    /// Whether what an open loop had planned and not got back grew through the second half of the measured
-    /// phase, which no target does that holds the rate: by how many requests. It is no growth while it could
-    /// be what is in flight at one moment and not at another.
+    /// Whether what an open loop had planned and not got back grew after the first quarter of the measured
+    /// phase, and still in its second half, which no target does that holds the rate: by how many requests. It
+    /// is no growth while it could be what is in flight at one moment and not at another, or what is in flight
+    /// at all, once there was time for that.
     pub(crate) fn backlog_growth(&self) -> Option<u64> {
         let steps = &self.intervals;
         if self.plan.mode == Mode::Closed || steps.len() < BACKLOG_STEPS_MIN {
             return None;
         }
-        let half = &steps[steps.len() / 2..];
-        let planned: u64 = half.iter().map(|step| step.planned).sum();
-        let ended: u64 = half.iter().map(|step| step.done.saturating_add(step.failed)).sum();
-        let grown = planned.saturating_sub(ended);
-        let chance = BACKLOG_SHARE * planned as f64 + BACKLOG_NOISE;
-        (grown as f64 > chance).then_some(grown)
+        let since = |first: usize| {
+            let planned: u64 = steps[first..].iter().map(|step| step.planned).sum();
+            let ended: u64 = steps[first..].iter().map(|step| step.done.saturating_add(step.failed)).sum();
+            (planned.saturating_sub(ended), BACKLOG_SHARE * planned as f64 + BACKLOG_NOISE)
+        };
+        let ((grown, chance), (still, still_chance)) = (since(steps.len() / 4), since(steps.len() / 2));
+        // Answers that were seen late may be in the wrong half.
+        (grown as f64 > chance && still as f64 > still_chance / 2.0).then_some(grown)
     }
 }
 
-/// Steps of a measured phase without which it has no halves to speak of.
+/// Steps of a measured phase without which it has no quarters.
 const BACKLOG_STEPS_MIN: usize = 4;
 
-/// Share of what was planned by which a backlog may grow within half a run, and the requests on top of it: a
-/// core that collects its answers a little later, a server with a short pause just then.
+/// Share of what was planned by which a backlog may grow meanwhile, and the requests on top of it: a core that
+/// collects its answers a little later, a server with a short pause just then.
 const BACKLOG_SHARE: f64 = 0.02;
 const BACKLOG_NOISE: f64 = 10.0;
 
