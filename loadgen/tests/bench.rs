@@ -315,6 +315,8 @@ fn a_generator_that_was_stopped_says_so() {
         // Nothing that was asked for depends on it.
         ("-R 500 -c 4 -d 2s --slo rate>1", true),
         ("-R 500 -c 4 -d 2s --lag-allowed 1h", true),
+        // Until after its end, when there is nothing left but to drop what was due.
+        ("-R 500 -c 4 -d 2s --timeout 50ms", false),
     ] {
         let (sender, requests) = std::sync::mpsc::channel();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -338,7 +340,8 @@ fn a_generator_that_was_stopped_says_so() {
         // It is in the midst of its run.
         (0..200).for_each(|_| requests.recv_timeout(Duration::from_secs(20)).expect("it makes load"));
         assert!(signal("-STOP").success());
-        std::thread::sleep(Duration::from_millis(700));
+        let stopped = if flags.contains("--timeout") { 2_500 } else { 700 };
+        std::thread::sleep(Duration::from_millis(stopped));
         assert!(signal("-CONT").success());
         let output = child.wait_with_output().unwrap();
         let result: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -53,6 +53,8 @@ pub(super) struct Core {
     measured_from_ns: u64,
     /// Times that a connection's task had something to do: what shows whether a turn was idle.
     pub(super) worked: Cell<u64>,
+    /// When the beat is due that was asked for last; 0 before the first.
+    pub(super) beat_due_ns: Cell<u64>,
     pub(super) cpu: RefCell<Cpu>,
     work: RefCell<Work>,
     random: RefCell<Random>,
@@ -147,6 +149,7 @@ impl Core {
             stamp: Cell::new(Stamp { turn: some, now_ns: 0, used: STAMPED_MAX }),
             measured_from_ns: record.phases().from_ns,
             worked: Cell::new(0),
+            beat_due_ns: Cell::new(0),
             record: RefCell::new(record),
             cpu: RefCell::default(),
             work: RefCell::new(work),
@@ -349,9 +352,13 @@ impl Core {
         self.gate.closed.set(true);
         let now_ns = self.now_ns();
         if let Work::Open(schedule) = &mut *self.work.borrow_mut() {
+            self.record.borrow_mut().handle_turn(self.turn_ns());
             while let Some(due) = schedule.take() {
-                let flight = self.flight(due.at_ns, due.at_ns, due.measured);
-                self.record.borrow_mut().handle_dropped(&flight, now_ns);
+                let mut flight = self.flight(due.at_ns, due.at_ns, due.measured);
+                let mut record = self.record.borrow_mut();
+                record.backlog.handle_overdue(due.at_ns, now_ns);
+                flight.own_ns = record.backlog.own_ns(due.at_ns, now_ns);
+                record.handle_dropped(&flight, now_ns);
             }
         }
         self.wake_all();

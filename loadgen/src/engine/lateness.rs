@@ -119,6 +119,8 @@ pub(super) struct Beats {
     /// When the next one is due, unless the core was already found to be late for it.
     due_ns: Option<u64>,
     before: Option<Thread>,
+    /// How late the last one was, while the answers that came meanwhile are not all handled.
+    unsettled: Late,
     kept: Vec<Ended>,
 }
 
@@ -146,7 +148,14 @@ impl Beats {
     /// In a closed loop, which may use its core up, what the thread itself ran is no lateness.
     pub(super) fn end(&mut self, due_ns: u64, turn_ns: u64, thread: Thread, may_be_busy: bool) -> Late {
         self.due_ns = None;
-        let Some(before) = self.before.replace(thread) else { return Late::default() };
+        self.unsettled = match self.before.replace(thread) {
+            Some(before) => Self::late(before, due_ns, turn_ns, thread, may_be_busy),
+            None => Late::default(),
+        };
+        self.unsettled
+    }
+
+    fn late(before: Thread, due_ns: u64, turn_ns: u64, thread: Thread, may_be_busy: bool) -> Late {
         let ran_ns = thread.ran_ns.saturating_sub(before.ran_ns);
         let late_ns = turn_ns.saturating_sub(due_ns + WAKE_NS);
         let late_ns = if may_be_busy { late_ns.saturating_sub(ran_ns) } else { late_ns };
@@ -157,6 +166,11 @@ impl Beats {
             return Late { ns: late_ns, times: u64::from(late_ns > 0) };
         }
         Late { ns: waited_ns, times: waited_ns.div_ceil(SLICE_MIN_NS).min(times.max(1)) }
+    }
+
+    /// Whether a beat came that [`settle`](Self::settle) has not booked.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled.ns > 0
     }
 
     /// A request ended. It is kept until the next beat tells whether it did so late.
@@ -170,7 +184,8 @@ impl Beats {
     /// Of what ended since the beat before, as many requests were seen late as can have been in flight each
     /// time that the core was late: those that took longest, since what was seen late took at least as long.
     /// Passes on each request in which the generator may have a share, with that share at the most.
-    pub(super) fn settle(&mut self, late: Late, in_flight_max: usize, mut note: impl FnMut(&Ended, u64)) {
+    pub(super) fn settle(&mut self, in_flight_max: usize, mut note: impl FnMut(&Ended, u64)) {
+        let late = std::mem::take(&mut self.unsettled);
         let delayed = (late.times as usize).saturating_mul(in_flight_max);
         if late.ns > 0 && delayed < self.kept.len() {
             self.kept.select_nth_unstable_by_key(delayed, |ended| std::cmp::Reverse(ended.response_ns));
@@ -237,8 +252,8 @@ mod tests {
         assert_eq!(first, Late::default(), "nothing to compare with");
         let due_ns = beats.begin(due_ns);
         beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns: 10_000 * MS, own_ns: 0 });
-        let found = beats.end(due_ns, due_ns + late_ns, thread[1], may_be_busy);
-        beats.settle(found, 1, |_, own_ns| noted = Some(own_ns));
+        beats.end(due_ns, due_ns + late_ns, thread[1], may_be_busy);
+        beats.settle(1, |_, own_ns| noted = Some(own_ns));
         noted
     }
 
@@ -275,12 +290,13 @@ mod tests {
         for (response_ns, own_ns) in [(9 * MS, 2 * MS), (9 * MS, 0), (MS, 0)] {
             beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns, own_ns });
         }
-        let late = |ns, times| Late { ns, times };
-        beats.settle(late(3 * MS, 1), 3, |_, own_ns| noted.push(own_ns));
+        beats.unsettled = Late { ns: 3 * MS, times: 1 };
+        beats.settle(3, |_, own_ns| noted.push(own_ns));
         assert_eq!(noted, [5 * MS, 3 * MS, MS], "and never more than there is");
         beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns: MS, own_ns: HARMLESS_NS });
-        beats.settle(Late::default(), 3, |_, _| panic!("it is not worth a note"));
-        beats.settle(late(MS, 1), 3, |_, _| panic!("it was settled"));
+        beats.settle(3, |_, _| panic!("it is not worth a note"));
+        beats.unsettled = Late { ns: MS, times: 1 };
+        beats.settle(3, |_, _| panic!("it was settled"));
     }
 
     /// Of thousands that a core answers between two beats, a wait delays those that were in flight.
@@ -293,7 +309,8 @@ mod tests {
                 beats.handle_ended(Ended { endpoint: 0, is_ok: true, response_ns, own_ns: 0 });
             }
             let mut noted = Vec::new();
-            beats.settle(Late { ns, times }, 10, |ended, own_ns| noted.push((ended.response_ns, own_ns)));
+            beats.unsettled = Late { ns, times };
+            beats.settle(10, |ended, own_ns| noted.push((ended.response_ns, own_ns)));
             noted
         };
         assert_eq!(late(2 * MS, 1), [(3 * MS, 2 * MS); 10], "those that took longest");

@@ -121,6 +121,8 @@ struct Endpoint {
 pub(super) struct Record {
     phases: Phases,
     is_open: bool,
+    /// Requests that can be in flight on this core at a time.
+    in_flight_max: usize,
     endpoints: Vec<Endpoint>,
     pub(super) intervals: Vec<Interval>,
     /// The interval looked up last and its start: the next look-up nearly always ends there, without
@@ -139,7 +141,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(phases: Phases, is_open: bool, endpoints: usize, seats: usize) -> Self {
+    pub(super) fn new(
+        phases: Phases,
+        is_open: bool,
+        endpoints: usize,
+        seats: usize,
+        in_flight_max: usize,
+    ) -> Self {
         let endpoint = || Endpoint {
             outcomes: Outcomes::default(),
             achieved: 0,
@@ -149,6 +157,7 @@ impl Record {
         Self {
             phases,
             is_open,
+            in_flight_max,
             endpoints: (0..endpoints).map(|_| endpoint()).collect(),
             intervals: Vec::new(),
             latest: (0, NO_START),
@@ -281,9 +290,10 @@ impl Record {
         if flight.measured {
             let outcomes = &mut self.endpoints[flight.endpoint as usize].outcomes;
             outcomes.dropped += 1;
-            let response_ns = now_ns.saturating_sub(flight.planned_ns);
+            let (endpoint, response_ns) = (flight.endpoint, now_ns.saturating_sub(flight.planned_ns));
             outcomes.response_failed.record(response_ns);
             self.interval(flight.planned_ns).response.record(response_ns);
+            self.beats.handle_ended(Ended { endpoint, is_ok: false, response_ns, own_ns: flight.own_ns });
         }
     }
 
@@ -316,21 +326,34 @@ impl Record {
     /// The beat that was due at `due_ns`: how long the core was late.
     pub(super) fn handle_beat(&mut self, due_ns: u64, turn_ns: u64, thread: Thread) -> Late {
         self.handle_turn(turn_ns);
-        self.beats.end(due_ns, turn_ns, thread, !self.is_open)
-    }
-
-    /// Books what ended since the last beat as seen `late`, of which `in_flight_max` at a time can have been,
-    /// and begins the next: when it is due.
-    pub(super) fn begin_beat(&mut self, late: Late, in_flight_max: usize, now_ns: u64) -> u64 {
+        let late = self.beats.end(due_ns, turn_ns, thread, !self.is_open);
+        // Also one that began within the measured phase and ended after it.
         let measured = self.phases.from_ns..self.phases.end_ns.saturating_add(late.ns);
-        if late.ns > 0 && measured.contains(&now_ns) {
+        if late.ns > 0 && measured.contains(&turn_ns) {
             self.stalls.record(late.ns);
         }
-        let endpoints = &mut self.endpoints;
-        self.beats.settle(late, in_flight_max, |ended, own_ns| {
+        late
+    }
+
+    /// Books what ended since the last beat as seen as late as that was, and begins the next: when it is due.
+    pub(super) fn begin_beat(&mut self, now_ns: u64) -> u64 {
+        self.settle();
+        self.beats.begin(now_ns)
+    }
+
+    /// The run is over, with a beat that was due at `due_ns` or that is not booked yet.
+    pub(super) fn end_beats(&mut self, due_ns: u64, turn_ns: u64, thread: Thread) {
+        if !self.beats.is_unsettled() {
+            self.handle_beat(due_ns, turn_ns, thread);
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let (endpoints, in_flight_max) = (&mut self.endpoints, self.in_flight_max);
+        self.beats.settle(in_flight_max, |ended, own_ns| {
             lateness::note(&mut endpoints[ended.endpoint as usize].outcomes.own, ended, own_ns);
         });
-        self.beats.begin(now_ns)
     }
 
     /// The connections.
@@ -369,7 +392,7 @@ mod tests {
     }
 
     fn record(is_open: bool) -> Record {
-        Record::new(Phases::new(Duration::ZERO, Some(Duration::from_secs(3))), is_open, 1, 1)
+        Record::new(Phases::new(Duration::ZERO, Some(Duration::from_secs(3))), is_open, 1, 1, 1)
     }
 
     #[test]
@@ -452,22 +475,40 @@ mod tests {
     #[test]
     fn a_stall_of_the_generator_is_taken_off_what_it_delayed() {
         let mut record = record(true);
-        record.begin_beat(Late::default(), 1, 0);
+        record.begin_beat(0);
         record.handle_beat(5_000_000, 5_000_000, Thread::default());
-        let due_ns = record.begin_beat(Late::default(), 1, 5_000_000);
+        let due_ns = record.begin_beat(5_000_000);
         let mut late = Flight { own_ns: 400_000_000, ..flight(100_000_000) };
         record.handle_planned(&late);
         record.handle_sent(&mut late, 500_000_000, 1);
         record.handle_answer(&late, ANSWER, true, 1_110_000_000, true, 0);
         // Stopped from 0.51 s to 1.11 s.
-        let late = record.handle_beat(due_ns, due_ns + 600_000_000, Thread::default());
-        record.begin_beat(late, 1, 1_110_000_000);
+        record.handle_beat(due_ns, due_ns + 600_000_000, Thread::default());
+        record.begin_beat(1_110_000_000);
         let outcomes = record.take_outcomes().remove(0);
         assert!(outcomes.response.max().unwrap().abs_diff(1_010_000_000) < 2_000_000);
         let without = outcomes.without_own_lateness().unwrap();
         assert!(without.response.max().unwrap().abs_diff(10_000_000) < 200_000, "{without:?}");
         assert_eq!((without.response.count(), without.response_ok.count()), (1, 1));
         assert_eq!(record.stalls.count(), 1);
+    }
+
+    /// Stopped until after its end, it drops what it could not send, and that is not the target's.
+    #[test]
+    fn a_stall_over_the_end_is_taken_off_what_it_dropped() {
+        let mut record = record(true);
+        record.begin_beat(0);
+        record.handle_beat(5_000_000, 5_000_000, Thread::default());
+        let due_ns = record.begin_beat(5_000_000);
+        let (mut dropped, now_ns) = (flight(2_000_000_000), 9_000_000_000);
+        record.backlog.handle_overdue(dropped.planned_ns, now_ns);
+        dropped.own_ns = record.backlog.own_ns(dropped.planned_ns, now_ns);
+        record.handle_dropped(&dropped, now_ns);
+        record.end_beats(due_ns, now_ns, Thread::default());
+        let outcomes = record.take_outcomes().remove(0);
+        assert!(outcomes.is_accounted_for() && outcomes.dropped == 1);
+        assert!(outcomes.response.max().unwrap() >= 6_990_000_000);
+        assert!(outcomes.without_own_lateness().unwrap().response.max().unwrap() < 1000);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use super::alarm::Alarm;
 use super::core::Core;
 use super::h1::Pipeline;
 use super::h2::Multiplex;
-use super::lateness::Late;
 use super::record::{Phases, Record};
 use super::shared::Shared;
 use super::tls::TlsClient;
@@ -101,7 +100,8 @@ pub(super) fn start(
             let is_open = plan.pace != Pace::Closed;
             let phases = Phases::new(plan.warmup, plan.duration);
             let seats = share(plan.connections as u64, index, plan.cpus.len()) as usize;
-            let record = Record::new(phases, is_open, plan.mix.specs().len(), seats);
+            let in_flight_max = seats.saturating_mul(plan.pipeline);
+            let record = Record::new(phases, is_open, plan.mix.specs().len(), seats, in_flight_max);
             let core = Core::new(ring, plan, shared, index, tls, record);
             Ok(run(core, news, alarms).await)
         })
@@ -121,20 +121,25 @@ async fn run(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, keeping, beating
     ring.spawn(keep(core.clone(), news, [pacing, beating], keeping), |_| ());
     ring.drive().await;
     let now_ns = core.now_ns();
-    let mut cpu = core.cpu.borrow_mut();
+    let mut busy = core.cpu.borrow_mut();
     // A run that a number of requests ends has no border of an interval at its end.
     if core.shared.end_ns() > now_ns {
-        cpu.sample(now_ns);
+        busy.sample(now_ns);
     }
     let mut record = core.record.borrow_mut();
+    // A beat that the end came before.
+    let due_ns = core.beat_due_ns.get();
+    if due_ns > 0 {
+        record.end_beats(due_ns, now_ns, cpu::thread(cpu::thread_account().as_ref()));
+    }
     Findings {
         endpoints: record.take_outcomes(),
         intervals: std::mem::take(&mut record.intervals),
         pacing: std::mem::take(&mut record.pacing),
         stalls: std::mem::take(&mut record.stalls),
         connections: record.take_connections(),
-        busy: cpu.busy_share(),
-        busy_each: std::mem::take(&mut cpu.busy),
+        busy: busy.busy_share(),
+        busy_each: std::mem::take(&mut busy.busy),
         last_end_ns: record.last_end_ns,
         overdue: core.gate.overdue.get(),
     }
@@ -174,13 +179,13 @@ async fn keep(core: Rc<Core>, news: mpsc::Sender<News>, [pacing, beating]: [Alar
 /// Looks at regular times whether the core runs when it asked for it ([`lateness`](super::lateness)).
 async fn beat(core: Rc<Core>, alarm: Alarm) {
     let account = cpu::thread_account();
-    let in_flight_max = core.seats.len().saturating_mul(core.plan.pipeline);
-    let mut late = Late::default();
     while core.gate.live.get() > 0 {
-        let due_ns = core.record.borrow_mut().begin_beat(late, in_flight_max, core.now_ns());
+        let due_ns = core.record.borrow_mut().begin_beat(core.now_ns());
+        core.beat_due_ns.set(due_ns);
         let left_ns = due_ns.saturating_sub(core.now_ns()).max(1);
         wait_until(&core, &alarm, Duration::from_nanos(left_ns)).await;
-        late = core.record.borrow_mut().handle_beat(due_ns, core.turn_ns(), cpu::thread(account.as_ref()));
+        let late =
+            core.record.borrow_mut().handle_beat(due_ns, core.turn_ns(), cpu::thread(account.as_ref()));
         if late.ns > 0 {
             // The answers that came meanwhile are handled first. The kernel hands them out in portions.
             for _ in 0..2 + core.seats.len() / COLLECTED_MIN {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::slo::{Slo, show_nanoseconds};
 use crate::histogram::QUANTILES;
-use crate::result::{Mode, RunResult, Validity};
+use crate::result::{Mode, Outcomes, RunResult, Validity};
 
 /// The generator's own share in a figure, at the most.
 const SHARE_MAX: f64 = 0.10;
@@ -33,8 +33,18 @@ pub(crate) struct Doubt {
 
 /// The reported response times in which the generator's share is more than a tenth.
 pub(crate) fn doubts(result: &RunResult) -> Vec<Doubt> {
-    let Some(without) = result.total.without_own_lateness() else { return Vec::new() };
-    let (measured, without) = (&result.total.response, &without.response);
+    doubts_of(&result.total)
+}
+
+/// Those of the whole; if there are none, those of its endpoints, whose figures stand below.
+fn all_doubts(result: &RunResult) -> Vec<Doubt> {
+    let doubts = doubts(result);
+    if doubts.is_empty() { result.endpoints.values().flat_map(doubts_of).collect() } else { doubts }
+}
+
+fn doubts_of(outcomes: &Outcomes) -> Vec<Doubt> {
+    let Some(without) = outcomes.without_own_lateness() else { return Vec::new() };
+    let (measured, without) = (&outcomes.response, &without.response);
     let quantiles = QUANTILES
         .iter()
         .map(|&(name, share)| (name, measured.quantile(share), without.quantile(share), HARMLESS_NS));
@@ -75,7 +85,7 @@ fn find(result: &RunResult, slo: Option<&Slo>, allowed: Duration) -> Validity {
             stalled * 100.0
         ));
     }
-    let doubts = doubts(result);
+    let doubts = all_doubts(result);
     if doubts.is_empty() {
         return validity;
     }
@@ -176,6 +186,15 @@ mod tests {
         assert_eq!(judged(10_000, 200_000, Some("p99<20ms"), Duration::ZERO), (0, 1));
         assert_eq!(judged(10_000, 200_000, Some("p99<1us"), Duration::ZERO), (0, 1), "missed anyway");
         assert_eq!(judged(10_000, 200_000, Some("p99<1.1ms"), Duration::ZERO), (1, 0));
+    }
+
+    #[test]
+    fn an_endpoint_may_be_all_that_is_spoiled() {
+        let mut result = run(0, 0);
+        result.endpoints.insert("GET /rare".to_owned(), run(1_000, 900_000_000).total);
+        assert!(names(&result).is_empty());
+        judge(&mut result, None, Duration::ZERO);
+        assert_eq!(result.validity.reasons.len(), 1);
     }
 
     #[test]
