@@ -56,9 +56,9 @@ impl RunResult {
     }
 
     /// Whether what an open loop had planned and not got back grew after the first quarter of the measured
-    /// phase, and still in its second half, which no target does that holds the rate: by how many requests. It
-    /// is no growth while it could be what is in flight at one moment and not at another, or what is in flight
-    /// at all, once there was time for that.
+    /// phase, and still in its second half, which no target does that holds the rate: by how many requests.
+    /// It is no growth while it could be what is in flight at one moment and not at another, or what is in
+    /// flight at all, once there was time for that.
     pub(crate) fn backlog_growth(&self) -> Option<u64> {
         let steps = &self.intervals;
         if self.plan.mode == Mode::Closed || steps.len() < BACKLOG_STEPS_MIN {
@@ -78,8 +78,8 @@ impl RunResult {
 /// Steps of a measured phase without which it has no quarters.
 const BACKLOG_STEPS_MIN: usize = 4;
 
-/// Share of what was planned by which a backlog may grow meanwhile, and the requests on top of it: a core that
-/// collects its answers a little later, a server with a short pause just then.
+/// Share of what was planned by which a backlog may grow meanwhile, and the requests on top of it: a core
+/// that collects its answers a little later, a server with a short pause just then.
 const BACKLOG_SHARE: f64 = 0.02;
 const BACKLOG_NOISE: f64 = 10.0;
 

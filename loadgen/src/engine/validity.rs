@@ -62,8 +62,8 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
     }
     if let Some(grown) = result.backlog_growth() {
         validity.warnings.push(format!(
-            "the backlog grew by {grown} requests after the first quarter of the run: the target does not hold \
-             this rate, and the response times depend on the length of the run"
+            "the backlog grew by {grown} requests after the first quarter of the run: the target does not \
+             hold this rate, and the response times depend on the length of the run"
         ));
     }
     validity
