@@ -33,7 +33,7 @@ mod transport;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -139,6 +139,11 @@ impl Acme {
             log::line(format_args!("acme: {aside}"));
         }
         Ok(Self { options: Arc::new(options), state: Arc::new(state), roots })
+    }
+
+    /// The directory of its account and certificates, with their keys.
+    pub fn state_directory(&self) -> &Path {
+        &self.options.state
     }
 
     /// The files of each certificate and its key, for the listeners; they may not exist yet.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::assemble::{PartFactory, place_of, router, site_router};
 use super::error::{PlanError, PlanErrors, PlanMistake};
 use super::options::{FilterOptions, HandlerOptions};
+use super::secrets::Secret;
 use super::service::{PlanService, Unbuilt};
 use super::{Plan, Site};
 #[cfg(feature = "auth")]
@@ -58,8 +59,24 @@ impl Plan {
     /// # Errors
     /// Every error found.
     pub fn check(&self) -> Result<(), PlanErrors> {
+        self.check_beside(&[])
+    }
+
+    /// As [`check`](Self::check), for a server that has these secrets beside those of the plan: none of its
+    /// directories may serve one.
+    ///
+    /// # Errors
+    /// Every error found.
+    pub fn check_beside(&self, secrets: &[Secret]) -> Result<(), PlanErrors> {
         let mut builder = ServiceBuilder { core: None, errors: self.mistakes_of_routes() };
         drop(router(self, &mut builder));
+        let exposed = self.exposed(secrets).into_iter();
+        builder.errors.extend(
+            exposed.map(|(place, found)| PlanError {
+                place,
+                mistake: PlanMistake::ExposedSecret(Box::new(found)),
+            }),
+        );
         if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
     }
 

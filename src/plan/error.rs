@@ -5,6 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::secrets::ExposedSecret;
 #[cfg(feature = "auth")]
 use crate::filter::BasicAuthError;
 use crate::filter::{CorsError, PageError};
@@ -71,6 +72,9 @@ pub enum PlanMistake {
     #[cfg(feature = "auth")]
     #[error(transparent)]
     BasicAuth(#[from] BasicAuthError),
+    /// A secret would be served.
+    #[error(transparent)]
+    ExposedSecret(Box<ExposedSecret>),
     /// A custom part panicked while the plan was built.
     #[error("a custom part panicked while it was made: {0}")]
     Panicked(String),

@@ -334,6 +334,14 @@ impl BlockingFile {
     }
 }
 
+/// Device and inode of the regular files that standard output and standard error of this process are written
+/// to.
+pub fn output_files() -> Vec<(u64, u64)> {
+    let outputs = [libc::STDOUT_FILENO, libc::STDERR_FILENO];
+    let files = outputs.into_iter().filter_map(|fd| metadata(fd).ok()).filter(|found| found.is_file);
+    files.map(|found| (found.device, found.inode)).collect()
+}
+
 fn metadata(fd: RawFd) -> io::Result<Metadata> {
     let mut raw = MaybeUninit::<libc::statx>::zeroed();
     let mask = libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_MTIME | libc::STATX_CTIME | libc::STATX_INO;

@@ -50,7 +50,7 @@ pub use self::blocking::Reply;
 pub use self::core::{BLOCK_BYTES, Ring, RingConfig, RingStats};
 pub use self::datagram::Datagram;
 pub use self::directory::{Directory, DirectoryEntry};
-pub use self::file::{BlockingFile, File, InCache, Links, Metadata, ReadNow, Root};
+pub use self::file::{BlockingFile, File, InCache, Links, Metadata, ReadNow, Root, output_files};
 pub use self::listener::{Listener, bound_addr, listen, listen_alone, listen_unix, listen_unix_after};
 pub use self::mailbox::{MAILBOX_MAX, Mailbox, SendError, Sender, mailbox};
 pub use self::payload::{Block, Payload};

@@ -27,7 +27,7 @@ use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile, reachable_addresses};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
-use crate::plan::{Listener, Plan, PlanDiff, PlanErrors, PlanService};
+use crate::plan::{self, Listener, Plan, PlanDiff, PlanErrors, PlanService, Secret, SecretKind};
 use crate::ring::{self, RingConfig, sys};
 use crate::server::{self, BuildPlan, CoreContext, Limits, Message, Phase, Shared, StartError, WorkerSetup};
 use crate::service::Service;
@@ -312,7 +312,7 @@ impl Server {
     /// # Errors
     /// As [`run`](Self::run); every error of the plan.
     pub fn serve(self, plan: Plan) -> Result<(), RunError> {
-        plan.check()?;
+        plan.check_beside(&self.secrets())?;
         self.run_with(|server, cores| server.start_plan_on(cores, plan))
     }
 
@@ -372,7 +372,7 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start); every error of the plan.
     pub fn start_plan(self, plan: Plan) -> Result<Running, RunError> {
-        plan.check()?;
+        plan.check_beside(&self.secrets())?;
         let cores = self.check()?;
         self.start_plan_on(cores, plan)
     }
@@ -382,6 +382,7 @@ impl Server {
             plan.listeners = self.listeners();
         }
         self.addresses = plan.listeners.clone();
+        let secrets = self.secrets();
         let served = Arc::new(Mutex::new(ServedPlan { plan: Arc::new(plan.clone()), versions: 0 }));
         let for_workers = served.clone();
         // A worker that is started again serves the plan that is in force by then.
@@ -390,8 +391,18 @@ impl Server {
             plan.build(core)
         };
         let mut running = self.start_on(cores, make, Some(Plan::build as BuildPlan<PlanService>))?;
-        (running.plan, running.served) = (Some(plan), Some(served));
+        (running.plan, running.served, running.secrets) = (Some(plan), Some(served), secrets);
         Ok(running)
+    }
+
+    /// What no directory may serve, beside the secrets of a plan.
+    fn secrets(&self) -> Vec<Secret> {
+        let mut secrets = plan::keys(&self.addresses);
+        if let Some((Destination::File(path), _)) = &self.access {
+            secrets.push(Secret { kind: SecretKind::AccessLog, path: path.clone() });
+        }
+        secrets.extend(self.renewals.secrets());
+        secrets
     }
 
     /// The addresses to listen on, unless the plan has listeners.
@@ -479,6 +490,7 @@ impl Server {
         Ok(Running {
             plan: None,
             served: None,
+            secrets: Vec::new(),
             addresses,
             tls,
             cores,
@@ -503,6 +515,8 @@ pub struct Running {
     plan: Option<Plan>,
     /// The same for the workers, if it was started with one.
     served: Option<Arc<Mutex<ServedPlan>>>,
+    /// What none of its directories may serve.
+    secrets: Vec<Secret>,
     addresses: Vec<Address>,
     /// The TLS configuration of each address.
     tls: Vec<Option<Arc<TlsServer>>>,
@@ -656,7 +670,7 @@ impl Running {
             changes.retain(|change| change.place.starts_with("listener "));
             return Err(ReplaceError::Listeners(PlanDiff { changes }));
         }
-        plan.check()?;
+        plan.check_beside(&self.secrets)?;
         let Some(served) = &self.served else { return Err(ReplaceError::NoPlan) };
         let swapped = swap(&self.shared, &mut lock(served), plan.clone());
         if let Ok(()) | Err(ReplaceError::NotConfirmed { .. }) = swapped {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::acme::{Acme, Renewals};
 #[cfg(feature = "acme")]
 use crate::net::tls::TlsServer;
+use crate::plan::{Secret, SecretKind};
 
 /// The renewals of a server.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,15 @@ impl PlannedRenewals {
     #[cfg(feature = "acme")]
     pub(super) fn push(&mut self, acme: Acme, tls: Arc<TlsServer>) {
         self.planned.push((acme, tls));
+    }
+
+    /// The directories of their keys.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        #[cfg(feature = "acme")]
+        let states = self.planned.iter().map(|(acme, _)| acme.state_directory());
+        #[cfg(not(feature = "acme"))]
+        let states = std::iter::empty::<&std::path::Path>();
+        states.map(|path| Secret { kind: SecretKind::AcmeState, path: path.to_owned() }).collect()
     }
 
     /// Starts each on its own thread.

@@ -156,7 +156,7 @@ impl SiteRequest<'_> {
     /// of a path: a client cannot fill the cache with different encodings of one.
     async fn serve(self, key: &str, file: File, metadata: Metadata, name: &[u8]) -> io::Result<Response> {
         let Self { shared, root, head } = self;
-        if !metadata.is_file {
+        if !shared.serves(&metadata) {
             shared.cache.remove(key);
             return Ok(not_found());
         }

@@ -47,7 +47,7 @@ pub use self::prepare::Assets;
 use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::ring::{Links, Ring};
+use crate::ring::{Links, Metadata, Ring, output_files};
 use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
@@ -64,12 +64,20 @@ pub(super) struct FilesState {
     cache: Cache,
     open: OpenFiles,
     notices: Notices,
+    /// Device and inode of the files that this process writes its own output to. They hold what is logged,
+    /// and are not served wherever they are.
+    outputs: Vec<(u64, u64)>,
 }
 
 impl FilesState {
     #[inline]
     fn choose<'a>(&self, entry: &'a CachedFile, head: &RequestHead) -> &'a Representation {
         entry.choose(head, &self.options.assets)
+    }
+
+    /// Whether a file may be served: a regular one, and not the server's own output.
+    fn serves(&self, metadata: &Metadata) -> bool {
+        metadata.is_file && !self.outputs.contains(&(metadata.device, metadata.inode))
     }
 
     /// The response, unless a file has to be opened for it.
@@ -92,7 +100,9 @@ impl Files {
         let root = NamedRoot::open(directory, links, ring.now())?;
         let cache = Cache::new(options.cache_bytes_max);
         let (prefix, open, notices) = (options.normal_prefix(), OpenFiles::new(&ring), Notices::default());
-        Ok(Self { shared: Rc::new(FilesState { ring, root, options, prefix, cache, open, notices }) })
+        let outputs = output_files();
+        let shared = FilesState { ring, root, options, prefix, cache, open, notices, outputs };
+        Ok(Self { shared: Rc::new(shared) })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A handshake takes the configuration with one atomic load and keeps it to its end, so a replacement affects
 //! only handshakes that begin later. Requests do not access it, and nothing here logs.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -189,6 +190,11 @@ impl TlsServer {
             .map_err(|problem| TlsError::of(vec![problem]))?;
         let published = ArcSwap::from_pointee(published);
         Ok(Arc::new(Self { options, provider, published, tickets, challenges, reloading: Mutex::new(()) }))
+    }
+
+    /// The files that hold private keys.
+    pub fn key_files(&self) -> impl Iterator<Item = &Path> {
+        self.options.certificates.iter().map(|files| &*files.key)
     }
 
     /// The usual configuration of a handshake.
