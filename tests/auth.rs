@@ -105,6 +105,8 @@ fn no_request_gets_past() {
             ("HEAD", "/"),
             ("BREW", "/"),
             ("POST", "/a/b"),
+            ("GET", "/a/./b"),
+            ("GET", "//%2e/"),
             ("GET", "http://localhost/a/b"),
             ("CONNECT", "localhost:80"),
         ] {

@@ -146,12 +146,18 @@ fn exposure(directory: &DirectoryOptions, secret: &Secret) -> Option<ExposedSecr
         Some(ExposedSecret { secret, directory, url })
     };
     let real = real_path(&secret.path).ok()?;
-    let is_dir = real.is_dir();
-    if !is_dir && real.exists() && !real.is_file() {
-        // A FIFO or a device is not served.
+    let is_directory = secret.kind == SecretKind::AcmeState;
+    // A FIFO or a device is not served. A directory in place of a file, and a file that must exist and does
+    // not, are mistakes that are told elsewhere.
+    let may_be_served = match secret.kind {
+        SecretKind::Key | SecretKind::Users => real.is_file(),
+        SecretKind::AccessLog => real.is_file() || !real.exists(),
+        SecretKind::AcmeState => true,
+    };
+    if !may_be_served {
         return None;
     }
-    if is_dir && root.starts_with(&real) {
+    if is_directory && root.starts_with(&real) {
         return found(Path::new(""));
     }
     // By its real place, and where links may lead anywhere, by the name of the link.
@@ -202,7 +208,8 @@ mod tests {
     use crate::handler::FilesOptions;
 
     fn url_of(directory: &DirectoryOptions, path: &Path) -> Option<String> {
-        let secret = Secret { kind: SecretKind::Key, path: path.to_owned() };
+        let kind = if path.is_dir() { SecretKind::AcmeState } else { SecretKind::AccessLog };
+        let secret = Secret { kind, path: path.to_owned() };
         exposure(directory, &secret).map(|found| found.url)
     }
 

@@ -52,7 +52,7 @@ fn lines(path: &Path) -> Vec<String> {
 #[test]
 fn the_log_goes_to_a_file_and_follows_sigusr1() {
     let dir = site();
-    let (log, old) = (dir.path().join("log"), dir.path().join("log.1"));
+    let (log, old) = (dir.path().join(".log"), dir.path().join(".log.1"));
     let server = start(dir.path(), &["--access-log", text(&log), "--access-log-format", "combined"]);
     get(server.addr(), "/");
     eventually("the line is written", || lines(&log).len() == 1);
@@ -184,7 +184,7 @@ fn security_headers_are_one_switch() {
 #[test]
 fn passwords_are_asked_for_and_users_are_logged() {
     let dir = site();
-    let users = dir.path().join("users");
+    let users = dir.path().join(".users");
     fs::write(&users, format!("alice:{HASH}\n")).unwrap();
     let server = start(
         dir.path(),
@@ -205,7 +205,7 @@ fn passwords_are_asked_for_and_users_are_logged() {
 #[test]
 fn files_of_users_with_a_mistake_are_refused_with_their_line() {
     let dir = site();
-    let users = dir.path().join("users");
+    let users = dir.path().join(".users");
     let serve = || quoit(&["serve", text(dir.path()), "--listen", ANY_PORT, "--auth", text(&users)]);
     refused(serve(), &["users", "htpasswd -cB"]);
     for (content, words) in [
