@@ -255,6 +255,14 @@ impl CachedFile {
         self.siblings.iter().find(|sibling| sibling.representation.coding() == coding)
     }
 
+    /// The representation with this coding that is in a file.
+    pub(super) fn representation(&self, coding: Coding) -> Option<&Representation> {
+        match coding {
+            Coding::Identity => Some(&self.identity),
+            coding => self.sibling(coding).map(|sibling| &sibling.representation),
+        }
+    }
+
     /// The metadata of a representation's file at the last check.
     pub(super) fn metadata_of(&self, coding: Coding) -> &Metadata {
         self.sibling(coding).map_or(&self.metadata, |sibling| &sibling.metadata)

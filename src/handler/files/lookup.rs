@@ -163,18 +163,29 @@ impl SiteRequest<'_> {
         let siblings = siblings::find(shared, root, name, &metadata).await;
         let opened = OpenedFile { name, file, metadata, siblings };
         let now = shared.ring.now();
-        let found = opened.siblings.iter().map(|found| found.metadata);
-        let entry = match shared.cache.stale(key).filter(|entry| entry.is(&metadata, found)) {
+        let known = || {
+            let found = opened.siblings.iter().map(|found| found.metadata);
+            shared.cache.stale(key).filter(|entry| entry.is(&metadata, found))
+        };
+        let entry = match known() {
             Some(entry) => {
                 entry.checked(now);
                 entry
             }
             None => {
-                let entry = Rc::new(opened.load(&shared.options, now).await?);
-                let representation = shared.choose(&entry, head);
-                let coding = representation.coding();
-                let metadata = entry.metadata_of(coding);
-                representation.hash_at_once(&shared.ring, opened.file_of(coding), metadata).await;
+                let mut entry = Rc::new(opened.load(&shared.options, now).await?);
+                let coding = shared.choose(&entry, head).coding();
+                if shared.choose(&entry, head).body().is_none() {
+                    let _turn = shared.open.hash().await;
+                    // Another request may have been the first.
+                    if let Some(known) = known() {
+                        entry = known;
+                    }
+                    let (file, metadata) = (opened.file_of(coding), entry.metadata_of(coding));
+                    if let Some(representation) = entry.representation(coding) {
+                        representation.hash_at_once(&shared.ring, file, metadata).await;
+                    }
+                }
                 // A small file that changed while it was read is read again for the next request; and what
                 // was found under an old root is not for requests to the new one.
                 let is_settled = entry.is_settled(shared.options.cached_file_bytes_max);

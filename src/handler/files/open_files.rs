@@ -20,12 +20,17 @@ const HELD_FOR: Duration = Duration::from_secs(1);
 /// disk; further ones wait in order, and often find what they need in the cache then.
 const LOOKUPS_MAX: usize = 64;
 
+/// Files that are hashed at once. Requests that ask together for one that nobody has asked for before wait
+/// here, and find the first one's result.
+const HASHES_MAX: u64 = 2;
+
 /// Descriptors of one look-up.
 const FILES_PER_LOOKUP: usize = 4;
 
 pub(super) struct OpenFiles {
     held: Rc<HeldFiles>,
     lookups: Semaphore,
+    hashes: Semaphore,
 }
 
 #[derive(Default)]
@@ -39,13 +44,19 @@ impl OpenFiles {
     pub(super) fn new(ring: &Ring) -> Self {
         // Half of the files of the core at most, so that look-ups go on while responses use the others.
         let lookups = (ring.files_max() / FILES_PER_LOOKUP / 2).clamp(1, LOOKUPS_MAX);
-        Self { held: Rc::default(), lookups: Semaphore::new(lookups as u64) }
+        let (lookups, hashes) = (Semaphore::new(lookups as u64), Semaphore::new(HASHES_MAX));
+        Self { held: Rc::default(), lookups, hashes }
     }
 
     /// Waits for the turn of a look-up.
     pub(super) async fn lookup(&self) -> Option<Permit<'_>> {
         // It is never closed.
         self.lookups.acquire_permit(1).await.ok()
+    }
+
+    /// Waits for the turn of a hash.
+    pub(super) async fn hash(&self) -> Option<Permit<'_>> {
+        self.hashes.acquire_permit(1).await.ok()
     }
 
     /// Keeps a file open for a while.
