@@ -147,28 +147,35 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
             on_panic,
         );
     } else {
-        let ring = worker.ring.clone();
-        let tls = tls.cloned();
-        ring.spawn(
-            async move {
-                let guard = guard;
-                let worker = &guard.0;
-                // The handshake's memory is released before the first request.
-                let stream = match tls {
-                    None => Some(Stream::from(socket)),
-                    Some(tls) => Box::pin(tls::handshake(worker, socket, tls)).await,
-                };
-                let Some(stream) = stream else { return };
-                let switched = match begin(worker, stream) {
-                    NegotiatedProtocol::H1(opened) => h1::serve(worker, opened).await,
-                    NegotiatedProtocol::H2(switched) => Some(switched),
-                };
-                if let Some(switched) = switched {
-                    serve_h2(worker, *switched).await;
-                }
-            },
-            on_panic,
-        );
+        match tls.cloned() {
+            None => {
+                let opened = h1::open(worker, Stream::from(socket));
+                worker.ring.spawn(async move { serve_h1(&guard.0, opened).await }, on_panic);
+            }
+            Some(tls) => {
+                // Its memory is released before the first request.
+                let shaken = Box::pin({
+                    let worker = worker.clone();
+                    async move { tls::handshake(&worker, socket, tls).await }
+                });
+                worker.ring.spawn(
+                    async move {
+                        let Some(stream) = shaken.await else { return };
+                        match begin(&guard.0, stream) {
+                            NegotiatedProtocol::H1(opened) => serve_h1(&guard.0, opened).await,
+                            NegotiatedProtocol::H2(switched) => serve_h2(&guard.0, *switched).await,
+                        }
+                    },
+                    on_panic,
+                );
+            }
+        }
+    }
+}
+
+async fn serve_h1<S: Service>(worker: &Rc<Worker<S>>, opened: h1::NewConnection) {
+    if let Some(switched) = h1::serve(worker, opened).await {
+        serve_h2(worker, *switched).await;
     }
 }
 

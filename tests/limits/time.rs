@@ -117,6 +117,33 @@ fn an_idle_connection_is_closed_without_a_word() {
     }
 }
 
+/// After a quarter of a second without a request a connection keeps only what it needs to wait; nothing
+/// shows of that.
+#[test]
+fn a_connection_that_rested_is_as_good_as_new() {
+    let rests = Duration::from_millis(400);
+    let server = serve(Limits { idle_timeout: rests * 2, ..lenient() }, Lab::default());
+    let mut clients: Vec<_> = (0..4).map(|_| Client::connect(server.addr)).collect();
+    clients.iter_mut().for_each(Client::is_usable);
+    thread::sleep(rests);
+    clients.iter_mut().for_each(Client::is_usable);
+    thread::sleep(rests);
+    // A head in pieces; what is no request; one that leaves; and the idle timeout.
+    let began = Instant::now();
+    let [whole, refused, left, idle] = &mut clients[..] else { unreachable!("four") };
+    whole.send("GET /n/3 HT").send("TP/1.1\r\nHost: a\r\n\r\n").response().is(200, "3");
+    refused.send("nonsense\r\n\r\n").response().has_status(400).says_close();
+    left.end();
+    idle.is_closed();
+    assert_took(began, rests - 2 * TICKS);
+    thread::sleep(rests);
+    whole.is_usable();
+    // A drain finds it at rest.
+    thread::sleep(rests);
+    server.stop();
+    whole.is_closed();
+}
+
 #[test]
 fn a_stalled_upload_is_408() {
     let server = serve(short_stall(), Lab::default());

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
 use self::respond::{BrokenOff, WrittenResponse};
-use self::wire::H1Wire;
+use self::wire::{H1Wire, WireInput};
 use super::close::{self, CloseMode};
 use super::departure::Departure;
 use crate::exchange::{
@@ -44,6 +44,8 @@ enum AfterExchanges {
     Close(CloseMode),
     /// The client uses HTTP/2; these bytes of it were received before the input in hand.
     SwitchToH2(Box<[u8]>),
+    /// None has come for a while: another loop over exchanges begins when there is input.
+    Rest,
 }
 
 impl From<CloseMode> for AfterExchanges {
@@ -62,6 +64,8 @@ enum NoRequest {
     Stalled,
     /// The head is refused; this could be read of it.
     Refused(RequestError, Context),
+    /// None has come for a while.
+    Resting,
     /// The input is not valid TLS; an alert was sent.
     Garbled,
     Failed,
@@ -89,13 +93,22 @@ pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
     NewConnection(Rc::new(H1Wire::new(stream, worker.limits.clone(), worker.connection_ends_at())))
 }
 
-/// Serves a connection until it ends, or until an HTTP/2 preface arrives. Rare futures are boxed: an idle
-/// connection keeps room for all others.
+/// Serves a connection until it ends, or until an HTTP/2 preface arrives. What is not needed between requests
+/// is boxed: a connection that rests is its wire, its slot in the ring and this future.
 pub(super) async fn serve<S: Service>(
     worker: &Rc<Worker<S>>,
     NewConnection(wire): NewConnection,
 ) -> Option<Box<Switched>> {
-    let after = serve_exchanges(worker, &wire).await;
+    let after = loop {
+        match Box::pin(serve_exchanges(worker, &wire)).await {
+            AfterExchanges::Rest => {}
+            after => break after,
+        }
+        let received = poll_fn(|cx| poll_between(worker, &wire, cx)).await;
+        if let Err(none) = after_wait(worker, &wire, None, received) {
+            break end_without_request(worker, &wire, none);
+        }
+    };
     if Rc::strong_count(&wire) > 1 {
         wire.end_reading();
     }
@@ -109,9 +122,10 @@ pub(super) async fn serve<S: Service>(
             if mode == CloseMode::Linger {
                 wire.drop_input();
             }
-            close::close(worker, wire, mode).await;
+            Box::pin(close::close(worker, wire, mode)).await;
             None
         }
+        AfterExchanges::Rest => unreachable!("a connection that rests has not ended"),
     }
 }
 
@@ -120,31 +134,10 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
     loop {
         let context = match next_head(worker, wire, &mut decoder).await {
             Ok(context) => context,
-            Err(NoRequest::Closed) => return wire.close_mode().into(),
-            Err(NoRequest::Failed) => return CloseMode::Abort.into(),
-            Err(NoRequest::Garbled) => {
-                worker.counters.refused.bump();
-                // The client may still be sending, and a reset would discard the alert.
-                return CloseMode::Linger.into();
-            }
-            Err(NoRequest::Stalled) => {
-                worker.counters.timed_out.bump();
-                return CloseMode::Abort.into();
-            }
-            Err(NoRequest::HeadTimedOut(context)) => {
-                worker.counters.timed_out.bump();
-                let detail = "the request head did not arrive in time";
-                let (status, id) = (Status::REQUEST_TIMEOUT, wire.exchange());
-                let refused = refuse_unread(worker, &context, wire.clone(), id, status, detail);
-                return end_with(worker, wire, refused).into();
-            }
             Err(NoRequest::Refused(RequestError::Http2Preface, _)) if wire.is_new() => {
                 return AfterExchanges::SwitchToH2(decoder.take_partial().into_boxed_slice());
             }
-            Err(NoRequest::Refused(error, context)) => {
-                let refused = refuse_head(worker, &context, wire.clone(), wire.exchange(), error);
-                return end_with(worker, wire, refused).into();
-            }
+            Err(none) => return end_without_request(worker, wire, none),
         };
         let keep_alive = context.head().keep_alive();
         let BegunExchange { kind, entry, is_misdirected } =
@@ -241,25 +234,79 @@ async fn next_head<S: Service>(
             in_head = true;
             wire.expect_head();
         }
-        let received = poll_fn(|cx| {
-            let polled = wire.poll_input(!in_head, cx);
-            if polled.is_pending() && !in_head && worker.drain.has_begun() && wire.idle_is_over() {
-                return Poll::Ready(Ok(false));
-            }
-            polled
-        });
-        match received.await {
-            Ok(true) => {}
-            Ok(false) => return Err(NoRequest::Closed),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(NoRequest::Garbled),
-            Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(NoRequest::Failed),
-            Err(_) if wire.stream().is_sending() => return Err(NoRequest::Stalled),
-            Err(_) if decoder.is_idle() => return Err(NoRequest::Closed),
-            Err(_) => {
-                let mut context = Context::take();
-                decoder.salvage(&worker.limits.head, context.head_mut());
-                return Err(NoRequest::HeadTimedOut(context));
-            }
+        let received = match in_head {
+            true => poll_fn(|cx| wire.poll_input(false, cx)).await,
+            false => poll_fn(|cx| poll_between(worker, wire, cx)).await,
+        };
+        after_wait(worker, wire, in_head.then_some(&mut *decoder), received)?;
+    }
+}
+
+/// Waits for input between requests.
+fn poll_between<S: Service>(
+    worker: &Worker<S>,
+    wire: &H1Wire,
+    cx: &mut TaskContext<'_>,
+) -> Poll<io::Result<WireInput>> {
+    let polled = wire.poll_input(true, cx);
+    if polled.is_pending() && worker.drain.has_begun() && wire.idle_is_over() {
+        return Poll::Ready(Ok(WireInput::Ended));
+    }
+    polled
+}
+
+/// What the end of a wait for input says of the next request, of which `begun` has a part.
+fn after_wait<S: Service>(
+    worker: &Worker<S>,
+    wire: &H1Wire,
+    begun: Option<&mut RequestDecoder>,
+    received: io::Result<WireInput>,
+) -> Result<(), NoRequest> {
+    Err(match (received, begun) {
+        (Ok(WireInput::Received), _) => return Ok(()),
+        (Ok(WireInput::Ended), _) => NoRequest::Closed,
+        (Ok(WireInput::Rests), _) => NoRequest::Resting,
+        (Err(error), _) if error.kind() == io::ErrorKind::InvalidData => NoRequest::Garbled,
+        (Err(error), _) if error.kind() != io::ErrorKind::TimedOut => NoRequest::Failed,
+        (Err(_), _) if wire.stream().is_sending() => NoRequest::Stalled,
+        (Err(_), None) => NoRequest::Closed,
+        (Err(_), Some(decoder)) => {
+            let mut context = Context::take();
+            decoder.salvage(&worker.limits.head, context.head_mut());
+            NoRequest::HeadTimedOut(context)
+        }
+    })
+}
+
+/// What becomes of a connection without a next request.
+fn end_without_request<S: Service>(
+    worker: &Rc<Worker<S>>,
+    wire: &Rc<H1Wire>,
+    none: NoRequest,
+) -> AfterExchanges {
+    match none {
+        NoRequest::Closed => wire.close_mode().into(),
+        NoRequest::Resting => AfterExchanges::Rest,
+        NoRequest::Failed => CloseMode::Abort.into(),
+        NoRequest::Garbled => {
+            worker.counters.refused.bump();
+            // The client may still be sending, and a reset would discard the alert.
+            CloseMode::Linger.into()
+        }
+        NoRequest::Stalled => {
+            worker.counters.timed_out.bump();
+            CloseMode::Abort.into()
+        }
+        NoRequest::HeadTimedOut(context) => {
+            worker.counters.timed_out.bump();
+            let detail = "the request head did not arrive in time";
+            let (status, id) = (Status::REQUEST_TIMEOUT, wire.exchange());
+            let refused = refuse_unread(worker, &context, wire.clone(), id, status, detail);
+            end_with(worker, wire, refused).into()
+        }
+        NoRequest::Refused(error, context) => {
+            let refused = refuse_head(worker, &context, wire.clone(), wire.exchange(), error);
+            end_with(worker, wire, refused).into()
         }
     }
 }

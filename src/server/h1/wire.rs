@@ -30,6 +30,21 @@ const INTERIM_BYTES_MAX: usize = 48 * 1024;
 /// Deadlines closer than this count as now: the timer wheel is coarse.
 const TICK: Duration = Duration::from_millis(20);
 
+/// A connection that is idle for so long rests: it gives up what only exchanges need. Clients that send more
+/// often never pay for that, and the others once per pause.
+const RESTS_AFTER: Duration = Duration::from_millis(250);
+
+/// What a wait for input found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WireInput {
+    /// Some, which is in hand.
+    Received,
+    /// The end of the stream.
+    Ended,
+    /// Nothing for [`RESTS_AFTER`]; only between requests, and once until the next.
+    Rests,
+}
+
 pub(super) struct H1Wire {
     stream: Stream,
     limits: Rc<CurrentLimits>,
@@ -48,6 +63,8 @@ pub(super) struct H1Wire {
     /// Since when the connection has been idle.
     idle_since: Cell<Instant>,
     idle: Cell<bool>,
+    /// The next check of an idle connection lets it rest.
+    may_rest: Cell<bool>,
     /// A send is watched for progress, and the bytes that the peer had acknowledged at the last check.
     watching_send: Cell<bool>,
     acknowledged: Cell<u64>,
@@ -119,6 +136,7 @@ impl H1Wire {
             body_failed: Cell::new(false),
             idle_since: Cell::new(now),
             idle: Cell::new(false),
+            may_rest: Cell::new(false),
             watching_send: Cell::new(false),
             acknowledged: Cell::new(0),
             ends_at: ends_at.map(Box::new),
@@ -188,22 +206,32 @@ impl H1Wire {
         self.stream.set_deadline(Some(self.limits.head_timeout));
     }
 
-    /// Waits for input: true when there is some, false at the end of the stream. Between requests (`idle`), a
-    /// connection that is still sending a response is not idle while the send makes progress.
-    pub(super) fn poll_input(&self, idle: bool, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Waits for input. Between requests (`idle`), a connection that is still sending a response is not idle
+    /// while the send makes progress.
+    pub(super) fn poll_input(&self, idle: bool, cx: &mut Context<'_>) -> Poll<io::Result<WireInput>> {
         loop {
             match ready!(self.stream.poll_recv(cx)) {
                 Ok(Some(buffer)) => {
                     self.idle.set(false);
                     *self.input.borrow_mut() = Some(buffer);
-                    return Poll::Ready(Ok(true));
+                    return Poll::Ready(Ok(WireInput::Received));
                 }
-                Ok(None) => return Poll::Ready(Ok(false)),
+                Ok(None) => return Poll::Ready(Ok(WireInput::Ended)),
                 // TLS closed without close_notify. Between messages only a request can have been truncated,
                 // and an incomplete head is not served.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(false)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Ok(WireInput::Ended));
+                }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && idle && self.idle.get() => {
-                    self.check_idle()?;
+                    if !self.may_rest.replace(false) {
+                        self.check_idle()?;
+                    } else if self.stream.is_sending() {
+                        // Its progress is judged over the whole of the stall timeout, which begins here.
+                        self.stream.set_deadline(Some(self.idle_check()));
+                    } else {
+                        self.check_idle()?;
+                        return Poll::Ready(Ok(WireInput::Rests));
+                    }
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -215,8 +243,14 @@ impl H1Wire {
     fn begin_idle(&self) {
         self.idle.set(true);
         self.idle_since.set(self.stream.ring().now());
+        self.may_rest.set(true);
+        self.stream.set_deadline(Some(self.idle_check().min(RESTS_AFTER)));
+    }
+
+    /// Time until the next check of an idle connection.
+    fn idle_check(&self) -> Duration {
         let left = self.age_left().unwrap_or(Duration::MAX).min(self.limits.idle_timeout);
-        self.stream.set_deadline(Some(left.min(self.limits.stall_timeout)));
+        left.min(self.limits.stall_timeout)
     }
 
     /// During a drain: whether an idle connection has waited for long enough; if not, it is asked again when
