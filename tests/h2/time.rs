@@ -69,6 +69,25 @@ fn a_connection_whose_window_stays_shut() {
     assert_eq!(told, [ENHANCE_YOUR_CALM], "{:?}", peer.streams);
 }
 
+/// Responses are sent one after the other, and the connection's window is small: those that wait for their
+/// turn are not the client's fault, however long that takes.
+#[test]
+fn responses_that_wait_for_others() {
+    let server = serve(impatient_for_windows(), Lab::default());
+    let mut peer = Peer::connect_with(server.addr, &[(INITIAL_WINDOW_SIZE, 1 << 20)]);
+    peer.credits = false;
+    let streams: Vec<u32> = (0..3).map(|_| peer.fresh()).collect();
+    peer.send(streams.iter().flat_map(|stream| get(*stream, "/bytes/200000")).collect::<Vec<u8>>());
+    // 600,000 bytes, of which 65,535 leave at once; the rest takes 27 steps of a tenth of a second.
+    for _ in 0..27 {
+        std::thread::sleep(SHORT / 4);
+        peer.open_window(0, 20_000);
+    }
+    for stream in streams {
+        peer.answer(stream).is(200, pattern(200_000));
+    }
+}
+
 /// A response that has nothing to send owes its client's window nothing, such as a stream of events while
 /// another response has filled the connection's window. One that has something does not wait for ever.
 #[test]

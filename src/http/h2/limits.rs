@@ -59,9 +59,10 @@ pub struct H2Limits {
     pub connect_protocol: bool,
     /// Frames of little use that a peer may send beyond those that useful work and time allow.
     pub budgets: Budgets,
-    /// A response that waits for the client's window must get `rate_min` bytes a second, checked once per
-    /// this time; else its stream ends with ENHANCE_YOUR_CALM, and the connection if no stream moves.
-    /// Default 30 s, as for everything else that stalls.
+    /// A response that waits for its stream's window must get `rate_min` bytes a second, checked once per
+    /// this time; else its stream ends with ENHANCE_YOUR_CALM, and the connection if no stream moves. While
+    /// it waits for the connection's window, which others use before it, all of them together must. Default
+    /// 30 s, as for everything else that stalls.
     pub window_timeout: Duration,
 }
 

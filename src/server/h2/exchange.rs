@@ -41,7 +41,17 @@ pub(super) struct Sends {
     /// While the client receives nothing, the source may continue its other work.
     pub(super) may_work: bool,
     /// Since when a closed window blocks it, and the bytes that had been sent then.
-    pub(super) shut: Option<(Instant, u64)>,
+    pub(super) shut: Option<ShutWindow>,
+}
+
+/// Since when a response waits for a window, and what had been sent then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShutWindow {
+    pub(super) since: Instant,
+    /// Bytes of this response.
+    pub(super) sent: u64,
+    /// Bytes of all responses of the connection.
+    pub(super) sent_by_all: u64,
 }
 
 impl Sends {

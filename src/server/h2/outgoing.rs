@@ -122,7 +122,7 @@ impl StreamOutput {
 
     /// As much of the piece as one frame takes.
     fn write_piece(&mut self, wire: &H2Wire) -> SendStep {
-        let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
+        let WireState { machine, output, body_bytes_sent, .. } = &mut *wire.inner.borrow_mut();
         let length = machine.sendable(self.stream).min(self.piece.len());
         if length == 0 {
             return SendStep::Shut;
@@ -139,6 +139,7 @@ impl StreamOutput {
         }
         output.extend_from_slice(&self.piece[..length]);
         self.sent += length as u64;
+        *body_bytes_sent += length as u64;
         self.piece.advance(length);
         if is_last {
             machine.stop_request(self.stream, output);
@@ -152,7 +153,7 @@ impl StreamOutput {
         let OutputSource::File(file, range, reading) = &mut self.source else {
             return Ok(Some(SendStep::Done));
         };
-        let WireState { machine, output, .. } = &mut *wire.inner.borrow_mut();
+        let WireState { machine, output, body_bytes_sent, .. } = &mut *wire.inner.borrow_mut();
         let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let length = machine.sendable(self.stream).min(left);
         if length == 0 {
@@ -184,6 +185,7 @@ impl StreamOutput {
         output[start..start + HEADER_BYTES].copy_from_slice(&header);
         range.start += read as u64;
         self.sent += read as u64;
+        *body_bytes_sent += read as u64;
         if end == EndStream::No {
             return Ok(Some(SendStep::Wrote));
         }

@@ -6,7 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 
-use super::exchange::{ExchangeState, Sends, StreamExchange};
+use super::exchange::{ExchangeState, Sends, ShutWindow, StreamExchange};
 use super::outgoing::{OutputSource, SendStep, StreamOutput};
 use super::session::H2Session;
 use super::signal::Hub;
@@ -210,7 +210,9 @@ impl<S: Service> H2Session<'_, S> {
                 }
                 SendStep::Shut => {
                     if sends.shut.is_none() {
-                        sends.shut = Some((self.wire.now(), sends.body.sent));
+                        let sent_by_all = self.wire.inner.borrow().body_bytes_sent;
+                        let (since, sent) = (self.wire.now(), sends.body.sent);
+                        sends.shut = Some(ShutWindow { since, sent, sent_by_all });
                         self.wire.look_within(self.wire.limits.h2.window_timeout);
                     }
                     self.exchanges[place] = Some(exchange);

@@ -126,14 +126,20 @@ impl<S: Service> H2Session<'_, S> {
             else {
                 continue;
             };
-            let Some((since, sent_then)) = sends.shut else { continue };
-            let left = limits.h2.window_timeout.saturating_sub(now.saturating_duration_since(since));
+            let Some(shut) = sends.shut else { continue };
+            let left = limits.h2.window_timeout.saturating_sub(now.saturating_duration_since(shut.since));
             if !left.is_zero() {
                 *next = (*next).min(left);
                 continue;
             }
-            let moved = sends.body.sent - sent_then;
             sends.shut = None;
+            // While its own window is open a response waits for others, which use the connection's window
+            // before it: the client is as fast as it is for all of them.
+            let inner = &*self.wire.inner.borrow();
+            let moved = match inner.machine.is_stream_shut(*stream) {
+                true => sends.body.sent - shut.sent,
+                false => inner.body_bytes_sent - shut.sent_by_all,
+            };
             let is_slow = moved < limits.rate_min * limits.h2.window_timeout.as_secs().max(1);
             if is_slow && sends.body.is_unasked() {
                 // It may have nothing to send, as a stream of events or a tunnel: the client owes no window

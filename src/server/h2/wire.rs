@@ -47,6 +47,8 @@ pub(super) struct WireState {
     pub(super) machine: Connection,
     /// Written and not yet sent. Without capacity while there is nothing.
     pub(super) output: Vec<u8>,
+    /// Bytes of all responses that windows apply to.
+    pub(super) body_bytes_sent: u64,
     /// By the place of their streams.
     bodies: Vec<Option<Box<StreamInput>>>,
     /// How far the response of each stream has come, by their places.
@@ -190,6 +192,7 @@ impl H2Wire {
             inner: RefCell::new(WireState {
                 machine,
                 output: Vec::new(),
+                body_bytes_sent: 0,
                 bodies: Vec::new(),
                 gates: Vec::new(),
             }),
