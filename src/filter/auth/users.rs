@@ -115,6 +115,9 @@ impl Users {
         let error = |kind| UsersError { path: path.to_owned(), line: 0, kind };
         // Before the read, so that the next check finds a change in between.
         let metadata = fs::metadata(path).map_err(|e| error(UsersErrorKind::Io(e)))?;
+        if metadata.is_dir() {
+            return Err(error(UsersErrorKind::Io(io::ErrorKind::IsADirectory.into())));
+        }
         if !metadata.is_file() {
             // To open a FIFO would wait for its writer.
             return Err(error(UsersErrorKind::NotAFile));
