@@ -5,15 +5,16 @@
 //! 2. [`routes`]: from a request to a function and its arguments
 //! 3. [`state`]: what a core has for itself, and what all cores share
 //! 4. [`blocking`]: databases, hashes, everything that would hold up a core
-//! 5. [`errors`]: one place that says what each means to a client
-//! 6. [`filters`]: what happens around handlers
-//! 7. [`streaming`]: bodies of any size, in both directions
-//! 8. [`files`]: directories and single files
-//! 9. [`testing`]: whole applications without sockets
-//! 10. [`axum`]: an application that exists moves over
-//! 11. [`limits`]: what a client can meet, and where to change it
-//! 12. [`tls`]: certificates, and what changes when they do
-//! 13. [`deployment`]: systemd, containers, proxies, logs, restarts
+//! 5. [`background`]: tasks beside requests, and the notice that the server stops
+//! 6. [`errors`]: one place that says what each means to a client
+//! 7. [`filters`]: what happens around handlers
+//! 8. [`streaming`]: bodies of any size, in both directions
+//! 9. [`files`]: directories and single files
+//! 10. [`testing`]: whole applications without sockets
+//! 11. [`axum`]: an application that exists moves over
+//! 12. [`limits`]: what a client can meet, and where to change it
+//! 13. [`tls`]: certificates, and what changes when they do
+//! 14. [`deployment`]: systemd, containers, proxies, logs, restarts
 //!
 //! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk) and `axum` in
 //! `examples/` are what the chapters lead to.
@@ -29,6 +30,9 @@ pub mod state {}
 
 #[doc = include_str!("guide/blocking.md")]
 pub mod blocking {}
+
+#[doc = include_str!("guide/background.md")]
+pub mod background {}
 
 #[doc = include_str!("guide/errors.md")]
 pub mod errors {}
