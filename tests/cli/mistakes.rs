@@ -108,7 +108,7 @@ fn files_that_are_missing_are_told_once_with_the_remedy() {
     refused(serve(&["--tls-cert", "nofile.pem"]), &["nofile.pem: there is no such file"]);
     refused(serve(&["--error-page", "404=nofile"]), &["nofile: there is no such file", "STATUS=FILE"]);
     refused(serve(&["--auth", "nofile"]), &["nofile", "htpasswd -cB"]);
-    refused(serve(&["--auth", text(empty.path())]), &["this is a directory", "htpasswd -cB"]);
+    refused(serve(&["--auth", text(empty.path())]), &["have to be in a regular file", "name another"]);
     refused(
         serve(&["--spa", "--index", "home.html"]),
         &["--spa answers with home.html", "has none", "--index"],
