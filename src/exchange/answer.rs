@@ -13,7 +13,7 @@ use super::worker::Worker;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::service::{Body, HalfClose, InformError, Response, Service};
+use crate::service::{Body, HalfClose, InformError, Response, Service, negotiate};
 
 /// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,12 +66,16 @@ pub(crate) fn admit<S: Service>(
     kind: RequestKind,
     response: &mut Response,
 ) -> Delivery {
-    let delivery = judge(kind, response);
-    delivery.unwrap_or_else(|error| {
-        *response = error;
-        complete_refusal(worker, entry.context(), response);
-        delivery_of(kind, response)
-    })
+    match judge(kind, response) {
+        Ok(delivery) if response.problem().is_none() => return delivery,
+        Ok(_) => {}
+        Err(error) => {
+            *response = error;
+            complete_refusal(worker, entry.context(), response);
+        }
+    }
+    negotiate(entry.context().head(), response);
+    delivery_of(kind, response)
 }
 
 /// As [`admit`]; the error in place of a response that may not be sent.

@@ -167,9 +167,7 @@ impl Filter for ErrorPages {
         }
         vary::add(response, "Accept");
         let wanted = wants_html(context.head());
-        if wanted == HtmlPreference::No
-            || (wanted == HtmlPreference::Anything && response.problem().is_some())
-        {
+        if wanted == HtmlPreference::No || (wanted == HtmlPreference::Anything && is_document(response)) {
             return;
         }
         for name in OF_THE_BODY {
@@ -182,6 +180,11 @@ impl Filter for ErrorPages {
     fn refused(&self, context: &Context, response: &mut Response) {
         self.after(context, response);
     }
+}
+
+/// Whether the response is a problem document.
+fn is_document(response: &Response) -> bool {
+    response.field_value("Content-Type").is_some_and(|value| value.starts_with(b"application/problem+json"))
 }
 
 fn is_html(media_type: &[u8]) -> bool {

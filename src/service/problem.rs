@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::escape::escape_html;
 use crate::http::status::Status;
 
 /// One thing that is wrong with a request.
@@ -120,6 +121,24 @@ impl Problem {
         &self.facts.lines
     }
 
+    /// A page for people, without styles, scripts and links: any content security policy allows it.
+    pub(super) fn to_html(&self) -> Vec<u8> {
+        let status = self.facts.status.code();
+        let (title, detail) = (escape_html(&self.facts.title), escape_html(&self.facts.detail));
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{status} {title}</title>\n\
+             <h1>{status} {title}</h1>\n"
+        );
+        if !self.facts.detail.is_empty() {
+            page.push_str(&format!("<p>{detail}</p>\n"));
+        }
+        for field in &self.facts.fields {
+            let (place, detail) = (escape_html(&field.place), escape_html(&field.detail));
+            page.push_str(&format!("<p><code>{place}</code>: {detail}</p>\n"));
+        }
+        page.into_bytes()
+    }
+
     /// The document, as `application/problem+json`.
     pub fn to_json(&self) -> Vec<u8> {
         let document = ProblemDocument {
@@ -145,6 +164,15 @@ mod tests {
         let errors = r#""errors":[{"pointer":"/a/0","detail":"is \"quoted\""}]}"#;
         assert_eq!(text, [told, errors].concat());
         assert_eq!(problem.lines(), b"Allow: GET\r\n");
+    }
+
+    #[test]
+    fn a_page_shows_text_as_text() {
+        let problem = Problem::new(Status::NOT_FOUND).detail("no <b>\"x\"</b>").field("/a", "is <i>");
+        let page = String::from_utf8(problem.to_html()).unwrap();
+        assert!(page.contains("<title>404 Not Found</title>\n<h1>404 Not Found</h1>"), "{page}");
+        assert!(page.contains("<p>no &lt;b&gt;&quot;x&quot;&lt;/b&gt;</p>"), "{page}");
+        assert!(page.contains("<p><code>/a</code>: is &lt;i&gt;</p>"), "{page}");
     }
 
     #[test]

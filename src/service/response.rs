@@ -84,9 +84,11 @@ impl Response {
         Self { body: Body::Stream(Box::new(body)), ..Self::new(Status::OK) }
     }
 
-    /// An error as plain text: the status, and `detail` for a person.
+    /// An error as plain text: the status, and `detail` for a person. Like any problem, it is sent as HTML to
+    /// clients that name that in `Accept`, as browsers do, and as a problem document to those that name JSON.
     pub fn error(status: Status, detail: &str) -> Self {
-        Self::text(format!("{} {}\n{detail}\n", status.code(), status.reason())).with_status(status)
+        let text = format!("{} {}\n{detail}\n", status.code(), status.reason());
+        Self::text(text).with_status(status).with_problem(Problem::new(status).detail(detail.to_owned()))
     }
 
     /// 200 with a body that `work` writes: a future that runs as part of the exchange, and continues its
@@ -142,7 +144,7 @@ impl Response {
 
     /// With another body.
     pub fn with_body(mut self, body: Body) -> Self {
-        self.body = body;
+        self.set_body(body);
         self
     }
 
@@ -258,8 +260,9 @@ impl Response {
         self.status = status;
     }
 
-    /// Sets the body; the server derives the framing from it.
+    /// Sets the body; the server derives the framing from it. It no longer renders a problem.
     pub fn set_body(&mut self, body: Body) {
+        self.take_problem();
         self.body = body;
     }
 

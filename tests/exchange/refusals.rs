@@ -162,3 +162,51 @@ fn a_public_site_is_readable_in_every_refusal() {
         assert_eq!(ask(&server, request).field("access-control-allow-origin"), Some("*"), "{request:?}");
     }
 }
+
+/// Errors have one voice, whatever made them: HTML for browsers, JSON where JSON is named.
+#[test]
+fn errors_have_the_form_that_the_client_names() {
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let server = crate::site::site(lenient());
+    let mut peer = Peer::connect(server.addr);
+    for (target, status) in
+        [("/text-error", 409), ("/problem", 409), ("/#", 400), ("/final-informational", 500)]
+    {
+        for (accept, media_type) in [
+            (BROWSER, "text/html; charset=utf-8"),
+            ("application/json", "application/problem+json"),
+            ("application/json, text/html;q=0.5", "application/problem+json"),
+            ("text/html;q=0, application/problem+json", "application/problem+json"),
+        ] {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+            let response = ask(&server, &request);
+            assert_eq!(
+                (response.status, response.field("content-type")),
+                (status, Some(media_type)),
+                "{request}"
+            );
+            assert_eq!(response.field("vary"), Some("Accept"), "{request}");
+            let is_page = media_type.starts_with("text/html");
+            let title = if is_page { format!("<title>{status} ") } else { format!("\"status\":{status}") };
+            assert!(response.text().contains(&title), "{}", response.text());
+            assert!(!is_page || !response.text().contains("<now>"), "{}", response.text());
+            let stream = peer.fresh();
+            let mut fields = pseudo("GET", target);
+            fields.push(("accept", accept));
+            peer.send(headers(stream, WHOLE, &fields));
+            let answer = peer.answer(stream);
+            assert_eq!(
+                (answer.status, answer.field("content-type")),
+                (status, Some(media_type)),
+                "{request}"
+            );
+        }
+        // curl and others take anything, and get the form that was made.
+        let form =
+            if target == "/problem" { "application/problem+json" } else { "text/plain; charset=utf-8" };
+        for accept in ["", "Accept: */*\r\n", "Accept: image/png\r\n"] {
+            let response = ask(&server, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n{accept}\r\n"));
+            assert_eq!(response.field("content-type"), Some(form), "{target} {accept}");
+        }
+    }
+}

@@ -10,8 +10,8 @@ use quoit::http::status::Status;
 use quoit::ring::Ring;
 use quoit::server::{CoreContext, Limits};
 use quoit::service::{
-    BodyPolicy, BodyWriter, Context, Frame, Interim, IntoResponse, Request, RequestBody, Response, Router,
-    Routes, State, Tunnel,
+    BodyPolicy, BodyWriter, Context, Frame, Interim, IntoResponse, Problem, Request, RequestBody, Response,
+    Router, Routes, State, Tunnel,
 };
 
 use crate::common::{Hosted, serve_with};
@@ -65,6 +65,8 @@ fn routes(core: &CoreContext) -> Result<Routes, quoit::service::RouteErrors> {
                 let _ = tunnel.write("welcome\n").await;
             })
         })
+        .get("/text-error", async || Response::error(Status::CONFLICT, "not <now>"))
+        .get("/problem", async || Problem::new(Status::CONFLICT).detail("not <now>"))
         .get("/length", async || "five5")
         .head("/length", async || Status::OK)
         .any("/connection/{options}", async |context: Context| {
