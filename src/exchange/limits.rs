@@ -65,8 +65,9 @@ pub struct Limits {
     /// address anew, or find servers that were added behind a balancer: an hour makes few new handshakes, a
     /// minute many.
     pub connection_age_max: Option<Duration>,
-    /// Connections per worker; further ones are answered 503. Default: three quarters of the descriptors,
-    /// shared by the workers; the rest is for files and accepts.
+    /// Connections per worker. A further one takes the place of the one that has waited longest for its
+    /// client, between requests, within a head or a handshake; where all are in use, it is answered 503.
+    /// Default: three quarters of the descriptors, shared by the workers; the rest is for files and accepts.
     pub connections_max: Option<usize>,
 }
 

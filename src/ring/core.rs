@@ -21,7 +21,7 @@ use super::key::{Key, OpKind};
 use super::offload::Offload;
 use super::payload::{Block, Payload, Spare};
 use super::probe::{self, SetupError};
-use super::slots::{ListenerSlot, OpSlot, SendSlot, SocketSlot};
+use super::slots::{Found, ListenerSlot, OpSlot, SendSlot, SocketSlot};
 use super::sys;
 use super::task::{SlotWaker, Tasks};
 use super::timer::{TICK_MS, Wheel};
@@ -142,6 +142,7 @@ pub(super) struct CoreInner {
     pub(super) events_polled: usize,
     /// Sockets whose receive found no buffer, waiting for some to come back.
     pub(super) starved: VecDeque<Key>,
+    pub(super) found: Found,
     pub(super) spare_buffers: Vec<Vec<u8>>,
     spare_blocks: Vec<Block>,
     pub(super) wheel: Wheel,
@@ -225,6 +226,7 @@ impl Ring {
             parked: false,
             events_polled: 0,
             starved: VecDeque::new(),
+            found: Found::default(),
             spare_buffers: Vec::new(),
             spare_blocks: Vec::new(),
             wheel: Wheel::new(),

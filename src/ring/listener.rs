@@ -57,6 +57,11 @@ const KEEPALIVE_IDLE_S: libc::c_int = 60;
 const KEEPALIVE_EVERY_S: libc::c_int = 15;
 const KEEPALIVE_PROBES: libc::c_int = 4;
 
+/// Milliseconds for which what was sent may stay unacknowledged, or a window closed, before the kernel ends
+/// the connection, closed ones included: otherwise a client that takes nothing of a last response holds its
+/// memory in FIN-WAIT for minutes. Twice the default of `stall_timeout`, which ends open connections.
+const USER_TIMEOUT_MS: libc::c_int = 60_000;
+
 /// Binds and listens on `addr`, shared with the listeners of other cores through SO_REUSEPORT.
 ///
 /// TCP_NODELAY is set here because accepted sockets inherit it, and TCP_DEFER_ACCEPT because HTTP clients
@@ -76,6 +81,7 @@ pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_EVERY_S)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)?;
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, USER_TIMEOUT_MS)?;
     sys::bind(&fd, &RawAddr::inet(addr), Some(BACKLOG))?;
     Ok(fd)
 }

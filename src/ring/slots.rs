@@ -40,6 +40,27 @@ pub(super) enum RecvEnd {
     Failed(i32),
 }
 
+/// What a socket waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Waits {
+    /// Not for its peer alone.
+    #[default]
+    No,
+    /// The peer's part of a handshake.
+    Handshake,
+    /// A request, or the end of the connection.
+    Request,
+}
+
+/// The longest waiting sockets as of the last search, oldest first, with their marks.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) of: Waits,
+    pub(super) keys: VecDeque<(Key, u32)>,
+    /// The tick of the last search that found none.
+    pub(super) none_at: Option<u64>,
+}
+
 /// One socket's state. 9,000 idle connections are 9,000 of these: keep it small.
 pub(super) struct SocketSlot {
     pub(super) fd: RawFd,
@@ -56,6 +77,9 @@ pub(super) struct SocketSlot {
     pub(super) starved: bool,
     pub(super) multishot: bool,
     pub(super) timed_out: bool,
+    /// Whether it waits for its peer alone, and since which tick.
+    pub(super) waits: Waits,
+    pub(super) waits_since: u32,
     /// Whether the handle still exists.
     pub(super) held: bool,
     /// Whether a close is linked to the send in progress, which may have run already.
@@ -111,6 +135,8 @@ impl SocketSlot {
             starved: false,
             multishot: false,
             timed_out: false,
+            waits: Waits::No,
+            waits_since: 0,
             held: true,
             closing: false,
             closed: false,

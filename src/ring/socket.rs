@@ -29,7 +29,9 @@ use super::op;
 use super::payload::Payload;
 use super::peer::{self, PeerState, Watched};
 use super::recv_buf::RecvBuf;
-use super::slots::{Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot};
+use super::slots::{
+    Enqueued, Gather, Input, NO_SEND, OpPayload, RecvEnd, RecvState, SendSlot, SocketSlot, Waits,
+};
 use super::sys::{self, RawAddr};
 use super::timer;
 
@@ -478,6 +480,22 @@ impl Socket {
     pub fn acknowledged(&self) -> u64 {
         let sent = self.core.inner.borrow_mut().held(self.key).sent;
         sent.saturating_sub(self.open_fd().map_or(0, sys::unacknowledged))
+    }
+
+    /// Marks what this socket waits for, from now on unless it is marked so already: a socket that waits for
+    /// its peer alone may be [dismissed](Ring::dismiss_waiting). Costs a store.
+    pub fn set_waits(&self, waits: Waits) {
+        let mut inner = self.core.inner.borrow_mut();
+        let tick = inner.tick as u32;
+        let slot = inner.held(self.key);
+        if slot.waits != waits {
+            (slot.waits, slot.waits_since) = (waits, tick);
+        }
+    }
+
+    /// Bytes that were sent but not acknowledged by the peer's kernel. A system call.
+    pub fn unacknowledged(&self) -> u64 {
+        self.open_fd().map_or(0, sys::unacknowledged)
     }
 
     /// Bytes that the kernel has taken so far.

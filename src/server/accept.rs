@@ -18,7 +18,7 @@ use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsServer;
 use crate::observe::log;
-use crate::ring::{Listener, Payload, Socket};
+use crate::ring::{Listener, Payload, Socket, Waits};
 use crate::service::Service;
 
 /// Pause after an accept that failed for lack of descriptors or memory: long enough for connections to end,
@@ -28,6 +28,10 @@ const REST: Duration = Duration::from_millis(100);
 /// Turns of the ring, or pauses for lack of descriptors, in which the last connections of a listener are
 /// accepted before it closes. One turn takes all there are.
 const LAST_TURNS_MAX: u32 = 8;
+
+/// Idle connections that are closed when descriptors run out, and the pause until they are.
+const DISMISSED_MAX: usize = 16;
+const SHORT_REST: Duration = Duration::from_millis(1);
 
 /// Connections over capacity that are answered 503 at the same time; further ones are reset.
 const REFUSALS_MAX: usize = 64;
@@ -72,7 +76,13 @@ pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener, t
             });
             match accepted.await {
                 None => break,
-                Some(Ok(fd)) => admit(worker, fd, tls.as_ref()),
+                Some(Ok(fd)) => {
+                    admit(worker, fd, tls.as_ref());
+                    if worker.open.get() > worker.connections_max + REFUSALS_MAX / 2 {
+                        // Those that were dismissed end first.
+                        worker.ring.next_turn().await;
+                    }
+                }
                 Some(Err(error)) => recover(worker, &error).await,
             }
         }
@@ -119,6 +129,8 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
     worker.counters.accepted.bump();
     worker.accepted_at.set(Some(worker.ring.now()));
     let open = worker.open.get() + 1;
+    // Room is made by the client that has asked for nothing for the longest time.
+    let has_room = open <= worker.connections_max || worker.ring.dismiss_waiting(Waits::No);
     if open > worker.connections_max + REFUSALS_MAX {
         worker.counters.over_capacity.bump();
         return;
@@ -133,7 +145,7 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
             log::line(format_args!("a connection panicked and was closed: {}", log::panic_text(&*panic)));
         }
     };
-    if open > worker.connections_max {
+    if !has_room {
         worker.counters.over_capacity.bump();
         let is_tls = tls.is_some();
         worker.ring.spawn(
@@ -147,6 +159,7 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
             on_panic,
         );
     } else {
+        socket.set_waits(if tls.is_some() { Waits::Handshake } else { Waits::Request });
         match tls.cloned() {
             None => {
                 let opened = h1::open(worker, Stream::from(socket));
@@ -230,7 +243,8 @@ async fn recover<S: Service>(worker: &Rc<Worker<S>>, error: &io::Error) {
                     worker.counters.accept_failures.count()
                 ));
             }
-            worker.ring.sleep(REST).await;
+            let dismissed = (0..DISMISSED_MAX).take_while(|_| worker.ring.dismiss_waiting(Waits::No)).count();
+            worker.ring.sleep(if dismissed > 0 { SHORT_REST } else { REST }).await;
         }
     }
 }

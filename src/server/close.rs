@@ -5,10 +5,18 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::exchange::{Limits, Worker, has_progressed};
 use crate::net::Stream;
-use crate::ring::Payload;
+use crate::ring::{Payload, PeerState};
+
+/// Bytes of a connection that is closed which the kernel may keep for a client that takes nothing; it gives
+/// them up by itself after a minute.
+const UNACKNOWLEDGED_MAX: u64 = 64 * 1024;
+
+/// Time between two looks at what a client has acknowledged of its last response.
+const ACKNOWLEDGED_CHECK: Duration = Duration::from_secs(1);
 
 /// How a connection is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +43,13 @@ pub(super) trait ClosableWire {
 /// Closes a connection. A client that does not take the output in time is reset.
 pub(super) async fn close<S, W: ClosableWire>(worker: &Worker<S>, wire: Rc<W>, mode: CloseMode) {
     let closed = match mode {
-        CloseMode::Finish => finish(wire.stream(), wire.take_output(), &worker.limits).await,
+        CloseMode::Finish => match flush(wire.stream(), &worker.limits).await {
+            Ok(()) if is_owed_much(wire.stream()) && !worker.drain.has_begun() => {
+                Box::pin(finish_slowly(wire.stream(), wire.take_output(), &worker.limits)).await
+            }
+            Ok(()) => finish(wire.stream(), wire.take_output(), &worker.limits).await,
+            Err(error) => Err(error),
+        },
         // Boxed, because the task of an idle connection keeps room for everything else.
         CloseMode::Linger => Box::pin(linger(wire.stream(), wire.take_output(), &worker.limits)).await,
         CloseMode::Abort => return reset(wire),
@@ -79,14 +93,51 @@ async fn flush(stream: &Stream, limits: &Limits) -> io::Result<()> {
     .await
 }
 
-/// Flushes the output and sends close_notify, if there is TLS.
+/// Sends the rest of the output, and close_notify if there is TLS. No send may be in progress.
 async fn finish(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
-    flush(stream, limits).await?;
     if !output.is_empty() || !stream.is_plain() {
         stream.start_last_send(Payload::Buffer(output));
         flush(stream, limits).await?;
     }
     Ok(())
+}
+
+/// Whether much of what was sent is still in the kernel. Asks only connections that have sent much.
+fn is_owed_much(stream: &Stream) -> bool {
+    stream.socket().sent() > UNACKNOWLEDGED_MAX && stream.socket().unacknowledged() > UNACKNOWLEDGED_MAX
+}
+
+/// As [`finish`], and stays until the client has acknowledged the output, for as long as it takes some of it.
+async fn finish_slowly(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
+    if !output.is_empty() {
+        stream.start_send(Payload::Buffer(output));
+        flush(stream, limits).await?;
+    }
+    stream.close_write().await?;
+    stream.set_multishot(false);
+    let (mut looked_at, mut acknowledged) = (stream.ring().now(), stream.acknowledged());
+    loop {
+        stream.set_deadline(Some(ACKNOWLEDGED_CHECK.min(limits.stall_timeout)));
+        match stream.recv().await {
+            Ok(Some(_)) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            // The client has closed its direction, and may still receive.
+            Ok(None) if stream.socket().peer_state() == PeerState::HalfClosed => {
+                stream.ring().sleep(ACKNOWLEDGED_CHECK.min(limits.stall_timeout)).await;
+            }
+            Ok(None) | Err(_) => return Ok(()),
+        }
+        if stream.socket().unacknowledged() == 0 {
+            return Ok(());
+        }
+        let now = stream.ring().now();
+        if now.saturating_duration_since(looked_at) >= limits.stall_timeout {
+            if !has_progressed(&mut acknowledged, stream.acknowledged(), limits) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            looked_at = now;
+        }
+    }
 }
 
 /// Flushes the output, closes the sending direction, and discards input for a while.

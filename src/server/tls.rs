@@ -7,7 +7,7 @@ use crate::exchange::{Worker, peer_of, refused};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::{ACME_TLS_ALPN, HandshakeError, TlsServer};
-use crate::ring::{Payload, Socket};
+use crate::ring::{Payload, Socket, Waits};
 
 /// The response to plain HTTP on a TLS port, usually typed by a person without `https://`.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -22,7 +22,11 @@ struct InProgress<'a, S>(&'a Worker<S>);
 impl<'a, S> InProgress<'a, S> {
     fn begin(worker: &'a Worker<S>) -> Option<Self> {
         let handshakes = worker.handshakes.get() + 1;
-        if handshakes > worker.limits.handshakes_max {
+        // The client that has kept its handshake waiting for the longest time makes room; the handshakes that
+        // are ending because of that are few, and end within a turn.
+        let has_room =
+            handshakes <= worker.limits.handshakes_max || worker.ring.dismiss_waiting(Waits::Handshake);
+        if !has_room {
             return None;
         }
         worker.handshakes.set(handshakes);
@@ -48,7 +52,10 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
             end_challenge(stream).await;
             None
         }
-        Ok(stream) => Some(stream),
+        Ok(stream) => {
+            stream.socket().set_waits(Waits::Request);
+            Some(stream)
+        }
         Err(error) => {
             worker.counters.handshakes_failed.bump();
             match error {

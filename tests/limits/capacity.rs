@@ -21,20 +21,34 @@ fn is_turned_away(client: &mut Client) {
     client.is_closed();
 }
 
+/// Fills a server with clients that wait for its handlers.
+fn occupy(server: &crate::common::Hosted, lab: &Lab) -> Vec<Client> {
+    let clients: Vec<Client> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(server.addr);
+            client.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    eventually("all are with the service", || lab.calls() == 3);
+    clients
+}
+
 #[test]
 fn connections_over_capacity_are_turned_away_and_the_others_go_on() {
-    let server = serve(three(), Lab::default());
-    let mut inside: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
-    for client in &mut inside {
-        client.is_usable();
-    }
+    let lab = Lab::default();
+    let server = serve(three(), lab.clone());
+    let mut inside = occupy(&server, &lab);
     for _ in 0..20 {
         let mut client = Client::connect(server.addr);
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         is_turned_away(&mut client);
-        inside[1].is_usable();
     }
-    inside.iter_mut().for_each(Client::is_usable);
+    lab.gate.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in &mut inside {
+        client.response().is(200, "open");
+        client.is_usable();
+    }
     // Capacity that becomes free is used.
     inside.pop();
     eventually("a free place", || {
@@ -48,9 +62,9 @@ fn connections_over_capacity_are_turned_away_and_the_others_go_on() {
 
 #[test]
 fn an_upload_that_is_turned_away_can_read_why() {
-    let server = serve(three(), Lab::default());
-    let mut inside: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
-    inside.iter_mut().for_each(Client::is_usable);
+    let lab = Lab::default();
+    let server = serve(three(), lab.clone());
+    let mut inside = occupy(&server, &lab);
     for _ in 0..5 {
         let mut client = Client::connect(server.addr);
         client
@@ -58,7 +72,57 @@ fn an_upload_that_is_turned_away_can_read_why() {
             .send(pattern(300_000));
         is_turned_away(&mut client);
     }
-    inside.iter_mut().for_each(Client::is_usable);
+    lab.gate.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in &mut inside {
+        client.response().is(200, "open");
+        client.is_usable();
+    }
+}
+
+/// Who asks for nothing makes room for who does: the longest idle first, half a head being nothing.
+#[test]
+fn idle_connections_make_room_for_new_ones() {
+    let server = serve(three(), Lab::default());
+    let mut inside: Vec<Client> = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(server.addr);
+        client.is_usable();
+        inside.push(client);
+        thread::sleep(Duration::from_millis(50));
+    }
+    // Used again: it is not the longest idle any more.
+    inside[0].is_usable();
+    let mut new = Client::connect(server.addr);
+    new.is_usable();
+    inside[1].is_closed();
+    inside[0].is_usable();
+    inside[2].is_usable();
+    new.is_usable();
+    // Half a head is nothing, and clients that come at once are all served.
+    let limits = Limits { connections_max: Some(50), ..lenient() };
+    let server = serve(limits, Lab::default());
+    let mut half: Vec<Client> = (0..50).map(|_| Client::connect(server.addr)).collect();
+    for (n, client) in half.iter_mut().enumerate() {
+        if n % 2 == 0 {
+            client.is_usable();
+        }
+        client.send("GET / HT");
+    }
+    thread::sleep(Duration::from_millis(100));
+    let mut many: Vec<Client> = (0..20).map(|_| Client::connect(server.addr)).collect();
+    for client in &mut many {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut many {
+        client.response().is(200, "Hello, World!");
+    }
+    for n in 0..100 {
+        let mut client = Client::connect(server.addr);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 200, "client {n}");
+        many.push(client);
+    }
+    assert_eq!(server.stop().over_capacity, 0);
 }
 
 const MIB: u64 = 1024 * 1024;

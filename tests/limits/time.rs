@@ -383,3 +383,31 @@ fn a_large_response_after_idling_is_whole() {
         client.is_usable();
     });
 }
+
+/// Something that fits the kernel's buffer is sent at once, and nothing of it taken: the connection is reset
+/// after one or two stall windows, whether it is kept or closes, and not only closed.
+#[test]
+fn a_small_response_that_nobody_takes_is_given_up() {
+    let limits = Limits { idle_timeout: 2 * STALL, ..short_stall() };
+    let server = serve(limits, Lab::default());
+    at_once(["", "Connection: close\r\n"], |fields| {
+        let mut client = Client::connect_narrow(server.addr, 4 * 1024);
+        let began = Instant::now();
+        client.send(format!("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        while client.error().is_none() {
+            assert!(began.elapsed() < 15 * STALL, "{fields:?}: it is never given up");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_took(began, STALL - TICKS);
+    });
+    // One that takes it slowly, and closes its direction first, gets the whole.
+    let mut client = Client::connect_narrow(server.addr, 4 * 1024);
+    client.send("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").half_close();
+    let began = Instant::now();
+    while began.elapsed() < 3 * STALL {
+        client.fill_some(2 * 1024).unwrap();
+        thread::sleep(Duration::from_millis(50));
+    }
+    client.response().is(200, pattern(300_000));
+    assert_eq!(server.stop().timed_out, 2);
+}

@@ -33,7 +33,7 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::ExchangeEnd as Ended;
-use crate::ring::RecvBuf;
+use crate::ring::{RecvBuf, Waits};
 use crate::service::{Body, Context, Response, Service};
 
 /// Gathered responses above this size are sent before the next request is read.
@@ -139,6 +139,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             }
             Err(none) => return end_without_request(worker, wire, none),
         };
+        wire.stream().socket().set_waits(Waits::No);
         let keep_alive = context.head().keep_alive();
         let BegunExchange { kind, entry, is_misdirected } =
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
@@ -268,7 +269,7 @@ fn after_wait<S: Service>(
         (Ok(WireInput::Rests), _) => NoRequest::Resting,
         (Err(error), _) if error.kind() == io::ErrorKind::InvalidData => NoRequest::Garbled,
         (Err(error), _) if error.kind() != io::ErrorKind::TimedOut => NoRequest::Failed,
-        (Err(_), _) if wire.stream().is_sending() => NoRequest::Stalled,
+        (Err(_), _) if wire.owes_output() => NoRequest::Stalled,
         (Err(_), None) => NoRequest::Closed,
         (Err(_), Some(decoder)) => {
             let mut context = Context::take();

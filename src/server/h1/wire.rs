@@ -16,7 +16,7 @@ use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, Requ
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
-use crate::ring::{Payload, RecvBuf, Watched};
+use crate::ring::{Payload, RecvBuf, Waits, Watched};
 use crate::server::close::{ClosableWire, CloseMode};
 use crate::service::{
     BodyError, BodyFrame, BodyPolicy, Downstream, Drain, ExchangeId, Frame, HalfClose, InformError, Peer,
@@ -225,7 +225,7 @@ impl H1Wire {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && idle && self.idle.get() => {
                     if !self.may_rest.replace(false) {
                         self.check_idle()?;
-                    } else if self.stream.is_sending() {
+                    } else if self.owes_output() {
                         // Its progress is judged over the whole of the stall timeout, which begins here.
                         self.stream.set_deadline(Some(self.idle_check()));
                     } else {
@@ -242,6 +242,7 @@ impl H1Wire {
     /// time.
     fn begin_idle(&self) {
         self.idle.set(true);
+        self.stream.socket().set_waits(Waits::Request);
         self.idle_since.set(self.stream.ring().now());
         self.may_rest.set(true);
         self.stream.set_deadline(Some(self.idle_check().min(RESTS_AFTER)));
@@ -276,8 +277,14 @@ impl H1Wire {
         self.has_input_in_hand() || is_early && self.stream.socket().has_arrived()
     }
 
+    /// Whether the client has not received everything: what fits the kernel's buffer is sent, but it holds
+    /// memory as long as the client takes nothing.
+    pub(super) fn owes_output(&self) -> bool {
+        self.stream.is_sending() || self.stream.socket().unacknowledged() > 0
+    }
+
     fn check_idle(&self) -> io::Result<()> {
-        if self.stream.is_sending() {
+        if self.owes_output() {
             self.check_progress()?;
             self.idle_since.set(self.stream.ring().now());
             return Ok(());

@@ -14,6 +14,7 @@ use crate::exchange::{
 };
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
+use crate::ring::Waits;
 use crate::service::{BodyPolicy, Context, ExchangeId, LocalFuture, RequestBody, Response, Service};
 
 impl<S: Service> H2Session<'_, S> {
@@ -26,6 +27,7 @@ impl<S: Service> H2Session<'_, S> {
         cx: &mut TaskContext<'_>,
     ) {
         let worker = self.worker;
+        self.wire.stream.socket().set_waits(Waits::No);
         let id = ExchangeId::new(u64::from(stream.id()));
         let BegunExchange { kind, entry, is_misdirected } =
             open(worker, &self.wire.stream, &context, self.wire.clone(), id);

@@ -13,7 +13,7 @@ use crate::exchange::Worker;
 use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
 use crate::observe::access::ExchangeEnd as Ended;
-use crate::ring::RecvBuf;
+use crate::ring::{RecvBuf, Waits};
 use crate::server::close::CloseMode;
 use crate::service::{Context, Service};
 
@@ -170,7 +170,12 @@ impl<'a, S: Service> H2Session<'a, S> {
                 return Poll::Pending;
             }
             match self.wire.stream.poll_recv(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if self.wire.inner.borrow().machine.open_streams() == 0 {
+                        self.wire.stream.socket().set_waits(Waits::Request);
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(Some(buffer))) => {
                     self.active_since = self.wire.now();
                     self.input = Some(buffer);

@@ -27,7 +27,7 @@ impl<S: Service> H2Session<'_, S> {
             }
             next = next.min(left);
         }
-        if self.wire.stream.is_sending() {
+        if self.wire.stream.is_sending() || self.wire.stream.socket().unacknowledged() > 0 {
             let since = *self.send_since.get_or_insert(now);
             if left(since, limits.stall_timeout).is_zero() {
                 if !has_progressed(&mut self.acknowledged, self.wire.stream.acknowledged(), &limits) {
