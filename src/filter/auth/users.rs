@@ -62,9 +62,6 @@ impl fmt::Display for UsersError {
                 "no permission to read this file of users; let the server's user read it (chown, or its \
                  group and chmod 640) and search its directory",
             ),
-            UsersErrorKind::Io(error) if error.kind() == io::ErrorKind::IsADirectory => f.write_str(
-                "this is a directory; name a file of users in it, as `htpasswd -cB FILE NAME` makes",
-            ),
             UsersErrorKind::Io(error) => write!(f, "the file of users cannot be read: {error}"),
             UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
             UsersErrorKind::NotAFile => f.write_str("the users have to be in a regular file; name another"),
