@@ -78,7 +78,8 @@ fn late_wake_ups_find_nobody() {
         for _ in 0..100 {
             let kept = wakers.clone();
             spawn(&ring, async move {
-                kept.lock().expect("no panic").push(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+                let own = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                kept.lock().expect("no panic").push(own);
             });
         }
         ring.next_turn().await;
