@@ -9,6 +9,8 @@ mod bodies;
 mod fields;
 #[path = "api/multipart.rs"]
 mod multipart;
+#[path = "api/replies.rs"]
+mod replies;
 #[path = "api/targets.rs"]
 mod targets;
 

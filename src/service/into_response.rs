@@ -6,7 +6,9 @@ use serde::Serialize;
 use super::fields::FieldBlock;
 use super::problem::Problem;
 use super::response::{Body, Response};
+use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
+use crate::observe::log;
 
 const JSON: &[u8] = b"Content-Type: application/json\r\n";
 const PROBLEM_JSON: &[u8] = b"Content-Type: application/problem+json\r\n";
@@ -121,6 +123,44 @@ impl IntoResponse for Status {
 impl<T: IntoResponse> IntoResponse for (Status, T) {
     fn into_response(self) -> Response {
         self.1.into_response().with_status(self.0)
+    }
+}
+
+/// With these fields, in place of those of the same name that the response has. 500, and a line in the log,
+/// where one is not valid: names and values that depend on a client are set with [`Response::field`].
+impl<N: AsRef<str>, V: AsRef<[u8]>, const COUNT: usize, T: IntoResponse> IntoResponse
+    for ([(N, V); COUNT], T)
+{
+    fn into_response(self) -> Response {
+        let mut response = self.1.into_response();
+        for (name, value) in self.0 {
+            if let Err(error) = response.set_field(name.as_ref(), value) {
+                log::line(format_args!("a response has an invalid field, {:?}: {error}", name.as_ref()));
+                return internal_error();
+            }
+        }
+        response
+    }
+}
+
+impl<N, V, const COUNT: usize, T> IntoResponse for (Status, [(N, V); COUNT], T)
+where
+    N: AsRef<str>,
+    V: AsRef<[u8]>,
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        (self.0, (self.1, self.2)).into_response()
+    }
+}
+
+/// With the cookie set; as with fields, 500 where it is not valid.
+impl<T: IntoResponse> IntoResponse for (SetCookie<'_>, T) {
+    fn into_response(self) -> Response {
+        self.1.into_response().with_cookie(&self.0).unwrap_or_else(|error| {
+            log::line(format_args!("a response has an invalid cookie: {error}"));
+            internal_error()
+        })
     }
 }
 

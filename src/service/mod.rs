@@ -15,6 +15,7 @@ mod core;
 mod decode;
 mod drain;
 mod escape;
+mod events;
 pub mod extract;
 mod fields;
 mod filter;
@@ -30,6 +31,7 @@ mod request;
 mod response;
 pub mod router;
 mod states;
+mod streams;
 mod tunnel;
 mod upgrade;
 mod writer;
@@ -42,6 +44,7 @@ pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, Reques
 pub use self::core::CoreContext;
 pub use self::drain::Drain;
 pub use self::escape::{EscapedHtml, escape_html};
+pub use self::events::{Event, EventWriter};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };

@@ -154,6 +154,11 @@ impl Response {
         self
     }
 
+    /// With a body that is pulled.
+    pub(crate) fn with_stream(self, body: impl StreamBody + 'static) -> Self {
+        self.with_body(Body::Stream(Box::new(body)))
+    }
+
     /// With one more field.
     ///
     /// # Errors
