@@ -130,8 +130,6 @@ fn hostile_names_name_nothing() {
     let mut client = Client::connect(server.addr);
     let long = "x".repeat(256);
     for name in [
-        "..%2fout",
-        "%2e%2e%2Fout",
         "a%2Fb",
         "a%5Cb",
         "%00",
@@ -148,10 +146,13 @@ fn hostile_names_name_nothing() {
         assert_eq!(refused.status, 400, "{name}: {}", refused.text());
         assert_eq!(refused.field("content-type"), Some("application/problem+json"));
     }
-    for name in ["%ff", "..", "."] {
-        put(&mut client, &format!("/files/{name}"), b"x").has_status(400);
+    put(&mut client, "/files/%ff", b"x").has_status(400);
+    // Paths that would leave a directory are no targets: the connection ends.
+    for name in ["..%2fout", "%2e%2e%2Fout", ".."] {
+        put(&mut Client::connect(server.addr), &format!("/files/{name}"), b"x").has_status(400).says_close();
     }
     put(&mut client, "/files/a/b", b"x").has_status(404);
+    put(&mut client, "/files/.", b"x").has_status(404);
     put(&mut client, "/files/", b"x").has_status(404);
     let folder = put(&mut client, "/files/folder", b"x");
     assert_eq!(detail(folder.has_status(409).keeps()), "there is a file \"folder\" already");

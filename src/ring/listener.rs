@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use io_uring::{cqueue, opcode, types};
 
@@ -59,8 +60,10 @@ const KEEPALIVE_PROBES: libc::c_int = 4;
 
 /// Milliseconds for which what was sent may stay unacknowledged, or a window closed, before the kernel ends
 /// the connection, closed ones included: otherwise a client that takes nothing of a last response holds its
-/// memory in FIN-WAIT for minutes. Twice the default of `stall_timeout`, which ends open connections.
-const USER_TIMEOUT_MS: libc::c_int = 60_000;
+/// memory in FIN-WAIT for up to a quarter of an hour. It replaces the number of probes (tcp(7)), and so is as
+/// long as they take: a connection that waits, over a bad line, outlives the loss of some of them.
+const USER_TIMEOUT: Duration =
+    Duration::from_secs((KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_EVERY_S) as u64 - 1);
 
 /// Binds and listens on `addr`, shared with the listeners of other cores through SO_REUSEPORT.
 ///
@@ -81,7 +84,7 @@ pub fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_EVERY_S)?;
     sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)?;
-    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, USER_TIMEOUT_MS)?;
+    sys::set_option(raw, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, USER_TIMEOUT.as_millis() as libc::c_int)?;
     sys::bind(&fd, &RawAddr::inet(addr), Some(BACKLOG))?;
     Ok(fd)
 }
@@ -136,6 +139,10 @@ pub fn bound_addr(fd: &OwnedFd) -> Option<SocketAddr> {
     sys::socket_addr(fd.as_raw_fd(), false)
 }
 
+fn bound_to_unix(fd: RawFd) -> bool {
+    sys::socket_addr(fd, false).is_none()
+}
+
 impl Ring {
     /// Accepts on `fd`, a listening socket.
     pub fn accept_on(&self, fd: OwnedFd) -> Listener {
@@ -157,6 +164,19 @@ impl Ring {
 }
 
 impl Listener {
+    /// Lets clients take nothing of what was sent for this long, if it is more than the two minutes after
+    /// which the kernel ends such a connection otherwise. Nothing on Unix sockets.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        if patience <= USER_TIMEOUT || bound_to_unix(self.fd) {
+            return Ok(());
+        }
+        let ms = libc::c_int::try_from(patience.as_millis()).unwrap_or(libc::c_int::MAX);
+        sys::set_option(self.fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms)
+    }
+
     /// The next connection.
     ///
     /// # Errors

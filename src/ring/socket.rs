@@ -209,6 +209,8 @@ impl CoreInner {
             return;
         };
         send.in_batch = false;
+        // A close that was linked behind it was cut off.
+        self.sockets[send.socket.index as usize].closing = false;
         self.stats.sends_waited += 1;
         self.handle_send(key, result);
     }

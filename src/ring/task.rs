@@ -271,7 +271,7 @@ impl Tasks {
             match polled {
                 Poll::Pending => self.slots.borrow_mut()[index as usize] = Some(task),
                 Poll::Ready(()) => {
-                    drop(task);
+                    drop_quietly(task);
                     self.slots.borrow_mut().remove(index as usize);
                 }
             }
@@ -289,9 +289,14 @@ impl Tasks {
     pub(super) fn end(&self) {
         self.ended.set(true);
         let tasks = std::mem::take(&mut *self.slots.borrow_mut());
-        drop(tasks);
+        tasks.into_iter().filter_map(|(_, task)| task).for_each(drop_quietly);
         self.ready.wake_others();
     }
+}
+
+/// Drops a task whose destructors may panic: that ends neither the driver nor the other tasks.
+fn drop_quietly(task: Task) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(task)));
 }
 
 impl Drop for Tasks {

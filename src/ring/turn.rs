@@ -115,7 +115,8 @@ impl Ring {
         let _ = catch_unwind(AssertUnwindSafe(|| core.tasks.end()));
         let mut inner = core.inner.borrow_mut();
         let inner = &mut *inner;
-        for (_, slot) in inner.sockets.iter().filter(|(_, slot)| !slot.closed) {
+        // Not where a linked close may have run already: the number may be another connection's.
+        for (_, slot) in inner.sockets.iter().filter(|(_, slot)| !slot.closing && !slot.closed) {
             sys::shutdown(slot.fd, libc::SHUT_RDWR);
         }
         let everything = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();

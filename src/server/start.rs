@@ -227,6 +227,8 @@ async fn run<S: Service>(
     let ring = core.ring.clone();
     let lost: Rc<OnceCell<String>> = Rc::default();
     let connections_max = setup.limits.connections_per_worker(sys::descriptor_limit().0, setup.workers);
+    // The kernel must not give up clients before this side does.
+    let patience = setup.limits.stall_timeout.saturating_mul(2);
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
         ring: ring.clone(),
@@ -245,6 +247,9 @@ async fn run<S: Service>(
     });
     for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
+        if let Err(error) = listener.set_patience(patience) {
+            log::line(format_args!("clients that take nothing are given up after two minutes: {error}"));
+        }
         spawn_vital(&ring, &lost, "accepts connections", accept::run(worker.clone(), listener, tls));
     }
     let control =

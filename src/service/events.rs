@@ -23,8 +23,8 @@ const FIELDS: &[u8] = b"Content-Type: text/event-stream\r\nCache-Control: no-cac
 /// An empty comment, which clients ignore.
 const KEEP_ALIVE: &[u8] = b":\n\n";
 
-/// Silence after which a comment is sent. Proxies cut streams that are silent for 30 to 60 seconds, and a client
-/// that has vanished is found by what it does not acknowledge.
+/// Silence after which a comment is sent. Proxies cut streams that are silent for 30 to 60 seconds, and a
+/// client that has vanished is found by what it does not acknowledge.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
 
 /// One event, or a comment. Whatever text it is given, it stays one event: every line of the data is sent as
@@ -113,7 +113,8 @@ fn first_line(text: &str) -> &str {
 pub struct EventWriter(BodyWriter);
 
 impl EventWriter {
-    /// Sends an event; returns once there was room for it, which is when the client has received those before.
+    /// Sends an event; returns once there was room for it, which is when the client has received those
+    /// before.
     ///
     /// # Errors
     /// [`WriterClosed`], when the client has left.

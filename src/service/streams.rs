@@ -21,9 +21,9 @@ impl Stream for RequestBody {
 }
 
 impl Response {
-    /// 200 with the pieces of a stream, pulled as fast as the client receives them. Set its `Content-Type` with
-    /// [`field`](Self::field). An error is logged, and ends the connection or the HTTP/2 stream, so that the
-    /// client sees that the body is incomplete.
+    /// 200 with the pieces of a stream, pulled as fast as the client receives them. Set its `Content-Type`
+    /// with [`field`](Self::field). An error is logged, and ends the connection or the HTTP/2 stream, so
+    /// that the client sees that the body is incomplete.
     pub fn from_stream<S, B, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<B, E>> + 'static,

@@ -1,12 +1,13 @@
 //! Limits on connections and memory.
 
+use std::fs;
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use quoit::server::Limits;
 
-use crate::common::{Binary, Client, eventually, lenient, pattern, serve};
+use crate::common::{Binary, Client, eventually, lenient, pattern, serve, serve_files};
 use crate::lab::Lab;
 
 fn three() -> Limits {
@@ -192,4 +193,27 @@ fn an_upload_to_a_handler_that_does_not_read_is_pushed_back() {
     }
     assert!(sent < 16_000_000, "what nobody reads stays with the client");
     Client::connect(server.addr).is_usable();
+}
+
+/// What arrives behind a request waits on the heap while its response waits for the client: the buffers of
+/// the pool are everybody's.
+#[test]
+fn input_behind_a_response_that_waits_keeps_no_buffer() {
+    quoit::ring::sys::raise_descriptor_limit();
+    let site = tempfile::tempdir().unwrap();
+    fs::write(site.path().join("small"), "small").unwrap();
+    fs::File::create(site.path().join("large")).unwrap().set_len(32 << 20).unwrap();
+    let server = serve_files(lenient(), site.path());
+    let small = "GET /small HTTP/1.1\r\nHost: a\r\n\r\n";
+    Client::connect(server.addr).ask(small).is(200, "small");
+    let behind = ["G".to_owned(), small.repeat(100)];
+    for behind in behind {
+        let mut waiting: Vec<Client> = (0..600).map(|_| Client::connect_narrow(server.addr, 4096)).collect();
+        for client in &mut waiting {
+            client.send(format!("GET /large HTTP/1.1\r\nHost: a\r\n\r\n{behind}"));
+        }
+        for _ in 0..20 {
+            Client::connect(server.addr).ask(small).is(200, "small");
+        }
+    }
 }

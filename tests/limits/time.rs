@@ -144,6 +144,20 @@ fn a_connection_that_rested_is_as_good_as_new() {
     whole.is_closed();
 }
 
+/// Empty lines between requests are no request (RFC 9112 §2.2), and do not end the wait for one.
+#[test]
+fn an_empty_line_between_requests_changes_nothing() {
+    let server = serve(lenient(), Lab::default());
+    let mut client = Client::connect(server.addr);
+    for wait_ms in [50, 400] {
+        client.is_usable();
+        thread::sleep(Duration::from_millis(wait_ms));
+        client.send("\r\n");
+        thread::sleep(Duration::from_millis(400));
+    }
+    client.is_usable();
+}
+
 #[test]
 fn a_stalled_upload_is_408() {
     let server = serve(short_stall(), Lab::default());

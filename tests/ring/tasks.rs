@@ -1,8 +1,13 @@
 //! A panic ends one task and no other.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io::{Read, Write};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use quoit::ring::RingConfig;
 
@@ -82,4 +87,47 @@ fn a_panicked_task_is_dropped_once() {
         ring.sleep(std::time::Duration::from_millis(20)).await;
         assert_eq!((drops.get(), told.get()), (1, 1));
     });
+}
+
+/// A destructor that panics ends its task alone, when it is over and when the driver ends.
+#[test]
+fn a_destructor_that_panics_ends_nothing_else() {
+    struct Trap;
+    impl Future for Trap {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+    impl Drop for Trap {
+        fn drop(&mut self) {
+            panic!("while it is dropped");
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let counter = dropped.clone();
+    on_ring(RingConfig::default(), |ring| async move {
+        ring.spawn(Trap, |_| ());
+        ring.sleep(std::time::Duration::from_millis(20)).await;
+        for n in 0..4 {
+            let guard = Guard(counter.clone(), n % 2 == 0);
+            ring.spawn(
+                async move {
+                    let _guard = guard;
+                    std::future::pending().await
+                },
+                |_| (),
+            );
+        }
+        ring.next_turn().await;
+    });
+    assert_eq!(dropped.load(Ordering::Relaxed), 4);
+
+    struct Guard(Arc<AtomicUsize>, bool);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.1, "while it is dropped");
+        }
+    }
 }

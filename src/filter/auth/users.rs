@@ -62,9 +62,13 @@ impl fmt::Display for UsersError {
                 "no permission to read this file of users; let the server's user read it (chown, or its \
                  group and chmod 640) and search its directory",
             ),
-            UsersErrorKind::Io(error) => write!(f, "the file of users cannot be read: {error}"),
+            UsersErrorKind::Io(error) if error.kind() != io::ErrorKind::IsADirectory => {
+                write!(f, "the file of users cannot be read: {error}")
+            }
             UsersErrorKind::TooLarge => write!(f, "a file of users may have {FILE_BYTES_MAX} bytes"),
-            UsersErrorKind::NotAFile => f.write_str("the users have to be in a regular file; name another"),
+            UsersErrorKind::Io(_) | UsersErrorKind::NotAFile => {
+                f.write_str("the users have to be in a regular file; name another")
+            }
             UsersErrorKind::NotText => f.write_str("the file of users is not UTF-8 text"),
             UsersErrorKind::Empty => f.write_str(
                 "there is no user in it, so no login could succeed; add one with `htpasswd -B FILE NAME`",

@@ -231,6 +231,7 @@ async fn write_file_sealed<S: Service>(
 
 /// Sends a piece that is read from the disk.
 async fn write_cold(wire: &H1Wire, file: &Rc<File>, range: &mut Range<u64>) -> io::Result<()> {
+    wire.detach_input();
     let piece = read_cold(file.clone(), range.start, range.end - range.start).await?;
     range.start += piece.len() as u64;
     wire.stream().start_send(Payload::Shared(Bytes::from(piece)));
@@ -326,6 +327,7 @@ fn send_copied<S: Service>(
 
 /// Waits until the socket is writable, for as long as the peer makes progress.
 async fn writable(wire: &H1Wire) -> io::Result<()> {
+    wire.detach_input();
     wire.stream().set_deadline(Some(wire.stall_timeout()));
     loop {
         match wire.stream().socket().writable().await {
@@ -345,20 +347,23 @@ async fn write_stream<S: Service>(
     loop {
         let (mut departure, mut silence) = (Departure::default(), Silence::default());
         let frame = poll_fn(|cx| match body.poll_frame(worker, cx) {
-            Poll::Pending => match wire.poll_push(cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                _ => {
-                    let watched = wire.watch(cx);
-                    if departure.poll(worker, wire.stream(), wire.half_close(), cx, watched).is_ready() {
-                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            Poll::Pending => {
+                wire.detach_input();
+                match wire.poll_push(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    _ if wire.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                    _ => {
+                        let watched = wire.watch(cx);
+                        if departure.poll(worker, wire.stream(), wire.half_close(), cx, watched).is_ready() {
+                            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                        }
+                        let kind = if wire.is_tunnel() { SilenceKind::Tunnel } else { SilenceKind::Source };
+                        silence
+                            .poll(worker, kind, wire.received(), cx)
+                            .map(|()| Err(io::Error::other("it was silent while the server drained")))
                     }
-                    let kind = if wire.is_tunnel() { SilenceKind::Tunnel } else { SilenceKind::Source };
-                    silence
-                        .poll(worker, kind, wire.received(), cx)
-                        .map(|()| Err(io::Error::other("it was silent while the server drained")))
                 }
-            },
+            }
             ready => ready,
         });
         match frame.await? {

@@ -203,6 +203,7 @@ impl H1Wire {
 
     /// From here on, the whole head must arrive within its timeout.
     pub(super) fn expect_head(&self) {
+        self.idle.set(false);
         self.stream.set_deadline(Some(self.limits.head_timeout));
     }
 
@@ -212,7 +213,6 @@ impl H1Wire {
         loop {
             match ready!(self.stream.poll_recv(cx)) {
                 Ok(Some(buffer)) => {
-                    self.idle.set(false);
                     *self.input.borrow_mut() = Some(buffer);
                     return Poll::Ready(Ok(WireInput::Received));
                 }
@@ -303,7 +303,8 @@ impl H1Wire {
         Ok(())
     }
 
-    /// Copies held input to the heap: a handler that waits must not keep receive buffers of the shared pool.
+    /// Copies held input to the heap: what waits, for a handler, the source of a response or the client,
+    /// must not keep receive buffers of the shared pool.
     pub(super) fn detach_input(&self) {
         if let Some(buffer) = self.input.borrow_mut().as_mut() {
             buffer.detach();
@@ -526,6 +527,7 @@ impl H1Wire {
                     return Poll::Ready(result);
                 }
                 Poll::Pending => {
+                    self.detach_input();
                     if !self.watching_send.replace(true) {
                         self.stream.set_deadline(Some(self.limits.stall_timeout));
                     }
