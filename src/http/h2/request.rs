@@ -274,15 +274,9 @@ impl<'a> HeadParser<'a> {
         Ok(())
     }
 
-    /// Appends a field to the head, where positions have 16 bits. The limit of the list ensures that, unless
-    /// the target was encoded and has become longer.
     #[inline]
     fn push(&mut self, name: &[u8], value: &[u8], never_indexed: bool) -> Result<Span, RequestError> {
-        let length = self.head.len_bytes() + name.len() + value.len();
-        if length > HEAD_BYTES_MAX as usize {
-            return Err(RequestError::HeadTooLong);
-        }
-        Ok(self.head.push_field(name, value, never_indexed))
+        push_within(self.head, name, value, never_indexed)
     }
 
     /// `host` beside `:authority` may only repeat it (RFC 9113 §8.3.1); alone it takes its place.
@@ -376,7 +370,7 @@ impl<'a> HeadParser<'a> {
             if !is_authority(authority) {
                 return Err(RequestError::HostMalformed.into());
             }
-            self.host = Some(self.head.push_field(b"host", authority, false));
+            self.host = Some(push_within(self.head, b"host", authority, false)?);
         }
         Ok(())
     }
@@ -416,6 +410,22 @@ impl<'a> HeadParser<'a> {
         }
         Ok(self.content.finish_stream(self.head.method(), ends)?)
     }
+}
+
+/// Appends a field to a head, where positions have 16 bits. The limit of the list ensures that, unless the
+/// target was encoded and has become longer.
+#[inline]
+fn push_within(
+    head: &mut RequestHead,
+    name: &[u8],
+    value: &[u8],
+    never_indexed: bool,
+) -> Result<Span, RequestError> {
+    let length = head.len_bytes() + name.len() + value.len();
+    if length > HEAD_BYTES_MAX as usize {
+        return Err(RequestError::HeadTooLong);
+    }
+    Ok(head.push_field(name, value, never_indexed))
 }
 
 #[cold]

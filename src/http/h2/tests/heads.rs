@@ -212,3 +212,20 @@ fn pieces_of_a_cookie_count_as_one_field() {
     let wire = Wire::new().long_headers(1, &format!("{GET}{empty}"));
     assert_eq!(events(&wire), ["1 refused HeadTooLong"], "pieces of nothing have a bound too");
 }
+
+/// Positions in a head have 16 bits, and a target grows threefold where it is encoded.
+#[test]
+fn a_target_that_grows_leaves_no_room_for_the_authority() {
+    let heads =
+        HeadLimits { request_line_bytes_max: u16::MAX, head_bytes_max: u16::MAX, ..HeadLimits::DEFAULT };
+    let limits = H2Limits { list_bytes_max: u16::MAX, ..H2Limits::DEFAULT };
+    for (grows, seen) in [(21_000, "1 GET /%22%22"), (21_830, "1 refused HeadTooLong")] {
+        let (path, authority) = ("\"".repeat(grows), "a".repeat(200));
+        let lines =
+            format!(":method: GET\r\n:scheme: https\r\n:authority: {authority}\r\n:path: /{path}\r\n");
+        let mut lab = Lab::new(limits.clone());
+        lab.machine = Connection::new(&limits, &heads, &BodyLimits::DEFAULT);
+        lab.take(&Wire::new().long_headers(1, &lines).bytes);
+        assert!(lab.events[0].starts_with(seen), "{}", &lab.events[0][..40]);
+    }
+}
