@@ -234,3 +234,18 @@ fn a_client_that_does_not_read() {
     crate::common::eventually("it is given up", || peer.client.error().is_some());
     assert_took(began, SHORT - Duration::from_millis(50));
 }
+
+/// What fits the kernel's buffer is sent at once, and nothing of it taken: the connection is given up,
+/// although nothing waits to be sent.
+#[test]
+fn a_small_response_that_nobody_takes() {
+    let server = serve(Limits { stall_timeout: SHORT, ..lenient() }, Lab::default());
+    let client = Client::connect_narrow(server.addr, 4096);
+    let mut peer = Peer::over(client, &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]);
+    peer.open_window(0, 0x7fff_0000);
+    peer.send(get(1, "/bytes/300000"));
+    let began = Instant::now();
+    crate::common::eventually("it is given up", || peer.client.error().is_some());
+    assert_took(began, SHORT - Duration::from_millis(50));
+    assert_eq!(server.stop().timed_out, 1);
+}

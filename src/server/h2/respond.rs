@@ -139,7 +139,10 @@ impl<S: Service> H2Session<'_, S> {
         loop {
             self.write_bodies(cx);
             if self.wire.inner.borrow().output.is_empty() {
-                if self.send_since.is_some() && !self.wire.stream.is_sending() {
+                // What the kernel has taken is still watched, until the client has it.
+                let stream = &self.wire.stream;
+                if self.send_since.is_some() && !stream.is_sending() && stream.socket().unacknowledged() == 0
+                {
                     self.send_since = None;
                 }
                 return Ok(());

@@ -29,7 +29,10 @@ impl<S: Service> H2Session<'_, S> {
         }
         if self.wire.stream.is_sending() || self.wire.stream.socket().unacknowledged() > 0 {
             let since = *self.send_since.get_or_insert(now);
-            if left(since, limits.stall_timeout).is_zero() {
+            let left = left(since, limits.stall_timeout);
+            if left >= TICK {
+                next = next.min(left);
+            } else {
                 if !has_progressed(&mut self.acknowledged, self.wire.stream.acknowledged(), &limits) {
                     self.worker.counters.timed_out.bump();
                     return Some(CloseMode::Abort);
