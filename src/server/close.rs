@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::exchange::{Limits, Worker, has_progressed};
+use crate::exchange::{CurrentLimits, Worker, has_progressed};
 use crate::net::Stream;
 use crate::ring::{Payload, PeerState};
 
@@ -70,8 +70,9 @@ fn reset<W: ClosableWire>(wire: Rc<W>) {
     }
 }
 
-/// Waits until the kernel has all output, for as long as the client takes some of it.
-async fn flush(stream: &Stream, limits: &Limits) -> io::Result<()> {
+/// Waits until the kernel has all output, for as long as the client takes some of it. As everything here, by
+/// the limits in force: the drain may begin during the wait.
+async fn flush(stream: &Stream, limits: &CurrentLimits) -> io::Result<()> {
     let (mut is_watched, mut acknowledged) = (false, 0);
     poll_fn(|cx| {
         loop {
@@ -94,7 +95,7 @@ async fn flush(stream: &Stream, limits: &Limits) -> io::Result<()> {
 }
 
 /// Sends the rest of the output, and close_notify if there is TLS. No send may be in progress.
-async fn finish(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
+async fn finish(stream: &Stream, output: Vec<u8>, limits: &CurrentLimits) -> io::Result<()> {
     if !output.is_empty() || !stream.is_plain() {
         stream.start_last_send(Payload::Buffer(output));
         flush(stream, limits).await?;
@@ -108,7 +109,7 @@ fn is_owed_much(stream: &Stream) -> bool {
 }
 
 /// As [`finish`], and stays until the client has acknowledged the output, for as long as it takes some of it.
-async fn finish_slowly(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
+async fn finish_slowly(stream: &Stream, output: Vec<u8>, limits: &CurrentLimits) -> io::Result<()> {
     if !output.is_empty() {
         stream.start_send(Payload::Buffer(output));
         flush(stream, limits).await?;
@@ -141,7 +142,7 @@ async fn finish_slowly(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io:
 }
 
 /// Flushes the output, closes the sending direction, and discards input for a while.
-async fn linger(stream: &Stream, output: Vec<u8>, limits: &Limits) -> io::Result<()> {
+async fn linger(stream: &Stream, output: Vec<u8>, limits: &CurrentLimits) -> io::Result<()> {
     flush(stream, limits).await?;
     if !output.is_empty() {
         stream.start_send(Payload::Buffer(output));

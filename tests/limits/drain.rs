@@ -195,6 +195,21 @@ fn what_is_silent_ends_soon_in_a_drain() {
     assert!(clients[4].try_response_to("GET").is_err(), "the client can tell that it was cut off");
 }
 
+/// A connection that was closing when the drain began, for a client that takes nothing.
+#[test]
+fn what_was_closing_before_ends_soon_in_a_drain() {
+    let lab = Lab::default();
+    let limits = Limits { drain_stall_timeout: Duration::from_millis(500), ..long_drain() };
+    let server = serve(limits, lab.clone());
+    let mut client = Client::connect_narrow(server.addr, 4 * 1024);
+    client.send("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    eventually("it is with the service", || lab.calls() == 1);
+    thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    stop(server).recv_timeout(PATIENCE).expect("it ends");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?} of a drain of 20 s", began.elapsed());
+}
+
 #[test]
 fn the_deadline_is_below_that_of_container_engines() {
     let limits = Limits::default();
