@@ -31,6 +31,8 @@ mod normal_form;
 mod options;
 #[path = "files/prepared.rs"]
 mod prepared;
+#[path = "files/queues.rs"]
+mod queues;
 #[path = "files/secrets.rs"]
 mod secrets;
 #[path = "files/siblings.rs"]

@@ -83,11 +83,13 @@ impl Representation {
         (file.metadata().ok()? == *metadata).then_some(file)
     }
 
-    /// Hashes a file that is not in memory, unless that takes long.
+    /// Whether its file is to be hashed before the first response: it is not in memory, and short enough.
+    pub(super) fn is_to_be_hashed(&self, metadata: &Metadata) -> bool {
+        self.body.is_none() && self.hash.borrow().is_none() && metadata.len <= HASHED_AT_ONCE_BYTES_MAX
+    }
+
+    /// Hashes that file.
     pub(super) async fn hash_at_once(&self, ring: &Ring, file: &File, metadata: &Metadata) {
-        if self.body.is_some() || self.hash.borrow().is_some() || metadata.len > HASHED_AT_ONCE_BYTES_MAX {
-            return;
-        }
         let Ok(file) = file.to_blocking() else { return };
         let metadata = *metadata;
         let hash = ring.blocking(move || content_hash::of_file(&file, &metadata).ok().flatten()).await;
@@ -253,14 +255,6 @@ impl CachedFile {
     /// The sibling of this coding.
     fn sibling(&self, coding: Coding) -> Option<&Sibling> {
         self.siblings.iter().find(|sibling| sibling.representation.coding() == coding)
-    }
-
-    /// The representation with this coding that is in a file.
-    pub(super) fn representation(&self, coding: Coding) -> Option<&Representation> {
-        match coding {
-            Coding::Identity => Some(&self.identity),
-            coding => self.sibling(coding).map(|sibling| &sibling.representation),
-        }
     }
 
     /// The metadata of a representation's file at the last check.

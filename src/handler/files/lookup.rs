@@ -10,6 +10,7 @@ use super::FilesState;
 use super::entry::CachedFile;
 use super::listing;
 use super::load::OpenedFile;
+use super::open_files::Turn;
 use super::respond::{self, ContentSource};
 use super::siblings;
 use crate::http::accept;
@@ -24,7 +25,14 @@ use crate::service::{FieldBlock, Request, Response};
 /// Answers a GET or HEAD whose representation is not in memory, or is due for a check.
 pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Response {
     let head = request.head();
-    let _turn = shared.open.lookup().await;
+    // What is in memory waits for nothing, and what is known does not wait behind files that are not.
+    if let Some(entry) = shared.cache.fresh(head.path(), shared.ring.now())
+        && let Some(response) = shared.at_once(&entry, head)
+    {
+        return response;
+    }
+    let is_known = shared.cache.stale(head.path()).is_some();
+    let turn = &shared.open.lookup(is_known).await;
     if shared.root.look(&shared.ring).await {
         shared.cache.clear();
     }
@@ -42,7 +50,7 @@ pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Respons
         Some(raw) if raw.starts_with('/') || shared.prefix.is_empty() => raw,
         _ => return not_found(),
     };
-    let site = SiteRequest { shared, root, head };
+    let site = SiteRequest { shared, root, head, turn };
     let mut scratch = Vec::new();
     let path = match path::resolve(raw.as_bytes(), &mut scratch) {
         Ok(path) => path,
@@ -72,7 +80,8 @@ pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Respons
     }
 }
 
-/// Answers from a fresh entry. `None` when its file has changed: the rest may have changed too.
+/// Answers from a fresh entry. `None` when its file has changed, as the rest may have then, or when it has to
+/// be hashed first.
 async fn answer_fresh(
     shared: &Rc<FilesState>,
     root: &Root,
@@ -85,12 +94,14 @@ async fn answer_fresh(
     }
     let representation = shared.choose(entry, head);
     let coding = representation.coding();
-    let file = shared.ring.open(root, &siblings::name_of(&entry.name, coding)).await.ok()?;
     let metadata = entry.metadata_of(coding);
+    if representation.is_to_be_hashed(metadata) {
+        return None;
+    }
+    let file = shared.ring.open(root, &siblings::name_of(&entry.name, coding)).await.ok()?;
     if file.metadata().ok()? != *metadata {
         return None;
     }
-    representation.hash_at_once(&shared.ring, &file, metadata).await;
     let file = representation.share(file, metadata);
     shared.open.hold(&shared.ring, file.clone());
     Some(respond::respond(representation, ContentSource::File(file), head, shared.ring.unix_seconds()))
@@ -102,6 +113,7 @@ struct SiteRequest<'a> {
     shared: &'a Rc<FilesState>,
     root: &'a Rc<Root>,
     head: &'a RequestHead,
+    turn: &'a Turn,
 }
 
 impl SiteRequest<'_> {
@@ -154,38 +166,57 @@ impl SiteRequest<'_> {
 
     /// Answers with a file or one of its siblings, and caches the result as `key`, which is the normal form
     /// of a path: a client cannot fill the cache with different encodings of one.
-    async fn serve(self, key: &str, file: File, metadata: Metadata, name: &[u8]) -> io::Result<Response> {
-        let Self { shared, root, head } = self;
-        if !shared.serves(&metadata) {
-            shared.cache.remove(key);
-            return Ok(not_found());
-        }
-        let siblings = siblings::find(shared, root, name, &metadata).await;
-        let opened = OpenedFile { name, file, metadata, siblings };
-        let now = shared.ring.now();
-        let known = || {
-            let found = opened.siblings.iter().map(|found| found.metadata);
-            shared.cache.stale(key).filter(|entry| entry.is(&metadata, found))
-        };
-        let entry = match known() {
-            Some(entry) => {
-                entry.checked(now);
-                entry
+    async fn serve(
+        self,
+        key: &str,
+        mut file: File,
+        mut metadata: Metadata,
+        name: &[u8],
+    ) -> io::Result<Response> {
+        let Self { shared, root, head, turn } = self;
+        let mut hash_turn = None;
+        loop {
+            if !shared.serves(&metadata) {
+                shared.cache.remove(key);
+                return Ok(not_found());
             }
-            None => {
-                let mut entry = Rc::new(opened.load(&shared.options, now).await?);
-                let coding = shared.choose(&entry, head).coding();
-                if shared.choose(&entry, head).body().is_none() {
-                    let _turn = shared.open.hash().await;
+            let siblings = siblings::find(shared, root, name, &metadata).await;
+            let opened = OpenedFile { name, file, metadata, siblings };
+            let now = shared.ring.now();
+            let known = || {
+                let found = opened.siblings.iter().map(|found| found.metadata);
+                shared.cache.stale(key).filter(|entry| entry.is(&metadata, found))
+            };
+            let (entry, is_new) = match known() {
+                Some(entry) => {
+                    entry.checked(now);
+                    (entry, false)
+                }
+                None => {
+                    let entry = Rc::new(opened.load(&shared.options, now).await?);
+                    let is_in_memory = shared.choose(&entry, head).body().is_some();
                     // Another request may have been the first.
-                    if let Some(known) = known() {
-                        entry = known;
-                    }
-                    let (file, metadata) = (opened.file_of(coding), entry.metadata_of(coding));
-                    if let Some(representation) = entry.representation(coding) {
-                        representation.hash_at_once(&shared.ring, file, metadata).await;
+                    match known().filter(|_| !is_in_memory) {
+                        Some(known) => (known, false),
+                        None => (entry, true),
                     }
                 }
+            };
+            let representation = shared.choose(&entry, head);
+            let coding = representation.coding();
+            let hashed = entry.metadata_of(coding);
+            if representation.is_to_be_hashed(hashed) {
+                if hash_turn.is_none() {
+                    // Nothing is held while this one waits; then the file is looked at anew.
+                    drop((opened, entry));
+                    turn.end();
+                    hash_turn = Some(shared.open.hash().await);
+                    (file, metadata) = self.open(name).await?;
+                    continue;
+                }
+                representation.hash_at_once(&shared.ring, opened.file_of(coding), hashed).await;
+            }
+            if is_new {
                 // A small file that changed while it was read is read again for the next request; and what
                 // was found under an old root is not for requests to the new one.
                 let is_settled = entry.is_settled(shared.options.cached_file_bytes_max);
@@ -194,17 +225,17 @@ impl SiteRequest<'_> {
                 } else {
                     shared.cache.remove(key);
                 }
-                entry
             }
-        };
-        if let Some(response) = shared.at_once(&entry, head) {
-            return Ok(response);
+            if let Some(response) = shared.at_once(&entry, head) {
+                return Ok(response);
+            }
+            let representation = shared.choose(&entry, head);
+            let coding = representation.coding();
+            let file = representation.share(opened.into_file(coding), entry.metadata_of(coding));
+            shared.open.hold(&shared.ring, file.clone());
+            let content = ContentSource::File(file);
+            return Ok(respond::respond(representation, content, head, shared.ring.unix_seconds()));
         }
-        let representation = shared.choose(&entry, head);
-        let coding = representation.coding();
-        let file = representation.share(opened.into_file(coding), entry.metadata_of(coding));
-        shared.open.hold(&shared.ring, file.clone());
-        Ok(respond::respond(representation, ContentSource::File(file), head, shared.ring.unix_seconds()))
     }
 }
 
@@ -228,6 +259,7 @@ impl FileTarget<'_> {
             if path.names_directory() {
                 return self.index(file).await;
             }
+            drop(file);
             if is_clean && let Some(response) = self.page().await? {
                 return Ok(response);
             }
@@ -260,14 +292,17 @@ impl FileTarget<'_> {
     /// Answers for a directory, with its index file or, where that is allowed, with a listing.
     async fn index(self, directory: File) -> io::Result<Response> {
         let Self { site, path } = self;
-        let SiteRequest { shared, root, head } = site;
+        let SiteRequest { shared, root, head, turn } = site;
         let mut missing = io::Error::from_raw_os_error(libc::ENOENT);
         for index in &shared.options.index {
             let mut name = path.as_bytes().to_vec();
             name.push(b'/');
             name.extend_from_slice(index.as_bytes());
             match site.open(&name).await {
-                Ok((file, metadata)) => return site.serve(head.path(), file, metadata, &name).await,
+                Ok((file, metadata)) => {
+                    drop(directory);
+                    return site.serve(head.path(), file, metadata, &name).await;
+                }
                 Err(error) if is_missing(&error) => missing = error,
                 Err(error) => return Err(error),
             }
@@ -276,6 +311,11 @@ impl FileTarget<'_> {
             return Err(missing);
         }
         shared.cache.remove(head.path());
+        // Nothing is held while this one waits; then the directory is opened anew.
+        drop(directory);
+        turn.end();
+        let _turn = shared.open.listing().await;
+        let (directory, _) = site.open(path.as_bytes()).await?;
         listing::answer(&shared.ring, root, directory, path, head, &shared.prefix).await
     }
 }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use glommio::sync::{Permit, Semaphore};
+use glommio::sync::{Semaphore, StaticPermit};
 
 use crate::ring::{File, Ring};
 
@@ -20,17 +20,35 @@ const HELD_FOR: Duration = Duration::from_secs(1);
 /// disk; further ones wait in order, and often find what they need in the cache then.
 const LOOKUPS_MAX: usize = 64;
 
+/// Of those, the ones for files that are known already: what is hot never waits behind what is cold. They
+/// take no longer than it takes to see that a file is unchanged.
+const CHECKS_MAX: usize = 16;
+
 /// Files that are hashed at once. Requests that ask together for one that nobody has asked for before wait
-/// here, and find the first one's result.
-const HASHES_MAX: u64 = 2;
+/// here, with no file open and no look-up's turn, and find the first one's result.
+const HASHES_MAX: usize = 2;
+
+/// Directories that are listed at once. The others wait with no file open.
+const LISTINGS_MAX: usize = 2;
 
 /// Descriptors of one look-up.
 const FILES_PER_LOOKUP: usize = 4;
 
 pub(super) struct OpenFiles {
     held: Rc<HeldFiles>,
-    lookups: Semaphore,
-    hashes: Semaphore,
+    lookups: Rc<Semaphore>,
+    checks: Rc<Semaphore>,
+    hashes: Rc<Semaphore>,
+    listings: Rc<Semaphore>,
+}
+
+/// The turn of a look-up. It ends before anything that takes longer than a look-up.
+pub(super) struct Turn(Cell<Option<StaticPermit>>);
+
+impl Turn {
+    pub(super) fn end(&self) {
+        self.0.take();
+    }
 }
 
 #[derive(Default)]
@@ -42,21 +60,35 @@ struct HeldFiles {
 
 impl OpenFiles {
     pub(super) fn new(ring: &Ring) -> Self {
-        // Half of the files of the core at most, so that look-ups go on while responses use the others.
-        let lookups = (ring.files_max() / FILES_PER_LOOKUP / 2).clamp(1, LOOKUPS_MAX);
-        let (lookups, hashes) = (Semaphore::new(lookups as u64), Semaphore::new(HASHES_MAX));
-        Self { held: Rc::default(), lookups, hashes }
+        // About half of the files of the core, so that look-ups go on while responses use the others.
+        let all = ring.files_max() / FILES_PER_LOOKUP / 2;
+        let checks = (all / 4).clamp(1, CHECKS_MAX);
+        let others = checks + HASHES_MAX + LISTINGS_MAX;
+        let lookups = all.saturating_sub(others).clamp(1, LOOKUPS_MAX);
+        let semaphore = |turns: usize| Rc::new(Semaphore::new(turns as u64));
+        Self {
+            held: Rc::default(),
+            lookups: semaphore(lookups),
+            checks: semaphore(checks),
+            hashes: semaphore(HASHES_MAX),
+            listings: semaphore(LISTINGS_MAX),
+        }
     }
 
-    /// Waits for the turn of a look-up.
-    pub(super) async fn lookup(&self) -> Option<Permit<'_>> {
-        // It is never closed.
-        self.lookups.acquire_permit(1).await.ok()
+    /// Waits for the turn of a look-up, or of the check of a file that is known.
+    pub(super) async fn lookup(&self, is_known: bool) -> Turn {
+        let turns = if is_known { &self.checks } else { &self.lookups };
+        Turn(Cell::new(turn(turns).await))
     }
 
     /// Waits for the turn of a hash.
-    pub(super) async fn hash(&self) -> Option<Permit<'_>> {
-        self.hashes.acquire_permit(1).await.ok()
+    pub(super) async fn hash(&self) -> Option<StaticPermit> {
+        turn(&self.hashes).await
+    }
+
+    /// Waits for the turn of a listing.
+    pub(super) async fn listing(&self) -> Option<StaticPermit> {
+        turn(&self.listings).await
     }
 
     /// Keeps a file open for a while.
@@ -72,6 +104,11 @@ impl OpenFiles {
             ring.spawn(sweep(ring.clone(), self.held.clone()), |_| ());
         }
     }
+}
+
+async fn turn(turns: &Rc<Semaphore>) -> Option<StaticPermit> {
+    // It is never closed.
+    turns.acquire_static_permit(1).await.ok()
 }
 
 /// Closes held files after their time, until there are none.
