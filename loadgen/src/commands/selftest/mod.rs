@@ -19,6 +19,10 @@ use crate::stats::slo::Slo;
 /// thread that sleeps may wake up late. Far below what a mistake in the method makes of a second's freeze.
 const TOLERANCE_MS: f64 = 40.0;
 
+/// As a share of longer ones, where it is more: the server's own pace decides how long its queue is, and a
+/// busy machine slows it down. A mistake of the method is off by half and more.
+const TOLERANCE_SHARE: f64 = 0.1;
+
 /// Checks the generator against servers with known delays
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -165,7 +169,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         outputs::write_stdout(&text).map_err(Failure::Usage)?;
     }
     let told = match failed {
-        0 => format!("selftest: passed (times within {TOLERANCE_MS} ms, counts exact)\n"),
+        0 => format!("selftest: passed (times within {TOLERANCE_MS} ms or a tenth, counts exact)\n"),
         _ => {
             format!("selftest: FAILED: {failed} figures are not what they must be; do not trust this build\n")
         }
@@ -222,7 +226,7 @@ fn compare(trial: &Trial, result: &RunResult) -> (String, usize) {
         let name = if share >= 1.0 { format!("{name} max") } else { format!("{name} p{:.0}", share * 100.0) };
         let found = quantile.map_or(f64::NAN, |ns| ns as f64 / 1e6);
         // NaN is within nothing.
-        let is_met = (found - wanted).abs() <= TOLERANCE_MS;
+        let is_met = (found - wanted).abs() <= TOLERANCE_MS.max(wanted * TOLERANCE_SHARE);
         line(is_met, format!("{name}: {found:.1} ms, expected {wanted:.0} ms"));
     }
     (text, misses)
