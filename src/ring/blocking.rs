@@ -11,7 +11,21 @@ use std::thread;
 use std::time::Duration;
 
 use super::core::Ring;
-use super::offload::{Elsewhere, Offload, Work};
+use super::offload::{Elsewhere, Offload, Place, Work};
+
+/// A call that is not started, and gives its place back when it is started or dropped.
+struct Unstarted {
+    offload: Rc<Offload>,
+    place: Option<Place>,
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.offload.leave(place);
+        }
+    }
+}
 
 /// Abandons the job when the future is dropped.
 struct Awaited {
@@ -83,7 +97,12 @@ impl Ring {
         async move {
             let offload = ring.offload();
             let mut work = Some(Box::new(move || Box::new(work()) as Box<dyn Any + Send>) as Work);
-            let started = poll_fn(|cx| offload.poll_start(ring.core.tasks.polled(), &mut work, cx)).await;
+            let mut unstarted = Unstarted { offload: offload.clone(), place: None };
+            let started = poll_fn(|cx| {
+                offload.poll_start(ring.core.tasks.polled(), &mut work, &mut unstarted.place, cx)
+            })
+            .await;
+            drop(unstarted);
             let ticket = started.expect("the system has a thread for blocking work");
             let product = Awaited { offload, ticket, done: false }.product().await;
             match product.expect("a helper thread reports every job") {

@@ -26,6 +26,9 @@ pub(super) type Work = Box<dyn FnOnce() -> Product + Send>;
 /// The task that asks; all that is no task of the ring's is one.
 type Asker = Option<u32>;
 
+/// Where a call waits that found the queue full.
+pub(super) type Place = u64;
+
 /// A core's helper threads and their jobs.
 pub(super) struct Offload {
     state: RefCell<OffloadState>,
@@ -38,8 +41,9 @@ struct OffloadState {
     threads_max: usize,
     waiting: Turns,
     waiting_max: usize,
-    /// Tasks that found the queue full.
-    blocked: VecDeque<Waker>,
+    /// Calls that found the queue full, by their place, in order.
+    blocked: VecDeque<(Place, Waker)>,
+    next_place: Place,
     tickets: Slab<Ticket>,
     outcomes: mpsc::Receiver<JobOutcome>,
     report: mpsc::Sender<JobOutcome>,
@@ -154,6 +158,7 @@ impl Offload {
             waiting: Turns::default(),
             waiting_max: waiting_max.max(1),
             blocked: VecDeque::new(),
+            next_place: 0,
             tickets: Slab::new(),
             outcomes,
             report,
@@ -161,7 +166,8 @@ impl Offload {
         Ok(Self { state: RefCell::new(state), wake: Arc::new(WakeUp::new()?) })
     }
 
-    /// Sends a job to a thread, or queues it, and returns its ticket; pending while the queue is full.
+    /// Sends a job to a thread, or queues it, and returns its ticket; pending while the queue is full. The
+    /// call then has a place, which is its own in later polls, and which it [leaves](Offload::leave).
     ///
     /// # Errors
     /// The first thread cannot be started.
@@ -169,8 +175,11 @@ impl Offload {
         &self,
         task: Asker,
         work: &mut Option<Work>,
+        place: &mut Option<Place>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        // A waker is dropped after the state's borrow, as everything of a caller.
+        let _former;
         let mut state = self.state.borrow_mut();
         let idle = state.threads.iter().position(|thread| !thread.busy);
         let thread = match idle {
@@ -182,7 +191,16 @@ impl Offload {
             idle => idle,
         };
         if thread.is_none() && state.waiting.count >= state.waiting_max {
-            state.blocked.push_back(cx.waker().clone());
+            let waker = cx.waker().clone();
+            match place.and_then(|place| state.blocked_at(place)) {
+                Some(at) => _former = std::mem::replace(&mut state.blocked[at].1, waker),
+                None => {
+                    let new = state.next_place;
+                    state.next_place += 1;
+                    state.blocked.push_back((new, waker));
+                    *place = Some(new);
+                }
+            }
             return Poll::Pending;
         }
         let work = work.take().expect("work is started once");
@@ -193,6 +211,15 @@ impl Offload {
             None => state.waiting.push(task, job),
         }
         Poll::Ready(Ok(ticket))
+    }
+
+    /// A call that waits no more gives its place back, if it was not woken.
+    pub(super) fn leave(&self, place: Place) {
+        let left = {
+            let mut state = self.state.borrow_mut();
+            state.blocked_at(place).and_then(|at| state.blocked.remove(at))
+        };
+        drop(left);
     }
 
     /// A ticket for a result that another thread reports.
@@ -250,10 +277,11 @@ impl Offload {
         }
         let places = match state.threads.iter().any(|thread| thread.busy) {
             true => state.waiting_max.saturating_sub(state.waiting.count),
-            // Nothing would wake those that are left, and some of the wakers may be of tasks that are gone.
+            // Nothing would wake those that are left.
             false => usize::MAX,
         };
-        woken.extend(state.blocked.drain(..places.min(state.blocked.len())));
+        let leaving = state.blocked.drain(..places.min(state.blocked.len()));
+        woken.extend(leaving.map(|(_, waker)| waker));
     }
 
     /// The result; `None` inside when there will be none.
@@ -285,6 +313,13 @@ impl Offload {
             (job, ticket)
         };
         drop((job, ticket));
+    }
+}
+
+impl OffloadState {
+    /// Where the call with this place is, unless it was woken.
+    fn blocked_at(&self, place: Place) -> Option<usize> {
+        self.blocked.binary_search_by_key(&place, |&(place, _)| place).ok()
     }
 }
 

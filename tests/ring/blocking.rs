@@ -1,8 +1,10 @@
 //! Work off the core: it runs beside it, comes back in whatever order, and may panic or be given up.
 
+use std::future::Future as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use quoit::ring::{Reply, RingConfig, yield_now};
@@ -121,6 +123,48 @@ fn the_queue_is_bounded_and_what_waits_for_a_place_gets_one() {
             sum += job.await;
         }
         assert_eq!(sum, (0..40).sum::<i32>() - 30 - 20 - 10 - 3 - 2 - 1);
+    });
+}
+
+/// Wakes nobody; how many there are shows who keeps one.
+struct Counted;
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn what_waits_for_a_place_keeps_one_waker_however_often_it_is_polled() {
+    let config = RingConfig { blocking_threads_max: 1, blocking_waiting_max: 1, ..RingConfig::default() };
+    on_ring(config, |ring| async move {
+        let (go, gate) = mpsc::channel::<()>();
+        let mut first = Box::pin(ring.blocking(move || gate.recv().is_ok()));
+        assert!(poll_once(first.as_mut()).await.is_pending());
+        let mut queued = Box::pin(ring.blocking(|| 1));
+        assert!(poll_once(queued.as_mut()).await.is_pending());
+        let mut blocked: Vec<_> = (0..3).map(|n| Box::pin(ring.blocking(move || n))).collect();
+        let wakers: Vec<_> = blocked.iter().map(|_| Arc::new(Counted)).collect();
+        for _ in 0..10 {
+            for (job, waker) in blocked.iter_mut().zip(&wakers) {
+                let waker = Waker::from(waker.clone());
+                assert!(job.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+        }
+        let kept = || wakers.iter().map(Arc::strong_count).map(|count| count - 1).collect::<Vec<_>>();
+        assert_eq!(kept(), [1; 3]);
+        drop(blocked.remove(1));
+        assert_eq!(kept(), [1, 0, 1]);
+        // Another task takes over: the former waker is given up.
+        for job in &mut blocked {
+            assert!(poll_once(job.as_mut()).await.is_pending());
+        }
+        assert_eq!(kept(), [0; 3]);
+        go.send(()).expect("it waits");
+        assert!(first.await);
+        assert_eq!(queued.await, 1);
+        for (job, n) in blocked.into_iter().zip([0, 2]) {
+            assert_eq!(job.await, n);
+        }
     });
 }
 
