@@ -223,7 +223,7 @@ fn a_target_that_grows_leaves_no_room_for_the_authority() {
         let (path, authority) = ("\"".repeat(grows), "a".repeat(200));
         let lines =
             format!(":method: GET\r\n:scheme: https\r\n:authority: {authority}\r\n:path: /{path}\r\n");
-        let mut lab = Lab::new(limits.clone());
+        let mut lab = Lab::new(limits);
         lab.machine = Connection::new(&limits, &heads, &BodyLimits::DEFAULT);
         lab.take(&Wire::new().long_headers(1, &lines).bytes);
         assert!(lab.events[0].starts_with(seen), "{}", &lab.events[0][..40]);
