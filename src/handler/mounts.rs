@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -63,7 +64,13 @@ impl DirectoryOptions {
     /// # Errors
     /// Why it cannot be served.
     pub fn open(&self, ring: &Ring) -> Result<Files, DirectoryError> {
-        Files::new(ring.clone(), &self.path, self.files.clone()).map_err(|source| self.error(source))
+        self.open_without(ring, Arc::default())
+    }
+
+    /// As [`open`](Self::open); never serves these files, nor what is in these directories, by any link.
+    pub(crate) fn open_without(&self, ring: &Ring, secrets: Arc<[PathBuf]>) -> Result<Files, DirectoryError> {
+        Files::without(ring.clone(), &self.path, self.files.clone(), secrets)
+            .map_err(|source| self.error(source))
     }
 
     /// Whether the directory could be opened now. Blocking, and needs no core.
@@ -95,9 +102,18 @@ impl MountsOptions {
     /// # Errors
     /// All that cannot be served.
     pub fn open(&self, ring: &Ring) -> Result<Mounts, Vec<DirectoryError>> {
+        self.open_without(ring, &Arc::default())
+    }
+
+    /// As [`open`](Self::open); never serves these files, nor what is in these directories, by any link.
+    pub(crate) fn open_without(
+        &self,
+        ring: &Ring,
+        secrets: &Arc<[PathBuf]>,
+    ) -> Result<Mounts, Vec<DirectoryError>> {
         let (mut opened, mut errors) = (Vec::new(), Vec::new());
         for directory in self.directories() {
-            match directory.open(ring) {
+            match directory.open_without(ring, secrets.clone()) {
                 Ok(files) => opened.push(files),
                 Err(error) => errors.push(error),
             }

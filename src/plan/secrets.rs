@@ -67,7 +67,7 @@ pub struct ExposedSecret {
 
 impl Plan {
     /// The secrets of the plan itself: keys of its listeners, users of its filters.
-    fn secrets(&self) -> Vec<Secret> {
+    pub(super) fn secrets(&self) -> Vec<Secret> {
         let mut secrets = keys(&self.listeners);
         for (_, site) in self.all_sites() {
             let filters = site.filters.iter().chain(site.routes.iter().flat_map(|route| &route.filters));

@@ -2,6 +2,7 @@
 //! starts and never changed. Knows nothing of the service.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::shared::Message;
@@ -32,6 +33,8 @@ pub struct WorkerSetup {
     pub mailbox: Mailbox<Message>,
     /// The limits.
     pub limits: Limits,
+    /// Secret files and directories, which no directory of a plan serves.
+    pub secrets: Arc<[PathBuf]>,
     /// Sizes of its ring.
     pub ring: RingConfig,
     /// Its end of the access log, if there is one.

@@ -1,5 +1,8 @@
 //! The context in which services are built. Knows no server: the tests' harness makes one too.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::drain::Drain;
 use crate::ring::Ring;
 
@@ -11,4 +14,6 @@ pub struct CoreContext {
     pub worker: usize,
     /// Tells services that the worker is about to end.
     pub drain: Drain,
+    /// Secret files and directories of the server, which no directory of a plan serves.
+    pub secrets: Arc<[PathBuf]>,
 }

@@ -448,6 +448,7 @@ impl Server {
         let tls: Vec<_> = listeners.into_iter().map(tls_of).collect();
         let (shared, mailboxes) = Shared::new(cores.workers).map_err(RunError::System)?;
         let shared = Arc::new(shared);
+        let secrets = self.secrets().into_iter().map(|secret| secret.path).collect();
         let (log, access) = start_log(self.access, cores.workers)?;
         let mut sockets_of = |_worker: usize| {
             let one = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| {
@@ -461,6 +462,7 @@ impl Server {
             sockets: (0..cores.workers).map(&mut sockets_of).collect(),
             limits: self.limits.clone(),
             ring: self.ring.clone(),
+            secrets,
         };
         let start = move |setup: WorkerSetup, ended: workers::WhenEnded| {
             let make = make.clone();

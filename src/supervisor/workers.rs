@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
@@ -34,6 +35,8 @@ pub(super) struct WorkerTemplate {
     pub(super) sockets: Vec<Vec<(OwnedFd, Option<Arc<TlsServer>>)>>,
     pub(super) limits: Limits,
     pub(super) ring: RingConfig,
+    /// What no directory of a plan serves.
+    pub(super) secrets: Arc<[PathBuf]>,
 }
 
 impl WorkerTemplate {
@@ -54,6 +57,7 @@ impl WorkerTemplate {
             mailbox,
             limits: self.limits.clone(),
             ring: self.ring.clone(),
+            secrets: self.secrets.clone(),
             access,
         })
     }

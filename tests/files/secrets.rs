@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -88,6 +89,38 @@ fn secrets_beside_the_site_and_in_hidden_directories_are_in_their_place() {
     }
 }
 
+/// Links within the root, and a hard link: the names are not hidden, the file is the same.
+#[test]
+fn no_link_leads_to_a_secret() {
+    let dir = site();
+    let site = dir.path().join("site");
+    fs::remove_file(site.join("localhost.key")).unwrap();
+    fs::remove_file(site.join("users")).unwrap();
+    let at = |name: &str| site.join(".private").join(name).display().to_string();
+    symlink(".private", site.join("pub")).unwrap();
+    // The password is `secret`.
+    let user = "u:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n";
+    fs::write(at("users"), user).unwrap();
+    fs::hard_link(at("users"), site.join("hard")).unwrap();
+    fs::write(at("open.txt"), "open").unwrap();
+    fs::write(site.join("a.txt"), "a").unwrap();
+    symlink(".private/log", site.join("a.txt.br")).unwrap();
+    let binary = Binary::serve(&site, &["--auth", &at("users"), "--access-log", &at("log")]);
+    let mut client = Client::connect(binary.addr);
+    let fields = "Authorization: Basic dTpzZWNyZXQ=\r\nAccept-Encoding: br\r\n";
+    client.get("/pub/open.txt", fields).is(200, "open");
+    for target in ["/pub/users", "/hard", "/pub/log", "/hard"] {
+        client.get(target, fields).has_status(404);
+    }
+    client.get("/a.txt", fields).is(200, "a");
+    // One that is replaced is as secret.
+    fs::copy(at("users"), at("new")).unwrap();
+    fs::rename(at("new"), at("users")).unwrap();
+    client.get("/pub/users", fields).has_status(404);
+    let told = binary.lines().iter().filter(|line| line.contains("because that is secret")).count();
+    assert_eq!(told, 1, "once: {:?}", binary.lines());
+}
+
 #[test]
 fn what_the_server_itself_writes_is_not_served() {
     let dir = tempfile::tempdir().unwrap();
@@ -113,8 +146,9 @@ fn what_the_server_itself_writes_is_not_served() {
         }
         Err(_) => false,
     });
+    let output = dir.path().join("nohup.out");
+    crate::common::eventually("it is written there", || fs::metadata(&output).unwrap().len() > 0);
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(said, 404);
-    assert!(fs::metadata(dir.path().join("nohup.out")).unwrap().len() > 0, "it is written there");
 }

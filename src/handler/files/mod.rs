@@ -28,12 +28,14 @@ mod open_files;
 mod options;
 mod policy;
 mod prepare;
+mod refused;
 mod respond;
 mod siblings;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use self::cache::Cache;
 use self::entry::{CachedFile, Representation};
@@ -44,10 +46,11 @@ use self::named_root::NamedRoot;
 use self::open_files::OpenFiles;
 pub use self::options::{CacheRule, FilesOptions, NoCacheRule, NoPreloadRule, PreloadRule};
 pub use self::prepare::Assets;
+use self::refused::Refused;
 use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::ring::{Links, Metadata, Ring, output_files};
+use crate::ring::{Links, Metadata, Ring};
 use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
@@ -64,9 +67,7 @@ pub(super) struct FilesState {
     cache: Cache,
     open: OpenFiles,
     notices: Notices,
-    /// Device and inode of the files that this process writes its own output to. They hold what is logged,
-    /// and are not served wherever they are.
-    outputs: Vec<(u64, u64)>,
+    refused: Refused,
 }
 
 impl FilesState {
@@ -75,9 +76,9 @@ impl FilesState {
         entry.choose(head, &self.options.assets)
     }
 
-    /// Whether a file may be served: a regular one, and not the server's own output.
+    /// Whether a file may be served: a regular one, and neither a secret nor the server's own output.
     fn serves(&self, metadata: &Metadata) -> bool {
-        metadata.is_file && !self.outputs.contains(&(metadata.device, metadata.inode))
+        metadata.is_file && !self.refused.contains(metadata)
     }
 
     /// The response, unless a file has to be opened for it.
@@ -95,13 +96,23 @@ impl Files {
     /// # Errors
     /// The kernel's: not found, no directory, no permission. `InvalidInput` for invalid options.
     pub fn new(ring: Ring, directory: &Path, options: FilesOptions) -> io::Result<Self> {
+        Self::without(ring, directory, options, Arc::default())
+    }
+
+    /// As [`new`](Self::new); never serves these files, nor what is in these directories, by any link.
+    pub(crate) fn without(
+        ring: Ring,
+        directory: &Path,
+        options: FilesOptions,
+        secrets: Arc<[PathBuf]>,
+    ) -> io::Result<Self> {
         options.check()?;
         let links = if options.follow_links { Links::Anywhere } else { Links::WithinRoot };
         let root = NamedRoot::open(directory, links, ring.now())?;
         let cache = Cache::new(options.cache_bytes_max);
         let (prefix, open, notices) = (options.normal_prefix(), OpenFiles::new(&ring), Notices::default());
-        let outputs = output_files();
-        let shared = FilesState { ring, root, options, prefix, cache, open, notices, outputs };
+        let refused = Refused::new(secrets);
+        let shared = FilesState { ring, root, options, prefix, cache, open, notices, refused };
         Ok(Self { shared: Rc::new(shared) })
     }
 }

@@ -64,7 +64,7 @@ async fn open(
 ) -> Option<FoundSibling> {
     let file = shared.ring.open(root, &name_of(name, coding)).await.ok()?;
     let metadata = file.metadata().ok()?;
-    let may_be = metadata.is_file && metadata.len > 0 && !is_older(&metadata, original);
+    let may_be = metadata.len > 0 && !is_older(&metadata, original) && shared.serves(&metadata);
     if !may_be || !fits(&file, &metadata, original, coding).await {
         return None;
     }
