@@ -102,7 +102,7 @@ impl Stream {
     /// # Errors
     /// See [`HandshakeError`].
     pub async fn accept_with(socket: Socket, config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
-        let chosen = ChosenConfig { config, asks_for_certificate: false };
+        let chosen = ChosenConfig { config, asks_for_certificate: false, is_challenge: false };
         tls::accept(socket, None, |_| chosen).await.map(Self::from)
     }
 

@@ -522,6 +522,12 @@ impl Socket {
         slot.tx_error != 0 || matches!(slot.rx_end, RecvEnd::Failed(_))
     }
 
+    /// Whether the end of the stream has come, perhaps behind input that was not received yet, or this socket
+    /// was [dismissed](Ring::dismiss_waiting).
+    pub fn has_ended(&self) -> bool {
+        self.core.inner.borrow_mut().held(self.key).rx_end != RecvEnd::Open
+    }
+
     /// Whether the deadline has passed.
     pub fn has_timed_out(&self) -> bool {
         self.core.inner.borrow_mut().held(self.key).timed_out

@@ -22,8 +22,8 @@ struct InProgress<'a, S>(&'a Worker<S>);
 impl<'a, S> InProgress<'a, S> {
     fn begin(worker: &'a Worker<S>) -> Option<Self> {
         let handshakes = worker.handshakes.get() + 1;
-        // The client that has kept its handshake waiting for the longest time makes room; the handshakes that
-        // are ending because of that are few, and end within a turn.
+        // The client that has kept its handshake waiting for the longest time makes room. A handshake that
+        // waits for this core keeps its place; one that is dismissed is in a receive, and ends within a turn.
         let has_room =
             handshakes <= worker.limits.handshakes_max || worker.ring.dismiss_waiting(Waits::Handshake);
         if !has_room {
@@ -74,6 +74,7 @@ fn is_challenge(stream: &Stream) -> bool {
 
 /// RFC 8737 §3: the handshake was the answer, and the connection carries nothing else.
 async fn end_challenge(stream: Stream) {
+    stream.socket().set_waits(Waits::Handshake);
     if stream.close_write().await.is_ok() {
         stream.discard_input().await;
     }

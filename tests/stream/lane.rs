@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use quoit::net::tls::{Lane, TlsOptions, TlsServer};
+use quoit::ring::Waits;
 
 use super::*;
 
@@ -70,6 +71,43 @@ fn an_established_connection_does_not_wait_for_handshakes() {
     assert!(computed <= COMPUTED_MAX, "{computed} of {HANDSHAKES} handshakes went before the request");
     drop(handshakes);
     server.join().unwrap();
+}
+
+/// Whoever waits for this core has done its part: those that wait for their clients make room.
+#[test]
+fn a_handshake_that_waits_for_its_turn_is_not_dismissed() {
+    let (begun, mut clients): (Vec<TcpStream>, Vec<TcpStream>) = (0..HANDSHAKES).map(|_| sockets()).unzip();
+    let config = client_without_trust();
+    for mut socket in &clients {
+        let mut hello = ClientConnection::new(config.clone(), localhost()).unwrap();
+        hello.write_tls(&mut socket).unwrap();
+    }
+    // These have left: nothing is computed for them.
+    let left = clients.split_off(HANDSHAKES - 5);
+    left.iter().for_each(|socket| socket.shutdown(Shutdown::Write).unwrap());
+    on_core(async move |core| {
+        let options = TlsOptions { self_signed: vec!["localhost".to_owned()], ..TlsOptions::default() };
+        let tls = TlsServer::new(options).unwrap();
+        let lane = Rc::new(Lane::default());
+        for socket in begun {
+            let socket = core.ring.adopt(socket.into());
+            socket.set_deadline(Some(PATIENCE));
+            socket.set_waits(Waits::Handshake);
+            let (tls, lane) = (tls.clone(), lane.clone());
+            let accepting = async move { drop(Stream::accept(socket, tls, &lane).await) };
+            core.ring.spawn(accepting, |_| {});
+        }
+        // Every ClientHello is received.
+        core.ring.next_turn().await;
+        core.ring.next_turn().await;
+        let dismissed = (0..HANDSHAKES).take_while(|_| core.ring.dismiss_waiting(Waits::Handshake)).count();
+        assert!(dismissed <= COMPUTED_MAX, "{dismissed} of {HANDSHAKES} made room");
+        for _ in 0..4 * HANDSHAKES {
+            core.ring.next_turn().await;
+        }
+    });
+    assert!(clients.iter().all(has_answer));
+    assert!(!left.iter().any(has_answer), "computed for nobody");
 }
 
 fn client_without_trust() -> Arc<ClientConfig> {

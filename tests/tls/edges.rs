@@ -11,6 +11,8 @@ use quoit::net::tls::{TlsOptions, TlsServer};
 use quoit::server::Limits;
 use quoit::service::{Request, Response};
 use quoit::{Running, Server};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -172,8 +174,62 @@ fn handlers_know_the_client_by_its_certificate() {
 #[test]
 fn a_connection_for_a_challenge_carries_nothing_else() {
     let lab = Lab::new();
+    let (running, addr) = challenged(&lab, ClientAuth::Off);
+    let mut config = ClientConfig::clone(&lab.client());
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let mut stream = connect(&config.into(), addr);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("close_notify");
+    assert_eq!((answer, stream.conn.alpn_protocol()), (Vec::new(), Some(&b"acme-tls/1"[..])));
+    let totals = running.stop().unwrap();
+    assert_eq!((totals.requests, totals.handshakes_failed, totals.panics), (0, 0, 0));
+}
+
+/// A validator needs no certificate: whoever is one in its first ClientHello must be one in the second.
+#[test]
+fn a_second_hello_without_the_challenges_protocol_is_refused() {
+    let lab = Lab::new();
+    let trust = ClientTrust { authorities: lab.path("ca.pem"), crls: Vec::new() };
+    let (running, addr) = challenged(&lab, ClientAuth::Required(trust));
+    // The first has the key share, and is none of the server's.
+    let kx_groups = vec![kx_group::MLKEM768, kx_group::X25519];
+    let provider = CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() };
+    let mut config = ClientConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let mut stream = connect(&config.into(), addr);
+    stream.conn.write_tls(&mut stream.sock).unwrap();
+    while !stream.conn.wants_write() {
+        assert!(stream.conn.read_tls(&mut stream.sock).unwrap() > 0, "a HelloRetryRequest");
+        stream.conn.process_new_packets().unwrap();
+    }
+    let mut second = Vec::new();
+    while stream.conn.wants_write() {
+        stream.conn.write_tls(&mut second).unwrap();
+    }
+    // ALPN becomes an extension that nobody knows.
+    let alpn = b"\x00\x10\x00\x0d\x00\x0b\x0aacme-tls/1";
+    let at = second.windows(alpn.len()).position(|part| part == alpn).expect("ALPN is offered again");
+    second[at] = 0xfa;
+    stream.sock.write_all(&second).unwrap();
+    stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.sock.read_to_end(&mut answer);
+    // The record that changes the cipher may still come first.
+    let answer = answer.strip_prefix(&[20, 3, 3, 0, 1, 1]).unwrap_or(&answer);
+    assert_eq!(answer.first(), Some(&21), "an alert and no ServerHello: {answer:?}");
+    let totals = running.stop().unwrap();
+    assert_eq!((totals.requests, totals.handshakes_failed, totals.panics), (0, 1, 0));
+}
+
+/// A server that answers a challenge for `localhost`.
+fn challenged(lab: &Lab, client_auth: ClientAuth) -> (Running, SocketAddr) {
     let certificates = vec![CertificateFiles::new(lab.path("a.pem"), lab.path("a.key"))];
-    let options = TlsOptions { certificates, acme_tls_alpn: true, ..TlsOptions::default() };
+    let options = TlsOptions { certificates, client_auth, acme_tls_alpn: true, ..TlsOptions::default() };
     let tls = TlsServer::new(options).unwrap();
     let key = PrivateKeyDer::from_pem_file(lab.path("a.key")).unwrap();
     let chain = vec![CertificateDer::from_pem_file(lab.path("a.pem")).unwrap()];
@@ -184,15 +240,7 @@ fn a_connection_for_a_challenge_carries_nothing_else() {
     let server = Server::new().listen_tls(any, tls).workers(1).quiet(true);
     let running = server.start(|_| async |_request: Request| Response::text("served")).unwrap();
     let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
-    let mut config = ClientConfig::clone(&lab.client());
-    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
-    let mut stream = connect(&config.into(), addr);
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("close_notify");
-    assert_eq!((answer, stream.conn.alpn_protocol()), (Vec::new(), Some(&b"acme-tls/1"[..])));
-    let totals = running.stop().unwrap();
-    assert_eq!((totals.requests, totals.handshakes_failed, totals.panics), (0, 0, 0));
+    (running, addr)
 }
 
 #[test]

@@ -74,9 +74,11 @@ impl Challenges {
     }
 }
 
-/// Presents the certificates of TLS-ALPN-01 and nothing else.
+/// Presents the certificates of TLS-ALPN-01 and nothing else, to clients that offer its protocol: after a
+/// HelloRetryRequest, that is a client's second offer.
 impl ResolvesServerCert for Challenges {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        hello.alpn()?.find(|name| *name == ACME_TLS_ALPN)?;
         self.certificate(hello.server_name()?)
     }
 }

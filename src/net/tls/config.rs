@@ -209,12 +209,13 @@ impl TlsServer {
         let asks_for_certificate = self.options.client_auth != ClientAuth::Off;
         let config = match hello {
             Some(hello) if self.options.acme_tls_alpn && self.is_challenge(hello) => {
-                return ChosenConfig { config: challenge.clone(), asks_for_certificate: false };
+                let config = challenge.clone();
+                return ChosenConfig { config, asks_for_certificate: false, is_challenge: true };
             }
             Some(hello) if hello.prefers_chacha() => chacha_first,
             _ => usual,
         };
-        ChosenConfig { config: config.clone(), asks_for_certificate }
+        ChosenConfig { config: config.clone(), asks_for_certificate, is_challenge: false }
     }
 
     /// The usual configuration, at another time.

@@ -12,13 +12,14 @@ use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
+use super::challenges::ACME_TLS_ALPN;
 use super::early::EarlyData;
 use super::hello::Hello;
 use super::info::{TlsInfo, is_resumed};
 use super::lane::{Lane, Place};
 use super::record::{FRAGMENT_BYTES_MAX, HANDSHAKE, HEADER_BYTES};
 use super::session::{Session, TlsRole};
-use crate::ring::{Payload, RecvBuf, Socket};
+use crate::ring::{Payload, PeerState, RecvBuf, Socket, Waits};
 
 /// Most handshake bytes buffered before they can be processed: the longest flight of a client includes a
 /// certificate chain. rustls limits single messages; this limits the buffer.
@@ -57,7 +58,8 @@ impl From<io::Error> for HandshakeError {
 }
 
 /// The server side on `socket`, within the socket's deadline, with the configuration that `choose` returns
-/// for the ClientHello; `None` stands for one that could not be read. `lane` orders the core's handshakes.
+/// for the ClientHello; `None` stands for one that could not be read. `lane` orders the core's handshakes;
+/// with it, the socket may be dismissed while it waits for its peer.
 ///
 /// # Errors
 /// See [`HandshakeError`].
@@ -67,6 +69,9 @@ pub(in crate::net) async fn accept(
     choose: impl FnOnce(Option<&Hello<'_>>) -> ChosenConfig,
 ) -> Result<Established, HandshakeError> {
     let mut input = socket.ring().take_buffer();
+    if lane.is_some() {
+        socket.set_waits(Waits::Handshake);
+    }
     while !is_whole_or_wrong(&input) {
         let Some(received) = socket.recv().await? else {
             return Err(HandshakeError::Closed);
@@ -77,7 +82,7 @@ pub(in crate::net) async fn accept(
         input.extend_from_slice(&received);
     }
     let hello = Hello::read(&input);
-    let ChosenConfig { config, asks_for_certificate } = choose(hello.as_ref());
+    let ChosenConfig { config, asks_for_certificate, is_challenge } = choose(hello.as_ref());
     let mut config = (*config).clone();
     let early_data = hello.is_some_and(|hello| hello.offers_early_data()).then(EarlyData::new);
     if let Some(early_data) = &early_data {
@@ -87,7 +92,15 @@ pub(in crate::net) async fn accept(
     config.cert_resolver = resolver.clone();
     let connection = UnbufferedServerConnection::new(Arc::new(config))?;
     let half = ServerHalf { connection, resolver, asks_for_certificate };
-    Handshake { early_data, lane, ..Handshake::new(socket, half, input) }.run().await
+    let established = Handshake { early_data, lane, ..Handshake::new(socket, half, input) }.run().await?;
+    if lane.is_some() {
+        established.socket.set_waits(Waits::No);
+    }
+    // The ClientHello after a HelloRetryRequest may offer other protocols than the one `choose` has seen.
+    if is_challenge && established.session.info().protocol() != Some(ACME_TLS_ALPN) {
+        return Err(Error::NoApplicationProtocol.into());
+    }
+    Ok(established)
 }
 
 /// Whether the first record has been received, or is none.
@@ -102,6 +115,9 @@ pub(in crate::net) struct ChosenConfig {
     pub(in crate::net) config: Arc<ServerConfig>,
     /// Whether the client's second flight holds a certificate, which takes long to verify.
     pub(in crate::net) asks_for_certificate: bool,
+    /// Whether it is for a CA, which is not asked for a certificate: the connection ends unless ACME's
+    /// protocol is negotiated.
+    pub(in crate::net) is_challenge: bool,
 }
 
 /// Records the SNI name: rustls' unbuffered connection does not expose it, but calls its certificate resolver
@@ -263,7 +279,7 @@ impl<'a, C: Half> Handshake<'a, C> {
                         return Err(self.fail(error).await);
                     }
                     self = self.receive().await?;
-                    if self.connection.is_costly() {
+                    if self.connection.is_costly() && self.has_next() {
                         place = self.enter().await?;
                     }
                 }
@@ -273,16 +289,35 @@ impl<'a, C: Half> Handshake<'a, C> {
 
     async fn enter(&self) -> Result<Option<Place<'a>>, HandshakeError> {
         let Some(lane) = self.lane else { return Ok(None) };
+        // From here on the peer waits for us.
+        self.socket.set_waits(Waits::No);
         let place = lane.enter(&self.socket.ring()).await;
         // Nobody waits for it any more.
         if self.socket.has_timed_out() {
             return Err(HandshakeError::TimedOut);
         }
-        if self.socket.is_broken() { Err(HandshakeError::Closed) } else { Ok(Some(place)) }
+        if self.socket.is_broken() || self.lacks_its_peer() {
+            return Err(HandshakeError::Closed);
+        }
+        Ok(Some(place))
+    }
+
+    /// Whether the peer will not send the rest. Its last flight may be followed by the end of its input.
+    fn lacks_its_peer(&self) -> bool {
+        let is_first = self.connection.common().negotiated_cipher_suite().is_none();
+        is_first && (self.socket.has_ended() || self.socket.peer_state() != PeerState::Open)
+    }
+
+    /// Marks a server's socket as one that may be dismissed, before it waits for its peer.
+    fn await_peer(&self) {
+        if self.lane.is_some() {
+            self.socket.set_waits(Waits::Handshake);
+        }
     }
 
     async fn receive(mut self) -> Result<Self, HandshakeError> {
         self.send().await?;
+        self.await_peer();
         let Some(received) = self.socket.recv().await? else {
             return Err(HandshakeError::Closed);
         };
@@ -291,6 +326,12 @@ impl<'a, C: Half> Handshake<'a, C> {
         }
         self.input.extend_from_slice(&received);
         Ok(self)
+    }
+
+    /// Whether the next record is whole.
+    fn has_next(&self) -> bool {
+        let rest = &self.input[self.shown..];
+        record_bytes(rest).is_some_and(|length| length <= rest.len())
     }
 
     /// Shows rustls the next record; false if it is not whole yet.
@@ -402,6 +443,7 @@ impl<'a, C: Half> Handshake<'a, C> {
             encode(&mut data, &mut self.output);
         }
         if !self.output.is_empty() && self.socket.flush().await.is_ok() {
+            self.await_peer();
             self.socket.start_send(Payload::Buffer(self.output));
             if self.socket.flush().await.is_ok() {
                 self.socket.shutdown_write();
