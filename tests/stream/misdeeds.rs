@@ -253,8 +253,9 @@ fn a_renegotiation_is_refused_and_a_flood_of_them_ends_the_connection() {
 /// each request, memory would grow for as long as it sends.
 #[test]
 fn nothing_is_read_while_an_answer_cannot_leave() {
-    const SIZE: usize = 4_000_000;
-    /// More than the buffers of both sockets hold.
+    /// More than the buffers of both sockets hold: those of the kernel grow to some ten megabytes.
+    const SIZE: usize = 16_000_000;
+    /// As much, in the other direction.
     const SENT_MAX: usize = 24_000_000;
     let payload = Bytes::from(bytes(SIZE));
     let expected = payload.clone();
