@@ -299,7 +299,7 @@ fn a_hangup_reloads_and_never_kills() {
     server.signal("HUP");
     server.wait_for("read again");
     assert_eq!(body(&server), "<p>two</p>");
-    // What is wrong is told, and what was read before stays in force.
+    // What is wrong is reported, and what was read before stays in force.
     fs::remove_file(&page).unwrap();
     server.signal("HUP");
     server.wait_for("stays in force");
@@ -334,7 +334,7 @@ fn get_html(addr: std::net::SocketAddr, path: &str) -> server::Answer {
     server::Answer { status: head[9..12].parse().unwrap(), head, body: text.split_off(end) }
 }
 
-/// Standard error is a pipe that is full, and that nobody reads: a stuck log collector.
+/// Standard error is a pipe that is full and is not read: a stuck log collector.
 #[test]
 fn a_reader_of_standard_error_that_is_stuck_stops_nothing() {
     let dir = site();

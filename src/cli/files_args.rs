@@ -117,7 +117,7 @@ impl FilesArgs {
             mistakes.extend(self.only_with_directory().map(needs_directory));
             return mistakes;
         };
-        // A directory that cannot be read is told when it is opened.
+        // A directory that cannot be read is reported when it is opened.
         let has_index = || self.index_names().any(|name| dir.join(name).exists());
         if self.spa && dir.is_dir() && !has_index() {
             let names: Vec<_> = self.index_names().collect();

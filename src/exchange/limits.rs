@@ -53,10 +53,11 @@ pub struct Limits {
     /// open for the rest of it, so that requests on their way are answered. Default 1.25 s: clients that
     /// connect one after the other are held up for a second by a SYN that is lost at that moment.
     pub drain_grace: Duration,
-    /// While the server drains, whoever it waits for must make progress within this time, if a usual limit is
-    /// not shorter: clients that send a head, a body or a handshake, or receive a response; and sources of
-    /// responses, such as event streams. Otherwise one of them would use up `drain_timeout`. Handlers that
-    /// have not responded yet have all of that. Default 2 s: above the time in which TCP repairs a loss.
+    /// While the server drains, a client or source that it waits for must make progress within this time, if
+    /// a usual limit is not shorter: clients that send a head, a body or a handshake, or receive a response;
+    /// and sources of responses, such as event streams. Otherwise one of them would use up `drain_timeout`.
+    /// Handlers that have not responded yet have all of that. Default 2 s: above the time in which TCP
+    /// repairs a loss.
     pub drain_stall_timeout: Duration,
     /// A connection is ended this long after it began, up to a tenth earlier, so that connections that
     /// began together are not renewed together: HTTP/1 with `Connection: close` in the next response, or at

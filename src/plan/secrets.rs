@@ -138,7 +138,7 @@ fn directories(handler: &HandlerOptions) -> Vec<&DirectoryOptions> {
 
 /// How the directory serves the secret, if it does.
 fn exposure(directory: &DirectoryOptions, secret: &Secret) -> Option<ExposedSecret> {
-    // What cannot be opened is told when it is.
+    // What cannot be opened is reported when it is.
     let root = directory.path.canonicalize().ok()?;
     let found = |below: &Path| {
         let url = url(&directory.files.prefix, below)?;
@@ -148,7 +148,7 @@ fn exposure(directory: &DirectoryOptions, secret: &Secret) -> Option<ExposedSecr
     let real = real_path(&secret.path).ok()?;
     let is_directory = secret.kind == SecretKind::AcmeState;
     // A FIFO or a device is not served. A directory in place of a file, and a file that must exist and does
-    // not, are mistakes that are told elsewhere.
+    // not, are mistakes that are reported elsewhere.
     let may_be_served = match secret.kind {
         SecretKind::Key | SecretKind::Users => real.is_file(),
         SecretKind::AccessLog => real.is_file() || !real.exists(),

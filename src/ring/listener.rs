@@ -121,7 +121,8 @@ pub fn listen_unix(path: &[u8]) -> io::Result<OwnedFd> {
     listen_unix_after(path, || Ok(()))
 }
 
-/// As [`listen_unix`]; `bound` runs when the file exists and nobody can connect yet, to set its permissions.
+/// As [`listen_unix`]; `bound` runs when the file exists and no client can connect yet, to set its
+/// permissions.
 ///
 /// # Errors
 /// The kernel's, or that of `bound`.

@@ -118,7 +118,7 @@ impl ReadyList {
         }
     }
 
-    /// Nothing is ready, and nobody waits to be woken.
+    /// Nothing is ready, and no waker waits to be called.
     pub(super) fn is_empty(&self) -> bool {
         let queues = self.queues.borrow();
         queues.tasks.is_empty() && queues.woken.is_empty()

@@ -37,7 +37,7 @@ use crate::service::Service;
 const DESCRIPTORS_MIN: u64 = 16;
 const DESCRIPTORS_PER_WORKER_MIN: u64 = 16;
 
-/// Most addresses of this machine that are told at the start; one with containers has dozens.
+/// Most addresses of this machine that are printed at the start; one with containers has dozens.
 const URLS_TOLD_MAX: usize = 4;
 
 /// Time limit for workers to reply with their counters. A serving core replies within milliseconds.

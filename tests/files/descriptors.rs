@@ -40,7 +40,7 @@ fn all_who_send_a_file_share_one_descriptor() {
     // What a first connection alone makes.
     Client::connect(binary.addr).get("/none", "").has_status(404);
     let before = descriptors(&binary);
-    // Together, when nobody has asked for it before: they wait for the first.
+    // Together, when it was not asked for before: they wait for the first.
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect_narrow(binary.addr, 16 * 1024)).collect();
     for client in &mut clients {
         client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");

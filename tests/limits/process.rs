@@ -56,7 +56,7 @@ fn a_lost_worker_is_started_again_on_its_port() {
         loser.end();
         for (client, worker) in bystanders.iter_mut().zip(&on) {
             if *worker == lost {
-                // Their connections are ended: nobody waits for a worker that is gone.
+                // Their connections are ended: none waits for a worker that is gone.
                 client.end();
             } else {
                 assert_eq!(client.ask(ASK).text(), *worker, "the other worker goes on");

@@ -1,4 +1,4 @@
-//! Who wakes a task: other threads, other executors' wakers, and nobody any more.
+//! Who wakes a task: other threads, other executors' wakers, and wakers of ended tasks.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};

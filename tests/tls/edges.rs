@@ -186,7 +186,7 @@ fn a_connection_for_a_challenge_carries_nothing_else() {
     assert_eq!((totals.requests, totals.handshakes_failed, totals.panics), (0, 0, 0));
 }
 
-/// A validator needs no certificate: whoever is one in its first ClientHello must be one in the second.
+/// A validator needs no certificate: a validator in its first ClientHello must be one in the second.
 #[test]
 fn a_second_hello_without_the_challenges_protocol_is_refused() {
     let lab = Lab::new();
@@ -211,7 +211,7 @@ fn a_second_hello_without_the_challenges_protocol_is_refused() {
     while stream.conn.wants_write() {
         stream.conn.write_tls(&mut second).unwrap();
     }
-    // ALPN becomes an extension that nobody knows.
+    // ALPN becomes an unknown extension.
     let alpn = b"\x00\x10\x00\x0d\x00\x0b\x0aacme-tls/1";
     let at = second.windows(alpn.len()).position(|part| part == alpn).expect("ALPN is offered again");
     second[at] = 0xfa;

@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// The first address of a name may be one on which nobody listens, or a family that goes nowhere.
+    /// The first address of a name may be one without a listener, or a family that goes nowhere.
     #[test]
     fn the_next_address_is_tried() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

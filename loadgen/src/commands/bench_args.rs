@@ -112,7 +112,7 @@ pub(crate) struct BenchArgs {
     /// For a connection to stand
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     connect_timeout: Duration,
-    /// Lateness of loadgen itself that is told but makes no run invalid, such as 60us where a virtual
+    /// Lateness of loadgen itself that is reported but makes no run invalid, such as 60us where a virtual
     /// machine's timer tick takes as much [default: none beyond a tenth of a reported figure]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     lag_allowed: Option<Duration>,

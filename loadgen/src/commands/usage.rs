@@ -22,7 +22,7 @@ pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
     // What comes before the usage, without its layout.
     let said = text.split("\n\nUsage:").next().unwrap_or_default();
     let said = said.split("\n\nFor more information").next().unwrap_or_default();
-    // clap's advice on how to pass a flag as a value is for nobody: no value here begins with a dash.
+    // clap's advice on how to pass a flag as a value never applies: no value here begins with a dash.
     let is_told = |line: &&str| !line.is_empty() && !line.starts_with("tip: to pass ");
     let parts = said.lines().map(str::trim).filter(is_told);
     let parts: Vec<&str> = parts

@@ -19,7 +19,7 @@ use crate::result::OwnLateness;
 /// second cost less than a thousandth of a core.
 pub(super) const BEAT_NS: u64 = 5_000_000;
 
-/// By which a sleep may end late without anybody being in the way: what an idle processor takes to wake up,
+/// By which a sleep may end late without any contention: what an idle processor takes to wake up,
 /// on virtual machines in particular, and one turn of the ring.
 const WAKE_NS: u64 = 100_000;
 

@@ -14,7 +14,7 @@ const SHARE_MAX: f64 = 0.10;
 const HARMLESS_NS: u64 = 20_000;
 
 /// The same of the longest response time, which is a single one: any thread may lose its processor for a
-/// slice of the kernel's scheduler once in a run. It is told, and no run is worthless for it.
+/// slice of the kernel's scheduler once in a run. It is reported, and invalidates no run.
 const HARMLESS_MAX_NS: u64 = 4_000_000;
 
 /// Share of the measured phase in which the generator did not run, from which its rate means nothing.

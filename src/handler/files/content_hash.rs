@@ -56,13 +56,13 @@ struct HashJob {
     slot: HashSlot,
 }
 
-/// SHA-256, cut to the length of a tag: nobody can make two contents with one tag.
+/// SHA-256, cut to the length of a tag: two contents with one tag cannot be made.
 pub(super) fn of_content(content: &[u8]) -> u128 {
     cut(digest(&SHA256, content).as_ref())
 }
 
 /// Of the state of a file on this machine: inode and times tell apart two files with the same length and time
-/// of modification. Hashed, because numbers of inodes are nobody's business.
+/// of modification. Hashed, because numbers of inodes are internal.
 pub(super) fn of_state(metadata: &Metadata) -> u128 {
     let Metadata { inode, changed_ns, modified_s, modified_ns, len, .. } = *metadata;
     let mut hash = Context::new(&SHA256);

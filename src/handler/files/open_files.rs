@@ -24,7 +24,7 @@ const LOOKUPS_MAX: usize = 64;
 /// take no longer than it takes to see that a file is unchanged.
 const CHECKS_MAX: usize = 16;
 
-/// Files that are hashed at once. Requests that ask together for one that nobody has asked for before wait
+/// Files that are hashed at once. Requests that ask together for one that was not asked for before wait
 /// here, with no file open and no look-up's turn, and find the first one's result.
 const HASHES_MAX: usize = 2;
 

@@ -47,12 +47,12 @@ pub struct H2Limits {
     /// 65,535, because no setting can make it smaller, and at least `stream_window`, or one body could never
     /// use its own.
     pub connection_window: u32,
-    /// Bytes of a request that are discarded, with credit for more, when nobody reads them: after a response
-    /// that came before the request's end, such as 413. Many clients read the response only once they have
-    /// sent the request, and report a reset as an error. The stream is reset with NO_ERROR (RFC 9113 §8.1)
-    /// when this is exhausted, or when fewer than `rate_min` bytes a second come in `linger_timeout`. Default
-    /// 64 MiB, four times the largest body that is accepted by default: it costs no memory, and no more than
-    /// an upload that is read.
+    /// Bytes of a request that are discarded, with credit for more, when no handler reads them: after a
+    /// response that came before the request's end, such as 413. Many clients read the response only once
+    /// they have sent the request, and report a reset as an error. The stream is reset with NO_ERROR (RFC
+    /// 9113 §8.1) when this is exhausted, or when fewer than `rate_min` bytes a second come in
+    /// `linger_timeout`. Default 64 MiB, four times the largest body that is accepted by default: it costs
+    /// no memory, and no more than an upload that is read.
     pub discard_bytes_max: u32,
     /// Whether extended CONNECT (RFC 8441) is offered: SETTINGS_ENABLE_CONNECT_PROTOCOL is sent, and
     /// `:protocol` accepted. Default true. Without it such requests are malformed.

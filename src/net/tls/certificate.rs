@@ -1,6 +1,6 @@
 //! A certificate chain and its key, read from PEM files and validated before they are used.
 //!
-//! Errors are what clients would reject in any case, or what is unsafe; warnings are what time or the
+//! Errors are what clients would reject in any case, or what is not secure; warnings are what time or the
 //! operator can repair without a restart (an expired certificate, a key that all may read).
 
 use std::path::{Path, PathBuf};

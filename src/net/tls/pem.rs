@@ -1,6 +1,6 @@
 //! PEM text (RFC 7468), checked before it is decoded: decoders skip what they do not recognise as the
 //! boundary of a block, so that a mistake in one line loses a certificate without a word. Here a line that is
-//! almost a boundary, a label that nobody knows, and content outside of every block are errors with their
+//! almost a boundary, an unknown label, and content outside of every block are errors with their
 //! line.
 
 use std::borrow::Cow;

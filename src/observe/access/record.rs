@@ -67,6 +67,6 @@ pub struct Record<'a> {
     pub request_id: Option<&'a [u8]>,
     /// How it ended.
     pub end: ExchangeEnd,
-    /// Why it was refused, as the client is told.
+    /// Why it was refused, as sent to the client.
     pub reason: Option<&'a str>,
 }

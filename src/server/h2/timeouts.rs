@@ -64,7 +64,7 @@ impl<S: Service> H2Session<'_, S> {
         }
         if inner.machine.open_streams() > self.called.len() + self.sending.len() {
             let timeout = limits.linger_timeout;
-            // A connection that is to end does not wait for what nobody reads.
+            // A connection that is to end does not wait for input that is never read.
             let bytes_min = match self.goaway_since {
                 None => limits.rate_min * timeout.as_secs().max(1),
                 Some(_) => u64::MAX,

@@ -136,7 +136,7 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<Exit, Failure> {
         runs,
         failure: failure.as_ref().map(Failure::to_string),
     };
-    // A failure is told once, on standard error. A closed pipe must not turn a verdict into another.
+    // A failure is reported once, on standard error. A closed pipe must not turn a verdict into another.
     if failure.is_none() {
         let _ = std::io::stdout().write_all(show(&report).as_bytes());
     }
