@@ -60,7 +60,22 @@ pub(crate) struct Delivery {
 /// - 101 opens a tunnel, and only where the request has `Upgrade`; a success to CONNECT opens one too,
 ///   because the client treats it as one (§9.3.6, RFC 9113 §8.5). No other response does.
 /// - 205 has no content (§15.3.6).
+#[inline]
 pub(crate) fn admit<S: Service>(
+    worker: &Worker<S>,
+    entry: &LogEntry,
+    kind: RequestKind,
+    response: &mut Response,
+) -> Delivery {
+    let is_usual = response.status() == Status::OK
+        && kind.method != Method::Connect
+        && !matches!(response.body(), Body::Tunnel(_))
+        && response.problem().is_none();
+    if is_usual { delivery_of(kind, response) } else { admit_unusual(worker, entry, kind, response) }
+}
+
+#[inline(never)]
+fn admit_unusual<S: Service>(
     worker: &Worker<S>,
     entry: &LogEntry,
     kind: RequestKind,
@@ -79,7 +94,6 @@ pub(crate) fn admit<S: Service>(
 }
 
 /// As [`admit`]; the error in place of a response that may not be sent.
-#[inline]
 fn judge(kind: RequestKind, response: &mut Response) -> Result<Delivery, Response> {
     let status = response.status();
     let is_tunnel = matches!(response.body(), Body::Tunnel(_));

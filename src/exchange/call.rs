@@ -37,7 +37,7 @@ pub(crate) fn open<S>(
     worker.counters.requests.bump();
     context.set_downstream(downstream, exchange);
     let entry = LogEntry::begin(worker, context);
-    let is_misdirected = !stream.serves(context.head().authority());
+    let is_misdirected = !stream.serves(|| context.head().authority());
     BegunExchange { kind: RequestKind::from(context.head()), entry, is_misdirected }
 }
 

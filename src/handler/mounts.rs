@@ -149,6 +149,9 @@ impl Mounts {
     }
 
     fn of(&self, request: &Request) -> &Files {
+        if self.below.is_empty() {
+            return &self.root;
+        }
         let path = request.head().path();
         let fits = |files: &&Files| {
             path.strip_prefix(files.prefix()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

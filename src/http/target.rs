@@ -308,12 +308,24 @@ pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
 fn registered_name_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
-        at += bytes[at..].iter().take_while(|&&byte| CLASSES[byte as usize] == Class::Name).count();
+        at += length_within(&bytes[at..], Class::Name);
         if !is_escape(&bytes[at..]) {
             return at;
         }
         at += 3;
     }
+}
+
+/// Bytes at the start whose class is at most `most`; four at a time, because their look-ups do not depend on
+/// each other.
+#[inline]
+fn length_within(bytes: &[u8], most: Class) -> usize {
+    let class = |byte: u8| CLASSES[usize::from(byte)];
+    let (fours, _) = bytes.as_chunks::<4>();
+    let is_within =
+        |four: &&[u8; 4]| four.iter().fold(Class::Name, |worst, &byte| worst.max(class(byte))) <= most;
+    let start = 4 * fours.iter().take_while(is_within).count();
+    start + bytes[start..].iter().take_while(|&&byte| class(byte) <= most).count()
 }
 
 #[inline]
@@ -343,8 +355,8 @@ fn check_characters(target: &[u8]) -> Result<Option<usize>, TargetError> {
     let mut question = None;
     let mut at = 0;
     loop {
-        // Nearly all bytes are of these two classes, so this loop determines the cost.
-        at += target[at..].iter().take_while(|&&byte| CLASSES[byte as usize] <= Class::Other).count();
+        // Nearly all bytes are of these two classes, so this determines the cost.
+        at += length_within(&target[at..], Class::Other);
         let Some(&byte) = target.get(at) else { return Ok(question) };
         match CLASSES[byte as usize] {
             Class::Name | Class::Other => {}

@@ -46,9 +46,9 @@ struct TlsState {
 }
 
 impl TlsState {
-    fn serves(&self, authority: &str) -> bool {
+    fn serves<'a>(&self, authority: impl FnOnce() -> &'a str) -> bool {
         let Some(name) = self.session.info().server_name() else { return true };
-        let host = split_authority(authority).0;
+        let host = split_authority(authority()).0;
         // HTTP/1.0 needs no host: then the request is for the name of the handshake.
         host.is_empty()
             || host.eq_ignore_ascii_case(name)
@@ -109,7 +109,7 @@ impl Stream {
     /// Whether a request for this host (and port) may use this connection: always on a plain one; with TLS if
     /// the client sent no SNI, the same name, or one that the same certificate covers.
     #[inline]
-    pub fn serves(&self, authority: &str) -> bool {
+    pub fn serves<'a>(&self, authority: impl FnOnce() -> &'a str) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.borrow().serves(authority))
     }
 

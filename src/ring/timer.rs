@@ -26,8 +26,9 @@ pub(super) fn due(now: u64, duration: Duration) -> u64 {
 
 /// Ticks that cover `duration`, rounded up so that nothing fires early; at least one.
 pub(super) fn ticks(duration: Duration) -> u64 {
-    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    us.div_ceil(TICK_MS * 1000).max(1)
+    let ms = duration.as_secs().saturating_mul(1000);
+    let ms = ms.saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)));
+    ms.div_ceil(TICK_MS).max(1)
 }
 
 /// The wheel. `due` and `now` are ticks since the ring was made.

@@ -55,18 +55,18 @@ impl<'a> Once<'a> {
 impl<'a> ConditionalFields<'a> {
     fn of(head: &'a RequestHead) -> Self {
         let mut fields = Self::default();
-        for (name, value) in head.fields() {
+        for (name, value) in head.fields().raw() {
             // By length first: most fields end here.
             match name.len() {
-                5 if name.eq_ignore_ascii_case("range") => fields.range.see(value),
-                8 if name.eq_ignore_ascii_case("if-range") => fields.if_range.see(value),
-                8 if name.eq_ignore_ascii_case("if-match") => fields.conditional = true,
-                13 if name.eq_ignore_ascii_case("if-none-match") => fields.conditional = true,
-                17 if name.eq_ignore_ascii_case("if-modified-since") => {
+                5 if name.eq_ignore_ascii_case(b"range") => fields.range.see(value),
+                8 if name.eq_ignore_ascii_case(b"if-range") => fields.if_range.see(value),
+                8 if name.eq_ignore_ascii_case(b"if-match") => fields.conditional = true,
+                13 if name.eq_ignore_ascii_case(b"if-none-match") => fields.conditional = true,
+                17 if name.eq_ignore_ascii_case(b"if-modified-since") => {
                     fields.conditional = true;
                     fields.modified_since.see(value);
                 }
-                19 if name.eq_ignore_ascii_case("if-unmodified-since") => {
+                19 if name.eq_ignore_ascii_case(b"if-unmodified-since") => {
                     fields.conditional = true;
                     fields.unmodified_since.see(value);
                 }

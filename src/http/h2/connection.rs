@@ -371,7 +371,7 @@ impl<R: Role> Connection<R> {
     /// Resets a stream, unless it is closed.
     pub fn reset(&mut self, stream: StreamKey, code: ErrorCode, out: &mut Vec<u8>) {
         if self.get(stream).is_some() {
-            self.streams.change(stream.place, ClosedStream::ResetByUs, |_| None);
+            self.streams.remove(stream.place, ClosedStream::ResetByUs);
             frame::write_reset(out, stream.id, code);
         }
     }

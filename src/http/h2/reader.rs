@@ -12,10 +12,12 @@ use super::frame::{FrameHeader, FrameKind, HEADER_BYTES, flag};
 pub enum FramePart {
     /// All of the input was taken, and no frame is complete.
     Incomplete,
+    /// A frame that is not DATA, and lies whole in the input: its payload is this part of it.
+    Whole(FrameHeader, Range<usize>),
     /// The header of a frame that is not DATA: the payload comes next. The caller can refuse the frame before
     /// its payload is buffered.
     Header(FrameHeader),
-    /// A whole frame that is not DATA.
+    /// The frame whose header came before.
     Frame(FrameHeader, FramePayload),
     /// The header of a DATA frame; its parts come next, at least one.
     DataHeader(FrameHeader),
@@ -108,7 +110,15 @@ impl FrameReader {
     pub fn read(&mut self, input: &[u8]) -> Result<(usize, FramePart), ConnectionError> {
         match &mut self.stage {
             ReaderState::Header { have: 0, .. } => match input.first_chunk::<HEADER_BYTES>() {
-                Some(bytes) => Ok((HEADER_BYTES, self.begin(FrameHeader::parse(bytes))?)),
+                Some(bytes) => {
+                    let header = FrameHeader::parse(bytes);
+                    let end = HEADER_BYTES + header.length as usize;
+                    if header.kind != FrameKind::Data && end <= input.len() {
+                        header.check(self.frame_bytes_max)?;
+                        return Ok((end, FramePart::Whole(header, HEADER_BYTES..end)));
+                    }
+                    Ok((HEADER_BYTES, self.begin(header)?))
+                }
                 None => self.gather_header(input),
             },
             ReaderState::Header { .. } => self.gather_header(input),
@@ -210,6 +220,7 @@ mod tests {
                         assert_eq!(consumed, rest.len());
                         break;
                     }
+                    FramePart::Whole(header, payload) => frames.push((header, rest[payload].to_vec())),
                     FramePart::Header(_) => {}
                     FramePart::Frame(header, payload) => frames.push((header, payload.bytes(rest).to_vec())),
                     FramePart::DataHeader(header) => (data, passed) = ((header, Vec::new()), 0),

@@ -44,6 +44,10 @@ impl<R: Role> Connection<R> {
             at += taken;
             let event = match piece {
                 FramePart::Incomplete => return Ok(Consumed { consumed: at, event: None }),
+                FramePart::Whole(header, payload) => {
+                    self.check_order(&header)?;
+                    self.handle_frame(&header, &input[start..][payload], out, head, now)?
+                }
                 FramePart::Header(header) => {
                     self.check_order(&header)?;
                     None

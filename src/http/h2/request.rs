@@ -19,6 +19,9 @@ use crate::http::target::{self, Scheme, TargetError, TargetForm, is_authority};
 /// Memory for pseudo-fields and cookies that is kept between heads.
 const SCRATCH_BYTES_KEPT: usize = 1024;
 
+/// Longest authority that is recognised in the next head: a DNS name with a port.
+const AUTHORITY_BYTES_KEPT: usize = 260;
+
 /// Largest field list whose rendering as an HTTP/1 head, request line and separators included, has 16-bit
 /// offsets.
 pub(super) const HEAD_BYTES_MAX: u32 = u16::MAX as u32 - 64;
@@ -55,6 +58,8 @@ impl From<TargetError> for HeadError {
 pub(super) struct HeadScratch {
     bytes: Vec<u8>,
     cookie: Vec<u8>,
+    /// The last `:authority` that was found valid: nearly always that of the next head too.
+    authority: Vec<u8>,
 }
 
 impl HeadScratch {
@@ -63,6 +68,14 @@ impl HeadScratch {
             part.clear();
             part.shrink_to(SCRATCH_BYTES_KEPT);
         }
+    }
+
+    /// Keeps an authority that was found valid, if it has the length of a name.
+    #[cold]
+    fn remember_authority(&mut self, within: &Option<Range<usize>>) {
+        let Some(range) = within.clone().filter(|range| range.len() <= AUTHORITY_BYTES_KEPT) else { return };
+        self.authority.clear();
+        self.authority.extend_from_slice(&self.bytes[range]);
     }
 }
 
@@ -161,7 +174,7 @@ impl<'a> HeadParser<'a> {
             return ControlFlow::Continue(());
         }
         let handled = match field.name.first() {
-            Some(b':') => self.handle_pseudo(field.name, field.value),
+            Some(b':') => self.handle_pseudo(field),
             _ => self.handle_regular(field),
         };
         match handled {
@@ -212,16 +225,19 @@ impl<'a> HeadParser<'a> {
         error
     }
 
-    fn handle_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+    #[inline]
+    fn handle_pseudo(&mut self, field: Field<'_>) -> Result<(), HeadError> {
         if self.begun {
             return Err(MalformedHead::PseudoLate.into());
         }
-        let slot = match name {
-            b":method" => &mut self.method,
-            b":scheme" => &mut self.scheme,
-            b":authority" => &mut self.authority,
-            b":path" => &mut self.path,
-            b":protocol" if self.connect_protocol => &mut self.protocol,
+        let Field { name, value, name_index, .. } = field;
+        // By its index in the static table where it has one (RFC 7541 appendix A).
+        let slot = match (name_index, name) {
+            (1, _) | (0, b":authority") => &mut self.authority,
+            (2, _) | (0, b":method") => &mut self.method,
+            (4, _) | (0, b":path") => &mut self.path,
+            (6, _) | (0, b":scheme") => &mut self.scheme,
+            (0, b":protocol") if self.connect_protocol => &mut self.protocol,
             _ => return Err(MalformedHead::PseudoUnknown.into()),
         };
         if slot.is_some() {
@@ -367,10 +383,14 @@ impl<'a> HeadParser<'a> {
             self.head.set_protocol(protocol);
         }
         if let Some(authority) = authority {
-            if !is_authority(authority) {
+            let is_known = !authority.is_empty() && authority == self.scratch.authority;
+            if !is_known && !is_authority(authority) {
                 return Err(RequestError::HostMalformed.into());
             }
             self.host = Some(push_within(self.head, b"host", authority, false)?);
+            if !is_known {
+                self.scratch.remember_authority(&self.authority);
+            }
         }
         Ok(())
     }

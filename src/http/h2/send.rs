@@ -120,7 +120,12 @@ impl<R: Role> Connection<R> {
 
     fn half_close(&mut self, stream: StreamKey, now: Duration) {
         self.floods.count_response();
-        self.streams.change(stream.place, ClosedStream::Ended, |known| known.ended_locally(now));
+        let is_last = |known: &H2Stream| matches!(known.state, StreamState::HalfClosedRemote { .. });
+        if self.get(stream).is_some_and(is_last) {
+            self.streams.remove(stream.place, ClosedStream::Ended);
+        } else {
+            self.streams.change(stream.place, ClosedStream::Ended, |known| known.ended_locally(now));
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl<T> Latest<T> {
             return None;
         }
         let at = self.next;
-        self.next = (at + 1) % self.length;
+        self.next = if at + 1 == self.length { 0 } else { at + 1 };
         Some(std::mem::replace(&mut self.entries[at], entry))
     }
 }
@@ -162,12 +162,27 @@ impl Streams {
         let in_transit = stream.window_left();
         *slot = change(stream);
         if slot.is_none() {
-            self.free.push(place);
-            self.leave(id, place);
-            match closed {
-                ClosedStream::ResetByUs => self.remember_own_reset(id, in_transit),
-                _ => self.remember(id, closed),
-            }
+            self.removed(place, id, in_transit, closed);
+        }
+    }
+
+    /// Removes a stream, and records how it ended.
+    #[inline]
+    pub(super) fn remove(&mut self, place: u32, closed: ClosedStream) {
+        let Some(slot) = self.places.get_mut(place as usize) else { return };
+        let Some(stream) = slot else { return };
+        let (id, in_transit) = (stream.id, stream.window_left());
+        *slot = None;
+        self.removed(place, id, in_transit, closed);
+    }
+
+    #[inline]
+    fn removed(&mut self, place: u32, id: u32, in_transit: u32, closed: ClosedStream) {
+        self.free.push(place);
+        self.leave(id, place);
+        match closed {
+            ClosedStream::ResetByUs => self.remember_own_reset(id, in_transit),
+            _ => self.remember(id, closed),
         }
     }
 

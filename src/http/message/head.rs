@@ -144,6 +144,13 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Names and values as bytes, for who looks for a few names among all.
+    #[inline]
+    pub(crate) fn raw(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let bytes = self.bytes;
+        self.spans.map(move |span| (&bytes[span.name.range()], &bytes[span.value.range()]))
+    }
+
     /// The next field, with its never-indexed bit.
     #[inline]
     pub fn next_field(&mut self) -> Option<FieldRef<'a>> {

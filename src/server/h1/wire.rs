@@ -250,8 +250,8 @@ impl H1Wire {
 
     /// Time until the next check of an idle connection.
     fn idle_check(&self) -> Duration {
-        let left = self.age_left().unwrap_or(Duration::MAX).min(self.limits.idle_timeout);
-        left.min(self.limits.stall_timeout)
+        let usual = self.limits.idle_timeout.min(self.limits.stall_timeout);
+        self.age_left().map_or(usual, |left| left.min(usual))
     }
 
     /// During a drain: whether an idle connection has waited for long enough; if not, it is asked again when

@@ -1,16 +1,14 @@
 //! Calls the service with requests, and polls the futures of handlers when they signal.
 
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use super::exchange::{ExchangeState, StreamExchange};
 use super::session::H2Session;
-use super::signal::Hub;
+use super::signal::{Hub, SignalWaker};
 use crate::exchange::{
-    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, call_now, misdirected, open, panicked,
-    refuse_head,
+    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, Worker, call_now, misdirected, open,
+    panicked, refuse_head,
 };
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
@@ -68,22 +66,30 @@ impl<S: Service> H2Session<'_, S> {
         RequestBody::new(self.wire.clone(), id, length)
     }
 
-    /// Polls a handler's future, and stores it if it is pending.
+    /// Polls a handler's future, and stores it if it is pending. Most handlers end at once: for them nothing
+    /// is allocated beside the future.
     pub(super) fn wait(
         &mut self,
         stream: StreamKey,
         kind: RequestKind,
         entry: LogEntry,
-        future: LocalFuture<'static, Response>,
+        mut future: LocalFuture<'static, Response>,
         cx: &mut TaskContext<'_>,
     ) {
-        let state = ExchangeState::Called { future, entry };
-        let mut exchange = Box::new(StreamExchange { stream, kind, state, quiet: None, signal: None });
-        match self.poll_handler(&mut exchange, cx) {
-            Poll::Ready(response) => self.respond_of(*exchange, response),
+        let spare = self.spare_signal.take();
+        let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone()));
+        let signal = spare.unwrap_or_else(|| SignalWaker::new(hub));
+        match poll_future(self.worker, &entry, &mut future, signal.waker()) {
+            Poll::Ready(response) => {
+                drop(future);
+                self.spare_signal = signal.into_unused();
+                self.respond(stream, kind, entry, response);
+            }
             Poll::Pending => {
+                let state = ExchangeState::Called { future, entry };
+                let exchange = StreamExchange { stream, kind, state, quiet: None, signal: Some(signal) };
                 self.called.push(stream.place());
-                self.keep(exchange);
+                self.keep(Box::new(exchange));
             }
         }
     }
@@ -101,14 +107,11 @@ impl<S: Service> H2Session<'_, S> {
         exchange: &mut StreamExchange,
         cx: &TaskContext<'_>,
     ) -> Poll<Response> {
-        let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone())).clone();
-        let waker = exchange.waker(&hub).clone();
-        let ExchangeState::Called { future, entry } = &mut exchange.state else { return Poll::Pending };
-        let mut cx = TaskContext::from_waker(&waker);
-        match catch_unwind(AssertUnwindSafe(|| pin!(future).poll(&mut cx))) {
-            Ok(polled) => polled,
-            Err(panic) => Poll::Ready(panicked(self.worker, entry, &*panic)),
-        }
+        let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone()));
+        let StreamExchange { state, signal, .. } = exchange;
+        let ExchangeState::Called { future, entry } = state else { return Poll::Pending };
+        let signal = signal.get_or_insert_with(|| SignalWaker::new(hub));
+        poll_future(self.worker, entry, future, signal.waker())
     }
 
     /// Polls the handlers that signalled.
@@ -117,9 +120,8 @@ impl<S: Service> H2Session<'_, S> {
             return;
         }
         for place in &self.sending {
-            if let Some(StreamExchange {
-                state: ExchangeState::Sends(sends), signal: Some((signal, _)), ..
-            }) = self.exchanges[*place].as_deref_mut()
+            if let Some(StreamExchange { state: ExchangeState::Sends(sends), signal: Some(signal), .. }) =
+                self.exchanges[*place].as_deref_mut()
                 && signal.take()
             {
                 sends.waits = false;
@@ -141,15 +143,15 @@ impl<S: Service> H2Session<'_, S> {
                 }
                 Poll::Ready(response) => {
                     self.called.swap_remove(at);
-                    self.respond_of(*exchange, response);
+                    self.respond_of(exchange, response);
                 }
             }
         }
     }
 
     /// Writes the response of a handler that has ended.
-    fn respond_of(&mut self, exchange: StreamExchange, response: Response) {
-        let StreamExchange { stream, kind, state, .. } = exchange;
+    fn respond_of(&mut self, exchange: Box<StreamExchange>, response: Response) {
+        let StreamExchange { stream, kind, state, .. } = *exchange;
         if let ExchangeState::Called { entry, future } = state {
             drop(future);
             self.respond(stream, kind, entry, response);
@@ -164,5 +166,20 @@ impl<S: Service> H2Session<'_, S> {
             refuse_head(self.worker, context, self.wire.clone(), id, error);
         self.wire.inner.borrow_mut().open_gate(stream, Gate::OPEN);
         self.respond(stream, kind, entry, response);
+    }
+}
+
+/// Polls the future of a handler: a panic becomes a response.
+#[inline]
+fn poll_future<S: Service>(
+    worker: &Worker<S>,
+    entry: &LogEntry,
+    future: &mut LocalFuture<'static, Response>,
+    waker: &Waker,
+) -> Poll<Response> {
+    let mut cx = TaskContext::from_waker(waker);
+    match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx))) {
+        Ok(polled) => polled,
+        Err(panic) => Poll::Ready(panicked(worker, entry, &*panic)),
     }
 }

@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::outgoing::StreamOutput;
-use super::signal::{Hub, Signal};
+use super::signal::{Hub, SignalWaker};
 use crate::exchange::{LogEntry, RequestKind, Worker};
 use crate::http::h2::{Priority, StreamKey};
 use crate::http::status::Status;
@@ -19,7 +19,7 @@ pub(super) struct StreamExchange {
     /// Since when it has neither sent nor received, and the bytes of both by then. Kept by `waits`.
     pub(super) quiet: Option<(Instant, u64)>,
     /// Made on the first wait.
-    pub(super) signal: Option<(Arc<Signal>, Waker)>,
+    pub(super) signal: Option<SignalWaker>,
 }
 
 pub(super) enum ExchangeState {
@@ -65,17 +65,12 @@ impl Sends {
 impl StreamExchange {
     /// The waker of this exchange.
     pub(super) fn waker(&mut self, hub: &Arc<Hub>) -> &Waker {
-        let (_, waker) = self.signal.get_or_insert_with(|| {
-            let signal = Signal::new(hub.clone());
-            let waker = Waker::from(signal.clone());
-            (signal, waker)
-        });
-        waker
+        self.signal.get_or_insert_with(|| SignalWaker::new(hub)).waker()
     }
 
     /// Whether it has been woken.
     pub(super) fn is_called(&self) -> bool {
-        self.signal.as_ref().is_some_and(|(signal, _)| signal.take())
+        self.signal.as_ref().is_some_and(SignalWaker::take)
     }
 
     /// Logs its end.

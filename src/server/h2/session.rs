@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use super::exchange::StreamExchange;
-use super::signal::Hub;
+use super::signal::{Hub, SignalWaker};
 use super::wire::{H2Wire, OUTPUT_BYTES_MAX};
 use crate::exchange::Worker;
 use crate::http::h2::{ConnectionError, Event, StreamKey};
@@ -35,8 +35,10 @@ pub(super) struct H2Session<'a, S> {
     pub(super) called: Vec<usize>,
     /// Places of exchanges whose response is being sent, in sending order.
     pub(super) sending: Vec<usize>,
-    /// Made when the first exchange is pending.
+    /// Made when the first handler is polled.
     pub(super) hub: Option<Arc<Hub>>,
+    /// Of a handler that ended when it was first polled.
+    pub(super) spare_signal: Option<SignalWaker>,
     /// Since when no request is in progress. Other frames than a request's do not count: a client could keep
     /// a connection for ever with PINGs.
     pub(super) idle_since: Instant,
@@ -67,6 +69,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             called: Vec::new(),
             sending: Vec::new(),
             hub: None,
+            spare_signal: None,
             idle_since: now,
             active_since: now,
             frame_since: Some(now),

@@ -73,6 +73,37 @@ impl Wake for Signal {
     }
 }
 
+/// A signal with its waker.
+pub(super) struct SignalWaker {
+    signal: Arc<Signal>,
+    waker: Waker,
+}
+
+impl SignalWaker {
+    /// One that was not given.
+    pub(super) fn new(hub: &Arc<Hub>) -> SignalWaker {
+        let signal = Signal::new(hub.clone());
+        SignalWaker { waker: Waker::from(signal.clone()), signal }
+    }
+
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Whether it was given since the last call.
+    pub(super) fn take(&self) -> bool {
+        self.signal.take()
+    }
+
+    /// The same for another exchange, not given; `None` where a clone of the waker is left, which may still
+    /// signal for the exchange before.
+    pub(super) fn into_unused(self) -> Option<SignalWaker> {
+        const OWN: usize = 2;
+        self.take();
+        (Arc::strong_count(&self.signal) == OWN).then_some(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
@@ -101,5 +132,18 @@ mod tests {
         assert!(!hub.rest());
         Waker::from(other.clone()).wake_by_ref();
         assert_eq!((woken.0.load(Ordering::Relaxed), other.take()), (1, true));
+    }
+
+    /// A late call of one exchange's waker does not poll another.
+    #[test]
+    fn a_signal_is_used_again_only_without_other_wakers() {
+        let hub = Hub::new(Waker::from(Arc::new(Count::default())));
+        let signal = SignalWaker::new(&hub);
+        signal.waker().wake_by_ref();
+        let signal = signal.into_unused().expect("no waker is left");
+        assert!(!signal.take(), "it begins as not given");
+        let kept = signal.waker().clone();
+        assert!(signal.into_unused().is_none());
+        kept.wake();
     }
 }

@@ -174,6 +174,10 @@ impl Exchanges for Multiplex {
             let (used, piece) = self.reader.read(input)?;
             match piece {
                 FramePart::Incomplete => break,
+                FramePart::Whole(header, payload) => {
+                    self.check_order(&header)?;
+                    self.handle_frame(link, header, &input[payload])?;
+                }
                 FramePart::Header(header) => self.check_order(&header)?,
                 FramePart::Frame(header, payload) => self.handle_frame(link, header, payload.bytes(input))?,
                 FramePart::DataHeader(header) => {

@@ -155,6 +155,20 @@ fn what_http_1_refuses_with_a_status_is_refused_with_it() {
     }
 }
 
+/// An authority is judged anew unless it is the one that was found valid.
+#[test]
+fn every_authority_of_a_connection_is_judged() {
+    let mut wire = Wire::new();
+    let authorities = ["a", "a", "", "a b", "a:80", "a:80", "a:x", "A", "a"];
+    for (number, authority) in authorities.iter().enumerate() {
+        let lines = format!(":method: GET\r\n:scheme: http\r\n:authority: {authority}\r\n:path: /\r\n");
+        wire = wire.headers(2 * number as u32 + 1, EndStream::Yes, &lines);
+    }
+    let (events, _) = dialogue(&wire);
+    let refused: Vec<bool> = events.iter().map(|event| event.contains("refused")).collect();
+    assert_eq!(refused, [false, false, true, true, false, false, true, false, false], "{events:?}");
+}
+
 #[test]
 fn blocks_are_put_together() {
     let mut wire = Wire::new();
