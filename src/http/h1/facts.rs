@@ -79,7 +79,7 @@ impl<'a> Gathered<'a> {
     }
 
     /// Checks the fields against each other and the request line.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(
         &self,
         method: Method,

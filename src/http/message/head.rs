@@ -463,7 +463,7 @@ impl RequestHead {
     ///
     /// # Errors
     /// The path has no normal form.
-    #[inline]
+    #[inline(always)]
     pub(in crate::http) fn fill(
         &mut self,
         bytes: &[u8],

@@ -33,7 +33,7 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::ExchangeEnd as Ended;
-use crate::ring::{RecvBuf, Waits};
+use crate::ring::RecvBuf;
 use crate::service::{Body, Context, Response, Service};
 
 /// Gathered responses above this size are sent before the next request is read.
@@ -139,7 +139,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             }
             Err(none) => return end_without_request(worker, wire, none),
         };
-        wire.stream().socket().set_waits(Waits::No);
+        wire.begin_exchange();
         let keep_alive = context.head().keep_alive();
         let BegunExchange { kind, entry, is_misdirected } =
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
@@ -235,9 +235,11 @@ async fn next_head<S: Service>(
             in_head = true;
             wire.expect_head();
         }
-        let received = match in_head {
-            true => poll_fn(|cx| wire.poll_input(false, cx)).await,
-            false => poll_fn(|cx| poll_between(worker, wire, cx)).await,
+        let received = if in_head {
+            poll_fn(|cx| wire.poll_input(false, cx)).await
+        } else {
+            wire.wait_for_request();
+            poll_fn(|cx| poll_between(worker, wire, cx)).await
         };
         after_wait(worker, wire, in_head.then_some(&mut *decoder), received)?;
     }

@@ -45,6 +45,17 @@ pub(super) enum WireInput {
     Rests,
 }
 
+/// What a connection waits for, and its deadline is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Awaited {
+    /// The rest of a head, or the first one.
+    Head,
+    /// The next request.
+    Request,
+    /// Nothing: an exchange is in progress, or the next one has not been looked for.
+    Nothing,
+}
+
 pub(super) struct H1Wire {
     stream: Stream,
     limits: Rc<CurrentLimits>,
@@ -62,7 +73,7 @@ pub(super) struct H1Wire {
     body_failed: Cell<bool>,
     /// Since when the connection has been idle.
     idle_since: Cell<Instant>,
-    idle: Cell<bool>,
+    awaited: Cell<Awaited>,
     /// The next check of an idle connection lets it rest.
     may_rest: Cell<bool>,
     /// A send is watched for progress, and the bytes that the peer had acknowledged at the last check.
@@ -135,7 +146,7 @@ impl H1Wire {
             gate: Cell::new(Gate::SHUT),
             body_failed: Cell::new(false),
             idle_since: Cell::new(now),
-            idle: Cell::new(false),
+            awaited: Cell::new(Awaited::Head),
             may_rest: Cell::new(false),
             watching_send: Cell::new(false),
             acknowledged: Cell::new(0),
@@ -203,7 +214,9 @@ impl H1Wire {
 
     /// From here on, the whole head must arrive within its timeout.
     pub(super) fn expect_head(&self) {
-        self.idle.set(false);
+        if self.awaited.replace(Awaited::Head) == Awaited::Nothing {
+            self.stream.socket().set_waits(Waits::Request);
+        }
         self.stream.set_deadline(Some(self.limits.head_timeout));
     }
 
@@ -222,7 +235,7 @@ impl H1Wire {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(WireInput::Ended));
                 }
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && idle && self.idle.get() => {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && idle && self.is_idle() => {
                     if !self.may_rest.replace(false) {
                         self.check_idle()?;
                     } else if self.owes_output() {
@@ -240,12 +253,30 @@ impl H1Wire {
 
     /// Between requests the stall timeout applies too, so that a response that is not received is noticed in
     /// time.
-    fn begin_idle(&self) {
-        self.idle.set(true);
+    ///
+    /// Called when there is something to wait for: between requests that were received together a connection
+    /// is not idle.
+    pub(super) fn wait_for_request(&self) {
+        if self.awaited.get() != Awaited::Nothing {
+            return;
+        }
+        self.awaited.set(Awaited::Request);
         self.stream.socket().set_waits(Waits::Request);
         self.idle_since.set(self.stream.ring().now());
         self.may_rest.set(true);
         self.stream.set_deadline(Some(self.idle_check().min(RESTS_AFTER)));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.awaited.get() == Awaited::Request
+    }
+
+    /// The head of a request is complete.
+    #[inline]
+    pub(super) fn begin_exchange(&self) {
+        if self.awaited.replace(Awaited::Nothing) != Awaited::Nothing {
+            self.stream.socket().set_waits(Waits::No);
+        }
     }
 
     /// Time until the next check of an idle connection.
@@ -472,7 +503,6 @@ impl H1Wire {
         }
         self.exchange.set(self.exchange.get().wrapping_add(1));
         self.with_gate(Gate::end);
-        self.begin_idle();
     }
 
     /// The connection ends: nothing more is read by whoever still holds a body of it.
