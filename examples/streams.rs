@@ -83,7 +83,7 @@ async fn say(body: RequestBody) -> Response {
         let trailers = Trailers::new().with("grpc-status", status).expect("a number is a field's value");
         let _ = out.end(trailers).await;
     });
-    response.field("Content-Type", "application/grpc").expect("a constant field is valid")
+    response.with_field("Content-Type", "application/grpc")
 }
 
 /// The error is a gRPC status.
@@ -124,9 +124,9 @@ async fn back_and_forth(mut tunnel: Tunnel) {
 
 /// Sends a hint with the page's style sheet, before the page is rendered.
 fn hint(context: &Context) {
-    let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
+    let hints = Interim::early_hints().with_field("Link", "</style.css>; rel=preload; as=style");
     // A client without support for hints gets the page alone.
-    let _ = context.inform(&hints.expect("a constant field is valid"));
+    let _ = context.inform(&hints);
 }
 
 /// A page whose style sheet can be fetched before the page is rendered.

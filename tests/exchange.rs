@@ -25,6 +25,8 @@ mod refusals;
 mod site;
 #[path = "exchange/tunnels.rs"]
 mod tunnels;
+#[path = "exchange/voice.rs"]
+mod voice;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
 #[path = "h2/wire.rs"]
 mod wire;

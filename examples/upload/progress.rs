@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit::http::status::Status;
 use quoit::ring::Ring;
-use quoit::service::{BodyFrame, Path, Problem, Response, State, StreamBody};
+use quoit::service::{BodyFrame, CacheControl, ContentType, Path, Problem, Response, State, StreamBody};
 
 use crate::App;
 
@@ -116,9 +116,7 @@ pub(crate) async fn follow(app: State<App>, Path(id): Path<String>) -> Result<Re
         waited += LINE_EVERY;
     };
     let lines = Lines { ring: app.ring.clone(), upload, told: None, pause: None };
-    let response = Response::stream(lines).field("Content-Type", "application/x-ndjson");
-    let response = response.and_then(|response| response.field("Cache-Control", "no-store"));
-    Ok(response.expect("constant values are sound"))
+    Ok(Response::stream(lines).with(ContentType("application/x-ndjson")).with(CacheControl::no_store()))
 }
 
 /// A line after each change, and a last one.

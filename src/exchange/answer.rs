@@ -13,7 +13,7 @@ use super::worker::Worker;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::service::{Body, HalfClose, InformError, Response, Service, negotiate};
+use crate::service::{Body, HalfClose, InformError, Response, Service, negotiate, settle};
 
 /// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +82,12 @@ fn admit_unusual<S: Service>(
     response: &mut Response,
 ) -> Delivery {
     match judge(kind, response) {
-        Ok(delivery) if response.problem().is_none() => return delivery,
+        Ok(delivery) if response.is_ready() => return delivery,
+        Ok(_) if response.is_faulty() => {
+            // The fault of a filter, or of a service without any.
+            settle(entry.context(), response);
+            complete_refusal(worker, entry.context(), response);
+        }
         Ok(_) => {}
         Err(error) => {
             *response = error;

@@ -93,30 +93,6 @@ pub(crate) fn end_of(error: &io::Error) -> ExchangeEnd {
     }
 }
 
-/// Logs a request that was refused before anything of it was read.
-#[cold]
-pub(crate) fn refused<S>(
-    worker: &Worker<S>,
-    peer: impl FnOnce() -> Peer,
-    status: Status,
-    body_bytes: u64,
-    reason: &str,
-) {
-    let Some(log) = &worker.access else { return };
-    let record = Record {
-        peer: known(peer()),
-        head: None,
-        status: status.code(),
-        body_bytes,
-        duration: Duration::ZERO,
-        user: None,
-        request_id: None,
-        end: ExchangeEnd::Refused,
-        reason: Some(reason),
-    };
-    log.record(&record, Instant::now());
-}
-
 /// The address of the peer. Costs one or two system calls.
 pub(crate) fn peer_of(socket: &Socket) -> Peer {
     match socket.peer_addr() {

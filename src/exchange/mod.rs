@@ -31,7 +31,7 @@ pub(crate) use self::call::{
     BegunExchange, RefusedRequest, call, call_now, flush, misdirected, open, panicked, refuse_head,
     refuse_unread,
 };
-pub(crate) use self::entry::{LogEntry, end_of, peer_of, refused};
+pub(crate) use self::entry::{LogEntry, end_of, peer_of};
 pub(crate) use self::limits::CurrentLimits;
 pub use self::limits::Limits;
 pub(crate) use self::pace::{Pace, has_progressed};

@@ -131,6 +131,8 @@ impl Compress {
             && response.field_value("Content-Encoding").is_none()
             && type_is_text()
             && !keeps_form(response)
+            // Its form is chosen when it is sent.
+            && response.problem().is_none()
     }
 }
 

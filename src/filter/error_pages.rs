@@ -7,9 +7,10 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::vary;
+use crate::http::accept;
 use crate::http::message::RequestHead;
 use crate::http::status::Status;
-use crate::service::{Body, Context, Filter, Response};
+use crate::service::{Body, Context, ErrorForm, Filter, Response, WantedForm, wanted_form};
 
 /// Fields about the body that a page replaces.
 const OF_THE_BODY: [&str; 8] = [
@@ -106,8 +107,9 @@ impl PageSource {
 }
 
 /// Replaces the bodies of error responses by pages, for clients that accept HTML. Status and fields such as
-/// `Allow` stay. A response that is HTML already is not changed, nor is a problem document unless the client
-/// names HTML in `Accept`: programs that accept anything get a form that they can parse.
+/// `Allow` stay. A response that is HTML already is not changed. Of an error that the server or a
+/// [`Problem`](crate::service::Problem) makes, the page is the HTML form: clients that prefer JSON or text by
+/// name in `Accept` get that, and clients that name no form get the page in place of the problem document.
 ///
 /// They apply to requests that are refused before they reach a handler too (malformed, too large, too slow).
 #[derive(Clone, Debug, Default)]
@@ -166,8 +168,11 @@ impl Filter for ErrorPages {
             return;
         }
         vary::add(response, "Accept");
-        let wanted = wants_html(context.head());
-        if wanted == HtmlPreference::No || (wanted == HtmlPreference::Anything && is_document(response)) {
+        let is_wanted = match response.problem() {
+            Some(_) => wants_page(context.head()),
+            None => wants_html(context.head()),
+        };
+        if !is_wanted {
             return;
         }
         for name in OF_THE_BODY {
@@ -182,9 +187,13 @@ impl Filter for ErrorPages {
     }
 }
 
-/// Whether the response is a problem document.
-fn is_document(response: &Response) -> bool {
-    response.field_value("Content-Type").is_some_and(|value| value.starts_with(b"application/problem+json"))
+/// Whether a client gets the page in place of an error's own forms: where it would get the HTML form, and
+/// where it names no form and HTML is acceptable.
+fn wants_page(head: &RequestHead) -> bool {
+    match wanted_form(head) {
+        WantedForm { is_named: true, form } => form == ErrorForm::Html,
+        WantedForm { is_named: false, .. } => wants_html(head),
+    }
 }
 
 fn is_html(media_type: &[u8]) -> bool {
@@ -192,44 +201,11 @@ fn is_html(media_type: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml")
 }
 
-/// Whether a client accepts HTML.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum HtmlPreference {
-    No,
-    /// By a wildcard, or without `Accept`.
-    Anything,
-    ByName,
-}
-
-/// Evaluates `Accept` (RFC 9110 §12.5.1): the most specific range that matches HTML decides.
-fn wants_html(head: &RequestHead) -> HtmlPreference {
-    let mut best: Option<(u8, bool)> = None;
-    let mut said = false;
-    for range in head.fields_named("accept").flat_map(|value| value.split(|&byte| byte == b',')) {
-        said = true;
-        let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        let rank = match parts.next().unwrap_or_default().to_ascii_lowercase().as_slice() {
-            b"text/html" | b"application/xhtml+xml" => 2,
-            b"text/*" => 1,
-            b"*/*" => 0,
-            _ => continue,
-        };
-        // A weight of zero means "not acceptable".
-        let refused = parts.any(|part| {
-            let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
-            weight.is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
-        });
-        if best.is_none_or(|(known, accepted)| rank > known || (rank == known && !accepted)) {
-            best = Some((rank, !refused));
-        }
-    }
-    match best {
-        None if said => HtmlPreference::No,
-        None => HtmlPreference::Anything,
-        Some((_, false)) => HtmlPreference::No,
-        Some((2, true)) => HtmlPreference::ByName,
-        Some((_, true)) => HtmlPreference::Anything,
-    }
+/// Whether a client accepts HTML (RFC 9110 §12.5.1): the most specific range that matches it decides.
+fn wants_html(head: &RequestHead) -> bool {
+    let accepts = |media_type| accept::weight_of(head.fields_named("accept"), media_type) > 0;
+    let xhtml = "application/xhtml+xml";
+    accepts("text/html") || accept::names(head.fields_named("accept"), xhtml) && accepts(xhtml)
 }
 
 #[cfg(test)]
@@ -239,30 +215,35 @@ mod tests {
 
     use crate::http::message::HeadLimits;
 
-    fn wanted(accept: &str) -> HtmlPreference {
+    fn head(accept: &str) -> RequestHead {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
         let mut head = RequestHead::new();
         RequestDecoder::new().handle_bytes(text.as_bytes(), &HeadLimits::default(), &mut head).unwrap();
-        wants_html(&head)
+        head
     }
 
+    /// For a handler's own text, and for an error that has other forms.
     #[test]
     fn accept_is_read() {
-        for (accept, expected) in [
-            ("", HtmlPreference::Anything),
-            ("Accept: */*\r\n", HtmlPreference::Anything),
-            ("Accept: text/*;q=0.1\r\n", HtmlPreference::Anything),
-            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", HtmlPreference::ByName),
-            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", HtmlPreference::ByName),
-            ("Accept: application/json\r\nAccept: application/xhtml+xml\r\n", HtmlPreference::ByName),
-            ("Accept: application/json\r\n", HtmlPreference::No),
-            ("Accept: text/html;q=0\r\n", HtmlPreference::No),
-            ("Accept: text/html;q=0.000, */*\r\n", HtmlPreference::No),
-            ("Accept: */*;q=0\r\n", HtmlPreference::No),
-            ("Accept: text/html;level=1;q=0.001\r\n", HtmlPreference::ByName),
-            ("Accept:\r\n", HtmlPreference::No),
+        for (accept, takes_html, takes_page) in [
+            ("", true, true),
+            ("Accept: */*\r\n", true, true),
+            ("Accept: text/*;q=0.1\r\n", true, true),
+            ("Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n", true, true),
+            ("Accept: application/json, TEXT/HTML ; q=0.2\r\n", true, false),
+            ("Accept: application/json, text/html\r\n", true, true),
+            ("Accept: application/json, */*\r\n", true, false),
+            ("Accept: text/plain, */*\r\n", true, false),
+            ("Accept: application/xml\r\nAccept: application/xhtml+xml\r\n", true, true),
+            ("Accept: application/json\r\n", false, false),
+            ("Accept: text/html;q=0\r\n", false, false),
+            ("Accept: text/html;q=0.000, */*\r\n", false, false),
+            ("Accept: */*;q=0\r\n", false, false),
+            ("Accept: text/html;level=1;q=0.001\r\n", true, true),
+            ("Accept:\r\n", false, false),
         ] {
-            assert_eq!(wanted(accept), expected, "{accept}");
+            let head = head(accept);
+            assert_eq!((wants_html(&head), wants_page(&head)), (takes_html, takes_page), "{accept}");
         }
     }
 }

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::h1::{self, Switched};
+use super::h1::{self, Switched, TurnedAway};
 use super::h2;
 use super::tls;
-use crate::exchange::{Worker, peer_of, refused};
+use crate::exchange::Worker;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsServer;
 use crate::observe::log;
-use crate::ring::{Listener, Payload, Socket, Waits};
+use crate::ring::{Listener, Waits};
 use crate::service::Service;
 
 /// Pause after an accept that failed for lack of descriptors or memory: long enough for connections to end,
@@ -36,14 +36,15 @@ const SHORT_REST: Duration = Duration::from_millis(1);
 /// Connections over capacity that are answered 503 at the same time; further ones are reset.
 const REFUSALS_MAX: usize = 64;
 
-/// Time for a connection over capacity to send its request and to read the 503.
+/// Time for a connection over capacity to send its request.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
-    Content-Length: 28\r\nRetry-After: 1\r\nConnection: close\r\n\r\nall connections are in use.\n";
-
-/// Bytes of its body.
-const OVER_CAPACITY_BYTES: u64 = 28;
+const OVER_CAPACITY: TurnedAway = TurnedAway {
+    status: Status::SERVICE_UNAVAILABLE,
+    detail: "all connections are in use; try again in a moment",
+    retry_after: Some("1"),
+    within: REFUSAL_TIMEOUT,
+};
 
 /// Counts a connection as open for as long as it lives.
 struct Open<S>(Rc<Worker<S>>);
@@ -147,17 +148,13 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
     };
     if !has_room {
         worker.counters.over_capacity.bump();
-        let is_tls = tls.is_some();
-        worker.ring.spawn(
-            async move {
-                let guard = guard;
-                // A client that begins with TLS cannot read a plain response.
-                if !is_tls {
-                    refuse(&guard.0, socket).await;
-                }
-            },
-            on_panic,
-        );
+        // A client that begins with TLS cannot read a plain response.
+        if tls.is_none() {
+            let opened = h1::open(worker, Stream::from(socket));
+            worker
+                .ring
+                .spawn(async move { h1::turn_away(&guard.0, opened, None, OVER_CAPACITY).await }, on_panic);
+        }
     } else {
         socket.set_waits(if tls.is_some() { Waits::Handshake } else { Waits::Request });
         match tls.cloned() {
@@ -211,22 +208,6 @@ fn begin<S>(worker: &Worker<S>, stream: Stream) -> NegotiatedProtocol {
 fn serve_h2<S: Service>(worker: &Rc<Worker<S>>, switched: Switched) -> Pin<Box<impl Future<Output = ()>>> {
     let Switched { stream, early, input } = switched;
     Box::pin(h2::serve(worker, stream, early, input))
-}
-
-/// Answers 503, and reads until the client closes: closing with unread input would reset the connection and
-/// discard the response.
-async fn refuse<S>(worker: &Worker<S>, socket: Socket) {
-    socket.set_deadline(Some(REFUSAL_TIMEOUT));
-    if matches!(socket.recv().await, Ok(Some(_))) {
-        socket.start_send(Payload::Buffer(OVER_CAPACITY.to_vec()));
-        let peer = || peer_of(&socket);
-        let reason = "the server has as many connections as it may have";
-        refused(worker, peer, Status::SERVICE_UNAVAILABLE, OVER_CAPACITY_BYTES, reason);
-        if socket.flush().await.is_ok() {
-            socket.shutdown_write();
-            while let Ok(Some(_)) = socket.recv().await {}
-        }
-    }
 }
 
 async fn recover<S: Service>(worker: &Rc<Worker<S>>, error: &io::Error) {

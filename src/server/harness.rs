@@ -24,7 +24,9 @@ use crate::http::h1::{HeadProgress, RequestDecoder};
 use crate::http::message::HeadLimits;
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
-use crate::service::{Body, Context, CoreContext, Drain, Frame, Request, RequestBody, Response, Service};
+use crate::service::{
+    Body, Context, CoreContext, Drain, Frame, Request, RequestBody, Response, Service, negotiate, settle,
+};
 
 /// Bytes of a file body that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -130,11 +132,13 @@ impl Call {
     pub async fn send(self, service: &impl Service) -> Reply {
         let (context, body) = self.into_request();
         let is_head = context.method() == Method::Head;
-        let request = Request::new(context, body);
-        let response = match service.call_now(request) {
+        let request = Request::new(context.clone(), body);
+        let mut response = match service.call_now(request) {
             Ok(response) => response,
             Err(request) => service.call(request).await,
         };
+        settle(&context, &mut response);
+        negotiate(context.head(), &mut response);
         Reply::read(response, is_head).await
     }
 

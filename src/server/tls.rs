@@ -1,20 +1,19 @@
 //! TLS handshakes of a worker's connections: the limits on their number and time, and the handling of
 //! failures.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::exchange::{Worker, peer_of, refused};
+use super::h1::{self, TurnedAway};
+use crate::exchange::Worker;
 use crate::http::status::Status;
 use crate::net::Stream;
-use crate::net::tls::{ACME_TLS_ALPN, HandshakeError, TlsServer};
-use crate::ring::{Payload, Socket, Waits};
+use crate::net::tls::{ACME_TLS_ALPN, HandshakeError, PlainHttp, TlsServer};
+use crate::ring::{Socket, Waits};
+use crate::service::Service;
 
-/// The response to plain HTTP on a TLS port, usually typed by a person without `https://`.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
-    Content-Length: 53\r\nConnection: close\r\n\r\nthis port speaks TLS: write https:// in the address.\n";
-
-/// Bytes of its body.
-const PLAIN_HTTP_BYTES: u64 = 53;
+/// The detail of the response to plain HTTP on a TLS port, usually typed by a person without `https://`.
+const SPEAKS_TLS: &str = "this port speaks TLS: write https:// in the address";
 
 /// Counts a handshake while it is in progress.
 struct InProgress<'a, S>(&'a Worker<S>);
@@ -41,7 +40,11 @@ impl<S> Drop for InProgress<'_, S> {
 }
 
 /// The connection's stream after the handshake; `None` if that failed.
-pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<TlsServer>) -> Option<Stream> {
+pub(super) async fn handshake<S: Service>(
+    worker: &Rc<Worker<S>>,
+    socket: Socket,
+    tls: Arc<TlsServer>,
+) -> Option<Stream> {
     let Some(_in_progress) = InProgress::begin(worker) else {
         worker.counters.over_capacity.bump();
         return None;
@@ -59,7 +62,9 @@ pub(super) async fn handshake<S>(worker: &Worker<S>, socket: Socket, tls: Arc<Tl
         Err(error) => {
             worker.counters.handshakes_failed.bump();
             match error {
-                HandshakeError::PlainHttp(socket) => refuse_plain_http(worker, socket).await,
+                HandshakeError::PlainHttp(plain) => {
+                    Box::pin(refuse_plain_http(worker, plain)).await;
+                }
                 HandshakeError::TimedOut => worker.counters.timed_out.bump(),
                 HandshakeError::Closed | HandshakeError::Failed(_) => {}
             }
@@ -80,28 +85,10 @@ async fn end_challenge(stream: Stream) {
     }
 }
 
-/// Answers in plain HTTP, and reads until the client closes, so that no reset discards the response.
-async fn refuse_plain_http<S>(worker: &Worker<S>, socket: Socket) {
-    socket.set_deadline(Some(worker.limits.linger_timeout));
-    socket.start_send(Payload::Buffer(PLAIN_HTTP.to_vec()));
-    let peer = || peer_of(&socket);
-    let reason = "plain HTTP was sent to a TLS port";
-    refused(worker, peer, Status::BAD_REQUEST, PLAIN_HTTP_BYTES, reason);
-    if socket.flush().await.is_ok() {
-        socket.shutdown_write();
-        while let Ok(Some(_)) = socket.recv().await {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_says_its_own_length() {
-        let text = std::str::from_utf8(PLAIN_HTTP).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
-        assert_eq!(body.len() as u64, PLAIN_HTTP_BYTES);
-    }
+/// Answers in plain HTTP.
+async fn refuse_plain_http<S: Service>(worker: &Rc<Worker<S>>, PlainHttp { socket, input }: PlainHttp) {
+    let opened = h1::open(worker, Stream::from(socket));
+    let (status, within) = (Status::BAD_REQUEST, worker.limits.linger_timeout);
+    let reason = TurnedAway { status, detail: SPEAKS_TLS, retry_after: None, within };
+    h1::turn_away(worker, opened, Some(input), reason).await;
 }

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use super::answer::{Answer, AnyService, ResponseFilters, ResponsePath};
 use super::local::LocalFuture;
+use super::negotiate::settle;
 use super::problem::Problem;
 use super::request::{Context, Request};
 use super::response::Response;
@@ -97,6 +98,7 @@ pub(crate) struct Chain {
 impl Chain {
     /// Passes a response that the server gives by itself.
     pub(crate) fn refused(&self, context: &Context, response: &mut Response) {
+        settle(context, response);
         if let Some(render) = &self.problems
             && let Some(problem) = response.take_problem()
         {
@@ -121,6 +123,7 @@ impl Chain {
 
 impl ResponseFilters for Chain {
     fn filter_response(&self, entered: Range<usize>, context: &Context, mut response: Response) -> Response {
+        settle(context, &mut response);
         if let Some(render) = &self.problems
             && let Some(problem) = response.take_problem()
         {

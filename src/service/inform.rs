@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::fault::ResponseError;
 use super::fields::FieldBlock;
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
@@ -14,6 +15,8 @@ pub struct Interim {
     // INVARIANT: 102 to 199 without 101.
     status: Status,
     fields: FieldBlock,
+    /// The first error of its builders: it is not sent.
+    fault: Option<(Box<str>, FieldError)>,
 }
 
 impl Interim {
@@ -23,7 +26,7 @@ impl Interim {
     /// `http.client` and libraries based on it: over HTTP/1.1 a handler may omit it (RFC 8297 §3). Browsers
     /// use hints over HTTP/2 alone.
     pub fn early_hints() -> Self {
-        Self { status: Status::EARLY_HINTS, fields: FieldBlock::Static(b"") }
+        Self { status: Status::EARLY_HINTS, fields: FieldBlock::Static(b""), fault: None }
     }
 
     /// An interim response with this status and no fields.
@@ -33,12 +36,31 @@ impl Interim {
     /// body is read, 101 for [`Response::upgrade`](super::Response::upgrade).
     pub fn new(status: Status) -> Result<Self, InformError> {
         match status.code() {
-            102..=199 => Ok(Self { status, fields: FieldBlock::Static(b"") }),
+            102..=199 => Ok(Self { status, fields: FieldBlock::Static(b""), fault: None }),
             code => Err(InformError::Status(code)),
         }
     }
 
-    /// With one more field.
+    /// With one more field. One that cannot be sent is an error where the interim response is used: of
+    /// [`Context::inform`](super::Context::inform), or of the response that it goes before.
+    pub fn with_field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        if let Err(error) = push_field(self.fields.to_mut(), name, value.as_ref()) {
+            self.fault.get_or_insert_with(|| (name.into(), error));
+        }
+        self
+    }
+
+    /// Takes the first error of its builders.
+    pub(super) fn take_fault(&mut self) -> Option<ResponseError> {
+        self.fault.take().map(|(name, error)| ResponseError::Field { name, error })
+    }
+
+    /// Whether it can be sent.
+    pub(super) fn check(&self) -> Result<(), InformError> {
+        self.fault.as_ref().map_or(Ok(()), |(_, error)| Err(InformError::Field(*error)))
+    }
+
+    /// As [`with_field`](Self::with_field), checked at once.
     ///
     /// # Errors
     /// As [`push_field`].
@@ -76,6 +98,9 @@ pub enum InformError {
     /// The client uses HTTP/1.0, which has no interim responses (RFC 9110 §15.2).
     #[error("the client uses HTTP/1.0, which has no interim responses")]
     Http10,
+    /// A field cannot be sent.
+    #[error("a field of the interim response cannot be sent: {0}")]
+    Field(FieldError),
     /// The client does not read: the buffer for interim responses is full.
     #[error("the client does not read what was sent before; interim responses are not queued further")]
     Blocked,

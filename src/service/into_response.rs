@@ -6,12 +6,9 @@ use serde::Serialize;
 use super::fields::FieldBlock;
 use super::problem::Problem;
 use super::response::{Body, Response};
-use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
-use crate::observe::log;
 
 const JSON: &[u8] = b"Content-Type: application/json\r\n";
-const PROBLEM_JSON: &[u8] = b"Content-Type: application/problem+json\r\n";
 const OCTETS: &[u8] = b"Content-Type: application/octet-stream\r\n";
 
 /// First allocation for a JSON body: most responses of an API fit.
@@ -21,7 +18,8 @@ const JSON_BYTES: usize = 512;
 ///
 /// Text is 200 with `text/plain`, bytes are `application/octet-stream`, `()` is 204, a [`Status`] alone is
 /// that status without a body. A `Result` converts its value or its error: implement this trait for the
-/// errors of an application, and one place defines their responses.
+/// errors of an application, and one place defines their responses. A tuple is its last value with the
+/// [`ResponsePart`](super::ResponsePart)s before it: `(Status::CREATED, Location("/things/7"), Json(thing))`.
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;
@@ -62,8 +60,7 @@ impl Redirect {
 /// 500 where the location is not a valid field value; percent-encode it.
 impl IntoResponse for Redirect {
     fn into_response(self) -> Response {
-        let response = Response::new(self.status).field("Location", self.location);
-        response.unwrap_or_else(|_| internal_error())
+        Response::new(self.status).with_field("Location", self.location)
     }
 }
 
@@ -75,12 +72,7 @@ impl IntoResponse for Response {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut lines = Vec::with_capacity(PROBLEM_JSON.len() + self.lines().len());
-        lines.extend_from_slice(PROBLEM_JSON);
-        lines.extend_from_slice(self.lines());
-        let body = Body::Bytes(self.to_json().into());
-        let response = Response::new(self.status()).with_fields(FieldBlock::Owned(lines)).with_body(body);
-        response.with_problem(self)
+        Response::of_problem(self)
     }
 }
 
@@ -120,50 +112,6 @@ impl IntoResponse for Status {
     }
 }
 
-impl<T: IntoResponse> IntoResponse for (Status, T) {
-    fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
-    }
-}
-
-/// With these fields, in place of those of the same name that the response has. 500, and a line in the log,
-/// where one is not valid: names and values that depend on a client are set with [`Response::field`].
-impl<N: AsRef<str>, V: AsRef<[u8]>, const COUNT: usize, T: IntoResponse> IntoResponse
-    for ([(N, V); COUNT], T)
-{
-    fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        for (name, value) in self.0 {
-            if let Err(error) = response.set_field(name.as_ref(), value) {
-                log::line(format_args!("a response has an invalid field, {:?}: {error}", name.as_ref()));
-                return internal_error();
-            }
-        }
-        response
-    }
-}
-
-impl<N, V, const COUNT: usize, T> IntoResponse for (Status, [(N, V); COUNT], T)
-where
-    N: AsRef<str>,
-    V: AsRef<[u8]>,
-    T: IntoResponse,
-{
-    fn into_response(self) -> Response {
-        (self.0, (self.1, self.2)).into_response()
-    }
-}
-
-/// With the cookie set; as with fields, 500 where it is not valid.
-impl<T: IntoResponse> IntoResponse for (SetCookie<'_>, T) {
-    fn into_response(self) -> Response {
-        self.1.into_response().with_cookie(&self.0).unwrap_or_else(|error| {
-            log::line(format_args!("a response has an invalid cookie: {error}"));
-            internal_error()
-        })
-    }
-}
-
 impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     fn into_response(self) -> Response {
         match self {
@@ -194,5 +142,5 @@ impl<T: Into<Bytes>> IntoResponse for Html<T> {
 
 /// The response for a fault of the server or application, without its cause.
 pub(super) fn internal_error() -> Response {
-    Problem::new(Status::INTERNAL_SERVER_ERROR).into_response()
+    Response::of_problem(Problem::new(Status::INTERNAL_SERVER_ERROR))
 }

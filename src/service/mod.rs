@@ -17,6 +17,7 @@ mod drain;
 mod escape;
 mod events;
 pub mod extract;
+mod fault;
 mod fields;
 mod filter;
 mod handler;
@@ -25,6 +26,7 @@ mod into_response;
 mod limits;
 mod local;
 mod negotiate;
+mod part;
 mod peer;
 mod problem;
 mod request;
@@ -48,6 +50,7 @@ pub use self::events::{Event, EventWriter};
 pub use self::extract::{
     Cookies, Extension, Form, FromRequest, Headers, Multipart, Part, Path, Query, State,
 };
+pub use self::fault::ResponseError;
 pub use self::fields::FieldBlock;
 pub(crate) use self::filter::ChainLink;
 pub use self::filter::{Around, Filter, Next, ProblemRenderer};
@@ -56,7 +59,10 @@ pub use self::inform::{InformError, Interim};
 pub use self::into_response::{Html, IntoResponse, Json, Redirect};
 pub use self::limits::{BodyPolicy, ExtractLimits, HalfClose};
 pub use self::local::LocalFuture;
-pub(crate) use self::negotiate::negotiate;
+pub(crate) use self::negotiate::{ErrorForm, WantedForm, negotiate, settle, wanted_form};
+pub use self::part::{
+    Attachment, CacheControl, ContentType, ETag, LastModified, Location, ResponsePart, RetryAfter, Vary,
+};
 pub use self::peer::Peer;
 pub use self::problem::{FieldProblem, Problem};
 pub use self::request::{Context, Request};

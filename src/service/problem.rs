@@ -101,6 +101,14 @@ impl Problem {
         self.facts.status
     }
 
+    /// With another status. The title follows where it is that of the status.
+    pub(super) fn set_status(&mut self, status: Status) {
+        if self.facts.title == self.facts.status.reason() {
+            self.facts.title = Cow::Borrowed(status.reason());
+        }
+        self.facts.status = status;
+    }
+
     /// Its title.
     pub fn title(&self) -> &str {
         &self.facts.title
@@ -139,6 +147,18 @@ impl Problem {
         page.into_bytes()
     }
 
+    /// Lines for a terminal or a log.
+    pub(super) fn to_text(&self) -> Vec<u8> {
+        let mut text = format!("{} {}\n", self.facts.status.code(), self.facts.title);
+        if !self.facts.detail.is_empty() {
+            text.push_str(&format!("{}\n", self.facts.detail));
+        }
+        for field in &self.facts.fields {
+            text.push_str(&format!("{}: {}\n", field.place, field.detail));
+        }
+        text.into_bytes()
+    }
+
     /// The document, as `application/problem+json`.
     pub fn to_json(&self) -> Vec<u8> {
         let document = ProblemDocument {
@@ -173,6 +193,23 @@ mod tests {
         assert!(page.contains("<title>404 Not Found</title>\n<h1>404 Not Found</h1>"), "{page}");
         assert!(page.contains("<p>no &lt;b&gt;&quot;x&quot;&lt;/b&gt;</p>"), "{page}");
         assert!(page.contains("<p><code>/a</code>: is &lt;i&gt;</p>"), "{page}");
+    }
+
+    #[test]
+    fn lines_say_the_same() {
+        let problem = Problem::new(Status::NOT_FOUND).detail("no such item").field("/a", "is wrong");
+        assert_eq!(problem.to_text(), b"404 Not Found\nno such item\n/a: is wrong\n");
+        assert_eq!(Problem::new(Status::NOT_FOUND).to_text(), b"404 Not Found\n");
+    }
+
+    #[test]
+    fn a_title_of_the_status_follows_it() {
+        let mut problem = Problem::new(Status::NOT_FOUND);
+        problem.set_status(Status::GONE);
+        assert_eq!((problem.status(), problem.title()), (Status::GONE, Status::GONE.reason()));
+        let mut own = Problem::new(Status::NOT_FOUND).kind("https://a.example/lost", "Lost");
+        own.set_status(Status::GONE);
+        assert_eq!((own.status(), own.title()), (Status::GONE, "Lost"));
     }
 
     #[test]

@@ -118,8 +118,8 @@ impl Context {
     /// use quoit::service::{Context, Interim};
     ///
     /// async fn page(context: Context) -> String {
-    ///     let hints = Interim::early_hints().field("Link", "</style.css>; rel=preload; as=style");
-    ///     let _ = context.inform(&hints.expect("a valid field"));
+    ///     let hints = Interim::early_hints().with_field("Link", "</style.css>; rel=preload; as=style");
+    ///     let _ = context.inform(&hints);
     ///     "what takes its time".to_owned()
     /// }
     /// ```
@@ -127,6 +127,7 @@ impl Context {
     /// # Errors
     /// Why it is not sent; the final response is not affected.
     pub fn inform(&self, interim: &Interim) -> Result<(), InformError> {
+        interim.check()?;
         let Some((downstream, exchange)) = self.exchange().downstream.get() else {
             return Err(InformError::TooLate);
         };

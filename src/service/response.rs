@@ -7,17 +7,19 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::body::StreamBody;
+use super::fault::ResponseError;
 use super::fields::FieldBlock;
 use super::inform::Interim;
 use super::problem::Problem;
 use super::tunnel::TunnelHandler;
 use super::writer::{BodyWriter, WrittenBody};
-use crate::http::cookie::{CookieError, SetCookie};
+use crate::http::cookie::SetCookie;
 use crate::http::message::{FieldError, push_field};
 use crate::http::status::Status;
 use crate::ring::File;
 
 const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+const PROBLEM_JSON: &[u8] = b"Content-Type: application/problem+json\r\n";
 const HTML: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n";
 
 /// The body of a response.
@@ -61,6 +63,8 @@ pub struct Response {
 struct Extra {
     problem: Option<Problem>,
     interim: Option<Interim>,
+    /// The first error of its builders: it becomes a 500.
+    fault: Option<ResponseError>,
 }
 
 impl Response {
@@ -79,16 +83,26 @@ impl Response {
         Self { fields: FieldBlock::Static(HTML), body: Body::Bytes(body.into()), ..Self::new(Status::OK) }
     }
 
-    /// 200 with a body that is pulled. Set its `Content-Type` with [`field`](Self::field).
+    /// 200 with a body that is pulled. Set its `Content-Type` with [`with_field`](Self::with_field).
     pub fn stream(body: impl StreamBody + 'static) -> Self {
         Self { body: Body::Stream(Box::new(body)), ..Self::new(Status::OK) }
     }
 
-    /// An error as plain text: the status, and `detail` for a person. Like any problem, it is sent as HTML to
-    /// clients that name that in `Accept`, as browsers do, and as a problem document to those that name JSON.
+    /// An error: the status, and `detail` for a person. As every problem, it is sent as HTML to clients that
+    /// name that in `Accept`, as browsers do, as text to those that name text, and as a problem document to
+    /// others. To change how it looks, set its body.
     pub fn error(status: Status, detail: &str) -> Self {
-        let text = format!("{} {}\n{detail}\n", status.code(), status.reason());
-        Self::text(text).with_status(status).with_problem(Problem::new(status).detail(detail.to_owned()))
+        Self::of_problem(Problem::new(status).detail(detail.to_owned()))
+    }
+
+    /// With the problem's status and fields. It has the form that most clients get; `negotiate` renders the
+    /// others.
+    pub(crate) fn of_problem(problem: Problem) -> Self {
+        let lines = [PROBLEM_JSON, problem.lines()].concat();
+        let body = Body::Bytes(problem.to_json().into());
+        let mut response = Self { fields: FieldBlock::Owned(lines), body, ..Self::new(problem.status()) };
+        response.extra.get_or_insert_default().problem = Some(problem);
+        response
     }
 
     /// 200 with a body that `work` writes: a future that runs as part of the exchange, and continues its
@@ -126,9 +140,14 @@ impl Response {
     /// With an interim response right before it, where the client supports one: `Link` fields of 103 Early
     /// Hints let a browser request style sheets before the page arrives. To send one while the handler runs,
     /// see [`Context::inform`](super::Context::inform).
-    pub fn inform(mut self, interim: Interim) -> Self {
-        self.extra.get_or_insert_default().interim = Some(interim);
-        self
+    pub fn inform(mut self, mut interim: Interim) -> Self {
+        match interim.take_fault() {
+            Some(fault) => self.with_fault(fault),
+            None => {
+                self.extra.get_or_insert_default().interim = Some(interim);
+                self
+            }
+        }
     }
 
     /// Takes the interim response that goes before it.
@@ -159,31 +178,89 @@ impl Response {
         self.with_body(Body::Stream(Box::new(body)))
     }
 
-    /// With one more field.
+    /// With this field in place of those of its name, which are compared without case. A field that cannot
+    /// be sent (a control byte in its value, a name of the server's: see [`add_field`](Self::add_field))
+    /// makes the response a 500 when it is sent, and the log names the field; [`check`](Self::check) is for a
+    /// handler that answers otherwise.
     ///
-    /// # Errors
-    /// When name or value have bytes that are invalid in a field, so that nothing can be injected. Fields of
-    /// framing and connection, and `Date`, are the server's and are refused too; but `Connection: close` is
-    /// [`closing`](Self::closing), and other options of `Connection` are left out.
-    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, FieldError> {
-        self.add_field(name, value)?;
-        Ok(self)
+    /// ```
+    /// use quoit::service::Response;
+    ///
+    /// let response = Response::text("a { }").with_field("Content-Type", "text/css").with_field("X-A", "1");
+    /// assert_eq!(response.fields(), b"Content-Type: text/css\r\nX-A: 1\r\n");
+    /// assert!(response.with_field("X-B", "1\r\nX-C: 2").check().is_err());
+    /// ```
+    pub fn with_field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.remove_field(name);
+        self.with_added_field(name, value)
     }
 
-    /// With a cookie set, besides those it sets already.
+    /// With one more field, besides those of its name. Otherwise as [`with_field`](Self::with_field).
+    pub fn with_added_field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        match self.add_field(name, value) {
+            Ok(()) => self,
+            Err(error) => self.with_fault(ResponseError::field(name, error)),
+        }
+    }
+
+    /// With a cookie set, besides those it sets already. One that a browser would misparse or drop is an
+    /// error as in [`with_field`](Self::with_field).
+    pub fn with_cookie(self, cookie: &SetCookie<'_>) -> Self {
+        match cookie.to_value() {
+            Ok(value) => self.with_added_field("Set-Cookie", value),
+            Err(error) => self.with_fault(ResponseError::Cookie(error)),
+        }
+    }
+
+    /// The response, if it can be sent as it was made.
     ///
     /// # Errors
-    /// When a browser would misparse or drop it: see [`CookieError`].
-    pub fn with_cookie(mut self, cookie: &SetCookie<'_>) -> Result<Self, CookieError> {
-        let added = self.add_field("Set-Cookie", cookie.to_value()?);
-        added.expect("a valid cookie is a valid field value");
+    /// The first that occurred in it.
+    pub fn check(mut self) -> Result<Self, ResponseError> {
+        match self.take_fault() {
+            Some(fault) => Err(fault),
+            None => Ok(self),
+        }
+    }
+
+    /// Records an error, unless there is an earlier one.
+    #[cold]
+    pub(crate) fn with_fault(mut self, fault: ResponseError) -> Self {
+        self.extra.get_or_insert_default().fault.get_or_insert(fault);
+        self
+    }
+
+    /// Whether it cannot be sent as it was made.
+    #[inline]
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.fault.is_some())
+    }
+
+    /// Whether it is sent as it is: it has no error, and no problem whose form is to be chosen.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.extra.as_ref().is_none_or(|extra| extra.fault.is_none() && extra.problem.is_none())
+    }
+
+    /// Takes the first error of its builders.
+    pub(crate) fn take_fault(&mut self) -> Option<ResponseError> {
+        self.extra.as_mut()?.fault.take()
+    }
+
+    /// With one more field, checked at once: for a handler that has another answer. In a chain, use
+    /// [`with_field`](Self::with_field).
+    ///
+    /// # Errors
+    /// As [`add_field`](Self::add_field).
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, FieldError> {
+        self.add_field(name, value)?;
         Ok(self)
     }
 
     /// Sets a field, in place of any of this name. Names are compared without case.
     ///
     /// # Errors
-    /// As [`field`](Self::field).
+    /// As [`add_field`](Self::add_field).
     pub fn set_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         self.remove_field(name);
         self.add_field(name, value)
@@ -192,7 +269,9 @@ impl Response {
     /// Adds a field and keeps those it has, including those of the same name.
     ///
     /// # Errors
-    /// As [`field`](Self::field).
+    /// When name or value have bytes that are invalid in a field, so that nothing can be injected. Fields of
+    /// framing and connection, and `Date`, are the server's and are refused too; but `Connection: close` is
+    /// [`closing`](Self::closing), and other options of `Connection` are left out.
     pub fn add_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         let value = value.as_ref();
         if name.eq_ignore_ascii_case("connection") {
@@ -242,12 +321,6 @@ impl Response {
     pub fn field_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let lines = lines_of(self.fields.as_bytes()).filter(move |line| has_name(line, name));
         lines.map(move |line| line[name.len() + 1..].trim_ascii())
-    }
-
-    /// Attaches the problem it renders, for filters that render problems differently.
-    pub(crate) fn with_problem(mut self, problem: Problem) -> Self {
-        self.extra.get_or_insert_default().problem = Some(problem);
-        self
     }
 
     /// The problem it renders, if it was made from one.

@@ -135,6 +135,10 @@ fn over_capacity_is_a_503() {
     let mut first = site.connect();
     first.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("it is with the service", || site.lab.calls() == 1);
-    assert_eq!(site.connect().ask("GET /x HTTP/1.1\r\nHost: a\r\n\r\n").status, 503);
-    assert_eq!(ended(&site.record()), (503, 28, "refused"));
+    let answer = site.connect().ask("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    answer.has_status(503);
+    let record = site.record();
+    assert_eq!(ended(&record), (503, answer.body.len() as u64, "refused"));
+    // What was asked for is known.
+    assert_eq!((record["method"].as_str(), record["target"].as_str()), (Some("GET"), Some("/x")));
 }

@@ -53,7 +53,8 @@ fn each_exchange_has_its_line_in_order() {
     let mut client = site.connect();
     client.send(
         "GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD /n/22 HTTP/1.1\r\nHost: a\r\n\r\n\
-         GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\nBREW /n/4444 HTTP/1.1\r\nHost: a\r\n\r\n",
+         GET /none HTTP/1.0\r\nConnection: keep-alive\r\nAccept: text/plain\r\n\r\n\
+         BREW /n/4444 HTTP/1.1\r\nHost: a\r\n\r\n",
     );
     client.response().is(200, "1");
     client.response_to("HEAD");

@@ -24,8 +24,7 @@ fn router() -> Router {
         })
         .get("/login", async || {
             let session = SetCookie::new("__Host-id", "31d4").secure().max_age(Duration::from_secs(60));
-            let response = Response::text("in").with_cookie(&session).expect("a sound cookie");
-            response.with_cookie(&SetCookie::removal("old")).expect("a sound cookie")
+            Response::text("in").with_cookie(&session).with_cookie(&SetCookie::removal("old"))
         })
 }
 

@@ -3,12 +3,17 @@
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use quoit::filter::Fields;
 use quoit::http::cookie::SetCookie;
 use quoit::http::status::Status;
-use quoit::service::{Event, EventWriter, Json, RequestBody, Response, Router};
+use quoit::service::{
+    CacheControl, Context, ETag, Event, EventWriter, Filter, Interim, Json, Location, Request, RequestBody,
+    Response, Router, Vary,
+};
 
 use crate::common::{Client, PATIENCE, lenient, serve_with};
 use crate::{get, host, post};
@@ -20,6 +25,29 @@ fn routes() -> Router {
         .get("/wrong", async || ([("X-A", "1\r\nX-B: 2")], "never"))
         .get("/cookie", async || (SetCookie::new("a", "b"), "set"))
         .get("/wrong-cookie", async || (SetCookie::new("a", "b\r\nX-B: 2"), "never"))
+        .get("/chain", async || {
+            Response::text("a { }")
+                .with_field("Content-Type", "text/css")
+                .with_field("X-A", "1\r\nX-B: 2")
+                .with_field("X-C", "\0")
+                .with_status(Status::CREATED)
+        })
+        .get("/chain-cookie", async || Response::text("x").with_cookie(&SetCookie::new("a", "b;c")))
+        .get("/chain-hint", async || {
+            Response::text("x").inform(Interim::early_hints().with_field("Link", "</a\n>"))
+        })
+        .get("/hint", async |context: Context| {
+            format!("{:?}", context.inform(&Interim::early_hints().with_field("Link", "</a\n>")))
+        })
+        .get("/checked", async || match Response::text("x").with_field("X-A", "\n").check() {
+            Ok(response) => response,
+            Err(error) => Response::error(Status::BAD_REQUEST, &error.to_string()),
+        })
+        .get("/typed", async || {
+            let fresh = CacheControl::public(Duration::from_secs(60)).immutable();
+            (Status::CREATED, Location("/x"), fresh, ETag::strong("v1"), Vary("Cookie"), "typed")
+        })
+        .get("/typed-wrong", async || (Location("/x\r\nX-B: y"), "never"))
         .get("/pieces", async || {
             Response::from_stream(stream::iter(["one ", "two"]).map(Ok::<_, Infallible>))
         })
@@ -46,6 +74,61 @@ fn fields_and_cookies_beside_a_value() {
     for path in ["/wrong", "/wrong-cookie"] {
         let reply = get(&mut client, path);
         assert_eq!((reply.status, reply.field("x-b")), (500, None), "{path}");
+    }
+}
+
+/// An error in the middle of a chain becomes a 500 with what the site adds to every response, and nothing of
+/// the field that cannot be sent; over a bare service as well as through a router.
+#[test]
+fn what_cannot_be_sent_is_a_500() {
+    let filter = || Fields::new().field("X-Op", "yes").expect("valid");
+    let server = host(move || routes().filter(filter()));
+    let mut client = Client::connect(server.addr);
+    for path in ["/chain", "/chain-cookie", "/chain-hint", "/wrong", "/wrong-cookie", "/typed-wrong"] {
+        let reply = get(&mut client, path);
+        assert_eq!((reply.status, reply.field("x-op")), (500, Some("yes")), "{path}");
+        assert_eq!(reply.field("content-type"), Some("application/problem+json"), "{path}");
+        for name in ["x-a", "x-b", "x-c", "set-cookie", "location", "link"] {
+            assert_eq!(reply.field(name), None, "{path} {name}");
+        }
+        assert!(!reply.text().contains("X-A"), "{path}: the log has the cause");
+    }
+    let checked = get(&mut client, "/checked");
+    assert!(checked.status == 400 && checked.text().contains("X-A"), "{}", checked.text());
+    let hint = get(&mut client, "/hint");
+    assert!(hint.status == 200 && hint.text().starts_with("Err(Field("), "{}", hint.text());
+
+    let bare = serve_with(1, lenient(), |_| {
+        async |_: Request| Response::text("x").with_field("X-A", "\n").with_status(Status::ACCEPTED)
+    });
+    let reply = get(&mut Client::connect(bare.addr), "/");
+    assert_eq!((reply.status, reply.field("x-a")), (500, None));
+
+    // A filter's own fault: the response has what the filters add to refusals.
+    struct Breaks;
+    impl Filter for Breaks {
+        fn after(&self, _context: &Context, response: &mut Response) {
+            *response = std::mem::replace(response, Response::text("")).with_field("X-A", "\n");
+        }
+    }
+    let server = host(move || Router::new().filter(filter()).filter(Breaks).get("/", async || "x"));
+    let reply = get(&mut Client::connect(server.addr), "/");
+    assert_eq!((reply.status, reply.field("x-op"), reply.field("x-a")), (500, Some("yes"), None));
+}
+
+#[test]
+fn typed_fields_beside_a_value() {
+    let server = host(routes);
+    let reply = get(&mut Client::connect(server.addr), "/typed");
+    reply.is(201, "typed");
+    for (name, value) in [
+        ("location", "/x"),
+        ("cache-control", "public, max-age=60, immutable"),
+        ("etag", "\"v1\""),
+        ("vary", "Cookie"),
+        ("content-type", "text/plain; charset=utf-8"),
+    ] {
+        assert_eq!(reply.field(name), Some(value));
     }
 }
 

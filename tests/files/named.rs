@@ -17,6 +17,7 @@ fn a_handler_answers_with_a_file() {
     let path = dir.path().join("root");
     on_core(async move |core| {
         let root = Rc::new(Root::open(&path).unwrap());
+        let (ring, again) = (core.ring.clone(), root.clone());
         let handler = async move |request: Request| {
             let (ring, root) = (core.ring.clone(), root.clone());
             let name = request.head().query().unwrap_or_default().to_owned();
@@ -24,15 +25,22 @@ fn a_handler_answers_with_a_file() {
                 Ok(file) if name.is_empty() => file.respond(request.head()),
                 Ok(file) => file
                     .attachment("Bericht \"ü\".txt")
-                    .cache_control("private")
-                    .and_then(|file| file.content_type("text/x-report"))
-                    .unwrap()
+                    .with_cache_control("private")
+                    .with_content_type("text/x-report")
                     .respond(request.head()),
                 Err(error) => Response::error(Status::NOT_FOUND, &error.to_string()),
             }
         };
         let routes = Router::new().get("/file", handler).build().unwrap();
         let get = |query: &str| Call::get(&format!("/file?{query}"));
+
+        let wrong = async move |request: Request| {
+            let file = NamedFile::open(&ring, &again, "report.txt").await.unwrap();
+            file.with_cache_control("a\r\nX: b").respond(request.head())
+        };
+        let wrong = Router::new().get("/file", wrong).build().unwrap();
+        let wrong = Call::get("/file").send(&wrong).await;
+        assert_eq!((wrong.status(), wrong.header("x"), wrong.header("cache-control")), (500, None, None));
 
         let whole = get("report.txt").send(&routes).await;
         assert_eq!((whole.status(), whole.text()), (200, &*"0123456789".repeat(100)));

@@ -15,7 +15,7 @@ fn refused(vectors: &[(&str, u16)]) {
         client.send(format!("{request}{SMUGGLED}"));
         let response = client.response();
         assert_eq!(response.status, *status, "{request:?}: {}", response.text());
-        assert_eq!(response.field("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(response.field("content-type"), Some("application/problem+json"));
         response.says_close();
         client.is_closed();
     }
@@ -218,8 +218,10 @@ fn a_refusal_can_be_read_by_a_client_that_keeps_sending() {
 fn a_refusal_says_why() {
     let server = serve(lenient(), Lab::default());
     let mut client = Client::connect(server.addr);
-    let response =
-        client.ask("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let response = client.ask(
+        "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nContent-Length: 1\r\n\
+         Transfer-Encoding: chunked\r\n\r\n",
+    );
     assert_eq!(response.head.lines().next(), Some("HTTP/1.1 400 Bad Request"));
     assert_eq!(
         response.text(),

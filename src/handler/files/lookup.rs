@@ -20,7 +20,7 @@ use crate::http::path::{self, FilePath};
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::ring::{File, Metadata, Root};
-use crate::service::{FieldBlock, Request, Response};
+use crate::service::{IntoResponse as _, Problem, Request, Response};
 
 /// Answers a GET or HEAD whose representation is not in memory, or is due for a check.
 pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Response {
@@ -327,9 +327,10 @@ fn redirect_to_directory(head: &RequestHead, mut location: Vec<u8>) -> Response 
         location.push(b'?');
         location.extend_from_slice(query.as_bytes());
     }
-    Response::error(Status::MOVED_PERMANENTLY, "the directory is at this path with a slash behind it")
-        .field("Location", &location)
-        .unwrap_or_else(|_| not_found())
+    // Not an error: its content has one form, which clients do not show.
+    Response::text("the directory is at this path with a slash behind it\n")
+        .with_status(Status::MOVED_PERMANENTLY)
+        .with_field("Location", &location)
 }
 
 pub(super) fn not_found() -> Response {
@@ -348,9 +349,10 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 fn busy() -> Response {
-    let fields = b"Retry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n";
-    Response::error(Status::SERVICE_UNAVAILABLE, "the server is short of resources")
-        .with_fields(FieldBlock::Static(fields))
+    Problem::new(Status::SERVICE_UNAVAILABLE)
+        .detail("the server is short of resources")
+        .header("Retry-After", "1")
+        .into_response()
 }
 
 /// What an error means for the client; what the operator should know goes to the log.

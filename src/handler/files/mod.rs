@@ -51,7 +51,7 @@ use crate::http::message::{RequestHead, TargetForm};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::ring::{Links, Metadata, Ring};
-use crate::service::{FieldBlock, LocalFuture, Request, Response, Service};
+use crate::service::{FieldBlock, IntoResponse as _, LocalFuture, Problem, Request, Response, Service};
 
 /// Serves the files of one directory, on one core.
 pub struct Files {
@@ -163,15 +163,14 @@ fn is_served(request: &Request) -> bool {
 /// Answers every method but GET and HEAD: OPTIONS with 204, those of the standard with 405, others with 501
 /// (RFC 9110 §9.1).
 pub(super) fn method_not_allowed(request: &Request) -> Response {
-    let allow = FieldBlock::Static(b"Allow: GET, HEAD, OPTIONS\r\n");
+    const ALLOW: &str = "GET, HEAD, OPTIONS";
     if request.method() == Method::Options && request.head().form() != TargetForm::Authority {
+        let allow = FieldBlock::Static(b"Allow: GET, HEAD, OPTIONS\r\n");
         return Response::new(Status::NO_CONTENT).with_fields(allow);
     }
     let status = match request.method() {
         Method::Other => Status::NOT_IMPLEMENTED,
         _ => Status::METHOD_NOT_ALLOWED,
     };
-    Response::error(status, "only GET and HEAD are served here").with_fields(FieldBlock::Static(
-        b"Allow: GET, HEAD, OPTIONS\r\nContent-Type: text/plain; charset=utf-8\r\n",
-    ))
+    Problem::new(status).detail("only GET and HEAD are served here").header("Allow", ALLOW).into_response()
 }

@@ -15,7 +15,7 @@ use super::respond::{self, ContentSource};
 use crate::http::message::RequestHead;
 use crate::http::message::{FieldError, push_field};
 use crate::ring::{File, Metadata, Ring, Root};
-use crate::service::Response;
+use crate::service::{Response, ResponseError};
 
 /// A regular file below a [`Root`], for a response.
 ///
@@ -38,6 +38,8 @@ pub struct NamedFile {
     metadata: Metadata,
     policy: NamePolicy,
     lines: Vec<u8>,
+    /// The first error of its builders.
+    fault: Option<ResponseError>,
     unix_seconds: u64,
 }
 
@@ -61,7 +63,7 @@ impl NamedFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
         }
         let policy = NamePolicy { cache_control: None, ..NamePolicy::of(&FilesOptions::default(), name) };
-        Ok(Self { file, metadata, policy, lines: Vec::new(), unix_seconds: ring.unix_seconds() })
+        Ok(Self { file, metadata, policy, lines: Vec::new(), fault: None, unix_seconds: ring.unix_seconds() })
     }
 
     /// The file's metadata.
@@ -69,7 +71,36 @@ impl NamedFile {
         &self.metadata
     }
 
-    /// With another type than that of the name.
+    /// With another type than that of the name. A value that cannot be sent makes the response a 500, as
+    /// [`Response::with_field`] does.
+    pub fn with_content_type(mut self, value: &str) -> Self {
+        if self.can_send("Content-Type", value) {
+            self.policy.content_type = Cow::Owned(value.to_owned());
+        }
+        self
+    }
+
+    /// With a `Cache-Control`. Otherwise as [`with_content_type`](Self::with_content_type).
+    pub fn with_cache_control(mut self, value: &str) -> Self {
+        if self.can_send("Cache-Control", value) {
+            self.policy.cache_control = Some(Cow::Owned(value.to_owned()));
+        }
+        self
+    }
+
+    /// Whether a value can be sent; keeps the first error.
+    fn can_send(&mut self, name: &str, value: &str) -> bool {
+        let checked = push_field(&mut Vec::new(), name, value.as_bytes());
+        match checked {
+            Ok(()) => true,
+            Err(error) => {
+                self.fault.get_or_insert_with(|| ResponseError::field(name, error));
+                false
+            }
+        }
+    }
+
+    /// As [`with_content_type`](Self::with_content_type), checked at once.
     ///
     /// # Errors
     /// When the value is not a valid field value.
@@ -79,7 +110,7 @@ impl NamedFile {
         Ok(self)
     }
 
-    /// With a `Cache-Control`.
+    /// As [`with_cache_control`](Self::with_cache_control), checked at once.
     ///
     /// # Errors
     /// When the value is not a valid field value.
@@ -107,6 +138,9 @@ impl NamedFile {
         if !self.lines.is_empty() && response.status().code() / 100 == 2 {
             response.add_lines(&self.lines);
         }
-        response
+        match self.fault {
+            Some(fault) => response.with_fault(fault),
+            None => response,
+        }
     }
 }

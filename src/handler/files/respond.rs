@@ -142,13 +142,11 @@ fn select(head: &RequestHead, facts: &RepresentationFacts, unix_seconds: u64) ->
 }
 
 fn unsatisfiable(len: u64) -> Response {
-    let mut lines = Vec::with_capacity(96);
     let mut content_range = Vec::new();
     range::write_content_range_unsatisfied(&mut content_range, len);
-    line(&mut lines, "Content-Range", &content_range);
-    line(&mut lines, "Content-Type", b"text/plain; charset=utf-8");
-    let response = Response::error(Status::RANGE_NOT_SATISFIABLE, "the file does not have that range");
-    response.with_fields(FieldBlock::Owned(lines))
+    let mut response = Response::error(Status::RANGE_NOT_SATISFIABLE, "the file does not have that range");
+    response.add_field("Content-Range", content_range).expect("digits and punctuation");
+    response
 }
 
 /// The bytes of a representation: in memory, or in its open file.

@@ -33,6 +33,15 @@ pub(in crate::net) struct Established {
     pub(in crate::net) early: Option<RecvBuf>,
 }
 
+/// A connection without TLS.
+#[derive(Debug)]
+pub struct PlainHttp {
+    /// Its socket.
+    pub socket: Socket,
+    /// What was received of it.
+    pub input: RecvBuf,
+}
+
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,7 +54,7 @@ pub enum HandshakeError {
     Closed,
     /// The client sent plain HTTP: the answer must be plain HTTP too.
     #[error("the client sent HTTP without TLS")]
-    PlainHttp(Socket),
+    PlainHttp(PlainHttp),
     /// The handshake failed; an alert was sent if possible.
     #[error("the TLS handshake failed: {0}")]
     Failed(#[from] Error),
@@ -77,7 +86,7 @@ pub(in crate::net) async fn accept(
             return Err(HandshakeError::Closed);
         };
         if input.is_empty() && looks_like_http(&received) {
-            return Err(HandshakeError::PlainHttp(socket));
+            return Err(HandshakeError::PlainHttp(PlainHttp { socket, input: received }));
         }
         input.extend_from_slice(&received);
     }

@@ -32,8 +32,8 @@ pub use self::config::{CipherPreference, Reloaded, TlsOptions, TlsServer, TlsVer
 pub use self::error::{TlsError, TlsProblem, TlsWarning};
 pub use self::facts::{AlternativeName, CertificateFacts, date};
 pub use self::files::FileVersion;
-pub use self::handshake::HandshakeError;
 pub(in crate::net) use self::handshake::{ChosenConfig, Established, accept, connect};
+pub use self::handshake::{HandshakeError, PlainHttp};
 pub use self::info::TlsInfo;
 pub use self::lane::Lane;
 pub use self::record::RecordError;

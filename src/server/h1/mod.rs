@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use self::respond::{BrokenOff, WrittenResponse};
 use self::wire::{H1Wire, WireInput};
@@ -127,6 +128,56 @@ pub(super) async fn serve<S: Service>(
         }
         AfterExchanges::Rest => unreachable!("a connection that rests has not ended"),
     }
+}
+
+/// Why a connection is not served.
+pub(super) struct TurnedAway {
+    pub(super) status: Status,
+    pub(super) detail: &'static str,
+    /// A `Retry-After`.
+    pub(super) retry_after: Option<&'static str>,
+    /// Time for the client to send its request; one that sends nothing is not answered.
+    pub(super) within: Duration,
+}
+
+/// Refuses the first request of a connection, as one whose head is refused, and ends the connection. `input`
+/// is what was received of it.
+pub(super) async fn turn_away<S: Service>(
+    worker: &Rc<Worker<S>>,
+    NewConnection(wire): NewConnection,
+    input: Option<RecvBuf>,
+    TurnedAway { status, detail, retry_after, within }: TurnedAway,
+) {
+    wire.give_input(input);
+    let mut decoder = RequestDecoder::new();
+    let next = {
+        let mut deadline = pin!(worker.ring.sleep(within));
+        let mut next = pin!(next_head(worker, &wire, &mut decoder));
+        poll_fn(|cx| match next.as_mut().poll(cx) {
+            Poll::Ready(next) => Poll::Ready(Some(next)),
+            Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    };
+    let context = match next {
+        // HTTP/2 begins with frames, before which no response can be read.
+        Some(Err(NoRequest::Refused(RequestError::Http2Preface, _))) => return,
+        Some(Ok(context) | Err(NoRequest::Refused(_, context) | NoRequest::HeadTimedOut(context))) => context,
+        // A part of a head says what may be answered, although no more of it comes.
+        None | Some(Err(NoRequest::Closed)) if !decoder.is_idle() => {
+            let mut context = Context::take();
+            decoder.salvage(&worker.limits.head, context.head_mut());
+            context
+        }
+        Some(Err(_)) | None => return,
+    };
+    let mut refused = refuse_unread(worker, &context, wire.clone(), wire.exchange(), status, detail);
+    if let Some(after) = retry_after {
+        refused.response.set_field("Retry-After", after).expect("a valid value");
+    }
+    let mode = end_with(worker, &wire, refused);
+    wire.drop_input();
+    Box::pin(close::close(worker, wire, mode)).await;
 }
 
 async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) -> AfterExchanges {

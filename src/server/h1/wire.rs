@@ -601,6 +601,11 @@ impl H1Wire {
         poll_fn(|cx| self.poll_push(cx)).await
     }
 
+    /// Input that was received before the connection was opened.
+    pub(super) fn give_input(&self, input: Option<RecvBuf>) {
+        *self.input.borrow_mut() = input;
+    }
+
     /// Drops input that was received and not consumed.
     pub(super) fn drop_input(&self) {
         self.input.borrow_mut().take();

@@ -231,9 +231,7 @@ impl DefaultResponse {
     fn make(&self, request: &Request) -> Response {
         match self {
             Self::Options(allow) if allow.is_empty() => Response::new(Status::NO_CONTENT),
-            Self::Options(allow) => {
-                Response::new(Status::NO_CONTENT).field("Allow", &**allow).expect("methods are tokens")
-            }
+            Self::Options(allow) => Response::new(Status::NO_CONTENT).with_field("Allow", &**allow),
             Self::NotAllowed(allow, methods) if methods.lack(request) => {
                 unknown_method(request).header("Allow", allow).into_response()
             }
