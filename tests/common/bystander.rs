@@ -37,7 +37,7 @@ impl Bystander {
                 if until.load(Ordering::Relaxed) {
                     break;
                 }
-                thread::sleep(Duration::from_millis(2));
+                kept.stays_quiet(Duration::from_millis(2));
             }
             kept.is_usable();
         });

@@ -3,12 +3,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
 use super::response::{Broken, Response};
-use super::{HELLO, PATIENCE};
+use super::{HELLO, PATIENCE, until};
 
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,6 +170,26 @@ impl Client {
         let outcome = self.fill();
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         assert!(outcome.is_err(), "said or ended something: {:?}", self.input.escape_ascii().to_string());
+    }
+
+    /// Waits until this many bytes were received, and leaves them unread.
+    #[track_caller]
+    pub(crate) fn receives(&self, bytes: usize) {
+        let mut ahead = vec![0; bytes];
+        until("input that is left unread", || {
+            (self.stream.peek(&mut ahead).expect("the connection goes on") == bytes).then_some(())
+        });
+    }
+
+    /// Sends this over and over, with this pause, until the server says or ends something.
+    #[track_caller]
+    pub(crate) fn drip(&mut self, bytes: impl AsRef<[u8]>, every: Duration) {
+        let began = Instant::now();
+        self.limit_wait(every);
+        while self.try_send(bytes.as_ref()).is_ok() && self.fill().is_err() {
+            assert!(began.elapsed() < PATIENCE, "a client that drips is never given up");
+        }
+        self.limit_wait(PATIENCE);
     }
 
     /// Receives at most `bytes` more, without parsing them: how many.

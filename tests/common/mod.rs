@@ -7,6 +7,7 @@ mod bystander;
 mod client;
 mod response;
 mod server;
+mod wait;
 
 pub(crate) use bystander::Bystander;
 pub(crate) use client::{Client, End};
@@ -14,11 +15,9 @@ pub(crate) use response::{Broken, Framing, Response};
 pub(crate) use server::{
     Binary, Hosted, example_path, lenient, serve, serve_files, serve_files_with, serve_with,
 };
+pub(crate) use wait::{PATIENCE, time_passes, until, until_within};
 
 use std::time::{Duration, Instant};
-
-/// Longest wait for anything that should happen at once. Generous, because of loaded machines.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A request that the test services answer with `Hello, World!`.
 pub(crate) const HELLO: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -40,11 +39,7 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 /// Waits until `condition` holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(what, || condition().then_some(()));
 }
 
 /// Asserts that something took at least `least` (strictly) and not absurdly longer.

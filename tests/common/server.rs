@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quoit::handler::{Files, FilesOptions};
 use quoit::net::Address;
@@ -17,7 +17,7 @@ use quoit::service::Service;
 use quoit::{RunError, Running, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PATIENCE;
+use super::{Client, HELLO, PATIENCE, until};
 
 /// Limits that no test reaches by accident on a loaded machine, and a short drain.
 pub(crate) fn lenient() -> Limits {
@@ -75,6 +75,13 @@ pub(crate) fn serve_files_with(workers: usize, limits: Limits, dir: &Path, optio
 }
 
 impl Hosted {
+    /// Waits until the worker has looked at all that was sent to it before: it answers in the order in which
+    /// input comes.
+    #[track_caller]
+    pub(crate) fn turns(&self) {
+        Client::connect(self.addr).ask(HELLO);
+    }
+
     /// Drains and stops; the counters.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Totals {
@@ -194,14 +201,7 @@ impl Binary {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "the binary does not end");
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("the end of the binary", || self.child.try_wait().unwrap())
     }
 
     /// Its output since it began to serve, up to now or its end.

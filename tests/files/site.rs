@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use quoit::handler::FilesOptions;
 use tempfile::TempDir;
 
-use crate::common::{Client, Hosted, Response, lenient, serve_files_with};
+use crate::common::{Client, Hosted, Response, lenient, serve_files_with, until};
 
 /// A root directory inside another one, so that there is something outside of it to be kept.
 pub(crate) struct Site {
@@ -78,6 +78,17 @@ impl Client {
     #[track_caller]
     pub(crate) fn get(&mut self, target: &str, fields: &str) -> Response {
         self.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
+    }
+
+    /// GET until the response is the one that is wanted: the server looks at its files again within a second.
+    #[track_caller]
+    pub(crate) fn get_until(
+        &mut self,
+        target: &str,
+        fields: &str,
+        is_wanted: impl Fn(&Response) -> bool,
+    ) -> Response {
+        until(target, || Some(self.get(target, fields)).filter(&is_wanted))
     }
 
     /// HEAD with these field lines, each with its CRLF.

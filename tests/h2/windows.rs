@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use quoit::http::message::Trailers;
 use quoit::service::{BodyFrame, BodyWriter, Frame, Request, Response, Service, StreamBody};
+use socket2::SockRef;
 
-use crate::common::{eventually, lenient, pattern, serve};
+use crate::common::{Client, eventually, lenient, pattern, serve};
 use crate::lab::Lab;
 use crate::peer::Peer;
 use crate::wire::*;
@@ -172,7 +173,7 @@ fn an_unread_body_gets_no_credit() {
         peer.send_data(stream, 0, vec![0; length]);
     }
     peer.is_usable();
-    std::thread::sleep(Duration::from_millis(50));
+    server.turns();
     peer.ping();
     assert_eq!(peer.credit.get(&stream), None, "nothing was read");
     // One byte more is too much (§6.9), and costs the stream alone.
@@ -182,6 +183,52 @@ fn an_unread_body_gets_no_credit() {
     peer.is_usable();
     // Credit for unread data is returned to the connection.
     peer.post("/count", &pattern(LARGE)).is(200, format!("{LARGE} bytes"));
+}
+
+/// Many small frames, or one large body.
+#[derive(Clone)]
+struct Crumbs;
+
+const CRUMBS: usize = 40_000;
+
+struct CrumbsLeft(usize);
+
+impl StreamBody for CrumbsLeft {
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        let left = self.0.checked_sub(1);
+        self.0 = left.unwrap_or_default();
+        Poll::Ready(left.map(|_| Ok(Frame::Data(vec![b'x'; 100].into()))))
+    }
+}
+
+impl Service for Crumbs {
+    async fn call(&self, request: Request) -> Response {
+        match request.head().path() {
+            "/crumbs" => Response::stream(CrumbsLeft(CRUMBS)),
+            _ => Response::text(pattern(8 * LARGE)),
+        }
+    }
+}
+
+/// A client with one thread may give all the credit that it owes before it reads on. The server reads that,
+/// although it waits itself, until the client takes what it sent.
+#[test]
+fn credit_is_read_while_a_response_waits() {
+    let server = serve(lenient(), Crumbs);
+    let client = Client::connect_narrow(server.addr, 16 * 1024);
+    SockRef::from(&client.sender()).set_send_buffer_size(4096).unwrap();
+    let mut peer = Peer::over(client, &[(INITIAL_WINDOW_SIZE, 1 << 30)]);
+    peer.credits = false;
+    peer.open_window(0, 1 << 30);
+    peer.get("/crumbs").is(200, "x".repeat(100 * CRUMBS));
+    let large = peer.fresh();
+    peer.send(get(large, "/large"));
+    peer.client.receives(8192);
+    // More than the kernels hold of it.
+    let owed = window_update(0, 100).repeat(2 * CRUMBS);
+    peer.send(owed);
+    peer.answer(large).is(200, pattern(8 * LARGE));
+    assert_eq!(peer.goaways, []);
 }
 
 /// A hundred uploads, of which one is read: it is not held up, and no more lies unread than the windows of
@@ -321,6 +368,7 @@ impl Service for Written {
     async fn call(&self, _: Request) -> Response {
         Response::written(|mut out: BodyWriter| async move {
             let _ = out.write(vec![b'x'; 1000]).await;
+            // In a frame of their own, later.
             glommio::timer::sleep(Duration::from_millis(50)).await;
             let _ = out.end(Trailers::new().with("X-Sum", "5").expect("a valid field")).await;
         })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::exchange::StreamExchange;
 use super::signal::{Hub, SignalWaker};
-use super::wire::{H2Wire, OUTPUT_BYTES_MAX};
+use super::wire::{H2Wire, UNREAD_OUTPUT_BYTES_MAX};
 use crate::exchange::Worker;
 use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
@@ -154,7 +154,7 @@ impl<'a, S: Service> H2Session<'a, S> {
                     // §6.8), unless it knows.
                     inner.machine.leave(&mut inner.output);
                 }
-                (is_done || is_over, inner.output.len() >= OUTPUT_BYTES_MAX)
+                (is_done || is_over, inner.output.len() >= UNREAD_OUTPUT_BYTES_MAX)
             };
             if is_over {
                 return Poll::Ready(self.over());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::incoming::{InputProgress, StreamInput};
 use crate::exchange::{CurrentLimits, Gate, peer_of};
+use crate::http::h2::frame::{FRAME_BYTES_DEFAULT, HEADER_BYTES};
 use crate::http::h2::{Connection, EndStream, ErrorCode, SendHead, StreamKey};
 use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
@@ -26,6 +27,14 @@ pub(super) const TICK: Duration = Duration::from_millis(20);
 /// Output that is gathered before bodies wait for it to be sent. With one more frame it still fits the
 /// buffers that the ring keeps for reuse.
 pub(super) const OUTPUT_BYTES_MAX: usize = 46 * 1024;
+
+/// Output beyond which no input is read, so that what the client asks for and does not read, such as answers
+/// to PINGs, has an end. Above what bodies write, including their last frame: a response that waits for its
+/// client must not stop the reading, because clients exist that give all credit they owe before they read on.
+/// Twice as much would not fit the buffers that the ring keeps.
+pub(super) const UNREAD_OUTPUT_BYTES_MAX: usize = 63 * 1024;
+const _: () =
+    assert!(OUTPUT_BYTES_MAX + HEADER_BYTES + FRAME_BYTES_DEFAULT as usize <= UNREAD_OUTPUT_BYTES_MAX);
 
 pub(super) struct H2Wire {
     pub(super) stream: Stream,
