@@ -401,6 +401,28 @@ fn flags_that_contradict_each_other_are_refused() {
     );
 }
 
+/// The cause once, and the remedy, in one line: whichever command meets it.
+#[test]
+fn a_target_that_cannot_be_is_told_once() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("http://{free}/");
+    let words = ["no connection to", "refused", "is the server running there?"];
+    for (arguments, code, words) in [
+        (&["bench", &closed][..], 5, &words[..]),
+        (&["capacity", "--slo", "p99<5ms", &closed], 5, &words),
+        (&["bench", "ftp://x/"], 2, &["`ftp` is no scheme", "http://… or https://…"]),
+        (&["capacity", "--slo", "p99<5ms", "ftp://x/"], 2, &["`ftp` is no scheme", "http://… or https://…"]),
+        (&["bench", "x"], 2, &["`x` is no URL", "write http://127.0.0.1:8080/path"]),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && told.lines().count() == 1, "{arguments:?}: {told}");
+        for word in words {
+            assert_eq!(told.matches(word).count(), 1, "{arguments:?}: {told}");
+        }
+    }
+}
+
 /// A signal ends a run whose connections hang, whatever time they were given.
 #[test]
 fn an_interrupt_does_not_wait_for_who_does_not_answer() {

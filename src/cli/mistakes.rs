@@ -55,8 +55,8 @@ fn not_text(arguments: &[OsString]) -> Option<String> {
     let shown = arguments[at].to_string_lossy();
     let before = at.checked_sub(1).and_then(|at| arguments[at].to_str());
     Some(match before.filter(|word| word.starts_with("--") && !word.contains('=')) {
-        Some(flag) => format!("the value of {flag} is not UTF-8 text: {shown}"),
-        None => format!("an argument is not UTF-8 text: {shown}"),
+        Some(flag) => format!("the value of {flag} is not UTF-8: {shown}; write it as UTF-8 text"),
+        None => format!("an argument is not UTF-8: {shown}; write it as UTF-8 text"),
     })
 }
 

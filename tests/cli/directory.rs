@@ -66,6 +66,20 @@ fn where_there_is_nothing_to_serve_there_is_a_welcome_page() {
     }
 }
 
+/// A 404 whose cause nobody would find is told once, with what to do.
+#[test]
+fn a_link_out_of_the_directory_is_told() {
+    let (dir, other) = (site(), site());
+    std::os::unix::fs::symlink(other.path().join("index.html"), dir.path().join("out.html")).unwrap();
+    let mut server = Server::start(&[text(dir.path()), "--listen", ANY_PORT, "--workers", "1"]);
+    for _ in 0..2 {
+        assert_eq!(get(server.addr(), "/out.html").status, 404);
+    }
+    let line = server.wait_for("out.html");
+    assert!(line.contains("link") && line.contains("--follow-links"), "{line}");
+    assert_eq!(server.stop().stderr.matches("out.html").count(), 1);
+}
+
 #[test]
 fn flags_that_need_a_directory_say_so() {
     let empty = tempfile::tempdir().unwrap();

@@ -67,7 +67,7 @@ fn values_say_what_is_expected() {
     }
     let mut command = quoit(&["serve", text(dir.path()), "--header"]);
     command.arg(OsString::from_vec(b"X: \xff".to_vec()));
-    refused(command, &["the value of --header is not UTF-8"]);
+    refused(command, &["the value of --header is not UTF-8", "write it as UTF-8 text"]);
 }
 
 #[test]
