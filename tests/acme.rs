@@ -10,6 +10,8 @@ mod lab;
 mod net;
 #[path = "acme/pebble.rs"]
 mod pebble;
+#[path = "common/wait.rs"]
+mod wait;
 
 use std::fs;
 use std::net::TcpListener;

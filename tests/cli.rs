@@ -10,6 +10,8 @@ mod mistakes;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "cli/server.rs"]
 mod server;
+#[path = "common/wait.rs"]
+mod wait;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,11 +20,11 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use server::{Server, get, get_over, quoit, refused, run};
 use tempfile::TempDir;
+use wait::until;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -125,10 +127,11 @@ fn quiet_says_nothing() {
             ["serve", text(dir.path()), "--listen", &listen, "--workers", "1", "--cpus", "0", "--quiet"];
         let server = Server::start_silent(quoit(&args));
         let patience = Instant::now() + Duration::from_secs(5);
-        while TcpStream::connect(addr).is_err() && Instant::now() < patience {
-            thread::sleep(Duration::from_millis(10));
-        }
-        if TcpStream::connect(addr).is_err() {
+        let serves = until("a port", || {
+            let serves = TcpStream::connect(addr).is_ok();
+            (serves || Instant::now() > patience).then_some(serves)
+        });
+        if !serves {
             continue;
         }
         assert_eq!(get(addr, "/").status, 200);
@@ -381,18 +384,14 @@ fn pinned(server: &Server) -> Vec<(usize, String)> {
 }
 
 /// A worker's helper thread pins itself a moment after it got its name: asks again until all of a worker's
-/// threads agree, or for two seconds.
+/// threads agree.
 fn pinned_by(args: &[&str]) -> Vec<(usize, String)> {
     let server = Server::start(&[&["--listen", ANY_PORT], args].concat());
-    let began = Instant::now();
-    loop {
+    until("threads of each worker that agree", || {
         let found = pinned(&server);
         let agreed = found.windows(2).all(|pair| pair[0].0 != pair[1].0);
-        if agreed && !found.is_empty() || began.elapsed() > Duration::from_secs(2) {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        (agreed && !found.is_empty()).then_some(found)
+    })
 }
 
 #[test]
@@ -483,14 +482,7 @@ fn with_descriptors_0_to_2_closed_it_serves() {
 
 /// Connects to a server that does not say when it serves.
 fn connect_when_there(path: &Path) -> UnixStream {
-    let began = Instant::now();
-    loop {
-        match UnixStream::connect(path) {
-            Ok(stream) => return stream,
-            Err(error) => assert!(began.elapsed() < Duration::from_secs(20), "{error}"),
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("a server at the socket", || UnixStream::connect(path).ok())
 }
 
 #[test]

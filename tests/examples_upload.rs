@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use common::{Binary, Client, End, Response, eventually, example_path, pattern};
+use common::{Binary, Client, End, Response, eventually, example_path, pattern, until_within};
 use serde_json::Value;
 
 const MIB: u64 = 1024 * 1024;
@@ -18,6 +18,9 @@ const MIB: u64 = 1024 * 1024;
 /// Growth of the process that a hundred times as much in flight would exceed at once: a step per upload, the
 /// ring's buffers, and what the allocator keeps.
 const GROWTH_BYTES_MAX: u64 = 16 * MIB;
+
+/// For the uploads of the largest test.
+const UPLOADED_WITHIN: Duration = Duration::from_secs(120);
 
 fn serve(dir: &Path, args: &[&str]) -> Binary {
     let args = [&["--dir", dir.to_str().unwrap()], args].concat();
@@ -265,6 +268,13 @@ fn lines(answer: &Response) -> Vec<Value> {
     answer.text().lines().map(|line| serde_json::from_str(line).expect("a JSON object per line")).collect()
 }
 
+/// Receives until this was told.
+fn until_told(follower: &mut Client, text: &str) {
+    while !String::from_utf8_lossy(follower.peek()).contains(text) {
+        assert!(follower.fill().expect("progress is told"), "it ended before {text}");
+    }
+}
+
 #[test]
 fn progress_is_told_while_it_happens() {
     let dir = tempfile::tempdir().unwrap();
@@ -274,9 +284,9 @@ fn progress_is_told_while_it_happens() {
     follower.send("GET /files/id-1/progress HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut client = Client::connect(server.addr);
     client.send(put_head("/files/a?progress=id-1", 3000) + "\r\n");
-    for _ in 0..3 {
+    for received in [900, 1800, 2700] {
         client.send([b'x'; 900]);
-        thread::sleep(Duration::from_millis(450));
+        until_told(&mut follower, &format!("\"received\":{received}"));
     }
     let mut rival = Client::connect(server.addr);
     let conflict = put(&mut rival, "/files/b?progress=id-1", b"x");
@@ -298,7 +308,7 @@ fn progress_is_told_while_it_happens() {
     let mut client = Client::connect(server.addr);
     client.send(put_head("/files/c?progress=id-2", 3000) + "\r\nxxx");
     follower.send("GET /files/id-2/progress HTTP/1.1\r\nHost: a\r\n\r\n");
-    thread::sleep(Duration::from_millis(300));
+    until_told(&mut follower, "\"received\":3");
     client.reset();
     assert_eq!(lines(&follower.response()).last().unwrap()["state"], "failed");
 
@@ -353,11 +363,10 @@ fn memory_stays_the_same_whatever_flows() {
             })
         });
         let mut most = before;
-        while senders.iter().any(|sender| !sender.is_finished()) {
+        until_within(UPLOADED_WITHIN, "the end of the uploads", || {
             most = most.max(server.resident_bytes());
-            thread::sleep(Duration::from_millis(10));
-        }
-        most
+            senders.iter().all(|sender| sender.is_finished()).then_some(most)
+        })
     });
     let growth = most.saturating_sub(before);
     println!("from {before} bytes it grew by {growth}");

@@ -152,6 +152,17 @@ fn lines_fit() {
 }
 
 #[test]
+fn tests_wait_for_events() {
+    hold(
+        "a test waits for what happens, not for a time in which it should have happened: that is too long on \
+         an idle machine and too short on a busy one.",
+        "look with `until` or `eventually`; read with a timeout (`Client::stays_quiet`, `Client::receives`); \
+         where time itself is tested, `time_passes` says why.",
+        sleeps(&rust("tests")),
+    );
+}
+
+#[test]
 fn files_stay_short() {
     let median = median_lines(&rust("src"));
     assert!(

@@ -14,3 +14,5 @@ mod reload;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "cli/server.rs"]
 mod server;
+#[path = "common/wait.rs"]
+mod wait;

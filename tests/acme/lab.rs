@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::net::{Ca, Places, visit};
+use crate::wait::until_within;
 
 /// Longer than anything takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -124,13 +125,12 @@ impl Process {
     #[track_caller]
     pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(began.elapsed() < PATIENCE, "not seen: {what}; it said {:#?}", self.said());
-            thread::sleep(Duration::from_millis(20));
-        }
+        until_within(PATIENCE * 2, what, || {
+            let found = look();
+            let is_late = found.is_none() && began.elapsed() > PATIENCE;
+            assert!(!is_late, "not seen: {what}; it said {:#?}", self.said());
+            found
+        })
     }
 
     pub(crate) fn terminate(&self) {
@@ -140,14 +140,7 @@ impl Process {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "it does not end; it said {:#?}", self.said());
-            thread::sleep(Duration::from_millis(10));
-        }
+        until_within(PATIENCE, "the end of the program", || self.child.try_wait().unwrap())
     }
 
     /// As a power failure would.

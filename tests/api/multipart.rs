@@ -1,7 +1,5 @@
 //! Forms with files, split at arbitrary points.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 use quoit::service::{ExtractLimits, Json, Multipart, Problem, Router};
 
@@ -185,7 +183,8 @@ proptest! {
         if pause {
             let middle = request.len() - body.len() / 2;
             client.send(&request[..middle]);
-            std::thread::sleep(Duration::from_millis(2));
+            // In an input of its own.
+            server.turns();
             client.send(&request[middle..]);
         } else {
             client.send_split(&request, &lengths);

@@ -7,12 +7,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::server::{Answer, Server, get, quoit, refused, run};
+use crate::wait::until;
 use crate::{ANY_PORT, site, text};
 
 /// `secret`, at the lowest cost.
@@ -36,11 +36,7 @@ fn ask(addr: SocketAddr, path: &str, lines: &str) -> Answer {
 
 #[track_caller]
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until(what, || condition().then_some(()));
 }
 
 fn lines(path: &Path) -> Vec<String> {
@@ -84,19 +80,21 @@ fn a_dash_is_standard_output_and_json_when_that_is_no_terminal() {
 fn sigusr1_without_a_log_harms_nobody() {
     let dir = site();
     let server = start(dir.path(), &[]);
-    server.signal("USR1");
-    thread::sleep(Duration::from_millis(100));
-    assert_eq!(get(server.addr(), "/").status, 200);
+    for _ in 0..3 {
+        server.signal("USR1");
+        assert_eq!(get(server.addr(), "/").status, 200);
+    }
     assert!(server.stop().status.success());
 }
 
 #[test]
 fn a_full_disk_is_told_once_and_its_lines_are_counted() {
     let dir = site();
-    let server = start(dir.path(), &["--access-log", "/dev/full"]);
-    for _ in 0..3 {
+    let mut server = start(dir.path(), &["--access-log", "/dev/full"]);
+    assert_eq!(get(server.addr(), "/").status, 200);
+    server.wait_for("/dev/full cannot be written");
+    for _ in 0..2 {
         assert_eq!(get(server.addr(), "/").status, 200);
-        thread::sleep(Duration::from_millis(300));
     }
     let ended = server.stop();
     assert_eq!(ended.stderr.matches("/dev/full cannot be written").count(), 1, "{ended:?}");

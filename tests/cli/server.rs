@@ -9,6 +9,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::wait::until;
+
 /// Nothing here takes longer, on a loaded machine either.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -110,14 +112,13 @@ impl Server {
 
     /// Waits for the end.
     pub(crate) fn ended(mut self) -> Ended {
+        // Standard error mostly ends with the program.
         let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            match self.child.try_wait().expect("our child") {
-                Some(status) => break status,
-                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                None => panic!("the program did not end; it said {:#?}", self.said),
-            }
-        };
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.said.push(line);
+        }
+        let what = format!("the end of the program, which said {:#?}", self.said);
+        let status = until(&what, || self.child.try_wait().expect("our child"));
         let mut stdout = String::new();
         self.child.stdout.take().expect("piped").read_to_string(&mut stdout).expect("text");
         self.said.extend(self.lines.iter());

@@ -1,7 +1,5 @@
 //! Bodies: trailers in both directions, full duplex, and the limits of a route or a handler.
 
-use std::io::Write;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use quoit::server::Limits;
@@ -171,19 +169,14 @@ fn a_route_may_be_patient() {
     let server = site(limits);
     let began = Instant::now();
     let mut patient = Client::connect(server.addr);
-    let mut sender = patient.sender();
     patient.send("POST /patient/count HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
     let mut hasty = Client::connect(server.addr);
     hasty.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
     hasty.response().has_status(408);
     // Twice as long as the limit of the other one.
     let waited = began.elapsed();
-    let late = thread::spawn(move || {
-        thread::sleep(waited);
-        sender.write_all(b"b").expect("the server still reads");
-    });
-    patient.response().is(200, "2 bytes").keeps();
-    late.join().unwrap();
+    patient.stays_quiet(waited);
+    patient.send("b").response().is(200, "2 bytes").keeps();
 }
 
 /// RFC 9110 §8.6: `Content-Length` of a response to HEAD is that of GET's content, or absent.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use quoit::server::{CoreContext, Limits};
@@ -66,6 +65,7 @@ fn site(limits: Limits) -> (Hosted, Arc<AtomicUsize>) {
                 async move || hold(held()).await
             })
             .get("/slow", async move || {
+                // Longer than a client that has left is waited for.
                 ring.sleep(Duration::from_millis(900)).await;
                 "slow"
             });
@@ -80,6 +80,7 @@ fn site(limits: Limits) -> (Hosted, Arc<AtomicUsize>) {
             .get("/pieces", async move || {
                 let slow = slow.clone();
                 Response::written(async move |mut out: BodyWriter| {
+                    // Longer, in all, than a client that has left is waited for.
                     for _ in 0..8 {
                         slow.sleep(Duration::from_millis(100)).await;
                         let _ = out.write("piece").await;
@@ -164,7 +165,7 @@ fn a_handler_ends_when_its_http_1_client_leaves() {
             }
             client.send(&request);
             eventually("the handler waits", || waiting(&count) == 1);
-            thread::sleep(Duration::from_millis(30));
+            server.turns();
             let kept = leave(client, way);
             ends(&count, &format!("{way:?} after {:?}", &request[..request.len().min(60)]));
             if let Some(mut client) = kept {
@@ -250,7 +251,7 @@ fn a_route_may_serve_half_closed_clients() {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         eventually("the handler waits", || waiting(&count) == 1);
         client.half_close();
-        thread::sleep(Duration::from_millis(700));
+        client.stays_quiet(Duration::from_millis(700));
         assert_eq!(waiting(&count), 1, "{path} serves half-closed clients");
         client.reset();
         eventually("the reset is noticed", || waiting(&count) == 0);
@@ -258,7 +259,7 @@ fn a_route_may_serve_half_closed_clients() {
         peer.send(get(1, path));
         eventually("the handler waits", || waiting(&count) == 1);
         peer.client.half_close();
-        thread::sleep(Duration::from_millis(700));
+        peer.client.stays_quiet(Duration::from_millis(700));
         assert_eq!(waiting(&count), 1, "{path} serves half-closed clients");
         peer.client.reset();
         eventually("the reset is noticed", || waiting(&count) == 0);

@@ -206,7 +206,7 @@ fn silent_clients_of_http_2_end_soon() {
     within_frame.send(&get(3, "/")[..12]);
     let mut windows = Peer::connect_with(server.addr, &[(4, 0)]);
     windows.send(get(1, "/"));
-    thread::sleep(Duration::from_millis(50));
+    server.turns();
     let began = Instant::now();
     let stopped = stop(server);
     assert_eq!(upload.answer(1).status, 408);

@@ -82,7 +82,7 @@ fn routes(core: &CoreContext) -> Result<Routes, quoit::service::RouteErrors> {
             ring.spawn(
                 async move {
                     for piece in ["one ", "two ", "three"] {
-                        task.sleep(Duration::from_millis(1)).await;
+                        task.next_turn().await;
                         let _ = writer.write(piece).await;
                     }
                 },
@@ -165,6 +165,7 @@ async fn hints(context: Context, ring: State<Ring>) -> Response {
     let first = Interim::early_hints().field("Link", "</a.css>; rel=preload").expect("valid");
     let said = context.inform(&first);
     let again = context.inform(&Interim::new(Status::new(110).unwrap()).expect("an interim status"));
+    // They are sent while the handler waits.
     ring.sleep(Duration::from_millis(20)).await;
     Response::text(format!("{said:?} {again:?}"))
 }

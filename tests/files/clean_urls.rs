@@ -1,8 +1,6 @@
 //! Pages without their extension, and paths of applications in the browser.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use quoit::handler::FilesOptions;
 
@@ -61,11 +59,9 @@ fn a_page_answers_without_its_extension() {
     }
     // A change of the page shows, and so does its end.
     site.write("about.html", "changed");
-    thread::sleep(Duration::from_secs(1));
-    client.get("/about", "").is(200, "changed");
+    client.get_until("/about", "", |response| response.body == b"changed").has_status(200);
     fs::remove_file(site.path("about.html")).unwrap();
-    thread::sleep(Duration::from_secs(1));
-    client.get("/about", "").has_status(404);
+    client.get_until("/about", "", |response| response.status == 404);
     // Without the option there is no such page.
     let strict = Site::with(&[("about.html", b"about")]);
     strict.get("/about").has_status(404);

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quoit::handler::FilesOptions;
 
-use crate::common::{Client, Hosted, lenient, serve_files, serve_files_with};
+use crate::common::{Client, Hosted, eventually, lenient, serve_files, serve_files_with, time_passes};
 use crate::site::{SECRET, Site};
 
 const NOTICED_WITHIN: Duration = Duration::from_secs(1);
@@ -20,6 +21,12 @@ fn write(path: &Path, content: impl AsRef<[u8]>) {
 
 fn get(server: &Hosted, target: &str) -> crate::common::Response {
     Client::connect(server.addr).get(target, "")
+}
+
+/// Waits until this content is served.
+#[track_caller]
+fn get_until(server: &Hosted, target: &str, content: &str) {
+    Client::connect(server.addr).get_until(target, "", |response| response.body == content.as_bytes());
 }
 
 /// Makes the link lead elsewhere in one step, as `ln -sfn` followed by a rename does.
@@ -45,18 +52,15 @@ fn a_link_that_is_switched() {
     get(&server, "/large").is(200, "one".repeat(400_000));
     get(&server, "/gone").is(200, "gone");
     get(&server, "/new").has_status(404);
-    thread::sleep(Duration::from_millis(60));
-    get(&server, "/").is(200, "one");
     switch(&dir.path().join("current"), "two");
-    thread::sleep(NOTICED_WITHIN);
+    time_passes(NOTICED_WITHIN, "the promise: a second later nothing of the old release is left");
     get(&server, "/").is(200, "two");
     get(&server, "/large").is(200, "two".repeat(400_000));
     get(&server, "/gone").has_status(404);
     get(&server, "/new").is(200, "new");
     // And back, to the directory that the server once had open.
     switch(&dir.path().join("current"), "one");
-    thread::sleep(NOTICED_WITHIN);
-    get(&server, "/").is(200, "one");
+    get_until(&server, "/", "one");
 }
 
 #[test]
@@ -68,19 +72,16 @@ fn a_directory_that_is_replaced() {
     for release in ["two", "three"] {
         get(&server, "/").has_status(200);
         fs::remove_dir_all(&root).unwrap();
-        thread::sleep(NOTICED_WITHIN);
-        get(&server, "/").has_status(404);
+        eventually("nothing is there", || get(&server, "/").status == 404);
         fs::create_dir(&root).unwrap();
         write(&root.join("index.html"), release);
-        thread::sleep(Duration::from_millis(100));
-        get(&server, "/").is(200, release);
+        get_until(&server, "/", release);
     }
     // By one of the same name, moved over it.
     write(&dir.path().join("next/index.html"), "four");
     fs::rename(&root, dir.path().join("old")).unwrap();
     fs::rename(dir.path().join("next"), &root).unwrap();
-    thread::sleep(NOTICED_WITHIN);
-    get(&server, "/").is(200, "four");
+    get_until(&server, "/", "four");
 }
 
 /// While a link is switched to and fro, every response is of one release: its content, its tag and the coding
@@ -96,32 +97,42 @@ fn one_response_is_of_one_release() {
     symlink("a", &link).unwrap();
     let server = serve_files(lenient(), &link);
     let mut tags = std::collections::HashMap::new();
+    // Responses, and the release of the last one.
+    let (asked, seen) = (AtomicUsize::new(0), AtomicU8::new(b'a'));
     thread::scope(|scope| {
         let switching = scope.spawn(|| {
-            // Periods that no check of the server's falls in step with; it ends with the first release.
-            for round in 0..40 {
-                switch(&link, if round % 2 == 0 { "b" } else { "a" });
-                thread::sleep(Duration::from_millis(40 + 13 * (round % 11)));
+            // Without a pause, so that a switch falls into any step of a look-up; then one stays until it is
+            // seen. It ends with the first one.
+            for last in ["b", "a"].repeat(5) {
+                let enough = asked.load(Ordering::Relaxed) + 100;
+                eventually("a hundred responses", || {
+                    for release in ["a", "b"].repeat(20) {
+                        switch(&link, release);
+                    }
+                    asked.load(Ordering::Relaxed) > enough
+                });
+                switch(&link, last);
+                eventually("the release that stays", || seen.load(Ordering::Relaxed) == last.as_bytes()[0]);
             }
         });
         let mut client = Client::connect(server.addr);
         while !switching.is_finished() {
             let response = client.get("/app.js", "Accept-Encoding: br\r\n");
-            let seen = (response.text(), response.field("content-encoding").map(str::to_owned));
-            let is_whole = matches!(
-                (&*seen.0, seen.1.as_deref()),
-                ("coded a", Some("br")) | ("plain b, which has no other form", None)
-            );
-            assert!(is_whole, "{seen:?}");
+            let text = response.text();
+            let release = match (&*text, response.field("content-encoding")) {
+                ("coded a", Some("br")) => b'a',
+                ("plain b, which has no other form", None) => b'b',
+                mixed => panic!("{mixed:?}"),
+            };
             let tag = response.field("etag").unwrap().to_owned();
-            assert_eq!(tags.entry(tag).or_insert_with(|| seen.0.clone()), &seen.0);
+            assert_eq!(tags.entry(tag).or_insert_with(|| text.clone()), &text);
+            seen.store(release, Ordering::Relaxed);
+            asked.fetch_add(1, Ordering::Relaxed);
         }
     });
     assert_eq!(tags.len(), 2, "both were seen");
     // The last one stays.
-    let began = Instant::now();
-    thread::sleep(NOTICED_WITHIN.saturating_sub(began.elapsed()));
-    get(&server, "/app.js").is(200, "plain a");
+    get_until(&server, "/app.js", "plain a");
 }
 
 #[test]
@@ -157,7 +168,10 @@ fn every_core_notices() {
         get(&server, "/").is(200, "one");
     }
     switch(&link, "two");
-    thread::sleep(NOTICED_WITHIN);
+    time_passes(
+        NOTICED_WITHIN,
+        "the promise holds on every core, and which one answers is the kernel's choice",
+    );
     for _ in 0..16 {
         get(&server, "/").is(200, "two");
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Binary, Client, eventually, pattern};
+use crate::common::{Binary, Client, eventually, pattern, time_passes};
 
 fn descriptors(binary: &Binary) -> usize {
     fs::read_dir(format!("/proc/{}/fd", binary.pid())).unwrap().count()
@@ -84,7 +84,7 @@ fn files_leave_descriptors_to_connections() {
     }
     assert!(refused > 20 && clients.len() > 20, "{refused} refused, {} served", clients.len());
     // What is in memory is served, also when it is due for a check, and so are new connections.
-    std::thread::sleep(Duration::from_secs(1));
+    time_passes(Duration::from_secs(1), "nothing shows that a file is due for a check");
     for _ in 0..3 {
         Client::connect(binary.addr).get("/small", "").is(200, "small");
     }

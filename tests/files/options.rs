@@ -1,8 +1,6 @@
 //! What can be chosen about serving files: index names, Cache-Control, downloads, charset, applications that
 //! route in the browser, prefixes.
 
-use std::time::Duration;
-
 use quoit::handler::{FilesOptions, Glob};
 
 use crate::site::Site;
@@ -27,8 +25,7 @@ fn the_first_index_that_exists_answers() {
         client.get("/none/", "").has_status(404);
     }
     site.write("index.html", "html");
-    std::thread::sleep(Duration::from_secs(1));
-    client.get("/", "").is(200, "html");
+    client.get_until("/", "", |response| response.body == b"html");
 }
 
 /// RFC 8297: over HTTP/1.1 the links come with the file alone, because clients such as Python's `http.client`
@@ -131,8 +128,7 @@ fn an_application_routes_in_the_browser() {
     client.get("/v1.2", browser).is(200, "the application");
     client.get("/v1.2", "Accept: */*\r\n").has_status(404);
     site.write("index.html", "the next one");
-    std::thread::sleep(Duration::from_secs(1));
-    client.get("/users", browser).is(200, "the next one");
+    client.get_until("/users", browser, |response| response.body == b"the next one");
     client.is_silent();
 }
 

@@ -1,10 +1,9 @@
 //! What is in memory does not wait behind what takes long.
 
 use std::fs::File;
-use std::thread;
 use std::time::Duration;
 
-use crate::common::Client;
+use crate::common::{Client, time_passes};
 use crate::site::Site;
 
 /// More than look up at once.
@@ -27,7 +26,7 @@ fn a_known_file_does_not_wait_for_files_that_are_hashed() {
     }
     let mut hot = site.connect();
     hot.get("/small.txt", "").is(200, "small");
-    thread::sleep(Duration::from_secs(1));
+    time_passes(Duration::from_secs(1), "nothing shows that a file is due for a check");
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| site.connect()).collect();
     for (n, client) in clients.iter_mut().enumerate() {
         client.send(format!("HEAD /{n}.bin HTTP/1.1\r\nHost: a\r\n\r\n"));

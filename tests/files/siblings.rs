@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::{Broken, Client, Response, pattern};
+use crate::common::{Broken, Client, PATIENCE, Response, pattern};
 use crate::site::Site;
 
 const ORIGINAL: &str = "the file as it is";
@@ -22,6 +23,13 @@ fn site() -> Site {
 
 fn get(client: &mut Client, accept: &str) -> Response {
     client.get("/app.js", &format!("Accept-Encoding: {accept}\r\n"))
+}
+
+/// Waits until this content is served.
+#[track_caller]
+fn get_until(client: &mut Client, accept: &str, content: &str) -> Response {
+    let fields = format!("Accept-Encoding: {accept}\r\n");
+    client.get_until("/app.js", &fields, |response| response.body == content.as_bytes())
 }
 
 fn touch(path: &Path, time: SystemTime) {
@@ -102,8 +110,8 @@ fn ranges_are_of_the_form() {
     client.get("/app.js", "Accept-Encoding: br\r\nRange: bytes=6-\r\n").has_status(416);
     // Several parts of something coded cannot be said: whole.
     site.write("app.js.br", pattern(5000));
-    std::thread::sleep(Duration::from_secs(1));
-    client.get("/app.js", "Accept-Encoding: br\r\nRange: bytes=0-0,-1\r\n").is(200, pattern(5000));
+    let parts = "Accept-Encoding: br\r\nRange: bytes=0-0,-1\r\n";
+    client.get_until("/app.js", parts, |response| response.body == pattern(5000)).has_status(200);
 }
 
 #[test]
@@ -118,9 +126,7 @@ fn what_is_older_than_the_file_is_ignored() {
     // The file changes: none of them is of it any more.
     site.write("app.js", "another");
     touch(&site.path("app.js"), now + Duration::from_secs(1));
-    std::thread::sleep(Duration::from_secs(1));
-    let response = get(&mut client, "br, zstd, gzip");
-    response.is(200, "another");
+    let response = get_until(&mut client, "br, zstd, gzip", "another");
     assert_eq!(response.field("vary"), None, "there is nothing else to be had");
 }
 
@@ -130,17 +136,12 @@ fn forms_that_come_go_and_change_are_noticed() {
     let mut client = site.connect();
     get(&mut client, "gzip").is(200, ORIGINAL);
     site.write("app.js.gz", "one");
-    std::thread::sleep(Duration::from_secs(1));
-    let before = get(&mut client, "gzip");
-    before.is(200, "one");
+    let before = get_until(&mut client, "gzip", "one");
     site.write("app.js.gz", "another");
-    std::thread::sleep(Duration::from_secs(1));
-    let after = get(&mut client, "gzip");
-    after.is(200, "another");
+    let after = get_until(&mut client, "gzip", "another");
     assert_ne!(before.field("etag"), after.field("etag"));
     fs::remove_file(site.path("app.js.gz")).unwrap();
-    std::thread::sleep(Duration::from_secs(1));
-    get(&mut client, "gzip").is(200, ORIGINAL);
+    get_until(&mut client, "gzip", ORIGINAL);
     client.still_serves();
 }
 
@@ -205,20 +206,26 @@ fn forms_replaced_while_they_are_asked_for_never_mix() {
     let site = site();
     let contents = [pattern(30_000), pattern(40_000), pattern(600_000)];
     site.write("app.js.br", &contents[0]);
+    let seen = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let changing = scope.spawn(|| {
-            for round in 0..60 {
+            // As long as it takes until the server has noticed some of them.
+            let began = Instant::now();
+            let goes_on = |_: &usize| seen.load(Ordering::Relaxed) < 3 && began.elapsed() < PATIENCE;
+            for round in (0..).take_while(goes_on) {
                 site.write("new", &contents[round % 3]);
                 fs::rename(site.path("new"), site.path("app.js.br")).unwrap();
                 if round % 7 == 0 {
                     fs::remove_file(site.path("app.js.br")).unwrap();
                 }
-                std::thread::sleep(Duration::from_millis(25));
             }
         });
         let mut client = site.connect();
+        let mut last = contents[0].clone();
         while !changing.is_finished() {
             let response = get(&mut client, "br");
+            seen.fetch_add(usize::from(response.body != last), Ordering::Relaxed);
+            last.clone_from(&response.body);
             if response.field("content-encoding") == Some("br") {
                 assert!(contents.contains(&response.body), "{} bytes of no version", response.body.len());
             } else {
@@ -236,7 +243,7 @@ fn a_form_truncated_while_it_is_sent_ends_the_connection() {
     site.write("app.js.br", pattern(20_000_000));
     let mut client = site.connect_narrow();
     client.send("GET /app.js HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(200));
+    client.fill_some(1000).unwrap();
     fs::File::options().write(true).open(site.path("app.js.br")).unwrap().set_len(9).unwrap();
     assert!(matches!(client.try_response_to("GET"), Err(Broken::InBody(..))));
     get(&mut site.connect(), "br").is(200, &pattern(20_000_000)[..9]);
@@ -252,6 +259,5 @@ fn a_form_that_may_not_be_read_is_none() {
     let mut client = site.connect();
     get(&mut client, "br").is(200, "brotli");
     fs::set_permissions(site.path("app.js.br"), fs::Permissions::from_mode(0o0)).unwrap();
-    std::thread::sleep(Duration::from_secs(1));
-    get(&mut client, "br, gzip").is(200, "gzipped");
+    get_until(&mut client, "br, gzip", "gzipped");
 }

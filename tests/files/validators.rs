@@ -4,13 +4,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::common::{Client, eventually, pattern};
+use crate::common::{Client, eventually, pattern, time_passes};
 use crate::site::Site;
-
-const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 /// As stores and reproducible builds do: every file has this time.
 fn put(site: &Site, name: &str, content: impl AsRef<[u8]>) {
@@ -48,9 +45,11 @@ fn contents_of_one_length_and_time_have_different_tags() {
         let old_form = tag(&mut client, &target, coded);
         put(&site, name, variant(length, 2));
         put(&site, &format!("{name}.gz"), variant(length, 4));
-        thread::sleep(NOTICED_WITHIN);
-        client.get(&target, &format!("If-None-Match: {old}\r\n")).is(200, variant(length, 2));
-        client.get(&target, &format!("{coded}If-None-Match: {old_form}\r\n")).is(200, variant(length, 4));
+        for (fields, old, first) in [("", &old, 2), (coded, &old_form, 4)] {
+            let fields = format!("{fields}If-None-Match: {old}\r\n");
+            let response = client.get_until(&target, &fields, |response| response.status != 304);
+            response.is(200, variant(length, first));
+        }
         client.get(&target, &format!("If-Match: {old}\r\n")).has_status(412);
         let range = "Range: bytes=10-19\r\n";
         client.get(&target, &format!("{range}If-Range: {old}\r\n")).is(200, variant(length, 2));
@@ -161,10 +160,9 @@ fn a_form_that_was_there_before_its_file_is_of_another() {
     let mut client = site.connect();
     client.get("/a.css", "Accept-Encoding: br\r\n").is(200, "coded one");
     // A release without the form, with the one time that all files have.
-    thread::sleep(Duration::from_millis(1100));
+    time_passes(Duration::from_millis(1100), "files that were written within a second are of one release");
     put(&site, "a.css", "two");
-    thread::sleep(NOTICED_WITHIN);
-    client.get("/a.css", "Accept-Encoding: br\r\n").is(200, "two");
+    client.get_until("/a.css", "Accept-Encoding: br\r\n", |response| response.body == b"two");
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn a_silent_client_does_not_delay_the_end() {
     let server = serve(limits, Lab::default());
     let mut peer = Peer::connect(server.addr);
     peer.is_usable();
-    thread::sleep(Duration::from_millis(1500));
+    // Longer than anything that is looked at soon after a request.
+    peer.client.stays_quiet(Duration::from_millis(1500));
     let began = Instant::now();
     server.stop();
     assert!(began.elapsed() < timeout / 2, "took {:?}", began.elapsed());

@@ -275,16 +275,26 @@ impl Peer {
     /// reads meanwhile. How many were sent.
     #[track_caller]
     pub(crate) fn flood(&mut self, most: u32, piece: impl Fn(u32) -> Vec<u8>) -> u32 {
+        self.flood_every(Duration::from_micros(1), most, piece)
+    }
+
+    /// As [`flood`](Self::flood), with this pause after each.
+    pub(crate) fn flood_every(&mut self, every: Duration, most: u32, piece: impl Fn(u32) -> Vec<u8>) -> u32 {
         for number in 0..most {
             let sent = self.client.try_send(piece(number));
-            self.client.limit_wait(Duration::from_micros(1));
-            while self.goaways.is_empty() && self.try_step().is_some_and(|more| more) {}
-            self.client.limit_wait(PATIENCE);
+            self.rests(every);
             if sent.is_err() || !self.goaways.is_empty() || self.client.ended().is_some() {
                 return number;
             }
         }
         most
+    }
+
+    /// Reads what comes until nothing has come for this long, or a GOAWAY has.
+    pub(crate) fn rests(&mut self, time: Duration) {
+        self.client.limit_wait(time);
+        while self.goaways.is_empty() && self.try_step().is_some_and(|more| more) {}
+        self.client.limit_wait(PATIENCE);
     }
 
     /// Reads one frame. False at the end of the connection.

@@ -80,7 +80,7 @@ fn responses_that_wait_for_others() {
     peer.send(streams.iter().flat_map(|stream| get(*stream, "/bytes/200000")).collect::<Vec<u8>>());
     // 600,000 bytes, of which 65,535 leave at once; the rest takes 27 steps of a tenth of a second.
     for _ in 0..27 {
-        std::thread::sleep(SHORT / 4);
+        peer.rests(SHORT / 4);
         peer.open_window(0, 20_000);
     }
     for stream in streams {
@@ -114,7 +114,7 @@ fn a_window_that_opens_in_time() {
     let stream = peer.fresh();
     peer.send(get(stream, "/bytes/20000"));
     for _ in 0..20 {
-        std::thread::sleep(SHORT / 4);
+        peer.rests(SHORT / 4);
         peer.open_window(stream, 1000);
     }
     peer.answer(stream).is(200, pattern(20_000));
@@ -151,8 +151,7 @@ fn frames_that_stop_halfway() {
 fn a_block_that_comes_byte_by_byte() {
     let server = serve(Limits { head_timeout: SHORT, ..lenient() }, Lab::default());
     let mut peer = Peer::connect(server.addr);
-    let sent = peer.flood(100, |n| {
-        std::thread::sleep(SHORT / 20);
+    let sent = peer.flood_every(SHORT / 20, 100, |n| {
         let whole = get(1, "/");
         vec![whole[n as usize % whole.len()]]
     });
@@ -190,10 +189,7 @@ fn frames_that_are_no_requests_keep_no_connection() {
         let mut peer = Peer::connect(server.addr);
         peer.is_usable();
         let began = Instant::now();
-        peer.flood(100, |_| {
-            std::thread::sleep(SHORT / 4);
-            frames.clone()
-        });
+        peer.flood_every(SHORT / 4, 100, |_| frames.clone());
         while peer.step() {}
         assert_took(began, 2 * SHORT - Duration::from_millis(50));
         assert!(began.elapsed() < 8 * SHORT, "{:?}", began.elapsed());
@@ -203,7 +199,7 @@ fn frames_that_are_no_requests_keep_no_connection() {
     let mut peer = Peer::connect(server.addr);
     for _ in 0..4 {
         peer.get("/wait/600").is(200, "waited");
-        std::thread::sleep(SHORT);
+        peer.rests(SHORT);
     }
     peer.is_usable();
 }

@@ -47,6 +47,7 @@ impl Service for Lab {
             "n" => Response::text(argument.to_owned()),
             "bytes" => Response::new(Status::OK).with_body(Body::Bytes(pattern(number(argument)).into())),
             "reflect" | "*" => reflect(&request),
+            // Time is what their tests are about.
             "wait" => {
                 glommio::timer::sleep(Duration::from_millis(number(argument) as u64)).await;
                 Response::text("waited")
@@ -62,6 +63,7 @@ impl Service for Lab {
             }
             "closing" => Response::text("bye").closing(),
             "gate" => {
+                // The test has no other way into the core.
                 while !self.gate.load(Ordering::Relaxed) {
                     glommio::timer::sleep(Duration::from_millis(2)).await;
                 }

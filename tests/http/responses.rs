@@ -1,8 +1,6 @@
 //! Response bodies: how each kind is delimited for each kind of client, and what a client receives of a body
 //! that fails or has another length than announced.
 
-use std::time::Duration;
-
 use crate::common::{Broken, Client, End, Framing, lenient, pattern, serve};
 use crate::lab::Lab;
 
@@ -159,11 +157,11 @@ fn large_bodies_reach_a_slow_reader() {
          GET /bytes/5242880 HTTP/1.1\r\nHost: a\r\n\r\nGET /stream/70000,70000,5 HTTP/1.1\r\nHost: a\r\n\r\n\
          GET /bytes/102401 HTTP/1.1\r\nHost: a\r\n\r\n",
     );
-    // All buffers are full by now.
-    std::thread::sleep(Duration::from_millis(100));
+    // The buffers are full, and nothing of it is read.
+    client.receives(4096);
     client.response().is(200, pattern(102_400));
     client.response().is(200, "2");
-    std::thread::sleep(Duration::from_millis(50));
+    client.receives(4096);
     client.response().is(200, pattern(5 * 1024 * 1024));
     client.response().is(200, vec![b'x'; 140_005]);
     client.response().is(200, pattern(102_401));
@@ -207,7 +205,7 @@ fn a_close_after_a_large_body_loses_nothing() {
     {
         let mut client = Client::connect_narrow(server.addr, 16 * 1024);
         client.send(format!("GET {target}\r\nHost: a\r\nConnection: close\r\n\r\n"));
-        std::thread::sleep(Duration::from_millis(50));
+        client.receives(4096);
         let response = client.response();
         let length: usize = response.field("content-length").unwrap().parse().unwrap();
         assert_eq!(response.body.len(), length);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use quoit::server::Limits;
 
-use crate::common::{Binary, Client, Hosted, PATIENCE, eventually, lenient, pattern, serve};
+use crate::common::{Binary, Client, Hosted, PATIENCE, eventually, lenient, pattern, serve, time_passes};
 use crate::lab::Lab;
 
 /// Stops a server from another thread; the receiver is notified when it has stopped.
@@ -74,12 +74,13 @@ fn an_idle_server_stops_at_once() {
 #[test]
 fn a_drain_ends_at_its_deadline() {
     let deadline = Duration::from_millis(400);
-    let server = serve(Limits { drain_timeout: deadline, ..lenient() }, Lab::default());
+    let lab = Lab::default();
+    let server = serve(Limits { drain_timeout: deadline, ..lenient() }, lab.clone());
     let mut client = Client::connect(server.addr);
     client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut reader = Client::connect_narrow(server.addr, 16 * 1024);
     reader.send("GET /bytes/9000000 HTTP/1.1\r\nHost: a\r\n\r\n").fill_some(1).unwrap();
-    thread::sleep(Duration::from_millis(50));
+    eventually("both are with the service", || lab.calls() == 2);
     let began = Instant::now();
     server.stop();
     crate::common::assert_took(began, deadline - Duration::from_millis(40));
@@ -129,8 +130,10 @@ fn requests_that_wait_in_the_kernel_are_answered() {
     blocking.send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
     blocked.recv_timeout(PATIENCE).unwrap();
     let stopped = stop(server);
-    // Bounds the time for the order, which nothing shows while the core is blocked.
-    thread::sleep(Duration::from_millis(100));
+    time_passes(
+        Duration::from_millis(100),
+        "nothing shows that the order has come while the core is blocked",
+    );
     let mut new: Vec<Client> = (0..20).map(|_| Client::connect(addr)).collect();
     for (n, client) in kept.iter_mut().chain(&mut new).enumerate() {
         client.send(format!("GET /n/{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -153,7 +156,8 @@ fn a_request_on_its_way_when_the_drain_begins_is_answered() {
     let mut piecemeal = Client::connect(addr);
     piecemeal.send("GET /n/3 HT");
     let stopped = stop(server);
-    thread::sleep(Duration::from_millis(300));
+    // The drain has begun, and these are open nevertheless.
+    refuses(addr);
     kept.ask("GET /n/1 HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "1").says_close();
     new.ask("GET /n/2 HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "2").says_close();
     piecemeal.ask("TP/1.1\r\nHost: a\r\n\r\n").is(200, "3").says_close();
@@ -183,7 +187,7 @@ fn what_is_silent_ends_soon_in_a_drain() {
         client.send(request);
     }
     eventually("the others are with the service", || lab.calls() == 4);
-    thread::sleep(Duration::from_millis(50));
+    server.turns();
     let began = Instant::now();
     let stopped = stop(server);
     stopped.recv_timeout(PATIENCE).expect("it ends");
@@ -204,7 +208,7 @@ fn what_was_closing_before_ends_soon_in_a_drain() {
     let mut client = Client::connect_narrow(server.addr, 4 * 1024);
     client.send("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     eventually("it is with the service", || lab.calls() == 1);
-    thread::sleep(Duration::from_millis(300));
+    client.receives(1024);
     let began = Instant::now();
     stop(server).recv_timeout(PATIENCE).expect("it ends");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?} of a drain of 20 s", began.elapsed());
@@ -267,7 +271,6 @@ fn a_second_signal_stops_the_binary_at_once() {
     slow.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").fill_some(1000).unwrap();
     binary.terminate();
     refuses(binary.addr);
-    thread::sleep(Duration::from_millis(300));
     assert!(binary.runs(), "it waits for the download");
     let began = Instant::now();
     binary.terminate();

@@ -231,7 +231,7 @@ fn a_client_that_resets_cancels_its_handler() {
             client.send(&request);
             let expected = calls + 1 + usize::from(warm) + usize::from(request.starts_with("GET /n"));
             eventually("the handler is called", || lab.calls() == expected);
-            thread::sleep(Duration::from_millis(20));
+            server.turns();
             assert_eq!(lab.dropped.load(Ordering::Relaxed), dropped, "not yet");
             client.reset();
             eventually("the handler is dropped", || lab.dropped.load(Ordering::Relaxed) == dropped + 1);
@@ -337,16 +337,16 @@ fn a_handler_that_never_ends_disturbs_nobody() {
         _ => pending().await,
     });
     meanwhile(&server, |addr| {
-        let clients: Vec<Client> = (0..50)
+        let mut clients: Vec<Client> = (0..50)
             .map(|_| {
                 let mut client = Client::connect(addr);
                 client.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
                 client
             })
             .collect();
-        thread::sleep(Duration::from_millis(200));
-        for client in clients {
-            assert_eq!(client.ended(), None::<End>);
+        clients[49].stays_quiet(Duration::from_millis(200));
+        for mut client in clients {
+            client.stays_quiet(Duration::from_millis(1));
             client.reset();
         }
     });

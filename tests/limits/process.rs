@@ -1,7 +1,6 @@
 //! The process survives what happens to one of its workers: one that is lost is started again with the
 //! connections that wait for it, and one that hangs does not keep the process from ending.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use quoit::net::Address;
@@ -9,7 +8,7 @@ use quoit::server::Limits;
 use quoit::service::{Request, Response};
 use quoit::{RunError, Running, Server};
 
-use crate::common::{Binary, Client, eventually, lenient};
+use crate::common::{Binary, Client, eventually, lenient, time_passes};
 
 fn start(workers: usize, limits: Limits) -> (Running, std::net::SocketAddr) {
     let any = Address::Inet(([127, 0, 0, 1], 0).into());
@@ -29,7 +28,7 @@ fn start(workers: usize, limits: Limits) -> (Running, std::net::SocketAddr) {
                         std::future::pending().await
                     }
                     "/block" => {
-                        thread::sleep(Duration::from_secs(10));
+                        time_passes(Duration::from_secs(10), "a handler that blocks its core");
                         Response::text("late")
                     }
                     _ => Response::text(worker.to_string()),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use quoit::server::Limits;
 
-use crate::common::{Client, Hosted, assert_took, lenient, pattern, serve, serve_files};
+use crate::common::{
+    Client, Hosted, assert_took, eventually, lenient, pattern, serve, serve_files, time_passes,
+};
 use crate::lab::Lab;
 
 /// Deadlines are kept in ticks of 16 ms, so one may come this much early at most.
@@ -57,19 +59,10 @@ fn a_dripping_head_gets_no_more_time() {
     let server = serve(short_head(), Lab::default());
     let mut client = Client::connect(server.addr);
     let began = Instant::now();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
-    let mut sender = client.sender();
-    let dripping = thread::spawn(move || {
-        while began.elapsed() < 20 * HEAD && std::io::Write::write_all(&mut sender, b"y").is_ok() {
-            thread::sleep(Duration::from_millis(10));
-        }
-        began.elapsed()
-    });
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ").drip("y", Duration::from_millis(10));
     client.response().has_status(408).says_close();
     assert_took(began, HEAD - TICKS);
     assert!(began.elapsed() < 10 * HEAD, "each byte bought more time: {:?}", began.elapsed());
-    drop(client);
-    dripping.join().unwrap();
 }
 
 #[test]
@@ -93,7 +86,7 @@ fn a_later_head_may_come_in_pieces() {
     for _ in 0..4 {
         client.is_usable();
         client.send("GET / HTTP/1.1\r\n");
-        thread::sleep(HEAD / 3);
+        client.stays_quiet(HEAD / 3);
         client.send("Host: a\r\n\r\n");
         client.response().is(200, "Hello, World!");
     }
@@ -108,7 +101,7 @@ fn an_idle_connection_is_closed_without_a_word() {
         let mut client = Client::connect(server.addr);
         for _ in 0..2 {
             client.is_usable();
-            thread::sleep(idle / 2);
+            client.stays_quiet(idle / 2);
         }
         client.is_usable();
         let began = Instant::now();
@@ -125,9 +118,9 @@ fn a_connection_that_rested_is_as_good_as_new() {
     let server = serve(Limits { idle_timeout: rests * 2, ..lenient() }, Lab::default());
     let mut clients: Vec<_> = (0..4).map(|_| Client::connect(server.addr)).collect();
     clients.iter_mut().for_each(Client::is_usable);
-    thread::sleep(rests);
+    clients[0].stays_quiet(rests);
     clients.iter_mut().for_each(Client::is_usable);
-    thread::sleep(rests);
+    clients[0].stays_quiet(rests);
     // A head in pieces; what is no request; one that leaves; and the idle timeout.
     let began = Instant::now();
     let [whole, refused, left, idle] = &mut clients[..] else { unreachable!("four") };
@@ -136,10 +129,10 @@ fn a_connection_that_rested_is_as_good_as_new() {
     left.end();
     idle.is_closed();
     assert_took(began, rests - 2 * TICKS);
-    thread::sleep(rests);
+    // It has rested meanwhile.
     whole.is_usable();
     // A drain finds it at rest.
-    thread::sleep(rests);
+    whole.stays_quiet(rests);
     server.stop();
     whole.is_closed();
 }
@@ -151,9 +144,9 @@ fn an_empty_line_between_requests_changes_nothing() {
     let mut client = Client::connect(server.addr);
     for wait_ms in [50, 400] {
         client.is_usable();
-        thread::sleep(Duration::from_millis(wait_ms));
+        client.stays_quiet(Duration::from_millis(wait_ms));
         client.send("\r\n");
-        thread::sleep(Duration::from_millis(400));
+        client.stays_quiet(Duration::from_millis(400));
     }
     client.is_usable();
 }
@@ -177,18 +170,11 @@ fn an_upload_below_the_least_rate_is_408() {
     let mut client = Client::connect(server.addr);
     let began = Instant::now();
     client.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-    let mut sender = client.sender();
-    let dripping = thread::spawn(move || {
-        // 100 bytes a second, where 1000 are required.
-        while began.elapsed() < 20 * STALL && std::io::Write::write_all(&mut sender, b"y").is_ok() {
-            thread::sleep(Duration::from_millis(10));
-        }
-    });
+    // 100 bytes a second, where 1000 are required.
+    client.drip("y", Duration::from_millis(10));
     client.response().has_status(408).says_close();
     assert_took(began, STALL - TICKS);
     assert!(began.elapsed() < 10 * STALL, "each byte bought more time: {:?}", began.elapsed());
-    drop(client);
-    dripping.join().unwrap();
 }
 
 #[test]
@@ -202,8 +188,8 @@ fn an_upload_that_moves_may_take_as_long_as_it_likes() {
         client.send(format!("POST /count HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
         for _ in 0..pieces {
             let data = "y".repeat(length);
+            client.stays_quiet(Duration::from_millis(45));
             client.send(if chunked { format!("{length:x}\r\n{data}\r\n") } else { data });
-            thread::sleep(Duration::from_millis(45));
         }
         if chunked {
             client.send("0\r\n\r\n");
@@ -241,10 +227,7 @@ fn is_cut_off(server: Hosted, target: &str) {
     let began = Instant::now();
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     // The server's reset shows at once, although nothing is read.
-    while client.error().is_none() {
-        assert!(began.elapsed() < 15 * STALL, "a client that reads nothing is never given up");
-        thread::sleep(Duration::from_millis(10));
-    }
+    eventually("a client that reads nothing is given up", || client.error().is_some());
     assert_took(began, STALL - TICKS);
     assert_eq!(server.stop().timed_out, 1);
 }
@@ -265,15 +248,20 @@ fn a_file_that_nobody_takes_is_given_up() {
     with_large_file(short_stall(), |server| is_cut_off(server, "/large"));
 }
 
+/// Reads as many bytes every 40 ms, for longer than a stall may take.
+fn reads_slowly(client: &mut Client, bytes: usize) {
+    let began = Instant::now();
+    while began.elapsed() < 3 * STALL {
+        client.fill_some(bytes).unwrap();
+        time_passes(Duration::from_millis(40), "the pace of the client is what is tested");
+    }
+}
+
 /// Reads something large slowly, yet faster than the minimum rate, for longer than a stall, then the rest.
 fn survives(server: &Hosted, target: &str, body: &[u8]) {
     let mut client = Client::connect_narrow(server.addr, 16 * 1024);
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let began = Instant::now();
-    while began.elapsed() < 3 * STALL {
-        client.fill_some(8 * 1024).unwrap();
-        thread::sleep(Duration::from_millis(40));
-    }
+    reads_slowly(&mut client, 8 * 1024);
     client.response().is(200, body).keeps();
 }
 
@@ -305,10 +293,9 @@ fn pipelining_without_reading_is_given_up() {
         let flood = "GET /bytes/10000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
         while std::io::Write::write_all(&mut sender, flood.as_bytes()).is_ok() {}
     });
-    while client.error().is_none() && !flooding.is_finished() {
-        assert!(began.elapsed() < 15 * STALL, "a client that reads nothing is never given up");
-        thread::sleep(Duration::from_millis(10));
-    }
+    eventually("a client that reads nothing is given up", || {
+        client.error().is_some() || flooding.is_finished()
+    });
     assert_took(began, STALL - TICKS);
     flooding.join().unwrap();
     assert_eq!(server.stop().timed_out, 1);
@@ -377,8 +364,11 @@ fn a_body_may_be_pulled_later_than_any_limit_of_the_client() {
         let mut client = Client::connect(server.addr);
         for _ in 0..2 {
             client.send(format!("POST /later/1300 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{body}"));
-            thread::sleep(Duration::from_millis(1500));
-            client.send(&"hello"[body.len()..]);
+            if body != "hello" {
+                // The handler waits for the rest by then.
+                client.stays_quiet(Duration::from_millis(1500));
+                client.send(&"hello"[body.len()..]);
+            }
             client.response().is(200, "5 bytes").keeps();
             client.is_usable();
         }
@@ -388,10 +378,10 @@ fn a_body_may_be_pulled_later_than_any_limit_of_the_client() {
 #[test]
 fn a_large_response_after_idling_is_whole() {
     let server = serve(short_stall(), Lab::default());
-    at_once([0, 900, 984, 1000, 1016, 1032, 2010], |idle| {
+    at_once([1, 900, 984, 1000, 1016, 1032, 2010], |idle| {
         let mut client = Client::connect(server.addr);
         client.is_usable();
-        thread::sleep(Duration::from_millis(idle));
+        client.stays_quiet(Duration::from_millis(idle));
         client.ask("GET /bytes/3000000 HTTP/1.1\r\nHost: a\r\n\r\n").is(200, pattern(3_000_000)).keeps();
         client.ask("GET /stream/300000,300000,300000 HTTP/1.1\r\nHost: a\r\n\r\n").has_status(200);
         client.is_usable();
@@ -408,20 +398,13 @@ fn a_small_response_that_nobody_takes_is_given_up() {
         let mut client = Client::connect_narrow(server.addr, 4 * 1024);
         let began = Instant::now();
         client.send(format!("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
-        while client.error().is_none() {
-            assert!(began.elapsed() < 15 * STALL, "{fields:?}: it is never given up");
-            thread::sleep(Duration::from_millis(10));
-        }
+        eventually("a client that takes nothing is given up", || client.error().is_some());
         assert_took(began, STALL - TICKS);
     });
     // One that takes it slowly, and closes its direction first, gets the whole.
     let mut client = Client::connect_narrow(server.addr, 4 * 1024);
     client.send("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").half_close();
-    let began = Instant::now();
-    while began.elapsed() < 3 * STALL {
-        client.fill_some(2 * 1024).unwrap();
-        thread::sleep(Duration::from_millis(50));
-    }
+    reads_slowly(&mut client, 2 * 1024);
     client.response().is(200, pattern(300_000));
     assert_eq!(server.stop().timed_out, 2);
 }

@@ -8,7 +8,7 @@ use quoit::net::Address;
 use quoit::service::{Request, Response};
 use quoit::{Running, Server};
 
-use crate::common::{Client, HELLO, PATIENCE, eventually, lenient};
+use crate::common::{Client, HELLO, PATIENCE, eventually, lenient, time_passes};
 
 fn start<S: quoit::service::Service>(
     workers: usize,
@@ -76,8 +76,10 @@ fn a_sleeping_core_answers_within_milliseconds() {
     let running = start(2, || hello);
     let best = (0..20)
         .map(|_| {
-            // Longer than the ring's alarm: both cores have parked by then.
-            std::thread::sleep(Duration::from_millis(10));
+            time_passes(
+                Duration::from_millis(10),
+                "longer than the ring's alarm: both cores have parked by then",
+            );
             let began = Instant::now();
             assert_eq!(running.totals_within(PATIENCE).answered, 2);
             began.elapsed()

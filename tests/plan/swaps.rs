@@ -156,6 +156,7 @@ fn a_request_in_progress_ends_with_its_own_plan() {
         let (ring, gate, enter) = (core.ring.clone(), gate.clone(), enter.clone());
         Ok::<_, Infallible>(async move |_request: Request| -> Response {
             enter.send(()).unwrap();
+            // The test has no other way into the core.
             while !gate.load(Ordering::Relaxed) {
                 ring.sleep(Duration::from_millis(1)).await;
             }

@@ -1,9 +1,9 @@
 //! Work off the core: it runs beside it, comes back in whatever order, and may panic or be given up.
 
 use std::future::Future as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -48,11 +48,12 @@ fn an_answer_is_not_kept_waiting() {
 fn more_work_than_threads_waits_in_line() {
     on_ring(RingConfig { blocking_threads_max: 2, ..RingConfig::default() }, |ring| async move {
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let both = Arc::new(Barrier::new(2));
         let jobs = (0..40).map(|n| {
-            let (running, most) = (running.clone(), most.clone());
+            let (running, most, both) = (running.clone(), most.clone(), both.clone());
             let work = ring.blocking(move || {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(2));
+                both.wait();
                 running.fetch_sub(1, Ordering::SeqCst);
                 n
             });

@@ -19,21 +19,16 @@ const STOPPED_AFTER: Duration = Duration::from_millis(150);
 
 /// Writes until the kernel has taken nothing for a while: how much went out.
 fn write_until_stopped(stream: &mut TcpStream, bytes: &[u8]) -> usize {
-    stream.set_nonblocking(true).expect("an option");
-    let (mut sent, mut progress) = (0, Instant::now());
-    while sent < bytes.len() && progress.elapsed() < STOPPED_AFTER {
+    stream.set_write_timeout(Some(STOPPED_AFTER)).expect("an option");
+    let mut sent = 0;
+    while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {
-            Ok(n) => {
-                sent += n;
-                progress = Instant::now();
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(5))
-            }
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => panic!("the flooder was cut off: {error}"),
         }
     }
-    stream.set_nonblocking(false).expect("an option");
+    stream.set_write_timeout(None).expect("an option");
     sent
 }
 

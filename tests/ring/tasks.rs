@@ -84,7 +84,8 @@ fn a_panicked_task_is_dropped_once() {
             },
         );
         until(&ring, "it is gone", || drops.get() > 0).await;
-        ring.sleep(std::time::Duration::from_millis(20)).await;
+        ring.next_turn().await;
+        ring.next_turn().await;
         assert_eq!((drops.get(), told.get()), (1, 1));
     });
 }
@@ -108,7 +109,8 @@ fn a_destructor_that_panics_ends_nothing_else() {
     let counter = dropped.clone();
     on_ring(RingConfig::default(), |ring| async move {
         ring.spawn(Trap, |_| ());
-        ring.sleep(std::time::Duration::from_millis(20)).await;
+        ring.next_turn().await;
+        ring.next_turn().await;
         for n in 0..4 {
             let guard = Guard(counter.clone(), n % 2 == 0);
             ring.spawn(

@@ -1,7 +1,6 @@
 //! Filters: order, early answers, scopes, and those that wait.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use quoit::http::status::Status;
 use quoit::service::{Context, Extension, Filter, Next, Request, Response, Router};
@@ -52,12 +51,12 @@ fn filters_run_in_order_and_back_in_reverse() {
             .nest("/inner", inner)
             .filter(Mark("a"))
             .around(async move |request: Request, next: Next<'_>| {
-                ring.sleep(Duration::from_millis(1)).await;
+                ring.next_turn().await;
                 if request.head().path() == "/around" {
                     return Response::text("not passed on").with_status(Status::ACCEPTED);
                 }
                 let mut response = next.run(request).await;
-                ring.sleep(Duration::from_millis(1)).await;
+                ring.next_turn().await;
                 response.add_field("X-Around", "yes").expect("letters");
                 response
             })

@@ -29,6 +29,11 @@ const SHARED: &[&str] = &["src/server/shared.rs", "src/ring/doorbell.rs"];
 /// The one layer that talks to the kernel, and the bench program that is nothing but a ring.
 const UNSAFE: &[&str] = &["src/ring/", "src/ring.rs", "benches/floor.rs"];
 
+/// Threads of tests that may sleep: the waits themselves, two that poll the futures of another crate, and the
+/// ring's tests, whose subject is falling asleep and waking up.
+const SLEEPERS: &[&str] =
+    &["tests/common/wait.rs", "tests/h2/oracle.rs", "tests/h2_client/crate_h2.rs", "tests/ring/"];
+
 const WIDTH_MAX: usize = 110;
 #[derive(Debug, PartialEq)]
 pub(crate) struct Problem {
@@ -124,6 +129,13 @@ pub(crate) fn left_open(sources: &[Source]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+pub(crate) fn sleeps(sources: &[Source]) -> Vec<Problem> {
+    let tests = sources
+        .iter()
+        .filter(|s| s.path.starts_with("tests/") && !SLEEPERS.iter().any(|p| s.path.starts_with(p)));
+    tests.flat_map(|source| lines_with(source, &["thread", "::", "sleep"], "a thread that sleeps")).collect()
 }
 
 pub(crate) fn locks_in_hot_path(sources: &[Source]) -> Vec<Problem> {
@@ -400,6 +412,16 @@ mod samples {
         assert_eq!(left_open(&[Source::new("src/a.rs", bad)]).len(), 6);
         let good = "// a todo list\nlet todo = \"todo!() FIXME\"; // XXXX-XX\nlet ignore = [0];";
         assert_eq!(left_open(&[Source::new("src/a.rs", good)]), []);
+    }
+
+    #[test]
+    fn sleepers() {
+        let bad = Source::new("tests/a.rs", "fn f() {\n    std::thread::sleep(SHORT);\n}");
+        assert_eq!(places(&sleeps(&[bad])), ["tests/a.rs:2"]);
+        let wait = Source::new("tests/common/wait.rs", "fn f() { thread::sleep(time); }");
+        let other =
+            Source::new("tests/b.rs", "// thread::sleep(SHORT)\nasync fn f() { ring.sleep(SHORT).await }");
+        assert!(sleeps(&[wait, other]).is_empty());
     }
 
     #[test]

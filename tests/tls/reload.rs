@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::lab::*;
+use crate::wait::{time_passes, until_within};
 
 #[test]
 fn a_new_certificate_is_presented_without_a_restart() {
@@ -32,7 +33,10 @@ fn a_broken_file_keeps_the_old_certificate_and_is_told_once() {
     assert!(line.contains("fetch or make it anew") && line.contains("stays in use"), "{line}");
     assert_eq!(presented(&lab.client(), addr), first);
     // Two more checks log nothing; a request for a reload is answered.
-    thread::sleep(Duration::from_millis(2500));
+    time_passes(
+        Duration::from_millis(2500),
+        "files are looked at every second, and nothing shows that they were",
+    );
     let told = |said: &[String]| said.iter().filter(|line| line.contains("a.pem: its")).count();
     assert_eq!(told(server.said()), 1, "{:?}", server.said());
     server.signal("HUP");
@@ -81,23 +85,15 @@ fn reloading_under_load_loses_nothing() {
                 lab.issue_with("a", &names, algorithm, "a");
                 server.signal("HUP");
                 server.wait_for(&format!("turn-{turn}.test ("));
-                let began = Instant::now();
-                let moved = || {
+                until_within(PATIENCE, "the clients are served", || {
                     let now = (kept.load(Ordering::Relaxed), anew.load(Ordering::Relaxed));
-                    now.0 > before.0 + 20 && now.1 > before.1 + 20
-                };
-                while !moved() && began.elapsed() < PATIENCE {
-                    thread::sleep(Duration::from_millis(5));
-                }
-                if !moved() {
-                    return Err("the clients are not served");
-                }
+                    (now.0 > before.0 + 20 && now.1 > before.1 + 20).then_some(())
+                });
             }
-            Ok(())
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(swaps));
         done.store(true, Ordering::Relaxed);
-        assert!(matches!(outcome, Ok(Ok(()))), "{outcome:?}");
+        assert!(outcome.is_ok(), "{outcome:?}");
     });
     let ended = server.stop();
     assert!(ended.stderr.contains("(0 refused, 0 too slow, 0 over capacity, 0 panics)"), "{}", ended.stderr);

@@ -23,7 +23,7 @@ use quoit::server::Limits;
 use quoit::tower::TowerService;
 
 use crate::app;
-use crate::common::{Hosted, lenient, serve_with};
+use crate::common::{Hosted, lenient, serve_with, time_passes};
 
 /// State shared by test and application.
 #[derive(Clone, Default)]
@@ -238,7 +238,8 @@ async fn timer() -> &'static str {
         if !std::mem::replace(&mut is_set, true) {
             let (rung, waker) = (rung.clone(), cx.waker().clone());
             thread::spawn(move || {
-                thread::sleep(Duration::from_millis(5));
+                // The core has gone on when it is woken.
+                time_passes(Duration::from_millis(5), "it is a timer");
                 rung.store(true, Ordering::Release);
                 waker.wake();
             });
