@@ -13,7 +13,12 @@ use super::worker::Worker;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::service::{Body, HalfClose, InformError, Response, Service, negotiate, settle};
+use crate::service::{Body, HalfClose, InformError, Interim, Response, Service, negotiate, settle};
+
+/// Bytes of interim responses that wait to be sent, with the output that was gathered before them: a client
+/// that does not read must not make the server buffer without bound. As large as the buffers that the ring
+/// keeps for reuse.
+const INTERIM_BYTES_MAX: usize = 46 * 1024;
 
 /// What of a request decides which responses it may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,6 +176,14 @@ pub(crate) struct Gate {
     half_close: HalfClose,
 }
 
+/// What is sent before the head of a response.
+pub(crate) struct BeforeResponse {
+    /// 100 Continue.
+    pub(crate) asks: bool,
+    /// An interim response, such as 103.
+    pub(crate) interim: Option<Interim>,
+}
+
 impl Gate {
     /// Without an exchange.
     pub(crate) const SHUT: Gate = Gate {
@@ -227,11 +240,11 @@ impl Gate {
         self.expects_continue
     }
 
-    /// Admits an interim response.
+    /// Admits an interim response with these field lines, behind `waiting` bytes of output.
     ///
     /// # Errors
     /// Why it must not be sent.
-    pub(crate) fn inform(&mut self, status: Status) -> Result<(), InformError> {
+    pub(crate) fn inform(&mut self, status: Status, lines: &[u8], waiting: usize) -> Result<(), InformError> {
         if !matches!(status.code(), 102..=199) {
             return Err(InformError::Status(status.code()));
         }
@@ -241,15 +254,24 @@ impl Gate {
         if !self.takes_interim {
             return Err(InformError::Http10);
         }
+        if waiting + lines.len() > INTERIM_BYTES_MAX {
+            return Err(InformError::Blocked);
+        }
         self.stage = ResponseStage::Informed;
         Ok(())
     }
 
-    /// The response begins.
+    /// The response begins: returns what is to be sent before its head.
     #[inline]
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, response: &mut Response) -> BeforeResponse {
         debug_assert!(self.stage < ResponseStage::Begun, "one response for each request");
+        // The body may read the request's, which the client may hold back; once the response has begun, 100
+        // must not be sent.
+        let asks = matches!(response.body(), Body::Stream(_)) && self.ask_for_content();
+        let interim = response.take_interim();
+        let interim = interim.filter(|interim| self.inform(interim.status(), interim.fields(), 0).is_ok());
         self.stage = ResponseStage::Begun;
+        BeforeResponse { asks, interim }
     }
 
     /// The exchange has ended.
@@ -328,6 +350,17 @@ mod tests {
         }
     }
 
+    struct Pieces;
+
+    impl crate::service::StreamBody for Pieces {
+        fn poll_frame(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<crate::service::BodyFrame>> {
+            std::task::Poll::Ready(None)
+        }
+    }
+
     fn gate(expects_continue: bool, takes_interim: bool) -> Gate {
         Gate { expects_continue, takes_interim, ..Gate::OPEN }
     }
@@ -338,8 +371,11 @@ mod tests {
         assert!(waiting.withholds_content() && waiting.ask_for_content() && !waiting.ask_for_content());
         assert!(!waiting.withholds_content());
         let mut late = gate(true, true);
-        late.begin();
+        late.begin(&mut response(200, Body::Empty));
         assert!(!late.ask_for_content() && late.withholds_content());
+        let mut streams = gate(true, true);
+        let mut streamed = response(200, Body::Stream(Box::new(Pieces)));
+        assert!(streams.begin(&mut streamed).asks && !streams.ask_for_content());
         let mut eager = gate(true, true);
         eager.content_came();
         assert!(!eager.ask_for_content());
@@ -348,16 +384,19 @@ mod tests {
     #[test]
     fn interim_responses_come_before_the_response_and_are_interim() {
         let mut open = gate(false, true);
-        assert_eq!(open.inform(Status::EARLY_HINTS), Ok(()));
-        assert_eq!(open.inform(Status::EARLY_HINTS), Ok(()));
+        assert_eq!(open.inform(Status::EARLY_HINTS, b"", 0), Ok(()));
+        assert_eq!(open.inform(Status::EARLY_HINTS, b"", 0), Ok(()));
         for code in [100, 101, 200, 404] {
-            assert_eq!(open.inform(Status::new(code).unwrap()), Err(InformError::Status(code)));
+            assert_eq!(open.inform(Status::new(code).unwrap(), b"", 0), Err(InformError::Status(code)));
         }
-        open.begin();
-        assert_eq!(open.inform(Status::EARLY_HINTS), Err(InformError::TooLate));
+        let full = INTERIM_BYTES_MAX - 1;
+        assert_eq!(open.inform(Status::EARLY_HINTS, b"x", full), Ok(()));
+        assert_eq!(open.inform(Status::EARLY_HINTS, b"xy", full), Err(InformError::Blocked));
+        open.begin(&mut response(200, Body::Empty));
+        assert_eq!(open.inform(Status::EARLY_HINTS, b"", 0), Err(InformError::TooLate));
         open.end();
-        assert_eq!(open.inform(Status::EARLY_HINTS), Err(InformError::TooLate));
-        assert_eq!(gate(false, false).inform(Status::EARLY_HINTS), Err(InformError::Http10));
-        assert_eq!(Gate::SHUT.clone().inform(Status::EARLY_HINTS), Err(InformError::TooLate));
+        assert_eq!(open.inform(Status::EARLY_HINTS, b"", 0), Err(InformError::TooLate));
+        assert_eq!(gate(false, false).inform(Status::EARLY_HINTS, b"", 0), Err(InformError::Http10));
+        assert_eq!(Gate::SHUT.clone().inform(Status::EARLY_HINTS, b"", 0), Err(InformError::TooLate));
     }
 }

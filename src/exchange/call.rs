@@ -4,13 +4,15 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::answer::RequestKind;
 use super::entry::{LogEntry, Refusal, complete_refusal};
 use super::worker::Worker;
-use crate::http::message::{FramingError, RequestError};
+use crate::http::message::{FramingError, RequestError, Version};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::log;
@@ -71,12 +73,20 @@ fn too_large<S: Service>(
     }
     worker.counters.refused.bump();
     let detail = FramingError::TooLarge.to_string();
-    Some(refusal(worker, context, Status::CONTENT_TOO_LARGE, &detail))
+    Some(ending(refusal(worker, context, Status::CONTENT_TOO_LARGE, &detail), context))
+}
+
+/// A response behind which a connection ends that has one exchange at a time: the request's body is unread.
+#[cold]
+fn ending(response: Response, context: &Context) -> Response {
+    match context.head().version() {
+        Version::Http10 | Version::Http11 => response.closing(),
+        Version::Http2 => response,
+    }
 }
 
 /// Calls the service: its response, or a future of it. A plain function, so that a connection keeps room for
-/// the future alone, and not for the request moved into it as well. Refusals and panics close the connection:
-/// for versions in which a connection has one exchange at a time.
+/// the future alone, and not for the request moved into it as well.
 pub(crate) fn call<'s, S: Service>(
     worker: &Worker<S>,
     service: &'s S,
@@ -84,16 +94,25 @@ pub(crate) fn call<'s, S: Service>(
     context: Context,
     body: RequestBody,
 ) -> Result<Response, impl Future<Output = Response> + use<'s, S>> {
-    if let Some(refusal) = too_large(worker, service, &context, &body) {
-        return Ok(refusal.closing());
-    }
-    let request = Request::new(context, body);
+    let request = match call_now(worker, service, entry, context, body) {
+        Ok(response) => return Ok(response),
+        Err(request) => request,
+    };
     // Handlers may panic before there is a future.
-    let called = catch_unwind(AssertUnwindSafe(|| match service.call_now(request) {
-        Ok(response) => Ok(response),
-        Err(request) => Err(service.call(request)),
-    }));
-    called.unwrap_or_else(|panic| Ok(panicked(worker, entry, &*panic).closing()))
+    let called = catch_unwind(AssertUnwindSafe(|| service.call(request)));
+    called.map_or_else(|panic| Ok(panicked(worker, entry, &*panic)), Err)
+}
+
+/// Polls the future of a handler: a panic becomes a response.
+#[inline]
+pub(crate) fn poll_call<S: Service, F: Future<Output = Response> + ?Sized>(
+    worker: &Worker<S>,
+    entry: &LogEntry,
+    call: Pin<&mut F>,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Response> {
+    let polled = catch_unwind(AssertUnwindSafe(|| call.poll(cx)));
+    polled.unwrap_or_else(|panic| Poll::Ready(panicked(worker, entry, &*panic)))
 }
 
 /// Calls the service for a response that needs no future; or returns the request.
@@ -118,11 +137,7 @@ const PATH_LOGGED_MAX: usize = 256;
 
 /// The response to a request whose handler panicked; logs the request.
 #[cold]
-pub(crate) fn panicked<S: Service>(
-    worker: &Worker<S>,
-    entry: &LogEntry,
-    panic: &(dyn Any + Send),
-) -> Response {
+fn panicked<S: Service>(worker: &Worker<S>, entry: &LogEntry, panic: &(dyn Any + Send)) -> Response {
     worker.counters.panics.bump();
     let (context, text) = (entry.context(), log::panic_text(panic));
     let (method, path) = (context.head().method_str(), context.head().path().as_bytes());
@@ -135,7 +150,7 @@ pub(crate) fn panicked<S: Service>(
     let detail = "the handler failed; the server's log has the cause";
     let mut response = Response::error(Status::INTERNAL_SERVER_ERROR, detail);
     complete_refusal(worker, entry.context(), &mut response);
-    response
+    ending(response, entry.context())
 }
 
 /// A request that is answered although its head could not be read.

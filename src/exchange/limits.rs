@@ -7,6 +7,9 @@ use crate::http::h2::H2Limits;
 use crate::http::message::{BodyLimits, HeadLimits};
 use crate::service::{BodyPolicy, Drain};
 
+/// Deadlines closer than this, or closer together, count as one: the timer wheel is coarse.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+
 /// The limits of a server. `Default` is meant for the open internet.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -26,14 +26,14 @@ mod pace;
 mod source;
 mod worker;
 
-pub(crate) use self::answer::{Delivery, Gate, RequestKind, admit};
+pub(crate) use self::answer::{BeforeResponse, Delivery, Gate, RequestKind, admit};
 pub(crate) use self::call::{
-    BegunExchange, RefusedRequest, call, call_now, flush, misdirected, open, panicked, refuse_head,
+    BegunExchange, RefusedRequest, call, call_now, flush, misdirected, open, poll_call, refuse_head,
     refuse_unread,
 };
 pub(crate) use self::entry::{LogEntry, end_of, peer_of};
-pub(crate) use self::limits::CurrentLimits;
 pub use self::limits::Limits;
+pub(crate) use self::limits::{CurrentLimits, TICK};
 pub(crate) use self::pace::{Pace, has_progressed};
 pub(crate) use self::source::{Pulled, read_cold};
 pub(crate) use self::worker::Worker;

@@ -30,6 +30,24 @@ pub(super) enum CloseMode {
     Abort,
 }
 
+/// How to close a connection that failed with this error; counts it.
+#[cold]
+pub(super) fn mode_after<S>(worker: &Worker<S>, error: &io::Error) -> CloseMode {
+    match error.kind() {
+        // Not valid TLS, and an alert was sent: the client may still be sending, and a reset would discard
+        // the alert.
+        io::ErrorKind::InvalidData => {
+            worker.counters.refused.bump();
+            CloseMode::Linger
+        }
+        io::ErrorKind::TimedOut => {
+            worker.counters.timed_out.bump();
+            CloseMode::Abort
+        }
+        _ => CloseMode::Abort,
+    }
+}
+
 /// What a driver holds of a connection that is to be closed.
 pub(super) trait ClosableWire {
     fn stream(&self) -> &Stream;

@@ -147,6 +147,15 @@ pub struct RequestBody {
     trailers: Option<Box<Trailers>>,
 }
 
+impl BodyPolicy {
+    /// The error for a body whose announced length is over the limit.
+    #[inline]
+    pub(crate) fn refuse_length(&self, announced: Option<u64>) -> Option<BodyError> {
+        let is_too_large = announced.zip(self.bytes_max).is_some_and(|(length, max)| length > max);
+        is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
+    }
+}
+
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
@@ -186,9 +195,9 @@ impl RequestBody {
 
     /// Whether its announced length is more than the policy of its exchange allows.
     pub(crate) fn is_too_large(&self) -> bool {
-        match (&self.source, self.length) {
-            (BodySource::Downstream(source, exchange), Some(length)) => {
-                source.body_policy(*exchange).bytes_max.is_some_and(|max| length > max)
+        match &self.source {
+            BodySource::Downstream(source, exchange) if self.length.is_some() => {
+                source.body_policy(*exchange).refuse_length(self.length).is_some()
             }
             _ => false,
         }

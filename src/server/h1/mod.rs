@@ -14,7 +14,6 @@ mod wire;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
@@ -26,7 +25,7 @@ use super::close::{self, CloseMode};
 use super::departure::Departure;
 use crate::exchange::{
     BegunExchange, LogEntry, RefusedRequest, Worker, call, end_of, misdirected, open as open_exchange,
-    panicked, refuse_head, refuse_unread,
+    poll_call, refuse_head, refuse_unread,
 };
 use crate::http::h1::{HeadProgress, Persistence, RequestDecoder};
 use crate::http::message::RequestError;
@@ -35,7 +34,7 @@ use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::RecvBuf;
-use crate::service::{Body, Context, Response, Service};
+use crate::service::{Context, Response, Service};
 
 /// Gathered responses above this size are sent before the next request is read.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -61,20 +60,17 @@ enum NoRequest {
     Closed,
     /// The client took too long within a head, of which this was received.
     HeadTimedOut(Context),
-    /// The client does not receive the responses to earlier requests.
-    Stalled,
     /// The head is refused; this could be read of it.
     Refused(RequestError, Context),
     /// None has come for a while.
     Resting,
-    /// The input is not valid TLS; an alert was sent.
-    Garbled,
-    Failed,
+    /// The connection failed, or the client does not receive the responses to earlier requests.
+    Lost(io::Error),
 }
 
 impl From<io::Error> for NoRequest {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::TimedOut { Self::Stalled } else { Self::Failed }
+        Self::Lost(error)
     }
 }
 
@@ -213,10 +209,6 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             entry.end(worker, None, 0, Ended::ClientGone);
             return if wire.is_broken() { CloseMode::Abort } else { wire.close_mode() }.into();
         };
-        if matches!(response.body(), Body::Stream(_)) {
-            // The body may read the request's body, and 100 Continue must be sent before the response begins.
-            wire.ask_for_body();
-        }
         // A client that sent CONNECT may have sent a tunnel's bytes behind it. They may come from another
         // party, and are not read as a request where the tunnel is refused.
         let is_connect = kind.method == Method::Connect;
@@ -224,8 +216,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             && !is_connect
             && !response.closes()
             && !wire.is_aged()
-            && (!worker.drain.has_begun() || wire.owes_answers(&worker.drain))
-            && wire.can_continue();
+            && (!worker.drain.has_begun() || wire.owes_answers(&worker.drain));
         let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
         let WrittenResponse { status, connection, rest, body_bytes } =
             respond::begin(worker, wire, kind, &entry, response, wanted);
@@ -320,9 +311,9 @@ fn after_wait<S: Service>(
         (Ok(WireInput::Received), _) => return Ok(()),
         (Ok(WireInput::Ended), _) => NoRequest::Closed,
         (Ok(WireInput::Rests), _) => NoRequest::Resting,
-        (Err(error), _) if error.kind() == io::ErrorKind::InvalidData => NoRequest::Garbled,
-        (Err(error), _) if error.kind() != io::ErrorKind::TimedOut => NoRequest::Failed,
-        (Err(_), _) if wire.owes_output() => NoRequest::Stalled,
+        (Err(error), _) if error.kind() != io::ErrorKind::TimedOut || wire.owes_output() => {
+            NoRequest::Lost(error)
+        }
         (Err(_), None) => NoRequest::Closed,
         (Err(_), Some(decoder)) => {
             let mut context = Context::take();
@@ -341,16 +332,7 @@ fn end_without_request<S: Service>(
     match none {
         NoRequest::Closed => wire.close_mode().into(),
         NoRequest::Resting => AfterExchanges::Rest,
-        NoRequest::Failed => CloseMode::Abort.into(),
-        NoRequest::Garbled => {
-            worker.counters.refused.bump();
-            // The client may still be sending, and a reset would discard the alert.
-            CloseMode::Linger.into()
-        }
-        NoRequest::Stalled => {
-            worker.counters.timed_out.bump();
-            CloseMode::Abort.into()
-        }
+        NoRequest::Lost(error) => close::mode_after(worker, &error).into(),
         NoRequest::HeadTimedOut(context) => {
             worker.counters.timed_out.bump();
             let detail = "the request head did not arrive in time";
@@ -374,10 +356,9 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
     departure: &mut Departure,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Option<Response>> {
-    match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
-        Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
-        Ok(Poll::Pending) => poll_meanwhile(worker, wire, departure, cx),
-        Err(panic) => Poll::Ready(Some(panicked(worker, entry, &*panic).closing())),
+    match poll_call(worker, entry, call, cx) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        Poll::Pending => poll_meanwhile(worker, wire, departure, cx),
     }
 }
 
@@ -400,8 +381,7 @@ fn poll_meanwhile<S: Service>(
 /// After a response that could not be completed.
 async fn break_off<S: Service>(worker: &Worker<S>, wire: &H1Wire, broken: BrokenOff) -> CloseMode {
     if broken.error.kind() == io::ErrorKind::TimedOut {
-        worker.counters.timed_out.bump();
-        return CloseMode::Abort;
+        return close::mode_after(worker, &broken.error);
     }
     // The output written before the error is still sent.
     if broken.is_until_close {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
 use super::wire::H1Wire;
-use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, Worker, admit, read_cold};
+use crate::exchange::{BeforeResponse, Delivery, LogEntry, Pulled, RequestKind, Worker, admit, read_cold};
 use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, OutgoingResponse, Persistence, RequestContext, write_chunk_header,
     write_head, write_last_chunk,
@@ -81,12 +81,14 @@ pub(super) fn begin<S: Service>(
     }
     let Delivery { length, announced, is_tunnel, .. } = admit(worker, entry, kind, &mut response);
     let status = response.status();
-    if let Some(interim) = response.take_interim()
-        && wire.with_gate(|gate| gate.inform(interim.status())).is_ok()
-    {
+    let BeforeResponse { asks, interim } = wire.with_gate(|gate| gate.begin(&mut response));
+    if asks {
+        wire.write_continue();
+    }
+    if let Some(interim) = interim {
         wire.write_interim(interim.status(), interim.fields());
     }
-    wire.with_gate(Gate::begin);
+    let wanted = if wire.can_continue() { wanted } else { Persistence::Close };
     let body = response.take_body();
     let length = match (&body, length) {
         // Of a response to HEAD, which has neither length nor content.

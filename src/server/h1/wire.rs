@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::exchange::{CurrentLimits, Gate, Pace, has_progressed, peer_of};
+use crate::exchange::{CurrentLimits, Gate, Pace, TICK, has_progressed, peer_of};
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder};
-use crate::http::message::{BodyLimits, Framing, FramingError, RequestError, RequestHead};
+use crate::http::message::{BodyLimits, Framing, RequestError, RequestHead};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
@@ -22,13 +22,6 @@ use crate::service::{
     BodyError, BodyFrame, BodyPolicy, Downstream, Drain, ExchangeId, Frame, HalfClose, InformError, Peer,
     RequestBody,
 };
-
-/// Bytes of interim responses that wait to be sent, output before them included. Beyond it, `inform` fails: a
-/// client that does not read must not make the server buffer without bound.
-const INTERIM_BYTES_MAX: usize = 48 * 1024;
-
-/// Deadlines closer than this count as now: the timer wheel is coarse.
-const TICK: Duration = Duration::from_millis(20);
 
 /// A connection that is idle for so long rests: it gives up what only exchanges need. Clients that send more
 /// often never pay for that, and the others once per pause.
@@ -123,12 +116,6 @@ impl IncomingBody {
             received: 0,
             sent_before: 0,
         })
-    }
-
-    /// The error for an announced length over the limit.
-    fn refuse_length(&self) -> Option<BodyError> {
-        let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);
-        is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
     }
 }
 
@@ -382,7 +369,7 @@ impl H1Wire {
     }
 
     /// What becomes of the exchange when the client closes its sending direction. A tunnel whose handler has
-    /// read its end goes on, because the handler knows.
+    /// read its end goes on, because the handler has noticed the end.
     pub(super) fn half_close(&self) -> HalfClose {
         let knows = |body: &IncomingBody| body.is_tunnel && body.decoder.is_done();
         if self.body.borrow().as_deref().is_some_and(knows) {
@@ -400,7 +387,11 @@ impl H1Wire {
 
     /// The body of a request whose head is complete.
     pub(super) fn begin_body(self: &Rc<Self>, head: &RequestHead) -> RequestBody {
-        self.gate.set(Gate::new(head));
+        let mut gate = Gate::new(head);
+        if self.has_input_in_hand() {
+            gate.content_came();
+        }
+        self.gate.set(gate);
         let framing = head.framing();
         if framing.is_empty() {
             return RequestBody::empty();
@@ -454,12 +445,17 @@ impl H1Wire {
     }
 
     /// Writes 100 Continue if the client waits for it; whether it did. It is sent with the next output.
-    pub(super) fn ask_for_body(&self) -> bool {
-        let asks = self.body_is_open() && self.with_gate(Gate::ask_for_content);
+    fn ask_for_body(&self) -> bool {
+        let asks = self.with_gate(Gate::ask_for_content);
         if asks {
-            self.write(|output| output.extend_from_slice(CONTINUE));
+            self.write_continue();
         }
         asks
+    }
+
+    /// Writes 100 Continue behind the output.
+    pub(super) fn write_continue(&self) {
+        self.write(|output| output.extend_from_slice(CONTINUE));
     }
 
     /// Sends the output now, or once the send before it is done: then by the connection's own task, for this
@@ -475,7 +471,7 @@ impl H1Wire {
     /// Whether the connection can carry another request after this one: not after the body failed, nor while
     /// the client waits for a 100 Continue that will not be sent.
     pub(super) fn can_continue(&self) -> bool {
-        !self.body_failed.get() && (!self.gate.get().withholds_content() || !self.body_is_open())
+        !self.body_failed.get() && !self.gate.get().withholds_content()
     }
 
     /// Discards the rest of a body, within limits; beyond them it fails, and the connection is closed.
@@ -505,7 +501,7 @@ impl H1Wire {
         self.with_gate(Gate::end);
     }
 
-    /// The connection ends: nothing more is read by whoever still holds a body of it.
+    /// The connection ends: reads of its bodies, which handlers may still hold, fail.
     pub(super) fn end_reading(&self) {
         self.exchange.set(self.exchange.get().wrapping_add(1));
         self.gate.set(Gate::SHUT);
@@ -705,7 +701,8 @@ impl H1Wire {
     }
 
     fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
-        if let Some(error) = self.body.borrow().as_ref().and_then(|body| body.refuse_length()) {
+        let refused = self.body.borrow().as_ref().and_then(|body| body.policy.refuse_length(body.length));
+        if let Some(error) = refused {
             return Poll::Ready(Some(Err(error)));
         }
         loop {
@@ -806,10 +803,8 @@ impl Downstream for H1Wire {
         if exchange != self.exchange() {
             return Err(InformError::TooLate);
         }
-        if self.output_len() + lines.len() > INTERIM_BYTES_MAX {
-            return Err(InformError::Blocked);
-        }
-        self.with_gate(|gate| gate.inform(status))?;
+        let waiting = self.output_len();
+        self.with_gate(|gate| gate.inform(status, lines, waiting))?;
         self.write_interim(status, lines);
         self.push_soon();
         Ok(())

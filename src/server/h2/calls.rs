@@ -1,14 +1,13 @@
 //! Calls the service with requests, and polls the futures of handlers when they signal.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll};
 
 use super::exchange::{ExchangeState, StreamExchange};
 use super::session::H2Session;
 use super::signal::{Hub, SignalWaker};
 use crate::exchange::{
-    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, Worker, call_now, misdirected, open,
-    panicked, refuse_head,
+    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, call_now, misdirected, open, poll_call,
+    refuse_head,
 };
 use crate::http::h2::StreamKey;
 use crate::http::message::{Framing, RequestError};
@@ -79,7 +78,7 @@ impl<S: Service> H2Session<'_, S> {
         let spare = self.spare_signal.take();
         let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone()));
         let signal = spare.unwrap_or_else(|| SignalWaker::new(hub));
-        match poll_future(self.worker, &entry, &mut future, signal.waker()) {
+        match poll_call(self.worker, &entry, future.as_mut(), &mut TaskContext::from_waker(signal.waker())) {
             Poll::Ready(response) => {
                 drop(future);
                 self.spare_signal = signal.into_unused();
@@ -111,7 +110,7 @@ impl<S: Service> H2Session<'_, S> {
         let StreamExchange { state, signal, .. } = exchange;
         let ExchangeState::Called { future, entry } = state else { return Poll::Pending };
         let signal = signal.get_or_insert_with(|| SignalWaker::new(hub));
-        poll_future(self.worker, entry, future, signal.waker())
+        poll_call(self.worker, entry, future.as_mut(), &mut TaskContext::from_waker(signal.waker()))
     }
 
     /// Polls the handlers that signalled.
@@ -166,20 +165,5 @@ impl<S: Service> H2Session<'_, S> {
             refuse_head(self.worker, context, self.wire.clone(), id, error);
         self.wire.inner.borrow_mut().open_gate(stream, Gate::OPEN);
         self.respond(stream, kind, entry, response);
-    }
-}
-
-/// Polls the future of a handler: a panic becomes a response.
-#[inline]
-fn poll_future<S: Service>(
-    worker: &Worker<S>,
-    entry: &LogEntry,
-    future: &mut LocalFuture<'static, Response>,
-    waker: &Waker,
-) -> Poll<Response> {
-    let mut cx = TaskContext::from_waker(waker);
-    match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx))) {
-        Ok(polled) => polled,
-        Err(panic) => Poll::Ready(panicked(worker, entry, &*panic)),
     }
 }

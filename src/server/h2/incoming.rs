@@ -79,8 +79,7 @@ impl StreamInput {
 
     /// The error for an announced length over the limit.
     pub(super) fn refuse_length(&self) -> Option<BodyError> {
-        let is_too_large = self.length.zip(self.policy.bytes_max).is_some_and(|(length, max)| length > max);
-        is_too_large.then_some(BodyError::Framing(FramingError::TooLarge))
+        self.policy.refuse_length(self.length)
     }
 
     /// The client has ended the body.

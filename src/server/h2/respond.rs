@@ -11,8 +11,9 @@ use super::outgoing::{OutputSource, SendStep, StreamOutput};
 use super::session::H2Session;
 use super::signal::Hub;
 use super::wire::{OUTPUT_BYTES_MAX, WireState};
-use crate::exchange::{Delivery, Gate, LogEntry, Pulled, RequestKind, admit, end_of};
+use crate::exchange::{BeforeResponse, Delivery, LogEntry, Pulled, RequestKind, admit, end_of};
 use crate::http::h2::{EndStream, ErrorCode, SendHead, StreamKey};
+use crate::http::status::Status;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::Payload;
 use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
@@ -36,23 +37,20 @@ impl<S: Service> H2Session<'_, S> {
             // A stream is open, so this does not end the connection.
             let _ = self.announce_goaway();
         }
+        let BeforeResponse { asks, interim } =
+            self.wire.inner.borrow_mut().with_gate(stream, |gate| gate.begin(&mut response));
         let body = response.take_body();
         let status = response.status();
         let now = self.wire.now();
         let clock = self.wire.clock(now);
         let (sent, priority) = {
             let inner = &mut *self.wire.inner.borrow_mut();
-            if matches!(body, Body::Stream(_)) {
-                // The body may read the request's body, and 100 Continue must be sent before the response
-                // begins.
-                inner.ask_for_body(stream, clock);
+            if asks {
+                inner.send_interim(stream, Status::CONTINUE, b"", clock);
             }
-            if let Some(interim) = response.take_interim()
-                && inner.with_gate(stream, |gate| gate.inform(interim.status())).is_ok()
-            {
+            if let Some(interim) = interim {
                 inner.send_interim(stream, interim.status(), interim.fields(), clock);
             }
-            inner.with_gate(stream, Gate::begin);
             let WireState { machine, output, .. } = inner;
             if !machine.is_open(stream) {
                 return entry.into_iter().for_each(|entry| {

@@ -14,7 +14,7 @@ use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::{RecvBuf, Waits};
-use crate::server::close::CloseMode;
+use crate::server::close::{self, CloseMode};
 use crate::service::{Context, Service};
 
 /// Time between the first GOAWAY and the one that refuses further streams (RFC 9113 §6.8): more than a round
@@ -150,8 +150,8 @@ impl<'a, S: Service> H2Session<'a, S> {
                 let is_done = self.is_eof && self.called.is_empty() && self.sending.is_empty();
                 let is_over = inner.machine.is_over();
                 if is_over {
-                    // A client that has announced its end is told which requests were processed (RFC 9113
-                    // §6.8), unless it knows.
+                    // GOAWAY names the last request that was processed (RFC 9113 §6.8), also to a client that
+                    // has sent its own.
                     inner.machine.leave(&mut inner.output);
                 }
                 (is_done || is_over, inner.output.len() >= UNREAD_OUTPUT_BYTES_MAX)
@@ -193,20 +193,9 @@ impl<'a, S: Service> H2Session<'a, S> {
                         return Poll::Ready(mode);
                     }
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(self.lose(&error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(close::mode_after(self.worker, &error)),
             }
         }
-    }
-
-    /// The connection cannot be read.
-    #[cold]
-    fn lose(&mut self, error: &io::Error) -> CloseMode {
-        if error.kind() == io::ErrorKind::InvalidData {
-            // The input is not valid TLS; an alert was sent.
-            self.worker.counters.refused.bump();
-            return CloseMode::Linger;
-        }
-        CloseMode::Abort
     }
 
     /// Ends the connection with a connection error (RFC 9113 §5.4.1).

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::exchange::{ExchangeState, Sends, StreamExchange};
 use super::session::{GOAWAY_NOTICE, H2Session};
-use super::wire::{OUTPUT_BYTES_MAX, TICK};
-use crate::exchange::has_progressed;
+use super::wire::OUTPUT_BYTES_MAX;
+use crate::exchange::{TICK, has_progressed};
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::server::close::CloseMode;

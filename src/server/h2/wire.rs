@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::incoming::{InputProgress, StreamInput};
-use crate::exchange::{CurrentLimits, Gate, peer_of};
+use crate::exchange::{CurrentLimits, Gate, TICK, peer_of};
 use crate::http::h2::frame::{FRAME_BYTES_DEFAULT, HEADER_BYTES};
 use crate::http::h2::{Connection, EndStream, ErrorCode, SendHead, StreamKey};
 use crate::http::message::{FramingError, Trailers};
@@ -20,9 +20,6 @@ use crate::server::close::ClosableWire;
 use crate::service::{
     BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, HalfClose, InformError, Peer,
 };
-
-/// Deadlines closer together than this count as one: the timer wheel is coarse.
-pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// Output that is gathered before bodies wait for it to be sent. With one more frame it still fits the
 /// buffers that the ring keeps for reuse.
@@ -173,7 +170,7 @@ impl WireState {
     }
 
     /// Sends 100 Continue if the client waits for it; whether it was sent.
-    pub(super) fn ask_for_body(&mut self, stream: StreamKey, now: Duration) -> bool {
+    fn ask_for_body(&mut self, stream: StreamKey, now: Duration) -> bool {
         let asks = self.with_gate(stream, Gate::ask_for_content);
         if asks {
             self.send_interim(stream, Status::CONTINUE, b"", now);
@@ -351,10 +348,8 @@ impl Downstream for H2Wire {
     fn inform(&self, exchange: ExchangeId, status: Status, lines: &[u8]) -> Result<(), InformError> {
         let mut inner = self.inner.borrow_mut();
         let stream = inner.stream(exchange).ok_or(InformError::TooLate)?;
-        if inner.output.len() + lines.len() > OUTPUT_BYTES_MAX {
-            return Err(InformError::Blocked);
-        }
-        inner.with_gate(stream, |gate| gate.inform(status))?;
+        let waiting = inner.output.len();
+        inner.with_gate(stream, |gate| gate.inform(status, lines, waiting))?;
         inner.send_interim(stream, status, lines, self.clock(self.now()));
         self.wake_task();
         Ok(())
