@@ -159,7 +159,7 @@ impl Floor {
         loop {
             pass.submissions.wait()?;
             if pass.submissions.queue.is_empty() {
-                pass.answers.refresh(); // a submitted send is a finished send: nobody reads them now
+                pass.answers.refresh(); // a submitted send is a finished send: nothing reads them now
             }
             pass.handle_all(&mut completions)?;
         }
@@ -370,7 +370,7 @@ impl Buffers {
     fn filled(&self, id: u16, result: i32) -> &[u8] {
         let length = usize::try_from(result).unwrap_or(0);
         assert!(id < BUFFERS && length <= BUFFER_BYTES, "the kernel named a buffer we never gave it");
-        // SAFETY: the range lies in `memory` by the assertion, and the kernel has let go of this
+        // SAFETY: the range lies in `memory` by the assertion, and the kernel has released this
         // buffer until `give` names it again, which needs `&mut self`.
         unsafe { slice::from_raw_parts(self.memory.add(id as usize * BUFFER_BYTES), length) }
     }

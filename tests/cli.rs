@@ -126,10 +126,10 @@ fn quiet_says_nothing() {
         let args =
             ["serve", text(dir.path()), "--listen", &listen, "--workers", "1", "--cpus", "0", "--quiet"];
         let server = Server::start_silent(quoit(&args));
-        let patience = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(5);
         let serves = until("a port", || {
             let serves = TcpStream::connect(addr).is_ok();
-            (serves || Instant::now() > patience).then_some(serves)
+            (serves || Instant::now() > deadline).then_some(serves)
         });
         if !serves {
             continue;

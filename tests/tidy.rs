@@ -121,6 +121,15 @@ fn versions_of_http_stand_apart() {
 }
 
 #[test]
+fn a_name_has_one_meaning() {
+    hold(
+        "a type is named by its field's term, and the names of one meaning in tidy/rules.rs are given once.",
+        "name the type after what makes it different: `ResponseStage` rather than a second `State`.",
+        names_mixed(&rust_in(&["src", "loadgen/src"])),
+    );
+}
+
+#[test]
 fn the_ruler_is_not_what_it_measures() {
     hold(
         "loadgen uses `ring` and `net`, and of `http` the codec of HTTP/2 alone: it would not see a mistake \

@@ -457,7 +457,7 @@ pub(crate) struct Cost {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generator_lag: Option<Durations>,
     /// Times in which a core of the generator was kept from running, or from looking at what came, beyond
-    /// what a turn takes: each as long as it can be told to have been at the least.
+    /// what a turn takes: each with its lower bound.
     #[serde(default)]
     pub(crate) generator_stalls: Durations,
     /// The server's, where its process is known.

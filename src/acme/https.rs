@@ -104,7 +104,7 @@ impl Roots {
 }
 
 impl<C> HttpsClient<C> {
-    /// A client that learns from this clock when the server stops.
+    /// A client; `clock` signals when the server stops.
     pub(super) fn new(Roots(roots): &Roots, clock: C) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = TlsConfig::builder()

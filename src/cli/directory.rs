@@ -105,7 +105,7 @@ fn is_own_source(dir: &Path) -> bool {
 }
 
 /// Whether there is nothing but hidden files, which are not served. A directory that cannot be read is not
-/// empty: opening it tells why.
+/// empty: the error of opening it has the reason.
 fn is_empty(dir: &Path) -> bool {
     let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
     fs::read_dir(dir).is_ok_and(|entries| entries.flatten().all(|entry| hidden(&entry.file_name())))

@@ -165,16 +165,16 @@ impl Ring {
 }
 
 impl Listener {
-    /// Lets clients take nothing of what was sent for this long, if it is more than the two minutes after
-    /// which the kernel ends such a connection otherwise. Nothing on Unix sockets.
+    /// Sets TCP_USER_TIMEOUT of its connections, if `timeout` is more than the default of two minutes: the
+    /// kernel ends a connection whose peer acknowledges nothing for so long. Nothing on Unix sockets.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        if patience <= USER_TIMEOUT || bound_to_unix(self.fd) {
+    pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<()> {
+        if timeout <= USER_TIMEOUT || bound_to_unix(self.fd) {
             return Ok(());
         }
-        let ms = libc::c_int::try_from(patience.as_millis()).unwrap_or(libc::c_int::MAX);
+        let ms = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
         sys::set_option(self.fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms)
     }
 

@@ -255,7 +255,7 @@ impl Offload {
         self.settle(&mut unwanted, &mut woken);
         woken.into_iter().for_each(Waker::wake);
         for ticket in unwanted {
-            // Whoever wanted it is gone, and so is who would hear of a panic.
+            // No task awaits its outcome, so a panic of its destructor has no receiver either.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(ticket)));
         }
     }

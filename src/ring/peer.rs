@@ -17,7 +17,8 @@ pub enum PeerState {
     Lost,
 }
 
-/// How a task that [watches](super::Socket::watch) learns that its peer has closed its sending direction.
+/// How a task that [watches](super::Socket::watch) is notified that its peer has closed its sending
+/// direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Watched {
     /// It is woken: a receive is in flight.

@@ -77,7 +77,7 @@ impl Departure {
     }
 }
 
-/// What has to say something while the server drains.
+/// What must make progress while the server drains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SilenceKind {
     /// The source of a response.

@@ -228,8 +228,8 @@ async fn run<S: Service>(
     let ring = core.ring.clone();
     let lost: Rc<OnceCell<String>> = Rc::default();
     let connections_max = setup.limits.connections_per_worker(sys::descriptor_limit().0, setup.workers);
-    // The kernel must not give up clients before this side does.
-    let patience = setup.limits.stall_timeout.saturating_mul(2);
+    // Above the own time limit: the kernel must not end a connection first.
+    let user_timeout = setup.limits.stall_timeout.saturating_mul(2);
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
         ring: ring.clone(),
@@ -248,8 +248,9 @@ async fn run<S: Service>(
     });
     for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
-        if let Err(error) = listener.set_patience(patience) {
-            log::line(format_args!("clients that take nothing are given up after two minutes: {error}"));
+        if let Err(error) = listener.set_user_timeout(user_timeout) {
+            let effect = "clients that receive nothing are disconnected after two minutes";
+            log::line(format_args!("{effect}, whatever the stall timeout: {error}"));
         }
         spawn_vital(&ring, &lost, "accepts connections", accept::run(worker.clone(), listener, tls));
     }

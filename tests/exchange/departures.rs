@@ -113,20 +113,20 @@ fn waiting(count: &AtomicUsize) -> usize {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Leaving {
     Close,
     HalfClose,
     Reset,
 }
 
-const WAYS: [Way; 3] = [Way::Close, Way::HalfClose, Way::Reset];
+const LEAVINGS: [Leaving; 3] = [Leaving::Close, Leaving::HalfClose, Leaving::Reset];
 
 /// Leaves; the client is returned where it still reads.
-fn leave(mut client: Client, way: Way) -> Option<Client> {
-    match way {
-        Way::Close => client.close(),
-        Way::Reset => client.reset(),
-        Way::HalfClose => {
+fn leave(mut client: Client, leaving: Leaving) -> Option<Client> {
+    match leaving {
+        Leaving::Close => client.close(),
+        Leaving::Reset => client.reset(),
+        Leaving::HalfClose => {
             client.half_close();
             return Some(client);
         }
@@ -158,7 +158,7 @@ fn a_handler_ends_when_its_http_1_client_leaves() {
         (get, upload.to_owned() + "x"),
         ("", "GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n".to_owned()),
     ] {
-        for way in WAYS {
+        for leaving in LEAVINGS {
             let mut client = Client::connect(server.addr);
             if !before.is_empty() {
                 client.ask(before).has_status(200);
@@ -166,8 +166,8 @@ fn a_handler_ends_when_its_http_1_client_leaves() {
             client.send(&request);
             eventually("the handler waits", || waiting(&count) == 1);
             server.turns();
-            let kept = leave(client, way);
-            ends(&count, &format!("{way:?} after {:?}", &request[..request.len().min(60)]));
+            let kept = leave(client, leaving);
+            ends(&count, &format!("{leaving:?} after {:?}", &request[..request.len().min(60)]));
             if let Some(mut client) = kept {
                 client.drain();
             }
@@ -178,7 +178,7 @@ fn a_handler_ends_when_its_http_1_client_leaves() {
 #[test]
 fn a_handler_ends_when_its_http_2_client_leaves() {
     let (server, count) = site(lenient());
-    for way in WAYS {
+    for leaving in LEAVINGS {
         let mut peer = Peer::connect(server.addr);
         for _ in 0..5 {
             let stream = peer.fresh();
@@ -188,8 +188,8 @@ fn a_handler_ends_when_its_http_2_client_leaves() {
         peer.send(get(silent, "/silent"));
         peer.until("the greeting", |peer| peer.streams.get(&silent).is_some_and(|got| got.body == b"hello"));
         eventually("all wait", || waiting(&count) == 6);
-        let kept = leave(peer.client, way);
-        ends(&count, &format!("{way:?}"));
+        let kept = leave(peer.client, leaving);
+        ends(&count, &format!("{leaving:?}"));
         drop(kept);
     }
 }
@@ -198,14 +198,14 @@ fn a_handler_ends_when_its_http_2_client_leaves() {
 fn a_silent_source_ends_when_its_client_leaves() {
     let (server, count) = site(lenient());
     for version in ["1.0", "1.1"] {
-        for way in WAYS {
+        for leaving in LEAVINGS {
             let mut client = Client::connect(server.addr);
             client.send(format!("GET /silent HTTP/{version}\r\nHost: a\r\n\r\n"));
             while !client.input().windows(5).any(|window| window == b"hello") {
                 assert!(client.fill().unwrap(), "the response goes on");
             }
-            let kept = leave(client, way);
-            ends(&count, &format!("{version} {way:?}"));
+            let kept = leave(client, leaving);
+            ends(&count, &format!("{version} {leaving:?}"));
             if let Some(mut client) = kept {
                 // Where the end of the connection would end the body, a FIN would make it look whole.
                 let expected = if version == "1.0" { End::Reset } else { End::Clean };

@@ -220,6 +220,33 @@ pub(crate) fn versions_mixed(sources: &[Source]) -> Vec<Problem> {
     problems
 }
 
+/// Names that say nothing of what they name, and names of one meaning in the whole tree: a second type is
+/// named after what makes it different. An alias is the type that it stands for.
+const VAGUE: &[&str] = &["Dress", "Made", "Patience", "Told", "Way"];
+const OF_ONE_MEANING: &[&str] = &["Connection", "Entry", "Method", "Peer", "State", "Step"];
+
+pub(crate) fn names_mixed(sources: &[Source]) -> Vec<Problem> {
+    let (mut problems, mut seen) = (Vec::new(), Vec::new());
+    for source in sources {
+        for pair in source.tokens().windows(2) {
+            let (name, line) = (pair[1].text, pair[1].line);
+            if !["enum", "struct", "trait", "type", "union"].contains(&pair[0].text) {
+                continue;
+            }
+            if VAGUE.contains(&name) {
+                problems.push(problem(&source.path, line, format!("`{name}`")));
+            }
+            if OF_ONE_MEANING.contains(&name) && pair[0].text != "type" {
+                if seen.contains(&name) {
+                    problems.push(problem(&source.path, line, format!("a second `{name}`")));
+                }
+                seen.push(name);
+            }
+        }
+    }
+    problems
+}
+
 /// Tests and examples may bring a runtime, as axum does. In what the product depends on, `hyper` alone may
 /// lead to tokio, and only with features that need its channels and traits: the upgrades of `src/tower`.
 pub(crate) fn foreign_runtimes(manifest: &str, lock: &str) -> Vec<Problem> {
@@ -465,6 +492,17 @@ mod samples {
         assert_eq!(count("src/http/h2/a.rs", "use super::super::h1;"), 1);
         assert_eq!(count("src/http/message/a.rs", "use crate::http::{h1, h2::H2Limits};"), 2);
         assert_eq!(count("src/exchange/a.rs", "use crate::http::h2::H2Limits;"), 0);
+    }
+
+    #[test]
+    fn names() {
+        let bad = Source::new("src/http/a.rs", "struct Way;\nenum State {}\nfn told(way: State) {}");
+        let second =
+            Source::new("src/net/a.rs", "pub struct State<T>(T);\ntype Step = State<u8>;\nstruct Step;");
+        assert_eq!(places(&names_mixed(&[bad, second])), ["src/http/a.rs:1", "src/net/a.rs:1"]);
+        let good =
+            "type State = u8;\nenum ReadState { State, Way } // struct Told\nconst S: &str = \"enum Way\";";
+        assert_eq!(names_mixed(&[Source::new("src/a.rs", good)]), []);
     }
 
     #[test]

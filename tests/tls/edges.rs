@@ -281,8 +281,8 @@ fn a_cut_upload_is_no_whole_one() {
 /// A close_notify ends the client's direction whether a FIN follows it or not.
 #[test]
 fn a_handler_ends_when_its_client_has_closed() {
-    struct Told(std::sync::mpsc::Sender<()>);
-    impl Drop for Told {
+    struct DropSignal(std::sync::mpsc::Sender<()>);
+    impl Drop for DropSignal {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
@@ -290,12 +290,12 @@ fn a_handler_ends_when_its_client_has_closed() {
     let lab = Lab::new();
     let (sender, dropped) = std::sync::mpsc::channel();
     let service = move |request: Request| {
-        let told = Told(sender.clone());
+        let signal = DropSignal(sender.clone());
         async move {
             if request.head().path() == "/wait" {
                 std::future::pending::<()>().await;
             }
-            std::mem::forget(told);
+            std::mem::forget(signal);
             Response::text("served")
         }
     };

@@ -12,7 +12,7 @@ use crate::plan::{secrets, units};
 use crate::result::RunResult;
 
 /// Beyond its planned length: time to connect, to wait for late answers and to write.
-const PATIENCE: Duration = Duration::from_secs(60);
+const CHILD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts runs, one at a time.
 pub(crate) struct Generator {
@@ -63,7 +63,7 @@ impl Generator {
         let words = self.words(order, file.as_os_str());
         let mut process = Process::start(&words, None, &self.scratch.file("run.log"))
             .map_err(|cause| Failure::Usage(format!("the generator: {cause}")))?;
-        let longest = order.warmup + order.measured + PATIENCE;
+        let longest = order.warmup + order.measured + CHILD_TIMEOUT;
         let status = process.wait(longest, &self.interrupt)?;
         let told = |what: String| match process.last_words() {
             said if said.is_empty() => what,
@@ -110,7 +110,7 @@ impl Generator {
         if let Some(pid) = order.server_pid {
             flag("--server-pid", pid.to_string());
         }
-        // Which figures matter, whoever ordered the run knows, and judges them.
+        // The caller of the run judges its figures, because it determines which of them count.
         flag("--lag-allowed", "24h".to_string());
         flag("-o", format!("json={}", file.to_string_lossy()));
         words

@@ -13,7 +13,7 @@ use crate::plan::target::Url;
 use crate::plan::tls::{Group, Protocol, Tls, Trust};
 use crate::plan::units;
 
-/// Where systems keep the certificates they believe.
+/// Where systems keep the certificates they trust.
 const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

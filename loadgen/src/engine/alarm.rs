@@ -17,7 +17,7 @@ impl Alarm {
         Ok(Self(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?))
     }
 
-    /// Waits for `duration`, which is above 0. Setting the timer forgets that it rang before.
+    /// Waits for `duration`, which is above 0. Setting the timer discards an expiry before.
     pub(super) async fn wait(&self, ring: &Ring, duration: Duration) -> io::Result<()> {
         let it_value = Timespec {
             tv_sec: duration.as_secs() as i64,

@@ -59,7 +59,7 @@ pub(super) trait Exchanges: Default {
     fn take_all(&mut self) -> impl Iterator<Item = Flight>;
 }
 
-struct Connection<E> {
+struct TargetConnection<E> {
     link: Link,
     stream: Option<Stream>,
     exchanges: E,
@@ -77,14 +77,15 @@ enum Event {
 
 pub(super) async fn run<E: Exchanges>(core: Rc<Core>, seat: usize) {
     let link = Link { core: core.clone(), seat, free_since_ns: 0, closing: false };
-    let mut connection = Connection { link, stream: None, exchanges: E::default(), deadline_of_ns: None };
+    let mut connection =
+        TargetConnection { link, stream: None, exchanges: E::default(), deadline_of_ns: None };
     connection.open_first().await;
     connection.serve().await;
     drop(connection);
     core.leave();
 }
 
-impl<E: Exchanges> Connection<E> {
+impl<E: Exchanges> TargetConnection<E> {
     /// Opens the first connection before the run, and waits for its start.
     async fn open_first(&mut self) {
         let (core, seat) = (self.link.core.clone(), self.link.seat);

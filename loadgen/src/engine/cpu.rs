@@ -77,7 +77,7 @@ pub(super) async fn spin(core: &Core) {
     }
 }
 
-/// Where the kernel tells how long this thread ran, waited for a processor, and how often it got one; the
+/// Where the kernel reports how long this thread ran, waited for a processor, and how often it got one; the
 /// kernel of a container may not have it.
 pub(super) fn thread_account() -> Option<File> {
     File::open("/proc/thread-self/schedstat").ok()

@@ -1,4 +1,4 @@
-//! Lateness of the generator itself on one core, told apart from the target's: by arithmetic on instants that
+//! Lateness of the generator itself on one core, separated from the target's: by arithmetic on instants that
 //! it is given. No clock, no sockets.
 //!
 //! Three things show it. An arrival of the schedule that is looked at late although everything before it was
@@ -173,7 +173,7 @@ impl Beats {
         self.unsettled.ns > 0
     }
 
-    /// A request ended. It is kept until the next beat tells whether it did so late.
+    /// A request ended. It is kept until the next beat shows whether it did so late.
     #[inline]
     pub(super) fn handle_ended(&mut self, ended: Ended) {
         if self.kept.len() < KEPT_MAX {

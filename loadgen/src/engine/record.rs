@@ -13,7 +13,7 @@ use crate::result::{ConnectionFacts, Interval, Outcomes};
 const INTERVALS_MAX: u64 = 300;
 
 /// Steps of the measured phase at the least: shorter runs have shorter steps, so that its second half can be
-/// told from its first.
+/// distinguished from its first.
 const INTERVALS_MIN: u64 = 4;
 
 /// Statuses that are counted separately; httparse takes three digits.

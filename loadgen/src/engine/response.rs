@@ -59,7 +59,7 @@ impl fmt::Display for Misdeed {
 /// Reads one connection's responses.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    state: State,
+    state: ResponseProgress,
     /// A head that has not come whole.
     partial: Vec<u8>,
     bytes: u64,
@@ -68,7 +68,7 @@ pub(super) struct Reader {
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum ResponseProgress {
     #[default]
     Head,
     Length(u64),
@@ -138,7 +138,7 @@ impl Known {
 impl Reader {
     /// Whether nothing of a response has come yet.
     pub(super) fn is_between(&self) -> bool {
-        matches!(self.state, State::Head) && self.partial.is_empty() && self.bytes == 0
+        matches!(self.state, ResponseProgress::Head) && self.partial.is_empty() && self.bytes == 0
     }
 
     /// Takes what came, up to the end of a response at the most: how much it took, and the response if that
@@ -154,14 +154,16 @@ impl Reader {
         loop {
             let rest = &input[taken..];
             let (used, whole) = match &mut self.state {
-                State::Head => self.handle_head(rest, is_head, known)?,
-                State::Length(left) => {
+                ResponseProgress::Head => self.handle_head(rest, is_head, known)?,
+                ResponseProgress::Length(left) => {
                     let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= used as u64;
                     (used, *left == 0)
                 }
-                State::Chunked(chunked) => chunked.handle_bytes(rest).map_err(|()| Misdeed::UnsoundChunk)?,
-                State::UntilClose => (rest.len(), false),
+                ResponseProgress::Chunked(chunked) => {
+                    chunked.handle_bytes(rest).map_err(|()| Misdeed::UnsoundChunk)?
+                }
+                ResponseProgress::UntilClose => (rest.len(), false),
             };
             taken += used;
             self.bytes += used as u64;
@@ -177,14 +179,14 @@ impl Reader {
     /// The connection ended: the response if that was its end.
     pub(super) fn handle_end(&mut self) -> Result<Option<Answer>, Misdeed> {
         match self.state {
-            State::UntilClose => Ok(Some(self.finish())),
+            ResponseProgress::UntilClose => Ok(Some(self.finish())),
             _ if self.is_between() => Ok(None),
             _ => Err(Misdeed::ClosedWithin),
         }
     }
 
     fn finish(&mut self) -> Answer {
-        self.state = State::Head;
+        self.state = ResponseProgress::Head;
         Answer { status: self.status, closes: self.closes, bytes: std::mem::take(&mut self.bytes) }
     }
 
@@ -217,15 +219,15 @@ impl Reader {
             Framing::Interim => false,
             Framing::Nothing | Framing::Length(0) => true,
             Framing::Length(length) => {
-                self.state = State::Length(length);
+                self.state = ResponseProgress::Length(length);
                 false
             }
             Framing::Chunked => {
-                self.state = State::Chunked(Chunked::default());
+                self.state = ResponseProgress::Chunked(Chunked::default());
                 false
             }
             Framing::UntilClose => {
-                (self.state, self.closes) = (State::UntilClose, true);
+                (self.state, self.closes) = (ResponseProgress::UntilClose, true);
                 false
             }
         };

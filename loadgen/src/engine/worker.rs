@@ -49,8 +49,8 @@ pub(super) enum News {
     Ended,
 }
 
-/// Reports the end, also after a panic. The channel's own end does not: what the executor still holds
-/// when it ends, it forgets.
+/// Reports the end, also after a panic. The channel's own end does not: the executor does not drop
+/// what it still holds when it ends.
 struct Ending(mpsc::Sender<News>);
 
 impl Drop for Ending {

@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 pub(crate) struct Tls {
     /// What the certificate must be for; asked for (SNI, RFC 6066, section 3) unless it is an address.
     pub name: ServerName<'static>,
-    /// Whom to believe.
+    /// Which certificates are accepted.
     pub trust: Trust,
     /// Whether later connections may go on from earlier ones.
     pub resume: bool,

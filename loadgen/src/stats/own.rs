@@ -67,8 +67,8 @@ pub(crate) fn stalled(result: &RunResult) -> f64 {
 }
 
 /// Adds to a run's validity what follows from the generator's own lateness. What `slo` demands is what is
-/// asked for: lateness that changes none of its verdicts is told and does not matter, nor does what `allowed`
-/// covers.
+/// asked for: lateness that changes none of its verdicts is reported and does not matter, nor does what
+/// `allowed` covers.
 pub(crate) fn judge(result: &mut RunResult, slo: Option<&Slo>, allowed: Duration) {
     let found = find(result, slo, allowed);
     result.validity.reasons.extend(found.reasons);

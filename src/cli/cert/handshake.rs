@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, SignatureScheme};
 
 /// Time limit for connecting, and for each read.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a server presented.
 pub(super) struct Presented {
@@ -72,11 +72,11 @@ fn connect(place: &str) -> Result<TcpStream, String> {
         place.to_socket_addrs().map_err(|error| format!("{place}: the host is not known: {error}"))?;
     let mut last = format!("{place}: the host has no address");
     for addr in addrs {
-        match TcpStream::connect_timeout(&addr, PATIENCE) {
+        match TcpStream::connect_timeout(&addr, HANDSHAKE_TIMEOUT) {
             Ok(socket) => {
                 let limited = socket
-                    .set_read_timeout(Some(PATIENCE))
-                    .and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
+                    .set_read_timeout(Some(HANDSHAKE_TIMEOUT))
+                    .and_then(|()| socket.set_write_timeout(Some(HANDSHAKE_TIMEOUT)));
                 return limited.map(|()| socket).map_err(|error| format!("{place}: {error}"));
             }
             Err(error) => last = format!("{place}: cannot connect to {addr}: {error}"),

@@ -56,7 +56,7 @@ impl Verdicts {
             kind.retain(|_, until| now < *until);
         }
         if kind.len() >= VERDICTS_MAX {
-            // The half that was used longest ago: to forget all at once would bring all their hashes at once.
+            // The half that was used longest ago: dropping all at once would cause all their hashes at once.
             let mut ends: Vec<Instant> = kind.values().copied().collect();
             let (_, median, _) = ends.select_nth_unstable(VERDICTS_MAX / 2);
             let median = *median;

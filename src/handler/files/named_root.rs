@@ -44,7 +44,7 @@ impl NamedRoot {
         Rc::ptr_eq(&self.current.borrow(), root)
     }
 
-    /// Looks the name up if that is due, and tells whether it is another directory now; other requests
+    /// Looks the name up if that is due, and returns whether it is another directory now; other requests
     /// meanwhile use the old one. While nothing has the name, as between the two steps of a replacement, the
     /// old directory stays the root.
     pub(super) async fn look(&self, ring: &Ring) -> bool {

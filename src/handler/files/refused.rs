@@ -1,5 +1,5 @@
-//! Files that are served by no name. Told by device and inode, so that neither a link within the root nor a
-//! hard link leads to them. Knows no requests.
+//! Files that are served by no name. Identified by device and inode, so that neither a link within the root
+//! nor a hard link leads to them. Knows no requests.
 
 use std::cell::Cell;
 use std::fs;

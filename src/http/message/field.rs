@@ -43,7 +43,7 @@ pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), Fie
     Ok(())
 }
 
-/// Fields of the connection and of the moment of sending, of which a message has one, by whoever sends it.
+/// Fields of the connection and of the moment of sending, of which a message has one, added by its sender.
 const OF_THE_SERVER: [&str; 4] = ["Date", "Connection", "Keep-Alive", "Proxy-Connection"];
 
 /// Why a field is not written.

@@ -33,19 +33,19 @@ pub enum Message {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MessageKind {
     KeyUpdate,
     Ticket,
     Renegotiation,
 }
 
-enum State {
+enum MessageProgress {
     /// No message is incomplete.
     Between,
     /// The first `have` bytes of a header; at least one.
     Header { bytes: [u8; HEADER_BYTES], have: usize },
     /// `left` bytes of the content are to come.
-    Content { kind: Kind, left: usize, kept: Vec<u8> },
+    Content { kind: MessageKind, left: usize, kept: Vec<u8> },
 }
 
 /// The messages of one direction.
@@ -53,18 +53,18 @@ pub struct Messages {
     is_13: bool,
     /// Whether they come from a client.
     at_server: bool,
-    state: State,
+    state: MessageProgress,
 }
 
 impl Messages {
     /// For the version of a connection, and for the end that receives.
     pub fn new(is_13: bool, at_server: bool) -> Self {
-        Self { is_13, at_server, state: State::Between }
+        Self { is_13, at_server, state: MessageProgress::Between }
     }
 
     /// Whether a message has begun and not ended.
     pub fn is_within(&self) -> bool {
-        !matches!(self.state, State::Between)
+        !matches!(self.state, MessageProgress::Between)
     }
 
     /// The next whole message in the rest of a record, which is shortened; `None` at its end.
@@ -74,12 +74,12 @@ impl Messages {
     pub fn next(&mut self, record: &mut &[u8]) -> Result<Option<Message>, RecordError> {
         loop {
             match &mut self.state {
-                State::Between => {
+                MessageProgress::Between => {
                     let Some(&first) = record.first() else { return Ok(None) };
                     self.kind(first)?;
-                    self.state = State::Header { bytes: [0; HEADER_BYTES], have: 0 };
+                    self.state = MessageProgress::Header { bytes: [0; HEADER_BYTES], have: 0 };
                 }
-                State::Header { bytes, have } => {
+                MessageProgress::Header { bytes, have } => {
                     let taken = record.len().min(HEADER_BYTES - *have);
                     bytes[*have..*have + taken].copy_from_slice(&record[..taken]);
                     *record = &record[taken..];
@@ -91,53 +91,53 @@ impl Messages {
                     let kind = self.kind(first)?;
                     let left = u32::from_be_bytes([0, high, middle, low]) as usize;
                     self.check_length(kind, left)?;
-                    self.state = State::Content { kind, left, kept: Vec::new() };
+                    self.state = MessageProgress::Content { kind, left, kept: Vec::new() };
                 }
-                State::Content { kind, left, kept } => {
+                MessageProgress::Content { kind, left, kept } => {
                     let (part, rest) = record.split_at(record.len().min(*left));
                     *record = rest;
                     *left -= part.len();
-                    if *kind != Kind::Renegotiation {
+                    if *kind != MessageKind::Renegotiation {
                         kept.extend_from_slice(part);
                     }
                     if *left > 0 {
                         return Ok(None);
                     }
                     let (kind, content) = (*kind, std::mem::take(kept));
-                    self.state = State::Between;
+                    self.state = MessageProgress::Between;
                     return whole(kind, content, rest).map(Some);
                 }
             }
         }
     }
 
-    fn kind(&self, first: u8) -> Result<Kind, RecordError> {
+    fn kind(&self, first: u8) -> Result<MessageKind, RecordError> {
         match (first, self.is_13, self.at_server) {
-            (KEY_UPDATE, true, _) => Ok(Kind::KeyUpdate),
-            (NEW_SESSION_TICKET, true, false) => Ok(Kind::Ticket),
-            (CLIENT_HELLO, false, true) | (HELLO_REQUEST, false, false) => Ok(Kind::Renegotiation),
+            (KEY_UPDATE, true, _) => Ok(MessageKind::KeyUpdate),
+            (NEW_SESSION_TICKET, true, false) => Ok(MessageKind::Ticket),
+            (CLIENT_HELLO, false, true) | (HELLO_REQUEST, false, false) => Ok(MessageKind::Renegotiation),
             _ => Err(RecordError::UnexpectedMessage(first)),
         }
     }
 
-    fn check_length(&self, kind: Kind, length: usize) -> Result<(), RecordError> {
+    fn check_length(&self, kind: MessageKind, length: usize) -> Result<(), RecordError> {
         let is_right = match kind {
-            Kind::KeyUpdate => length == 1,
-            Kind::Ticket => length <= TICKET_BYTES_MAX,
-            Kind::Renegotiation if self.at_server => length <= HELLO_BYTES_MAX,
-            Kind::Renegotiation => length == 0,
+            MessageKind::KeyUpdate => length == 1,
+            MessageKind::Ticket => length <= TICKET_BYTES_MAX,
+            MessageKind::Renegotiation if self.at_server => length <= HELLO_BYTES_MAX,
+            MessageKind::Renegotiation => length == 0,
         };
         if is_right { Ok(()) } else { Err(RecordError::Malformed) }
     }
 }
 
-fn whole(kind: Kind, content: Vec<u8>, rest: &[u8]) -> Result<Message, RecordError> {
+fn whole(kind: MessageKind, content: Vec<u8>, rest: &[u8]) -> Result<Message, RecordError> {
     match kind {
-        Kind::Ticket => Ok(Message::Ticket(content)),
-        Kind::Renegotiation => Ok(Message::Renegotiation),
+        MessageKind::Ticket => Ok(Message::Ticket(content)),
+        MessageKind::Renegotiation => Ok(Message::Renegotiation),
         // RFC 8446 §5.1: keys change at a record boundary.
-        Kind::KeyUpdate if !rest.is_empty() => Err(RecordError::BehindKeyUpdate),
-        Kind::KeyUpdate => match content[..] {
+        MessageKind::KeyUpdate if !rest.is_empty() => Err(RecordError::BehindKeyUpdate),
+        MessageKind::KeyUpdate => match content[..] {
             [0] => Ok(Message::KeyUpdate { is_requested: false }),
             [1] => Ok(Message::KeyUpdate { is_requested: true }),
             _ => Err(RecordError::IllegalValue),
@@ -210,7 +210,9 @@ mod tests {
     fn what_is_refused_anyway_is_not_kept() {
         let mut messages = Messages::new(false, true);
         assert_eq!(read(&mut messages, &[&[1, 1, 0, 0], &[9; 60_000]]), Ok(Vec::new()));
-        let State::Content { left, kept, .. } = &messages.state else { panic!("it is within a message") };
+        let MessageProgress::Content { left, kept, .. } = &messages.state else {
+            panic!("it is within a message")
+        };
         assert_eq!((*left, kept.capacity()), (65_536 - 60_000, 0));
         assert_eq!(
             read(&mut messages, &[&[9; 5536], &[1, 0, 0, 0]]).unwrap(),

@@ -27,7 +27,7 @@ struct Heard {
     error: Option<String>,
 }
 
-/// Reads requests with their bodies until the pieces or the patience of the machine end.
+/// Reads requests with their bodies until the pieces end, or the machine refuses more.
 fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Heard {
     let mut decoder = RequestDecoder::new();
     let mut head = RequestHead::new();

@@ -32,7 +32,7 @@ pub(crate) struct Comparison {
     pub(crate) base: String,
     /// As `base`.
     pub(crate) head: String,
-    /// Whether both are the same, to learn the host's noise.
+    /// Whether both are the same, to measure the host's noise.
     pub(crate) aa: bool,
     /// Seed of orders and arrivals.
     pub(crate) seed: u64,

@@ -42,7 +42,7 @@ pub(crate) struct CompareArgs {
     /// Starts head's server
     #[arg(long, value_name = "CMD", required_unless_present_any = ["stored", "aa"])]
     head_cmd: Option<String>,
-    /// Compare base with itself, to learn this machine's noise
+    /// Compare base with itself, to measure this machine's noise
     #[arg(long, conflicts_with = "head_cmd", requires = "base_cmd")]
     aa: bool,
     /// JSON file with the runs to make and how much worse head may be

@@ -92,7 +92,7 @@ fn stop_one(flags: &str, cpus: Option<&str>) -> Result<RunResult, Failure> {
 }
 
 /// No rate is met that the server cannot hold, however short the runs are. A machine that is too busy to find
-/// any is told, and nothing follows from that.
+/// any is reported, and nothing follows from that.
 pub(super) fn capacity(cpus: Option<&str>) -> Result<(String, usize), Failure> {
     let (scratch, url) = (Scratch::new()?, url(Manner::OneByOne)?);
     let file = scratch.file("capacity.json");
