@@ -78,6 +78,16 @@ fn nothing_is_asked_for_where_there_is_no_body() {
     client.is_usable();
 }
 
+/// RFC 9110 §10.1.1: a client whose content has begun to arrive does not wait for 100.
+#[test]
+fn nothing_is_asked_for_once_it_comes() {
+    let server = serve(lenient(), Lab::default());
+    let mut client = Client::connect(server.addr);
+    client.send(format!("POST /count HTTP/1.1\r\n{EXPECTING}he")).send("llo");
+    client.response().is(200, "5 bytes").keeps();
+    client.is_usable();
+}
+
 #[test]
 fn the_interim_answer_keeps_its_place() {
     let lab = Lab::default();
