@@ -89,14 +89,37 @@ enum Input {
     Failed(RecordError),
 }
 
+/// An incomplete record. It takes the memory of what was received and not that of a record, because beginning
+/// many records costs a client nothing.
+#[derive(Default)]
+struct PartialRecord {
+    bytes: Vec<u8>,
+}
+
+impl PartialRecord {
+    /// `input` behind what was kept; `None` while that is still a part. It grows in place, so that a record
+    /// that arrives byte by byte is not copied for each.
+    fn complete(&mut self, input: RecvBuf) -> Result<Option<RecvBuf>, RecordError> {
+        if self.bytes.is_empty() {
+            return Ok(Some(input));
+        }
+        self.bytes.extend_from_slice(&input);
+        let is_whole = record_length(&self.bytes)?.is_some_and(|length| length <= self.bytes.len());
+        Ok(is_whole.then(|| RecvBuf::heap(std::mem::take(&mut self.bytes))))
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        self.bytes = rest.to_vec();
+    }
+}
+
 /// One connection's keys, and its incomplete records and messages.
 pub struct Session {
     sending: Protection,
     receiving: Protection,
     suite: SupportedCipherSuite,
     role: TlsRole,
-    /// An incomplete record.
-    partial: Vec<u8>,
+    partial: PartialRecord,
     messages: Messages,
     owed: Owed,
     input: Input,
@@ -123,7 +146,7 @@ impl Session {
             receiving,
             suite,
             role,
-            partial: Vec::new(),
+            partial: PartialRecord::default(),
             messages,
             owed: Owed { handshake, no_renegotiation: false, key_update: false },
             input: Input::Open,
@@ -181,7 +204,7 @@ impl Session {
 
     fn fail(&mut self, error: RecordError) {
         self.input = Input::Failed(error);
-        self.partial = Vec::new();
+        self.partial = PartialRecord::default();
         match (error.alert(), &self.output) {
             (None, _) => self.output = Output::Ended,
             (Some(description), Output::Open) => self.output = Output::Ending { level: FATAL, description },
@@ -190,7 +213,7 @@ impl Session {
     }
 
     fn open_records(&mut self, input: RecvBuf) -> Result<Option<RecvBuf>, RecordError> {
-        let mut input = self.behind_partial(input);
+        let Some(mut input) = self.partial.complete(input)? else { return Ok(None) };
         let mut read = 0;
         // The first data stays in place; later data is moved to follow it.
         let mut data = 0..0;
@@ -222,27 +245,11 @@ impl Session {
             }
         }
         if read < input.len() && !self.peer_closed() {
-            self.keep_partial(&input[read..]);
+            self.partial.keep(&input[read..]);
         }
         input.truncate(data.end);
         input.advance(data.start);
         Ok((!input.is_empty()).then_some(input))
-    }
-
-    fn behind_partial(&mut self, input: RecvBuf) -> RecvBuf {
-        if self.partial.is_empty() {
-            return input;
-        }
-        let mut whole = std::mem::take(&mut self.partial);
-        whole.extend_from_slice(&input);
-        RecvBuf::heap(whole)
-    }
-
-    fn keep_partial(&mut self, rest: &[u8]) {
-        // With room for the next buffer, so that an incomplete record is copied only once.
-        let mut partial = Vec::with_capacity(rest.len() + PLAIN_BYTES_MAX);
-        partial.extend_from_slice(rest);
-        self.partial = partial;
     }
 
     /// RFC 8446 §5.1: no other record between those of one message. An alert is read nevertheless: it may say
@@ -415,5 +422,54 @@ impl Session {
         if matches!(self.output, Output::Open) {
             self.output = Output::Ending { level: WARNING, description: CLOSE_NOTIFY };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two records, whose content does not matter here.
+    fn records() -> Vec<u8> {
+        let record = |length: u16| {
+            let [high, low] = length.to_be_bytes();
+            [&[APPLICATION_DATA, 3, 3, high, low][..], &vec![7; usize::from(length)]].concat()
+        };
+        [record(16_401), record(300)].concat()
+    }
+
+    #[test]
+    fn a_part_of_a_record_takes_the_memory_of_a_part() {
+        for size in [1, 2, 5, 6, 100, 4096, 16_384, 16_406] {
+            let bytes = records();
+            let mut partial = PartialRecord::default();
+            let (mut seen, mut known) = (Vec::new(), 0);
+            for piece in bytes.chunks(size) {
+                known += piece.len();
+                let input = partial.complete(RecvBuf::heap(piece.to_vec())).unwrap();
+                if let Some(input) = input {
+                    let mut rest = &input[..];
+                    while let Some(record) =
+                        record_length(rest).unwrap().and_then(|length| rest.get(..length))
+                    {
+                        seen.push(record.len());
+                        known -= record.len();
+                        rest = &rest[record.len()..];
+                    }
+                    partial.keep(rest);
+                }
+                let capacity = partial.bytes.capacity();
+                assert!(capacity <= 2 * known + 8, "{capacity} bytes for {known}, in pieces of {size}");
+            }
+            assert_eq!((seen, known), (vec![16_406, 305], 0), "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_refused_at_its_header() {
+        let mut partial = PartialRecord::default();
+        partial.keep(&[APPLICATION_DATA, 3, 3]);
+        let refused = partial.complete(RecvBuf::heap(vec![0xff, 0xff]));
+        assert!(matches!(refused, Err(RecordError::TooLong)), "{refused:?}");
     }
 }
