@@ -16,3 +16,5 @@ mod reload;
 mod server;
 #[path = "common/wait.rs"]
 mod wait;
+#[path = "tls/slow.rs"]
+mod slow;

@@ -22,6 +22,13 @@ use crate::ring::{Payload, RecvBuf, Ring, Socket, Watched};
 /// block.
 const SMALL_BYTES_MAX: usize = 3 * 1024;
 
+/// One part in so many of a send buffer is left for the kernel: bytes take 1.2 times their number over the
+/// loopback interface, and less elsewhere.
+const KERNEL_SHARE: usize = 4;
+
+/// Bytes that are sealed for one send whether or not the socket has room for them: two records.
+const SEALED_BYTES_MIN: usize = 32 * 1024;
+
 /// A connected stream. Dropping it closes it without sending close_notify;
 /// [`close_write`](Stream::close_write) sends it.
 #[derive(Debug)]
@@ -43,9 +50,21 @@ struct TlsState {
     closes: bool,
     /// Records without data are waiting to be sent.
     flushes: bool,
+    /// Bytes for which the kernel has had room, less what was sent since: acknowledgements only add to it.
+    room: usize,
 }
 
 impl TlsState {
+    /// At most so many bytes are to be sealed for one send that the kernel takes at once, as far as is known.
+    /// What it does not take is kept until the peer reads, and could not be sealed again.
+    fn send_room(&mut self, socket: &Socket, wanted: usize) -> usize {
+        let usable = |room: usize| room - room / KERNEL_SHARE;
+        if usable(self.room) < wanted {
+            self.room = socket.send_room();
+        }
+        usable(self.room).min(wanted)
+    }
+
     fn serves<'a>(&self, authority: impl FnOnce() -> &'a str) -> bool {
         let Some(name) = self.session.info().server_name() else { return true };
         let host = split_authority(authority()).0;
@@ -76,7 +95,8 @@ impl From<Socket> for Stream {
 impl From<Established> for Stream {
     fn from(established: Established) -> Self {
         let Established { socket, session, early } = established;
-        let tls = TlsState { session, early, unsent: None, server: None, closes: false, flushes: false };
+        let tls =
+            TlsState { session, early, unsent: None, server: None, closes: false, flushes: false, room: 0 };
         Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 }
@@ -180,6 +200,20 @@ impl Stream {
     /// Whether a send is in progress.
     pub fn is_sending(&self) -> bool {
         self.socket.is_sending() || self.tls.as_ref().is_some_and(|tls| tls.borrow().has_unsent())
+    }
+
+    /// Whether a send waits for the peer: the kernel has not taken all of it at once.
+    pub fn is_send_waiting(&self) -> bool {
+        self.socket.is_send_waiting() || self.tls.as_ref().is_some_and(|tls| tls.borrow().unsent.is_some())
+    }
+
+    /// How many of these bytes the kernel takes at once, about. What it does not take is held until the peer
+    /// reads: whoever can produce less should. A system call, with TLS seldom.
+    pub fn send_room(&self, wanted: usize) -> usize {
+        match &self.tls {
+            None => self.socket.send_room().min(wanted),
+            Some(tls) => tls.borrow_mut().send_room(&self.socket, wanted),
+        }
     }
 
     /// The next input, or `None` at the end of the stream. One task at a time may wait.
@@ -295,7 +329,8 @@ impl Stream {
     fn send_more(&self, tls: &mut TlsState) {
         let ring = self.socket.ring();
         let (payload, from) = tls.unsent.take().unwrap_or((Payload::Buffer(Vec::new()), 0));
-        let room = tls.session.sealed_bytes_max(payload.len() - from);
+        let bytes = self.bytes_to_seal(tls, &payload, from);
+        let room = tls.session.sealed_bytes_max(bytes);
         let sealed = if room <= SMALL_BYTES_MAX {
             let mut buffer = ring.take_buffer();
             buffer.resize(room, 0);
@@ -305,8 +340,9 @@ impl Stream {
             })
         } else {
             let mut block = ring.take_block();
+            let end = room.min(block.len());
             tls.session
-                .seal(&payload, from, &mut block)
+                .seal(&payload, from, &mut block[..end])
                 .map(|(written, taken)| (Payload::Block(block, written), taken))
         };
         let Ok((records, taken)) = sealed else {
@@ -314,6 +350,7 @@ impl Stream {
             self.socket.shutdown_write();
             return;
         };
+        tls.room = tls.room.saturating_sub(records.len() + records.len() / KERNEL_SHARE);
         let is_whole = from + taken == payload.len();
         if is_whole {
             ring.give(payload);
@@ -326,6 +363,16 @@ impl Stream {
             return self.send_last(tls, records);
         }
         self.socket.start_send(records);
+    }
+
+    /// How much of a payload the next send is to hold: what the kernel takes, and at least some.
+    fn bytes_to_seal(&self, tls: &mut TlsState, payload: &Payload, from: usize) -> usize {
+        let left = payload.len() - from;
+        // The producer of a block has asked, and a part of it would keep all of it.
+        if left <= SEALED_BYTES_MIN || matches!(payload, Payload::Block(..)) {
+            return left;
+        }
+        tls.send_room(&self.socket, left).max(SEALED_BYTES_MIN)
     }
 
     /// Sends the last records and close_notify, in one send where they fit.

@@ -318,6 +318,11 @@ impl Ring {
         self.core.inner.borrow().stats
     }
 
+    /// Bytes that sends in progress hold, for tests of slow peers.
+    pub fn send_memory(&self) -> usize {
+        self.core.inner.borrow().sends.iter().map(|(_, send)| send.payload.memory()).sum()
+    }
+
     /// Current numbers of sockets, operations and free receive buffers, for leak tests.
     pub fn usage(&self) -> (usize, usize, u16) {
         let inner = self.core.inner.borrow();

@@ -16,6 +16,9 @@ pub enum Payload {
     Block(Block, usize),
 }
 
+/// Bytes that a payload which waits may hold in vain.
+const KEPT_BYTES_MAX: usize = 4096;
+
 /// A large buffer whose bytes are all initialised, so that it can be written anywhere without being cleared
 /// first. Memory that was never written to is not resident.
 pub type Block = Box<[u8]>;
@@ -37,6 +40,15 @@ impl Payload {
         }
     }
 
+    /// Bytes of memory that it holds alone.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Payload::Buffer(head) | Payload::Gather(head, _) => head.capacity(),
+            Payload::Block(block, _) => block.len(),
+            Payload::Shared(body) => body.len(),
+        }
+    }
+
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -51,6 +63,26 @@ impl Payload {
             Payload::Gather(head, body) => (&body[sent - head.len()..], &[]),
             Payload::Block(block, len) => (&block[sent..*len], &[]),
         }
+    }
+
+    /// Keeps only what is left after `sent` bytes, in memory of its length, and returns the pooled part: a
+    /// payload that waits for its peer may wait for long, and the pool's buffers are larger than most of what
+    /// is left. Nothing changes where that would save less than a page.
+    pub(super) fn keep_rest(&mut self, sent: usize) -> Option<Spare> {
+        let (capacity, rest) = match self {
+            Payload::Buffer(head) => (head.capacity(), Bytes::new()),
+            Payload::Block(block, _) => (block.len(), Bytes::new()),
+            Payload::Gather(head, body) if sent >= head.len() => {
+                (usize::MAX, body.slice(sent - head.len()..))
+            }
+            Payload::Gather(..) | Payload::Shared(_) => return None,
+        };
+        let left = self.rest(sent).0;
+        if capacity.saturating_sub(left.len()) < KEPT_BYTES_MAX {
+            return None;
+        }
+        let rest = if rest.is_empty() { Bytes::copy_from_slice(left) } else { rest };
+        std::mem::replace(self, Payload::Shared(rest)).into_spare()
     }
 
     /// Its pooled part, for reuse.
@@ -77,5 +109,39 @@ mod tests {
                 assert_eq!([first, second].concat(), b"headbody"[sent..]);
             }
         }
+    }
+
+    #[test]
+    fn the_rest_alone_is_kept() {
+        let bytes = |range: std::ops::Range<usize>| range.map(|at| at as u8).collect::<Vec<u8>>();
+        let roomy = || {
+            let mut buffer = Vec::with_capacity(64 * 1024);
+            buffer.extend_from_slice(&bytes(0..20_000));
+            buffer
+        };
+        let block = || {
+            let mut block = vec![0; 100_000];
+            block[..20_000].copy_from_slice(&bytes(0..20_000));
+            block.into_boxed_slice()
+        };
+        for sent in [0, 1, 300, 16_000, 19_999] {
+            let gather = || Payload::Gather(bytes(0..300), Bytes::from(bytes(300..20_000)));
+            for (mut payload, is_pooled) in [
+                (Payload::Buffer(roomy()), true),
+                (Payload::Block(block(), 20_000), true),
+                (gather(), sent >= 300),
+                (Payload::Shared(Bytes::from(bytes(0..20_000))), false),
+            ] {
+                let spare = payload.keep_rest(sent);
+                assert_eq!(spare.is_some(), is_pooled);
+                let left = if is_pooled { payload.rest(0) } else { payload.rest(sent) };
+                assert_eq!([left.0, left.1].concat(), bytes(sent..20_000));
+                assert!(
+                    !is_pooled || matches!(&payload, Payload::Shared(rest) if rest.len() == 20_000 - sent)
+                );
+            }
+        }
+        let mut exact = Payload::Buffer(bytes(0..20_000));
+        assert!(exact.keep_rest(100).is_none(), "what saves nothing is not copied");
     }
 }

@@ -20,6 +20,9 @@ enum RecvSource {
     Heap(Vec<u8>),
 }
 
+/// Bytes that input which is held may occupy in vain, besides as many as it has.
+const KEPT_BYTES_MAX: usize = 4096;
+
 impl RecvBuf {
     pub(super) fn provided(core: Rc<Core>, id: u16) -> Self {
         Self { source: RecvSource::Provided { core, id }, start: 0 }
@@ -51,9 +54,14 @@ impl RecvBuf {
         }
     }
 
-    /// Copies the remaining bytes to the heap and returns the provided buffer.
+    /// Copies the remaining bytes to the heap and returns the provided buffer, or the memory that they do not
+    /// need.
     pub fn detach(&mut self) {
-        if let RecvSource::Provided { .. } = self.source {
+        let is_roomy = match &self.source {
+            RecvSource::Provided { .. } => true,
+            RecvSource::Heap(bytes) => bytes.capacity() > 2 * self.len() + KEPT_BYTES_MAX,
+        };
+        if is_roomy {
             let bytes = self.to_vec();
             *self = Self::heap(bytes);
         }

@@ -10,7 +10,7 @@ use io_uring::types;
 
 use super::buffers::{BufferPool, NONE};
 use super::key::Key;
-use super::payload::Payload;
+use super::payload::{Payload, Spare};
 use super::sys::RawAddr;
 use super::task::SlotWaker;
 
@@ -113,6 +113,16 @@ pub(super) struct SendSlot {
     /// A close is linked behind it.
     pub(super) last: bool,
     pub(super) gather: Option<Box<Gather>>,
+}
+
+impl SendSlot {
+    /// Copies the rest, where that frees memory. No operation may be in flight.
+    pub(super) fn keep_rest(&mut self) -> Option<Spare> {
+        let spare = self.payload.keep_rest(self.sent)?;
+        self.sent = 0;
+        self.gather = None;
+        Some(spare)
+    }
 }
 
 /// The kernel's description of a gathered send; it must not move while the kernel reads it.

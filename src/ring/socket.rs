@@ -237,7 +237,13 @@ impl CoreInner {
                 self.finish_send(key, -error);
             }
             _ if !slot.held => self.finish_send(key, libc::ECANCELED),
-            _ => self.submit_send(key),
+            _ => {
+                // The kernel is done with the payload.
+                if let Some(spare) = send.keep_rest() {
+                    self.keep_spare(spare);
+                }
+                self.submit_send(key);
+            }
         }
     }
 
@@ -600,6 +606,18 @@ impl Socket {
     /// Whether a send is in progress.
     pub fn is_sending(&self) -> bool {
         self.core.inner.borrow_mut().held(self.key).tx != NO_SEND
+    }
+
+    /// Whether a send waits for the peer: the kernel has not taken all of it at once.
+    pub fn is_send_waiting(&self) -> bool {
+        let inner = self.core.inner.borrow();
+        let slot = &inner.sockets[self.key.index as usize];
+        inner.sends.get(slot.tx as usize).is_some_and(|send| !send.in_batch)
+    }
+
+    /// Bytes for which the kernel has room, about: what it takes at once. A system call.
+    pub fn send_room(&self) -> usize {
+        self.open_fd().map_or(usize::MAX, sys::send_room)
     }
 
     /// [`poll_recv`](Self::poll_recv) as a future.

@@ -186,6 +186,25 @@ pub(super) fn unacknowledged(fd: RawFd) -> u64 {
     if result < 0 { 0 } else { bytes.max(0) as u64 }
 }
 
+/// Bytes of the send buffer that are free, as the kernel counts them; `usize::MAX` where it does not tell.
+pub(super) fn send_room(fd: RawFd) -> usize {
+    // asm-generic/socket.h; Linux 4.12.
+    const SO_MEMINFO: libc::c_int = 55;
+    const BUFFER: usize = libc::SK_MEMINFO_SNDBUF as usize;
+    // Of Unix sockets, and of TCP.
+    const ALLOCATED: usize = libc::SK_MEMINFO_WMEM_ALLOC as usize;
+    const QUEUED: usize = libc::SK_MEMINFO_WMEM_QUEUED as usize;
+    let mut info = [0u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into the array, which lives across the call.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, info.as_mut_ptr().cast(), &raw mut len) };
+    if result < 0 || (len as usize) < size_of_val(&info[..=QUEUED]) {
+        return usize::MAX;
+    }
+    info[BUFFER].saturating_sub(info[QUEUED].max(info[ALLOCATED])) as usize
+}
+
 /// What poll(2) reports of a descriptor now. POLLERR and POLLHUP are always reported.
 pub(super) fn poll_now(fd: RawFd, events: libc::c_short) -> libc::c_short {
     let mut polled = libc::pollfd { fd, events, revents: 0 };

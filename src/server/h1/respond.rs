@@ -35,8 +35,9 @@ const DIRECT_BYTES: usize = 1024 * 1024;
 const SEEN_BYTES: u64 = 4 * 1024 * 1024;
 const SEEN_HOLDS: Duration = Duration::from_millis(100);
 
-/// Bytes of a file that are encrypted at once with TLS: whole records that fill a block.
-const SEALED_BYTES: usize = 7 * 16 * 1024;
+/// Bytes of a file that are encrypted at once with TLS: whole records, at most as many as fill a block.
+const RECORD_BYTES: usize = 16 * 1024;
+const SEALED_BYTES: usize = 7 * RECORD_BYTES;
 
 /// A response whose head is written, with its body if that is small.
 pub(super) struct WrittenResponse {
@@ -197,14 +198,16 @@ async fn write_file<S: Service>(
                 // Read-ahead runs from here on, and sending a page that it is filling would block the core:
                 // copy instead, because a copy can refuse to wait.
                 direct.give_up();
-                write_cold(wire, file, range).await?;
+                let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+                let max = fitting(wire, left).await?;
+                write_cold(wire, file, range, max).await?;
             }
         }
     }
     Ok(())
 }
 
-/// As [`write_file`], with TLS: encrypts a block at a time.
+/// As [`write_file`], with TLS: encrypts a block at a time, or as many records as the socket takes.
 async fn write_file_sealed<S: Service>(
     worker: &Worker<S>,
     wire: &H1Wire,
@@ -212,9 +215,9 @@ async fn write_file_sealed<S: Service>(
     range: &mut Range<u64>,
 ) -> io::Result<()> {
     while !range.is_empty() {
-        let mut block = worker.ring.take_block();
         let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let want = SEALED_BYTES.min(left);
+        let want = fitting(wire, left.min(SEALED_BYTES)).await?;
+        let mut block = worker.ring.take_block();
         match file.read_now(&mut block[..want], range.start)? {
             ReadNow::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             ReadNow::Bytes(read) => {
@@ -224,17 +227,29 @@ async fn write_file_sealed<S: Service>(
             }
             ReadNow::Wait => {
                 worker.ring.give(Payload::Block(block, 0));
-                write_cold(wire, file, range).await?;
+                write_cold(wire, file, range, want).await?;
             }
         }
     }
     Ok(())
 }
 
-/// Sends a piece that is read from the disk.
-async fn write_cold(wire: &H1Wire, file: &Rc<File>, range: &mut Range<u64>) -> io::Result<()> {
+/// How many of these bytes to read or to encrypt next: whole records, if not all. What the socket does not
+/// take would be held for as long as the client likes, so nothing is read before there is room.
+async fn fitting(wire: &H1Wire, wanted: usize) -> io::Result<usize> {
+    let mut room = wire.stream().send_room(wanted);
+    if room < wanted.min(RECORD_BYTES) {
+        writable(wire).await?;
+        room = wire.stream().send_room(wanted);
+    }
+    let records = (room / RECORD_BYTES).max(1) * RECORD_BYTES;
+    Ok(if room < wanted { records.min(wanted) } else { wanted })
+}
+
+/// Sends a piece of at most `max` bytes that is read from the disk.
+async fn write_cold(wire: &H1Wire, file: &Rc<File>, range: &mut Range<u64>, max: usize) -> io::Result<()> {
     wire.detach_input();
-    let piece = read_cold(file.clone(), range.start, range.end - range.start).await?;
+    let piece = read_cold(file.clone(), range.start, (range.end - range.start).min(max as u64)).await?;
     range.start += piece.len() as u64;
     wire.stream().start_send(Payload::Shared(Bytes::from(piece)));
     wire.ready().await

@@ -165,7 +165,7 @@ impl StreamOutput {
             Ok(ReadNow::Bytes(read)) => read,
             Ok(ReadNow::Wait) => {
                 output.truncate(start);
-                *reading = Some(Box::pin(read_cold(file.clone(), range.start, left as u64)));
+                *reading = Some(Box::pin(read_cold(file.clone(), range.start, length as u64)));
                 return Ok(None);
             }
             Err(error) => {

@@ -10,7 +10,7 @@ use super::exchange::{ExchangeState, Sends, ShutWindow, StreamExchange};
 use super::outgoing::{OutputSource, SendStep, StreamOutput};
 use super::session::H2Session;
 use super::signal::Hub;
-use super::wire::{OUTPUT_BYTES_MAX, WireState};
+use super::wire::{OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, WireState};
 use crate::exchange::{BeforeResponse, Delivery, LogEntry, Pulled, RequestKind, admit, end_of};
 use crate::http::h2::{EndStream, ErrorCode, SendHead, StreamKey};
 use crate::http::status::Status;
@@ -135,8 +135,13 @@ impl<S: Service> H2Session<'_, S> {
     /// Writes as much of the bodies as windows allow, and sends the output.
     pub(super) fn send(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
         loop {
-            self.write_bodies(cx);
-            if self.wire.inner.borrow().output.is_empty() {
+            // What is written while a send is in progress is sent no earlier, and would be held with it.
+            let is_sending = self.wire.stream.is_sending();
+            if !is_sending {
+                self.write_bodies(cx);
+            }
+            let is_empty = self.wire.inner.borrow().output.is_empty();
+            if is_empty && !(is_sending && self.has_ready_body()) {
                 // What the kernel has taken is still watched, until the client has it.
                 let stream = &self.wire.stream;
                 if self.send_since.is_some() && !stream.is_sending() && stream.socket().unacknowledged() == 0
@@ -147,6 +152,7 @@ impl<S: Service> H2Session<'_, S> {
             }
             match self.wire.stream.poll_flush(cx) {
                 Poll::Pending => {
+                    self.is_slow |= self.wire.stream.is_send_waiting();
                     if self.send_since.is_none() {
                         self.send_since = Some(self.wire.now());
                         self.wire.look_within(self.wire.limits.stall_timeout);
@@ -157,6 +163,9 @@ impl<S: Service> H2Session<'_, S> {
                 Poll::Ready(Ok(())) => {
                     self.send_since = None;
                     self.active_since = self.wire.now();
+                    if is_empty {
+                        continue;
+                    }
                     let output = std::mem::take(&mut self.wire.inner.borrow_mut().output);
                     self.wire.stream.start_send(Payload::Buffer(output));
                 }
@@ -167,6 +176,24 @@ impl<S: Service> H2Session<'_, S> {
         }
     }
 
+    /// How much output to gather for the next send: to a client that does not take all of one at once, what
+    /// the socket has room for, and at least a frame, because the rest would be held until it does.
+    fn output_bytes_max(&mut self) -> usize {
+        // With TLS it is known most of the time, and otherwise a system call.
+        if !std::mem::take(&mut self.is_slow) && self.wire.stream.is_plain() {
+            return OUTPUT_BYTES_MAX;
+        }
+        self.wire.stream.send_room(OUTPUT_BYTES_MAX).max(OUTPUT_BYTES_MIN)
+    }
+
+    /// Whether a response may have something to send that was not asked for it.
+    fn has_ready_body(&self) -> bool {
+        self.sending.iter().any(|&place| match self.exchanges[place].as_deref() {
+            Some(StreamExchange { state: ExchangeState::Sends(sends), .. }) => !sends.waits,
+            _ => false,
+        })
+    }
+
     pub(super) fn write_bodies(&mut self, cx: &mut TaskContext<'_>) {
         if self.sending.is_empty() {
             return;
@@ -174,11 +201,12 @@ impl<S: Service> H2Session<'_, S> {
         if self.wire.inner.borrow_mut().machine.take_reprioritized() {
             self.reorder();
         }
+        let output_bytes_max = self.output_bytes_max();
         let mut at = 0;
         while let Some(&place) = self.sending.get(at) {
             {
                 let output = &mut self.wire.inner.borrow_mut().output;
-                if output.len() >= OUTPUT_BYTES_MAX {
+                if output.len() >= output_bytes_max {
                     return;
                 }
                 if output.capacity() == 0 {

@@ -46,6 +46,8 @@ pub(super) struct H2Session<'a, S> {
     pub(super) active_since: Instant,
     /// Since when the client has to complete the preface, a frame that is not DATA, or a field block.
     pub(super) frame_since: Option<Instant>,
+    /// A send has waited for the client.
+    pub(super) is_slow: bool,
     /// Since when a send is watched for progress.
     pub(super) send_since: Option<Instant>,
     pub(super) acknowledged: u64,
@@ -73,6 +75,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             idle_since: now,
             active_since: now,
             frame_since: Some(now),
+            is_slow: false,
             send_since: None,
             acknowledged: 0,
             goaway_since: None,

@@ -96,7 +96,7 @@ impl<S: Service> H2Session<'_, S> {
     pub(super) fn give_up_shut(&mut self) {
         let shut: Vec<_> = {
             let inner = &*self.wire.inner.borrow();
-            if inner.output.len() >= OUTPUT_BYTES_MAX {
+            if inner.output.len() >= OUTPUT_BYTES_MAX || self.wire.stream.is_sending() {
                 // Some responses have not been asked for frames yet.
                 return;
             }
@@ -122,6 +122,7 @@ impl<S: Service> H2Session<'_, S> {
     /// Checks responses that wait for the client's windows.
     pub(super) fn look_at_windows(&mut self, now: Instant, next: &mut Duration) -> Option<CloseMode> {
         let limits = self.wire.limits.clone();
+        let is_sending = self.wire.stream.is_sending();
         let mut stalled = Vec::new();
         for place in &self.sending {
             let Some(StreamExchange { stream, state: ExchangeState::Sends(sends), .. }) =
@@ -130,6 +131,11 @@ impl<S: Service> H2Session<'_, S> {
                 continue;
             };
             let Some(shut) = sends.shut else { continue };
+            if is_sending && self.wire.inner.borrow().machine.sendable(*stream) > 0 {
+                // It waits for the send, which is watched, and no longer for its windows.
+                sends.shut = None;
+                continue;
+            }
             let left = limits.h2.window_timeout.saturating_sub(now.saturating_duration_since(shut.since));
             if !left.is_zero() {
                 *next = (*next).min(left);

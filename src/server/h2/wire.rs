@@ -33,6 +33,9 @@ pub(super) const UNREAD_OUTPUT_BYTES_MAX: usize = 63 * 1024;
 const _: () =
     assert!(OUTPUT_BYTES_MAX + HEADER_BYTES + FRAME_BYTES_DEFAULT as usize <= UNREAD_OUTPUT_BYTES_MAX);
 
+/// The same for a client that is slow: a frame.
+pub(super) const OUTPUT_BYTES_MIN: usize = 16 * 1024;
+
 pub(super) struct H2Wire {
     pub(super) stream: Stream,
     pub(super) limits: Rc<CurrentLimits>,
