@@ -14,10 +14,10 @@ use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
 use super::challenges::ACME_TLS_ALPN;
 use super::early::EarlyData;
-use super::hello::Hello;
+use super::hello::{Hello, HelloProgress, HelloRecords};
 use super::info::{TlsInfo, is_resumed};
 use super::lane::{Lane, Place};
-use super::record::{FRAGMENT_BYTES_MAX, HANDSHAKE, HEADER_BYTES};
+use super::record::HEADER_BYTES;
 use super::session::{Session, TlsRole};
 use crate::ring::{Payload, PeerState, RecvBuf, Socket, Waits};
 
@@ -77,20 +77,28 @@ pub(in crate::net) async fn accept(
     lane: Option<&Lane>,
     choose: impl FnOnce(Option<&Hello<'_>>) -> ChosenConfig,
 ) -> Result<Established, HandshakeError> {
-    let mut input = socket.ring().take_buffer();
+    // A connection on which nothing has arrived holds no buffer.
+    let mut input = Vec::new();
     if lane.is_some() {
         socket.set_waits(Waits::Handshake);
     }
-    while !is_whole_or_wrong(&input) {
+    let mut records = HelloRecords::default();
+    while records.handle_input(&input) == HelloProgress::Part {
         let Some(received) = socket.recv().await? else {
             return Err(HandshakeError::Closed);
         };
-        if input.is_empty() && looks_like_http(&received) {
-            return Err(HandshakeError::PlainHttp(PlainHttp { socket, input: received }));
+        if input.is_empty() {
+            if looks_like_http(&received) {
+                return Err(HandshakeError::PlainHttp(PlainHttp { socket, input: received }));
+            }
+            input = socket.ring().take_buffer();
+        }
+        if input.len() + received.len() > INPUT_BYTES_MAX {
+            return Err(HandshakeError::Closed);
         }
         input.extend_from_slice(&received);
     }
-    let hello = Hello::read(&input);
+    let hello = records.hello();
     let ChosenConfig { config, asks_for_certificate, is_challenge } = choose(hello.as_ref());
     let mut config = (*config).clone();
     let early_data = hello.is_some_and(|hello| hello.offers_early_data()).then(EarlyData::new);
@@ -110,13 +118,6 @@ pub(in crate::net) async fn accept(
         return Err(Error::NoApplicationProtocol.into());
     }
     Ok(established)
-}
-
-/// Whether the first record has been received, or is none.
-fn is_whole_or_wrong(input: &[u8]) -> bool {
-    let Some(first) = input.first() else { return false };
-    let is_enough = |length| length <= input.len() || length > HEADER_BYTES + FRAGMENT_BYTES_MAX;
-    *first != HANDSHAKE || record_bytes(input).is_some_and(is_enough)
 }
 
 /// The configuration of one handshake.
@@ -350,7 +351,7 @@ impl<'a, C: Half> Handshake<'a, C> {
             let Some(length) = record_bytes(rest).filter(|length| *length <= rest.len()) else {
                 return false;
             };
-            // Nothing is negotiated before the first record.
+            // Nothing is negotiated before the whole ClientHello.
             let negotiated = self.connection.common().negotiated_cipher_suite();
             let is_skipped = self
                 .early_data

@@ -5,7 +5,13 @@
 use rustls::CipherSuite;
 
 use super::challenges::ACME_TLS_ALPN;
-use super::record::{HANDSHAKE, HEADER_BYTES};
+use super::record::{FRAGMENT_BYTES_MAX, HANDSHAKE, HEADER_BYTES};
+
+/// Longest ClientHello that is read here: rustls reads none that is longer.
+const HELLO_BYTES_MAX: usize = 0xffff;
+
+/// Type and length of a message (RFC 8446 §4).
+const MESSAGE_HEADER_BYTES: usize = 4;
 
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
@@ -39,6 +45,72 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What is known of a ClientHello from the input so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HelloProgress {
+    /// More is to come.
+    Part,
+    /// All of it was received.
+    Whole,
+    /// The input does not begin with one.
+    Wrong,
+}
+
+/// The message at the start of a connection, from the records that carry it: as many as the client likes
+/// (RFC 8446 §5.1), and what is in them does not depend on how many.
+#[derive(Debug, Default)]
+pub struct HelloRecords {
+    message: Vec<u8>,
+    /// Bytes of the input whose content is in the message.
+    taken: usize,
+}
+
+impl HelloRecords {
+    /// Continues with all of the input that was received so far.
+    pub fn handle_input(&mut self, input: &[u8]) -> HelloProgress {
+        loop {
+            let rest = &input[self.taken.min(input.len())..];
+            match *rest {
+                [] => return HelloProgress::Part,
+                [HANDSHAKE, _, _, high, low, ..] => {
+                    let length = usize::from(u16::from_be_bytes([high, low]));
+                    // An empty one is an error.
+                    if length == 0 || length > FRAGMENT_BYTES_MAX {
+                        return HelloProgress::Wrong;
+                    }
+                    let Some(fragment) = rest.get(HEADER_BYTES..HEADER_BYTES + length) else {
+                        return HelloProgress::Part;
+                    };
+                    self.message.extend_from_slice(fragment);
+                    self.taken += HEADER_BYTES + length;
+                }
+                [HANDSHAKE, ..] => return HelloProgress::Part,
+                _ => return HelloProgress::Wrong,
+            }
+            match self.message_length() {
+                _ if self.message.first() != Some(&CLIENT_HELLO) => return HelloProgress::Wrong,
+                Some(length) if length > MESSAGE_HEADER_BYTES + HELLO_BYTES_MAX => {
+                    return HelloProgress::Wrong;
+                }
+                Some(length) if length <= self.message.len() => return HelloProgress::Whole,
+                _ => {}
+            }
+        }
+    }
+
+    /// The length of the message, header included, when that is known.
+    fn message_length(&self) -> Option<usize> {
+        let &[_, high, middle, low, ..] = &*self.message else { return None };
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        Some(MESSAGE_HEADER_BYTES + length as usize)
+    }
+
+    /// The ClientHello, if it is whole and can be read.
+    pub fn hello(&self) -> Option<Hello<'_>> {
+        Hello::read(&self.message)
+    }
+}
+
 /// A ClientHello, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Hello<'a> {
@@ -50,17 +122,13 @@ pub struct Hello<'a> {
 }
 
 impl<'a> Hello<'a> {
-    /// From a whole first record; `None` if it does not hold a whole ClientHello. No client splits one that
-    /// fits a record.
-    pub fn read(record: &'a [u8]) -> Option<Self> {
-        let mut record = Fields(record);
-        let header = record.bytes(HEADER_BYTES)?;
-        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
-        let mut handshake = Fields(record.bytes(length)?);
-        if header[0] != HANDSHAKE || handshake.number(1)? != usize::from(CLIENT_HELLO) {
+    /// From the message; `None` if it is another one, or not whole.
+    fn read(message: &'a [u8]) -> Option<Self> {
+        let mut message = Fields(message);
+        if message.number(1)? != usize::from(CLIENT_HELLO) {
             return None;
         }
-        let mut hello = handshake.vector(3)?;
+        let mut hello = message.vector(3)?;
         // Version and random.
         hello.bytes(2 + 32)?;
         let _session = hello.vector(1)?;
@@ -156,17 +224,39 @@ mod tests {
         bytes
     }
 
+    fn whole(input: &[u8]) -> HelloRecords {
+        let mut records = HelloRecords::default();
+        assert_eq!(records.handle_input(input), HelloProgress::Whole);
+        records
+    }
+
+    /// The same message in records of these lengths, and what is left in one more.
+    fn in_records(record: &[u8], lengths: &[usize]) -> Vec<u8> {
+        let mut rest = &record[HEADER_BYTES..];
+        let mut all = Vec::new();
+        for &length in lengths.iter().chain([&usize::MAX]) {
+            let (fragment, behind) = rest.split_at(length.min(rest.len()));
+            if !fragment.is_empty() {
+                let [high, low] = (fragment.len() as u16).to_be_bytes();
+                all.extend_from_slice(&[HANDSHAKE, 3, 1, high, low]);
+                all.extend_from_slice(fragment);
+            }
+            rest = behind;
+        }
+        all
+    }
+
     #[test]
     fn what_matters_is_read() {
         for chacha in [true, false] {
-            let bytes = hello(&[b"acme-tls/1"], chacha);
-            let read = Hello::read(&bytes).unwrap();
+            let records = whole(&hello(&[b"acme-tls/1"], chacha));
+            let read = records.hello().unwrap();
             assert_eq!((read.prefers_chacha(), read.asks_for_challenge()), (chacha, true));
             assert!(read.server_name().unwrap().eq_ignore_ascii_case("example.com"));
             assert!(!read.offers_early_data());
         }
         for alpn in [&[][..], &[&b"h2"[..]], &[b"acme-tls/1", b"h2"], &[b"h2", b"acme-tls/1"]] {
-            assert!(!Hello::read(&hello(alpn, true)).unwrap().asks_for_challenge(), "{alpn:?}");
+            assert!(!whole(&hello(alpn, true)).hello().unwrap().asks_for_challenge(), "{alpn:?}");
         }
     }
 
@@ -179,17 +269,61 @@ mod tests {
         assert!(!prefers(&[]) && !prefers(&[0x13]));
     }
 
+    /// RFC 8446 §5.1: handshake messages may be fragmented across several records.
     #[test]
-    fn no_input_panics_and_a_part_is_not_read() {
-        let bytes = hello(&[b"h2"], false);
-        for end in 0..bytes.len() {
-            assert_eq!(Hello::read(&bytes[..end]), None, "cut at {end}");
+    fn records_do_not_matter() {
+        let bytes = hello(&[b"acme-tls/1"], true);
+        let message_bytes = bytes.len() - HEADER_BYTES;
+        let records = whole(&bytes);
+        let expected = records.hello().unwrap();
+        let cuts = (1..message_bytes).map(|at| vec![at]).chain([vec![1; message_bytes], vec![3, 1, 100]]);
+        for lengths in cuts {
+            let split = in_records(&bytes, &lengths);
+            assert_eq!(whole(&split).hello(), Some(expected), "records of {lengths:?}");
+            let behind = [&split[..], &[23, 3, 3, 0, 1, 0]].concat();
+            assert_eq!(whole(&behind).hello(), Some(expected), "what follows does not matter");
         }
+        let split = in_records(&bytes, &[2, 30, 7]);
+        let mut records = HelloRecords::default();
+        for end in 0..split.len() {
+            assert_eq!(records.handle_input(&split[..end]), HelloProgress::Part, "cut at {end}");
+            assert_eq!(records.hello(), None, "cut at {end}");
+        }
+        assert_eq!(records.handle_input(&split), HelloProgress::Whole);
+        assert_eq!(records.hello(), Some(expected));
+    }
+
+    #[test]
+    fn what_is_no_hello_is_not_waited_for() {
+        let bytes = hello(&[], false);
+        let begun = in_records(&bytes, &[10])[..15].to_vec();
+        for (input, progress) in [
+            (vec![], HelloProgress::Part),
+            (vec![HANDSHAKE, 3], HelloProgress::Part),
+            (begun.clone(), HelloProgress::Part),
+            (vec![23], HelloProgress::Wrong),
+            // An alert within it, an empty record, and one that is too long.
+            ([&begun[..], &[21]].concat(), HelloProgress::Wrong),
+            ([&begun[..], &[HANDSHAKE, 3, 1, 0, 0]].concat(), HelloProgress::Wrong),
+            ([&begun[..], &[HANDSHAKE, 3, 1, 0x41, 1]].concat(), HelloProgress::Wrong),
+            // Another message, and one that is too long.
+            (vec![HANDSHAKE, 3, 1, 0, 1, 2], HelloProgress::Wrong),
+            (vec![HANDSHAKE, 3, 1, 0, 4, CLIENT_HELLO, 1, 0, 0], HelloProgress::Wrong),
+        ] {
+            assert_eq!(HelloRecords::default().handle_input(&input), progress, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn no_input_panics() {
+        let bytes = hello(&[b"h2"], false);
         for at in 0..bytes.len() {
             for flip in [1, 0x80, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] ^= flip;
-                if let Some(read) = Hello::read(&changed) {
+                let mut records = HelloRecords::default();
+                records.handle_input(&changed);
+                if let Some(read) = records.hello() {
                     read.prefers_chacha();
                     read.asks_for_challenge();
                     read.server_name();

@@ -19,7 +19,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 
-use crate::net::tls::hello::Hello;
+use crate::net::tls::hello::{HelloProgress, HelloRecords};
 use crate::net::tls::{CertificateFiles, TlsOptions, TlsServer};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -221,7 +221,12 @@ impl Client {
 
     /// A whole handshake with what `server` presents now.
     pub(super) fn shake(&self, server: &TlsServer, name: &str) -> Result<Shaken, rustls::Error> {
-        shake_by_hello(self.config(), |hello| server.choose(Hello::read(hello).as_ref()).config, name)
+        let choose = |input: &[u8]| {
+            let mut records = HelloRecords::default();
+            assert_eq!(records.handle_input(input), HelloProgress::Whole);
+            server.choose(records.hello().as_ref()).config
+        };
+        shake_by_hello(self.config(), choose, name)
     }
 }
 
