@@ -257,6 +257,10 @@ impl Stream {
                 let _ = self.poll_pending(tls, cx);
             }
             let Some(input) = ready!(received)? else {
+                // Nothing was cut off by the peer.
+                if self.socket.is_dismissed() {
+                    return Poll::Ready(Ok(None));
+                }
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             };
             let opened = tls.borrow_mut().session.handle_input(input);

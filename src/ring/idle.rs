@@ -57,7 +57,7 @@ impl Ring {
                 // What has arrived and was not received yet is not idle either.
                 if slot.is_waiting(mark) && !peer::has_sent(slot.fd) {
                     slot.waits = Waits::No;
-                    slot.rx_end = RecvEnd::Eof;
+                    slot.rx_end = RecvEnd::Dismissed;
                     slot.wake_reader();
                     return true;
                 }

@@ -37,6 +37,8 @@ pub(super) enum RecvState {
 pub(super) enum RecvEnd {
     Open,
     Eof,
+    /// By this side, as if at the end of the stream.
+    Dismissed,
     Failed(i32),
 }
 

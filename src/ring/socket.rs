@@ -534,6 +534,11 @@ impl Socket {
         self.core.inner.borrow_mut().held(self.key).rx_end != RecvEnd::Open
     }
 
+    /// Whether the end of the stream is one by this side: it was [dismissed](Ring::dismiss_waiting).
+    pub fn is_dismissed(&self) -> bool {
+        self.core.inner.borrow_mut().held(self.key).rx_end == RecvEnd::Dismissed
+    }
+
     /// Whether the deadline has passed.
     pub fn has_timed_out(&self) -> bool {
         self.core.inner.borrow_mut().held(self.key).timed_out
@@ -563,7 +568,7 @@ impl Socket {
         }
         match slot.rx_end {
             RecvEnd::Open => {}
-            RecvEnd::Eof => return Poll::Ready(Ok(None)),
+            RecvEnd::Eof | RecvEnd::Dismissed => return Poll::Ready(Ok(None)),
             RecvEnd::Failed(error) => return Poll::Ready(Err(io::Error::from_raw_os_error(error))),
         }
         if slot.timed_out {

@@ -52,8 +52,9 @@ pub(super) fn mode_after<S>(worker: &Worker<S>, error: &io::Error) -> CloseMode 
 pub(super) trait ClosableWire {
     fn stream(&self) -> &Stream;
 
-    /// Output that was written and not sent.
-    fn take_output(&self) -> Vec<u8>;
+    /// Output that was written and not sent, and what the protocol says at the end of a connection: every
+    /// orderly close sends it last.
+    fn take_last_output(&self) -> Vec<u8>;
 
     fn into_stream(self) -> Stream;
 }
@@ -63,13 +64,13 @@ pub(super) async fn close<S, W: ClosableWire>(worker: &Worker<S>, wire: Rc<W>, m
     let closed = match mode {
         CloseMode::Finish => match flush(wire.stream(), &worker.limits).await {
             Ok(()) if is_owed_much(wire.stream()) && !worker.drain.has_begun() => {
-                Box::pin(finish_slowly(wire.stream(), wire.take_output(), &worker.limits)).await
+                Box::pin(finish_slowly(wire.stream(), wire.take_last_output(), &worker.limits)).await
             }
-            Ok(()) => finish(wire.stream(), wire.take_output(), &worker.limits).await,
+            Ok(()) => finish(wire.stream(), wire.take_last_output(), &worker.limits).await,
             Err(error) => Err(error),
         },
         // Boxed, because the task of an idle connection keeps room for everything else.
-        CloseMode::Linger => Box::pin(linger(wire.stream(), wire.take_output(), &worker.limits)).await,
+        CloseMode::Linger => Box::pin(linger(wire.stream(), wire.take_last_output(), &worker.limits)).await,
         CloseMode::Abort => return reset(wire),
     };
     if closed.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {

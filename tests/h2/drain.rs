@@ -179,3 +179,38 @@ fn sigterm() {
     assert_eq!(peer.goaways.last().map(|goaway| (goaway.code, goaway.last)), Some((NO_ERROR, 1)));
     assert!(server.wait().success());
 }
+
+/// However this side ends a connection, the client is told which requests were processed.
+#[test]
+fn every_orderly_end_says_what_was_processed() {
+    let short = Duration::from_millis(300);
+    // The first look at a connection is due with its first head.
+    let brief = Limits { idle_timeout: short, head_timeout: short, ..lenient() };
+    let old = Limits { connection_age_max: Some(short), ..lenient() };
+    let full = Limits { connections_max: Some(2), ..lenient() };
+    let by_client = lenient();
+    for (cause, limits) in [("idle", brief), ("age", old), ("capacity", full), ("its FIN", by_client)] {
+        let server = serve(limits, Lab::default());
+        let mut peer = Peer::connect(server.addr);
+        peer.get("/n/1").is(200, "1");
+        peer.get("/n/2").is(200, "2");
+        let mut fresh = Peer::connect(server.addr);
+        if cause == "capacity" {
+            peer.client.limit_wait(Duration::from_secs(10));
+            fresh.ping();
+            Client::connect(server.addr).is_usable();
+        }
+        if cause == "its FIN" {
+            peer.client.half_close();
+            fresh.client.half_close();
+        }
+        for (peer, last) in [(&mut peer, 3), (&mut fresh, 0)] {
+            if cause == "capacity" && last == 0 {
+                continue;
+            }
+            while peer.step() {}
+            let told = peer.goaways.last().unwrap_or_else(|| panic!("{cause}: no GOAWAY before the end"));
+            assert_eq!((told.code, told.last), (NO_ERROR, last), "{cause}");
+        }
+    }
+}

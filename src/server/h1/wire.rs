@@ -753,7 +753,7 @@ impl ClosableWire for H1Wire {
         &self.stream
     }
 
-    fn take_output(&self) -> Vec<u8> {
+    fn take_last_output(&self) -> Vec<u8> {
         self.output.take()
     }
 

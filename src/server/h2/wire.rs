@@ -271,8 +271,12 @@ impl ClosableWire for H2Wire {
         &self.stream
     }
 
-    fn take_output(&self) -> Vec<u8> {
-        std::mem::take(&mut self.inner.borrow_mut().output)
+    /// Ends with a GOAWAY, so that the client knows which requests were not processed (RFC 9113 §6.8), unless
+    /// it was told.
+    fn take_last_output(&self) -> Vec<u8> {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.machine.leave(&mut inner.output);
+        std::mem::take(&mut inner.output)
     }
 
     fn into_stream(self) -> Stream {
