@@ -75,6 +75,7 @@ impl LogEntry {
             end: if refusal.is_some() && end == ExchangeEnd::Complete { ExchangeEnd::Refused } else { end },
             reason: refusal.as_ref().map(|refusal| &*refusal.0),
         };
+        worker.counters.logged.bump();
         log.record(&record, now);
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::limits::CurrentLimits;
@@ -20,7 +21,7 @@ pub(crate) struct Worker<S> {
     /// Answers requests. Replaced as a whole; a request in progress keeps the service it began with.
     pub(crate) service: RefCell<Rc<S>>,
     pub(crate) limits: Rc<CurrentLimits>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     /// The access log, if there is one.
     pub(crate) access: Option<CoreLog>,
     pub(crate) date: RefCell<DateLine>,

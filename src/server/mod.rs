@@ -25,7 +25,7 @@ mod start;
 mod tls;
 
 pub use self::setup::{ListeningSocket, WorkerSetup};
-pub use self::shared::{Message, Phase, Shared, WorkerTotals};
+pub use self::shared::{Message, Phase, Shared};
 pub use self::start::{BuildPlan, StartError, WorkerOutcome, start};
 pub use crate::exchange::Limits;
 pub use crate::service::CoreContext;

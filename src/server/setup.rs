@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::shared::Message;
 use crate::exchange::Limits;
 use crate::net::tls::TlsServer;
+use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::ring::{Mailbox, RingConfig};
 
@@ -37,6 +38,8 @@ pub struct WorkerSetup {
     pub secrets: Arc<[PathBuf]>,
     /// Sizes of its ring.
     pub ring: RingConfig,
+    /// Its counters, which outlive it.
+    pub counters: Arc<Counters>,
     /// Its end of the access log, if there is one.
     pub access: Option<CoreLog>,
 }

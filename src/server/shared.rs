@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::observe::Totals;
+use crate::observe::{Counters, Totals};
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, SendError, Sender, mailbox};
 
@@ -26,8 +26,8 @@ pub enum Phase {
 pub enum Message {
     /// The server's phase is this one now.
     Phase(Phase),
-    /// Reply with the counters.
-    Totals(mpsc::Sender<WorkerTotals>),
+    /// Reply with the number of open connections.
+    Open(mpsc::Sender<usize>),
     /// Build the service of this plan, keep it beside the one in use, and reply.
     Prepare {
         /// Identifies the prepared service in later messages.
@@ -48,21 +48,15 @@ pub enum Message {
     Abandon,
 }
 
-/// The counters of one worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkerTotals {
-    /// Counted since the start.
-    pub totals: Totals,
-    /// Connections that are open.
-    pub open: usize,
-}
-
 /// The supervisor's hold on its workers.
 #[derive(Debug)]
 pub struct Shared {
     phase: AtomicU8,
     /// One per worker. Locked by the supervisor's threads alone, and only while messages are queued.
     senders: Mutex<Vec<Sender<Message>>>,
+    /// One per worker that was planned. A worker that takes the place of a lost one continues its counters,
+    /// so that no sum ever shrinks.
+    counters: Vec<Arc<Counters>>,
 }
 
 impl Shared {
@@ -74,7 +68,20 @@ impl Shared {
         let pairs = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
         let (senders, mailboxes) = pairs.into_iter().unzip();
         let phase = AtomicU8::new(Phase::Serve as u8);
-        Ok((Self { phase, senders: Mutex::new(senders) }, mailboxes))
+        let counters = (0..workers).map(|_| Arc::default()).collect();
+        Ok((Self { phase, senders: Mutex::new(senders), counters }, mailboxes))
+    }
+
+    /// The counters of a worker. One worker at a time may count with them.
+    pub fn counters(&self, worker: usize) -> Arc<Counters> {
+        self.counters[worker].clone()
+    }
+
+    /// The counters so far, summed over all workers: those that were lost, or that do not reply, included.
+    pub fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        self.counters.iter().for_each(|counters| sum += counters.totals());
+        sum
     }
 
     /// A new mailbox for a worker that takes the place of a lost one.

@@ -18,11 +18,10 @@ use thiserror::Error;
 
 use super::accept;
 use super::setup::{ListeningSocket, WorkerSetup};
-use super::shared::{Message, Phase, WorkerTotals};
+use super::shared::{Message, Phase};
 use crate::exchange::{self, CurrentLimits, Worker};
 use crate::http::date::DateLine;
-use crate::observe::access::CoreLog;
-use crate::observe::{Counters, Totals, log};
+use crate::observe::log;
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, Ring, SetupError, sys};
 use crate::service::{CoreContext, Drain, Service};
@@ -110,8 +109,8 @@ where
     }
 }
 
-/// How a worker ended: its counters, or why it was lost.
-pub type WorkerOutcome = Result<Totals, String>;
+/// How a worker ended: an error says why it was lost.
+pub type WorkerOutcome = Result<(), String>;
 
 /// Calls `ended` however the thread ends.
 struct Notice<F: FnOnce(WorkerOutcome)> {
@@ -131,7 +130,7 @@ impl<F: FnOnce(WorkerOutcome)> Notice<F> {
 impl<F: FnOnce(WorkerOutcome)> Drop for Notice<F> {
     fn drop(&mut self) {
         if let Some(ended) = self.ended.take() {
-            ended(std::mem::replace(&mut self.outcome, Ok(Totals::default())));
+            ended(std::mem::replace(&mut self.outcome, Ok(())));
         }
     }
 }
@@ -152,7 +151,7 @@ where
     log::limit_causes();
     let failed = |error| {
         let _ = started.send(Err(error));
-        Ok(Totals::default())
+        Ok(())
     };
     // Before the executor allocates, so that its memory is near the CPU. Not by the executor: it asks sysfs
     // for the topology, which need not be mounted.
@@ -176,7 +175,7 @@ where
             Ok(ring) => ring,
             Err(error) => {
                 let _ = started.send(Err(StartError::Ring(error)));
-                return Ok(Totals::default());
+                return Ok(());
             }
         };
         let (descriptors, _) = sys::descriptor_limit();
@@ -190,7 +189,7 @@ where
             }
             Err(error) => {
                 let _ = started.send(Err(StartError::Service(error)));
-                Ok(Totals::default())
+                Ok(())
             }
         }
     };
@@ -235,7 +234,7 @@ async fn run<S: Service>(
         ring: ring.clone(),
         service: RefCell::new(Rc::new(service)),
         limits: Rc::new(CurrentLimits::new(setup.limits, core.drain.clone())),
-        counters: Counters::default(),
+        counters: setup.counters,
         access: setup.access,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         open: Cell::new(0),
@@ -267,7 +266,7 @@ async fn run<S: Service>(
     }
     match lost.get() {
         Some(text) => Err(text.clone()),
-        None => Ok(totals(&worker)),
+        None => Ok(()),
     }
 }
 
@@ -283,12 +282,6 @@ fn spawn_vital(
         let _ = lost.set(format!("the task that {what} panicked: {}", log::panic_text(&*panic)));
         stopped.stop();
     });
-}
-
-/// The worker's counters.
-fn totals<S>(worker: &Worker<S>) -> Totals {
-    let logged = worker.access.as_ref().map_or(0, CoreLog::recorded);
-    Totals { logged, ..worker.counters.totals() }
 }
 
 /// Handles the supervisor's messages, and ends the worker: serve, then drain, then stop.
@@ -340,10 +333,9 @@ impl<S: Service> Control<S> {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Phase(phase) => self.enter(phase),
-            Message::Totals(reply) => {
-                let worker = &self.worker;
+            Message::Open(reply) => {
                 // The supervisor may no longer wait for the reply.
-                let _ = reply.send(WorkerTotals { totals: totals(worker), open: worker.open.get() });
+                let _ = reply.send(self.worker.open.get());
             }
             Message::Prepare { version, plan, reply } => {
                 self.abandon();

@@ -542,10 +542,10 @@ pub struct Running {
 /// Counters of a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveTotals {
-    /// Counters since the start, of the workers that replied. Lost lines of the access log are known only at
-    /// the end.
+    /// Counters since the start, of all workers: they never shrink, also when one is lost, is started again,
+    /// or does not reply. Lost lines of the access log are known only at the end.
     pub totals: Totals,
-    /// Connections open on those workers.
+    /// Connections open on the workers that replied.
     pub open: usize,
     /// Workers that replied in time.
     pub answered: usize,
@@ -681,26 +681,21 @@ impl Running {
         swapped.map(|()| diff)
     }
 
-    /// The counters so far, summed over the workers that reply within a second.
+    /// The counters so far, and what the workers that reply within a second have open.
     pub fn totals(&self) -> LiveTotals {
         self.totals_within(TOTALS_WITHIN)
     }
 
-    /// As [`totals`](Self::totals), with another time limit. Each worker replies between two requests, so a
-    /// core that is blocked by a handler is missing from the sum until it runs again.
+    /// As [`totals`](Self::totals), with another time limit. Each worker replies between two requests, so the
+    /// connections of a core that is blocked by a handler are missing until it runs again.
     pub fn totals_within(&self, limit: Duration) -> LiveTotals {
-        let replies = self.shared.ask(limit, Message::Totals);
-        let mut live = LiveTotals {
-            totals: Totals::default(),
-            open: 0,
-            answered: replies.len(),
+        let open = self.shared.ask(limit, Message::Open);
+        LiveTotals {
+            totals: self.shared.totals(),
+            open: open.iter().sum(),
+            answered: open.len(),
             workers: self.shared.workers(),
-        };
-        for worker in replies {
-            live.totals += worker.totals;
-            live.open += worker.open;
         }
-        live
     }
 
     /// Reopens the access log by its name, after it was renamed.

@@ -42,6 +42,7 @@ pub(super) struct WorkerTemplate {
 impl WorkerTemplate {
     fn setup(
         &self,
+        shared: &Shared,
         index: usize,
         mailbox: Mailbox<Message>,
         access: Option<CoreLog>,
@@ -58,6 +59,7 @@ impl WorkerTemplate {
             limits: self.limits.clone(),
             ring: self.ring.clone(),
             secrets: self.secrets.clone(),
+            counters: shared.counters(index),
             access,
         })
     }
@@ -212,7 +214,7 @@ impl Keeper {
             // The keeper may have given up.
             let _ = events.send(Event::Ended { index, start, outcome });
         };
-        let setup = self.template.setup(index, mailbox, access).map_err(StartError::Thread)?;
+        let setup = self.template.setup(&self.shared, index, mailbox, access).map_err(StartError::Thread)?;
         let thread = (self.start)(setup, Box::new(ended))?;
         Ok(RunningWorker { start, thread })
     }
@@ -230,7 +232,7 @@ impl Keeper {
                     // It has sent its last word: only its thread's own state is left to be dropped.
                     let _ = worker.thread.join();
                     match outcome {
-                        Ok(totals) => self.outcome.totals += totals,
+                        Ok(()) => {}
                         Err(text) => self.handle_loss(index, text, &report),
                     }
                 }
@@ -240,6 +242,7 @@ impl Keeper {
             }
         }
         let running = |(index, worker): (usize, &Option<RunningWorker>)| worker.as_ref().map(|_| index);
+        self.outcome.totals = self.shared.totals();
         self.outcome.stuck = self.running.iter().enumerate().filter_map(running).collect();
         report(Report::Ended(self.outcome));
     }

@@ -45,6 +45,7 @@ const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn a_lost_worker_is_started_again_on_its_port() {
     let (running, addr) = start(2, lenient());
+    let mut asked = 0;
     for _ in 0..3 {
         let mut bystanders: Vec<_> = (0..8).map(|_| Client::connect(addr)).collect();
         let on: Vec<_> = bystanders.iter_mut().map(|client| client.ask(ASK).text().to_owned()).collect();
@@ -67,11 +68,16 @@ fn a_lost_worker_is_started_again_on_its_port() {
             client.limit_wait(Duration::from_secs(5));
             assert!(["0", "1"].contains(&client.ask(ASK).text().as_str()));
         }
+        // What the lost worker has counted is not lost: all that were answered, and the one that was not.
+        asked +=
+            8 + 2 + bystanders.iter().zip(&on).filter(|(_, worker)| **worker != lost).count() as u64 + 16;
+        assert_eq!(running.totals().totals.requests, asked);
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     }
     let live = running.totals();
     assert_eq!((live.answered, live.workers), (2, 2));
-    running.stop().expect("a worker that was started again is no failure");
+    let totals = running.stop().expect("a worker that was started again is no failure");
+    assert_eq!((totals.requests, totals.accepted), (asked, 3 * (8 + 1 + 16)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Counters of a server that serves: summed over its cores on request, without waiting for a stuck one.
+//! Counters of a server that serves: summed over its cores on request, those of a stuck one included.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -109,6 +109,7 @@ fn a_core_that_is_stuck_does_not_hold_up_the_caller() {
     let began = Instant::now();
     let live = running.totals_within(Duration::from_millis(200));
     assert_eq!((live.answered, live.workers), (1, 2));
+    assert_eq!(live.totals.requests, 1, "what it has counted is known");
     assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
     release.send(()).unwrap();
     client.response().is(200, "at last");
