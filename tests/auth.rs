@@ -307,8 +307,14 @@ fn a_client_with_wrong_passwords_has_to_wait_and_others_do_not() {
         })
         .unwrap();
     let quoit::net::Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
-    let connect = || Connection(std::net::TcpStream::connect(addr).unwrap());
-    let (mut guesser, mut other) = (connect(), connect());
+    let from = |last: u8| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let own: std::net::SocketAddr = ([127, 0, 0, last], 0).into();
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        Connection(socket.into())
+    };
+    let (mut guesser, mut beside, mut other) = (from(1), from(1), from(2));
     let mut statuses = Vec::new();
     for guess in 0..8 {
         let (status, head) = guesser.ask("alice", &format!("guess {guess}"));
@@ -318,7 +324,38 @@ fn a_client_with_wrong_passwords_has_to_wait_and_others_do_not() {
     assert_eq!(statuses[..5], [401; 5]);
     assert!(statuses[5..].contains(&429), "{statuses:?}");
     assert_eq!(guesser.ask("bob", "secret").0, 200, "another user of the same proxy");
+    assert_eq!(beside.ask("alice", "again").0, 429, "on another connection from the same address");
     assert_eq!(other.ask("alice", "secret").0, 200, "the owner elsewhere");
     assert_eq!(guesser.ask("alice", "secret").0, 200, "and here, because the owner is known by now");
+    running.stop().unwrap();
+}
+
+#[test]
+fn guesses_at_once_count_as_many_and_the_same_password_as_one() {
+    const AT_ONCE: usize = 40;
+    // Long enough that all have begun before the first was judged.
+    let file = File::new(&format!("alice:{CHEAP}\nmallory:{DEAR}\n"));
+    let path = file.path.clone();
+    let server = quoit::Server::new().listen("127.0.0.1:0".parse().unwrap()).workers(2).quiet(true);
+    let running = server
+        .try_start(move |core| {
+            let auth = BasicAuth::load(&core.ring, &path).map_err(|error| error.to_string())?.silent();
+            Router::new().around(auth).get("/", async || "in").build().map_err(|error| error.to_string())
+        })
+        .unwrap();
+    let quoit::net::Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    let at_once = |name: &'static str, password: fn(usize) -> String| -> Vec<u16> {
+        let asked = (0..AT_ONCE).map(|number| {
+            let mut connection = Connection(std::net::TcpStream::connect(addr).unwrap());
+            std::thread::spawn(move || connection.ask(name, &password(number)).0)
+        });
+        asked.collect::<Vec<_>>().into_iter().map(|asked| asked.join().unwrap()).collect()
+    };
+    let count = |statuses: &[u16], status| statuses.iter().filter(|known| **known == status).count();
+    // A browser: all of them are right, and none is known.
+    let right = at_once("alice", |_| "secret".to_owned());
+    assert_eq!(right, [200; AT_ONCE]);
+    let wrong = at_once("mallory", |number| format!("guess {number}"));
+    assert!(count(&wrong, 401) <= 6 && count(&wrong, 401) + count(&wrong, 429) == AT_ONCE, "{wrong:?}");
     running.stop().unwrap();
 }

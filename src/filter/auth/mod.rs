@@ -5,6 +5,7 @@
 //! long as a known one. The file is checked every second while there are requests; a new version with a
 //! mistake is logged and not used.
 
+mod asker;
 mod back_off;
 mod hash;
 mod pool;
@@ -21,8 +22,8 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
 
-use self::back_off::BackOff;
-use self::pool::{Asker, Job};
+use self::asker::Asker;
+use self::pool::{Guess, Job};
 pub use self::users::UsersError;
 use self::users::{Users, UsersVersion};
 use self::verdicts::Verdicts;
@@ -104,7 +105,6 @@ pub struct BasicAuth {
     /// Whether a request checks the file.
     looking: Cell<bool>,
     verdicts: RefCell<Verdicts>,
-    back_off: RefCell<BackOff>,
     /// The `WWW-Authenticate` line.
     challenge: Vec<u8>,
     ring: RingHandle,
@@ -162,7 +162,6 @@ impl BasicAuth {
             logs_changes: true,
             looking: Cell::new(false),
             verdicts: RefCell::default(),
-            back_off: RefCell::default(),
             challenge: Vec::new(),
             ring: RingHandle(ring.clone()),
         };
@@ -247,21 +246,29 @@ impl BasicAuth {
             }
             None => {}
         }
-        let client = peer.addr();
-        let wait = client.and_then(|client| self.back_off.borrow().wait(client, name, ring.now()));
-        if let Some(wait) = wait {
-            ring.sleep(wait.min(HELD_MAX)).await;
-            return Checked::BackOff(wait);
-        }
-        let asker = Asker::new(users.scope(), client.map(|client| client.ip()));
+        let address = peer.addr().map(|client| client.ip());
+        let asker = Asker::new(users.scope(), address);
+        let guess = match address {
+            Some(_) if !pool::was_right(&key) => Guess::begin(asker, name, key, ring.now()).map(Some),
+            // Clients of a Unix socket are not told apart.
+            _ => Ok(None),
+        };
+        let guess = match guess {
+            Ok(guess) => guess,
+            Err(wait) => {
+                ring.sleep(wait.min(HELD_MAX)).await;
+                return Checked::BackOff(wait);
+            }
+        };
         let (asked, name_asked, since) = (users.clone(), name.into(), ring.now());
         let verify =
             move |reply| pool::verify(asker, Job { users: asked, name: name_asked, password, reply, since });
-        let Some(fits) = ring.reply(verify).await else { return Checked::Busy };
-        let now = ring.now();
-        if let Some(client) = client {
-            self.back_off.borrow_mut().record(client, name, fits, now);
+        let fits = ring.reply(verify).await;
+        if let Some(guess) = guess {
+            guess.end(fits);
         }
+        let Some(fits) = fits else { return Checked::Busy };
+        let now = ring.now();
         if Arc::ptr_eq(&users, &self.users.borrow()) {
             self.verdicts.borrow_mut().insert(key, fits, now);
             if fits {

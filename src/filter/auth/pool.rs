@@ -6,12 +6,13 @@
 //! bounded by the number of jobs that wait, and by what those that run allocate together.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::asker::Asker;
+use super::back_off::{Admission, BackOff, GuesserKey};
 use super::users::Users;
 use super::verdicts::{VerdictKey, Verdicts};
 use crate::ring::{Reply, lower_priority};
@@ -33,23 +34,6 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Memory, in KiB, of the verifications that run. As much as the costliest hash that is accepted, so that one
 /// can always run.
 const MEMORY_KIB_MAX: u64 = super::hash::ARGON2_KIB_MAX as u64;
-
-/// Who asks, for the turns: the file of users, and the address, of which one client has a whole /64 in IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asker {
-    scope: u64,
-    address: Option<IpAddr>,
-}
-
-impl Asker {
-    pub(super) fn new(scope: u64, address: Option<IpAddr>) -> Self {
-        let network = |address| match address {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-            v4 => v4,
-        };
-        Self { scope, address: address.map(network) }
-    }
-}
 
 /// A password to verify.
 pub(super) struct Job {
@@ -84,6 +68,44 @@ pub(super) fn remember(key: VerdictKey, now: Instant) {
     lock(&POOL.known).insert(key, true, now);
 }
 
+/// Whether these credentials were right at any time that is remembered. Their owner does not wait for those
+/// who guess at the name: nobody else can have them.
+pub(super) fn was_right(key: &VerdictKey) -> bool {
+    lock(&POOL.known).was_right(key)
+}
+
+/// A guess that is being verified. Dropped without a verdict it counts as a wrong one: its client has left.
+pub(super) struct Guess {
+    /// `None` when the same is being verified already.
+    counted: Option<GuesserKey>,
+    key: VerdictKey,
+    fits: Option<bool>,
+}
+
+impl Guess {
+    /// Begins a guess, or says how long its client has to wait before.
+    pub(super) fn begin(asker: Asker, name: &str, key: VerdictKey, now: Instant) -> Result<Self, Duration> {
+        match lock(&POOL.back_off).begin(asker, name, key, now) {
+            Admission::Counted(guesser) => Ok(Self { counted: Some(guesser), key, fits: Some(false) }),
+            Admission::Repeated => Ok(Self { counted: None, key, fits: Some(false) }),
+            Admission::Wait(wait) => Err(wait),
+        }
+    }
+
+    /// It was verified, or it could not be.
+    pub(super) fn end(mut self, fits: Option<bool>) {
+        self.fits = fits;
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        if let Some(guesser) = self.counted {
+            lock(&POOL.back_off).end(guesser, &self.key, self.fits);
+        }
+    }
+}
+
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -94,6 +116,7 @@ struct Pool {
     /// A job was queued, or memory is free again.
     ready: Condvar,
     known: Mutex<Verdicts>,
+    back_off: Mutex<BackOff>,
 }
 
 #[derive(Default)]

@@ -49,6 +49,11 @@ impl Verdicts {
         self.wrong.get(key).is_some_and(|until| now < *until).then_some(false)
     }
 
+    /// Whether it was a right one, however long ago: those are kept until there are too many.
+    pub(super) fn was_right(&self, key: &VerdictKey) -> bool {
+        self.right.contains_key(key)
+    }
+
     pub(super) fn insert(&mut self, key: VerdictKey, fits: bool, now: Instant) {
         let (kind, holds) =
             if fits { (&mut self.right, RIGHT_HOLDS) } else { (&mut self.wrong, WRONG_HOLDS) };
@@ -88,6 +93,7 @@ mod tests {
         assert_eq!(verdicts.get(&right, used), Some(true));
         assert_eq!(verdicts.get(&right, now + RIGHT_HOLDS), Some(true));
         assert_eq!(verdicts.get(&right, now + 2 * RIGHT_HOLDS), None);
+        assert!(verdicts.was_right(&right) && !verdicts.was_right(&wrong), "what is no verdict any more");
         verdicts.insert(right, true, now);
         verdicts.clear();
         assert_eq!(verdicts.get(&right, now), None);
