@@ -3,7 +3,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -64,13 +63,7 @@ impl DirectoryOptions {
     /// # Errors
     /// Why it cannot be served.
     pub fn open(&self, ring: &Ring) -> Result<Files, DirectoryError> {
-        self.open_without(ring, Arc::default())
-    }
-
-    /// As [`open`](Self::open); never serves these files, nor what is in these directories, by any link.
-    pub(crate) fn open_without(&self, ring: &Ring, secrets: Arc<[PathBuf]>) -> Result<Files, DirectoryError> {
-        Files::without(ring.clone(), &self.path, self.files.clone(), secrets)
-            .map_err(|source| self.error(source))
+        Files::new(ring.clone(), &self.path, self.files.clone()).map_err(|source| self.error(source))
     }
 
     /// Whether the directory could be opened now. Blocking, and needs no core.
@@ -102,18 +95,9 @@ impl MountsOptions {
     /// # Errors
     /// All that cannot be served.
     pub fn open(&self, ring: &Ring) -> Result<Mounts, Vec<DirectoryError>> {
-        self.open_without(ring, &Arc::default())
-    }
-
-    /// As [`open`](Self::open); never serves these files, nor what is in these directories, by any link.
-    pub(crate) fn open_without(
-        &self,
-        ring: &Ring,
-        secrets: &Arc<[PathBuf]>,
-    ) -> Result<Mounts, Vec<DirectoryError>> {
         let (mut opened, mut errors) = (Vec::new(), Vec::new());
         for directory in self.directories() {
-            match directory.open_without(ring, secrets.clone()) {
+            match directory.open(ring) {
                 Ok(files) => opened.push(files),
                 Err(error) => errors.push(error),
             }

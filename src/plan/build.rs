@@ -1,9 +1,7 @@
 //! Turns plans into services: every option becomes its filter or handler, and all errors are collected. Runs
 //! on the core that the service is for; a check needs no core.
 
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::assemble::{PartFactory, place_of, router, site_router};
 use super::error::{PlanError, PlanErrors, PlanMistake};
@@ -27,16 +25,15 @@ impl Plan {
     /// # Errors
     /// Every error.
     pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
-        let own = self.secrets().into_iter().map(|secret| secret.path);
-        let secrets = own.chain(core.secrets.iter().cloned()).collect();
-        let mut builder = ServiceBuilder { core: Some(core), secrets, errors: self.mistakes_of_routes() };
+        self.secrets().iter().for_each(|secret| core.ring.keep_back(&secret.path));
+        let mut builder = ServiceBuilder { core: Some(core), errors: self.mistakes_of_routes() };
         let service = match self.lone_handler() {
             Some(HandlerOptions::Files(directory)) => builder
-                .kept("", directory.open_without(&core.ring, builder.secrets.clone()).map_err(one))
+                .kept("", directory.open(&core.ring).map_err(one))
                 .map(|files| PlanService::files(Mounts::new(files, Vec::new()))),
-            Some(HandlerOptions::Mounts(mounts)) => builder
-                .kept("", mounts.open_without(&core.ring, &builder.secrets.clone()).map_err(all))
-                .map(PlanService::files),
+            Some(HandlerOptions::Mounts(mounts)) => {
+                builder.kept("", mounts.open(&core.ring).map_err(all)).map(PlanService::files)
+            }
             Some(handler) => Some(PlanService::direct(builder.handler("", handler))),
             None => {
                 let router = router(self, &mut builder);
@@ -72,8 +69,7 @@ impl Plan {
     /// # Errors
     /// Every error found.
     pub fn check_beside(&self, secrets: &[Secret]) -> Result<(), PlanErrors> {
-        let mut builder =
-            ServiceBuilder { core: None, secrets: Arc::default(), errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: None, errors: self.mistakes_of_routes() };
         drop(router(self, &mut builder));
         let exposed = self.exposed(secrets).into_iter();
         builder.errors.extend(
@@ -135,8 +131,6 @@ fn route_mistake(site: &str, error: &RouteError) -> PlanError {
 /// is never called, because errors end the build.
 struct ServiceBuilder<'a> {
     core: Option<&'a CoreContext>,
-    /// What no directory serves, by whatever link.
-    secrets: Arc<[PathBuf]>,
     errors: Vec<PlanError>,
 }
 
@@ -216,7 +210,7 @@ impl ServiceBuilder<'_> {
                 directory.check().map(|()| service(Unbuilt)).map_err(one)?
             }
             (HandlerOptions::Files(directory), Some(core)) => {
-                service(directory.open_without(&core.ring, self.secrets.clone()).map_err(one)?)
+                service(directory.open(&core.ring).map_err(one)?)
             }
             (HandlerOptions::Mounts(mounts), None) => {
                 let missing = mounts.directories().filter_map(|directory| directory.check().err());
@@ -225,9 +219,7 @@ impl ServiceBuilder<'_> {
                     missing => return Err(all(missing)),
                 }
             }
-            (HandlerOptions::Mounts(mounts), Some(core)) => {
-                service(mounts.open_without(&core.ring, &self.secrets).map_err(all)?)
-            }
+            (HandlerOptions::Mounts(mounts), Some(core)) => service(mounts.open(&core.ring).map_err(all)?),
             (HandlerOptions::Welcome, _) => service(welcome),
             (HandlerOptions::Respond(options), _) => service(Fixed::respond(options).map_err(one)?),
             (HandlerOptions::Redirect(options), _) => service(Fixed::redirect(options).map_err(one)?),

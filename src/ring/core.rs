@@ -5,10 +5,11 @@
 //! slot is freed when the kernel can send no more completions for it; keys carry a generation nevertheless,
 //! so that a mistake here would be an ignored completion and not an access to another connection's data.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -103,6 +104,8 @@ pub(super) struct Core {
     pub(super) offload: OnceCell<Rc<Offload>>,
     /// Files that are open.
     pub(super) files: FileBudget,
+    /// What no handler of this core serves.
+    pub(super) kept_back: RefCell<Vec<PathBuf>>,
 }
 
 /// How many files a core may have open, and has.
@@ -259,6 +262,7 @@ impl Ring {
             tasks,
             offload: OnceCell::new(),
             files: FileBudget::default(),
+            kept_back: RefCell::default(),
         };
         Ok(Self { core: Rc::new(core) })
     }
@@ -311,6 +315,22 @@ impl Ring {
         if let Some(spare) = payload.into_spare() {
             self.core.inner.borrow_mut().keep_spare(spare);
         }
+    }
+
+    /// From now on no handler of this core serves this file, or what is in this directory, whatever link
+    /// leads to it: it is secret. It need not exist yet.
+    pub fn keep_back(&self, path: &Path) {
+        // A process may change its directory.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut kept_back = self.core.kept_back.borrow_mut();
+        if !kept_back.contains(&path) {
+            kept_back.push(path);
+        }
+    }
+
+    /// What handlers of this core do not serve.
+    pub fn kept_back(&self) -> Ref<'_, [PathBuf]> {
+        Ref::map(self.core.kept_back.borrow(), Vec::as_slice)
     }
 
     /// Counters since the start.

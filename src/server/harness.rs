@@ -14,7 +14,6 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use glommio::{LocalExecutorBuilder, Placement};
@@ -46,8 +45,7 @@ where
         let ring = Ring::new(RingConfig::default()).unwrap_or_else(|error| panic!("{error}"));
         let driver = ring.clone();
         glommio::spawn_local(async move { driver.drive().await }).detach();
-        let context =
-            CoreContext { ring: ring.clone(), worker: 0, drain: Drain::default(), secrets: Arc::default() };
+        let context = CoreContext { ring: ring.clone(), worker: 0, drain: Drain::default() };
         let result = caught(test(context)).await;
         ring.stop();
         result

@@ -34,7 +34,7 @@ pub struct WorkerSetup {
     pub mailbox: Mailbox<Message>,
     /// The limits.
     pub limits: Limits,
-    /// Secret files and directories, which no directory of a plan serves.
+    /// Secret files and directories, which no handler serves.
     pub secrets: Arc<[PathBuf]>,
     /// Sizes of its ring.
     pub ring: RingConfig,

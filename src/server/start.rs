@@ -180,8 +180,8 @@ where
         };
         let (descriptors, _) = sys::descriptor_limit();
         ring.set_files_max(setup.limits.files_per_worker(descriptors, setup.workers));
-        let (worker, secrets) = (setup.index, setup.secrets.clone());
-        let context = CoreContext { ring: ring.clone(), worker, drain: Drain::default(), secrets };
+        setup.secrets.iter().for_each(|secret| ring.keep_back(secret));
+        let context = CoreContext { ring: ring.clone(), worker: setup.index, drain: Drain::default() };
         match make(&context) {
             Ok(service) => {
                 let _ = ring_of.set(ring);

@@ -1,8 +1,5 @@
 //! The context in which services are built. Knows no server: the tests' harness makes one too.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use super::drain::Drain;
 use crate::ring::Ring;
 
@@ -14,6 +11,4 @@ pub struct CoreContext {
     pub worker: usize,
     /// Tells services that the worker is about to end.
     pub drain: Drain,
-    /// Secret files and directories of the server, which no directory of a plan serves.
-    pub secrets: Arc<[PathBuf]>,
 }

@@ -35,7 +35,7 @@ pub(super) struct WorkerTemplate {
     pub(super) sockets: Vec<Vec<(OwnedFd, Option<Arc<TlsServer>>)>>,
     pub(super) limits: Limits,
     pub(super) ring: RingConfig,
-    /// What no directory of a plan serves.
+    /// What no handler serves.
     pub(super) secrets: Arc<[PathBuf]>,
 }
 

@@ -90,3 +90,36 @@ fn directories_below_routes() {
         assert!(Call::get("/static/").send(&routes).await.text().contains("./a.txt"));
     });
 }
+
+/// Whoever makes the handler, and whenever: what the core is told to keep back is served by none.
+#[test]
+fn no_handler_serves_a_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir_all(at("acme/accounts/a")).unwrap();
+    for name in ["server.key", "users", "acme/accounts/a/key", "page"] {
+        std::fs::write(at(name), "content").unwrap();
+    }
+    std::os::unix::fs::symlink("server.key", at("link")).unwrap();
+    std::fs::hard_link(at("server.key"), at("hard")).unwrap();
+    let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    std::fs::write(at("users"), format!("alice:{hash}\n")).unwrap();
+    let (root, key, acme, users) = (dir.path().to_owned(), at("server.key"), at("acme"), at("users"));
+    on_core(async move |core| {
+        let files = Files::new(core.ring.clone(), &root, FilesOptions::default()).unwrap();
+        let opened = Rc::new(Root::open(&root).unwrap());
+        assert_eq!(Call::get("/page").send(&files).await.status(), 200);
+        core.ring.keep_back(&key);
+        core.ring.keep_back(&acme);
+        // The filter knows by itself that its file is secret.
+        let _auth = quoit::filter::BasicAuth::load(&core.ring, &users).unwrap();
+        for name in ["server.key", "link", "hard", "acme/accounts/a/key", "users"] {
+            assert_eq!(Call::get(&format!("/{name}")).send(&files).await.status(), 404, "{name}");
+            let named = NamedFile::open(&core.ring, &opened, name).await;
+            let refused = named.err().map(|error| error.kind());
+            assert_eq!(refused, Some(std::io::ErrorKind::NotFound), "{name}");
+        }
+        assert_eq!(Call::get("/page").send(&files).await.text(), "content");
+        assert!(NamedFile::open(&core.ring, &opened, "page").await.is_ok());
+    });
+}

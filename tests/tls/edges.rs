@@ -358,3 +358,57 @@ fn handshakes_end_in_time_and_are_bounded() {
     let totals = running.stop().unwrap();
     assert_eq!((totals.requests, totals.over_capacity, totals.panics), (2, 0, 0));
 }
+
+/// RFC 8446 §5.1: a message may come in several records, and what it asks for is the same.
+#[test]
+fn the_records_of_a_hello_do_not_choose_the_cipher() {
+    const HEADER_BYTES: usize = 5;
+    let lab = Lab::new();
+    let service = async |_request: Request| Response::text("served");
+    let (running, addr) = hosted(&lab, ClientAuth::Off, Limits::default(), service);
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| !format!("{:?}", suite.suite()).contains("CHACHA20"));
+    let config: std::sync::Arc<_> = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
+        .into();
+    let hello = client_hello(&config);
+    let message = &hello[HEADER_BYTES..];
+    let record = |part: &[u8]| [&[22, 3, 1], &(part.len() as u16).to_be_bytes()[..], part].concat();
+    let cuts = (0..message.len()).map(|at| [&message[..at], &message[at..]].map(record).concat());
+    let by_byte = message.chunks(1).flat_map(record).collect::<Vec<u8>>();
+    // An empty record is none that TLS allows.
+    for input in cuts.skip(1).chain([hello.clone(), by_byte]) {
+        let mut socket = TcpStream::connect(addr).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(&input).unwrap();
+        // Header, type and length, version, random, then the session that the client has named.
+        let mut answer = [0; HEADER_BYTES + 4 + 2 + 32 + 1 + 32 + 2];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!((answer[0], answer[HEADER_BYTES]), (22, 2), "a ServerHello");
+        assert_eq!(answer[answer.len() - 2..], [0x13, 0x03], "the cipher that the client prefers");
+    }
+    running.stop().unwrap();
+}
+
+/// A handler that is made without a plan knows the server's keys all the same.
+#[test]
+fn a_key_below_a_root_is_served_by_no_handler() {
+    let lab = Lab::new();
+    let certificates = vec![CertificateFiles::new(lab.path("a.pem"), lab.path("a.key"))];
+    let tls = TlsServer::new(TlsOptions { certificates, ..TlsOptions::default() }).unwrap();
+    let any = Address::Inet(([127, 0, 0, 1], 0).into());
+    let root = lab.path("");
+    let running = Server::new().listen_tls(any, tls).workers(1).quiet(true);
+    let running = running.start(move |core| {
+        quoit::handler::Files::new(core.ring.clone(), &root, Default::default()).expect("it opens")
+    });
+    let running = running.unwrap();
+    let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    let mut client = connect(&lab.client(), addr);
+    assert_eq!(get(&mut client, "/a.pem").unwrap().0, 200);
+    assert_eq!(get(&mut client, "/a.key").unwrap().0, 404);
+    running.stop().unwrap();
+}

@@ -153,6 +153,8 @@ impl BasicAuth {
     pub fn load(ring: &Ring, path: impl Into<PathBuf>) -> Result<Self, UsersError> {
         let path = path.into();
         let (users, version) = Users::load(&path)?;
+        // Below a directory of this core it would be served.
+        ring.keep_back(&path);
         let auth = Self {
             path,
             users: RefCell::new(Arc::new(users)),

@@ -33,9 +33,8 @@ mod respond;
 mod siblings;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use self::cache::Cache;
 use self::entry::{CachedFile, Representation};
@@ -78,7 +77,7 @@ impl FilesState {
 
     /// Whether a file may be served: a regular one, and neither a secret nor the server's own output.
     fn serves(&self, metadata: &Metadata) -> bool {
-        metadata.is_file && !self.refused.contains(metadata)
+        metadata.is_file && !self.refused.contains(&self.ring, metadata)
     }
 
     /// The response, unless a file has to be opened for it.
@@ -91,27 +90,18 @@ impl FilesState {
 }
 
 impl Files {
-    /// Opens `directory`. Blocking: for start-up.
+    /// Opens `directory`. Blocking: for start-up. Whatever is in it, secrets of the server that this core
+    /// knows of are not served ([`Ring::keep_back`]).
     ///
     /// # Errors
     /// The kernel's: not found, no directory, no permission. `InvalidInput` for invalid options.
     pub fn new(ring: Ring, directory: &Path, options: FilesOptions) -> io::Result<Self> {
-        Self::without(ring, directory, options, Arc::default())
-    }
-
-    /// As [`new`](Self::new); never serves these files, nor what is in these directories, by any link.
-    pub(crate) fn without(
-        ring: Ring,
-        directory: &Path,
-        options: FilesOptions,
-        secrets: Arc<[PathBuf]>,
-    ) -> io::Result<Self> {
         options.check()?;
         let links = if options.follow_links { Links::Anywhere } else { Links::WithinRoot };
         let root = NamedRoot::open(directory, links, ring.now())?;
         let cache = Cache::new(options.cache_bytes_max);
         let (prefix, open, notices) = (options.normal_prefix(), OpenFiles::new(&ring), Notices::default());
-        let refused = Refused::new(secrets);
+        let refused = Refused::new();
         let shared = FilesState { ring, root, options, prefix, cache, open, notices, refused };
         Ok(Self { shared: Rc::new(shared) })
     }

@@ -11,6 +11,7 @@ use super::entry::Representation;
 use super::facts::RepresentationFacts;
 use super::options::FilesOptions;
 use super::policy::NamePolicy;
+use super::refused::is_kept_back;
 use super::respond::{self, ContentSource};
 use crate::http::message::RequestHead;
 use crate::http::message::{FieldError, push_field};
@@ -51,7 +52,7 @@ impl NamedFile {
     ///
     /// # Errors
     /// The kernel's; `IsADirectory` and `InvalidInput` for other than regular files, `EXDEV` for a path that
-    /// leads out of the root.
+    /// leads out of the root; `NotFound` also for what the core [keeps back](Ring::keep_back).
     pub async fn open(ring: &Ring, root: &Root, name: impl AsRef<[u8]>) -> io::Result<Self> {
         let name = name.as_ref();
         let file = ring.open(root, name).await?;
@@ -61,6 +62,9 @@ impl NamedFile {
         }
         if !metadata.is_file {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
+        }
+        if is_kept_back(ring, &metadata) {
+            return Err(io::ErrorKind::NotFound.into());
         }
         let policy = NamePolicy { cache_control: None, ..NamePolicy::of(&FilesOptions::default(), name) };
         Ok(Self { file, metadata, policy, lines: Vec::new(), fault: None, unix_seconds: ring.unix_seconds() })

@@ -1,14 +1,14 @@
-//! Files that are served by no name. Identified by device and inode, so that neither a link within the root
-//! nor a hard link leads to them. Knows no requests.
+//! Files that are served by no name, by any handler: what the core [keeps back](Ring::keep_back), and the
+//! output of this process. Identified by device and inode, so that neither a link within the root nor a hard link
+//! leads to them. Knows no requests.
 
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::observe::log;
-use crate::ring::{Metadata, output_files};
+use crate::ring::{Metadata, Ring, output_files};
 
 /// Levels of directories of a secret directory: the state of ACME has two.
 const LEVELS_MAX: u32 = 4;
@@ -16,32 +16,37 @@ const LEVELS_MAX: u32 = 4;
 pub(super) struct Refused {
     /// Device and inode of the files that this process writes its own output to: they hold what is logged.
     outputs: Vec<(u64, u64)>,
-    /// Files, and directories with all that is in them. Looked up each time: they are replaced.
-    secrets: Arc<[PathBuf]>,
     told: Cell<bool>,
 }
 
 impl Refused {
-    pub(super) fn new(secrets: Arc<[PathBuf]>) -> Self {
-        Self { outputs: output_files(), secrets, told: Cell::new(false) }
+    pub(super) fn new() -> Self {
+        Self { outputs: output_files(), told: Cell::new(false) }
     }
 
     /// Whether this is one of them. A plain call for each secret, and only when a file is looked up.
-    pub(super) fn contains(&self, file: &Metadata) -> bool {
+    pub(super) fn contains(&self, ring: &Ring, file: &Metadata) -> bool {
         if self.outputs.contains(&(file.device, file.inode)) {
             return true;
         }
-        let Some(secret) = self.secrets.iter().find(|path| holds(path, file, LEVELS_MAX)) else {
+        let kept_back = ring.kept_back();
+        let Some(secret) = kept_back.iter().find(|path| holds(path, file, LEVELS_MAX)) else {
             return false;
         };
         if !self.told.replace(true) {
             log::line(format_args!(
-                "a request for a link to {} is 404, because that is secret; remove the link",
+                "a request for {} is 404, because that is secret; move it out of what is served, or remove \
+                 the link to it",
                 secret.display()
             ));
         }
         true
     }
+}
+
+/// Whether the core keeps this file back.
+pub(super) fn is_kept_back(ring: &Ring, file: &Metadata) -> bool {
+    ring.kept_back().iter().any(|path| holds(path, file, LEVELS_MAX))
 }
 
 /// Whether the file is what this path leads to, or is below it.
