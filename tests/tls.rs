@@ -14,7 +14,7 @@ mod reload;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "cli/server.rs"]
 mod server;
-#[path = "common/wait.rs"]
-mod wait;
 #[path = "tls/slow.rs"]
 mod slow;
+#[path = "common/wait.rs"]
+mod wait;
