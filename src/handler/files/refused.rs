@@ -1,6 +1,6 @@
 //! Files that are served by no name, by any handler: what the core [keeps back](Ring::keep_back), and the
-//! output of this process. Identified by device and inode, so that neither a link within the root nor a hard link
-//! leads to them. Knows no requests.
+//! output of this process. Identified by device and inode, so that neither a link within the root nor a hard
+//! link leads to them. Knows no requests.
 
 use std::cell::Cell;
 use std::fs;
