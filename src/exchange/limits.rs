@@ -150,6 +150,17 @@ impl CurrentLimits {
         Self { draining: limits.while_draining(), serving: limits, drain }
     }
 
+    /// Whether the drain has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.has_begun()
+    }
+
+    /// Whether a client that receives is excused from sending. A tunnel's need not send at all; in a drain,
+    /// which shortens the waits for bodies, an exchange that moves in one direction is not what holds it up.
+    pub(crate) fn receiving_excuses(&self, is_tunnel: bool) -> bool {
+        is_tunnel || self.is_draining()
+    }
+
     /// The policy that holds for a body now.
     pub(crate) fn policy_now(&self, policy: BodyPolicy) -> BodyPolicy {
         if !self.drain.has_begun() {

@@ -29,6 +29,12 @@ impl Pace {
         self.since.is_some()
     }
 
+    /// What was waited so far does not count. A reader that waits continues.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        let since = self.since.map(|_| now);
+        *self = Self { since, ..Self::default() };
+    }
+
     /// Bytes have arrived.
     ///
     /// # Errors
@@ -102,6 +108,12 @@ mod tests {
         assert_eq!(pace.receive(999, at(310), &POLICY), Err(TooSlow));
         pace.begin(at(400));
         assert_eq!(pace.look(at(411), &POLICY), Err(TooSlow));
+        let mut pace = Pace::default();
+        pace.restart(at(499));
+        assert!(!pace.is_waiting());
+        pace.begin(at(500));
+        pace.restart(at(509));
+        assert_eq!(pace.look(at(511), &POLICY), Ok(Some(Duration::from_secs(8))));
     }
 
     #[test]

@@ -18,10 +18,15 @@ use crate::service::HalfClose;
 
 /// Time between two questions about a client that may have left. A fraction of the default of
 /// `half_closed_timeout`, so that a client is given up within a second of its FIN.
-const ASK_EVERY: Duration = Duration::from_millis(125);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(125);
 
 /// As [`ASK_EVERY`], of a client that is served although it has closed its direction.
 const ASK_SERVED_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether a client that has closed its direction, and then waited for so long, is taken to have left.
+pub(super) fn has_left(half_close: HalfClose, waited: Duration, limits: &Limits) -> bool {
+    half_close == HalfClose::End && waited >= limits.half_closed_timeout
+}
 
 /// One wait, and whether its client has left meanwhile. Nothing while a receive is in flight.
 #[derive(Default)]
@@ -67,7 +72,9 @@ impl Departure {
             }
             watch.ask = match (watch.half_closed, half_close) {
                 (Some(_), HalfClose::Serve) => ask_in(ASK_SERVED_EVERY),
-                (Some(since), HalfClose::End) if now.saturating_duration_since(since) >= timeout => {
+                (Some(since), _)
+                    if has_left(half_close, now.saturating_duration_since(since), &worker.limits) =>
+                {
                     return Poll::Ready(());
                 }
                 _ => ask_in(ASK_EVERY),

@@ -1,10 +1,13 @@
 //! Drains while exchanges are in progress, over both protocols: what is silent ends soon, handlers are given
 //! notice, and what goes on may use the whole time.
 
+use std::io::Write as _;
+use std::pin::pin;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use quoit::http::status::Status;
 use quoit::server::{CoreContext, Limits};
 use quoit::service::{BodyWriter, Context, RequestBody, Response, Router, Tunnel};
@@ -23,6 +26,7 @@ fn site() -> Hosted {
     let limits = Limits { drain_timeout: Duration::from_secs(20), drain_stall_timeout: SILENCE, ..lenient() };
     serve_with(1, limits, |core: &CoreContext| {
         let (events, drain, ticks) = (core.drain.clone(), core.drain.clone(), core.ring.clone());
+        let duplex = core.ring.clone();
         Router::new()
             .get("/", async || "Hello, World!")
             .get("/silent", async || {
@@ -46,6 +50,23 @@ fn site() -> Hosted {
                     }
                 }
                 Response::new(Status::OK)
+            })
+            // Writes for three times the silence after the drain began, and waits for content meanwhile.
+            .post("/duplex", async move |mut body: RequestBody| {
+                let ring = duplex.clone();
+                Response::written(async move |mut out: BodyWriter| {
+                    let _ = out.write("hello").await;
+                    let is_cut = {
+                        let writing = async {
+                            for _ in 0..20 {
+                                ring.sleep(Duration::from_millis(100)).await;
+                                let _ = out.write(".").await;
+                            }
+                        };
+                        matches!(select(pin!(body.next()), pin!(writing)).await, Either::Left(_))
+                    };
+                    let _ = out.write(if is_cut { "cut" } else { "bye" }).await;
+                })
             })
             // Reads until it cannot.
             .any("/reading", async |context: Context| {
@@ -214,4 +235,50 @@ fn silent_clients_of_http_2_end_soon() {
     while within_frame.step() {}
     while windows.step() {}
     ends_soon(&stopped, began);
+}
+
+/// A byte now and then is no progress, in either protocol.
+#[test]
+fn uploads_that_trickle_end_soon() {
+    let server = site();
+    let mut client = Client::connect(server.addr);
+    client.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
+    let mut peer = Peer::connect(server.addr);
+    peer.send(post(1, "/count"));
+    server.turns();
+    let began = Instant::now();
+    let stopped = stop(server);
+    let (mut first, mut second) = (client.sender(), peer.client.sender());
+    let (done, is_done) = mpsc::channel::<()>();
+    let trickle = thread::spawn(move || {
+        while is_done.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // Refused once the server has closed.
+            let _ = first.write_all(b"x");
+            let _ = second.write_all(&data(1, 0, "x"));
+        }
+    });
+    client.response().has_status(408);
+    assert_eq!(peer.answer(1).status, 408);
+    drop(done);
+    trickle.join().unwrap();
+    drop((client, peer));
+    ends_soon(&stopped, began);
+}
+
+/// A client that receives is not silent, whatever it owes of its request.
+#[test]
+fn responses_that_go_on_excuse_requests_that_do_not() {
+    let server = site();
+    let mut client = Client::connect(server.addr);
+    client.send("POST /duplex HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    client.fill().unwrap();
+    let mut peer = Peer::connect(server.addr);
+    peer.send(post(1, "/duplex"));
+    peer.until("the greeting", |peer| peer.streams.get(&1).is_some_and(|got| got.body == b"hello"));
+    let stopped = stop(server);
+    let expected = format!("hello{}bye", ".".repeat(20));
+    client.response().is(200, &expected);
+    peer.answer(1).is(200, expected);
+    drop((client, peer));
+    stopped.recv_timeout(PATIENCE).expect("it ends");
 }

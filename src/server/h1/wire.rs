@@ -91,7 +91,7 @@ struct IncomingBody {
     is_tunnel: bool,
     /// Bytes received.
     received: u64,
-    /// Bytes that had been sent to a tunnel's client at the last check of a wait.
+    /// Bytes that had been sent to the client at the last check of a wait.
     sent_before: u64,
 }
 
@@ -649,12 +649,12 @@ impl H1Wire {
         let mut body = self.body.borrow_mut();
         let Some(body) = body.as_deref_mut() else { return Ok(None) };
         let sent = self.stream.socket().sent();
-        if body.is_tunnel && std::mem::replace(&mut body.sent_before, sent) != sent {
-            // A client that only receives is not silent.
-            body.pace = Pace::default();
+        let has_received = std::mem::replace(&mut body.sent_before, sent) != sent;
+        let now = self.stream.ring().now();
+        if has_received && self.limits.receiving_excuses(body.is_tunnel) {
+            body.pace.restart(now);
         }
         let IncomingBody { pace, policy, .. } = body;
-        let now = self.stream.ring().now();
         pace.begin(now);
         pace.look(now, &self.limits.policy_now(*policy)).map_err(|_| BodyError::TimedOut)
     }

@@ -16,10 +16,18 @@ pub(super) struct StreamExchange {
     pub(super) stream: StreamKey,
     pub(super) kind: RequestKind,
     pub(super) state: ExchangeState,
-    /// Since when it has neither sent nor received, and the bytes of both by then. Kept by `waits`.
-    pub(super) quiet: Option<(Instant, u64)>,
+    /// Kept by `waits`.
+    pub(super) quiet: Option<Quiet>,
     /// Made on the first wait.
     pub(super) signal: Option<SignalWaker>,
+}
+
+/// Since when an exchange has neither sent nor received, and the bytes of both by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quiet {
+    pub(super) since: Instant,
+    pub(super) sent: u64,
+    pub(super) received: u64,
 }
 
 pub(super) enum ExchangeState {

@@ -4,7 +4,7 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::exchange::Pace;
+use crate::exchange::{CurrentLimits, Pace};
 use crate::http::h2::StreamKey;
 use crate::http::message::{FramingError, Trailers};
 use crate::service::{BodyError, BodyPolicy};
@@ -72,11 +72,6 @@ impl StreamInput {
         self.received
     }
 
-    /// Whether a reader waits for more.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.reader.is_some() && self.unread.is_empty()
-    }
-
     /// The error for an announced length over the limit.
     pub(super) fn refuse_length(&self) -> Option<BodyError> {
         self.policy.refuse_length(self.length)
@@ -116,12 +111,17 @@ impl StreamInput {
         self.pace.begin(now);
     }
 
+    /// The wait so far does not count.
+    pub(super) fn restart_wait(&mut self, now: Instant) {
+        self.pace.restart(now);
+    }
+
     /// Checks a wait that continues: how long it may still last, if there is one.
-    pub(super) fn look(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn look(&mut self, now: Instant, limits: &CurrentLimits) -> Option<Duration> {
         if !matches!(self.progress, InputProgress::Open) {
             return None;
         }
-        match self.pace.look(now, &self.policy) {
+        match self.pace.look(now, &limits.policy_now(self.policy)) {
             Ok(left) => left,
             Err(_) => {
                 self.fail(BodyError::TimedOut);

@@ -221,6 +221,7 @@ impl<'a, S: Service> H2Session<'a, S> {
         }
         let mode = self.announce_goaway();
         // From now on silence counts.
+        self.wire.inner.borrow_mut().restart_waits(self.wire.now());
         self.wire.look_within(Duration::ZERO);
         mode
     }

@@ -59,7 +59,7 @@ impl<S: Service> H2Session<'_, S> {
             }
         }
         let inner = &mut *self.wire.inner.borrow_mut();
-        if let Some(left) = inner.look_at_bodies(now) {
+        if let Some(left) = inner.look_at_bodies(now, &limits) {
             next = next.min(left);
         }
         if inner.machine.open_streams() > self.called.len() + self.sending.len() {

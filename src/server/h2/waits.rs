@@ -3,25 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange::{ExchangeState, StreamExchange};
+use super::exchange::{ExchangeState, Quiet, StreamExchange};
 use super::session::H2Session;
 use crate::http::h2::ErrorCode;
 use crate::http::method::Method;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::PeerState;
 use crate::server::close::CloseMode;
-use crate::server::departure::SilenceKind;
-use crate::service::{HalfClose, Service};
-
-/// Time between two looks at a client that has closed its direction: a fraction of the default of
-/// `half_closed_timeout`, so that it is given up within a second.
-const DEPARTURE_CHECK: Duration = Duration::from_millis(125);
+use crate::server::departure::{ASK_EVERY, SilenceKind, has_left};
+use crate::service::Service;
 
 /// What becomes of an exchange that waits.
 enum Verdict {
     GoesOn,
-    /// Its client is silent: a reader of its body learns that.
-    BodyFails,
     Ends(Ended),
 }
 
@@ -30,7 +24,7 @@ impl<S: Service> H2Session<'_, S> {
     #[cold]
     pub(super) fn begin_departure(&mut self) {
         self.half_closed = Some(self.wire.now());
-        self.wire.look_within(DEPARTURE_CHECK);
+        self.wire.look_within(ASK_EVERY);
     }
 
     /// Ends exchanges that have waited for too long, after the end of the client's direction or in a drain.
@@ -43,7 +37,7 @@ impl<S: Service> H2Session<'_, S> {
             if self.wire.stream.socket().peer_state() == PeerState::Lost {
                 return Some(CloseMode::Abort);
             }
-            *next = (*next).min(DEPARTURE_CHECK);
+            *next = (*next).min(ASK_EVERY);
         }
         if is_draining {
             *next = (*next).min(self.wire.limits.drain_stall_timeout / 2);
@@ -57,7 +51,6 @@ impl<S: Service> H2Session<'_, S> {
         for (stream, verdict) in verdicts {
             match verdict {
                 Verdict::GoesOn => {}
-                Verdict::BodyFails => self.wire.inner.borrow_mut().fail_waiting_body(stream),
                 Verdict::Ends(end) => {
                     self.reset(stream, ErrorCode::CANCEL);
                     self.give_up(stream, end);
@@ -74,32 +67,37 @@ impl<S: Service> H2Session<'_, S> {
             ExchangeState::Called { .. } => (true, true, 0),
             ExchangeState::Sends(sends) => (false, sends.waits, sends.body.sent),
         };
-        let bytes = sent + inner.received(exchange.stream);
+        let received = inner.received(exchange.stream);
+        let is_tunnel = !is_called && (exchange.kind.method == Method::Connect || exchange.kind.upgrade);
         let quiet = match exchange.quiet {
-            Some((since, known)) if known == bytes => now.saturating_duration_since(since),
-            _ => {
-                exchange.quiet = Some((now, bytes));
+            Some(quiet) if (quiet.sent, quiet.received) == (sent, received) => {
+                now.saturating_duration_since(quiet.since)
+            }
+            before => {
+                let has_received = before.is_some_and(|before| before.sent != sent);
+                if has_received && limits.receiving_excuses(is_tunnel) {
+                    inner.restart_wait(exchange.stream, now);
+                }
+                exchange.quiet = Some(Quiet { since: now, sent, received });
                 return Verdict::GoesOn;
             }
         };
         let gate = inner.with_gate(exchange.stream, |gate| *gate);
         if let Some(since) = self.half_closed
-            && gate.half_close() == HalfClose::End
             && waits
         {
             let waited = if is_called { now.saturating_duration_since(since) } else { quiet };
-            if waited >= limits.half_closed_timeout {
+            if has_left(gate.half_close(), waited, limits) {
                 return Verdict::Ends(Ended::ClientGone);
             }
         }
         if !self.worker.drain.has_begun() {
             return Verdict::GoesOn;
         }
-        let is_tunnel = !is_called && (exchange.kind.method == Method::Connect || exchange.kind.upgrade);
         let kind = if is_tunnel { SilenceKind::Tunnel } else { SilenceKind::Source };
         if !is_called && waits && quiet >= kind.longest(limits) {
             return Verdict::Ends(Ended::BodyFailed);
         }
-        if quiet >= limits.drain_stall_timeout { Verdict::BodyFails } else { Verdict::GoesOn }
+        Verdict::GoesOn
     }
 }

@@ -160,16 +160,21 @@ impl WireState {
         self.body(stream).map_or(0, |body| body.received())
     }
 
-    /// Fails a body whose reader waits, because the client has been silent for too long.
-    pub(super) fn fail_waiting_body(&mut self, stream: StreamKey) {
-        if let Some(body) = self.body(stream).filter(|body| body.is_awaited()) {
-            body.fail(BodyError::TimedOut);
+    /// A stream's reader waits from now on, because its client has received something.
+    pub(super) fn restart_wait(&mut self, stream: StreamKey, now: Instant) {
+        if let Some(body) = self.body(stream) {
+            body.restart_wait(now);
         }
     }
 
+    /// All readers wait from now on: the drain, which has just begun, leaves their clients less time.
+    pub(super) fn restart_waits(&mut self, now: Instant) {
+        self.bodies.iter_mut().flatten().for_each(|body| body.restart_wait(now));
+    }
+
     /// Checks readers that wait: the time until the first of their timeouts.
-    pub(super) fn look_at_bodies(&mut self, now: Instant) -> Option<Duration> {
-        self.bodies.iter_mut().flatten().filter_map(|body| body.look(now)).min()
+    pub(super) fn look_at_bodies(&mut self, now: Instant, limits: &CurrentLimits) -> Option<Duration> {
+        self.bodies.iter_mut().flatten().filter_map(|body| body.look(now, limits)).min()
     }
 
     /// Sends 100 Continue if the client waits for it; whether it was sent.
@@ -317,7 +322,7 @@ impl Downstream for H2Wire {
             }
             InputProgress::Open => {
                 body.wait(cx.waker(), now);
-                let timeout = body.policy.stall_timeout;
+                let timeout = self.limits.policy_now(body.policy).stall_timeout;
                 if inner.ask_for_body(stream, self.clock(now)) {
                     self.wake_task();
                 }
