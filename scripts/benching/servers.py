@@ -85,6 +85,25 @@ hosts:
 """
 
 
+CADDY = """
+{{
+    admin off
+    auto_https off
+    servers {{
+        protocols h1 h2
+    }}
+}}
+{scheme}://127.0.0.1:{port} {{
+    bind 127.0.0.1
+    {tls}
+    {more}
+    root * {root}
+    respond /hello "{greeting}"
+    file_server
+}}
+"""
+
+
 class Unavailable(Exception):
     """A program that is not there or does not start; the row is skipped, with this as its reason."""
 
@@ -151,6 +170,17 @@ class Bench:
                     tls=NGINX_TLS.format(home=home) if is_tls else "",
                     more="gzip on; gzip_types text/plain;" if program == "nginx-gzip" else "")
                 return [tool("nginx"), "-p", str(home), "-e", str(home / "error.log"), "-c", str(conf)]
+            case "caddy" | "caddy-gzip" | "caddy-tls":
+                is_tls = program == "caddy-tls"
+                if is_tls:
+                    make_certificate(home)
+                conf = self.write(
+                    home, CADDY, port, user="", root=self.files, scheme="https" if is_tls else "http",
+                    tls=f"tls {home}/cert.pem {home}/key.pem" if is_tls else "",
+                    more="encode gzip" if program == "caddy-gzip" else "")
+                # What it keeps between runs stays in its own directory.
+                own = [f"XDG_DATA_HOME={home}", f"XDG_CONFIG_HOME={home}"]
+                return ["env", *own, tool("caddy"), "run", "--adapter", "caddyfile", "--config", str(conf)]
             case "h2o":
                 conf = self.write(home, H2O, port, user="user: root", root=self.files)
                 return [tool("h2o"), "-m", "worker", "-c", str(conf)]
@@ -329,8 +359,8 @@ def tool(name: str) -> str:
 def install_missing() -> None:
     """Installs the peers and the client from Debian when root; otherwise says what to type."""
     missing = []
-    for name, package in (("nginx", "nginx"), ("h2o", "h2o"), ("wrk", "wrk"), ("h2load", "nghttp2-client"),
-                          ("openssl", "openssl"), ("curl", "curl")):
+    for name, package in (("nginx", "nginx"), ("h2o", "h2o"), ("caddy", "caddy"), ("wrk", "wrk"),
+                          ("h2load", "nghttp2-client"), ("openssl", "openssl"), ("curl", "curl")):
         try:
             tool(name)
         except Unavailable:
