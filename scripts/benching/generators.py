@@ -120,6 +120,8 @@ def loadgen_flags(bench: Bench, row: Row) -> list[str]:
         flags += ["--insecure", *row.handshakes]
     if row.streams:
         flags += ["--proto", "h2", "--streams", str(row.streams)]
+    if row.rate:
+        flags += ["-R", str(row.rate)]
     match row.way:
         case "pipelined":
             flags += ["--pipeline", str(PIPELINED)]

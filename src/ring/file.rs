@@ -1,12 +1,14 @@
 //! Files below a root directory. Opening and cold reads are ring operations, so that a slow disk delays a
 //! request and never the core; bytes in the page cache are read directly by a call that does not block.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use io_uring::{opcode, types};
 
@@ -150,6 +152,31 @@ pub struct File {
     fd: Rc<OwnedFd>,
     /// Uncounted when the file is dropped; operations in flight keep only the descriptor.
     _counted: CountedFile,
+    /// What was found in the page cache lately, for all who send this file.
+    seen: Cell<Option<SeenRange>>,
+}
+
+/// How long a look into the page cache is relied on. It costs a walk over the pages, and the kernel does not
+/// evict pages within moments of their use.
+const SEEN_HOLDS: Duration = Duration::from_millis(100);
+
+/// A range that was found in the page cache.
+#[derive(Clone, Copy)]
+struct SeenRange {
+    from: u64,
+    to: u64,
+    /// When the first part of it was.
+    at: Instant,
+}
+
+impl SeenRange {
+    /// With this range as well, where the two touch.
+    fn with(self, other: SeenRange) -> SeenRange {
+        if other.from > self.to || other.to < self.from {
+            return other;
+        }
+        SeenRange { from: self.from.min(other.from), to: self.to.max(other.to), at: self.at }
+    }
 }
 
 impl Ring {
@@ -204,7 +231,7 @@ impl Ring {
         // O_NONBLOCK was for FIFOs; on a regular file it would make ring reads fail or block the core where
         // the file system cannot promise not to wait.
         sys::set_nonblocking(fd.as_raw_fd(), false)?;
-        Ok(File { core: self.core.clone(), fd: Rc::new(fd), _counted: counted })
+        Ok(File { core: self.core.clone(), fd: Rc::new(fd), _counted: counted, seen: Cell::new(None) })
     }
 }
 
@@ -261,11 +288,37 @@ impl File {
     }
 
     /// Whether `len` bytes at `offset` are in the page cache (cachestat(2), Linux 6.5). Only a snapshot:
-    /// pages may be evicted when memory is short.
+    /// pages may be evicted when memory is short. For moments the answer is that of
+    /// [`known_in_cache`](Self::known_in_cache).
     ///
     /// # Errors
     /// The kernel's, for a read of the last byte.
     pub fn in_cache(&self, offset: u64, len: u64) -> io::Result<InCache> {
+        if self.known_in_cache(offset) >= len {
+            return Ok(InCache::All);
+        }
+        let found = self.look_into_cache(offset, len)?;
+        if found == InCache::All {
+            let range = SeenRange { from: offset, to: offset + len, at: self.core.now.get() };
+            self.seen.set(Some(self.seen_lately().map_or(range, |seen| seen.with(range))));
+        }
+        Ok(found)
+    }
+
+    /// Bytes from `offset` on that [`in_cache`](Self::in_cache) has found moments ago, for whoever asked.
+    pub fn known_in_cache(&self, offset: u64) -> u64 {
+        match self.seen_lately() {
+            Some(seen) if seen.from <= offset => seen.to.saturating_sub(offset),
+            _ => 0,
+        }
+    }
+
+    fn seen_lately(&self) -> Option<SeenRange> {
+        let now = self.core.now.get();
+        self.seen.get().filter(|seen| now.saturating_duration_since(seen.at) <= SEEN_HOLDS)
+    }
+
+    fn look_into_cache(&self, offset: u64, len: u64) -> io::Result<InCache> {
         match sys::is_cached(self.fd.as_raw_fd(), offset, len) {
             None => Ok(InCache::Unknown),
             Some(false) => Ok(InCache::NotAll),
@@ -363,4 +416,25 @@ fn metadata(fd: RawFd) -> io::Result<Metadata> {
         is_file: kind == libc::S_IFREG,
         is_dir: kind == libc::S_IFDIR,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_are_one_and_as_old_as_the_first() {
+        let start = Instant::now();
+        let range = |from, to, ms| SeenRange { from, to, at: start + Duration::from_millis(ms) };
+        for (other, expected) in [
+            (range(20, 30, 5), range(10, 30, 0)),
+            (range(15, 18, 5), range(10, 20, 0)),
+            (range(0, 10, 5), range(0, 20, 0)),
+            (range(21, 30, 5), range(21, 30, 5)),
+            (range(0, 9, 5), range(0, 9, 5)),
+        ] {
+            let both = range(10, 20, 0).with(other);
+            assert_eq!((both.from, both.to, both.at), (expected.from, expected.to, expected.at));
+        }
+    }
 }

@@ -8,7 +8,6 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -30,10 +29,8 @@ const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a file that are sent in one step without a copy; other tasks run between steps.
 const DIRECT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of a file that are looked up in the page cache at once, and how long the result is relied on. A
-/// look-up costs a walk over the pages, and the kernel does not evict pages within moments of their use.
+/// Bytes of a file that are looked up in the page cache at once.
 const SEEN_BYTES: u64 = 4 * 1024 * 1024;
-const SEEN_HOLDS: Duration = Duration::from_millis(100);
 
 /// Bytes of a file that are encrypted at once with TLS: whole records, at most as many as fill a block.
 const RECORD_BYTES: usize = 16 * 1024;
@@ -179,9 +176,9 @@ async fn write_file<S: Service>(
     if !wire.stream().is_plain() {
         return write_file_sealed(worker, wire, file, range).await;
     }
-    let mut direct = Direct::begin(wire, worker.ring.now())?;
+    let mut direct = Direct::begin(wire)?;
     while !range.is_empty() {
-        let step = match direct.send(file, range, worker.ring.now())? {
+        let step = match direct.send(file, range)? {
             FileStep::Unsupported => send_copied(worker, wire, file, range)?,
             step => step,
         };
@@ -267,22 +264,21 @@ enum FileStep {
 struct Direct<'a> {
     /// `None` once it is not.
     socket: Option<NonBlocking<'a>>,
-    /// Up to here the file was found in the page cache, at this time.
-    seen_to: u64,
-    seen_at: Instant,
 }
 
 impl<'a> Direct<'a> {
-    fn begin(wire: &'a H1Wire, now: Instant) -> io::Result<Self> {
-        Ok(Self { socket: Some(wire.stream().socket().nonblocking()?), seen_to: 0, seen_at: now })
+    fn begin(wire: &'a H1Wire) -> io::Result<Self> {
+        Ok(Self { socket: Some(wire.stream().socket().nonblocking()?) })
     }
 
-    fn send(&mut self, file: &File, range: &Range<u64>, now: Instant) -> io::Result<FileStep> {
+    fn send(&mut self, file: &File, range: &Range<u64>) -> io::Result<FileStep> {
         let Some(socket) = &self.socket else { return Ok(FileStep::Unsupported) };
-        if range.start >= self.seen_to || now.saturating_duration_since(self.seen_at) > SEEN_HOLDS {
-            let len = SEEN_BYTES.min(range.end - range.start);
-            match file.in_cache(range.start, len)? {
-                InCache::All => (self.seen_to, self.seen_at) = (range.start + len, now),
+        let left = range.end - range.start;
+        let mut seen = file.known_in_cache(range.start).min(left);
+        if seen == 0 {
+            seen = SEEN_BYTES.min(left);
+            match file.in_cache(range.start, seen)? {
+                InCache::All => {}
                 InCache::NotAll => return Ok(FileStep::DiskSlow),
                 InCache::Unknown => {
                     self.give_up();
@@ -290,7 +286,6 @@ impl<'a> Direct<'a> {
                 }
             }
         }
-        let seen = self.seen_to.min(range.end) - range.start;
         let want = DIRECT_BYTES.min(usize::try_from(seen).unwrap_or(DIRECT_BYTES));
         match file.send_cached(socket, range.start, want) {
             // The file was truncated after the head was written: the client must see that the body is
