@@ -110,7 +110,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     }
 }
 
-/// After a quarter of a second without a request a connection keeps only what it needs to wait; nothing
+/// After a tenth of a second without a request a connection keeps only what it needs to wait; nothing
 /// shows of that.
 #[test]
 fn a_connection_that_rested_is_as_good_as_new() {

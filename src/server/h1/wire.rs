@@ -25,7 +25,7 @@ use crate::service::{
 
 /// A connection that is idle for so long rests: it gives up what only exchanges need. Clients that send more
 /// often never pay for that, and the others once per pause.
-const RESTS_AFTER: Duration = Duration::from_millis(250);
+const RESTS_AFTER: Duration = Duration::from_millis(100);
 
 /// What a wait for input found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
