@@ -103,7 +103,7 @@ fn one_response_is_of_one_release() {
         let switching = scope.spawn(|| {
             // Without a pause, so that a switch falls into any step of a look-up; then one stays until it is
             // seen. It ends with the first one.
-            for last in ["b", "a"].repeat(5) {
+            for last in ["b", "a"].repeat(2) {
                 let enough = asked.load(Ordering::Relaxed) + 100;
                 eventually("a hundred responses", || {
                     for release in ["a", "b"].repeat(20) {

@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::lab::*;
+use crate::wait::until;
 
 #[test]
 fn plain_http_gets_an_answer_that_says_what_is_wrong() {
@@ -347,6 +348,7 @@ fn handshakes_end_in_time_and_are_bounded() {
     };
     let began = Instant::now();
     let mut slow = [begin(&hello[..10]), begin(&hello[..10])];
+    until("both are there", || (running.totals().totals.accepted == 2).then_some(()));
     // Both places are taken; the first, which has waited longest, makes room for a third.
     assert_eq!(get(&mut connect(&lab.client(), addr), "/").unwrap().1, b"served");
     let _ = slow[0].read_to_end(&mut Vec::new());
