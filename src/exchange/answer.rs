@@ -75,7 +75,7 @@ pub(crate) fn admit<S: Service>(
     let is_usual = response.status() == Status::OK
         && kind.method != Method::Connect
         && !matches!(response.body(), Body::Tunnel(_))
-        && response.problem().is_none();
+        && response.is_ready();
     if is_usual { delivery_of(kind, response) } else { admit_unusual(worker, entry, kind, response) }
 }
 
