@@ -14,7 +14,8 @@
 //! 11. [`axum`]: an application that exists moves over
 //! 12. [`limits`]: what a client can meet, and where to change it
 //! 13. [`tls`]: certificates, and what changes when they do
-//! 14. [`deployment`]: systemd, containers, proxies, logs, restarts
+//! 14. [`tracing`]: a span for each request
+//! 15. [`deployment`]: systemd, containers, proxies, logs, restarts
 //!
 //! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk) and `axum` in
 //! `examples/` are what the chapters lead to.
@@ -57,6 +58,9 @@ pub mod limits {}
 
 #[doc = include_str!("guide/tls.md")]
 pub mod tls {}
+
+#[doc = include_str!("guide/tracing.md")]
+pub mod tracing {}
 
 #[doc = include_str!("guide/deployment.md")]
 pub mod deployment {}

@@ -19,9 +19,10 @@
 //!
 //! # Features
 //!
-//! `cli` is the default and switches on all but `tower`. A library user sets `default-features = false` and
-//! chooses: `acme` (certificates from a CA), `auth` (`filter::BasicAuth`), `compress` (`filter::Compress` and
-//! compressed files), `self-signed` (a certificate for development), `tower` (tower services and axum).
+//! `cli` is the default and switches on all but `tower` and `tracing`. A library user sets
+//! `default-features = false` and chooses: `acme` (certificates from a CA), `auth` (`filter::BasicAuth`),
+//! `compress` (`filter::Compress` and compressed files), `self-signed` (a certificate for development),
+//! `tower` (tower services and axum), `tracing` (spans and events).
 //!
 //! # Inside
 //!

@@ -48,7 +48,7 @@ pub(crate) fn open<S>(
 pub(crate) fn misdirected<S: Service>(worker: &Worker<S>, entry: &LogEntry) -> Response {
     worker.counters.refused.bump();
     let detail = "this connection was made for another host; open one for this host";
-    refusal(worker, entry.context(), Status::MISDIRECTED_REQUEST, detail)
+    entry.span().run(|| refusal(worker, entry.context(), Status::MISDIRECTED_REQUEST, detail))
 }
 
 /// A response in place of the service's, with what its responses have in common.
@@ -99,7 +99,7 @@ pub(crate) fn call<'s, S: Service>(
         Err(request) => request,
     };
     // Handlers may panic before there is a future.
-    let called = catch_unwind(AssertUnwindSafe(|| service.call(request)));
+    let called = catch_unwind(AssertUnwindSafe(|| entry.span().run(|| service.call(request))));
     called.map_or_else(|panic| Ok(panicked(worker, entry, &*panic)), Err)
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn poll_call<S: Service, F: Future<Output = Response> + ?Sized>(
     call: Pin<&mut F>,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Response> {
-    let polled = catch_unwind(AssertUnwindSafe(|| call.poll(cx)));
+    let polled = catch_unwind(AssertUnwindSafe(|| entry.span().run(|| call.poll(cx))));
     polled.unwrap_or_else(|panic| Poll::Ready(panicked(worker, entry, &*panic)))
 }
 
@@ -124,11 +124,11 @@ pub(crate) fn call_now<S: Service>(
     context: Context,
     body: RequestBody,
 ) -> Result<Response, Request> {
-    if let Some(refusal) = too_large(worker, service, &context, &body) {
+    if let Some(refusal) = entry.span().run(|| too_large(worker, service, &context, &body)) {
         return Ok(refusal);
     }
     let request = Request::new(context, body);
-    let called = catch_unwind(AssertUnwindSafe(|| service.call_now(request)));
+    let called = catch_unwind(AssertUnwindSafe(|| entry.span().run(|| service.call_now(request))));
     called.unwrap_or_else(|panic| Ok(panicked(worker, entry, &*panic)))
 }
 
@@ -138,6 +138,10 @@ const PATH_LOGGED_MAX: usize = 256;
 /// The response to a request whose handler panicked; logs the request.
 #[cold]
 fn panicked<S: Service>(worker: &Worker<S>, entry: &LogEntry, panic: &(dyn Any + Send)) -> Response {
+    entry.span().run(|| answer_panic(worker, entry, panic))
+}
+
+fn answer_panic<S: Service>(worker: &Worker<S>, entry: &LogEntry, panic: &(dyn Any + Send)) -> Response {
     worker.counters.panics.bump();
     let (context, text) = (entry.context(), log::panic_text(panic));
     let (method, path) = (context.head().method_str(), context.head().path().as_bytes());
@@ -185,7 +189,7 @@ pub(crate) fn refuse_unread<S: Service>(
 ) -> RefusedRequest {
     context.set_downstream(downstream, exchange);
     let entry = LogEntry::begin(worker, context);
-    let response = refusal(worker, context, status, detail);
+    let response = entry.span().run(|| refusal(worker, context, status, detail));
     RefusedRequest { kind: RequestKind::of_refused(context.head()), entry, response }
 }
 

@@ -9,7 +9,7 @@ use super::worker::Worker;
 use crate::filter::{RequestId, User};
 use crate::http::status::Status;
 use crate::observe::access::{self, CLIENT_GONE, ExchangeEnd, Record};
-use crate::observe::log;
+use crate::observe::{RequestSpan, SpanEnd, log};
 use crate::ring::Socket;
 use crate::service::{BodyError, Context, Peer, Response, Service};
 
@@ -26,8 +26,9 @@ pub(super) fn complete_refusal<S: Service>(worker: &Worker<S>, context: &Context
     }
 }
 
-/// The context of an exchange, for what is decided about its response, and then for the access log.
-pub(crate) struct LogEntry(Context);
+/// The context of an exchange, for what is decided about its response, and then for the access log; and its
+/// span.
+pub(crate) struct LogEntry(Context, RequestSpan);
 
 impl LogEntry {
     /// Records a request whose head is complete.
@@ -38,20 +39,30 @@ impl LogEntry {
             context.peer();
             context.begin(worker.ring.now());
         }
-        Self(context.clone())
+        let span = RequestSpan::begin(context.head());
+        if span.is_on() {
+            context.begin(worker.ring.now());
+            context.insert(span.clone());
+        }
+        Self(context.clone(), span)
+    }
+
+    pub(crate) fn span(&self) -> &RequestSpan {
+        &self.1
     }
 
     pub(crate) fn context(&self) -> &Context {
         &self.0
     }
 
-    /// The same while the body is sent; `None` without a log, so that the context is free again.
+    /// The same while the body is sent; `None` without a log and a span, so that the context is free again.
     #[inline]
     pub(crate) fn if_logged<S>(self, worker: &Worker<S>) -> Option<Self> {
-        worker.access.is_some().then_some(self)
+        (worker.access.is_some() || self.1.is_on()).then_some(self)
     }
 
-    /// Logs the exchange. Without a `status` the client disconnected before there was a response.
+    /// Logs the exchange, and ends its span. Without a `status` the client disconnected before there was a
+    /// response.
     pub(crate) fn end<S>(
         self,
         worker: &Worker<S>,
@@ -59,8 +70,11 @@ impl LogEntry {
         body_bytes: u64,
         end: ExchangeEnd,
     ) {
+        if self.1.is_on() {
+            self.end_span(status, body_bytes);
+        }
         let Some(log) = &worker.access else { return };
-        let Self(context) = self;
+        let context = self.0;
         let now = Instant::now();
         let (id, user) = (context.get::<RequestId>(), context.get::<User>());
         let refusal = context.get::<Refusal>();
@@ -77,6 +91,19 @@ impl LogEntry {
         };
         worker.counters.logged.bump();
         log.record(&record, now);
+    }
+
+    #[cold]
+    fn end_span(&self, status: Option<Status>, body_bytes: u64) {
+        let Self(context, span) = self;
+        span.record_end(&SpanEnd {
+            status: status.map(Status::code),
+            body_bytes,
+            duration: context.since().map_or(Duration::ZERO, |since| since.elapsed()),
+            route: context.route(),
+        });
+        // An application may keep the context for longer than the exchange.
+        context.insert(RequestSpan::none());
     }
 }
 

@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::entry::LogEntry;
 use super::worker::Worker;
-use crate::observe::log;
+use crate::observe::{RequestSpan, log};
 use crate::ring::File;
 use crate::service::{Frame, StreamBody};
 
@@ -19,12 +20,14 @@ pub(crate) struct Pulled {
     stream: Box<dyn StreamBody>,
     /// Bytes that were announced and are still to come.
     owed: Option<u64>,
+    span: RequestSpan,
 }
 
 impl Pulled {
-    /// `length`: bytes that were announced.
-    pub(crate) fn new(stream: Box<dyn StreamBody>, length: Option<u64>) -> Pulled {
-        Pulled { stream, owed: length }
+    /// `length`: bytes that were announced. `entry`: the exchange's, where it has a log or a span.
+    pub(crate) fn new(stream: Box<dyn StreamBody>, length: Option<u64>, entry: Option<&LogEntry>) -> Pulled {
+        let span = entry.map_or_else(RequestSpan::none, |entry| entry.span().clone());
+        Pulled { stream, owed: length, span }
     }
 
     /// The next frame, never without content; `None` at the end.
@@ -38,7 +41,8 @@ impl Pulled {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Frame>>> {
         loop {
-            let polled = catch_unwind(AssertUnwindSafe(|| self.stream.poll_frame(cx)));
+            let Self { stream, span, .. } = self;
+            let polled = catch_unwind(AssertUnwindSafe(|| span.run(|| stream.poll_frame(cx))));
             let frame = match polled {
                 Ok(frame) => ready!(frame),
                 Err(panic) => return Poll::Ready(Err(panicked(worker, &*panic))),
@@ -74,7 +78,8 @@ impl Pulled {
     /// # Errors
     /// It panicked.
     pub(crate) fn poll_work<S>(&mut self, worker: &Worker<S>, cx: &mut Context<'_>) -> io::Result<()> {
-        let worked = catch_unwind(AssertUnwindSafe(|| self.stream.poll_work(cx)));
+        let Self { stream, span, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| span.run(|| stream.poll_work(cx))));
         worked.map_err(|panic| panicked(worker, &*panic))
     }
 }

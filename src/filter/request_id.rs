@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::ControlFlow;
 
+use crate::observe::RequestSpan;
 use crate::ring::sys;
 use crate::service::{Context, Filter, Request, Response};
 
@@ -74,6 +75,11 @@ impl RequestIds {
 
     fn give(&self, context: &Context) {
         let id = self.brought(context).unwrap_or_else(|| self.made());
+        if cfg!(feature = "tracing")
+            && let Some(span) = context.get::<RequestSpan>()
+        {
+            span.record_id(&id);
+        }
         context.insert(RequestId(id));
     }
 

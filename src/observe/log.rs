@@ -4,7 +4,8 @@
 //! **Nothing that serves waits for standard error.** A line goes into a bounded queue, from which one thread
 //! writes; when its reader is stuck, lines are dropped and counted. On the threads of a server each cause,
 //! that is the place in the code that writes the line, has a limit, so that a fault of every request does not
-//! become a line of every request. Programs end with [`flush`], which waits for the last lines, and not for
+//! become a line of every request. With the feature `tracing`, a line is an event instead where a subscriber
+//! wants it. Programs end with [`flush`], which waits for the last lines, and not for
 //! ever.
 
 use std::cell::RefCell;
@@ -19,6 +20,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Once, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::span::{self, Severity};
 
 /// Lines that wait for standard error. Enough for every mistake in a large configuration; a reader that is
 /// this far behind does not follow.
@@ -64,14 +67,14 @@ thread_local! {
 /// blocks: when standard error is stuck, the line is counted instead.
 #[track_caller]
 pub fn line(text: Arguments<'_>) {
-    let _ = limited(Location::caller(), text);
+    let _ = limited(Severity::Warning, Location::caller(), text);
 }
 
 /// Writes an error as one line, with its causes. The messages of this crate include their cause where that
 /// helps the operator, followed by the remedy; a cause that is included is not repeated.
 #[track_caller]
 pub fn error(error: &(dyn Error + 'static)) {
-    line(format_args!("{}", with_causes(error)));
+    let _ = limited(Severity::Error, Location::caller(), format_args!("{}", with_causes(error)));
 }
 
 /// Waits until the lines so far are written, at most `within`; whether they were. To be called before a
@@ -126,7 +129,7 @@ fn report_panic(thread: &str, panic: &panic::PanicHookInfo<'_>) {
     let Some(place) = panic.location() else {
         return line(format_args!("the thread {thread} panicked: {text}"));
     };
-    if !limited(place, format_args!("the thread {thread} panicked at {place}: {text}")) {
+    if !limited(Severity::Error, place, format_args!("the thread {thread} panicked at {place}: {text}")) {
         return;
     }
     let trace = std::backtrace::Backtrace::capture();
@@ -136,7 +139,7 @@ fn report_panic(thread: &str, panic: &panic::PanicHookInfo<'_>) {
 }
 
 /// Writes a line, unless its cause is over the limit of this thread; whether it does.
-fn limited(cause: &Location<'_>, text: Arguments<'_>) -> bool {
+fn limited(severity: Severity, cause: &Location<'_>, text: Arguments<'_>) -> bool {
     // No state while the thread's own is being destroyed: such a line is rare and not limited.
     let verdict = CAUSES.try_with(|causes| {
         let mut causes = causes.try_borrow_mut().ok()?;
@@ -144,16 +147,16 @@ fn limited(cause: &Location<'_>, text: Arguments<'_>) -> bool {
     });
     let verdict = verdict.ok().flatten().unwrap_or(Verdict::Write);
     match verdict {
-        Verdict::Write => enqueue(render(text)),
-        Verdict::WriteLast => enqueue(render(format_args!(
-            "{text} (the last one like this for up to {} s)",
-            LIMIT_EVERY.as_secs()
-        ))),
+        Verdict::Write => publish(severity, text),
+        Verdict::WriteLast => publish(
+            severity,
+            format_args!("{text} (the last one like this for up to {} s)", LIMIT_EVERY.as_secs()),
+        ),
         Verdict::WriteAfter(held) => {
             // Saturating, because a flush may have reported some of them.
             let _ = HELD_BACK
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| Some(all.saturating_sub(held)));
-            enqueue(render(format_args!("{text} (and {held} like this were not written)")));
+            publish(severity, format_args!("{text} (and {held} like this were not written)"));
         }
         Verdict::HoldBack => {
             HELD_BACK.fetch_add(1, Ordering::Relaxed);
@@ -204,9 +207,20 @@ impl Causes {
     }
 }
 
+const PREFIX: &str = "quoit: ";
+
+/// Gives a line to the subscriber that wants it, or else to standard error.
+fn publish(severity: Severity, text: Arguments<'_>) {
+    let line = render(text);
+    let bare = std::str::from_utf8(&line).unwrap_or_default().trim_start_matches(PREFIX).trim_end();
+    if !span::event(severity, bare) {
+        enqueue(line);
+    }
+}
+
 /// The line as it is written.
 fn render(text: Arguments<'_>) -> Vec<u8> {
-    let mut clean = String::from("quoit: ");
+    let mut clean = String::from(PREFIX);
     for c in text.to_string().chars() {
         if clean.len() >= LINE_BYTES_MAX {
             clean.push_str(" […]");

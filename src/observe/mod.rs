@@ -3,5 +3,7 @@
 pub mod access;
 mod counters;
 pub mod log;
+mod span;
 
 pub use self::counters::{Counter, Counters, Totals};
+pub(crate) use self::span::{RequestSpan, SpanEnd};

@@ -222,7 +222,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             respond::begin(worker, wire, kind, &entry, response, wanted);
         let entry = entry.if_logged(worker);
         let sent = match rest {
-            Some(rest) => Box::pin(rest.send(worker, wire)).await,
+            Some(rest) => Box::pin(rest.send(worker, wire, entry.as_ref())).await,
             None => Ok(body_bytes),
         };
         if let Some(entry) = entry {

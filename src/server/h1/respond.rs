@@ -135,7 +135,12 @@ pub(super) fn begin<S: Service>(
 impl Rest {
     /// Sends the body. When this returns, all of it was sent or is in the output. Returns its number of
     /// bytes, without the framing of chunks.
-    pub(super) async fn send<S: Service>(self, worker: &Worker<S>, wire: &H1Wire) -> Result<u64, BrokenOff> {
+    pub(super) async fn send<S: Service>(
+        self,
+        worker: &Worker<S>,
+        wire: &H1Wire,
+        entry: Option<&LogEntry>,
+    ) -> Result<u64, BrokenOff> {
         let mut body_bytes = 0;
         let sent = match self.body {
             Body::Empty | Body::Tunnel(_) => Ok(()),
@@ -154,7 +159,7 @@ impl Rest {
                     BodyCoding::Known(length) => Some(length),
                     BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
                 };
-                let body = Pulled::new(stream, length);
+                let body = Pulled::new(stream, length, entry);
                 write_stream(worker, wire, body, self.coding, &mut body_bytes).await
             }
         };

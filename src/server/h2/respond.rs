@@ -98,10 +98,12 @@ impl<S: Service> H2Session<'_, S> {
             Body::Empty => (OutputSource::Bytes, Bytes::new()),
             Body::Bytes(bytes) => (OutputSource::Bytes, bytes),
             Body::File(file, range) => (OutputSource::File(file, range, None), Bytes::new()),
-            Body::Stream(made) => (OutputSource::Stream(Pulled::new(made, length)), Bytes::new()),
+            Body::Stream(made) => {
+                (OutputSource::Stream(Pulled::new(made, length, entry.as_ref())), Bytes::new())
+            }
             Body::Tunnel(handler) => {
                 let input = self.tunnel_input(stream);
-                (OutputSource::Stream(Pulled::new(handler.open(input), None)), Bytes::new())
+                (OutputSource::Stream(Pulled::new(handler.open(input), None, entry.as_ref())), Bytes::new())
             }
         };
         let body = StreamOutput::new(stream, source, piece);
