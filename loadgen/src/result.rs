@@ -201,6 +201,10 @@ impl Validity {
     }
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// What became of requests. `planned == done + errors + timeouts + dropped`, or the run is invalid.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -223,6 +227,9 @@ pub(crate) struct Outcomes {
     pub(crate) errors: u64,
     /// Not answered in time.
     pub(crate) timeouts: u64,
+    /// Of `timeouts`, those that were in flight when the run ended, before their time was over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) unfinished: u64,
     /// Planned and never sent, because the run ended before.
     pub(crate) dropped: u64,
     /// Errors by kind: `connect`, `tls`, `write`, `read`, `reset`, `protocol`, `validation`; and `generator`,
@@ -237,8 +244,9 @@ pub(crate) struct Outcomes {
     /// Bytes sent.
     pub(crate) sent_bytes: u64,
     /// From the planned instant to the end of every request, whatever that was. What did not end by itself
-    /// (timeouts, dropped arrivals) counts with the time that had passed. In a closed loop from the instant
-    /// at which the request was taken, so that a connection opened for it counts.
+    /// (timeouts, with those that are unfinished, and dropped arrivals) counts with the time that had passed.
+    /// In a closed loop from the instant at which the request was taken, so that a connection opened for it
+    /// counts.
     pub(crate) response: Durations,
     /// Of `response`, those that were answered as expected.
     #[serde(default)]
@@ -323,6 +331,7 @@ impl Outcomes {
         add(&mut self.drained, other.drained);
         add(&mut self.errors, other.errors);
         add(&mut self.timeouts, other.timeouts);
+        add(&mut self.unfinished, other.unfinished);
         add(&mut self.dropped, other.dropped);
         for (kind, count) in &other.errors_by_kind {
             add(self.errors_by_kind.entry(kind.clone()).or_default(), *count);

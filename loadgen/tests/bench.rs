@@ -199,7 +199,7 @@ fn one_by_one(each: Duration) -> SocketAddr {
 #[test]
 fn a_rate_is_what_was_done_within_its_time() {
     let addr = one_by_one(Duration::from_millis(10));
-    let (code, result) = measure(addr, "-c 8 -R 200 -d 1s --timeout 3s --slo rate>110");
+    let (code, result) = measure(addr, "-c 8 -R 200 -d 1s --timeout 3s --grace 3s --slo rate>110");
     let total = &result["total"];
     assert_eq!((number(total, "planned"), number(total, "done")), (200, 200), "{total}");
     assert!(number(total, "achieved") <= 101, "100/s is all it can do: {total}");
@@ -225,12 +225,11 @@ fn dropped_arrivals_have_waited() {
     assert!(number(&total["response"], "p50_ns") > 500_000_000, "{total}");
 }
 
-/// A run ends when what was sent last within its measured phase has had its time, whatever is still sent
-/// then.
+/// A run ends when its grace is over, whatever is still sent then.
 #[test]
-fn a_run_ends_when_its_last_request_has_had_its_time() {
+fn a_run_ends_when_its_grace_is_over() {
     let addr = one_by_one(Duration::from_millis(1400));
-    let (_, result) = measure(addr, "-c 1 -R 20 -d 1s --timeout 1500ms");
+    let (_, result) = measure(addr, "-c 1 -R 20 -d 1s --timeout 1500ms --grace 1500ms");
     let total = &result["total"];
     // The first one until 1.4 s; the second, sent then, does not go on until 2.8 s.
     assert_eq!((number(total, "done"), number(total, "timeouts")), (1, 1), "{total}");
@@ -467,4 +466,31 @@ fn an_interrupt_ends_early_with_a_report() {
     let (planned, measured) = (number(&result["total"], "planned"), result["measured_s"].as_f64().unwrap());
     assert!((planned as f64 - measured * 200.0).abs() < 3.0, "{planned} in {measured} s");
     assert!(measured < 10.0 && result["validity"]["warnings"].to_string().contains("ended early"));
+}
+
+/// The time for an answer may be long; the run is not.
+#[test]
+fn a_run_ends_soon_after_its_measured_phase() {
+    // The first answers come at once, and then none.
+    let addr = server(|n| if n < 8 { (OK, true) } else { (b"", true) });
+    for (arguments, most_ms) in [
+        ("-c 4 -d 500ms --timeout 30s --grace 300ms", 300),
+        ("-c 4 -R 100 -d 500ms --timeout 30s --grace 300ms", 300),
+        ("-c 4 -d 500ms --timeout 30s", 1000),
+    ] {
+        let began = Instant::now();
+        let (_, result) = measure(addr, arguments);
+        let (total, passed) = (&result["total"], began.elapsed());
+        let least = Duration::from_millis(500 + most_ms);
+        assert!(passed >= least && passed < least + Duration::from_secs(3), "{arguments}: {passed:?}");
+        let unfinished = number(total, "unfinished");
+        assert!((1..=4).contains(&unfinished) && number(total, "timeouts") == unfinished, "{total}");
+        // With the time that had passed, which is a part of what they take.
+        assert!(number(&total["response"], "max_ns") >= most_ms * 1_000_000, "{total}");
+        let warnings = result["validity"]["warnings"].to_string();
+        assert!(
+            warnings.contains("in flight when the run ended") && warnings.contains("--grace"),
+            "{warnings}"
+        );
+    }
 }

@@ -112,6 +112,10 @@ pub(crate) struct BenchArgs {
     /// For a connection to stand
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     connect_timeout: Duration,
+    /// After the measured phase, for what is in flight or waits: the run ends then, and what has not ended is
+    /// told as unfinished
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
+    grace: Duration,
     /// Lateness of loadgen itself that is reported but makes no run invalid, such as 60us where a virtual
     /// machine's timer tick takes as much [default: none beyond a tenth of a reported figure]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
@@ -221,6 +225,7 @@ impl BenchArgs {
             ramp: self.ramp.unwrap_or_default(),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
+            grace: self.grace,
             lag_allowed: self.lag_allowed.unwrap_or_default(),
             protocol: self.tls.protocol(&urls[0])?,
             tls: self.tls.tls(&urls[0])?,

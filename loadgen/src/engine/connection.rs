@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -169,9 +170,26 @@ impl<E: Exchanges> TargetConnection<E> {
 
     /// Connects for what waits to be sent, which fails if that does.
     async fn reconnect(&mut self) -> bool {
-        match self.connect().await {
-            Ok(()) => return true,
-            Err(refusal) => self.link.fail(self.exchanges.take_all(), refusal.fault),
+        let (core, seat) = (self.link.core.clone(), self.link.seat);
+        let connected = {
+            let mut connecting = pin!(self.connect());
+            poll_fn(|cx| {
+                if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                    return Poll::Ready(Some(connected));
+                }
+                // A connection that is not there yet cannot be cancelled with the others.
+                core.poll_mail(seat, cx.waker());
+                if core.gate.closed.get() { Poll::Ready(None) } else { Poll::Pending }
+            })
+            .await
+        };
+        match connected {
+            Some(Ok(())) => return true,
+            Some(Err(refusal)) => self.link.fail(self.exchanges.take_all(), refusal.fault),
+            None => {
+                self.link.leave_unfinished(self.exchanges.take_all());
+                return false;
+            }
         }
         if self.link.core.is_closed_loop() {
             self.link.core.ring.sleep(PAUSE).await;
@@ -274,9 +292,11 @@ impl<E: Exchanges> TargetConnection<E> {
             return self.keep_deadline();
         }
         self.drop_stream();
-        // A run that is broken off cancels what is in flight: that was not the server's fault.
-        if is_late || error.raw_os_error() == Some(CANCELLED) {
+        if is_late {
             self.link.time_out(self.exchanges.take_all());
+        } else if error.raw_os_error() == Some(CANCELLED) {
+            // By the end of the run, which is not the server's fault.
+            self.link.leave_unfinished(self.exchanges.take_all());
         } else {
             self.link.fail(self.exchanges.take_all(), Fault::of(error, otherwise));
         }

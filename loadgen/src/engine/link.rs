@@ -49,6 +49,13 @@ impl Link {
         self.free_since_ns = now_ns;
     }
 
+    /// The run has ended before the requests did.
+    pub(super) fn leave_unfinished(&mut self, flights: impl Iterator<Item = Flight>) {
+        let now_ns = self.core.now_ns();
+        let mut record = self.core.record.borrow_mut();
+        flights.for_each(|flight| record.handle_unfinished(&flight, now_ns));
+    }
+
     /// Whether the answer has no content whatever its fields announce.
     pub(super) fn is_head(&self, flight: &Flight) -> bool {
         self.core.plan.mix.specs()[flight.endpoint as usize].is_head

@@ -284,6 +284,14 @@ impl Record {
         }
     }
 
+    /// The run has ended before it did: as a timeout, before the time for one.
+    pub(super) fn handle_unfinished(&mut self, flight: &Flight, now_ns: u64) {
+        if flight.measured {
+            self.endpoints[flight.endpoint as usize].outcomes.unfinished += 1;
+        }
+        self.handle_timeout(flight, now_ns, false);
+    }
+
     /// It was planned and never begun; what had passed counts as its response time.
     pub(super) fn handle_dropped(&mut self, flight: &Flight, now_ns: u64) {
         self.handle_planned(flight);

@@ -36,6 +36,13 @@ pub(super) fn judge(result: &RunResult, unsent: u64) -> Validity {
             result.connections.unasked
         ));
     }
+    if total.unfinished > 0 {
+        validity.warnings.push(format!(
+            "{} requests were in flight when the run ended, and count among the timeouts with the time that \
+             had passed; raise --grace, up to --timeout, to wait for them",
+            total.unfinished
+        ));
+    }
     if result.plan.mode == Mode::Closed {
         return validity;
     }

@@ -33,9 +33,6 @@ const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 /// How often a core looks whether the run was broken off.
 const LOOK_EVERY_NS: u64 = 100_000_000;
 
-/// What is in flight when a run is broken off has this long to end.
-const GRACE_NS: u64 = 1_000_000_000;
-
 /// Completions that one turn of the ring brings at the least, if as many are there.
 const COLLECTED_MIN: usize = 16;
 
@@ -213,19 +210,15 @@ async fn keep_time(core: &Core, news: &mpsc::Sender<News>, alarm: &Alarm) {
         }
         if core.shared.is_broken_off() {
             core.cut(end_ns);
-            if now_ns >= end_ns.saturating_add(GRACE_NS) {
-                core.close();
-                core.ring.fail_sockets();
-                return;
-            }
-        } else if now_ns >= end_ns.saturating_add(nanoseconds(core.plan.timeout)) {
-            // What was due within the measured phase has waited for as long as one that was sent at its end
-            // may: a run does not last longer than that, whatever is still sent.
+        }
+        let last_ns = end_ns.saturating_add(nanoseconds(core.plan.grace));
+        if now_ns >= last_ns {
+            // A run does not last longer, whatever is still in flight or waits.
             core.close();
             core.ring.fail_sockets();
             return;
         }
-        let sleep_ns = border_ns.saturating_sub(now_ns).clamp(1, LOOK_EVERY_NS);
+        let sleep_ns = border_ns.min(last_ns).saturating_sub(now_ns).clamp(1, LOOK_EVERY_NS);
         wait_until(core, alarm, Duration::from_nanos(sleep_ns)).await;
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub timeout: Duration,
     /// For a connection to stand.
     pub connect_timeout: Duration,
+    /// From the end of the measured phase to that of the run.
+    pub grace: Duration,
     /// Lateness of the generator itself that does not make an open loop's run invalid.
     pub lag_allowed: Duration,
     /// Which HTTP is spoken.

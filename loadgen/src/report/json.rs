@@ -66,6 +66,7 @@ mod tests {
         let mut result = fixture::open_loop();
         result.plan.stages = vec![crate::result::StageFacts { rate: 1.0, length_s: 10.0 }];
         result.total.own.get_or_insert_default().note(2_000_000, 1_000_000, true);
+        result.total.unfinished = 1;
         result.slo.iter_mut().for_each(|verdict| verdict.needs = Some(1_000));
         result.endpoints.insert("GET /".to_string(), result.total.clone());
         result.connections.tls = Some(fixture::handshakes());

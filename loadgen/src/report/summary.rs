@@ -203,9 +203,13 @@ fn outcomes(result: &RunResult) -> Vec<Fact> {
     }
     let kinds = total.errors_by_kind.iter().map(|(kind, errors)| format!("{kind} {}", count(*errors)));
     let kinds = kinds.collect::<Vec<_>>().join(", ");
+    let unfinished = match total.unfinished {
+        0 => String::new(),
+        unfinished => format!("unfinished {}", count(unfinished)),
+    };
     for (name, outcome, kinds) in [
         ("errors", total.errors, kinds),
-        ("timeouts", total.timeouts, String::new()),
+        ("timeouts", total.timeouts, unfinished),
         ("dropped", total.dropped, String::new()),
     ] {
         let mut note = if outcome == 0 { String::new() } else { of_plan(outcome) };

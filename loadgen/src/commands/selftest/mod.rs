@@ -121,7 +121,7 @@ const TRIALS: [Trial; 7] = [
     Trial {
         name: "twice what a server of 1,000/s can do",
         manner: Manner::OneByOne,
-        flags: "-R 2000 -d 2s -c 32 --timeout 5s",
+        flags: "-R 2000 -d 2s -c 32 --timeout 5s --grace 5s",
         // All is answered in the end, and half of it within the measured phase. A request that is due at its
         // end waits for the 2,000 before it.
         expected: &[
