@@ -2,6 +2,12 @@
 //! known at its end; and the lines for the operator as events.
 
 mod common;
+#[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
+#[path = "h2/peer.rs"]
+mod peer;
+#[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
+#[path = "h2/wire.rs"]
+mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,6 +24,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::common::{Client, Hosted, eventually, lenient, serve_with};
+use crate::peer::Peer;
 
 /// A span as it was recorded.
 #[derive(Clone, Default)]
@@ -214,6 +221,27 @@ fn events_belong_to_their_request() {
     Client::connect(server.addr).ask("GET /body HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "one two");
     assert_eq!(ended("/body").get("bytes"), "7");
     assert_eq!(events_of("/body").len(), 1, "while the body is sent");
+}
+
+/// So have streams of one connection.
+#[test]
+fn streams_are_spans() {
+    let server = serve();
+    let mut peer = Peer::connect(server.addr);
+    let streams: Vec<u32> = (0..4)
+        .map(|number| {
+            let stream = peer.fresh();
+            peer.send(wire::get(stream, &format!("/items/stream-{number}")));
+            stream
+        })
+        .collect();
+    for (number, stream) in streams.into_iter().enumerate() {
+        peer.answer(stream).is(200, format!("item stream-{number}"));
+        let path = format!("/items/stream-{number}");
+        assert_eq!(ended(&path).get("status"), "200");
+        let said: Vec<_> = events_of(&path).into_iter().map(|event| event.message).collect();
+        assert_eq!(said, [format!("before stream-{number}"), format!("after stream-{number}")]);
+    }
 }
 
 /// Answers that no handler makes have spans, and what the operator is told is an event in them.
