@@ -146,7 +146,8 @@ enum Checked {
 
 impl BasicAuth {
     /// For the users of a file, read here and now. Entries are `NAME:HASH` with bcrypt (`$2y$`), SHA-512
-    /// crypt (`$6$`) or Argon2id (`$argon2id$`). The realm is `restricted`.
+    /// crypt (`$6$`) or Argon2id (`$argon2id$`). The realm is `restricted`. bcrypt reads the first 72 bytes
+    /// of a password alone; for longer ones use another.
     ///
     /// # Errors
     /// The file and line, the mistake, and the remedy; passwords in plain text, MD5 and SHA-1 are mistakes.
