@@ -135,7 +135,7 @@ const TRIALS: [Trial; 7] = [
     Trial {
         name: "an error after 1.5 s for every 10th request",
         manner: Manner::ErrorEvery(10),
-        flags: "-R 100 -d 4s -c 32",
+        flags: "-R 100 -d 4s -c 32 --grace 2s",
         expected: &[
             Count("done", |total| total.done, 360),
             Count("validation errors", |total| kind(total, "validation"), 40),
