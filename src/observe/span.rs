@@ -16,6 +16,7 @@ pub(super) enum Severity {
 }
 
 /// What is known of a request at its end.
+#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "nothing reads it without a span"))]
 pub(crate) struct SpanEnd {
     /// `None` where the client left before there was a response.
     pub(crate) status: Option<u16>,
