@@ -160,7 +160,7 @@ mod tests {
         let line: Vec<OsString> = vec!["serve".into(), "--header".into(), bad];
         let error = parse([&["quoit".into()], &line[..]].concat()).unwrap_err();
         let text = mistakes::one_line(&error, &line);
-        assert!(text.contains("--header is not UTF-8 text: X: \u{fffd}"), "{text}");
+        assert!(text.contains("--header is not UTF-8: X: \u{fffd}"), "{text}");
     }
 
     #[test]

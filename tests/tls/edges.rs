@@ -379,10 +379,11 @@ fn the_records_of_a_hello_do_not_choose_the_cipher() {
     let hello = client_hello(&config);
     let message = &hello[HEADER_BYTES..];
     let record = |part: &[u8]| [&[22, 3, 1], &(part.len() as u16).to_be_bytes()[..], part].concat();
-    let cuts = (0..message.len()).map(|at| [&message[..at], &message[at..]].map(record).concat());
+    // Every cut is tested where the records are read; a handshake for each would load the machine.
+    let cuts = (1..message.len()).filter(|at| *at < 50 || at % 37 == 0);
+    let cuts = cuts.map(|at| [&message[..at], &message[at..]].map(record).concat());
     let by_byte = message.chunks(1).flat_map(record).collect::<Vec<u8>>();
-    // An empty record is none that TLS allows.
-    for input in cuts.skip(1).chain([hello.clone(), by_byte]) {
+    for input in cuts.chain([hello.clone(), by_byte]) {
         let mut socket = TcpStream::connect(addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.write_all(&input).unwrap();
