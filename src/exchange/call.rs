@@ -94,25 +94,35 @@ pub(crate) fn call<'s, S: Service>(
     context: Context,
     body: RequestBody,
 ) -> Result<Response, impl Future<Output = Response> + use<'s, S>> {
-    let request = match call_now(worker, service, entry, context, body) {
-        Ok(response) => return Ok(response),
-        Err(request) => request,
-    };
+    if let Some(refusal) = entry.span().run(|| too_large(worker, service, &context, &body)) {
+        return Ok(refusal);
+    }
+    let request = Request::new(context, body);
     // Handlers may panic before there is a future.
-    let called = catch_unwind(AssertUnwindSafe(|| entry.span().run(|| service.call(request))));
-    called.map_or_else(|panic| Ok(panicked(worker, entry, &*panic)), Err)
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        entry.span().run(|| match service.call_now(request) {
+            Ok(response) => Ok(response),
+            Err(request) => Err(service.call(request)),
+        })
+    }));
+    called.unwrap_or_else(|panic| Ok(panicked(worker, entry, &*panic)))
 }
 
-/// Polls the future of a handler: a panic becomes a response.
+/// Polls the future of a handler: a panic becomes a response. `wrap` makes of the response what the caller
+/// returns, so that it is moved once.
 #[inline]
-pub(crate) fn poll_call<S: Service, F: Future<Output = Response> + ?Sized>(
+pub(crate) fn poll_call<S: Service, F: Future<Output = Response> + ?Sized, T>(
     worker: &Worker<S>,
     entry: &LogEntry,
     call: Pin<&mut F>,
     cx: &mut TaskContext<'_>,
-) -> Poll<Response> {
-    let polled = catch_unwind(AssertUnwindSafe(|| entry.span().run(|| call.poll(cx))));
-    polled.unwrap_or_else(|panic| Poll::Ready(panicked(worker, entry, &*panic)))
+    wrap: impl FnOnce(Response) -> T,
+) -> Poll<T> {
+    match catch_unwind(AssertUnwindSafe(|| entry.span().run(|| call.poll(cx)))) {
+        Ok(Poll::Ready(response)) => Poll::Ready(wrap(response)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panic) => Poll::Ready(wrap(panicked(worker, entry, &*panic))),
+    }
 }
 
 /// Calls the service for a response that needs no future; or returns the request.

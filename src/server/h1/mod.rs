@@ -148,7 +148,7 @@ pub(super) async fn turn_away<S: Service>(
     let mut decoder = RequestDecoder::new();
     let next = {
         let mut deadline = pin!(worker.ring.sleep(within));
-        let mut next = pin!(next_head(worker, &wire, &mut decoder));
+        let mut next = pin!(next_head::<S, false>(worker, &wire, &mut decoder));
         poll_fn(|cx| match next.as_mut().poll(cx) {
             Poll::Ready(next) => Poll::Ready(Some(next)),
             Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
@@ -179,7 +179,7 @@ pub(super) async fn turn_away<S: Service>(
 async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) -> AfterExchanges {
     let mut decoder = RequestDecoder::new();
     loop {
-        let context = match next_head(worker, wire, &mut decoder).await {
+        let context = match next_head::<S, true>(worker, wire, &mut decoder).await {
             Ok(context) => context,
             Err(NoRequest::Refused(RequestError::Http2Preface, _)) if wire.is_new() => {
                 return AfterExchanges::SwitchToH2(decoder.take_partial().into_boxed_slice());
@@ -245,8 +245,9 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
     }
 }
 
-/// The next head: from received input, or after waiting for more.
-async fn next_head<S: Service>(
+/// The next head: from received input, or after waiting for more. `IS_SERVED` keeps its two callers apart:
+/// the loop over exchanges has a copy of its own, which the compiler makes part of it.
+async fn next_head<S: Service, const IS_SERVED: bool>(
     worker: &Worker<S>,
     wire: &H1Wire,
     decoder: &mut RequestDecoder,
@@ -356,9 +357,9 @@ fn poll_answer<S: Service, F: Future<Output = Response>>(
     departure: &mut Departure,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Option<Response>> {
-    match poll_call(worker, entry, call, cx) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
+    match poll_call(worker, entry, call, cx, Some) {
         Poll::Pending => poll_meanwhile(worker, wire, departure, cx),
+        ready => ready,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Calls the service with requests, and polls the futures of handlers when they signal.
 
+use std::convert::identity;
 use std::task::{Context as TaskContext, Poll};
 
 use super::exchange::{ExchangeState, StreamExchange};
@@ -78,7 +79,8 @@ impl<S: Service> H2Session<'_, S> {
         let spare = self.spare_signal.take();
         let hub = self.hub.get_or_insert_with(|| Hub::new(cx.waker().clone()));
         let signal = spare.unwrap_or_else(|| SignalWaker::new(hub));
-        match poll_call(self.worker, &entry, future.as_mut(), &mut TaskContext::from_waker(signal.waker())) {
+        let mut of_signal = TaskContext::from_waker(signal.waker());
+        match poll_call(self.worker, &entry, future.as_mut(), &mut of_signal, identity) {
             Poll::Ready(response) => {
                 drop(future);
                 self.spare_signal = signal.into_unused();
@@ -110,7 +112,8 @@ impl<S: Service> H2Session<'_, S> {
         let StreamExchange { state, signal, .. } = exchange;
         let ExchangeState::Called { future, entry } = state else { return Poll::Pending };
         let signal = signal.get_or_insert_with(|| SignalWaker::new(hub));
-        poll_call(self.worker, entry, future.as_mut(), &mut TaskContext::from_waker(signal.waker()))
+        let mut of_signal = TaskContext::from_waker(signal.waker());
+        poll_call(self.worker, entry, future.as_mut(), &mut of_signal, identity)
     }
 
     /// Polls the handlers that signalled.
