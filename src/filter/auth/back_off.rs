@@ -94,19 +94,23 @@ impl BackOff {
             if fits.is_none() {
                 strikes.wrong = strikes.wrong.saturating_sub(1);
             }
+            if strikes.wrong == 0 && strikes.pending.is_empty() {
+                self.strikes.remove(&key);
+            }
         }
     }
 
-    /// Makes room: those go that would be forgotten first. They only have their free tries again.
+    /// Makes room: those go that have guessed least, and of these the ones that would be forgotten first.
+    /// They only have their free tries again. Guesses at many names thus do not end the wait of those at one.
     fn forget_half(&mut self) {
         if self.strikes.len() < STRIKES_MAX {
             return;
         }
-        let mut ends: Vec<(Instant, GuesserKey)> =
-            self.strikes.iter().map(|(key, strikes)| (strikes.until, *key)).collect();
-        let (_, median, _) = ends.select_nth_unstable(STRIKES_MAX / 2);
+        let rank = |key: &GuesserKey, strikes: &Strikes| (strikes.wrong, strikes.until, *key);
+        let mut ranks: Vec<_> = self.strikes.iter().map(|(key, strikes)| rank(key, strikes)).collect();
+        let (_, median, _) = ranks.select_nth_unstable(STRIKES_MAX / 2);
         let median = *median;
-        self.strikes.retain(|key, strikes| (strikes.until, *key) > median);
+        self.strikes.retain(|key, strikes| rank(key, strikes) > median);
     }
 }
 
@@ -179,6 +183,29 @@ mod tests {
             let Admission::Counted(key) = begun else { panic!("{begun:?}") };
             back_off.end(key, &[0, 0], None);
         }
+    }
+
+    #[test]
+    fn guesses_at_many_names_do_not_end_the_wait_for_one() {
+        let (mut back_off, now) = (BackOff::default(), Instant::now());
+        for _ in 0..=FREE {
+            assert_eq!(back_off.guess(client(1), "a", false, now), None);
+        }
+        // Its wait is over, so it ends before those of all that follow.
+        let later = now + FIRST_WAIT;
+        for number in 0..3 * STRIKES_MAX {
+            back_off.guess(client(1), &number.to_string(), false, later);
+        }
+        assert!(back_off.strikes.len() <= STRIKES_MAX);
+        assert_eq!(back_off.guess(client(1), "a", false, later), None);
+        assert_eq!(back_off.guess(client(1), "a", false, later), Some(2 * FIRST_WAIT));
+        for number in 0..3 * STRIKES_MAX {
+            let begun = back_off.begin(client(2), &number.to_string(), [0, 0], later);
+            let Admission::Counted(key) = begun else { panic!("{begun:?}") };
+            back_off.end(key, &[0, 0], None);
+        }
+        assert!(back_off.strikes.len() <= STRIKES_MAX);
+        assert_eq!(back_off.guess(client(1), "a", false, later), Some(2 * FIRST_WAIT));
     }
 
     #[test]

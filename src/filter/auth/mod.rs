@@ -238,7 +238,9 @@ impl BasicAuth {
     /// Checks credentials: by what is known, or by their hash.
     async fn check(&self, peer: Peer, name: &str, password: Vec<u8>) -> Checked {
         let (ring, users) = (&self.ring.0, self.users.borrow().clone());
-        let key = verdicts::key(users.scope(), name, &password);
+        let address = peer.addr().map(|client| client.ip());
+        let asker = Asker::new(users.scope(), address);
+        let key = verdicts::key(asker, name, &password);
         let known = self.verdicts.borrow_mut().get(&key, ring.now());
         match known {
             Some(true) => return Checked::Right,
@@ -249,8 +251,6 @@ impl BasicAuth {
             }
             None => {}
         }
-        let address = peer.addr().map(|client| client.ip());
-        let asker = Asker::new(users.scope(), address);
         let guess = match address {
             Some(_) if !pool::was_right(&key) => Guess::begin(asker, name, key, ring.now()).map(Some),
             // Clients of a Unix socket are not told apart.

@@ -68,8 +68,8 @@ pub(super) fn remember(key: VerdictKey, now: Instant) {
     lock(&POOL.known).insert(key, true, now);
 }
 
-/// Whether these credentials were right at any time that is remembered. Their owner does not wait for those
-/// who guess at the name: nobody else can have them.
+/// Whether these credentials were right from this address at any time that is remembered. Their owner does
+/// not wait for those who guess at the name beside.
 pub(super) fn was_right(key: &VerdictKey) -> bool {
     lock(&POOL.known).was_right(key)
 }

@@ -6,6 +6,8 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use super::asker::Asker;
+
 /// How long a successful verification is valid after its last use. A change of the file ends it sooner. Long
 /// enough that a person who reads between clicks does not wait for a hash, in whatever flood of guesses.
 const RIGHT_HOLDS: Duration = Duration::from_secs(300);
@@ -27,10 +29,12 @@ pub(super) fn scope(of: impl Hash) -> u64 {
     HASHERS[0].hash_one(of)
 }
 
-/// The key of these credentials within a scope.
-pub(super) fn key(scope: u64, name: &str, password: &[u8]) -> VerdictKey {
+/// The key of these credentials, sent from there. What is known of one address says nothing to another: else
+/// an answer without a hash would tell a guesser, who has to wait, which guess is the password of a user who
+/// is logged in elsewhere.
+pub(super) fn key(asker: Asker, name: &str, password: &[u8]) -> VerdictKey {
     // Both with their length, so that no two pairs have the same input.
-    [0, 1].map(|one: usize| HASHERS[one].hash_one((scope, name, password)))
+    [0, 1].map(|one: usize| HASHERS[one].hash_one((asker, name, password)))
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +85,11 @@ impl Verdicts {
 mod tests {
     use super::*;
 
+    /// From one address.
+    fn key(scope: u64, name: &str, password: &[u8]) -> VerdictKey {
+        super::key(Asker::new(scope, Some([192, 0, 2, 1].into())), name, password)
+    }
+
     #[test]
     fn verdicts_hold_for_their_time_after_their_last_use() {
         let (mut verdicts, now) = (Verdicts::default(), Instant::now());
@@ -107,6 +116,8 @@ mod tests {
             assert_ne!(this, key(1, name, password));
         }
         assert_ne!(this, key(2, "ab", b"c"), "of another file, or of another version of it");
+        let elsewhere = Asker::new(1, Some([192, 0, 2, 2].into()));
+        assert_ne!(this, super::key(elsewhere, "ab", b"c"), "from another address");
     }
 
     #[test]
