@@ -23,6 +23,7 @@ fn routes() -> Router {
         .filter(SecurityHeaders::with("script-src 'nonce-{nonce}'").expect("valid"))
         .filter(Cors::origins([APP]).with_credentials())
         .filter(ErrorPages::new().page(Status::URI_TOO_LONG, "<p>too long"))
+        .filter(ErrorPages::new().page(Status::HTTP_VERSION_NOT_SUPPORTED, "<p>old".repeat(50_000)))
         .get("/panic", async || -> &'static str { panic!("a handler panics, as the test wants it to") })
         .post("/count", async |body: bytes::Bytes| body.len().to_string())
         .get("/informational", async || Status::CONTINUE)
@@ -92,6 +93,10 @@ fn refusals_of_http_1() {
         (page.field("content-type"), page.text()),
         (Some("text/html; charset=utf-8"), "<p>too long".into())
     );
+    // A page that is too large to be sent with its head.
+    let large = ask(&server, &format!("GET / HTTP/3.0\r\n{REST}"));
+    is_dressed(&large, 505);
+    assert!(large.text() == "<p>old".repeat(50_000), "{}", large.text().len());
     // Another origin may not read them.
     let other = ask(&server, "GET /# HTTP/1.1\r\nHost: a\r\nOrigin: https://evil.example\r\n\r\n");
     assert_eq!(other.field("access-control-allow-origin"), None);

@@ -103,7 +103,7 @@ pub(super) async fn serve<S: Service>(
         }
         let received = poll_fn(|cx| poll_between(worker, &wire, cx)).await;
         if let Err(none) = after_wait(worker, &wire, None, received) {
-            break end_without_request(worker, &wire, none);
+            break Box::pin(end_without_request(worker, &wire, none)).await;
         }
     };
     if Rc::strong_count(&wire) > 1 {
@@ -171,7 +171,7 @@ pub(super) async fn turn_away<S: Service>(
     if let Some(after) = retry_after {
         refused.response.set_field("Retry-After", after).expect("a valid value");
     }
-    let mode = end_with(worker, &wire, refused);
+    let mode = end_with(worker, &wire, refused).await;
     wire.drop_input();
     Box::pin(close::close(worker, wire, mode)).await;
 }
@@ -184,7 +184,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             Err(NoRequest::Refused(RequestError::Http2Preface, _)) if wire.is_new() => {
                 return AfterExchanges::SwitchToH2(decoder.take_partial().into_boxed_slice());
             }
-            Err(none) => return end_without_request(worker, wire, none),
+            Err(none) => return end_without_request(worker, wire, none).await,
         };
         wire.begin_exchange();
         let keep_alive = context.head().keep_alive();
@@ -192,7 +192,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             open_exchange(worker, wire.stream(), &context, wire.clone(), wire.exchange());
         if is_misdirected {
             let response = misdirected(worker, &entry);
-            return end_with(worker, wire, RefusedRequest { kind, entry, response }).into();
+            return end_with(worker, wire, RefusedRequest { kind, entry, response }).await.into();
         }
         let body = wire.begin_body(context.head());
         // Held while the request is in progress: the worker's service may be replaced meanwhile.
@@ -325,7 +325,7 @@ fn after_wait<S: Service>(
 }
 
 /// What becomes of a connection without a next request.
-fn end_without_request<S: Service>(
+async fn end_without_request<S: Service>(
     worker: &Rc<Worker<S>>,
     wire: &Rc<H1Wire>,
     none: NoRequest,
@@ -339,11 +339,11 @@ fn end_without_request<S: Service>(
             let detail = "the request head did not arrive in time";
             let (status, id) = (Status::REQUEST_TIMEOUT, wire.exchange());
             let refused = refuse_unread(worker, &context, wire.clone(), id, status, detail);
-            end_with(worker, wire, refused).into()
+            end_with(worker, wire, refused).await.into()
         }
         NoRequest::Refused(error, context) => {
             let refused = refuse_head(worker, &context, wire.clone(), wire.exchange(), error);
-            end_with(worker, wire, refused).into()
+            end_with(worker, wire, refused).await.into()
         }
     }
 }
@@ -395,11 +395,29 @@ async fn break_off<S: Service>(worker: &Worker<S>, wire: &H1Wire, broken: Broken
 
 /// Writes the response to a request that is not served; the rest of the input cannot be read.
 #[cold]
-fn end_with<S: Service>(worker: &Worker<S>, wire: &Rc<H1Wire>, refused: RefusedRequest) -> CloseMode {
-    let RefusedRequest { kind, entry, response } = refused;
-    wire.open_gate();
-    let WrittenResponse { status, body_bytes, .. } =
-        respond::begin(worker, wire, kind, &entry, response, Persistence::Close);
-    entry.end(worker, Some(status), body_bytes, Ended::Refused);
-    CloseMode::Linger
+fn end_with<'a, S: Service>(
+    worker: &'a Worker<S>,
+    wire: &'a Rc<H1Wire>,
+    refused: RefusedRequest,
+) -> Pin<Box<dyn Future<Output = CloseMode> + 'a>> {
+    Box::pin(async move {
+        let RefusedRequest { kind, entry, response } = refused;
+        wire.open_gate();
+        let WrittenResponse { status, rest, body_bytes, .. } =
+            respond::begin(worker, wire, kind, &entry, response, Persistence::Close);
+        // An error page may be too large to be in the output.
+        let sent = match rest {
+            Some(rest) => rest.send(worker, wire, Some(&entry)).await,
+            None => Ok(body_bytes),
+        };
+        let (body_bytes, end) = match &sent {
+            Ok(body_bytes) => (*body_bytes, Ended::Refused),
+            Err(broken) => (broken.body_bytes, end_of(&broken.error)),
+        };
+        entry.end(worker, Some(status), body_bytes, end);
+        match sent {
+            Ok(_) => CloseMode::Linger,
+            Err(broken) => break_off(worker, wire, broken).await,
+        }
+    })
 }
