@@ -261,16 +261,23 @@ impl Gate {
         Ok(())
     }
 
-    /// The response begins: returns what is to be sent before its head.
+    /// The response begins: returns what is to be sent before its head, for most responses nothing.
     #[inline]
-    pub(crate) fn begin(&mut self, response: &mut Response) -> BeforeResponse {
+    pub(crate) fn begin(&mut self, response: &mut Response) -> Option<BeforeResponse> {
         debug_assert!(self.stage < ResponseStage::Begun, "one response for each request");
+        let before = (matches!(response.body(), Body::Stream(_)) || response.has_interim())
+            .then(|| self.before(response));
+        self.stage = ResponseStage::Begun;
+        before
+    }
+
+    #[inline(never)]
+    fn before(&mut self, response: &mut Response) -> BeforeResponse {
         // The body may read the request's, which the client may hold back; once the response has begun, 100
         // must not be sent.
         let asks = matches!(response.body(), Body::Stream(_)) && self.ask_for_content();
         let interim = response.take_interim();
         let interim = interim.filter(|interim| self.inform(interim.status(), interim.fields(), 0).is_ok());
-        self.stage = ResponseStage::Begun;
         BeforeResponse { asks, interim }
     }
 
@@ -375,7 +382,7 @@ mod tests {
         assert!(!late.ask_for_content() && late.withholds_content());
         let mut streams = gate(true, true);
         let mut streamed = response(200, Body::Stream(Box::new(Pieces)));
-        assert!(streams.begin(&mut streamed).asks && !streams.ask_for_content());
+        assert!(streams.begin(&mut streamed).is_some_and(|before| before.asks) && !streams.ask_for_content());
         let mut eager = gate(true, true);
         eager.content_came();
         assert!(!eager.ask_for_content());

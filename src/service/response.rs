@@ -150,6 +150,12 @@ impl Response {
         }
     }
 
+    /// Whether an interim response goes before it.
+    #[inline]
+    pub(crate) fn has_interim(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.interim.is_some())
+    }
+
     /// Takes the interim response that goes before it.
     pub(crate) fn take_interim(&mut self) -> Option<Interim> {
         self.extra.as_mut()?.interim.take()

@@ -1,5 +1,7 @@
-//! A cached file: its representations, with their field lines already written, and the choice between them by
-//! content negotiation.
+//! The hot files of one core, small ones whole, and the metadata of large ones: their representations, with
+//! field lines already written, the choice between them by content negotiation, and the cache that holds
+//! them. It is bounded by bytes, and keeps what is used most. An entry is served without a check for less
+//! than a second; the next request then checks the file, while others are still served from memory.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -7,7 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use memchr::memmem;
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache as QuickCache, DefaultLifecycle};
 
 use super::content_hash::{self, HASHED_AT_ONCE_BYTES_MAX, HASHED_BYTES_MAX, HashSlot};
 use super::facts::RepresentationFacts;
@@ -294,5 +299,70 @@ impl CachedFile {
         let coded: usize =
             self.siblings.iter().map(|s| size_of::<Sibling>() + s.representation.bytes()).sum();
         self.name.len() + self.identity.bytes() + coded
+    }
+}
+
+/// Bytes of an entry beside its bodies and names: metadata, the cache's own links. Measured roughly; without
+/// it a million empty files would count as nothing.
+const ENTRY_BYTES: u64 = 512;
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Box<str>, Rc<CachedFile>> for ByBytes {
+    fn weight(&self, path: &Box<str>, entry: &Rc<CachedFile>) -> u64 {
+        ENTRY_BYTES + (path.len() + entry.bytes()) as u64
+    }
+}
+
+type FileMap =
+    QuickCache<Box<str>, Rc<CachedFile>, ByBytes, RandomState, DefaultLifecycle<Box<str>, Rc<CachedFile>>>;
+
+pub(super) struct Cache {
+    inner: RefCell<FileMap>,
+}
+
+impl Cache {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let files = (bytes_max / 16_384).clamp(16, 100_000) as usize;
+        let lifecycle = DefaultLifecycle::default();
+        let inner = QuickCache::with(files, bytes_max, ByBytes, RandomState::default(), lifecycle);
+        Self { inner: RefCell::new(inner) }
+    }
+
+    /// The entry for a path in its normal form, if it is not due for a check.
+    #[inline]
+    pub(super) fn fresh(&self, path: &str, now: Instant) -> Option<Rc<CachedFile>> {
+        let inner = self.inner.borrow();
+        inner.get(path).filter(|entry| entry.is_fresh(now)).cloned()
+    }
+
+    /// The same for a caller that checks a due entry: meanwhile it counts as fresh for other requests.
+    pub(super) fn fresh_or_due(&self, path: &str, now: Instant) -> Option<Rc<CachedFile>> {
+        let inner = self.inner.borrow();
+        let entry = inner.get(path)?;
+        if entry.is_fresh(now) {
+            return Some(entry.clone());
+        }
+        entry.checked.set(now);
+        None
+    }
+
+    /// The entry, due or not.
+    pub(super) fn stale(&self, path: &str) -> Option<Rc<CachedFile>> {
+        self.inner.borrow().peek(path).cloned()
+    }
+
+    pub(super) fn insert(&self, path: &str, entry: Rc<CachedFile>) {
+        self.inner.borrow_mut().insert(path.into(), entry);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.inner.borrow_mut().clear();
+    }
+
+    pub(super) fn remove(&self, path: &str) {
+        self.inner.borrow_mut().remove(path);
     }
 }

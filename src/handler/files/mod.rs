@@ -13,7 +13,6 @@
 //! allows it, and hidden files are 404 except `.well-known`. A change of a file, or of the directory that the
 //! root's name leads to, is noticed within a second, and one response is never made of two of them.
 
-mod cache;
 mod content_hash;
 mod entry;
 mod facts;
@@ -36,8 +35,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use self::cache::Cache;
-use self::entry::{CachedFile, Representation};
+use self::entry::{Cache, CachedFile, Representation};
 pub use self::glob::Glob;
 use self::lookup::Notices;
 pub use self::named::NamedFile;

@@ -13,8 +13,10 @@ use memchr::memmem;
 
 use super::facts::Gathered;
 use super::salvage::salvage;
-use super::scan::{EMPTY_LINES_MAX, HeadExtent, empty_lines_length, scan, split_at_space};
-use super::straddling::{LineSpans, Straddling, TABLE_FIELDS, range_within};
+use super::scan::{HeadExtent, scan, split_at_space};
+use super::straddling::{
+    EMPTY_LINES_MAX, LineSpans, Straddling, TABLE_FIELDS, empty_lines_length, range_within,
+};
 use crate::http::message::head::Span;
 use crate::http::message::{HeadLimits, RequestError, RequestHead, Version};
 use crate::http::method::{METHOD_BYTES_MAX, Method};

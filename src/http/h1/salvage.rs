@@ -1,7 +1,8 @@
 //! What can be read of a request head that is refused, for its line in the access log and for the form of the
 //! response: method, target, and the well-formed fields before the error. Nothing is served by it.
 
-use super::scan::{empty_lines_length, split_at_space};
+use super::scan::split_at_space;
+use super::straddling::empty_lines_length;
 use crate::http::message::grammar::{field_line, is_token_byte};
 use crate::http::message::{HeadLimits, RequestHead, Version};
 use crate::http::method::METHOD_BYTES_MAX;

@@ -2,6 +2,7 @@
 //! the bytes. It determines the error after the fast path failed, and refuses invalid input before a head is
 //! complete. Fills no head, and does not interpret fields.
 
+use super::straddling::empty_lines_length;
 use crate::http::message::grammar::{LineEnd, field_line, first_line, is_token_byte};
 use crate::http::message::{FieldLineError, HeadLimits, RequestError, ResponseError};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
@@ -9,20 +10,6 @@ use crate::http::target;
 
 /// The first line of the HTTP/2 preface. The rest of it is checked by HTTP/2.
 const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
-
-/// Most empty lines before a request line that are ignored. RFC 9112 §2.2 asks for at least one; old clients
-/// send one or two behind a body. More are not the start of a request.
-pub(super) const EMPTY_LINES_MAX: usize = 8;
-
-/// Length of the empty lines at the start that are ignored.
-#[inline]
-pub(super) fn empty_lines_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
-    while bytes[length..].starts_with(b"\r\n") && length < EMPTY_LINES_MAX * 2 {
-        length += 2;
-    }
-    length
-}
 
 /// The extent of a head without errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

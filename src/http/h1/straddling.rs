@@ -1,6 +1,6 @@
-//! Common parts around httparse for heads of both directions: a buffer for a head that straddles reads, and
-//! the positions of fields, with the CRs that httparse does not require. Interprets neither first lines nor
-//! fields.
+//! Common parts around httparse for heads: a buffer for a head that straddles reads, the empty lines before
+//! a request, and the positions of fields, with the CRs that httparse does not require. Interprets neither
+//! first lines nor fields.
 
 use std::ops::Range;
 
@@ -10,6 +10,20 @@ use crate::http::message::head::{FieldSpan, Span};
 
 /// Stack space for httparse's table; never initialised, so its size costs nothing.
 pub(super) const TABLE_FIELDS: usize = u8::MAX as usize;
+
+/// Most empty lines before a request line that are ignored. RFC 9112 §2.2 asks for at least one; old clients
+/// send one or two behind a body. More are not the start of a request.
+pub(super) const EMPTY_LINES_MAX: usize = 8;
+
+/// Length of the empty lines at the start that are ignored.
+#[inline]
+pub(super) fn empty_lines_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    while bytes[length..].starts_with(b"\r\n") && length < EMPTY_LINES_MAX * 2 {
+        length += 2;
+    }
+    length
+}
 
 /// The start of a head whose end was not received yet. Holds no memory unless a head straddles reads.
 #[derive(Debug, Default)]

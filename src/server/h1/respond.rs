@@ -79,12 +79,13 @@ pub(super) fn begin<S: Service>(
     }
     let Delivery { length, announced, is_tunnel, .. } = admit(worker, entry, kind, &mut response);
     let status = response.status();
-    let BeforeResponse { asks, interim } = wire.with_gate(|gate| gate.begin(&mut response));
-    if asks {
-        wire.write_continue();
-    }
-    if let Some(interim) = interim {
-        wire.write_interim(interim.status(), interim.fields());
+    if let Some(BeforeResponse { asks, interim }) = wire.with_gate(|gate| gate.begin(&mut response)) {
+        if asks {
+            wire.write_continue();
+        }
+        if let Some(interim) = interim {
+            wire.write_interim(interim.status(), interim.fields());
+        }
     }
     let wanted = if wire.can_continue() { wanted } else { Persistence::Close };
     let body = response.take_body();

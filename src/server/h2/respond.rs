@@ -37,19 +37,20 @@ impl<S: Service> H2Session<'_, S> {
             // A stream is open, so this does not end the connection.
             let _ = self.announce_goaway();
         }
-        let BeforeResponse { asks, interim } =
-            self.wire.inner.borrow_mut().with_gate(stream, |gate| gate.begin(&mut response));
+        let before = self.wire.inner.borrow_mut().with_gate(stream, |gate| gate.begin(&mut response));
         let body = response.take_body();
         let status = response.status();
         let now = self.wire.now();
         let clock = self.wire.clock(now);
         let (sent, priority) = {
             let inner = &mut *self.wire.inner.borrow_mut();
-            if asks {
-                inner.send_interim(stream, Status::CONTINUE, b"", clock);
-            }
-            if let Some(interim) = interim {
-                inner.send_interim(stream, interim.status(), interim.fields(), clock);
+            if let Some(BeforeResponse { asks, interim }) = before {
+                if asks {
+                    inner.send_interim(stream, Status::CONTINUE, b"", clock);
+                }
+                if let Some(interim) = interim {
+                    inner.send_interim(stream, interim.status(), interim.fields(), clock);
+                }
             }
             let WireState { machine, output, .. } = inner;
             if !machine.is_open(stream) {
