@@ -326,7 +326,8 @@ fn a_client_with_wrong_passwords_has_to_wait_and_others_do_not() {
     assert_eq!(guesser.ask("bob", "secret").0, 200, "another user of the same proxy");
     assert_eq!(beside.ask("alice", "again").0, 429, "on another connection from the same address");
     assert_eq!(other.ask("alice", "secret").0, 200, "the owner elsewhere");
-    // Else a guesser, whose wrong guesses are answered so, would find the password of whoever is logged in.
+    // Otherwise a guesser, who gets this answer to wrong guesses, would find the password of a user who is
+    // logged in.
     assert_eq!(guesser.ask("alice", "secret").0, 429, "that the owner is known elsewhere changes nothing");
     assert_eq!(beside.ask("bob", "secret").0, 200);
     for guess in 0..8 {

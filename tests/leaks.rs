@@ -38,7 +38,7 @@ const ROUNDS_MAX: usize = 6;
 /// machine does other work is not its fault.
 const COMPUTED_MAX: Duration = Duration::from_secs(1);
 
-/// Time for a client's exchange: what a server owes to nobody takes this long.
+/// Time for a client's exchange: the end of what has no receiver takes this long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// For one round; a server that is stuck must not hold everything up.

@@ -244,7 +244,7 @@ fn streams_are_spans() {
     }
 }
 
-/// Answers that no handler makes have spans, and what the operator is told is an event in them.
+/// Answers that no handler makes have spans, and log lines are events in them.
 #[test]
 fn errors_are_spans_and_events() {
     let server = serve();

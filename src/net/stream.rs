@@ -208,7 +208,7 @@ impl Stream {
     }
 
     /// How many of these bytes the kernel takes at once, about. What it does not take is held until the peer
-    /// reads: whoever can produce less should. A system call, with TLS seldom.
+    /// reads, so a caller that can produce less should do so. A system call, with TLS seldom.
     pub fn send_room(&self, wanted: usize) -> usize {
         match &self.tls {
             None => self.socket.send_room().min(wanted),

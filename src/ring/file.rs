@@ -305,7 +305,7 @@ impl File {
         Ok(found)
     }
 
-    /// Bytes from `offset` on that [`in_cache`](Self::in_cache) has found moments ago, for whoever asked.
+    /// Bytes from `offset` on that [`in_cache`](Self::in_cache) has found moments ago, for any caller.
     pub fn known_in_cache(&self, offset: u64) -> u64 {
         match self.seen_lately() {
             Some(seen) if seen.from <= offset => seen.to.saturating_sub(offset),

@@ -66,7 +66,7 @@ fn where_there_is_nothing_to_serve_there_is_a_welcome_page() {
     }
 }
 
-/// A 404 whose cause nobody would find is told once, with what to do.
+/// A 404 whose cause is hard to find is logged once, with the remedy.
 #[test]
 fn a_link_out_of_the_directory_is_told() {
     let (dir, other) = (site(), site());

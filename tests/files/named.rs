@@ -91,7 +91,7 @@ fn directories_below_routes() {
     });
 }
 
-/// Whoever makes the handler, and whenever: what the core is told to keep back is served by none.
+/// What the core keeps back is served by no handler, however and whenever the handler was made.
 #[test]
 fn no_handler_serves_a_secret() {
     let dir = tempfile::tempdir().unwrap();

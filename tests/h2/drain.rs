@@ -180,7 +180,7 @@ fn sigterm() {
     assert!(server.wait().success());
 }
 
-/// However this side ends a connection, the client is told which requests were processed.
+/// However this side ends a connection, GOAWAY states which requests were processed.
 #[test]
 fn every_orderly_end_says_what_was_processed() {
     let short = Duration::from_millis(300);

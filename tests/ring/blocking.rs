@@ -127,7 +127,7 @@ fn the_queue_is_bounded_and_what_waits_for_a_place_gets_one() {
     });
 }
 
-/// Wakes nobody; how many there are shows who keeps one.
+/// Wakes nothing; the number of clones shows whether one is kept.
 struct Counted;
 
 impl Wake for Counted {

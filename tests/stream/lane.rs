@@ -73,7 +73,8 @@ fn an_established_connection_does_not_wait_for_handshakes() {
     server.join().unwrap();
 }
 
-/// Whoever waits for this core has done its part: those that wait for their clients make room.
+/// A handshake that waits for this core is not its client's delay: those that wait for their clients make
+/// room.
 #[test]
 fn a_handshake_that_waits_for_its_turn_is_not_dismissed() {
     let (begun, mut clients): (Vec<TcpStream>, Vec<TcpStream>) = (0..HANDSHAKES).map(|_| sockets()).unzip();
