@@ -295,11 +295,10 @@ impl Connection {
     }
 }
 
-#[test]
-fn a_client_with_wrong_passwords_has_to_wait_and_others_do_not() {
-    let file = File::new(&format!("alice:{CHEAP}\nbob:{CHEAP}\n"));
+/// A server whose one page is behind the passwords of `file`.
+fn guarded(file: &File, workers: usize) -> (quoit::Running, std::net::SocketAddr) {
     let path = file.path.clone();
-    let server = quoit::Server::new().listen("127.0.0.1:0".parse().unwrap()).workers(1).quiet(true);
+    let server = quoit::Server::new().listen("127.0.0.1:0".parse().unwrap()).workers(workers).quiet(true);
     let running = server
         .try_start(move |core| {
             let auth = BasicAuth::load(&core.ring, &path).map_err(|error| error.to_string())?.silent();
@@ -307,6 +306,13 @@ fn a_client_with_wrong_passwords_has_to_wait_and_others_do_not() {
         })
         .unwrap();
     let quoit::net::Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    (running, addr)
+}
+
+#[test]
+fn a_client_with_wrong_passwords_has_to_wait_and_others_do_not() {
+    let file = File::new(&format!("alice:{CHEAP}\nbob:{CHEAP}\n"));
+    let (running, addr) = guarded(&file, 1);
     let from = |last: u8| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let own: std::net::SocketAddr = ([127, 0, 0, last], 0).into();
@@ -343,15 +349,7 @@ fn guesses_at_once_count_as_many_and_the_same_password_as_one() {
     const AT_ONCE: usize = 40;
     // Long enough that all have begun before the first was judged.
     let file = File::new(&format!("alice:{CHEAP}\nmallory:{DEAR}\n"));
-    let path = file.path.clone();
-    let server = quoit::Server::new().listen("127.0.0.1:0".parse().unwrap()).workers(2).quiet(true);
-    let running = server
-        .try_start(move |core| {
-            let auth = BasicAuth::load(&core.ring, &path).map_err(|error| error.to_string())?.silent();
-            Router::new().around(auth).get("/", async || "in").build().map_err(|error| error.to_string())
-        })
-        .unwrap();
-    let quoit::net::Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
+    let (running, addr) = guarded(&file, 2);
     let at_once = |name: &'static str, password: fn(usize) -> String| -> Vec<u16> {
         let asked = (0..AT_ONCE).map(|number| {
             let mut connection = Connection(std::net::TcpStream::connect(addr).unwrap());
