@@ -13,6 +13,7 @@
 //! * [`http`]: the grammar of HTTP without I/O: methods, status codes, cookies, ranges, conditions.
 //! * [`net`]: addresses and TLS. [`ring`]: what handlers may do that waits: files, timers, blocking calls.
 //! * [`plan`]: what is served as a value: built, compared, explained, and replaced while it is served.
+//! * [`upstream`]: groups of servers that requests are forwarded to, and how one is chosen.
 //! * [`observe`]: the access log, counters, lines for the operator.
 //! * [`harness`]: requests to a service without a network, for tests.
 //! * With their features: [`acme`], [`tower`], and [`cli`], the flags of the `quoit` command.
@@ -29,8 +30,8 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → plan · exchange → handler · tower → filter → service → net · observe
-//!     → http · ring
+//! cli → supervisor → server · acme → plan · exchange → handler · tower → filter · upstream → service
+//!     → net · observe → http · ring
 //! ```
 
 // Documentation of a build without them has no page to link to.
@@ -56,6 +57,7 @@ pub mod ring;
 pub mod service;
 #[cfg(feature = "tower")]
 pub mod tower;
+pub mod upstream;
 
 pub use server::harness;
 pub use server::{CoreContext, Limits, StartError};

@@ -3,6 +3,7 @@
 mod files;
 mod fixed;
 mod mounts;
+mod proxy;
 mod welcome;
 
 pub use self::files::{
@@ -10,4 +11,7 @@ pub use self::files::{
 };
 pub use self::fixed::{Fixed, FixedError, RedirectOptions, RespondOptions};
 pub use self::mounts::{DirectoryError, DirectoryOptions, Mounts, MountsOptions};
+pub use self::proxy::{
+    ForwardedForm, ForwardedOptions, HostPolicy, Network, NetworkError, ProxyMistake, ProxyOptions,
+};
 pub use self::welcome::welcome;

@@ -14,7 +14,7 @@ use crate::filter::BasicAuth;
 #[cfg(feature = "compress")]
 use crate::filter::Compress;
 use crate::filter::{Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout};
-use crate::handler::{Fixed, Mounts, welcome};
+use crate::handler::{Fixed, Mounts, ProxyMistake, welcome};
 use crate::service::router::{RouteError, check_host};
 use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, Service};
 
@@ -223,6 +223,13 @@ impl ServiceBuilder<'_> {
             (HandlerOptions::Welcome, _) => service(welcome),
             (HandlerOptions::Respond(options), _) => service(Fixed::respond(options).map_err(one)?),
             (HandlerOptions::Redirect(options), _) => service(Fixed::redirect(options).map_err(one)?),
+            (HandlerOptions::Proxy(options), None) => {
+                options.check().map(|()| service(Unbuilt)).map_err(all)?
+            }
+            (HandlerOptions::Proxy(options), Some(_)) => {
+                options.check().map_err(all)?;
+                return Err(one(ProxyMistake::NotBuilt));
+            }
             (HandlerOptions::Custom(_), None) => service(Unbuilt),
             (HandlerOptions::Custom(custom), Some(core)) => {
                 let name = || custom.name().to_owned();

@@ -9,7 +9,7 @@ use super::secrets::ExposedSecret;
 #[cfg(feature = "auth")]
 use crate::filter::BasicAuthError;
 use crate::filter::{CorsError, PageError};
-use crate::handler::{DirectoryError, FixedError};
+use crate::handler::{DirectoryError, FixedError, ProxyMistake};
 use crate::http::message::FieldError;
 use crate::service::RouteMistake;
 use crate::service::router::PatternError;
@@ -59,6 +59,9 @@ pub enum PlanMistake {
     /// A response that cannot be sent.
     #[error(transparent)]
     Response(#[from] FixedError),
+    /// A proxy that cannot be made.
+    #[error(transparent)]
+    Proxy(#[from] ProxyMistake),
     /// A field that cannot be sent.
     #[error(transparent)]
     Field(#[from] FieldError),

@@ -15,7 +15,9 @@ use crate::filter::{
     AcmeChallenges, CorsOptions, ErrorPagesOptions, FieldsOptions, HttpsOptions, PageSource,
     RequestIdOptions, SecurityHeadersOptions, TimeoutOptions,
 };
-use crate::handler::{DirectoryOptions, FilesOptions, MountsOptions, RedirectOptions, RespondOptions};
+use crate::handler::{
+    DirectoryOptions, FilesOptions, MountsOptions, ProxyOptions, RedirectOptions, RespondOptions,
+};
 use crate::service::{CoreContext, Service};
 
 /// A filter of a site or of a route.
@@ -62,6 +64,8 @@ pub enum HandlerOptions {
     Respond(RespondOptions),
     /// A redirect to a fixed location.
     Redirect(RedirectOptions),
+    /// Forwards requests to an upstream.
+    Proxy(Box<ProxyOptions>),
     /// A handler written in Rust.
     Custom(CustomHandler),
 }
@@ -76,6 +80,11 @@ impl HandlerOptions {
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + 'static,
     {
         Self::Custom(CustomHandler::new(name, make))
+    }
+
+    /// Forwards requests as these options say.
+    pub fn proxy(options: ProxyOptions) -> Self {
+        Self::Proxy(Box::new(options))
     }
 
     /// 200 with this text.
@@ -168,6 +177,7 @@ impl fmt::Display for HandlerOptions {
             Self::Redirect(options) => {
                 write!(f, "redirect {} to {}", options.status.code(), options.location)
             }
+            Self::Proxy(options) => options.fmt(f),
             Self::Custom(custom) => custom.fmt(f),
         }
     }

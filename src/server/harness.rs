@@ -24,7 +24,8 @@ use crate::http::message::HeadLimits;
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
 use crate::service::{
-    Body, Context, CoreContext, Drain, Frame, Request, RequestBody, Response, Service, negotiate, settle,
+    Body, Context, CoreContext, Drain, Frame, LocalValues, ProcessValues, Request, RequestBody, Response,
+    Service, negotiate, settle,
 };
 
 /// Bytes of a file body that are read at once.
@@ -45,7 +46,13 @@ where
         let ring = Ring::new(RingConfig::default()).unwrap_or_else(|error| panic!("{error}"));
         let driver = ring.clone();
         glommio::spawn_local(async move { driver.drive().await }).detach();
-        let context = CoreContext { ring: ring.clone(), worker: 0, drain: Drain::default() };
+        let context = CoreContext {
+            ring: ring.clone(),
+            worker: 0,
+            drain: Drain::default(),
+            process: ProcessValues::default(),
+            local: LocalValues::default(),
+        };
         let result = caught(test(context)).await;
         ring.stop();
         result

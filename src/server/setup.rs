@@ -11,6 +11,7 @@ use crate::net::tls::TlsServer;
 use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::ring::{Mailbox, RingConfig};
+use crate::service::ProcessValues;
 
 /// A listening socket, with or without TLS.
 pub struct ListeningSocket {
@@ -36,6 +37,8 @@ pub struct WorkerSetup {
     pub limits: Limits,
     /// Secret files and directories, which no handler serves.
     pub secrets: Arc<[PathBuf]>,
+    /// What the services of all workers share.
+    pub process: ProcessValues,
     /// Sizes of its ring.
     pub ring: RingConfig,
     /// Its counters, which outlive it.

@@ -24,7 +24,7 @@ use crate::http::date::DateLine;
 use crate::observe::log;
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, Ring, SetupError, sys};
-use crate::service::{CoreContext, Drain, Service};
+use crate::service::{CoreContext, Drain, LocalValues, Service};
 
 /// glommio's preemption timer, set so that it never fires; the ring's driver documents the reason.
 const PREEMPT_EVERY: Duration = Duration::from_secs(3600);
@@ -181,7 +181,13 @@ where
         let (descriptors, _) = sys::descriptor_limit();
         ring.set_files_max(setup.limits.files_per_worker(descriptors, setup.workers));
         setup.secrets.iter().for_each(|secret| ring.keep_back(secret));
-        let context = CoreContext { ring: ring.clone(), worker: setup.index, drain: Drain::default() };
+        let context = CoreContext {
+            ring: ring.clone(),
+            worker: setup.index,
+            drain: Drain::default(),
+            process: setup.process.clone(),
+            local: LocalValues::default(),
+        };
         match make(&context) {
             Ok(service) => {
                 let _ = ring_of.set(ring);

@@ -43,7 +43,7 @@ use std::future::Future;
 pub use self::answer::Answer;
 pub(crate) use self::answer::AnyService;
 pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
-pub use self::core::CoreContext;
+pub use self::core::{CoreContext, LocalValues, ProcessValues};
 pub use self::drain::Drain;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::events::{Event, EventWriter};

@@ -30,7 +30,7 @@ use crate::observe::{Totals, log};
 use crate::plan::{self, Listener, Plan, PlanDiff, PlanErrors, PlanService, Secret, SecretKind};
 use crate::ring::{self, RingConfig, sys};
 use crate::server::{self, BuildPlan, CoreContext, Limits, Message, Phase, Shared, StartError, WorkerSetup};
-use crate::service::Service;
+use crate::service::{ProcessValues, Service};
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
 /// with a margin for connections and files. With fewer the server would start and refuse every connection.
@@ -463,6 +463,7 @@ impl Server {
             limits: self.limits.clone(),
             ring: self.ring.clone(),
             secrets,
+            process: ProcessValues::default(),
         };
         let start = move |setup: WorkerSetup, ended: workers::WhenEnded| {
             let make = make.clone();

@@ -20,6 +20,7 @@ use crate::ring::{Mailbox, RingConfig};
 use crate::server::{
     Limits, ListeningSocket, Message, Phase, Shared, StartError, WorkerOutcome, WorkerSetup,
 };
+use crate::service::ProcessValues;
 
 /// Workers that are started again within [`RESTARTS_WITHIN`]. A fault that occurs once in a while costs the
 /// connections of one core; one that returns at once ends the process, so that its own supervisor acts.
@@ -37,6 +38,8 @@ pub(super) struct WorkerTemplate {
     pub(super) ring: RingConfig,
     /// What no handler serves.
     pub(super) secrets: Arc<[PathBuf]>,
+    /// What the services of all workers share, also those of a worker that is started again.
+    pub(super) process: ProcessValues,
 }
 
 impl WorkerTemplate {
@@ -59,6 +62,7 @@ impl WorkerTemplate {
             limits: self.limits.clone(),
             ring: self.ring.clone(),
             secrets: self.secrets.clone(),
+            process: self.process.clone(),
             counters: shared.counters(index),
             access,
         })

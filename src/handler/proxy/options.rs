@@ -1,0 +1,275 @@
+//! What a proxy does with requests besides choosing an endpoint, as a value: which upstream, which host it is
+//! told, what is said of the client, and how the path is rewritten.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::upstream::{UpstreamMistake, UpstreamOptions};
+
+/// Forwards requests to an upstream.
+///
+/// ```
+/// use quoit::handler::ProxyOptions;
+/// use quoit::upstream::UpstreamOptions;
+///
+/// let proxy = ProxyOptions::to(UpstreamOptions::new("api", ["127.0.0.1:9001"]).unwrap());
+/// assert_eq!(proxy.to_string(), "proxy to api (127.0.0.1:9001; power of two)");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProxyOptions {
+    /// The upstreams, each with its share of the requests: `[(95, stable), (5, canary)]`. At least one.
+    pub upstreams: Vec<(u32, Arc<UpstreamOptions>)>,
+    /// Which host the endpoint is told. Default [`HostPolicy::Keep`].
+    pub host: HostPolicy,
+    /// A prefix of the path that is not forwarded: `/api` forwards `/api/users` as `/users`. Whole segments;
+    /// paths without it are forwarded as they are. Default none.
+    pub strip_prefix: Option<String>,
+    /// A prefix that is put before the path, after the other was stripped. Default none.
+    pub add_prefix: Option<String>,
+    /// What the endpoint is told about the client.
+    pub forwarded: ForwardedOptions,
+    /// The name of this proxy in `Via`, in both directions (RFC 9110 §7.6.3). Default `quoit`; `None` adds
+    /// none, and loops are not noticed then.
+    pub via: Option<String>,
+    /// Fields that are set in every request to the endpoint, in place of those of the client. Default none.
+    pub set_fields: Vec<(String, String)>,
+    /// Fields of the client that are not forwarded, besides those of the connection. Default none.
+    pub remove_fields: Vec<String>,
+}
+
+impl ProxyOptions {
+    /// Everything to this upstream, with the defaults.
+    pub fn to(upstream: impl Into<Arc<UpstreamOptions>>) -> Self {
+        Self {
+            upstreams: vec![(1, upstream.into())],
+            host: HostPolicy::default(),
+            strip_prefix: None,
+            add_prefix: None,
+            forwarded: ForwardedOptions::default(),
+            via: Some("quoit".to_owned()),
+            set_fields: Vec::new(),
+            remove_fields: Vec::new(),
+        }
+    }
+}
+
+/// The upstreams, and what is not the default.
+impl fmt::Display for ProxyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("proxy to ")?;
+        let shares: u32 = self.upstreams.iter().map(|(share, _)| share).sum();
+        for (index, (share, upstream)) in self.upstreams.iter().enumerate() {
+            f.write_str(if index > 0 { ", " } else { "" })?;
+            if self.upstreams.len() > 1 {
+                write!(f, "{share}/{shares} ")?;
+            }
+            upstream.fmt(f)?;
+        }
+        match &self.host {
+            HostPolicy::Keep => {}
+            HostPolicy::Endpoint => f.write_str(", host of the endpoint")?,
+            HostPolicy::Fixed(host) => write!(f, ", host {host}")?,
+        }
+        self.strip_prefix.iter().try_for_each(|prefix| write!(f, ", without prefix {prefix}"))?;
+        self.add_prefix.iter().try_for_each(|prefix| write!(f, ", with prefix {prefix}"))?;
+        self.set_fields.iter().try_for_each(|(name, _)| write!(f, ", sets {name}"))?;
+        self.remove_fields.iter().try_for_each(|name| write!(f, ", removes {name}"))
+    }
+}
+
+/// The value of `Host` in forwarded requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HostPolicy {
+    /// The client's, so that links and redirects of the endpoint are right for the client.
+    #[default]
+    Keep,
+    /// The endpoint's address.
+    Endpoint,
+    /// This one.
+    Fixed(String),
+}
+
+/// What the endpoint is told about the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForwardedOptions {
+    /// In which fields. Default [`ForwardedForm::XForwarded`].
+    pub form: ForwardedForm,
+    /// Peers whose own fields are believed and extended: other proxies. Those of all other clients are
+    /// dropped, because anybody can send them. Default none.
+    pub trusted: Vec<Network>,
+}
+
+/// The fields that describe the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForwardedForm {
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, which nearly all frameworks read.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// Both.
+    Both,
+    /// Neither.
+    None,
+}
+
+impl ForwardedForm {
+    /// Whether `X-Forwarded-*` is sent.
+    pub fn has_x_forwarded(self) -> bool {
+        matches!(self, Self::XForwarded | Self::Both)
+    }
+
+    /// Whether `Forwarded` is sent.
+    pub fn has_forwarded(self) -> bool {
+        matches!(self, Self::Forwarded | Self::Both)
+    }
+}
+
+/// Addresses with a common prefix, or the clients of Unix sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The addresses that agree with this one in its first bits.
+    Inet {
+        /// One of the addresses.
+        address: IpAddr,
+        /// How many bits they have in common.
+        prefix: u8,
+    },
+    /// Every client of a Unix socket.
+    Unix,
+}
+
+impl Network {
+    /// Whether it has this address. An IPv4 address that is written as IPv6 is an IPv4 address.
+    pub fn contains(&self, other: IpAddr) -> bool {
+        let Self::Inet { address, prefix } = *self else { return false };
+        let shift = |bits: u32| bits.saturating_sub(u32::from(prefix));
+        match (address.to_canonical(), other.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(128)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Why a text is no network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no network; write an address with an optional prefix, such as 10.0.0.0/8, or unix")]
+pub struct NetworkError(String);
+
+/// `10.0.0.0/8`, `::1`, or `unix`.
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || NetworkError(text.to_owned());
+        if text.eq_ignore_ascii_case("unix") {
+            return Ok(Self::Unix);
+        }
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| error())?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|prefix| *prefix <= bits).ok_or_else(error)?
+            }
+            Some(_) => return Err(error()),
+        };
+        Ok(Self::Inet { address, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet { address, prefix } => write!(f, "{address}/{prefix}"),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// Why a proxy cannot be made as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyMistake {
+    /// There is no upstream, or none has a share.
+    #[error("the proxy has no upstream with a share above 0; give it one")]
+    NoUpstream,
+    /// The handler itself is not part of this build yet; options can be checked and explained.
+    #[error("this build has no proxy handler yet")]
+    NotBuilt,
+    /// An upstream cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamMistake),
+    /// A prefix does not begin with a slash, ends in one, or has bytes that a path cannot have.
+    #[error("the prefix `{0}` must begin with / and not end with it, and be percent-encoded")]
+    Prefix(String),
+    /// A field that cannot be sent.
+    #[error(
+        "the field `{0}` cannot be set or removed: names are tokens, values have no control bytes, and \
+             fields of framing and connection are the proxy's"
+    )]
+    Field(String),
+    /// A name for `Via` or `Host` that is none.
+    #[error("`{0}` is no host; write a name or an address, with or without a port")]
+    Host(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_what_has_their_prefix() {
+        let contains = |network: &str, address: &str| {
+            network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+        };
+        for (network, address, is_in) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("0.0.0.0/0", "1.2.3.4", true),
+            ("0.0.0.0/0", "::1", false),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+            ("::1", "::1", true),
+            ("fd00::/8", "fdff::1", true),
+            ("fd00::/8", "fe00::1", false),
+            ("::/0", "fe00::1", true),
+        ] {
+            assert_eq!(contains(network, address), is_in, "{network} {address}");
+        }
+        assert_eq!("unix".parse::<Network>().unwrap().to_string(), "unix");
+        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "a", "10.0.0.0/", "10.0.0.0/+8"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_printed_proxy_has_no_values_of_fields() {
+        let upstream = |name| Arc::new(UpstreamOptions::new(name, ["a:1"]).unwrap());
+        let proxy = ProxyOptions {
+            upstreams: vec![(95, upstream("stable")), (5, upstream("canary"))],
+            strip_prefix: Some("/api".into()),
+            set_fields: vec![("Authorization".into(), "Bearer hunter2".into())],
+            ..ProxyOptions::to(upstream("x"))
+        };
+        assert_eq!(
+            proxy.to_string(),
+            "proxy to 95/100 stable (a:1; power of two), 5/100 canary (a:1; power of two), without prefix \
+             /api, sets Authorization"
+        );
+    }
+}

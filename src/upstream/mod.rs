@@ -1,0 +1,20 @@
+//! Groups of servers that requests are forwarded to: which endpoint gets a request, the connections to it,
+//! and one exchange on one of them. Knows nothing of routes and of the client's connection.
+//!
+//! ```text
+//! UpstreamOptions ─► Group (one per upstream and core)
+//!                      pick ─► Pick: an endpoint, held as long as its exchange is in flight
+//!                                └─ EndpointState (one per endpoint and process, atomics)
+//! ```
+
+mod group;
+mod options;
+mod state;
+
+pub use self::group::{Endpoint, Group, NoEndpoint, Outcome, Pick, PickKey, Tried, UpstreamMistake};
+pub use self::options::{
+    Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointAddress, EndpointAddressError,
+    EndpointOptions, HashKey, PoolOptions, RetryOptions, StickyOptions, StickySecret, UpstreamOptions,
+    UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+};
+pub use self::state::{EndpointState, Upstreams};
