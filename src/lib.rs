@@ -16,27 +16,29 @@
 //! * [`upstream`]: groups of servers that requests are forwarded to, and how one is chosen.
 //! * [`observe`]: the access log, counters, lines for the operator.
 //! * [`harness`]: requests to a service without a network, for tests.
-//! * With their features: [`acme`], [`tower`], and [`cli`], the flags of the `quoit` command.
+//! * With their features: [`acme`], [`config`], a plan from a file, [`tower`], and [`cli`], the flags of the
+//!   `quoit` command.
 //!
 //! # Features
 //!
 //! `cli` is the default and switches on all but `tower` and `tracing`. A library user sets
 //! `default-features = false` and chooses: `acme` (certificates from a CA), `auth` (`filter::BasicAuth`),
-//! `compress` (`filter::Compress` and compressed files), `self-signed` (a certificate for development),
-//! `tower` (tower services and axum), `tracing` (spans and events).
+//! `compress` (`filter::Compress` and compressed files), `config` (a plan from a file), `self-signed` (a
+//! certificate for development), `tower` (tower services and axum), `tracing` (spans and events).
 //!
 //! # Inside
 //!
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → server · acme → plan · exchange → handler · tower → filter · upstream → service
+//! cli → supervisor → config → server · acme → plan · exchange → handler · tower → filter · upstream
+//!     → service
 //!     → net · observe → http · ring
 //! ```
 
 // Documentation of a build without them has no page to link to.
 #![cfg_attr(
-    not(all(feature = "acme", feature = "cli", feature = "tower")),
+    not(all(feature = "acme", feature = "cli", feature = "config", feature = "tower")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -44,6 +46,8 @@
 pub mod acme;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "config")]
+pub mod config;
 mod exchange;
 pub mod filter;
 pub mod guide;
@@ -61,7 +65,7 @@ pub mod upstream;
 
 pub use server::harness;
 pub use server::{CoreContext, Limits, StartError};
-pub use supervisor::{CoreError, LiveTotals, ReplaceError, RunError, Running, Server};
+pub use supervisor::{CoreError, LiveTotals, PlanUpdate, ReplaceError, RunError, Running, Server};
 
 // Workers and what starts them. What users need of them is above; tests of this repository name the rest.
 #[doc(hidden)]

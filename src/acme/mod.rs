@@ -23,6 +23,7 @@ mod messages;
 mod names;
 mod order;
 mod pace;
+mod place;
 mod proof;
 mod renewal;
 mod schedule;
@@ -44,6 +45,7 @@ use self::https::{HttpsClient, Roots};
 pub use self::jws::Binding;
 pub use self::names::{Names, NamesError};
 use self::pace::SystemClock;
+pub use self::place::default_state_directory;
 pub use self::proof::{ChallengeType, Front};
 use self::renewal::Keeper;
 pub use self::schedule::Backoff;
@@ -60,7 +62,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Which certificates to obtain, and from which CA.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcmeOptions {
     /// The certificates, each with its names.
     pub certificates: Vec<Names>,

@@ -1,16 +1,13 @@
 //! Flags for certificates that are obtained and renewed by ACME.
 
-use std::env;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
 use super::values::twice;
-use crate::acme::{Acme, AcmeOptions, Binding, ChallengeType, LETS_ENCRYPT, Names};
+use crate::acme::{Acme, AcmeOptions, Binding, ChallengeType, LETS_ENCRYPT, Names, default_state_directory};
 
 /// ACME options of `quoit serve`.
 #[derive(Args, Clone, Debug)]
@@ -110,7 +107,11 @@ impl AcmeArgs {
         }
     }
 
-    fn options(&self, redirects: bool) -> Result<Option<AcmeOptions>, String> {
+    /// The options; `None` without names.
+    ///
+    /// # Errors
+    /// The conflict, and the remedy.
+    pub(super) fn options(&self, redirects: bool) -> Result<Option<AcmeOptions>, String> {
         if self.acme_domain.is_empty() {
             return match self.only_with_domains() {
                 None => Ok(None),
@@ -123,7 +124,7 @@ impl AcmeArgs {
         if let Some(names) = twice(names) {
             return Err(format!("--acme-domain names {names} twice; give each certificate once"));
         }
-        let state = self.acme_state.clone().or_else(default_state);
+        let state = self.acme_state.clone().or_else(default_state_directory);
         let state = state.ok_or("there is no place for certificates: name one with --acme-state DIR")?;
         Ok(Some(AcmeOptions {
             directory: self.acme_directory.clone(),
@@ -169,19 +170,6 @@ impl AcmeArgs {
             (Some(ChallengeArg::TlsAlpn01) | None, None) => Ok(ChallengeType::TlsAlpn01),
         }
     }
-}
-
-/// Directory for persistent state: as systemd sets it, or the usual one of this user.
-fn default_state() -> Option<PathBuf> {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // systemd separates several by colons.
-    let systemd = variable("STATE_DIRECTORY");
-    let systemd = systemd.and_then(|list| env::split_paths(&list).next());
-    let is_root = || fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let users = || variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
-    let place = systemd
-        .or_else(|| if is_root() { Some("/var/lib/quoit".into()) } else { Some(users()?.join("quoit")) });
-    place.map(|place| place.join("acme"))
 }
 
 #[cfg(test)]

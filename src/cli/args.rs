@@ -71,6 +71,16 @@ impl WorkerArgs {
         server
     }
 
+    /// The CPUs to pin workers to.
+    pub(super) fn cpu_list(&self) -> Option<Vec<usize>> {
+        self.cpus.as_ref().map(|CpuList(cpus)| cpus.clone())
+    }
+
+    /// The permissions of socket files.
+    pub(super) fn unix_mode(&self) -> Option<u32> {
+        self.unix_mode.map(|UnixMode(mode)| mode)
+    }
+
     /// Finds addresses that were given twice, `more` included, and flags without effect.
     pub(super) fn check(&self, more: &[Address]) -> Vec<String> {
         let mut mistakes = Vec::new();

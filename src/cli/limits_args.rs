@@ -97,12 +97,7 @@ impl LimitsArgs {
         limits.h2.window_timeout = limits.stall_timeout;
         // In range: checked by its parser.
         if let Ok(bytes) = u16::try_from(self.head_max.0) {
-            let head = &mut limits.head;
-            // The line is a part of the head: it keeps its part.
-            head.request_line_bytes_max = head.request_line_bytes_max.max(bytes / 2).min(bytes);
-            head.head_bytes_max = bytes;
-            limits.h2.list_bytes_max = bytes;
-            limits.h2.block_bytes_max = limits.h2.block_bytes_max.max(u32::from(bytes));
+            limits.set_head_bytes_max(bytes);
         }
         limits
     }

@@ -48,7 +48,15 @@ impl LogArgs {
 
     /// Adds this log to the server.
     pub(super) fn apply(&self, server: Server) -> Server {
-        let Some(path) = &self.access_log else { return server };
+        match self.access_log() {
+            Some((destination, format)) => server.access_log(destination, format),
+            None => server,
+        }
+    }
+
+    /// The log.
+    pub(super) fn access_log(&self) -> Option<(Destination, Option<Format>)> {
+        let path = self.access_log.as_ref()?;
         let destination = match path.as_os_str().as_encoded_bytes() {
             b"-" => Destination::Stdout,
             _ => Destination::File(path.clone()),
@@ -62,6 +70,6 @@ impl LogArgs {
             Some(LogFormat::Common) => Some(Format::Common),
             Some(LogFormat::Combined) => Some(Format::Combined),
         };
-        server.access_log(destination, format)
+        Some((destination, format))
     }
 }

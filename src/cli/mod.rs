@@ -5,17 +5,23 @@ mod acme_args;
 mod args;
 mod browser;
 mod cert;
+mod check;
+mod config_args;
+mod diff;
 mod directory;
 mod doctor;
+mod explain;
 mod files_args;
 mod generate;
 mod limits_args;
 mod log_args;
 mod mistakes;
 mod response_args;
+mod run;
 mod serve;
 mod tls_args;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,6 +46,15 @@ struct Cli {
 enum Command {
     /// Serve a directory over HTTP/1.1 and HTTP/2.
     Serve(Box<serve::ServeArgs>),
+    /// Serve what a configuration file says. On SIGHUP the file is read again, checked as a whole, and served
+    /// without interrupting anything; one with mistakes changes nothing.
+    Run(run::RunArgs),
+    /// Check a configuration file with everything that it names, and print what it would serve.
+    Check(check::CheckArgs),
+    /// Show how a configuration handles a request, and why other parts of it do not.
+    Explain(explain::ExplainArgs),
+    /// Show what changes in effect from one configuration file to another, route by route.
+    Diff(diff::DiffArgs),
     /// Make and look at certificates for TLS.
     Cert(cert::CertArgs),
     /// Show the kernel features and limits of this machine, and the effect of missing ones.
@@ -64,6 +79,10 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 fn run() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
+        Ok(Cli { command: Command::Run(args) }) => run::run(&args),
+        Ok(Cli { command: Command::Check(args) }) => check::run(&args),
+        Ok(Cli { command: Command::Explain(args) }) => explain::run(&args),
+        Ok(Cli { command: Command::Diff(args) }) => diff::run(&args),
         Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
         Ok(Cli { command: Command::Completions(args) }) => generate::completions(&args, Cli::command()),
@@ -138,7 +157,7 @@ mod tests {
             (&["serve", "--listen", "-x"], &["'-x'", "--flag=VALUE"]),
             (&["completions"], &["<SHELL> is missing"]),
             (&["sevre"], &["`sevre`", "did you mean serve?"]),
-            (&["xyzzy"], &["`xyzzy`", "serve, cert, doctor"]),
+            (&["xyzzy"], &["`xyzzy`", "serve, run, check"]),
             (&["src"], &["quoit serve src"]),
             (&["serve", "--header", "X-A: b\nX-B: c"], &["--header has a line break"]),
             (&["serve", "--preload", "*=</a>\n*=</b>"], &["--preload has a line break"]),

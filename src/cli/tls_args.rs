@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::values::{seconds, twice};
 use crate::Server;
-use crate::acme::{Acme, ChallengeType};
+use crate::acme::{Acme, AcmeOptions, ChallengeType};
 use crate::filter::{AcmeChallenges, HstsOptions, HttpsOptions};
 use crate::net::Address;
 use crate::net::tls::{
@@ -232,10 +232,47 @@ impl TlsArgs {
     pub(super) fn load(&self, listen: &[Address], acme: Option<Acme>) -> Result<Https, Vec<String>> {
         let files = acme.as_ref().map(Acme::certificate_files).unwrap_or_default();
         let awaited = files.iter().map(|file| CertificateFiles::awaited(file, file)).collect();
-        let Some(mut options) = self.options(awaited).map_err(|error| vec![error])? else {
+        let Some(options) = self.options_for(awaited, acme.as_ref().map(Acme::challenge))? else {
             return Ok(Https::default());
         };
-        let challenge = acme.as_ref().map(Acme::challenge);
+        let tls = TlsServer::new(options)
+            .map_err(|error| each_once(error.problems().iter().map(ToString::to_string)))?;
+        let filters = self.filters_for(listen, &tls, acme.as_ref().map(Acme::challenge))?;
+        Ok(Https { redirect_from: self.redirect_from.clone(), filters, acme, tls: Some(tls) })
+    }
+
+    /// As [`load`](Self::load), without reading a file or touching the state of ACME, to print what would be
+    /// served; with the options of the TLS.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but for the files.
+    pub(super) fn outline(
+        &self,
+        listen: &[Address],
+        acme: Option<&AcmeOptions>,
+    ) -> Result<(Https, Option<TlsOptions>), Vec<String>> {
+        let absent = CertificateFiles::awaited("/nonexistent/quoit", "/nonexistent/quoit");
+        let challenge = acme.map(|acme| &acme.challenge);
+        let awaited = acme.iter().map(|_| absent.clone()).collect();
+        let Some(mut options) = self.options_for(awaited, challenge)? else {
+            return Ok((Https::default(), None));
+        };
+        let outline = TlsOptions { certificates: vec![absent.clone()], ..TlsOptions::default() };
+        let tls = TlsServer::new(outline).map_err(|error| vec![error.to_string()])?;
+        let filters = self.filters_for(listen, &tls, challenge)?;
+        options.certificates.retain(|files| *files != absent);
+        let https = Https { redirect_from: self.redirect_from.clone(), filters, acme: None, tls: Some(tls) };
+        Ok((https, Some(options)))
+    }
+
+    fn options_for(
+        &self,
+        awaited: Vec<CertificateFiles>,
+        challenge: Option<&ChallengeType>,
+    ) -> Result<Option<TlsOptions>, Vec<String>> {
+        let Some(mut options) = self.options(awaited).map_err(|error| vec![error])? else {
+            return Ok(None);
+        };
         options.acme_tls_alpn = challenge == Some(&ChallengeType::TlsAlpn01);
         if options.acme_tls_alpn && matches!(options.client_auth, ClientAuth::Required(_)) {
             return Err(vec![
@@ -244,9 +281,16 @@ impl TlsArgs {
                     .to_owned(),
             ]);
         }
+        Ok(Some(options))
+    }
+
+    fn filters_for(
+        &self,
+        listen: &[Address],
+        tls: &Arc<TlsServer>,
+        challenge: Option<&ChallengeType>,
+    ) -> Result<Vec<FilterOptions>, Vec<String>> {
         let redirect_to_port = self.redirect(listen).map_err(|error| vec![error])?;
-        let tls = TlsServer::new(options)
-            .map_err(|error| each_once(error.problems().iter().map(ToString::to_string)))?;
         let mut filters = Vec::new();
         if challenge == Some(&ChallengeType::Http01) {
             filters.push(FilterOptions::AcmeChallenges(AcmeChallenges::new(tls.challenges().clone())));
@@ -256,7 +300,7 @@ impl TlsArgs {
         if https != HttpsOptions::default() {
             filters.push(FilterOptions::Https(https));
         }
-        Ok(Https { redirect_from: self.redirect_from.clone(), filters, acme, tls: Some(tls) })
+        Ok(filters)
     }
 
     /// The port to redirect to, if there is a plain HTTP listener.

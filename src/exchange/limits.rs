@@ -11,7 +11,7 @@ use crate::service::{BodyPolicy, Drain};
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// The limits of a server. `Default` is meant for the open internet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bounds on request heads: line 8 KiB, head 16 KiB, 100 fields.
     pub head: HeadLimits,
@@ -100,6 +100,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Sets the size of heads in every version of HTTP. A request line is a part of its head and keeps its
+    /// part, and fields of HTTP/2 count as theirs.
+    pub fn set_head_bytes_max(&mut self, bytes: u16) {
+        let head = &mut self.head;
+        head.request_line_bytes_max = head.request_line_bytes_max.max(bytes / 2).min(bytes);
+        head.head_bytes_max = bytes;
+        self.h2.list_bytes_max = bytes;
+        self.h2.block_bytes_max = self.h2.block_bytes_max.max(u32::from(bytes));
+    }
+
     /// The policy for a request's body, unless its route has its own.
     pub(crate) fn body_policy(&self) -> BodyPolicy {
         BodyPolicy {

@@ -69,9 +69,18 @@ impl DirectoryOptions {
     /// Whether the directory could be opened now. Blocking, and needs no core.
     ///
     /// # Errors
-    /// As [`open`](Self::open), except for invalid options.
+    /// As [`open`](Self::open).
     pub fn check(&self) -> Result<(), DirectoryError> {
+        self.check_options()?;
         Root::open(&self.path).map(drop).map_err(|source| self.error(source))
+    }
+
+    /// Whether the options can be meant, without accessing the directory.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check_options(&self) -> Result<(), DirectoryError> {
+        self.files.check().map_err(|source| self.error(source))
     }
 
     fn error(&self, source: io::Error) -> DirectoryError {

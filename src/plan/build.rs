@@ -26,7 +26,7 @@ impl Plan {
     /// Every error.
     pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
         self.secrets().iter().for_each(|secret| core.ring.keep_back(&secret.path));
-        let mut builder = ServiceBuilder { core: Some(core), errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: Some(core), reads: true, errors: self.mistakes_of_routes() };
         let service = match self.lone_handler() {
             Some(HandlerOptions::Files(directory)) => builder
                 .kept("", directory.open(&core.ring).map_err(one))
@@ -69,7 +69,7 @@ impl Plan {
     /// # Errors
     /// Every error found.
     pub fn check_beside(&self, secrets: &[Secret]) -> Result<(), PlanErrors> {
-        let mut builder = ServiceBuilder { core: None, errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder { core: None, reads: true, errors: self.mistakes_of_routes() };
         drop(router(self, &mut builder));
         let exposed = self.exposed(secrets).into_iter();
         builder.errors.extend(
@@ -79,6 +79,22 @@ impl Plan {
             }),
         );
         if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
+    }
+
+    /// As [`check`](Self::check), without accessing directories and files: what is wrong on every machine.
+    ///
+    /// # Errors
+    /// Every error found.
+    pub fn check_alone(&self) -> Result<(), PlanErrors> {
+        let mut builder = ServiceBuilder { core: None, reads: false, errors: self.mistakes_of_routes() };
+        drop(router(self, &mut builder));
+        if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
+    }
+
+    /// How errors name the site of this host, or the default one.
+    #[cfg(feature = "config")]
+    pub(crate) fn place_of_site(&self, host: Option<&str>) -> String {
+        place_of(self, host)
     }
 
     /// The handler, if it needs no router and has no filters: requests are then passed to it directly.
@@ -131,6 +147,8 @@ fn route_mistake(site: &str, error: &RouteError) -> PlanError {
 /// is never called, because errors end the build.
 struct ServiceBuilder<'a> {
     core: Option<&'a CoreContext>,
+    /// Whether a check reads files.
+    reads: bool,
     errors: Vec<PlanError>,
 }
 
@@ -179,7 +197,10 @@ impl ServiceBuilder<'_> {
             FilterOptions::Cors(options) => filter(Cors::with_options(options.clone()).map_err(one)?),
             #[cfg(feature = "compress")]
             FilterOptions::Compress(options) => filter(Compress::with_options(options.clone())),
+            FilterOptions::ErrorPages(_) if !self.reads => Vec::new(),
             FilterOptions::ErrorPages(options) => filter(ErrorPages::with_options(options).map_err(all)?),
+            #[cfg(feature = "auth")]
+            FilterOptions::BasicAuth(_) if !self.reads => Vec::new(),
             #[cfg(feature = "auth")]
             FilterOptions::BasicAuth(options) => match self.core {
                 None => options.check().map(|()| Vec::new()).map_err(one)?,
@@ -206,6 +227,13 @@ impl ServiceBuilder<'_> {
 
     fn service(&self, options: &HandlerOptions) -> Built<Rc<dyn AnyService>> {
         Ok(match (options, self.core) {
+            (HandlerOptions::Files(directory), None) if !self.reads => {
+                directory.check_options().map(|()| service(Unbuilt)).map_err(one)?
+            }
+            (HandlerOptions::Mounts(mounts), None) if !self.reads => {
+                let wrong: Vec<_> = mounts.directories().filter_map(|d| d.check_options().err()).collect();
+                if wrong.is_empty() { service(Unbuilt) } else { return Err(all(wrong)) }
+            }
             (HandlerOptions::Files(directory), None) => {
                 directory.check().map(|()| service(Unbuilt)).map_err(one)?
             }

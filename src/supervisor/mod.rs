@@ -83,6 +83,46 @@ pub struct Server {
     unix_mode: Option<u32>,
     quiet: bool,
     on_start: Option<OnStart>,
+    plan_source: Option<PlanSource>,
+}
+
+/// Where a reload takes its plan from.
+#[derive(Clone)]
+struct PlanSource(Arc<ReadPlan>);
+
+type ReadPlan = dyn Fn() -> Result<PlanUpdate, Vec<String>> + Send + Sync;
+
+impl fmt::Debug for PlanSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlanSource")
+    }
+}
+
+/// A plan that is to replace the one in force.
+pub struct PlanUpdate {
+    plan: Plan,
+    changes: Vec<String>,
+    when_served: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl PlanUpdate {
+    /// This plan; without listeners it keeps the current ones. `changes` are reported once it is served, a
+    /// line each.
+    pub fn new(plan: Plan, changes: Vec<String>) -> Self {
+        Self { plan, changes, when_served: None }
+    }
+
+    /// Calls this once the plan is served.
+    pub fn when_served(mut self, callback: impl FnOnce() + Send + 'static) -> Self {
+        self.when_served = Some(Box::new(callback));
+        self
+    }
+}
+
+impl fmt::Debug for PlanUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlanUpdate").field("changes", &self.changes).finish_non_exhaustive()
+    }
 }
 
 /// Called once a server has started.
@@ -273,6 +313,17 @@ impl Server {
         self
     }
 
+    /// Takes the plan from here when a server of a [`Plan`] is reloaded, by SIGHUP or [`Running::reload`]; on
+    /// an error, whose lines are reported, the plan in force stays. Called on a thread of its own. Default:
+    /// the plan in force is built anew.
+    pub fn reload_from(
+        mut self,
+        source: impl Fn() -> Result<PlanUpdate, Vec<String>> + Send + Sync + 'static,
+    ) -> Self {
+        self.plan_source = Some(PlanSource(Arc::new(source)));
+        self
+    }
+
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains; a second signal stops at once. SIGUSR1 reopens
     /// the access log; SIGHUP does too, and reads certificates and what a plan names again. `make` builds
     /// each core's service on that core, also when a worker was lost by a panic and is started again.
@@ -382,8 +433,8 @@ impl Server {
             plan.listeners = self.listeners();
         }
         self.addresses = plan.listeners.clone();
-        let secrets = self.secrets();
-        let served = Arc::new(Mutex::new(ServedPlan { plan: Arc::new(plan.clone()), versions: 0 }));
+        let (secrets, plan_source) = (self.secrets(), self.plan_source.clone());
+        let served = Arc::new(Mutex::new(ServedPlan { plan: Arc::new(plan), versions: 0 }));
         let for_workers = served.clone();
         // A worker that is started again serves the plan that is in force by then.
         let make = move |core: &CoreContext| {
@@ -391,7 +442,7 @@ impl Server {
             plan.build(core)
         };
         let mut running = self.start_on(cores, make, Some(Plan::build as BuildPlan<PlanService>))?;
-        (running.plan, running.served, running.secrets) = (Some(plan), Some(served), secrets);
+        (running.served, running.secrets, running.plan_source) = (Some(served), secrets, plan_source);
         Ok(running)
     }
 
@@ -491,8 +542,8 @@ impl Server {
             let _ = reports.send(SupervisorEvent::Report(report));
         };
         Ok(Running {
-            plan: None,
             served: None,
+            plan_source: None,
             secrets: Vec::new(),
             addresses,
             tls,
@@ -514,9 +565,9 @@ impl Server {
 
 /// A running server.
 pub struct Running {
+    /// Where reloads take the plan from.
+    plan_source: Option<PlanSource>,
     /// The plan that is served, if it was started with one.
-    plan: Option<Plan>,
-    /// The same for the workers, if it was started with one.
     served: Option<Arc<Mutex<ServedPlan>>>,
     /// What none of its directories may serve.
     secrets: Vec<Secret>,
@@ -592,13 +643,30 @@ fn swap(shared: &Shared, served: &mut ServedPlan, plan: Plan) -> Result<(), Repl
     Ok(())
 }
 
-/// Builds the plan in force anew on every worker, so that the files which it names are read again.
-fn reload_plan(shared: &Shared, served: &Mutex<ServedPlan>) {
+/// Takes the plan from its source, or the one in force, and builds it on every worker, so that the files
+/// which it names are read again.
+fn reload_plan(shared: &Shared, served: &Mutex<ServedPlan>, source: Option<&PlanSource>, secrets: &[Secret]) {
     let mut served = lock(served);
-    let plan = Plan::clone(&served.plan);
-    let outcome = plan.check().map_err(ReplaceError::Plan).and_then(|()| swap(shared, &mut served, plan));
+    let update = match source {
+        None => Ok(PlanUpdate::new(Plan::clone(&served.plan), Vec::new())),
+        Some(PlanSource(read)) => read(),
+    };
+    let PlanUpdate { plan, changes, when_served } = match update {
+        Ok(update) => update,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| log::line(format_args!("not reloaded: {mistake}")));
+            return;
+        }
+    };
+    let outcome = replace(shared, &mut served, secrets, plan);
+    if let (Ok(_) | Err(ReplaceError::NotConfirmed { .. }), Some(callback)) = (&outcome, when_served) {
+        callback();
+    }
     match outcome {
-        Ok(()) => log::line(format_args!("reloaded: what the configuration names was read again")),
+        Ok(_) if changes.is_empty() => {
+            log::line(format_args!("reloaded: what the configuration names was read again"));
+        }
+        Ok(_) => changes.iter().for_each(|change| log::line(format_args!("reloaded: {change}"))),
         // It is in force.
         Err(error @ ReplaceError::NotConfirmed { .. }) => log::line(format_args!("reloaded: {error}")),
         Err(ReplaceError::Plan(mistakes)) => {
@@ -608,6 +676,31 @@ fn reload_plan(shared: &Shared, served: &Mutex<ServedPlan>) {
         }
         Err(error) => log::line(format_args!("not reloaded: {error}")),
     }
+}
+
+/// Replaces the plan in force on every worker, and returns the changes.
+fn replace(
+    shared: &Shared,
+    served: &mut ServedPlan,
+    secrets: &[Secret],
+    mut plan: Plan,
+) -> Result<PlanDiff, ReplaceError> {
+    let current = served.plan.clone();
+    let is_same = |listeners: &[Listener]| {
+        listeners.len() == current.listeners.len()
+            && current.listeners.iter().all(|listener| listeners.contains(listener))
+    };
+    if plan.listeners.is_empty() || is_same(&plan.listeners) {
+        plan.listeners.clone_from(&current.listeners);
+    }
+    let diff = current.diff(&plan);
+    if plan.listeners != current.listeners {
+        let mut changes = diff.changes;
+        changes.retain(|change| change.place.starts_with("listener "));
+        return Err(ReplaceError::Listeners(PlanDiff { changes }));
+    }
+    plan.check_beside(secrets)?;
+    swap(shared, served, plan).map(|()| diff)
 }
 
 impl Running {
@@ -642,8 +735,8 @@ impl Running {
 
     /// The plan that is served, with the listeners as they were given; `None` if it was started without a
     /// plan.
-    pub fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref()
+    pub fn plan(&self) -> Option<Arc<Plan>> {
+        self.served.as_ref().map(|served| lock(served).plan.clone())
     }
 
     /// Replaces the plan, and returns the changes. Every worker builds the new service first, and only if all
@@ -655,31 +748,12 @@ impl Running {
     ///
     /// # Errors
     /// Why the plan was not replaced. Nothing has changed then, except after [`ReplaceError::NotConfirmed`].
-    pub fn replace_plan(&mut self, mut plan: Plan) -> Result<PlanDiff, ReplaceError> {
-        let Some(current) = &self.plan else { return Err(ReplaceError::NoPlan) };
+    pub fn replace_plan(&mut self, plan: Plan) -> Result<PlanDiff, ReplaceError> {
+        let Some(served) = &self.served else { return Err(ReplaceError::NoPlan) };
         if self.shared.phase() != Phase::Serve {
             return Err(ReplaceError::Ending);
         }
-        let is_same = |listeners: &[Listener]| {
-            listeners.len() == current.listeners.len()
-                && current.listeners.iter().all(|listener| listeners.contains(listener))
-        };
-        if plan.listeners.is_empty() || is_same(&plan.listeners) {
-            plan.listeners.clone_from(&current.listeners);
-        }
-        let diff = current.diff(&plan);
-        if plan.listeners != current.listeners {
-            let mut changes = diff.changes;
-            changes.retain(|change| change.place.starts_with("listener "));
-            return Err(ReplaceError::Listeners(PlanDiff { changes }));
-        }
-        plan.check_beside(&self.secrets)?;
-        let Some(served) = &self.served else { return Err(ReplaceError::NoPlan) };
-        let swapped = swap(&self.shared, &mut lock(served), plan.clone());
-        if let Ok(()) | Err(ReplaceError::NotConfirmed { .. }) = swapped {
-            self.plan = Some(plan);
-        }
-        swapped.map(|()| diff)
+        replace(&self.shared, &mut lock(served), &self.secrets, plan)
     }
 
     /// The counters so far, and what the workers that reply within a second have open.
@@ -713,19 +787,21 @@ impl Running {
         }
     }
 
-    /// Reads again what is named by its files: certificates, even if they look unchanged, and what the plan
-    /// names, such as users and error pages; and reopens the access log. What cannot be read is reported, and
-    /// what was read before stays in force. Returns at once.
+    /// Takes the plan from [`Server::reload_from`], and reads again what is named by its files: certificates,
+    /// even if they look unchanged, and what the plan names, such as users and error pages; and reopens the
+    /// access log. What cannot be read is reported, and what was read before stays in force. Returns at once.
     pub fn reload(&mut self) {
         self.reopen_log();
         self.reload_certificates();
         let Some(served) = &self.served else { return };
         let reloads = self.reloads.get_or_insert_with(|| {
             let (shared, served) = (self.shared.clone(), served.clone());
+            let (source, secrets) = (self.plan_source.clone(), self.secrets.clone());
             // One reload that waits is enough, whatever number of them was asked for.
             let (reloads, asked) = mpsc::sync_channel(1);
             let thread = thread::Builder::new().name("reload".to_owned());
-            let run = move || asked.iter().for_each(|()| reload_plan(&shared, &served));
+            let run =
+                move || asked.iter().for_each(|()| reload_plan(&shared, &served, source.as_ref(), &secrets));
             if let Err(error) = thread.spawn(run) {
                 log::line(format_args!("not reloaded: no thread for it: {error}"));
             }

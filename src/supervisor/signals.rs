@@ -50,6 +50,8 @@ enum WatchState {
     /// The server is being started.
     Starting {
         stops: usize,
+        /// A reload that was asked for too early comes as soon as there is something to reload.
+        reloads: bool,
     },
     Serving {
         stops: usize,
@@ -64,7 +66,8 @@ impl SignalWatch {
     pub(super) fn start(drain: Duration) -> io::Result<Self> {
         // SIGXFSZ: a log at the limit on the size of files is an error of its write, and not the end.
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGXFSZ])?;
-        let watch = Self { drain, state: Arc::new(Mutex::new(WatchState::Starting { stops: 0 })) };
+        let watch =
+            Self { drain, state: Arc::new(Mutex::new(WatchState::Starting { stops: 0, reloads: false })) };
         let watched = watch.state.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
@@ -83,10 +86,13 @@ impl SignalWatch {
     pub(super) fn listen(&self, listener: impl Fn(Asked) + Send + 'static) {
         SERVING.fetch_add(1, Ordering::AcqRel);
         let mut state = lock(&self.state);
-        let stops = match *state {
-            WatchState::Starting { stops } => stops,
-            WatchState::Serving { .. } | WatchState::Over => 0,
+        let (stops, reloads) = match *state {
+            WatchState::Starting { stops, reloads } => (stops, reloads),
+            WatchState::Serving { .. } | WatchState::Over => (0, false),
         };
+        if reloads {
+            listener(Asked::Reload);
+        }
         if stops > 0 {
             listener(Asked::Stop);
             end_within(&self.state, self.drain + END_AFTER_DRAIN, is_serving);
@@ -117,8 +123,10 @@ fn lock(state: &Mutex<WatchState>) -> MutexGuard<'_, WatchState> {
 }
 
 fn ask(state: &Mutex<WatchState>, what: Asked) {
-    if let WatchState::Serving { listener, .. } = &*lock(state) {
-        listener(what);
+    match &mut *lock(state) {
+        WatchState::Serving { listener, .. } => listener(what),
+        WatchState::Starting { reloads, .. } => *reloads |= what == Asked::Reload,
+        WatchState::Over => {}
     }
 }
 
@@ -134,7 +142,7 @@ fn handle_stop(state: &Arc<Mutex<WatchState>>, signal: i32, drain: Duration) {
             end_within(state, limit, is_serving);
         }
         // The start may be over in a moment, and its workers may already answer.
-        WatchState::Starting { stops } if *stops == 0 => {
+        WatchState::Starting { stops, .. } if *stops == 0 => {
             *stops = 1;
             end_within(state, END_AFTER_STOP, is_starting);
         }

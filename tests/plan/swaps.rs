@@ -125,7 +125,7 @@ fn a_hundred_swaps_under_load_lose_nothing() {
         let diff = running.replace_plan(now.clone()).unwrap_or_else(|error| panic!("swap {swap}: {error}"));
         assert!(!diff.is_empty());
         now.listeners.clone_from(&running.plan().unwrap().listeners);
-        assert_eq!(running.plan(), Some(&now));
+        assert_eq!(running.plan().as_deref(), Some(&now));
         // What begins after the swap is the new plan's, on connections old and new.
         let expected = b'a' + (swap % 3) as u8;
         assert_eq!(ask_h1(&mut client), expected, "swap {swap}");
@@ -212,7 +212,7 @@ fn a_plan_that_one_worker_cannot_build_changes_nothing() {
     let text =
         |text: &'static str| Plan::builder().default_site(Site::of(HandlerOptions::text(text))).build();
     let (mut running, addr) = start(text("first"));
-    let first = running.plan().unwrap().clone();
+    let first = Plan::clone(&running.plan().unwrap());
     let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(addr)).collect();
     let on_worker_1 = |what: fn() -> Result<(), &'static str>| {
         let handler = HandlerOptions::custom("picky", move |core: &CoreContext| {
@@ -231,7 +231,7 @@ fn a_plan_that_one_worker_cannot_build_changes_nothing() {
             Err(error @ ReplaceError::Plan(_)) => assert!(error.to_string().contains(words), "{error}"),
             other => panic!("{other:?}"),
         }
-        assert_eq!(running.plan(), Some(&first));
+        assert_eq!(running.plan().as_deref(), Some(&first));
         for client in &mut clients {
             client.ask(HELLO).is(200, "first");
         }
@@ -289,7 +289,7 @@ fn what_cannot_be_swapped_is_refused_by_name() {
     );
     Client::connect(addr).ask(HELLO).is(200, "x");
     // The same listeners may be named again.
-    let again = running.plan().unwrap().clone();
+    let again = Plan::clone(&running.plan().unwrap());
     assert!(running.replace_plan(again).unwrap().is_empty());
     running.stop().unwrap();
 

@@ -92,7 +92,7 @@ impl FilesOptions {
     }
 
     /// Finds invalid options.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(in crate::handler) fn check(&self) -> io::Result<()> {
         let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         if let Some(name) = self.index.iter().find(|name| name.is_empty() || name.contains(['/', '\0'])) {
             return wrong(format!("`{name}` is no name of an index file"));

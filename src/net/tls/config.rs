@@ -34,7 +34,7 @@ const TICKETS_PER_HANDSHAKE: usize = 2;
 const SELF_SIGNED_LEFT_MIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What a TLS listener presents, and which clients it accepts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
     /// Certificates; clients without SNI, or with a name that no certificate covers, get the first. Several
     /// for the same name should have keys of different types, so that each client gets one that it can

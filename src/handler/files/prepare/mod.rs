@@ -88,6 +88,11 @@ impl Assets {
         Self { inner: None }
     }
 
+    /// Most bytes of compressed files; `None` where nothing is compressed.
+    pub fn bytes_max(&self) -> Option<u64> {
+        self.inner.as_ref().map(|inner| inner.bytes_max)
+    }
+
     /// Whether anything is compressed at all.
     pub(super) fn is_on(&self) -> bool {
         self.inner.is_some()

@@ -1,0 +1,257 @@
+//! A plan is written as a file that gives the same plan.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use quoit::Limits;
+use quoit::config::{Config, Depth, Environment, Settings, Unwritable};
+use quoit::filter::{
+    BasicAuthOptions, CompressOptions, CorsOptions, ErrorPagesOptions, FieldsOptions, HttpsOptions,
+    PageSource, RequestIdOptions, SecurityHeadersOptions, TimeoutOptions,
+};
+use quoit::handler::{
+    Assets, CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, PreloadRule, RedirectOptions,
+    RespondOptions,
+};
+use quoit::http::status::Status;
+use quoit::plan::{FilterOptions, HandlerOptions, Listener, Plan, Route, Site};
+use quoit::service::{BodyPolicy, Request, Response};
+
+fn text() -> impl Strategy<Value = String> {
+    select(vec!["plain", "with \"quotes\" and \\", "$5, $$ and ${X}", "é\t…", "'#'", "a=b; c", ""])
+        .prop_map(String::from)
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z]{1,8}"
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    (1u64..7 * 24 * 3600 * 1000).prop_map(Duration::from_millis)
+}
+
+fn status(codes: &'static [u16]) -> impl Strategy<Value = Status> {
+    select(codes).prop_map(|code| Status::new(code).unwrap())
+}
+
+fn fields() -> impl Strategy<Value = Vec<(String, String)>> {
+    let name = select(vec!["X-A", "x-a", "X-B", "Set-Cookie", "Content-Type"]).prop_map(String::from);
+    let value =
+        select(vec!["a", "b c", "text/plain; charset=utf-8", "\"q\" $x ${Y}", "é"]).prop_map(String::from);
+    prop::collection::vec((name, value), 0..4)
+}
+
+fn files() -> impl Strategy<Value = FilesOptions> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let sizes = (0u64..1 << 40, 0u64..1 << 40);
+    let assets =
+        prop_oneof![Just(Assets::default()), Just(Assets::off()), (0u64..1 << 40).prop_map(Assets::new),];
+    let glob = select(vec!["*.css", "a b/**", "\"?", "$x"]).prop_map(Glob::new);
+    let cache = prop::collection::vec((glob.clone(), text()), 0..2).prop_map(|rules| {
+        rules.into_iter().map(|(glob, value)| CacheRule { glob, value }).collect::<Vec<_>>()
+    });
+    let preload = prop::collection::vec(
+        (Just(Glob::new("*.html")), select(vec!["</a.css>; rel=preload", "</${x}>"])),
+        0..3,
+    )
+    .prop_map(|rules| {
+        rules.into_iter().map(|(glob, link)| PreloadRule { glob, link: link.to_owned() }).collect::<Vec<_>>()
+    });
+    let lists = (prop::collection::vec(word(), 1..3), cache, preload, prop::collection::vec(glob, 0..3));
+    let prefix = select(vec!["", "/docs", "/my docs", "/${x}"]).prop_map(String::from);
+    (flags, sizes, assets, lists, word(), prefix).prop_map(
+        |(flags, sizes, assets, lists, charset, prefix)| {
+            let (list, spa, clean_urls, follow_links, siblings) = flags;
+            let (cache_bytes_max, cached_file_bytes_max) = sizes;
+            let (mut index, mut cache_control, preload, download) = lists;
+            index.dedup();
+            // The first rule of a pattern decides, so a second one says nothing.
+            cache_control.dedup_by(|second, first| second.glob == first.glob);
+            FilesOptions {
+                list,
+                spa,
+                clean_urls,
+                follow_links,
+                siblings,
+                cache_bytes_max,
+                cached_file_bytes_max,
+                assets,
+                index,
+                cache_control,
+                preload,
+                download,
+                charset,
+                prefix,
+            }
+        },
+    )
+}
+
+fn directory() -> impl Strategy<Value = DirectoryOptions> {
+    let path = select(vec!["/srv/site", "/srv/a b", "/srv/${x}/$$", "/"]);
+    (path, files()).prop_map(|(path, files)| DirectoryOptions { path: path.into(), files })
+}
+
+fn handler() -> impl Strategy<Value = HandlerOptions> {
+    let respond = (status(&[200, 201, 404, 503]), fields(), text())
+        .prop_map(|(status, fields, body)| RespondOptions { status, fields, body: body.into() });
+    let redirect = (status(&[301, 302, 303, 307, 308]), text())
+        .prop_map(|(status, location)| RedirectOptions { status, location });
+    prop_oneof![
+        directory().prop_map(HandlerOptions::Files),
+        (directory(), prop::collection::btree_map(word(), directory(), 0..3)).prop_map(|(root, below)| {
+            let below = below.into_iter().map(|(prefix, mut directory)| {
+                directory.files.prefix = format!("/{prefix}");
+                directory
+            });
+            HandlerOptions::Mounts(MountsOptions { root, below: below.collect() })
+        }),
+        Just(HandlerOptions::Welcome),
+        respond.prop_map(HandlerOptions::Respond),
+        text().prop_map(HandlerOptions::text),
+        redirect.prop_map(HandlerOptions::Redirect),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = FilterOptions> {
+    let list = || prop::option::of(select(vec!["GET, PUT", "GET,PUT", "*"]).prop_map(String::from));
+    let origin = select(vec!["https://a.test", "http://b.test:8080"]).prop_map(String::from);
+    let origins = prop::option::of(prop::collection::vec(origin, 1..3));
+    let cors = (origins, any::<bool>(), list(), list(), list(), time()).prop_map(
+        |(origins, credentials, methods, headers, exposed, max_age)| CorsOptions {
+            // Without a list of origins they are refused.
+            credentials: credentials && origins.is_some(),
+            origins,
+            methods,
+            headers,
+            exposed,
+            max_age,
+        },
+    );
+    let page = prop_oneof![
+        word().prop_map(|name| PageSource::File(format!("/srv/{name}.html").into())),
+        text().prop_map(|html| PageSource::Html(html.into())),
+    ];
+    let pages = prop::collection::btree_map(400u16..600, page, 0..4);
+    prop_oneof![
+        any::<bool>().prop_map(|keep_incoming| FilterOptions::RequestId(RequestIdOptions { keep_incoming })),
+        fields().prop_map(|fields| FilterOptions::Fields(FieldsOptions { fields })),
+        prop::option::of(text())
+            .prop_map(|policy| FilterOptions::SecurityHeaders(SecurityHeadersOptions { policy })),
+        cors.prop_map(FilterOptions::Cors),
+        (any::<u32>(), any::<u32>()).prop_map(|(min, streams)| {
+            let (min_bytes, streams_max) = (min as usize, streams as usize);
+            FilterOptions::Compress(CompressOptions { min_bytes, streams_max })
+        }),
+        pages.prop_map(|pages| {
+            let pages = pages.into_iter().map(|(code, page)| (Status::new(code).unwrap(), page)).collect();
+            FilterOptions::ErrorPages(ErrorPagesOptions { pages })
+        }),
+        (word(), text()).prop_map(|(name, realm)| {
+            let users = format!("/etc/{name}").into();
+            FilterOptions::BasicAuth(BasicAuthOptions { users, realm })
+        }),
+        time().prop_map(|after| FilterOptions::Timeout(TimeoutOptions { after })),
+        prop::option::of(1u16..).prop_map(|redirect_to_port| {
+            FilterOptions::Https(HttpsOptions { redirect_to_port, hsts: None })
+        }),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = Option<BodyPolicy>> {
+    let policy = (prop::option::of(0u64..1 << 50), prop::option::of(time()), 0u64..1 << 50);
+    prop::option::of(policy.prop_map(|(bytes_max, stall_timeout, rate_min)| BodyPolicy {
+        bytes_max,
+        stall_timeout,
+        rate_min,
+    }))
+}
+
+fn site() -> impl Strategy<Value = Site> {
+    let methods = select(vec![vec![], vec!["GET"], vec!["POST", "PURGE"]]);
+    let parts = (methods, prop::collection::vec(filter(), 0..2), handler(), policy());
+    // Paths by which routes differ, and braces and dollars in them.
+    let routes =
+        prop::collection::btree_map(select(vec!["/", "/a b/{id}", "/$x/{*rest}", "/é"]), parts, 0..3);
+    let routes =
+        routes.prop_map(|routes| {
+            let routes = routes.into_iter().map(|(pattern, (methods, filters, handler, body_policy))| {
+                Route { filters, body_policy, ..Route::new(methods, pattern, handler) }
+            });
+            routes.collect::<Vec<_>>()
+        });
+    (prop::collection::vec(filter(), 0..3), routes, prop::option::of(handler()), policy())
+        .prop_map(|(filters, routes, fallback, body_policy)| Site { filters, routes, fallback, body_policy })
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let times = (time(), time(), time(), time(), time());
+    let numbers = (512u16..60 * 1024, 64u16..512, 1u8.., 1u32..65_535, 0u64..1 << 50);
+    let options =
+        (prop::option::of(time()), prop::option::of(1usize..1 << 30), prop::option::of(0u64..1 << 50));
+    (times, numbers, options).prop_map(|(times, numbers, options)| {
+        let mut limits = Limits::default();
+        (
+            limits.head_timeout,
+            limits.idle_timeout,
+            limits.drain_timeout,
+            limits.stall_timeout,
+            limits.drain_grace,
+        ) = times;
+        limits.h2.window_timeout = limits.stall_timeout;
+        limits.set_head_bytes_max(numbers.0);
+        limits.head.request_line_bytes_max = numbers.1;
+        limits.head.fields_max = numbers.2;
+        limits.h2.streams_max = numbers.3;
+        limits.rate_min = numbers.4;
+        (limits.connection_age_max, limits.connections_max, limits.body.body_bytes_max) = options;
+        limits
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_plan(
+        default_site in site(),
+        sites in prop::collection::btree_map(select(vec!["a.test", "*.b.test", "c.test"]), site(), 0..3),
+        limits in limits(),
+        ports in prop::collection::btree_set(1u16.., 0..3),
+        cpus in prop::option::of(prop::collection::btree_set(0usize..64, 1..4)),
+    ) {
+        let listener = |port| Listener { address: format!("0.0.0.0:{port}").parse().unwrap(), tls: None };
+        let sites = sites.into_iter().map(|(host, site)| (host.to_owned(), site)).collect();
+        let listeners = ports.into_iter().map(listener).collect();
+        let plan = Plan { listeners, default_site, sites };
+        let cpus = cpus.map(|cpus| cpus.into_iter().collect());
+        let settings = Settings { limits, cpus, workers: Some(2), ..Settings::default() };
+        let text = Config::write(&plan, &settings, &[]).expect("it has a form");
+        let environment = Environment::of([]);
+        match Config::from_text("/etc/quoit.toml", &text, &environment, Depth::Structure) {
+            Ok(config) => {
+                prop_assert_eq!(&config.plan, &plan, "\n{}", text);
+                prop_assert_eq!(&config.settings.limits, &settings.limits, "\n{}", text);
+                prop_assert_eq!(&config.settings.cpus, &settings.cpus);
+                prop_assert_eq!(config.to_text().unwrap(), text);
+            }
+            Err(error) => prop_assert!(false, "{}\n{}", error, text),
+        }
+    }
+}
+
+#[test]
+fn what_is_written_in_rust_has_no_form() {
+    let custom = HandlerOptions::custom("app", |_| {
+        Ok::<_, std::convert::Infallible>(async |_: Request| Response::text("hi"))
+    });
+    let plan = Plan { default_site: Site::of(custom), ..Plan::default() };
+    let written = Config::write(&plan, &Settings::default(), &[]);
+    assert_eq!(written, Err(Unwritable::Custom("custom `app`".to_owned())));
+    let binary =
+        HandlerOptions::Respond(RespondOptions { body: vec![0xff].into(), ..RespondOptions::default() });
+    let plan = Plan { default_site: Site::of(binary), ..Plan::default() };
+    let written = Config::write(&plan, &Settings::default(), &[]);
+    assert_eq!(written, Err(Unwritable::NotText("the body of a response".to_owned())));
+}
