@@ -479,18 +479,24 @@ impl CheckKind {
 pub struct EjectionOptions {
     /// Failures in a row: refused, broken and timed out exchanges, and statuses of
     /// [`failures`](Self::failures). Default 5; 0 never ejects by them.
+    /// At most 32.
     pub failures_in_a_row: u32,
+    /// Time within which failures in a row count. Default 30 s: what fails less often is left to the success
+    /// rate.
+    pub window: Duration,
     /// Statuses that are failures. Default 502, 503, 504.
     pub failures: Vec<u16>,
     /// How long it is left out the first time; each further time takes as much longer. Default 10 s.
     pub time: Duration,
     /// The longest time. Default 300 s.
     pub time_max: Duration,
-    /// How many of the endpoints may be left out at once, in percent, rounded down; one always may where
-    /// there are several, and never the last usable one. Default 50.
+    /// How many of the endpoints may be left out at once, in percent, rounded down: one of two and one of
+    /// three with the default 50, none of two with 10. Endpoints that are `down` or drained are none, those
+    /// that active checks have found unhealthy are not counted as left out, and the last usable one stays
+    /// whatever it does.
     pub percent_max: u32,
     /// Below this percentage of usable endpoints health is ignored, because the cause is more likely a
-    /// common one. Default 30.
+    /// common one. Default 0: only where none is usable, so that one healthy endpoint gets everything.
     pub panic_percent: u32,
     /// Eject by success rate: how many standard deviations below the mean of the endpoints. Default 1.9; 0
     /// never.
@@ -507,11 +513,12 @@ impl Default for EjectionOptions {
     fn default() -> Self {
         Self {
             failures_in_a_row: 5,
+            window: Duration::from_secs(30),
             failures: vec![502, 503, 504],
             time: Duration::from_secs(10),
             time_max: Duration::from_secs(300),
             percent_max: 50,
-            panic_percent: 30,
+            panic_percent: 0,
             success_rate_deviations: 1.9,
             latency_factor: 0.0,
             interval: Duration::from_secs(10),

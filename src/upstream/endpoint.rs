@@ -1,0 +1,50 @@
+//! An endpoint as one core sees it.
+
+use std::sync::Arc;
+
+use super::options::EndpointOptions;
+use super::state::EndpointState;
+use crate::net::Address;
+
+/// An endpoint on one core. A name with several addresses is as many endpoints.
+#[derive(Debug)]
+pub struct Endpoint {
+    options: EndpointOptions,
+    state: Arc<EndpointState>,
+}
+
+impl Endpoint {
+    pub(super) fn new(options: EndpointOptions, state: Arc<EndpointState>) -> Self {
+        state.set_options(&options);
+        Self { options, state }
+    }
+
+    /// Address, weight and the like, as configured.
+    pub fn options(&self) -> &EndpointOptions {
+        &self.options
+    }
+
+    /// What all cores know of it.
+    pub fn state(&self) -> &EndpointState {
+        &self.state
+    }
+
+    pub(super) fn shared(&self) -> &Arc<EndpointState> {
+        &self.state
+    }
+
+    /// Where to connect.
+    pub fn address(&self) -> &Address {
+        &self.state.id().address
+    }
+
+    /// The weight that an administrator has set, or the configured one.
+    pub fn weight(&self) -> u32 {
+        self.state.weight_set().unwrap_or(self.options.weight)
+    }
+
+    /// Whether it counts as an endpoint: not down by configuration, not drained, and with a weight.
+    pub(super) fn is_enabled(&self) -> bool {
+        !self.options.down && !self.state.is_drained() && self.weight() > 0
+    }
+}

@@ -1,0 +1,258 @@
+//! Active checks of one endpoint: at intervals with jitter, by thresholds, as long as a plan asks for them.
+
+use std::fmt;
+use std::io;
+use std::sync::Weak;
+use std::time::Duration;
+
+use super::within;
+use crate::http::h1::{
+    BodyDecoder, BodyLength, ConnectionOptions, OutgoingRequest, ResponseDecoder, ResponseProgress,
+    write_request_head,
+};
+use crate::http::message::{BodyLimits, ResponseHead, ResponseLimits};
+use crate::net::{Address, Stream};
+use crate::observe::log;
+use crate::ring::{Payload, Ring};
+use crate::upstream::balance::hash::hash;
+use crate::upstream::balance::random::Random;
+use crate::upstream::options::{CheckKind, CheckOptions};
+use crate::upstream::state::{CheckPlan, EndpointState, Health, UpstreamState};
+
+/// Bytes of a body that are searched for the expected text.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a check failed.
+#[derive(Debug)]
+enum CheckFailure {
+    Io(io::Error),
+    Timeout,
+    Status(u16),
+    NoText,
+    Malformed(&'static str),
+}
+
+impl fmt::Display for CheckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::NoText => f.write_str("the body lacks the expected text"),
+            Self::Malformed(what) => write!(f, "the answer is not HTTP: {what}"),
+        }
+    }
+}
+
+impl From<io::Error> for CheckFailure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What the checks so far mean. Pure.
+#[derive(Debug, Default)]
+struct Thresholds {
+    /// Results in a row that contradict the current health.
+    against: u32,
+}
+
+impl Thresholds {
+    /// The health after this result. The first one decides at once: nothing is known that it could
+    /// contradict.
+    fn take(&mut self, before: Health, succeeded: bool, options: &CheckOptions) -> Health {
+        let needed = match before {
+            Health::Unknown if succeeded => 1,
+            Health::Unknown | Health::Up => options.down_after,
+            Health::Down => options.up_after,
+        };
+        if succeeded == (before == Health::Up) && before != Health::Unknown {
+            self.against = 0;
+            return before;
+        }
+        self.against += 1;
+        if self.against < needed.max(1) {
+            return before;
+        }
+        self.against = 0;
+        if succeeded { Health::Up } else { Health::Down }
+    }
+}
+
+/// Checks an endpoint until no plan asks for it or nobody knows it.
+pub(super) async fn watch(upstream: Weak<UpstreamState>, endpoint: Weak<EndpointState>, ring: Ring) {
+    let mut thresholds = Thresholds::default();
+    let seed = endpoint.upgrade().map_or(0, |endpoint| hash(endpoint.id().to_string().as_bytes()));
+    let mut random = Random::new(seed ^ ring.unix_seconds());
+    let mut is_first = true;
+    loop {
+        let Some((state, of)) = endpoint.upgrade().zip(upstream.upgrade()) else { return };
+        let Some(plan) = state.check_plan() else {
+            // Nothing is checked any more, so nothing is known.
+            of.set_health(&state, Health::Unknown, of.moment(ring.now()));
+            state.end_checks();
+            // A plan that came meanwhile saw this task and started none.
+            if state.check_plan().is_none() || !state.begin_checks() {
+                return;
+            }
+            continue;
+        };
+        if is_first {
+            // Many endpoints are known at once: their checks spread over the interval, the first ones soon.
+            is_first = false;
+            drop((state, of));
+            ring.sleep(plan.options.interval.mul_f64(random.below(100) as f64 / 1000.0)).await;
+            continue;
+        }
+        drop((state, of));
+        let result = within(&ring, plan.options.timeout, check(&plan, &ring)).await;
+        let result = result.unwrap_or(Err(CheckFailure::Timeout));
+        let Some((state, of)) = endpoint.upgrade().zip(upstream.upgrade()) else { return };
+        let before = state.health();
+        let after = thresholds.take(before, result.is_ok(), &plan.options);
+        if after != before {
+            of.set_health(&state, after, of.moment(ring.now()));
+            report(&of, &state, before, &result);
+        }
+        drop((state, of));
+        ring.sleep(spread(plan.options.interval, &mut random)).await;
+    }
+}
+
+/// The interval, a tenth more or less: checks of many proxies do not fall into step.
+fn spread(interval: Duration, random: &mut Random) -> Duration {
+    interval.mul_f64(0.9 + random.below(200) as f64 / 1000.0)
+}
+
+fn report(of: &UpstreamState, state: &EndpointState, before: Health, result: &Result<(), CheckFailure>) {
+    let (name, id) = (of.name(), state.id());
+    match result {
+        Err(why) => log::line(format_args!("upstream {name}: {id} is unhealthy: {why}")),
+        Ok(()) if before == Health::Down => log::line(format_args!("upstream {name}: {id} is healthy again")),
+        Ok(()) => {}
+    }
+}
+
+async fn check(plan: &CheckPlan, ring: &Ring) -> Result<(), CheckFailure> {
+    let socket = match &plan.address {
+        Address::Inet(addr) => ring.connect(*addr).await?,
+        Address::Unix(path) => ring.connect_unix(path.as_os_str().as_encoded_bytes()).await?,
+    };
+    let stream = Stream::from(socket);
+    match &plan.options.kind {
+        CheckKind::Http { path, host, statuses, body } => {
+            let host = host.as_deref().unwrap_or(&plan.authority);
+            let (status, has_text) = ask(&stream, host, path, body.as_deref()).await?;
+            if !statuses.iter().any(|range| range.contains(&status)) {
+                return Err(CheckFailure::Status(status));
+            }
+            if has_text { Ok(()) } else { Err(CheckFailure::NoText) }
+        }
+        CheckKind::Tcp | CheckKind::Grpc { .. } => Ok(()),
+    }
+}
+
+/// The status of a GET, and whether its body has this text.
+async fn ask(
+    stream: &Stream,
+    host: &str,
+    path: &str,
+    text: Option<&str>,
+) -> Result<(u16, bool), CheckFailure> {
+    let request = OutgoingRequest {
+        method: "GET",
+        target: path,
+        authority: host,
+        fields: b"User-Agent: quoit-health\r\nAccept: */*\r\n",
+        length: BodyLength::None,
+        expects_continue: false,
+        connection: ConnectionOptions { close: true, ..ConnectionOptions::default() },
+    };
+    let mut out = Vec::new();
+    let written = write_request_head(&mut out, &request)
+        .map_err(|_| CheckFailure::Malformed("its path or host cannot be sent"))?;
+    stream.start_send(Payload::Buffer(out));
+    stream.flush().await?;
+    let (mut decoder, mut head) = (ResponseDecoder::new(), ResponseHead::new());
+    let mut body: Option<BodyDecoder> = None;
+    let mut found = Vec::new();
+    loop {
+        let input = stream.recv().await?;
+        let has_ended = input.is_none();
+        let mut rest = input.as_deref().unwrap_or_default();
+        while body.is_none() && !rest.is_empty() {
+            let progress = decoder.handle_bytes(rest, &ResponseLimits::DEFAULT, &written.facts, &mut head);
+            match progress.map_err(|_| CheckFailure::Malformed("its head"))? {
+                ResponseProgress::Incomplete => rest = &[],
+                ResponseProgress::Interim { consumed } => rest = &rest[consumed..],
+                ResponseProgress::Tunnel { .. } => return Err(CheckFailure::Malformed("an upgrade")),
+                ResponseProgress::Complete { consumed, body: framing } => {
+                    rest = &rest[consumed..];
+                    let limits = BodyLimits { body_bytes_max: None, ..BodyLimits::DEFAULT };
+                    let decoder = BodyDecoder::new(framing, &limits);
+                    body = Some(decoder.map_err(|_| CheckFailure::Malformed("its length"))?);
+                }
+            }
+        }
+        let status = head.status().code();
+        let Some(decoder) = &mut body else {
+            if has_ended {
+                return Err(CheckFailure::Malformed("it ended before its head did"));
+            }
+            continue;
+        };
+        let Some(text) = text else { return Ok((status, true)) };
+        while !rest.is_empty() && !decoder.is_done() {
+            let step = decoder.handle_bytes(rest).map_err(|_| CheckFailure::Malformed("its body"))?;
+            if step.consumed == 0 {
+                break;
+            }
+            found.extend_from_slice(&rest[step.data]);
+            rest = &rest[step.consumed..];
+        }
+        if memchr::memmem::find(&found, text.as_bytes()).is_some() {
+            return Ok((status, true));
+        }
+        if has_ended || decoder.is_done() || found.len() >= BODY_BYTES_MAX {
+            return Ok((status, false));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_results_in_a_row() {
+        let options = CheckOptions { up_after: 2, down_after: 3, ..CheckOptions::default() };
+        let (mut thresholds, mut health) = (Thresholds::default(), Health::Unknown);
+        let mut take = |succeeded| {
+            health = thresholds.take(health, succeeded, &options);
+            health
+        };
+        assert_eq!(take(true), Health::Up);
+        assert_eq!([false, false, true].map(&mut take), [Health::Up; 3]);
+        assert_eq!([false, false, false].map(&mut take), [Health::Up, Health::Up, Health::Down]);
+        assert_eq!(
+            [true, false, true, true].map(&mut take),
+            [Health::Down, Health::Down, Health::Down, Health::Up]
+        );
+    }
+
+    #[test]
+    fn what_never_answered_goes_down_by_the_threshold() {
+        let options = CheckOptions { down_after: 2, ..CheckOptions::default() };
+        let mut thresholds = Thresholds::default();
+        assert_eq!(thresholds.take(Health::Unknown, false, &options), Health::Unknown);
+        assert_eq!(thresholds.take(Health::Unknown, false, &options), Health::Down);
+    }
+
+    #[test]
+    fn intervals_are_spread_by_a_tenth() {
+        let (second, mut random) = (Duration::from_secs(1), Random::new(3));
+        let spread: Vec<_> = (0..100).map(|_| spread(second, &mut random).as_millis()).collect();
+        assert!(spread.iter().all(|ms| (900..=1100).contains(ms)));
+        assert!(spread.iter().max() > spread.iter().min());
+    }
+}
