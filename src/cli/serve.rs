@@ -131,14 +131,19 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
 
 /// Prints the file that does the same.
 fn print_config(args: ServeArgs, directory: Directory) -> ExitCode {
-    let acme = match args.acme.options(args.tls.redirects()) {
-        Ok(acme) => acme,
-        Err(mistake) => return refused(&[mistake]),
-    };
-    let (https, options) = match args.tls.outline(&args.workers.listen, acme.as_ref()) {
-        Ok(outline) => outline,
-        Err(mistakes) => return refused(&mistakes),
-    };
+    match as_config(args, directory) {
+        Ok((_, _, text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => refused(&mistakes),
+    }
+}
+
+/// What would be served, and the file that says it. Reads no certificate and touches no state of ACME.
+fn as_config(args: ServeArgs, directory: Directory) -> Result<(Plan, Settings, String), Vec<String>> {
+    let acme = args.acme.options(args.tls.redirects()).map_err(|mistake| vec![mistake])?;
+    let (https, options) = args.tls.outline(&args.workers.listen, acme.as_ref())?;
     let settings = Settings {
         workers: args.workers.workers,
         cpus: args.workers.cpu_list(),
@@ -149,11 +154,88 @@ fn print_config(args: ServeArgs, directory: Directory) -> ExitCode {
     };
     let tls = https.tls().cloned().zip(options);
     let tls: Vec<_> = tls.map(|(tls, options)| ("main".to_owned(), tls, options, acme)).into_iter().collect();
-    match Config::write(&args.into_plan(directory, &https), &settings, &tls) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
+    let plan = args.into_plan(directory, &https);
+    let text = Config::write(&plan, &settings, &tls).map_err(|error| vec![error.to_string()])?;
+    Ok((plan, settings, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::config::{Depth, Environment};
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    /// The file of these flags, read again.
+    #[track_caller]
+    fn read_again(flags: &str) -> (Plan, Settings, Config) {
+        let words = std::iter::once("quoit").chain(flags.split(' ').filter(|word| !word.is_empty()));
+        // Blanks within words are written as ~.
+        let words = words.map(|word| word.replace('~', " "));
+        let args = Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).serve;
+        let directory = Directory::choose(args.dir.clone());
+        let (plan, settings, text) = as_config(args, directory).unwrap();
+        let environment = Environment::of([("QUOIT_ACME_EAB", "kid:AAEC")]);
+        let config = Config::from_text("/etc/quoit.toml", &text, &environment, Depth::Structure);
+        let config = config.unwrap_or_else(|error| panic!("{flags}: {error}\n{text}"));
+        assert_eq!(config.settings, settings, "{flags}\n{text}");
+        (plan, settings, config)
+    }
+
+    #[test]
+    fn a_file_is_the_same_as_the_flags() {
+        for flags in [
+            "/srv",
+            "/srv --listen :8080 --listen unix:/run/a.sock --unix-mode 660 --workers 2 --cpus 0,2-3 --quiet",
+            "/srv --list --spa --clean-urls --follow-links --index a.html,b.html --mount /docs=/srv/docs",
+            "/srv --cache-control *.css=max-age=3600;*=no-store --download uploads/**,x?",
+            "/srv --preload *.html=</style.css>;~rel=preload --preload *.html=</b>;~as=style",
+            "/srv --header X-A:~b --header Cache-Control:~$5~${X} --header x-a:~c --security-headers",
+            "/srv --error-page 404=/srv/404.html --error-page 500=/srv/500.html --auth /etc/users",
+            "/srv --access-log /var/log/a --access-log-format combined",
+            "/srv --access-log - --request-timeout 500ms --head-max 32K --rate-min 1K --stall-timeout 1m",
+            "/srv --idle-timeout 2m --drain-timeout 0 --connections-max 100 --connection-age 1h --head-max \
+             1K",
+        ] {
+            let (plan, _, config) = read_again(flags);
+            assert_eq!(config.plan, plan, "{flags}");
         }
-        Err(error) => refused(&[error.to_string()]),
+    }
+
+    #[test]
+    fn a_file_has_the_tls_of_the_flags() {
+        for flags in [
+            "/srv --tls-self-signed --hsts",
+            "/srv --tls-self-signed=a.test,b.test --redirect-from :80 --listen :443 --tls-min 1.3",
+            "/srv --tls-cert /etc/a.pem,/etc/b.pem --tls-key /etc/a.key,/etc/b.key --tls-prefer aes-256",
+            "/srv --tls-cert /etc/a.pem --tls-client-ca /etc/ca.pem --tls-client-auth optional --tls-crl \
+             /etc/crl",
+            "/srv --acme-domain a.example,b.example --acme-domain c.example --acme-state /var/a",
+            "/srv --acme-domain a.example --acme-state /var/a --redirect-from :80 --listen :443 --hsts",
+            "/srv --acme-domain *.a.example --acme-state /var/a --acme-dns-hook /bin/dns~x --acme-eab k:AAEC",
+            "/srv --acme-domain a.example --acme-state /var/a --acme-email a@b.example --acme-ca-root /etc/r",
+        ] {
+            // TLS is equal only if it is the same object; what is printed of it is the same for both, without
+            // certificates.
+            let (plan, _, config) = read_again(flags);
+            assert_eq!(config.plan.to_string(), plan.to_string(), "{flags}");
+            assert_eq!(
+                config.to_text(),
+                Config::from_text(
+                    "/etc/quoit.toml",
+                    &config.to_text().unwrap(),
+                    &Environment::of([("QUOIT_ACME_EAB", "kid:AAEC")]),
+                    Depth::Structure
+                )
+                .unwrap()
+                .to_text()
+            );
+        }
     }
 }

@@ -31,7 +31,6 @@ mod placed;
 mod read;
 mod shape;
 mod source;
-mod text;
 mod units;
 mod validate;
 mod write;
@@ -82,7 +81,7 @@ impl fmt::Debug for Config {
 }
 
 /// What a configuration says about the process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Number of workers. Default: one per CPU.
     pub workers: Option<usize>,

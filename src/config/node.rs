@@ -187,6 +187,16 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// A number that is not negative.
+    pub(super) fn number(self) -> Option<f64> {
+        let number: f64 = match self.value {
+            DeValue::Float(number) => number.as_str().parse().ok()?,
+            DeValue::Integer(_) => self.count()? as f64,
+            _ => self.text()?.parse().ok()?,
+        };
+        (number.is_finite() && number >= 0.0).then_some(number)
+    }
+
     pub(super) fn time(self) -> Option<Duration> {
         parse_duration(&self.text()?)
     }
@@ -274,6 +284,10 @@ impl<'d> Table<'d> {
 
     pub(super) fn count(self, key: &str) -> Option<u64> {
         self.entry(key)?.count()
+    }
+
+    pub(super) fn number(self, key: &str) -> Option<f64> {
+        self.entry(key)?.number()
     }
 
     pub(super) fn time(self, key: &str) -> Option<Duration> {

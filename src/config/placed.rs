@@ -76,6 +76,7 @@ fn keys_of(mistake: &PlanMistake) -> &'static [&'static str] {
         PlanMistake::Method => &["methods"],
         PlanMistake::Directory(_) | PlanMistake::ExposedSecret(_) => &["files"],
         PlanMistake::Response(_) => &["respond", "redirect"],
+        PlanMistake::Proxy(_) => &["proxy"],
         PlanMistake::Field(_) | PlanMistake::Page(_) | PlanMistake::Cors(_) | PlanMistake::BasicAuth(_) => {
             &["filters"]
         }

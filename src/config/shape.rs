@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Bool,
     /// A whole number in this range.
     Count(u64, u64),
+    /// A number that is not negative, with or without a fraction.
+    Number,
     /// A time in this range.
     Time(Duration, Duration),
     /// A number of bytes in this range.

@@ -69,7 +69,7 @@ pub(super) fn validate(node: Node<'_>, kind: &'static Kind, name: &str) {
 /// The kinds differ in the types of their values, or in their texts: one of them fits, or none does.
 fn either(node: Node<'_>, kind: &'static Kind, kinds: &'static [Kind], name: &str) {
     if let (Some(text), Some(shape)) = (node.text(), named_choice(kinds)) {
-        return alternative(node, &text, kinds, shape);
+        return alternative(node, &text, kinds, shape, name);
     }
     if kinds.iter().any(|kind| matches!(kind, Kind::Value) && node.raw().is_none() && takes(kind, node.value))
     {
@@ -108,21 +108,27 @@ fn named_choice(kinds: &[Kind]) -> Option<&'static Shape> {
 }
 
 /// An alternative without options.
-fn alternative(node: Node<'_>, text: &str, kinds: &'static [Kind], shape: &'static Shape) {
-    let is_plain = |kind: &Kind| matches!(kind, Kind::Choice(words) if words.contains(&text));
-    if kinds.iter().any(is_plain) {
+fn alternative(node: Node<'_>, text: &str, kinds: &'static [Kind], shape: &'static Shape, name: &str) {
+    let plain = kinds.iter().flat_map(|kind| match kind {
+        Kind::Choice(words) => *words,
+        _ => &[],
+    });
+    let plain: Vec<&str> = plain.copied().collect();
+    if plain.contains(&text) {
         return;
     }
     if shape.key(text).is_some() {
         let title = format!("`{text}` has options");
         return node.reader.report(Mistake::new(node.at, title).help(format!("write {{ {text} = … }}")));
     }
-    let mistake = Mistake::new(node.at, format!("`{text}` is not {}", shape.what));
-    let mistake = match nearest(text, shape.names()) {
+    let with_options = shape.names().filter(|name| !plain.contains(name));
+    let known: Vec<&str> = plain.iter().copied().chain(with_options).collect();
+    let mistake = Mistake::new(node.at, format!("there is no `{text}` for `{name}`"));
+    let mistake = match nearest(text, known.iter().copied()) {
         Some(known) => mistake.label(format!("did you mean `{known}`?")),
         None => mistake.label("no such word"),
     };
-    node.reader.report(mistake.help(format!("there are {}", list(shape.names()))));
+    node.reader.report(mistake.help(format!("there are {}", list(known.iter().copied()))));
 }
 
 /// Whether the kind is the one that a value of this type is meant for.
@@ -136,7 +142,8 @@ fn takes(kind: &Kind, value: &DeValue<'_>) -> bool {
         (Kind::Table(_) | Kind::Map(..), DeValue::Table(_)) => true,
         (Kind::Value, DeValue::Table(table)) => table.len() == 1 && table.contains_key("file"),
         (Kind::Bool, DeValue::Boolean(_)) => true,
-        (Kind::Count(..) | Kind::Size(..), DeValue::Integer(_)) => true,
+        (Kind::Count(..) | Kind::Size(..) | Kind::Number, DeValue::Integer(_)) => true,
+        (Kind::Number, DeValue::Float(_)) => true,
         (Kind::Bool | Kind::Table(_) | Kind::Map(..), _) => false,
         (_, DeValue::String(_)) => true,
         _ => false,
@@ -157,6 +164,7 @@ fn scalar(node: Node<'_>, kind: &'static Kind, name: &str) {
     let is_right = match kind {
         Kind::Bool => node.bool().is_some(),
         Kind::Count(min, max) => node.count().is_some_and(|count| (*min..=*max).contains(&count)),
+        Kind::Number => node.number().is_some(),
         Kind::Time(min, max) => node.time().is_some_and(|time| (*min..=*max).contains(&time)),
         Kind::Size(min, max) => node.size().is_some_and(|size| (*min..=*max).contains(&size)),
         Kind::ByteRate => node.byte_rate().is_some(),
@@ -242,6 +250,7 @@ fn expected(kind: &Kind) -> String {
         Kind::Count(0, u64::MAX) => "a whole number, such as 4".to_owned(),
         Kind::Count(min, u64::MAX) => format!("a whole number, at least {min}"),
         Kind::Count(min, max) => format!("a whole number from {min} to {max}"),
+        Kind::Number => "a number such as 1.9, not negative".to_owned(),
         Kind::Time(min, max) => {
             let above = if min.is_zero() { "" } else { " above 0" };
             format!("a time{above} such as \"30s\", \"250ms\" or \"1h\", at most {}", write_duration(*max))

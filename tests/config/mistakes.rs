@@ -3,11 +3,11 @@
 use super::{Config, Depth, Environment, mistakes};
 
 /// What is long, and comes again and again, under a short name.
-const SHORTENED: [(&str, &str); 3] = [
+const SHORTENED: [(&str, &str); 5] = [
     (
-        "include, listen, tls, workers, cpus, unix_mode, quiet, access_log, limits, filters, body, route, \
-         site, files, \
-         respond, redirect, welcome",
+        "include, listen, tls, upstreams, workers, cpus, unix_mode, quiet, access_log, limits, filters, \
+         body, \
+         route, site, files, respond, redirect, proxy, welcome",
         "KEYS",
     ),
     (
@@ -15,11 +15,17 @@ const SHORTENED: [(&str, &str); 3] = [
         "FILTERS",
     ),
     (
-        "root, strip, index, list, spa, clean_urls, follow_links, cache_control, preload, download, \
-         charset, siblings, \
-         compress, compressed_size, cache_size, cached_file_size, mounts",
+        "root, strip, index, list, spa, clean_urls, follow_links, cache_control, preload, download, charset, \
+         siblings, compress, compressed_size, cache_size, cached_file_size, mounts",
         "FILES",
     ),
+    (
+        "endpoints, balance, sticky, protocol, tls, timeouts, pool, retries, response, checks, ejection, \
+         breaker, \
+         slow_start, zone",
+        "UPSTREAM",
+    ),
+    ("files, respond, redirect, proxy, welcome", "HANDLERS"),
 ];
 
 fn shortened(text: String) -> String {
@@ -60,7 +66,7 @@ error: this route has nothing that answers
 7 | [[route]]
   | ^^^^^^^^^
   |
-  = help: add one of files, respond, redirect, welcome";
+  = help: add one of HANDLERS";
 
 #[test]
 fn all_mistakes_come_at_once_with_their_places() {
@@ -208,7 +214,13 @@ fn each_kind_says_what_is_wrong_and_what_helps() {
             &["3:21: the request line is larger than the whole head, which has 1024 bytes at the most; \
                  raise head_size as well, or leave request_line_size out"],
         ),
-        ("filters = [\"gzip\"]", &["1:12: `gzip` is not a filter; no such word; there are FILTERS"]),
+        (
+            "filters = [\"gzip\"]",
+            &["1:12: there is no `gzip` for `filters`; no such word; there are request_id, \
+                 security_headers, cors, \
+                 compress, timeout, headers, error_pages, basic_auth, https"],
+        ),
+        ("filters = [\"basic_auth\"]", &["1:12: `basic_auth` has options; write { basic_auth = … }"]),
         (
             "filters = [{ }]",
             &["1:12: a filter is one key with its options; write one of FILTERS; give each its own { … }"],
@@ -294,10 +306,7 @@ fn each_kind_says_what_is_wrong_and_what_helps() {
             "[[route]]\nrespond = \"x\"",
             &["1:1: this route has no `path`; add path = \"/…\", or prefix = \"/…\""],
         ),
-        (
-            "[[route]]\npath = \"/a\"",
-            &["1:1: this route has nothing that answers; add one of files, respond, redirect, welcome"],
-        ),
+        ("[[route]]\npath = \"/a\"", &["1:1: this route has nothing that answers; add one of HANDLERS"]),
         ("[[route]]\npath = \"a\"\nrespond = \"x\"", &["2:8: a path begins with a slash"]),
         (
             "[[route]]\npath = \"/a\"\nprefix = \"/a\"\nrespond = \"x\"",
@@ -361,6 +370,160 @@ fn each_kind_says_what_is_wrong_and_what_helps() {
             &["1:11: `a b` is no name of a variable; write ${NAME}, with letters, digits and underscores; \
                  a plain `${` is written `$${`"],
         ),
+    ] {
+        assert_eq!(lines(text, Depth::Structure), expected, "\n{text}");
+    }
+}
+
+#[test]
+fn each_kind_of_upstreams_and_proxies_too() {
+    for (text, expected) in [
+        ("proxy = \"api\"", &["1:9: there is no upstream `api`; add [upstreams.api] with its endpoints"][..]),
+        (
+            "proxy = \"apo\"\n[upstreams.api]\nendpoints = \"127.0.0.1:1\"",
+            &["1:9: there is no upstream \
+            `apo`; did you mean \"api\"?"],
+        ),
+        (
+            "proxy = \"127.0.0.1:\"",
+            &["1:9: this is no endpoint; write HOST:PORT, unix:PATH, or the name of \
+            an upstream"],
+        ),
+        (
+            "proxy = { host = \"endpoint\" }",
+            &["1:9: a proxy has no `to`; add `to`: The name of an upstream, \
+            HOST:PORT or unix:PATH; or several names with their shares."],
+        ),
+        (
+            "proxy = { to = { \"a:1\" = 0 } }",
+            &["1:16: no upstream has a share above 0; write { stable = 95, \
+            canary = 5 }"],
+        ),
+        (
+            "proxy = { to = \"a:1\", strip_prefix = \"api\" }",
+            &["1:38: a prefix of paths begins with a \
+            slash; write /like/this, percent-encoded"],
+        ),
+        (
+            "proxy = { to = \"a:1\", trusted = \"10.0.0.0/33\" }",
+            &["1:33: this is no network; write an \
+            address with a prefix, such as 10.0.0.0/8, or \"unix\""],
+        ),
+        (
+            "proxy = { to = \"a:1\", forwarded = \"x-forward\" }",
+            &["1:35: `forwarded` is \"x-forwarded\", \
+            \"forwarded\", \"both\" or \"none\"; did you mean \"x-forwarded\"?"],
+        ),
+        (
+            "proxy = { to = \"a:1\", host = \"a b\" }",
+            &["1:9: `a b` is no host; write a name or an address, \
+            with or without a port"],
+        ),
+        (
+            "proxy = { to = \"a:1\", set_headers = { Host = \"b\" } }",
+            &["1:9: the field `Host` cannot be set \
+            or removed: names are tokens, values have no control bytes, and fields of framing and \
+            connection are the proxy's"],
+        ),
+        (
+            "proxy = { to = \"a:1\", remove_headers = \"Content-Length\" }",
+            &["1:9: the field \
+            `Content-Length` cannot be set or removed: names are tokens, values have no control bytes, and \
+            fields of framing and connection are the proxy's"],
+        ),
+        (
+            "[upstreams.a]",
+            &["1:1: an upstream has no `endpoints`; add `endpoints`: Its servers: HOST:PORT \
+            or unix:PATH, alone or with options."],
+        ),
+        (
+            "[upstreams.a]\nendpoints = []",
+            &["2:13: an upstream has at least one endpoint; write HOST:PORT \
+            or unix:PATH"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = [\"a\", \"a:0\"]",
+            &[
+                "2:14: this is no endpoint; write HOST:PORT, such \
+            as 127.0.0.1:9001, or unix:PATH",
+                "2:19: this is no endpoint; write HOST:PORT, such as \
+            127.0.0.1:9001, or unix:PATH",
+            ],
+        ),
+        (
+            "[upstreams.a]\nendpoints = [\"a:1\", { address = \"a:1\", weight = 2 }]",
+            &["2:33: this endpoint \
+            is given twice; give one of them the sum of the weights"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = [{ address = \"a:1\", wieght = 2 }]",
+            &["2:33: unknown key `wieght` in \
+            an endpoint; did you mean `weight`?; the keys here are address, weight, backup, down, zone"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nbalance = \"random\"",
+            &["3:11: there is no `random` for \
+            `balance`; no such word; there are power_of_two, round_robin, least_requests, hash, rendezvous"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nbalance = { hash = \"query\" }",
+            &["3:20: there is no `query` \
+            for `hash`; no such word; there are path, client_address, header, cookie"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nsticky = { secret = \"short\" }",
+            &["3:21: the key of a \
+            cookie has at least 16 characters; make one with: openssl rand -base64 32"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nchecks = \"health\"",
+            &["3:10: this is no health check; write \
+            a path such as /health, \"tcp\" or \"grpc\""],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nchecks = { path = \"/\", tcp = true }",
+            &["3:12: `path` and \
+            `tcp` exclude each other; a check asks one thing"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nchecks = { statuses = [\"299-200\", 700] }",
+            &[
+                "3:24: this is \
+            no status; write 503, or a range such as \"500-599\"",
+                "3:35: this is no status; write 503, or \
+            a range such as \"500-599\"",
+            ],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\npool = { queue = 5 }",
+            &["3:10: `queue` needs `connections`; \
+            without a limit of connections no request waits for one"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\ntls = { key = \"k.pem\" }",
+            &["3:9: `key` needs \
+            `certificate`; name the certificate that this is the key of"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nejection = { latency_factor = -1 }",
+            &["3:31: \
+            `latency_factor` is a number such as 1.9, not negative; this is the number -1"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\nretries = { budget = 101 }",
+            &["3:22: `budget` is a whole \
+            number from 0 to 100; this is the number 101"],
+        ),
+        (
+            "[upstreams.a]\nendpoint = \"a:1\"",
+            &[
+                "1:1: an upstream has no `endpoints`; add `endpoints`: Its \
+            servers: HOST:PORT or unix:PATH, alone or with options.",
+                "2:1: unknown key `endpoint` in an \
+            upstream; did you mean `endpoints`?; the keys here are UPSTREAM",
+            ],
+        ),
+        ("[upstreams.\"\"]\nendpoints = \"a:1\"", &["1:1: an upstream has a name; write [upstreams.NAME]"]),
     ] {
         assert_eq!(lines(text, Depth::Structure), expected, "\n{text}");
     }

@@ -1,5 +1,6 @@
 //! A plan is written as a file that gives the same plan.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -11,12 +12,16 @@ use quoit::filter::{
     PageSource, RequestIdOptions, SecurityHeadersOptions, TimeoutOptions,
 };
 use quoit::handler::{
-    Assets, CacheRule, DirectoryOptions, FilesOptions, Glob, MountsOptions, PreloadRule, RedirectOptions,
-    RespondOptions,
+    Assets, CacheRule, DirectoryOptions, FilesOptions, ForwardedForm, ForwardedOptions, Glob, HostPolicy,
+    MountsOptions, Network, PreloadRule, ProxyOptions, RedirectOptions, RespondOptions,
 };
 use quoit::http::status::Status;
 use quoit::plan::{FilterOptions, HandlerOptions, Listener, Plan, Route, Site};
 use quoit::service::{BodyPolicy, Request, Response};
+use quoit::upstream::{
+    Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointOptions, HashKey,
+    RetryOptions, StickyOptions, StickySecret, UpstreamOptions, UpstreamProtocol, UpstreamTls,
+};
 
 fn text() -> impl Strategy<Value = String> {
     select(vec!["plain", "with \"quotes\" and \\", "$5, $$ and ${X}", "é\t…", "'#'", "a=b; c", ""])
@@ -111,7 +116,175 @@ fn handler() -> impl Strategy<Value = HandlerOptions> {
         respond.prop_map(HandlerOptions::Respond),
         text().prop_map(HandlerOptions::text),
         redirect.prop_map(HandlerOptions::Redirect),
+        proxy(),
     ]
+}
+
+/// Upstreams have names of their own, which the test makes unique.
+fn upstream() -> impl Strategy<Value = UpstreamOptions> {
+    let address = select(vec!["a.test:80", "127.0.0.1:9001", "[::1]:9001", "unix:/run/a b.sock"]);
+    let endpoint = (0u32..9, any::<bool>(), any::<bool>(), prop::option::of(word()));
+    let endpoints = prop::collection::btree_map(address, endpoint, 1..4).prop_map(|endpoints| {
+        let endpoints = endpoints.into_iter().map(|(address, (weight, backup, down, zone))| {
+            EndpointOptions { weight, backup, down, zone, ..EndpointOptions::new(address.parse().unwrap()) }
+        });
+        endpoints.collect::<Vec<_>>()
+    });
+    let key = select(vec![
+        HashKey::Path,
+        HashKey::ClientAddress,
+        HashKey::Header("X-Key".into()),
+        HashKey::Cookie("c".into()),
+    ]);
+    let balance = prop_oneof![
+        Just(Balance::PowerOfTwo),
+        Just(Balance::RoundRobin),
+        Just(Balance::LeastRequests),
+        key.clone().prop_map(Balance::Hash),
+        key.prop_map(Balance::Rendezvous),
+    ];
+    let protocol = select(vec![UpstreamProtocol::Auto, UpstreamProtocol::Http1, UpstreamProtocol::Http2]);
+    let tls =
+        (any::<bool>(), prop::option::of(word()), any::<bool>()).prop_map(|(verify, name, presents)| {
+            UpstreamTls {
+                ca: name.as_ref().map(|name| format!("/etc/{name}").into()),
+                server_name: name,
+                client_certificate: presents.then(|| ("/etc/c".into(), "/etc/k".into())),
+                verify,
+            }
+        });
+    let kind = prop_oneof![
+        Just(CheckKind::Tcp),
+        text().prop_map(|service| CheckKind::Grpc { service }),
+        (prop::option::of(word()), prop::option::of(text()), 100u16..600).prop_map(|(host, body, status)| {
+            CheckKind::Http {
+                path: "/health?a=b".into(),
+                host,
+                statuses: vec![status..=599, 200..=200],
+                body,
+            }
+        }),
+    ];
+    let checks =
+        (kind, time(), 1u32..9, prop::option::of(1u16..)).prop_map(|(kind, interval, up_after, port)| {
+            CheckOptions { kind, interval, up_after, port, ..CheckOptions::default() }
+        });
+    let ejection =
+        (0u32..9, 0u32..100, 0.0..9.0f64, time()).prop_map(|(failures_in_a_row, percent_max, rate, time)| {
+            EjectionOptions {
+                failures_in_a_row,
+                percent_max,
+                failures: vec![500, 503],
+                success_rate_deviations: rate,
+                latency_factor: rate.round(),
+                time,
+                ..EjectionOptions::default()
+            }
+        });
+    let breaker =
+        (prop::option::of(1u32..), 0u32..100, time()).prop_map(|(in_flight_max, percent, window)| {
+            BreakerOptions { in_flight_max, failure_percent: percent, window, ..BreakerOptions::default() }
+        });
+    let sticky = prop::option::of(time()).prop_map(|max_age| StickyOptions {
+        cookie: "stay".into(),
+        secret: StickySecret(STICKY.as_bytes().to_vec()),
+        // Whole seconds or longer, as cookies have them.
+        max_age: max_age.map(|age| age + Duration::from_secs(1)),
+    });
+    let retries = (1u32..9, 0u32..=100, prop::option::of(time()), 0usize..1 << 40);
+    let rest = (
+        prop::option::of(ejection),
+        prop::option::of(breaker),
+        prop::option::of(sticky),
+        prop::option::of(time()),
+        prop::option::of(word()),
+        retries,
+    );
+    let first = (endpoints, balance, protocol, prop::option::of(tls), prop::option::of(checks), time());
+    (first, rest, prop::option::of((1u32.., 0u32..99))).prop_map(|(first, rest, pool)| {
+        let (endpoints, balance, protocol, tls, checks, connect) = first;
+        let (
+            ejection,
+            breaker,
+            sticky,
+            slow_start,
+            zone,
+            (tries, budget_percent, hedge_after, body_bytes_max),
+        ) = rest;
+        let mut options = UpstreamOptions {
+            balance,
+            protocol,
+            tls,
+            checks,
+            breaker,
+            sticky,
+            slow_start,
+            zone,
+            ejection: ejection.unwrap_or_default(),
+            ..UpstreamOptions::of("", endpoints)
+        };
+        options.timeouts.connect = connect;
+        let retries =
+            RetryOptions { tries, budget_percent, hedge_after, body_bytes_max, ..RetryOptions::default() };
+        options.retries = retries;
+        options.response_bytes_max = slow_start.map(|time| time.as_millis() as u64);
+        options.response_limits.interim_max = tries as u8;
+        if let Some((connections, queue)) = pool {
+            options.pool.connections_max = Some(connections);
+            options.pool.queue_max = queue;
+        }
+        options
+    })
+}
+
+const STICKY: &str = "0123456789 abcdef";
+
+fn proxy() -> impl Strategy<Value = HandlerOptions> {
+    let host = prop_oneof![
+        Just(HostPolicy::Keep),
+        Just(HostPolicy::Endpoint),
+        Just(HostPolicy::Fixed("a.test:8080".into())),
+    ];
+    let form = select(vec![
+        ForwardedForm::XForwarded,
+        ForwardedForm::Forwarded,
+        ForwardedForm::Both,
+        ForwardedForm::None,
+    ]);
+    let prefixes = select(vec![(None, None), (Some("/api"), None), (Some("/a%20b"), Some("/c/d"))]);
+    let via = select(vec![Some("quoit"), Some("edge"), None]);
+    let forwarded = (form, any::<bool>()).prop_map(|(form, trusts)| ForwardedOptions {
+        form,
+        trusted: if trusts { vec!["10.0.0.0/8".parse().unwrap(), Network::Unix] } else { Vec::new() },
+    });
+    let upstreams = prop::collection::vec((1u32..99, upstream()), 1..3);
+    (upstreams, host, prefixes, forwarded, via, any::<bool>()).prop_map(
+        |(upstreams, host, (strip, add), forwarded, via, edits)| {
+            let named = upstreams.into_iter().enumerate().map(|(index, (share, mut upstream))| {
+                // Names say what is in them, so that equal names are equal upstreams.
+                let digest = format!("{upstream:?}")
+                    .bytes()
+                    .fold(index as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+                upstream.name = format!("up {digest:x}");
+                (share, Arc::new(upstream))
+            });
+            let upstreams: Vec<_> = named.collect();
+            let edits = if edits { vec![("X-A", "b ${c}"), ("x-a", "d")] } else { Vec::new() };
+            #[allow(clippy::needless_update, reason = "a field that is added is the default here")]
+            let options = ProxyOptions {
+                upstreams: upstreams.clone(),
+                host,
+                strip_prefix: strip.map(String::from),
+                add_prefix: add.map(String::from),
+                forwarded,
+                via: via.map(String::from),
+                remove_fields: edits.iter().map(|(name, _)| format!("{name}-old")).collect(),
+                set_fields: edits.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+                ..ProxyOptions::to(upstreams[0].1.clone())
+            };
+            HandlerOptions::proxy(options)
+        },
+    )
 }
 
 fn filter() -> impl Strategy<Value = FilterOptions> {
@@ -228,7 +401,7 @@ proptest! {
         let cpus = cpus.map(|cpus| cpus.into_iter().collect());
         let settings = Settings { limits, cpus, workers: Some(2), ..Settings::default() };
         let text = Config::write(&plan, &settings, &[]).expect("it has a form");
-        let environment = Environment::of([]);
+        let environment = Environment::of([("QUOIT_STICKY_SECRET", STICKY)]);
         match Config::from_text("/etc/quoit.toml", &text, &environment, Depth::Structure) {
             Ok(config) => {
                 prop_assert_eq!(&config.plan, &plan, "\n{}", text);

@@ -1,9 +1,10 @@
-//! What answers: `files`, `respond`, `redirect`, `welcome`. One of them stands in a route; in a site it
-//! answers what no route does.
+//! What answers: `files`, `respond`, `redirect`, `proxy`, `welcome`. One of them stands in a route; in a site
+//! it answers what no route does.
 
 use crate::config::mistake::Mistake;
 use crate::config::node::{Node, Table, View};
 use crate::config::read::filters::{HEADERS, fields};
+use crate::config::read::upstreams::UpstreamNames;
 use crate::config::shape::{Key, Kind, Shape};
 use crate::handler::{RedirectOptions, RespondOptions};
 use crate::http::status::Status;
@@ -29,6 +30,11 @@ macro_rules! handler_keys {
                 Kind::Either(&[Kind::Value, Kind::Table(&$crate::config::read::handlers::REDIRECT)]),
                 "Redirects to this location, with 307 unless a status is given.",
             ),
+            Key::new(
+                "proxy",
+                Kind::Either(&[Kind::Text, Kind::Table(&$crate::config::read::proxy::PROXY)]),
+                "Forwards requests to an upstream, by its name, or to HOST:PORT.",
+            ),
             Key::new("welcome", Kind::Bool, "Serves a page for a server without content."),
         ]
     };
@@ -36,7 +42,7 @@ macro_rules! handler_keys {
 pub(in crate::config) use handler_keys;
 
 /// Names of the keys above.
-pub(in crate::config) const HANDLERS: [&str; 4] = ["files", "respond", "redirect", "welcome"];
+pub(in crate::config) const HANDLERS: [&str; 5] = ["files", "respond", "redirect", "proxy", "welcome"];
 
 pub(in crate::config) const RESPOND: Shape = Shape::new(
     "a response",
@@ -59,7 +65,11 @@ pub(in crate::config) const REDIRECT: Shape = Shape::new(
 );
 
 /// The handler of a route or site below this prefix; `None` without any, or after its mistakes were reported.
-pub(in crate::config) fn handler(table: Table<'_>, prefix: &str) -> Option<HandlerOptions> {
+pub(in crate::config) fn handler(
+    table: Table<'_>,
+    prefix: &str,
+    upstreams: &UpstreamNames,
+) -> Option<HandlerOptions> {
     let given: Vec<&str> = HANDLERS.into_iter().filter(|key| is_given(table, key)).collect();
     if let [first, second, ..] = given[..] {
         let mistake =
@@ -73,6 +83,7 @@ pub(in crate::config) fn handler(table: Table<'_>, prefix: &str) -> Option<Handl
         "files" => super::files::files(node, prefix),
         "respond" => respond(node).map(HandlerOptions::Respond),
         "redirect" => redirect(node).map(HandlerOptions::Redirect),
+        "proxy" => super::proxy::proxy(node, upstreams),
         "welcome" => Some(HandlerOptions::Welcome),
         _ => None,
     }

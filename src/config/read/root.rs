@@ -2,6 +2,7 @@
 //! files are one configuration; what can be there once is an error in two.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::filters::{FILTERS, TlsNames};
 use super::handlers::{HANDLERS, handler_keys};
@@ -9,6 +10,7 @@ use super::limits::{BODY, LIMITS, limits};
 use super::server::{LISTENER, LOG, access_log, cpus, has_unix, listener_node, listeners, unix_mode};
 use super::site::{Placed, ROUTE, SITE, SiteContext, site};
 use super::tls::{TLS, unit};
+use super::upstreams::{UPSTREAM, UpstreamNames, upstream};
 use crate::acme::ChallengeType;
 use crate::config::mistake::{At, Mistake};
 use crate::config::node::{Node, Reader, Table};
@@ -30,6 +32,11 @@ pub(in crate::config) const ROOT: Shape = Shape::new(
             "tls",
             Kind::Map("names", &Kind::Table(&TLS)),
             "TLS configurations, by the names that listeners use."
+        ),
+        Key::new(
+            "upstreams",
+            Kind::Map("names", &Kind::Table(&UPSTREAM)),
+            "Groups of servers that requests are forwarded to, by the names that proxies use.",
         ),
         Key::new("workers", Kind::Count(1, 4096), "Number of workers. Default: one per CPU."),
         Key::new(
@@ -130,7 +137,17 @@ pub(in crate::config) fn read(
     }
 
     let mut placed = Vec::new();
-    let context = SiteContext { tls: TlsNames { units: &tls, names: &names }, limits: &limits };
+    let tables = named(roots, "upstreams", "upstreams");
+    let found = tables.iter().filter_map(|(name, _, table)| {
+        let options = upstream(name, *table, depth)?;
+        Some((name.clone(), Arc::new(options)))
+    });
+    let upstreams = UpstreamNames {
+        known: found.collect(),
+        names: tables.iter().map(|(name, ..)| name.clone()).collect(),
+    };
+    let context =
+        SiteContext { upstreams: &upstreams, tls: TlsNames { units: &tls, names: &names }, limits: &limits };
     let mut plan = Plan { listeners, ..Plan::default() };
     plan.default_site = default_site(roots, context, &mut placed);
     sites(roots, context, &mut plan, &mut placed);

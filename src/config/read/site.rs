@@ -5,6 +5,7 @@ use crate::config::node::Table;
 use crate::config::read::filters::{FILTERS, TlsNames, filters};
 use crate::config::read::handlers::{HANDLERS, handler, handler_keys};
 use crate::config::read::limits::{BODY, body_policy};
+use crate::config::read::upstreams::UpstreamNames;
 use crate::config::shape::{Key, Kind, Shape, TEXTS};
 use crate::exchange::Limits;
 use crate::plan::{HandlerOptions, Route, Site};
@@ -67,6 +68,7 @@ impl Placed {
 pub(in crate::config) struct SiteContext<'u> {
     pub(in crate::config) tls: TlsNames<'u>,
     pub(in crate::config) limits: &'u Limits,
+    pub(in crate::config) upstreams: &'u UpstreamNames,
 }
 
 fn places_of(table: Table<'_>, shape: &'static Shape) -> Vec<(&'static str, At)> {
@@ -89,7 +91,7 @@ pub(in crate::config) fn site(
     Site {
         filters: filters(table, context.tls),
         routes: routes.flat_map(|table| route(table, hosts, context, placed)).collect(),
-        fallback: handler(table, ""),
+        fallback: handler(table, "", context.upstreams),
         body_policy: table.table("body").map(|table| body_policy(table, context.limits)),
     }
 }
@@ -104,7 +106,7 @@ pub(in crate::config) fn route(
     let (patterns, prefix) = patterns(table);
     let methods = methods(table);
     let before = table.reader.mistakes.borrow().len();
-    let handler = handler(table, &prefix);
+    let handler = handler(table, &prefix, context.upstreams);
     if handler.is_none() && !HANDLERS.iter().any(|key| table.has(key)) {
         let mistake = Mistake::new(table.at, "this route has nothing that answers");
         table.reader.report(mistake.help(format!("add one of {}", HANDLERS.join(", "))));

@@ -1,12 +1,15 @@
 //! The file that says what a plan and its settings say: `quoit serve … --print-config`. Read again, it gives
 //! an equal plan. Writes no secrets: what came from a variable of its own is written as that variable.
 
+mod text;
+mod upstreams;
+
 use std::fmt;
 use std::path::Path;
 
+use self::text::{Entries, Item, render};
 use super::environment::escape;
 use super::read::filters::PLAIN;
-use super::text::{Entries, Item, render};
 use super::units::{write_byte_rate, write_duration, write_size};
 use super::{Settings, TlsUnit};
 use crate::acme::{AcmeOptions, ChallengeType, LETS_ENCRYPT};
@@ -28,6 +31,9 @@ pub enum Unwritable {
     /// A part that is written in Rust.
     #[error("{0} is written in Rust, and a file has no form for it")]
     Custom(String),
+    /// Two upstreams with one name.
+    #[error("there are two upstreams of the name {0}, and a file has one of each name")]
+    SameName(String),
     /// A path or a body that is not UTF-8.
     #[error("{0} is not UTF-8, and a file is")]
     NotText(String),
@@ -80,6 +86,9 @@ impl Writer<'_> {
         self.site(&mut root, &plan.default_site)?;
         for unit in self.tls {
             root.table_in("tls", &unit.name, self.tls_unit(&unit.options, unit.acme_options.as_ref())?);
+        }
+        for upstream in upstreams::all(plan)? {
+            root.table_in("upstreams", &upstream.name, upstreams::upstream(&upstream)?);
         }
         let mut sites = Vec::new();
         for (host, site) in &plan.sites {
@@ -358,7 +367,7 @@ fn push_handler(entries: &mut Entries, handler: &HandlerOptions) -> Written<()> 
             entries.push("redirect", redirect.inline());
         }
         HandlerOptions::Custom(custom) => return Err(Unwritable::Custom(custom.to_string())),
-        proxy @ HandlerOptions::Proxy(_) => return Err(Unwritable::Custom(proxy.to_string())),
+        HandlerOptions::Proxy(options) => entries.push("proxy", upstreams::proxy(options)),
     }
     Ok(())
 }
