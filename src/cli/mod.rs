@@ -16,6 +16,7 @@ mod generate;
 mod limits_args;
 mod log_args;
 mod mistakes;
+mod proxy;
 mod response_args;
 mod run;
 mod serve;
@@ -46,6 +47,8 @@ struct Cli {
 enum Command {
     /// Serve a directory over HTTP/1.1 and HTTP/2.
     Serve(Box<serve::ServeArgs>),
+    /// Forward requests to other servers: a load balancer in one line.
+    Proxy(Box<proxy::ProxyArgs>),
     /// Serve what a configuration file says. On SIGHUP the file is read again, checked as a whole, and served
     /// without interrupting anything; one with mistakes changes nothing.
     Run(run::RunArgs),
@@ -79,6 +82,7 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 fn run() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(Cli { command: Command::Serve(args) }) => serve::run(*args),
+        Ok(Cli { command: Command::Proxy(args) }) => proxy::run(*args),
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
         Ok(Cli { command: Command::Check(args) }) => check::run(&args),
         Ok(Cli { command: Command::Explain(args) }) => explain::run(&args),
@@ -157,7 +161,7 @@ mod tests {
             (&["serve", "--listen", "-x"], &["'-x'", "--flag=VALUE"]),
             (&["completions"], &["<SHELL> is missing"]),
             (&["sevre"], &["`sevre`", "did you mean serve?"]),
-            (&["xyzzy"], &["`xyzzy`", "serve, run, check"]),
+            (&["xyzzy"], &["`xyzzy`", "serve, proxy, run, check"]),
             (&["src"], &["quoit serve src"]),
             (&["serve", "--header", "X-A: b\nX-B: c"], &["--header has a line break"]),
             (&["serve", "--preload", "*=</a>\n*=</b>"], &["--preload has a line break"]),

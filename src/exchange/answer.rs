@@ -275,7 +275,8 @@ impl Gate {
     fn before(&mut self, response: &mut Response) -> BeforeResponse {
         // The body may read the request's, which the client may hold back; once the response has begun, 100
         // must not be sent.
-        let asks = matches!(response.body(), Body::Stream(_)) && self.ask_for_content();
+        let reads = matches!(response.body(), Body::Stream(body) if body.reads_request());
+        let asks = reads && self.ask_for_content();
         let interim = response.take_interim();
         let interim = interim.filter(|interim| self.inform(interim.status(), interim.fields(), 0).is_ok());
         BeforeResponse { asks, interim }

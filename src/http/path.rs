@@ -245,6 +245,26 @@ fn normalize_segment(segment: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Whether a path has the segments of its normal form, each in a spelling of its own: no empty and no `.`
+/// segments, and no escapes of bytes that need none in any part of a URI (RFC 3986 §2.3). Such a path is
+/// forwarded as it was sent; recipients may read any other in another way than it was matched.
+pub fn has_same_segments(path: &[u8]) -> bool {
+    let [b'/', below @ ..] = path else { return false };
+    let last = below.split(|byte| *byte == b'/').count() - 1;
+    let segments = below.split(|byte| *byte == b'/').enumerate();
+    let mut changed = segments.filter(|(at, segment)| {
+        segment == b"." || segment.is_empty() && *at != last || has_vain_escape(segment)
+    });
+    changed.next().is_none()
+}
+
+/// Whether an unreserved byte is escaped.
+fn has_vain_escape(segment: &[u8]) -> bool {
+    let escapes = segment.windows(3).filter(|window| window[0] == b'%');
+    let mut decoded = escapes.filter_map(|window| decode_escape(window[1], window[2]).ok());
+    decoded.any(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
 /// Maps the path of a request target, without its query, to the name of a file.
 ///
 /// A plain path is checked and returned without a copy; otherwise the name is written into `scratch`, which

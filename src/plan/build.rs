@@ -14,7 +14,7 @@ use crate::filter::BasicAuth;
 #[cfg(feature = "compress")]
 use crate::filter::Compress;
 use crate::filter::{Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout};
-use crate::handler::{Fixed, Mounts, ProxyMistake, welcome};
+use crate::handler::{Fixed, Mounts, Proxy, welcome};
 use crate::service::router::{RouteError, check_host};
 use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, Service};
 
@@ -254,9 +254,8 @@ impl ServiceBuilder<'_> {
             (HandlerOptions::Proxy(options), None) => {
                 options.check().map(|()| service(Unbuilt)).map_err(all)?
             }
-            (HandlerOptions::Proxy(options), Some(_)) => {
-                options.check().map_err(all)?;
-                return Err(one(ProxyMistake::NotBuilt));
+            (HandlerOptions::Proxy(options), Some(core)) => {
+                service(Proxy::with_options(options, core).map_err(all)?)
             }
             (HandlerOptions::Custom(_), None) => service(Unbuilt),
             (HandlerOptions::Custom(custom), Some(core)) => {

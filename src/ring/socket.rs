@@ -603,6 +603,18 @@ impl Socket {
         }
     }
 
+    /// Keeps a receive armed although nothing reads, so that the end of the stream is noticed on a connection
+    /// that is kept for later. Wakes nobody; what arrives is [input](Self::has_input).
+    pub fn arm(&self) {
+        let mut inner = self.core.inner.borrow_mut();
+        let slot = inner.held(self.key);
+        (slot.rx_waker, slot.watcher, slot.reading) = (None, None, false);
+        let is_unread = slot.rx_count > 0 || slot.heap.is_some();
+        if slot.rx_state == RecvState::Idle && slot.rx_end == RecvEnd::Open && !is_unread && !slot.starved {
+            inner.arm_recv(self.key, self.core.pool.buffer_bytes());
+        }
+    }
+
     /// Wakes the tasks that wait for input or [watch](Self::watch).
     pub fn wake(&self) {
         self.core.inner.borrow_mut().held(self.key).wake_reader();

@@ -226,7 +226,7 @@ impl RequestBody {
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
-            return Poll::Ready(match std::task::ready!(self.poll_source(cx)) {
+            return Poll::Ready(match std::task::ready!(self.poll_next_frame(cx)) {
                 Some(Ok(Frame::Data(data))) => Some(Ok(data)),
                 Some(Ok(Frame::Trailers(trailers))) => {
                     self.trailers = Some(Box::new(trailers));
@@ -243,10 +243,14 @@ impl RequestBody {
     /// # Errors
     /// As [`next`](Self::next).
     pub async fn next_frame(&mut self) -> Option<BodyFrame> {
-        poll_fn(|cx| self.poll_source(cx)).await
+        poll_fn(|cx| self.poll_next_frame(cx)).await
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+    /// As [`next_frame`](Self::next_frame), for code that polls.
+    ///
+    /// # Errors
+    /// As [`next_frame`](Self::next_frame).
+    pub fn poll_next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         match &mut self.source {
             BodySource::Empty => Poll::Ready(None),
             BodySource::Downstream(source, exchange) => source.poll_frame(*exchange, cx),
@@ -308,6 +312,12 @@ pub trait StreamBody {
     /// [`poll_frame`](Self::poll_frame) while the client receives nothing, so that a full-duplex exchange
     /// cannot stall. After the first call it is called again whenever its waker is woken.
     fn poll_work(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Whether this body may read the request's content, so that a client that waits for `100 Continue` is to
+    /// be sent it before the response begins. By default it may.
+    fn reads_request(&self) -> bool {
+        true
+    }
 
     /// Whether no more data will come: the next frame is trailers, the end, or an error. HTTP/2 needs no
     /// window for these, and asks a body for its next frame only where there is one, or where this is true.

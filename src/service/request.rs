@@ -221,6 +221,11 @@ impl Context {
         self.exchange().route.borrow().as_ref()?.states.get()
     }
 
+    /// Whether the route has its own policy of bodies.
+    pub(crate) fn has_body_policy(&self) -> bool {
+        self.exchange().route.borrow().as_ref().is_some_and(|facts| facts.body_policy.is_some())
+    }
+
     /// The limits of this route.
     pub fn limits(&self) -> Rc<ExtractLimits> {
         self.exchange().route.borrow().as_ref().map(|facts| facts.limits.clone()).unwrap_or_default()

@@ -55,6 +55,8 @@ pub struct Response {
     fields: FieldBlock,
     body: Body,
     closes: bool,
+    /// The fields have a `Date`: that of the server that this one forwards for.
+    is_dated: bool,
     /// Boxed: few responses have any of it, and every idle connection has room for a response.
     extra: Option<Box<Extra>>,
 }
@@ -70,7 +72,14 @@ struct Extra {
 impl Response {
     /// A response without fields and body.
     pub fn new(status: Status) -> Self {
-        Self { status, fields: FieldBlock::Static(b""), body: Body::Empty, closes: false, extra: None }
+        Self {
+            status,
+            fields: FieldBlock::Static(b""),
+            body: Body::Empty,
+            closes: false,
+            is_dated: false,
+            extra: None,
+        }
     }
 
     /// 200 with plain text. A `&'static str` is not copied.
@@ -150,6 +159,18 @@ impl Response {
         }
     }
 
+    /// A response that is forwarded: `lines` are whole and valid, and have the `Date` of its origin if
+    /// `is_dated`.
+    pub(crate) fn forwarded(status: Status, lines: Vec<u8>, is_dated: bool, body: Body) -> Self {
+        Self { fields: FieldBlock::Owned(lines), body, is_dated, ..Self::new(status) }
+    }
+
+    /// Whether the fields have a `Date`, so that none is added.
+    #[inline]
+    pub(crate) fn is_dated(&self) -> bool {
+        self.is_dated
+    }
+
     /// Whether an interim response goes before it.
     #[inline]
     pub(crate) fn has_interim(&self) -> bool {
@@ -176,6 +197,7 @@ impl Response {
     /// With these field lines in place of the ones it has.
     pub fn with_fields(mut self, fields: FieldBlock) -> Self {
         self.fields = fields;
+        self.is_dated = false;
         self
     }
 
@@ -303,6 +325,7 @@ impl Response {
         if self.field_value(name).is_none() {
             return;
         }
+        self.is_dated &= !name.eq_ignore_ascii_case("date");
         let mut kept = Vec::with_capacity(self.fields.as_bytes().len());
         for line in lines_of(self.fields.as_bytes()) {
             if !has_name(line, name) {

@@ -1,8 +1,11 @@
 //! An endpoint as one core sees it.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::options::EndpointOptions;
+use super::options::{EndpointAddress, EndpointOptions, UpstreamOptions};
+use super::pool::{EndpointPool, LocalPools};
 use super::state::EndpointState;
 use crate::net::Address;
 
@@ -10,13 +13,19 @@ use crate::net::Address;
 #[derive(Debug)]
 pub struct Endpoint {
     options: EndpointOptions,
+    authority: String,
     state: Arc<EndpointState>,
+    pool: OnceCell<Rc<EndpointPool>>,
 }
 
 impl Endpoint {
     pub(super) fn new(options: EndpointOptions, state: Arc<EndpointState>) -> Self {
         state.set_options(&options);
-        Self { options, state }
+        let authority = match &options.address {
+            EndpointAddress::Unix(_) => "localhost".to_owned(),
+            tcp => tcp.to_string(),
+        };
+        Self { options, authority, state, pool: OnceCell::new() }
     }
 
     /// Address, weight and the like, as configured.
@@ -36,6 +45,16 @@ impl Endpoint {
     /// Where to connect.
     pub fn address(&self) -> &Address {
         &self.state.id().address
+    }
+
+    /// Host and port, as in `Host`; `localhost` for a Unix socket.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Its connections on this core.
+    pub(crate) fn pool(&self, pools: &LocalPools, options: &UpstreamOptions) -> &Rc<EndpointPool> {
+        self.pool.get_or_init(|| pools.pool(&self.state, options))
     }
 
     /// The weight that an administrator has set, or the configured one.

@@ -10,11 +10,16 @@
 mod balance;
 mod breaker;
 mod budget;
+mod connect;
 mod ejection;
 mod endpoint;
+mod error;
 mod group;
+mod h1;
 mod moment;
 mod options;
+mod outgoing;
+mod pool;
 mod quality;
 mod registry;
 mod slow_start;
@@ -24,13 +29,18 @@ mod table;
 mod watch;
 
 pub use self::breaker::BreakerStatus;
+pub(crate) use self::connect::link;
 pub use self::endpoint::Endpoint;
+pub use self::error::{ExchangeError, ExchangeFailure};
 pub use self::group::{Group, NoEndpoint, Outcome, Pick, PickKey, Tried, UpstreamMistake};
+pub(crate) use self::h1::{Exchange, HeadEvent, Link, Tunnelled};
 pub use self::options::{
     Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointAddress, EndpointAddressError,
     EndpointOptions, HashKey, PoolOptions, RetryOptions, StickyOptions, StickySecret, UpstreamOptions,
     UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
+pub(crate) use self::outgoing::Outgoing;
+pub(crate) use self::pool::LocalPools;
 pub use self::registry::Upstreams;
 pub use self::state::{EndpointState, Health};
 pub use self::status::{EndpointStatus, UpstreamStatus};

@@ -1,14 +1,130 @@
 //! The reverse proxy: forwards requests to an upstream, and its responses back.
+//!
+//! ```text
+//! request ─► check ─► pick an endpoint ─► a connection, kept or fresh ─► the exchange ─► response
+//!                          ▲                                                 │
+//!                          └───────────── again, where that is safe ◄────────┘
+//! ```
+//!
+//! Nothing runs beside the client's own task: the request's body is sent, and the response received, as that
+//! task is polled. Bodies are never held, but for small ones that may have to be sent again.
 
+mod body;
+mod call;
 mod options;
+mod request;
+mod response;
+mod tunnel;
+mod upstream;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 pub use self::options::{
     ForwardedForm, ForwardedOptions, HostPolicy, Network, NetworkError, ProxyMistake, ProxyOptions,
 };
+use self::request::NotForwarded;
+use self::upstream::ProxyUpstream;
 use crate::http::message::push_field;
+use crate::http::method::Method;
 use crate::http::path;
+use crate::http::status::Status;
 use crate::http::target::is_authority;
+use crate::ring::Ring;
+use crate::service::{CoreContext, Request, Response, Service};
 use crate::upstream::Group;
+
+/// Forwards requests to its upstreams.
+pub struct Proxy {
+    options: ProxyOptions,
+    ring: Ring,
+    /// Those with a share.
+    // INVARIANT: not empty.
+    upstreams: Vec<(u32, Rc<ProxyUpstream>)>,
+    /// Chooses among several upstreams.
+    draw: Cell<u64>,
+    /// For the field lines of the request that is being written.
+    scratch: RefCell<Vec<u8>>,
+}
+
+impl Proxy {
+    /// With these options, on this core.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn with_options(options: &ProxyOptions, core: &CoreContext) -> Result<Self, Vec<ProxyMistake>> {
+        options.check()?;
+        let mut upstreams = Vec::new();
+        for (share, upstream) in options.upstreams.iter().filter(|(share, _)| *share > 0) {
+            let upstream = ProxyUpstream::new(upstream, core).map_err(|mistake| vec![mistake.into()])?;
+            upstreams.push((*share, upstream));
+        }
+        Ok(Self {
+            options: options.clone(),
+            ring: core.ring.clone(),
+            upstreams,
+            draw: Cell::new(core.worker as u64),
+            scratch: RefCell::default(),
+        })
+    }
+
+    /// The upstream of the next request, by the shares.
+    fn choose(&self) -> Rc<ProxyUpstream> {
+        let [(_, first), others @ ..] = &self.upstreams[..] else {
+            unreachable!("a proxy has an upstream");
+        };
+        if others.is_empty() {
+            return first.clone();
+        }
+        // Multiples of the golden ratio are spread evenly, whatever the shares.
+        let draw = self.draw.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.draw.set(draw);
+        let shares: u64 = self.upstreams.iter().map(|(share, _)| u64::from(*share)).sum();
+        let mut at = ((u128::from(draw) * u128::from(shares)) >> 64) as u64;
+        for (share, upstream) in &self.upstreams {
+            match at.checked_sub(u64::from(*share)) {
+                None => return upstream.clone(),
+                Some(left) => at = left,
+            }
+        }
+        first.clone()
+    }
+
+    #[cold]
+    fn answer_here(&self, request: &Request, reason: NotForwarded) -> Response {
+        let via = self.options.via.as_deref();
+        match reason {
+            NotForwarded::LastHop if request.method() == Method::Options => Response::new(Status::NO_CONTENT),
+            NotForwarded::LastHop => {
+                let detail = "this proxy is the last one that the request may reach, and does not answer it";
+                response::error(Status::BAD_GATEWAY, "http_request_denied", detail, via)
+            }
+            NotForwarded::Loop => {
+                let detail = "the request came through this proxy again and again";
+                response::error(Status::BAD_GATEWAY, "proxy_loop_detected", detail, via)
+            }
+            NotForwarded::Connect => {
+                let detail = "this proxy opens no tunnels to other hosts";
+                response::error(Status::NOT_IMPLEMENTED, "http_request_denied", detail, via)
+            }
+        }
+    }
+}
+
+impl Service for Proxy {
+    async fn call(&self, request: Request) -> Response {
+        if let Err(reason) = request::check(request.head(), self.options.via.as_deref()) {
+            return self.answer_here(&request, reason);
+        }
+        let (context, body) = request.into_parts();
+        self.forward(context, body).await
+    }
+
+    /// The endpoint has its own limit, unless the route or the options have one.
+    fn judges_bodies(&self) -> bool {
+        true
+    }
+}
 
 impl ProxyOptions {
     /// Finds what is wrong with the options without a core.

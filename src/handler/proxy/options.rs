@@ -30,9 +30,12 @@ pub struct ProxyOptions {
     pub add_prefix: Option<String>,
     /// What the endpoint is told about the client.
     pub forwarded: ForwardedOptions,
-    /// The name of this proxy in `Via`, in both directions (RFC 9110 §7.6.3). Default `quoit`; `None` adds
-    /// none, and loops are not noticed then.
+    /// The name of this proxy in `Via` of requests (RFC 9110 §7.6.3). Default `quoit`; `None` adds none, and
+    /// loops are not noticed then.
     pub via: Option<String>,
+    /// Most bytes of a request's body, where the route has no limit of its own; beyond it 413. Default none:
+    /// bodies are never held, and the endpoint has its own limit.
+    pub request_bytes_max: Option<u64>,
     /// Fields that are set in every request to the endpoint, in place of those of the client. Default none.
     pub set_fields: Vec<(String, String)>,
     /// Fields of the client that are not forwarded, besides those of the connection. Default none.
@@ -49,6 +52,7 @@ impl ProxyOptions {
             add_prefix: None,
             forwarded: ForwardedOptions::default(),
             via: Some("quoit".to_owned()),
+            request_bytes_max: None,
             set_fields: Vec::new(),
             remove_fields: Vec::new(),
         }
@@ -207,9 +211,6 @@ pub enum ProxyMistake {
     /// There is no upstream, or none has a share.
     #[error("the proxy has no upstream with a share above 0; give it one")]
     NoUpstream,
-    /// The handler itself is not part of this build yet; options can be checked and explained.
-    #[error("this build has no proxy handler yet")]
-    NotBuilt,
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] UpstreamMistake),

@@ -355,7 +355,7 @@ impl RequestHead {
     }
 
     /// Whether the target holds the path in its normal form.
-    #[cfg(feature = "tower")]
+    #[inline]
     pub(crate) fn is_path_as_sent(&self) -> bool {
         self.normal_path.is_empty()
     }

@@ -316,3 +316,33 @@ proptest! {
         prop_assert_eq!(resolved(location.as_bytes()), Ok((path.into_bytes(), false)));
     }
 }
+
+#[test]
+fn spellings_with_the_same_segments_are_forwarded_as_sent() {
+    for path in [
+        "/",
+        "/a",
+        "/a/",
+        "/a/b",
+        "/a%2Fb",
+        "/a%252Fb",
+        "/%20",
+        "/a+b",
+        "/%c3%a9",
+        "/%C3%A9",
+        "/%80",
+        "/%0d%0aX",
+        "/a%22b",
+        "/%25",
+        "/!$&'()*+,;=:@",
+        "/...",
+        "/%2F/",
+    ] {
+        assert!(has_same_segments(path.as_bytes()), "{path}");
+    }
+    for path in
+        ["", "a", "//", "//a", "/a//b", "/./a", "/a/.", "/%61dmin", "/%2e/a", "/a%7Eb", "/a//", "/%41"]
+    {
+        assert!(!has_same_segments(path.as_bytes()), "{path}");
+    }
+}

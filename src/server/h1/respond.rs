@@ -104,7 +104,7 @@ pub(super) fn begin<S: Service>(
             fields: response.fields(),
             length,
             connection: wanted,
-            date_line: date.at(worker.ring.unix_seconds()),
+            date_line: if response.is_dated() { b"" } else { date.at(worker.ring.unix_seconds()) },
         };
         let written = write_head(output, &head, request);
         if let (Body::Bytes(bytes), true) = (&body, written.body != BodyCoding::None)

@@ -62,7 +62,8 @@ impl<S: Service> H2Session<'_, S> {
                 *output = self.worker.ring.take_buffer();
             }
             let mut date = self.worker.date.borrow_mut();
-            let date = date.at(self.worker.ring.unix_seconds());
+            let date: &[u8] =
+                if response.is_dated() { b"" } else { date.at(self.worker.ring.unix_seconds()) };
             let head = SendHead {
                 status,
                 // `Date: ` and CRLF around it.

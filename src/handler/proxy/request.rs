@@ -1,0 +1,380 @@
+//! A request as the endpoint gets it: only what was judged here, and nothing that could be read in two ways.
+//! Fields of the connection and those that `Connection` names are left out, fields about the client are
+//! written by this side, and the target is as it was sent unless that differs from what was matched.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::net::IpAddr;
+
+use super::options::{ForwardedOptions, HostPolicy, Network, ProxyOptions};
+use crate::http::message::{RequestHead, TargetForm, Version};
+use crate::http::method::Method;
+use crate::http::path;
+use crate::service::{Context, Peer};
+
+/// `Via` entries with the own name above which a request goes in circles.
+const VIA_MAX: usize = 8;
+
+/// Why a request is answered here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NotForwarded {
+    /// CONNECT to a host: a reverse proxy opens no tunnels to others' hosts.
+    Connect,
+    /// `Max-Forwards: 0`.
+    LastHop,
+    /// It came through here again and again.
+    Loop,
+}
+
+/// Whether it is for an endpoint at all.
+pub(super) fn check(head: &RequestHead, via: Option<&str>) -> Result<(), NotForwarded> {
+    if head.method() == Method::Connect && head.protocol().is_none() {
+        return Err(NotForwarded::Connect);
+    }
+    if counts_forwards(head) && head.field("max-forwards").is_some_and(|left| left == b"0") {
+        return Err(NotForwarded::LastHop);
+    }
+    let is_own = |member: &[u8]| {
+        let name = member.trim_ascii().splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
+        via.is_some_and(|via| name.trim_ascii() == via.as_bytes())
+    };
+    let entries = head.fields_named("via").flat_map(|value| value.split(|&byte| byte == b','));
+    if via.is_some() && entries.filter(|member| is_own(member)).count() >= VIA_MAX {
+        return Err(NotForwarded::Loop);
+    }
+    Ok(())
+}
+
+/// Methods that `Max-Forwards` is for (RFC 9110 §7.6.2).
+fn counts_forwards(head: &RequestHead) -> bool {
+    matches!(head.method(), Method::Options | Method::Trace)
+}
+
+/// The target in origin-form or asterisk-form, as the endpoint gets it.
+pub(super) fn target<'a>(head: &'a RequestHead, options: &ProxyOptions) -> Cow<'a, str> {
+    let is_rewritten = options.strip_prefix.is_some() || options.add_prefix.is_some();
+    if head.form() == TargetForm::Origin && head.is_path_as_sent() && !is_rewritten {
+        return Cow::Borrowed(head.target());
+    }
+    let (path, query) = (head.path(), head.query());
+    if head.form() == TargetForm::Asterisk {
+        return Cow::Borrowed("*");
+    }
+    let sent = head.target();
+    let sent_path = sent_path(sent, head.form());
+    // What was matched and what is forwarded have the same segments, in the client's own spelling.
+    let path = if path::has_same_segments(sent_path.as_bytes()) { sent_path } else { path };
+    let path = if path.is_empty() { "/" } else { path };
+    if !is_rewritten {
+        return match query {
+            _ if path.len() + query.map_or(0, |query| query.len() + 1) == sent.len() => Cow::Borrowed(sent),
+            None => Cow::Borrowed(path),
+            Some(query) => Cow::Owned([path, "?", query].concat()),
+        };
+    }
+    let stripped = match &options.strip_prefix {
+        Some(prefix) => without_prefix(head.path(), path, prefix),
+        None => path,
+    };
+    let added = options.add_prefix.as_deref().unwrap_or_default();
+    let slash = if stripped.is_empty() { "/" } else { "" };
+    let (mark, query) = query.map_or(("", ""), |query| ("?", query));
+    Cow::Owned([added, slash, stripped, mark, query].concat())
+}
+
+/// The path of a target, as it was sent.
+fn sent_path(sent: &str, form: TargetForm) -> &str {
+    let from = match form {
+        TargetForm::Absolute => {
+            let authority = sent.find("://").map_or(0, |at| at + 3);
+            sent[authority..].find(['/', '?']).map_or(sent.len(), |at| authority + at)
+        }
+        TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => 0,
+    };
+    let path = &sent[from..];
+    path.split('?').next().unwrap_or_default()
+}
+
+/// The path after a prefix of whole segments, in its own spelling; the whole path without it.
+fn without_prefix<'a>(normal: &str, path: &'a str, prefix: &str) -> &'a str {
+    let follows = normal.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    if follows.is_none() {
+        return path;
+    }
+    // Both have the same segments, so as many slashes lead to the same place.
+    let segments = prefix.bytes().filter(|&byte| byte == b'/').count();
+    let mut slashes = path.match_indices('/').map(|(at, _)| at);
+    slashes.nth(segments).map_or("", |at| &path[at..])
+}
+
+/// The host that the endpoint is told.
+pub(super) fn authority<'a>(head: &'a RequestHead, options: &'a ProxyOptions, endpoint: &'a str) -> &'a str {
+    match &options.host {
+        HostPolicy::Keep if !head.authority().is_empty() => head.authority(),
+        HostPolicy::Keep | HostPolicy::Endpoint => endpoint,
+        HostPolicy::Fixed(host) => host,
+    }
+}
+
+/// Whether the peer may say whom it forwards for.
+pub(super) fn is_trusted(options: &ForwardedOptions, peer: Peer) -> bool {
+    options.trusted.iter().any(|network| match peer {
+        Peer::Inet(addr) => network.contains(addr.ip()),
+        Peer::Unix => *network == Network::Unix,
+        Peer::Unknown => false,
+    })
+}
+
+/// The client's address: the peer's, or where that is trusted the last one that no trusted proxy has.
+pub(super) fn client(context: &Context, options: &ForwardedOptions) -> Option<IpAddr> {
+    let peer = context.peer();
+    let own = peer.addr().map(|addr| addr.ip().to_canonical());
+    if !is_trusted(options, peer) {
+        return own;
+    }
+    let values: Vec<&[u8]> = context.head().fields_named("x-forwarded-for").collect();
+    let members = values.iter().rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
+    let mut last = own;
+    for member in members {
+        let address = std::str::from_utf8(member).ok().and_then(|text| text.trim().parse::<IpAddr>().ok());
+        let Some(address) = address else { break };
+        last = Some(address.to_canonical());
+        if !options.trusted.iter().any(|network| network.contains(address)) {
+            break;
+        }
+    }
+    last
+}
+
+/// What becomes of a field of the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FieldUse {
+    Forwarded,
+    Dropped,
+    /// About the client: dropped unless its sender is trusted.
+    Client,
+    Cookie,
+}
+
+/// By the length of its name first, which excludes most. Underscores are hyphens: for many applications the
+/// two are the same (CGI, WSGI).
+#[inline]
+fn use_of(name: &[u8]) -> FieldUse {
+    let is = |lower: &[u8]| {
+        let same = |(byte, expected): (&u8, &u8)| {
+            let byte = if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+            byte == *expected
+        };
+        name.iter().zip(lower).all(same)
+    };
+    let dropped = |names: &[&[u8]]| names.iter().any(|name| is(name));
+    match name.len() {
+        2 if is(b"te") => FieldUse::Dropped,
+        3 if is(b"via") => FieldUse::Dropped,
+        4 if is(b"host") => FieldUse::Dropped,
+        6 if is(b"cookie") => FieldUse::Cookie,
+        6 if is(b"expect") => FieldUse::Dropped,
+        7 if is(b"upgrade") => FieldUse::Dropped,
+        9 if is(b"forwarded") || is(b"x-real-ip") => FieldUse::Client,
+        10 if dropped(&[b"connection", b"keep-alive"]) => FieldUse::Dropped,
+        12 if is(b"max-forwards") => FieldUse::Dropped,
+        14 if dropped(&[b"content-length", b"http2-settings"]) => FieldUse::Dropped,
+        16 if is(b"proxy-connection") => FieldUse::Dropped,
+        17 if is(b"transfer-encoding") => FieldUse::Dropped,
+        19 if is(b"proxy-authorization") => FieldUse::Dropped,
+        length if length > 12 && is(b"x-forwarded-") => FieldUse::Client,
+        _ => FieldUse::Forwarded,
+    }
+}
+
+/// Appends the fields as the endpoint gets them, each as a line, without those of framing and connection.
+pub(super) fn fields(context: &Context, options: &ProxyOptions, out: &mut Vec<u8>) {
+    let head = context.head();
+    let peer = context.peer();
+    let is_trusted = !options.forwarded.trusted.is_empty() && is_trusted(&options.forwarded, peer);
+    let options_of_connection = head.version() != Version::Http2 && names_fields(head);
+    let mut has_cookie = false;
+    for (name, value) in head.fields().raw() {
+        match use_of(name) {
+            FieldUse::Dropped => continue,
+            FieldUse::Client if !is_trusted || is_joined(name) => continue,
+            // Browsers split cookies in HTTP/2; other versions have one field (RFC 9113 §8.2.3).
+            FieldUse::Cookie if has_cookie => continue,
+            _ => {}
+        }
+        if options_of_connection && is_named_by_connection(head, name) || is_replaced(options, name) {
+            continue;
+        }
+        if use_of(name) == FieldUse::Cookie {
+            has_cookie = true;
+            push_joined(out, head, name, "cookie", b"; ");
+            continue;
+        }
+        push(out, name, value);
+    }
+    about_client(context, options, peer, is_trusted, out);
+    if counts_forwards(head)
+        && let Some(left) = head.field("max-forwards").and_then(number)
+    {
+        let _ = write!(out, "Max-Forwards: {}\r\n", left.saturating_sub(1));
+    }
+    for (name, value) in &options.set_fields {
+        push(out, name.as_bytes(), value.as_bytes());
+    }
+}
+
+fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// All fields of this name as one.
+fn push_joined(out: &mut Vec<u8>, head: &RequestHead, name: &[u8], lower: &str, between: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    for (index, value) in head.fields_named(lower).enumerate() {
+        if index > 0 {
+            out.extend_from_slice(between);
+        }
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    if is_number { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// Fields that are written with those of the client in front.
+fn is_joined(name: &[u8]) -> bool {
+    ["x-forwarded-for", "x_forwarded_for", "forwarded"]
+        .iter()
+        .any(|joined| name.eq_ignore_ascii_case(joined.as_bytes()))
+}
+
+/// Whether `Connection` names more than the options that are no fields.
+fn names_fields(head: &RequestHead) -> bool {
+    head.connection_options().any(|option| {
+        !["close", "keep-alive", "upgrade", "te"].iter().any(|known| option.eq_ignore_ascii_case(known))
+    })
+}
+
+fn is_named_by_connection(head: &RequestHead, name: &[u8]) -> bool {
+    head.connection_options().any(|option| name.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+fn is_replaced(options: &ProxyOptions, name: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    options.set_fields.iter().any(|(other, _)| is(other))
+        || options.remove_fields.iter().any(|other| is(other))
+}
+
+/// `X-Forwarded-*`, `Forwarded` and `Via`.
+fn about_client(context: &Context, options: &ProxyOptions, peer: Peer, is_trusted: bool, out: &mut Vec<u8>) {
+    let head = context.head();
+    let address = peer.addr().map(|addr| addr.ip().to_canonical());
+    let is_tls = context.tls().is_some();
+    let form = options.forwarded.form;
+    if form.has_x_forwarded() {
+        let before = is_trusted.then(|| head.fields_named("x-forwarded-for")).into_iter().flatten();
+        let mut colon: &[u8] = b"X-Forwarded-For: ";
+        for value in before.filter(|value| !value.is_empty()) {
+            out.extend_from_slice(colon);
+            out.extend_from_slice(value);
+            colon = b", ";
+        }
+        if let Some(address) = address {
+            out.extend_from_slice(colon);
+            push_address(out, address);
+            colon = b", ";
+        }
+        out.extend_from_slice(if colon == b", " { b"\r\n" } else { b"" });
+        if !is_trusted || head.field("x-forwarded-proto").is_none() {
+            let line: &[u8] =
+                if is_tls { b"X-Forwarded-Proto: https\r\n" } else { b"X-Forwarded-Proto: http\r\n" };
+            out.extend_from_slice(line);
+        }
+        if (!is_trusted || head.field("x-forwarded-host").is_none()) && !head.authority().is_empty() {
+            push(out, b"X-Forwarded-Host", head.authority().as_bytes());
+        }
+    }
+    if form.has_forwarded() {
+        forwarded(head, address, is_tls, is_trusted, out);
+    }
+    if let Some(via) = &options.via {
+        let version: &[u8] = match head.version() {
+            Version::Http10 => b"1.0 ",
+            Version::Http11 => b"1.1 ",
+            Version::Http2 => b"2 ",
+        };
+        out.extend_from_slice(b"Via: ");
+        for value in head.fields_named("via").filter(|value| !value.is_empty()) {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(version);
+        out.extend_from_slice(via.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    } else {
+        head.fields_named("via").for_each(|value| push(out, b"Via", value));
+    }
+}
+
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(*octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+/// RFC 7239.
+fn forwarded(head: &RequestHead, address: Option<IpAddr>, is_tls: bool, is_trusted: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Forwarded: ");
+    let before = is_trusted.then(|| head.fields_named("forwarded")).into_iter().flatten();
+    for value in before.filter(|value| !value.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    let written = match address {
+        Some(IpAddr::V4(address)) => write!(out, "for={address}"),
+        Some(IpAddr::V6(address)) => write!(out, "for=\"[{address}]\""),
+        None => write!(out, "for=unknown"),
+    };
+    drop(written);
+    if !head.authority().is_empty() {
+        // An authority has neither quotes nor backslashes.
+        let _ = write!(out, ";host=\"{}\"", head.authority());
+    }
+    out.extend_from_slice(if is_tls { b";proto=https\r\n" } else { b";proto=http\r\n" });
+}
+
+/// Whether the client accepts trailers (`TE: trailers`).
+pub(super) fn accepts_trailers(head: &RequestHead) -> bool {
+    let members = head.fields_named("te").flat_map(|value| value.split(|&byte| byte == b','));
+    let mut names =
+        members.map(|member| member.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii());
+    names.any(|name| name.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// The protocol that is asked of the endpoint: the first of those that the client names that is no version of
+/// HTTP, which this side speaks itself.
+pub(super) fn upgrade(head: &RequestHead) -> Option<&str> {
+    if let Some(protocol) = head.protocol() {
+        return Some(protocol);
+    }
+    let is_own = |protocol: &&str| {
+        let name = protocol.split('/').next().unwrap_or_default();
+        !name.is_empty() && !["h2c", "h2", "http", "tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    };
+    head.upgrade()?.split(',').map(str::trim).find(is_own)
+}

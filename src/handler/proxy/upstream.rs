@@ -1,0 +1,55 @@
+//! An upstream as one proxy on one core uses it: the group, and where its connections are kept.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::ring::Ring;
+use crate::service::CoreContext;
+use crate::upstream::{
+    Endpoint, Exchange, ExchangeError, Group, Link, LocalPools, UpstreamMistake, UpstreamOptions, link,
+};
+
+/// An upstream, and its connections on this core.
+pub(super) struct ProxyUpstream {
+    pub(super) group: Rc<Group>,
+    ring: Ring,
+    pools: Rc<LocalPools>,
+}
+
+impl ProxyUpstream {
+    pub(super) fn new(
+        options: &Arc<UpstreamOptions>,
+        core: &CoreContext,
+    ) -> Result<Rc<Self>, UpstreamMistake> {
+        let group = Group::new(options, core)?;
+        Ok(Rc::new(Self { group, ring: core.ring.clone(), pools: core.local.get() }))
+    }
+
+    pub(super) fn options(&self) -> &UpstreamOptions {
+        self.group.options()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.group.options().name
+    }
+
+    /// A connection that was kept, if there is one.
+    #[inline]
+    pub(super) fn take_idle(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
+        let options = self.options();
+        endpoint.pool(&self.pools, options).take_idle(&options.pool, self.ring.now())
+    }
+
+    /// A connection, kept or fresh.
+    pub(super) async fn link(&self, endpoint: &Endpoint, is_fresh: bool) -> Result<Box<Link>, ExchangeError> {
+        link(&self.ring, &self.pools, endpoint, self.options(), is_fresh).await
+    }
+
+    /// After an exchange: keeps its connection, if another may begin on it.
+    pub(super) fn keep(&self, endpoint: &Endpoint, exchange: Exchange) {
+        if let Some(link) = exchange.end() {
+            let options = self.options();
+            endpoint.pool(&self.pools, options).give(link, &options.pool);
+        }
+    }
+}

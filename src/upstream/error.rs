@@ -1,0 +1,150 @@
+//! Why an exchange with an endpoint failed: whose fault it was, what may have reached the endpoint, and the
+//! name of the cause for the client (RFC 9209 §2.3).
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::http::message::{FramingError, ResponseError};
+use crate::http::status::Status;
+use crate::service::BodyError;
+
+/// What went wrong.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExchangeFailure {
+    /// The host's name has no address.
+    #[error("its name cannot be resolved: {0}")]
+    Name(#[source] io::Error),
+    /// No connection.
+    #[error("it cannot be connected to: {0}")]
+    Connect(#[source] io::Error),
+    /// No connection in time.
+    #[error("it did not take a connection in time")]
+    ConnectTimeout,
+    /// Too many requests wait for a connection.
+    #[error("too many requests wait for a connection to it (queue_max)")]
+    QueueFull,
+    /// No connection became free in time.
+    #[error("no connection to it became free in time (queue_time)")]
+    QueueTimeout,
+    /// The connection ended before a response.
+    #[error("it closed the connection before a response began")]
+    Closed,
+    /// The connection was lost.
+    #[error("the connection to it was lost: {0}")]
+    Lost(#[source] io::Error),
+    /// No response in time.
+    #[error("it did not begin to answer in time")]
+    FirstByteTimeout,
+    /// Nothing moved for too long.
+    #[error("nothing was sent or received for too long")]
+    IdleTimeout,
+    /// The head of the response is refused.
+    #[error("its response is refused: {0}")]
+    Head(#[source] ResponseError),
+    /// The body of the response is malformed, incomplete or too long.
+    #[error("the body of its response is refused: {0}")]
+    Body(#[source] FramingError),
+    /// The protocol was switched to another than requested.
+    #[error("it switched to another protocol than the client asked for")]
+    Upgrade,
+    /// The client's fault: its body cannot be read.
+    #[error("the request's body cannot be read: {0}")]
+    Client(#[source] BodyError),
+    /// The request cannot be written in the endpoint's protocol.
+    #[error("the request cannot be forwarded: {0}")]
+    Request(String),
+}
+
+impl ExchangeFailure {
+    /// The status for the client.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout => Status::GATEWAY_TIMEOUT,
+            Self::QueueFull | Self::QueueTimeout => Status::SERVICE_UNAVAILABLE,
+            Self::Client(error) => error.status(),
+            Self::Request(_) => Status::BAD_REQUEST,
+            Self::Name(_)
+            | Self::Connect(_)
+            | Self::Closed
+            | Self::Lost(_)
+            | Self::Head(_)
+            | Self::Body(_)
+            | Self::Upgrade => Status::BAD_GATEWAY,
+        }
+    }
+
+    /// The type of the error in `Proxy-Status`.
+    pub fn proxy_status(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "dns_error",
+            Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
+            Self::Connect(_) => "destination_unavailable",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::QueueFull | Self::QueueTimeout => "connection_limit_reached",
+            Self::Closed | Self::Lost(_) => "connection_terminated",
+            Self::FirstByteTimeout => "http_response_timeout",
+            Self::IdleTimeout => "connection_read_timeout",
+            Self::Head(ResponseError::HeadTooLong | ResponseError::TooManyFields) => {
+                "http_response_header_section_size"
+            }
+            Self::Head(ResponseError::Truncated) | Self::Body(FramingError::Truncated) => {
+                "http_response_incomplete"
+            }
+            Self::Body(FramingError::TooLarge) => "http_response_body_size",
+            Self::Head(_) | Self::Body(_) => "http_protocol_error",
+            Self::Upgrade => "http_upgrade_failed",
+            Self::Client(_) | Self::Request(_) => "http_request_error",
+        }
+    }
+
+    /// A sentence for the client: no addresses and no causes of the system.
+    pub fn detail(&self) -> &'static str {
+        match self {
+            Self::Name(_) | Self::Connect(_) | Self::ConnectTimeout => {
+                "the server behind this proxy cannot be reached"
+            }
+            Self::QueueFull | Self::QueueTimeout => "the server behind this proxy is busy",
+            Self::Closed | Self::Lost(_) => "the server behind this proxy closed the connection",
+            Self::FirstByteTimeout | Self::IdleTimeout => {
+                "the server behind this proxy did not answer in time"
+            }
+            Self::Head(_) | Self::Body(_) | Self::Upgrade => {
+                "the server behind this proxy gave no valid response"
+            }
+            Self::Client(_) => "the request's body could not be read",
+            Self::Request(_) => "the request cannot be forwarded",
+        }
+    }
+}
+
+/// A failure, and what it allows.
+#[derive(Debug, Error)]
+#[error("{failure}")]
+pub struct ExchangeError {
+    /// What went wrong.
+    #[source]
+    pub failure: ExchangeFailure,
+    /// Bytes of the request may have reached the endpoint.
+    pub was_written: bool,
+    /// Bytes of a response came, interim ones included.
+    pub was_answered: bool,
+    /// The connection had carried another exchange: it may have been closed while this request was on its
+    /// way, which says nothing about the endpoint.
+    pub was_reused: bool,
+}
+
+impl ExchangeError {
+    /// A failure before anything was sent.
+    pub fn unsent(failure: ExchangeFailure) -> Self {
+        Self { failure, was_written: false, was_answered: false, was_reused: false }
+    }
+
+    /// Whether a kept connection was closed before any of a response came, as its server may at any time.
+    pub fn is_stale(&self) -> bool {
+        self.was_reused
+            && !self.was_answered
+            && matches!(self.failure, ExchangeFailure::Closed | ExchangeFailure::Lost(_))
+    }
+}

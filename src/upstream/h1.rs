@@ -1,0 +1,703 @@
+//! One exchange on an HTTP/1.1 connection to an endpoint. The request's body is sent by the same task that
+//! waits for the response, so that neither side can wait for the other: the endpoint may answer before it has
+//! read everything, and both directions may flow at once.
+//!
+//! ```text
+//! begin ─► poll_head ─► Interim … ─► Final ─► poll_frame … ─► end ─► the link again, if it can be kept
+//!             │                        └─ Tunnel ─► into_tunnel
+//!             └─ sends head and body meanwhile
+//! ```
+//!
+//! Knows no pool and no policy of retries. Timeouts are the socket's deadline: a store for each wait.
+
+use std::num::NonZeroU64;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::error::{ExchangeError, ExchangeFailure};
+use super::options::{PoolOptions, UpstreamOptions, UpstreamTimeouts};
+use super::outgoing::Outgoing;
+use crate::http::h1::{
+    BodyCoding, BodyDecoder, CHUNK_END, OutgoingRequest, RequestFacts, ResponseDecoder, ResponseProgress,
+    write_chunk_header, write_last_chunk, write_request_head,
+};
+use crate::http::message::{BodyLimits, FramingError, ResponseError, ResponseHead};
+use crate::http::status::Status;
+use crate::net::Stream;
+use crate::ring::{Payload, RecvBuf, Ring};
+use crate::service::{BodyError, Frame};
+
+/// Pieces of a body up to this size are copied behind what is sent before them.
+const COPIED_BYTES_MAX: usize = 8 * 1024;
+
+/// Output above this size is sent before more of the body is read.
+const GATHERED_BYTES_MAX: usize = 32 * 1024;
+
+/// Bodies above this size are watched for acknowledgements before an endpoint is given up: smaller ones are
+/// with its kernel at once.
+const WATCHED_BYTES_MIN: u64 = 64 * 1024;
+
+/// How much earlier than an endpoint announces with `Keep-Alive: timeout` its connection is given up.
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_millis(250);
+
+/// A connection to an endpoint, between exchanges.
+pub(crate) struct Link {
+    stream: Stream,
+    decoder: ResponseDecoder,
+    /// Of the last exchange; its memory is used again.
+    head: ResponseHead,
+    made_at: Instant,
+    idle_since: Instant,
+    /// As the endpoint announced it.
+    idle_time: Option<Duration>,
+    exchanges: u32,
+    /// Counts it among the endpoint's connections until it is dropped, after the stream.
+    _open: Box<dyn std::any::Any>,
+}
+
+impl Link {
+    /// A connection that was just made.
+    pub(crate) fn new(stream: Stream, open: impl std::any::Any) -> Box<Self> {
+        let now = stream.ring().now();
+        stream.set_deadline(None);
+        Box::new(Self {
+            stream,
+            decoder: ResponseDecoder::new(),
+            head: ResponseHead::new(),
+            made_at: now,
+            idle_since: now,
+            idle_time: None,
+            exchanges: 0,
+            _open: Box::new(open),
+        })
+    }
+
+    /// Its ring.
+    pub(crate) fn ring(&self) -> Ring {
+        self.stream.ring()
+    }
+
+    /// Whether another exchange may begin on it: it is open, silent, and neither idle for too long nor too
+    /// old.
+    pub(crate) fn is_usable(&self, options: &PoolOptions, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.idle_since);
+        let idle_time = self.idle_time.map_or(options.idle_time, |own| own.min(options.idle_time));
+        idle < idle_time
+            && now.saturating_duration_since(self.made_at) < options.lifetime
+            && !self.stream.is_broken()
+            && !self.stream.has_input()
+            && !self.stream.socket().has_ended()
+    }
+}
+
+/// What became of the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sending {
+    /// The body is held until the endpoint asks for it (`100 Continue`).
+    Held,
+    /// The body is sent as it comes.
+    Flowing,
+    /// All of it was passed on.
+    Done,
+    /// The endpoint does not take the rest. It may have answered before.
+    Refused,
+}
+
+/// What the deadline is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Awaited {
+    Nothing,
+    /// `100 Continue`.
+    Asking,
+    /// The client, whose pace others judge.
+    Client,
+    /// The endpoint is to take what is sent.
+    Taking,
+    /// The endpoint is to answer.
+    Answer,
+    /// The endpoint is to send more of its body.
+    Body,
+}
+
+/// The start of a response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HeadEvent {
+    /// An interim response; another head follows.
+    Interim(Status),
+    /// The final one.
+    Final,
+    /// The connection is a tunnel from here on.
+    Tunnel,
+}
+
+/// An exchange in progress. Dropping it closes the connection.
+pub(crate) struct Exchange {
+    link: Box<Link>,
+    facts: RequestFacts,
+    input: Option<RecvBuf>,
+    output: Vec<u8>,
+    /// A piece of the body that is sent behind the output, without a copy.
+    piece: Bytes,
+    coding: BodyCoding,
+    /// Bytes of a known length that are still to be sent.
+    owed: u64,
+    sending: Sending,
+    awaited: Awaited,
+    /// Bytes that the endpoint's kernel had acknowledged when a wait for it began.
+    acknowledged: Option<u64>,
+    sent_before: u64,
+    was_answered: bool,
+    body: Option<BodyDecoder>,
+    is_event_stream: bool,
+}
+
+impl Exchange {
+    /// Begins an exchange. With `expects_continue`, the body is held until the endpoint asks for it.
+    ///
+    /// # Errors
+    /// The request cannot be written.
+    pub(crate) fn begin(mut link: Box<Link>, request: &OutgoingRequest<'_>) -> Result<Self, ExchangeError> {
+        let mut output = link.stream.ring().take_buffer();
+        let written = match write_request_head(&mut output, request) {
+            Ok(written) => written,
+            Err(error) => {
+                return Err(ExchangeError::unsent(ExchangeFailure::Request(error.to_string())));
+            }
+        };
+        let sending = match written.body {
+            BodyCoding::None => Sending::Done,
+            _ if request.expects_continue => Sending::Held,
+            _ => Sending::Flowing,
+        };
+        let owed = if let BodyCoding::Known(length) = written.body { length } else { 0 };
+        let sent_before = link.stream.socket().sent();
+        link.exchanges = link.exchanges.saturating_add(1);
+        Ok(Self {
+            link,
+            facts: written.facts,
+            input: None,
+            output,
+            piece: Bytes::new(),
+            coding: written.body,
+            owed,
+            sending,
+            awaited: Awaited::Nothing,
+            acknowledged: None,
+            sent_before,
+            was_answered: false,
+            body: None,
+            is_event_stream: false,
+        })
+    }
+
+    /// The head of the response, once there is one.
+    pub(crate) fn head(&self) -> &ResponseHead {
+        &self.link.head
+    }
+
+    /// The ring.
+    pub(crate) fn ring(&self) -> Ring {
+        self.link.stream.ring()
+    }
+
+    /// Whether all of the request was passed on, or the endpoint does not take the rest.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.output.is_empty()
+            && self.piece.is_empty()
+            && matches!(self.sending, Sending::Done | Sending::Refused)
+    }
+
+    fn failed(&self, failure: ExchangeFailure) -> ExchangeError {
+        let was_written =
+            self.link.stream.socket().sent() > self.sent_before || self.link.stream.is_sending();
+        ExchangeError {
+            failure,
+            was_written,
+            was_answered: self.was_answered,
+            was_reused: self.link.exchanges > 1,
+        }
+    }
+
+    // ---- the request ----
+
+    /// Sends what there is of the request, as fast as the endpoint takes it.
+    ///
+    /// # Errors
+    /// The client's body failed.
+    fn send(&mut self, body: &mut Outgoing, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        loop {
+            while self.sending == Sending::Flowing
+                && self.piece.is_empty()
+                && self.output.len() < GATHERED_BYTES_MAX
+            {
+                match body.poll_frame(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(Ok(Frame::Data(data)))) => self.add(data)?,
+                    Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => self.end_body(trailers.lines())?,
+                    Poll::Ready(Some(Err(error))) => return Err(error),
+                    Poll::Ready(None) => self.end_body(b"")?,
+                }
+            }
+            if self.output.is_empty() && self.piece.is_empty() {
+                return Ok(());
+            }
+            if self.link.stream.is_sending() {
+                match self.link.stream.poll_flush(cx) {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(Ok(())) => {}
+                    // The wait for the response reports it.
+                    Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => return Ok(()),
+                    Poll::Ready(Err(_)) => {
+                        self.refuse();
+                        return Ok(());
+                    }
+                }
+            } else if self.link.stream.is_broken() {
+                self.refuse();
+                return Ok(());
+            }
+            self.awaited = Awaited::Nothing;
+            let output = std::mem::take(&mut self.output);
+            let payload = match std::mem::take(&mut self.piece) {
+                piece if piece.is_empty() => Payload::Buffer(output),
+                piece if output.is_empty() => Payload::Shared(piece),
+                piece => Payload::Gather(output, piece),
+            };
+            if matches!(payload, Payload::Gather(..) | Payload::Shared(_))
+                && self.coding == BodyCoding::Chunked
+            {
+                self.room().extend_from_slice(CHUNK_END);
+            }
+            self.link.stream.start_send(payload);
+            if self.is_sent() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The output, with memory.
+    fn room(&mut self) -> &mut Vec<u8> {
+        if self.output.capacity() == 0 {
+            self.output = self.link.stream.ring().take_buffer();
+        }
+        &mut self.output
+    }
+
+    fn add(&mut self, data: Bytes) -> Result<(), BodyError> {
+        let Some(length) = NonZeroU64::new(data.len() as u64) else { return Ok(()) };
+        let is_chunked = self.coding == BodyCoding::Chunked;
+        if is_chunked {
+            write_chunk_header(self.room(), length);
+        } else {
+            // More than was announced would be the next request.
+            let left = self.owed.checked_sub(length.get());
+            self.owed = left.ok_or(BodyError::Framing(FramingError::TooLarge))?;
+        }
+        if data.len() > COPIED_BYTES_MAX {
+            // The end of the chunk follows when the piece is sent.
+            self.piece = data;
+        } else {
+            self.room().extend_from_slice(&data);
+            if is_chunked {
+                self.room().extend_from_slice(CHUNK_END);
+            }
+        }
+        if !is_chunked && self.owed == 0 {
+            self.sending = Sending::Done;
+        }
+        Ok(())
+    }
+
+    fn end_body(&mut self, trailers: &[u8]) -> Result<(), BodyError> {
+        if self.coding == BodyCoding::Chunked {
+            write_last_chunk(self.room(), trailers);
+        } else if self.owed > 0 {
+            return Err(BodyError::Disconnected);
+        }
+        self.sending = Sending::Done;
+        Ok(())
+    }
+
+    fn refuse(&mut self) {
+        self.sending = Sending::Refused;
+        self.output = Vec::new();
+        self.piece = Bytes::new();
+    }
+
+    /// The endpoint wants the body, or there is no use in waiting for it to say so.
+    fn release(&mut self) {
+        if self.sending == Sending::Held {
+            self.sending = Sending::Flowing;
+            self.awaited = Awaited::Nothing;
+        }
+    }
+
+    // ---- waiting ----
+
+    /// Begins the wait that is due, unless it has begun.
+    fn begin_wait(&mut self, timeouts: &UpstreamTimeouts, reads_body: bool) {
+        let stream = &self.link.stream;
+        let awaited = match self.sending {
+            Sending::Held if !reads_body => Awaited::Asking,
+            Sending::Flowing | Sending::Held if stream.is_sending() => Awaited::Taking,
+            // Its answer is already there.
+            _ if reads_body => Awaited::Body,
+            Sending::Flowing | Sending::Held => Awaited::Client,
+            Sending::Done | Sending::Refused => Awaited::Answer,
+        };
+        if self.awaited == awaited {
+            return;
+        }
+        self.awaited = awaited;
+        let is_large = match self.coding {
+            BodyCoding::None => false,
+            BodyCoding::Known(length) => length > WATCHED_BYTES_MIN,
+            BodyCoding::Chunked | BodyCoding::UntilClose => true,
+        };
+        let watches = is_large && matches!(awaited, Awaited::Taking | Awaited::Answer);
+        self.acknowledged = watches.then(|| stream.acknowledged());
+        stream.set_deadline(match awaited {
+            Awaited::Nothing | Awaited::Client => None,
+            Awaited::Asking => Some(timeouts.expect),
+            Awaited::Taking => Some(timeouts.idle),
+            Awaited::Answer => Some(timeouts.first_byte),
+            Awaited::Body if self.is_event_stream => Some(timeouts.tunnel_idle),
+            Awaited::Body => Some(timeouts.idle),
+        });
+    }
+
+    /// The deadline has passed.
+    ///
+    /// # Errors
+    /// What was waited for is late.
+    fn end_wait(&mut self) -> Result<(), ExchangeFailure> {
+        let awaited = std::mem::replace(&mut self.awaited, Awaited::Nothing);
+        self.link.stream.set_deadline(None);
+        match awaited {
+            // Of a wait before this one.
+            Awaited::Nothing | Awaited::Client => Ok(()),
+            Awaited::Asking => {
+                self.sending = Sending::Flowing;
+                Ok(())
+            }
+            // The kernel may hold much of the request, of which the endpoint takes a little now and then.
+            Awaited::Taking | Awaited::Answer
+                if self.acknowledged.is_some_and(|before| self.link.stream.acknowledged() > before) =>
+            {
+                Ok(())
+            }
+            Awaited::Answer => Err(ExchangeFailure::FirstByteTimeout),
+            Awaited::Taking | Awaited::Body => Err(ExchangeFailure::IdleTimeout),
+        }
+    }
+
+    // ---- the response ----
+
+    /// The next head of the response. The request's body is sent meanwhile.
+    ///
+    /// # Errors
+    /// The exchange has failed; the connection is of no use.
+    pub(crate) fn poll_head(
+        &mut self,
+        body: &mut Outgoing,
+        options: &UpstreamOptions,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<HeadEvent, ExchangeError>> {
+        loop {
+            if !self.is_sent()
+                && let Err(error) = self.send(body, cx)
+            {
+                return Poll::Ready(Err(self.failed(ExchangeFailure::Client(error))));
+            }
+            match self.decode_head(options) {
+                Ok(None) => {}
+                Ok(Some(event)) => return Poll::Ready(Ok(event)),
+                Err(error) => return Poll::Ready(Err(self.failed(ExchangeFailure::Head(error)))),
+            }
+            match self.link.stream.poll_recv(cx) {
+                Poll::Ready(Ok(Some(input))) => {
+                    self.was_answered = true;
+                    self.awaited = Awaited::Nothing;
+                    self.input = Some(input);
+                }
+                Poll::Ready(Ok(None)) => return Poll::Ready(Err(self.end_of_head())),
+                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    if let Err(failure) = self.end_wait() {
+                        return Poll::Ready(Err(self.failed(failure)));
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(self.failed(ExchangeFailure::Lost(error))));
+                }
+                Poll::Pending => {
+                    self.begin_wait(&options.timeouts, false);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// The connection ended before a head was complete.
+    fn end_of_head(&self) -> ExchangeError {
+        self.failed(match self.link.decoder.end_of_input() {
+            ResponseError::ClosedBeforeResponse => ExchangeFailure::Closed,
+            error => ExchangeFailure::Head(error),
+        })
+    }
+
+    fn decode_head(&mut self, options: &UpstreamOptions) -> Result<Option<HeadEvent>, ResponseError> {
+        let Some(input) = &mut self.input else { return Ok(None) };
+        let Link { decoder, head, .. } = &mut *self.link;
+        let progress = decoder.handle_bytes(input, &options.response_limits, &self.facts, head)?;
+        let (consumed, event) = match progress {
+            ResponseProgress::Incomplete => (input.len(), None),
+            ResponseProgress::Interim { consumed } => (consumed, Some(HeadEvent::Interim(head.status()))),
+            ResponseProgress::Complete { consumed, .. } => (consumed, Some(HeadEvent::Final)),
+            ResponseProgress::Tunnel { consumed } => (consumed, Some(HeadEvent::Tunnel)),
+        };
+        if consumed < input.len() {
+            input.advance(consumed);
+        } else {
+            self.input = None;
+        }
+        if event == Some(HeadEvent::Interim(Status::CONTINUE)) {
+            self.release();
+        }
+        Ok(event)
+    }
+
+    /// Begins the body of the final response.
+    ///
+    /// # Errors
+    /// It is longer than allowed.
+    pub(crate) fn begin_body(&mut self, options: &UpstreamOptions) -> Result<(), ExchangeError> {
+        // Whoever answers without asking for the content does not want it.
+        if self.sending == Sending::Held {
+            self.refuse();
+        }
+        let framing = self.link.head.framing();
+        let limits = BodyLimits { body_bytes_max: options.response_bytes_max, ..BodyLimits::DEFAULT };
+        let decoder = BodyDecoder::new(framing, &limits);
+        self.body = Some(decoder.map_err(|error| self.failed(ExchangeFailure::Body(error)))?);
+        if !framing.is_empty() {
+            let kind = self.link.head.field("content-type").unwrap_or_default();
+            self.is_event_stream =
+                kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"));
+        }
+        Ok(())
+    }
+
+    /// Whether the response was received to its end, its trailers included.
+    pub(crate) fn is_received(&self) -> bool {
+        self.body.as_ref().is_some_and(BodyDecoder::is_done)
+    }
+
+    /// Whether the response has trailers that were not returned.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.is_done() && body.trailers().len() > 0)
+    }
+
+    /// The content in hand, in one piece; empty if there is none.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub(crate) fn take_data(&mut self) -> Result<Bytes, FramingError> {
+        let (Some(input), Some(decoder)) = (&mut self.input, &mut self.body) else { return Ok(Bytes::new()) };
+        let mut data = Bytes::new();
+        let mut joined = Vec::new();
+        let mut at = 0;
+        while at < input.len() && !decoder.is_done() {
+            let step = match decoder.handle_bytes(&input[at..]) {
+                Ok(step) => step,
+                // What came before it is returned first.
+                Err(_) if !data.is_empty() || !joined.is_empty() => break,
+                Err(error) => return Err(error),
+            };
+            let piece = &input[at + step.data.start..at + step.data.end];
+            at += step.consumed;
+            if piece.is_empty() {
+                continue;
+            }
+            if data.is_empty() && joined.is_empty() && (at == input.len() || decoder.is_done()) {
+                data = Bytes::copy_from_slice(piece);
+                continue;
+            }
+            if joined.is_empty() {
+                joined.reserve(input.len() - at + piece.len());
+                joined.extend_from_slice(&data);
+            }
+            joined.extend_from_slice(piece);
+        }
+        if at < input.len() {
+            input.advance(at);
+        } else {
+            self.input = None;
+        }
+        Ok(if joined.is_empty() { data } else { joined.into() })
+    }
+
+    /// The next frame of the body; `None` at its end. The rest of the request is sent meanwhile.
+    ///
+    /// # Errors
+    /// The exchange has failed; the connection is of no use.
+    pub(crate) fn poll_frame(
+        &mut self,
+        body: &mut Outgoing,
+        options: &UpstreamOptions,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, ExchangeError>>> {
+        loop {
+            if let Err(error) = self.work(body, cx) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            match self.take_data() {
+                Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(Frame::Data(data)))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(self.failed(ExchangeFailure::Body(error))))),
+            }
+            if self.is_received() {
+                let trailers = self.body.as_mut().map(BodyDecoder::take_trailers).unwrap_or_default();
+                return Poll::Ready((!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers))));
+            }
+            match self.link.stream.poll_recv(cx) {
+                Poll::Ready(Ok(Some(input))) => {
+                    self.awaited = Awaited::Nothing;
+                    self.input = Some(input);
+                }
+                Poll::Ready(Ok(None)) => {
+                    let ended = self.body.as_mut().map_or(Ok(()), BodyDecoder::end_of_input);
+                    if let Err(error) = ended {
+                        return Poll::Ready(Some(Err(self.failed(ExchangeFailure::Body(error)))));
+                    }
+                }
+                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    if let Err(failure) = self.end_wait() {
+                        return Poll::Ready(Some(Err(self.failed(failure))));
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Some(Err(self.failed(ExchangeFailure::Lost(error)))));
+                }
+                Poll::Pending => {
+                    self.begin_wait(&options.timeouts, true);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Sends more of the request, while the client receives nothing of the response.
+    ///
+    /// # Errors
+    /// The client's body failed.
+    pub(crate) fn work(&mut self, body: &mut Outgoing, cx: &mut Context<'_>) -> Result<(), ExchangeError> {
+        if self.is_sent() {
+            return Ok(());
+        }
+        self.send(body, cx).map_err(|error| self.failed(ExchangeFailure::Client(error)))
+    }
+
+    /// Waits, after the end of the response, for the rest of the request to be sent. Ready when the endpoint
+    /// took it all or refuses it.
+    ///
+    /// # Errors
+    /// The client's body failed, or the endpoint takes nothing for too long.
+    pub(crate) fn poll_sent(
+        &mut self,
+        body: &mut Outgoing,
+        options: &UpstreamOptions,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ExchangeError>> {
+        loop {
+            self.work(body, cx)?;
+            if self.is_sent() {
+                return Poll::Ready(Ok(()));
+            }
+            // The end of the connection is the end of the upload as well.
+            match self.link.stream.poll_recv(cx) {
+                Poll::Ready(Ok(input)) => {
+                    self.input = input;
+                    self.refuse();
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    self.end_wait().map_err(|failure| self.failed(failure))?;
+                }
+                Poll::Ready(Err(_)) => {
+                    self.refuse();
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Pending => {
+                    self.begin_wait(&options.timeouts, false);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Ends the exchange: the connection, if another exchange may begin on it.
+    pub(crate) fn end(self) -> Option<Box<Link>> {
+        let mut link = self.link;
+        let is_whole = self.body.is_none_or(|body| body.is_done())
+            && self.input.is_none()
+            && self.sending == Sending::Done
+            && self.output.is_empty()
+            && self.piece.is_empty();
+        if !is_whole || !link.head.keep_alive() || link.stream.has_input() || link.stream.is_broken() {
+            return None;
+        }
+        link.idle_since = link.stream.ring().now();
+        link.idle_time = keep_alive_timeout(&link.head).or(link.idle_time);
+        if self.awaited != Awaited::Nothing {
+            link.stream.set_deadline(None);
+        }
+        if link.exchanges == 1 {
+            // It is kept, so multishot receives pay off from here on.
+            link.stream.set_multishot(true);
+        }
+        link.stream.socket().arm();
+        Some(link)
+    }
+
+    /// The connection as a tunnel, and what was received of it. What only exchanges need is dropped, because
+    /// tunnels live long.
+    pub(crate) fn into_tunnel(self) -> Tunnelled {
+        let Link { stream, _open, .. } = *self.link;
+        stream.set_multishot(true);
+        Tunnelled { stream, input: self.input, _open }
+    }
+}
+
+/// A connection whose protocol was switched.
+pub(crate) struct Tunnelled {
+    stream: Stream,
+    input: Option<RecvBuf>,
+    _open: Box<dyn std::any::Any>,
+}
+
+impl Tunnelled {
+    /// The connection.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What was received behind the head.
+    pub(crate) fn take_input(&mut self) -> Option<RecvBuf> {
+        self.input.take()
+    }
+}
+
+/// How long the endpoint keeps the connection, less a margin: `Keep-Alive: timeout=5, max=100`.
+fn keep_alive_timeout(head: &ResponseHead) -> Option<Duration> {
+    let value = head.field("keep-alive")?;
+    let parameters = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let mut timeout = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_at_checked(8)?;
+        let digits = std::str::from_utf8(value).ok()?.trim();
+        name.eq_ignore_ascii_case(b"timeout=").then(|| digits.parse().ok())?
+    });
+    let seconds: u32 = timeout.next_back()?;
+    Some(Duration::from_secs(seconds.into()).saturating_sub(KEEP_ALIVE_MARGIN))
+}
