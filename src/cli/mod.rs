@@ -161,7 +161,7 @@ mod tests {
             (&["serve", "--listen", "-x"], &["'-x'", "--flag=VALUE"]),
             (&["completions"], &["<SHELL> is missing"]),
             (&["sevre"], &["`sevre`", "did you mean serve?"]),
-            (&["xyzzy"], &["`xyzzy`", "serve, proxy, run, check"]),
+            (&["xyzzy"], &["`xyzzy`", "serve, proxy, run"]),
             (&["src"], &["quoit serve src"]),
             (&["serve", "--header", "X-A: b\nX-B: c"], &["--header has a line break"]),
             (&["serve", "--preload", "*=</a>\n*=</b>"], &["--preload has a line break"]),
