@@ -6,7 +6,8 @@ use crate::peer::Peer;
 use crate::wire::{END_HEADERS, END_STREAM, headers, pseudo};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n\
-                       Upgrade: WebSocket\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+                       Upgrade: WebSocket\r\nSec-WebSocket-Protocol: chat\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Switches, sends a greeting in the same packet, and echoes.
 fn switching(accept: &'static str) -> Endpoint {
