@@ -7,6 +7,8 @@
 
 mod check;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
