@@ -192,7 +192,8 @@ const CHECKS: Shape = Shape::new(
 const EJECTION: Shape = Shape::new(
     "the ejection of an upstream",
     &[
-        Key::new("failures_in_a_row", COUNT, "Failures in a row. Default 5; 0 never."),
+        Key::new("failures_in_a_row", COUNT, "Failures in a row, at most 32. Default 5; 0 never."),
+        Key::new("window", WAIT, "Time within which failures in a row count. Default 30s."),
         Key::new("failures", STATUSES, "Statuses that are failures. Default 502, 503, 504."),
         Key::new("time", WAIT, "How long it is left out the first time. Default 10s."),
         Key::new("time_max", WAIT, "The longest time. Default 5m."),
@@ -200,7 +201,7 @@ const EJECTION: Shape = Shape::new(
         Key::new(
             "panic_percent",
             PERCENT,
-            "Below this percentage of usable ones health is ignored. Default 30.",
+            "Below this percentage of usable ones health is ignored. Default 0: only where none is usable.",
         ),
         Key::new(
             "success_rate_deviations",
@@ -550,6 +551,7 @@ fn single_statuses(node: Node<'_>) -> Vec<u16> {
 fn ejection(table: Table<'_>) -> EjectionOptions {
     let mut ejection = EjectionOptions::default();
     set(&mut ejection.failures_in_a_row, number(table, "failures_in_a_row"));
+    set(&mut ejection.window, table.time("window"));
     set(&mut ejection.failures, table.entry("failures").map(single_statuses));
     set(&mut ejection.time, table.time("time"));
     set(&mut ejection.time_max, table.time("time_max"));

@@ -292,6 +292,7 @@ fn ejection(options: &EjectionOptions) -> Entries {
     let number = |number: &f64| Item::plain(format_args!("{number:?}"));
     changed!(entries, options, default,
         "failures_in_a_row": failures_in_a_row as plain,
+        "window": window as time,
         "failures": failures as statuses,
         "time": time as time,
         "time_max": time_max as time,
