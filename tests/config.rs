@@ -5,6 +5,8 @@
 mod mistakes;
 #[path = "config/outside.rs"]
 mod outside;
+#[path = "config/trials.rs"]
+mod trials;
 #[path = "config/written.rs"]
 mod written;
 

@@ -98,8 +98,10 @@ fn no_command(error: &clap::Error) -> Option<String> {
     let similar = words_of(error, ContextKind::SuggestedSubcommand);
     let tip = match similar.first() {
         Some(similar) => format!("; did you mean {similar}?"),
-        None => "; there are serve, proxy, run, check, explain, diff, cert, doctor, completions and man"
-            .to_owned(),
+        None => {
+            "; there are serve, proxy, run, check, explain, test, diff, cert, doctor, completions and man"
+                .to_owned()
+        }
     };
     Some(format!("there is no command `{name}`{tip}"))
 }

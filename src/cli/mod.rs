@@ -20,6 +20,7 @@ mod proxy;
 mod response_args;
 mod run;
 mod serve;
+mod test;
 mod tls_args;
 mod values;
 mod watch;
@@ -56,6 +57,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show how a configuration handles a request, and why other parts of it do not.
     Explain(explain::ExplainArgs),
+    /// Run the tests of a configuration file, [[test]] with request and expect, without sockets.
+    Test(test::TestArgs),
     /// Show what changes in effect from one configuration file to another, route by route.
     Diff(diff::DiffArgs),
     /// Make and look at certificates for TLS.
@@ -86,6 +89,7 @@ fn run() -> ExitCode {
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
         Ok(Cli { command: Command::Check(args) }) => check::run(&args),
         Ok(Cli { command: Command::Explain(args) }) => explain::run(&args),
+        Ok(Cli { command: Command::Test(args) }) => test::run(&args),
         Ok(Cli { command: Command::Diff(args) }) => diff::run(&args),
         Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),

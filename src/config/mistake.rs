@@ -166,7 +166,7 @@ impl fmt::Display for Mistakes {
 impl Error for Mistakes {}
 
 /// Line and column, from 1, of a byte of a text.
-fn position(text: &str, at: usize) -> (usize, usize) {
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

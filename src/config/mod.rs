@@ -31,6 +31,7 @@ mod placed;
 mod read;
 mod shape;
 mod source;
+mod trial;
 mod units;
 mod validate;
 mod write;
@@ -47,7 +48,9 @@ pub use self::mistake::Mistakes;
 use self::mistake::{At, Mistake, SourceText};
 use self::node::{Reader, Table, View};
 use self::read::root::{self, Parts, ROOT};
+use self::read::tests::TEST_FILE;
 use self::source::Sources;
+pub use self::trial::{Difference, TestCase};
 pub use self::write::Unwritable;
 use self::write::Writer;
 use crate::acme::{Acme, AcmeOptions};
@@ -67,6 +70,8 @@ pub struct Config {
     pub settings: Settings,
     /// The files that it consists of and names, and the directories whose files it includes.
     pub files: Vec<PathBuf>,
+    /// Requests with what is expected of them.
+    pub tests: Vec<TestCase>,
     tls: Vec<TlsUnit>,
 }
 
@@ -257,6 +262,27 @@ impl Config {
         self.tls.iter().map(|unit| &unit.server)
     }
 
+    /// The tests of a file that has nothing else.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn load_tests(path: &Path, environment: &Environment) -> Result<Vec<TestCase>, ConfigError> {
+        let text = source::read(path).map_err(|error| unreadable(path, &error))?;
+        let texts = vec![SourceText { path: path.to_owned(), text }];
+        let reader = Reader::new(&texts, environment, View::Real);
+        let (document, errors) = DeTable::parse_recoverable(&texts[0].text);
+        validate::syntax(&reader, 0, &errors);
+        let table = Table { reader: &reader, at: At::new(0, 0..0), entries: document.get_ref() };
+        validate::validate_table(table, &TEST_FILE);
+        let tests = root::tests(&[table]);
+        let (mistakes, hidden) = (reader.mistakes.take(), reader.hidden.take());
+        drop(errors);
+        if mistakes.is_empty() {
+            return Ok(tests);
+        }
+        Err(ConfigError::Mistakes(Mistakes::new(texts.clone(), hide(mistakes, &hidden))))
+    }
+
     /// What the process would have to be started anew for: `workers`, `limits`, …
     pub fn settings_changed(&self, next: &Self) -> Vec<&'static str> {
         let (old, new) = (&self.settings, &next.settings);
@@ -310,7 +336,7 @@ impl Config {
         tables(&reader).for_each(|table| validate::validate_table(table, &ROOT));
         // Includes that do not parse would look like missing keys: what can be read is.
         let roots: Vec<_> = tables(&reader).collect();
-        let Parts { plan, settings, tls, placed } = root::read(&reader, &roots, depth, known);
+        let Parts { plan, settings, tls, placed, tests } = root::read(&reader, &roots, depth, known);
         let secrets = secrets(&settings, &tls);
         let found = if depth == Depth::Structure { plan.check_alone() } else { plan.check_beside(&secrets) };
         if let Err(errors) = found {
@@ -328,7 +354,7 @@ impl Config {
         let shown = root::read(&shown, &roots, depth, &tls).plan;
         let own = texts.iter().map(|source| source.path.clone());
         let files = own.chain(reader.named.take()).chain(directories).collect();
-        Ok(Self { plan, shown, settings, files, tls })
+        Ok(Self { plan, shown, settings, files, tests, tls })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::{Environment, Expanded, expand};
-use super::mistake::{At, Mistake, SourceText};
+use super::mistake::{At, Mistake, SourceText, position};
 use super::units::{parse_byte_rate, parse_duration, parse_size};
 
 /// Largest file of a `{ file = "…" }`: secrets and snippets, not content.
@@ -58,6 +58,12 @@ impl<'d> Reader<'d> {
     pub(super) fn resolve(&self, file: usize, path: &str) -> PathBuf {
         let directory = self.sources[file].path.parent().unwrap_or(Path::new(""));
         directory.join(path)
+    }
+
+    /// File and line of a place.
+    pub(super) fn place(&self, at: At) -> String {
+        let SourceText { path, text } = &self.sources[at.file];
+        format!("{}:{}", path.display(), position(text, at.start).0)
     }
 
     pub(super) fn name_file(&self, path: &Path) {

@@ -147,7 +147,20 @@ impl Call {
         Reply::read(response, is_head).await
     }
 
+    /// Whether a server would call a service with it.
+    ///
+    /// # Errors
+    /// Why it would refuse the request.
+    pub fn check(&self) -> Result<(), String> {
+        self.head().map(drop)
+    }
+
     fn into_request(self) -> (Context, RequestBody) {
+        let context = self.head().unwrap_or_else(|refusal| panic!("{refusal}"));
+        (context, RequestBody::from_bytes(self.body))
+    }
+
+    fn head(&self) -> Result<Context, String> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.fields {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -159,11 +172,13 @@ impl Call {
         let mut context = Context::take();
         let limits = HeadLimits::DEFAULT;
         match RequestDecoder::new().handle_bytes(head.as_bytes(), &limits, context.head_mut()) {
-            Ok(HeadProgress::Complete { consumed }) => assert_eq!(consumed, head.len(), "one head: {head}"),
-            Ok(HeadProgress::Incomplete) => panic!("not a whole head: {head}"),
-            Err(error) => panic!("a server refuses this with {}: {error}\n{head}", error.status().code()),
+            Ok(HeadProgress::Complete { consumed }) if consumed == head.len() => Ok(context),
+            Ok(HeadProgress::Complete { .. }) => Err(format!("more than one head: {head}")),
+            Ok(HeadProgress::Incomplete) => Err(format!("not a whole head: {head}")),
+            Err(error) => {
+                Err(format!("a server refuses this with {}: {error}\n{head}", error.status().code()))
+            }
         }
-        (context, RequestBody::from_bytes(self.body))
     }
 }
 

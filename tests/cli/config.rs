@@ -210,6 +210,33 @@ fn a_difference_is_one_of_effects() {
 }
 
 #[test]
+fn tests_of_a_file_are_run_without_sockets() {
+    let (dir, path) = file(&with(
+        "[[route]]\nprefix = \"/api\"\nproxy = \"127.0.0.1:1\"\n\
+         [[test]]\nname = \"forwarded\"\nrequest = \"GET /api/x\"\nexpect = { upstream = \"127.0.0.1:1\" }\n\
+         [[test]]\nrequest = \"GET /x\"\nexpect = { status = 200, route = \"/x\" }\n",
+    ));
+    let ended = run(quoit(&["test", "--config", text(&path)]));
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let expected = format!(
+        "ok      forwarded\nFAILED  GET /x ({}:11)\n        route      expected /x\n                   \
+         found    404, \
+         no route matches\n        status     expected 200\n                   found    404\n2 tests, 1 \
+         failed\n",
+        path.display()
+    );
+    assert_eq!(ended.stdout, expected);
+    // Tests in a file of their own.
+    let own = dir.path().join("tests.toml");
+    fs::write(&own, "[[test]]\nrequest = \"/api\"\nexpect = { status = 200 }\n").unwrap();
+    fs::write(&path, with("[[route]]\nprefix = \"/api\"\nproxy = \"127.0.0.1:1\"\n")).unwrap();
+    let ended = run(quoit(&["test", "--config", text(&path), text(&own)]));
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(0), "ok      /api\n1 test, 0 failed\n"));
+    let ended = run(quoit(&["test", "--config", text(&path)]));
+    assert!(!ended.status.success() && ended.stderr.contains("there are no tests"), "{ended:?}");
+}
+
+#[test]
 fn flags_grow_into_a_file_that_serves_the_same() {
     let dir = site();
     let flags =

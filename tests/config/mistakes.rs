@@ -7,7 +7,7 @@ const SHORTENED: [(&str, &str); 5] = [
     (
         "include, listen, tls, upstreams, workers, cpus, unix_mode, quiet, access_log, limits, filters, \
          body, \
-         route, site, files, respond, redirect, proxy, welcome",
+         route, test, site, files, respond, redirect, proxy, welcome",
         "KEYS",
     ),
     (
@@ -345,6 +345,19 @@ fn each_kind_says_what_is_wrong_and_what_helps() {
         (
             "[[site]]\nhost = \"a.test\"\n[[site]]\nhost = \"A.test\"",
             &["4:8: another site has the host `A.test`; join the two sites"],
+        ),
+        (
+            "[[test]]\nrequest = \"GET x\"\nexpect = { status = 200 }",
+            &["2:11: this is no request; write \"GET /path\" or \"POST https://example.com/path\""],
+        ),
+        (
+            "[[test]]\nrequest = \"/x\"\nexpect = {}",
+            &["3:1: nothing is expected; add status, route, upstream or others"],
+        ),
+        (
+            "[[test]]\nrequest = \"/x\"\nexpect = { stauts = 200 }",
+            &["3:12: unknown key `stauts` in an expectation; did you mean `status`?; the keys here are \
+                 status, headers, body, site, route, upstream, path"],
         ),
         (
             "include = \"no-such-file.toml\"",

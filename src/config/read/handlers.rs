@@ -94,7 +94,8 @@ fn is_given(table: Table<'_>, key: &str) -> bool {
     table.has(key) && (key != "welcome" || table.bool(key) != Some(false))
 }
 
-fn respond(node: Node<'_>) -> Option<RespondOptions> {
+/// A fixed response.
+pub(in crate::config) fn respond(node: Node<'_>) -> Option<RespondOptions> {
     let is_secret_file = node.table().is_some_and(|table| table.entries.len() == 1 && table.has("file"));
     let Some(table) = node.table().filter(|_| !is_secret_file) else {
         return Some(RespondOptions::text(node.secret()?));

@@ -10,5 +10,6 @@ pub(super) mod proxy;
 pub(super) mod root;
 pub(super) mod server;
 pub(super) mod site;
+pub(super) mod tests;
 pub(super) mod tls;
 pub(super) mod upstreams;

@@ -9,12 +9,14 @@ use super::handlers::{HANDLERS, handler_keys};
 use super::limits::{BODY, LIMITS, limits};
 use super::server::{LISTENER, LOG, access_log, cpus, has_unix, listener_node, listeners, unix_mode};
 use super::site::{Placed, ROUTE, SITE, SiteContext, site};
+use super::tests::{TEST, test};
 use super::tls::{TLS, unit};
 use super::upstreams::{UPSTREAM, UpstreamNames, upstream};
 use crate::acme::ChallengeType;
 use crate::config::mistake::{At, Mistake};
 use crate::config::node::{Node, Reader, Table};
 use crate::config::shape::{Key, Kind, Shape, TEXTS};
+use crate::config::trial::TestCase;
 use crate::config::{Depth, Settings, TlsUnit};
 use crate::filter::AcmeChallenges;
 use crate::plan::{FilterOptions, Plan, Site};
@@ -59,6 +61,7 @@ pub(in crate::config) const ROOT: Shape = Shape::new(
             "How large and how slow request bodies of the default site may be."
         ),
         Key::new("route", Kind::List(&Kind::Table(&ROUTE)), "Routes of the default site."),
+        Key::new("test", Kind::List(&Kind::Table(&TEST)), "Requests with what is expected, for quoit test."),
         Key::new("site", Kind::List(&Kind::Table(&SITE)), "Sites, each for its hosts."),
     ],
 );
@@ -69,6 +72,7 @@ pub(in crate::config) struct Parts {
     pub(in crate::config) settings: Settings,
     pub(in crate::config) tls: Vec<TlsUnit>,
     pub(in crate::config) placed: Vec<Placed>,
+    pub(in crate::config) tests: Vec<TestCase>,
 }
 
 /// The value of a key that may be given once, in all files together.
@@ -158,7 +162,14 @@ pub(in crate::config) fn read(
             sites.for_each(|site| site.filters.insert(0, FilterOptions::AcmeChallenges(challenges.clone())));
         }
     }
-    Parts { plan, settings, tls, placed }
+    let tests = tests(roots);
+    Parts { plan, settings, tls, placed, tests }
+}
+
+/// The tests of all files.
+pub(in crate::config) fn tests(roots: &[Table<'_>]) -> Vec<TestCase> {
+    let tables = all(roots, "test").into_iter().filter_map(Node::table);
+    tables.filter_map(|table| test(table, table.reader.place(table.at))).collect()
 }
 
 fn default_site(roots: &[Table<'_>], context: SiteContext<'_>, placed: &mut Vec<Placed>) -> Site {

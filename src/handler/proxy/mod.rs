@@ -17,6 +17,7 @@ mod response;
 mod tunnel;
 mod upstream;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ pub use self::options::{
 };
 use self::request::NotForwarded;
 use self::upstream::ProxyUpstream;
-use crate::http::message::push_field;
+use crate::http::message::{RequestHead, push_field};
 use crate::http::method::Method;
 use crate::http::path;
 use crate::http::status::Status;
@@ -127,6 +128,11 @@ impl Service for Proxy {
 }
 
 impl ProxyOptions {
+    /// The target as an endpoint gets it: path and query of the request, rewritten as the options say.
+    pub fn forwarded_target<'a>(&self, head: &'a RequestHead) -> Cow<'a, str> {
+        request::target(head, self)
+    }
+
     /// Finds what is wrong with the options without a core.
     ///
     /// # Errors

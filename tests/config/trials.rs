@@ -1,0 +1,114 @@
+//! `[[test]]`: what is expected of requests is held against what the plan does.
+
+use super::config;
+
+const SERVED: &str = r#"
+filters = ["request_id", { headers = { X-Site = "default" } }]
+
+[tls.main]
+self_signed = "shop.test"
+
+[upstreams.api]
+endpoints = ["127.0.0.1:1"]
+
+[upstreams.canary]
+endpoints = ["127.0.0.1:2"]
+
+[[route]]
+prefix = "/api"
+proxy = "api"
+
+[[route]]
+prefix = "/old"
+proxy = { to = "api", strip_prefix = "/old", add_prefix = "/new%20x" }
+
+[[route]]
+path = "/split"
+proxy = { to = { api = 95, canary = 5, off = 0 } }
+
+[upstreams.off]
+endpoints = ["127.0.0.1:3"]
+
+[[route]]
+path = "/login"
+methods = "POST"
+respond = { status = 403, json = "{\"error\":\"no\"}" }
+
+[[site]]
+host = "*.shop.test"
+filters = [{ https = { redirect_to = 443 } }]
+redirect = "/elsewhere"
+"#;
+
+/// The differences of this test, a line each.
+fn run(test: &str) -> Vec<String> {
+    let config = config(&format!("{SERVED}\n[[test]]\n{test}\n"));
+    assert_eq!(config.tests.len(), 1);
+    config.tests[0].run(&config).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_holds_has_no_differences() {
+    for test in [
+        "request = \"GET /api/users?a=b\"\nexpect = { status = 200, upstream = \"api\", route = \
+         \"/api/{*rest}\" }",
+        "request = \"GET /split\"\nexpect = { upstream = [\"canary\", \"api\"], route = \"any /split\" }",
+        "request = \"POST /login\"\nbody = \"x\"\nexpect = { status = 403, body = \"error\", site = \
+         \"default\" }",
+        "request = \"GET /login\"\nexpect = { status = 405, headers = { Allow = \"POST, OPTIONS\" } }",
+        "request = \"/none\"\nexpect = { status = 404, headers = { X-Request-Id = true, X-Site = \
+         \"default\" } }",
+        "request = \"http://a.shop.test/x\"\nexpect = { status = 308, site = \"*.shop.test\" }",
+        "request = \"https://a.shop.test/x\"\nexpect = { status = 307, headers = { Location = \
+         \"/elsewhere\" } }",
+        "request = \"GET /x\"\nheaders = { Host = \"b.shop.test\" }\nexpect = { site = \"*.shop.test\" }",
+        "request = \"GET /old/a%2Fb?c\"\nexpect = { path = \"/new%20x/a%2Fb?c\" }",
+        "request = \"GET /old\"\nexpect = { path = \"/new%20x/\" }",
+        "request = \"GET //api/./x\"\nexpect = { path = \"/api/x\" }",
+        "request = \"GET /api\"\nanswer = { status = 503, text = \"busy\" }\nexpect = { status = 503, body \
+         = \"busy\" }",
+    ] {
+        assert_eq!(run(test), [""; 0], "{test}");
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_told_with_what_was_found() {
+    for (test, expected) in [
+        (
+            "request = \"GET /login\"\nexpect = { status = 200, route = \"/login\" }",
+            &[
+                "route: expected /login, found 405, allowed are POST, OPTIONS",
+                "status: expected 200, found 405",
+            ][..],
+        ),
+        (
+            "request = \"GET /api/x?y\"\nexpect = { upstream = \"canary\", path = \"/x\" }",
+            &["upstream: expected canary, found api", "path: expected /x, found /api/x?y"],
+        ),
+        (
+            "request = \"POST /login\"\nexpect = { upstream = \"api\", body = \"yes\" }",
+            &[
+                "body: expected one with \"yes\", found \"{\\\"error\\\":\\\"no\\\"}\"",
+                "upstream: expected api, found not forwarded",
+            ],
+        ),
+        (
+            "request = \"/\"\nexpect = { site = \"a.test\", headers = { X-Site = false, X-No = true, Via = \
+             \"q\" } }",
+            &[
+                "site: expected a.test, found default",
+                "header X-Site: expected none, found default",
+                "header X-No: expected any value, found none",
+                "header Via: expected q, found none",
+            ],
+        ),
+    ] {
+        assert_eq!(run(test), expected, "{test}");
+    }
+    let refused = run("request = \"GET /a\"\nheaders = { Host = \"a b\" }\nexpect = { status = 200 }");
+    assert!(
+        refused[0].starts_with("request: expected an answer, found a server refuses this with 400"),
+        "{refused:?}"
+    );
+}
