@@ -33,7 +33,9 @@ pub struct Limits {
     /// pause between clicks, shorter than most middleboxes keep idle connections.
     pub idle_timeout: Duration,
     /// Bodies and responses must make progress of at least `rate_min` bytes a second, checked once per this
-    /// time. Default 30 s. There is no limit on the time of a transfer that makes progress.
+    /// time. Default 30 s. There is no limit on the time of a transfer that makes progress. A client that was
+    /// faster before may be silent for up to three further checks, as long as what it moved makes up for it:
+    /// two minutes in all, in which a phone comes out of a tunnel. Receivers whose window is shut may not.
     pub stall_timeout: Duration,
     /// Default 240 bytes a second: a modem from 1985 passes, an attacker who holds connections open does not.
     pub rate_min: u64,

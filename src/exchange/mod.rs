@@ -34,6 +34,6 @@ pub(crate) use self::call::{
 pub(crate) use self::entry::{LogEntry, end_of, peer_of};
 pub use self::limits::Limits;
 pub(crate) use self::limits::{CurrentLimits, TICK};
-pub(crate) use self::pace::{Pace, has_progressed};
+pub(crate) use self::pace::{Pace, Progress};
 pub(crate) use self::source::{Pulled, read_cold};
 pub(crate) use self::worker::Worker;

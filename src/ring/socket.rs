@@ -506,6 +506,12 @@ impl Socket {
         self.open_fd().map_or(0, sys::unacknowledged)
     }
 
+    /// Whether the peer offers a window of a packet or more, so that what it has not acknowledged is a matter
+    /// of the network. False for Unix sockets, and where the kernel does not tell. A system call.
+    pub fn has_open_window(&self) -> bool {
+        self.open_fd().is_ok_and(sys::has_open_window)
+    }
+
     /// Bytes that the kernel has taken so far.
     pub fn sent(&self) -> u64 {
         self.core.inner.borrow_mut().held(self.key).sent

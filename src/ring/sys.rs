@@ -186,6 +186,21 @@ pub(super) fn unacknowledged(fd: RawFd) -> u64 {
     if result < 0 { 0 } else { bytes.max(0) as u64 }
 }
 
+/// Whether the window that the peer offers is as large as a packet (tcp(7), TCP_INFO). False where the kernel
+/// does not tell.
+pub(super) fn has_open_window(fd: RawFd) -> bool {
+    // linux/tcp.h: `tcpi_snd_mss`, and `tcpi_snd_wnd` of Linux 5.4, as numbers of 32 bits from the start.
+    const PACKET: usize = 4;
+    const WINDOW: usize = 57;
+    let mut info = [0u32; WINDOW + 1];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into the array, which lives across the call.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut len)
+    };
+    result == 0 && len as usize == size_of_val(&info) && info[WINDOW] >= info[PACKET]
+}
+
 /// Bytes of the send buffer that are free, as the kernel counts them; `usize::MAX` where it does not tell.
 pub(super) fn send_room(fd: RawFd) -> usize {
     // asm-generic/socket.h; Linux 4.12.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::exchange::{CurrentLimits, Worker, has_progressed};
+use crate::exchange::{CurrentLimits, Progress, Worker};
 use crate::net::Stream;
 use crate::ring::{Payload, PeerState};
 
@@ -92,13 +92,13 @@ fn reset<W: ClosableWire>(wire: Rc<W>) {
 /// Waits until the kernel has all output, for as long as the client takes some of it. As everything here, by
 /// the limits in force: the drain may begin during the wait.
 async fn flush(stream: &Stream, limits: &CurrentLimits) -> io::Result<()> {
-    let (mut is_watched, mut acknowledged) = (false, 0);
+    let (mut is_watched, mut progress) = (false, Progress::default());
     poll_fn(|cx| {
         loop {
             match stream.poll_flush(cx) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     // The first deadline may belong to an earlier wait.
-                    if is_watched && !has_progressed(&mut acknowledged, stream.acknowledged(), limits) {
+                    if is_watched && !progress.is_enough(stream, limits) {
                         return Poll::Ready(Err(error));
                     }
                 }
@@ -135,7 +135,7 @@ async fn finish_slowly(stream: &Stream, output: Vec<u8>, limits: &CurrentLimits)
     }
     stream.close_write().await?;
     stream.set_multishot(false);
-    let (mut looked_at, mut acknowledged) = (stream.ring().now(), stream.acknowledged());
+    let (mut looked_at, mut progress) = (stream.ring().now(), Progress::since(stream));
     loop {
         stream.set_deadline(Some(ACKNOWLEDGED_CHECK.min(limits.stall_timeout)));
         match stream.recv().await {
@@ -152,7 +152,7 @@ async fn finish_slowly(stream: &Stream, output: Vec<u8>, limits: &CurrentLimits)
         }
         let now = stream.ring().now();
         if now.saturating_duration_since(looked_at) >= limits.stall_timeout {
-            if !has_progressed(&mut acknowledged, stream.acknowledged(), limits) {
+            if !progress.is_enough(stream, limits) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             looked_at = now;

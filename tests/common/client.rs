@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 
 use super::response::{Broken, Response};
 use super::{HELLO, PATIENCE, until};
@@ -91,6 +91,23 @@ impl Client {
     /// Closes with a reset (SO_LINGER 0).
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// From now on nothing arrives here, and nothing is acknowledged: the network has a gap, as a phone's has
+    /// in a tunnel. What was received before is thrown away, so that the window is open.
+    pub(crate) fn begin_gap(&mut self) {
+        const DROP: u16 = 0x06;
+        SockRef::from(&self.stream).attach_filter(&[SockFilter::new(DROP, 0, 0, 0)]).unwrap();
+        self.limit_wait(Duration::from_millis(1));
+        while self.fill_some(1 << 20).is_ok() {
+            self.input.clear();
+        }
+        self.limit_wait(PATIENCE);
+    }
+
+    /// Packets arrive again.
+    pub(crate) fn end_gap(&mut self) {
+        SockRef::from(&self.stream).detach_filter().unwrap();
     }
 
     /// The next response, to a GET or anything else but HEAD.

@@ -248,6 +248,50 @@ fn a_file_that_nobody_takes_is_given_up() {
     with_large_file(short_stall(), |server| is_cut_off(server, "/large"));
 }
 
+/// A client that has received much, and whose network has a gap from then on.
+fn in_a_gap(server: &Hosted) -> Client {
+    let mut client = Client::connect(server.addr);
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.fill_some(1 << 20).unwrap();
+    client.begin_gap();
+    client
+}
+
+/// After a gap the kernels find each other at the next retransmission. A client that was faster than the
+/// minimum rate before has time for that.
+#[test]
+fn a_download_survives_a_gap_in_the_network() {
+    with_large_file(short_stall(), |server| {
+        let mut client = in_a_gap(&server);
+        time_passes(STALL * 5 / 2, "the length of the gap is what is tested");
+        client.end_gap();
+        let moved = client.fill_some(1 << 20);
+        assert!(moved.as_ref().is_ok_and(|&bytes| bytes > 0), "{moved:?}");
+        client.close();
+        assert_eq!(server.stop().timed_out, 0);
+    });
+}
+
+#[test]
+fn a_gap_without_an_end_is_given_up() {
+    with_large_file(short_stall(), |server| {
+        let client = in_a_gap(&server);
+        time_passes(STALL * 6, "four windows that it was ahead by, and the one that had begun");
+        assert_eq!(server.stop().timed_out, 1);
+        client.close();
+    });
+}
+
+#[test]
+fn an_upload_survives_a_gap_in_the_network() {
+    let server = serve(short_stall(), Lab::default());
+    let mut client = Client::connect(server.addr);
+    client.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n");
+    client.stays_quiet(STALL / 4);
+    client.send("y".repeat(9000)).stays_quiet(STALL * 5 / 2);
+    client.send("y".repeat(1000)).response().is(200, "10000 bytes").keeps();
+}
+
 /// Reads as many bytes every 40 ms, for longer than a stall may take.
 fn reads_slowly(client: &mut Client, bytes: usize) {
     let began = Instant::now();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::exchange::{CurrentLimits, Gate, Pace, TICK, has_progressed, peer_of};
+use crate::exchange::{CurrentLimits, Gate, Pace, Progress, TICK, peer_of};
 use crate::http::h1::{BodyDecoder, CONTINUE, HeadProgress, RequestDecoder};
 use crate::http::message::{BodyLimits, Framing, RequestError, RequestHead};
 use crate::http::status::Status;
@@ -69,9 +69,9 @@ pub(super) struct H1Wire {
     awaited: Cell<Awaited>,
     /// The next check of an idle connection lets it rest.
     may_rest: Cell<bool>,
-    /// A send is watched for progress, and the bytes that the peer had acknowledged at the last check.
+    /// A send is watched for progress.
     watching_send: Cell<bool>,
-    acknowledged: Cell<u64>,
+    progress: Cell<Progress>,
     /// When the connection is as old as it may become; boxed, because there is seldom a limit.
     ends_at: Option<Box<Instant>>,
     /// Looked up on first use; boxed, because it is not needed on most connections.
@@ -136,7 +136,7 @@ impl H1Wire {
             awaited: Cell::new(Awaited::Head),
             may_rest: Cell::new(false),
             watching_send: Cell::new(false),
-            acknowledged: Cell::new(0),
+            progress: Cell::default(),
             ends_at: ends_at.map(Box::new),
             peer: OnceCell::new(),
         }
@@ -563,12 +563,12 @@ impl H1Wire {
         }
     }
 
-    /// At the end of a stall window: an error unless the peer acknowledged enough since the last check.
+    /// At the end of a stall window: an error unless the client has received enough.
     pub(super) fn check_progress(&self) -> io::Result<()> {
-        let mut known = self.acknowledged.get();
-        let has_moved = has_progressed(&mut known, self.stream.acknowledged(), &self.limits);
-        self.acknowledged.set(known);
-        if !has_moved {
+        let mut progress = self.progress.get();
+        let is_enough = progress.is_enough(&self.stream, &self.limits);
+        self.progress.set(progress);
+        if !is_enough {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.stream.set_deadline(Some(self.limits.stall_timeout));
@@ -656,7 +656,7 @@ impl H1Wire {
         }
         let IncomingBody { pace, policy, .. } = body;
         pace.begin(now);
-        pace.look(now, &self.limits.policy_now(*policy)).map_err(|_| BodyError::TimedOut)
+        pace.look(now, *policy, &self.limits).map_err(|_| BodyError::TimedOut)
     }
 
     fn is_watching_send(&self) -> bool {

@@ -121,7 +121,7 @@ impl StreamInput {
         if !matches!(self.progress, InputProgress::Open) {
             return None;
         }
-        match self.pace.look(now, &limits.policy_now(self.policy)) {
+        match self.pace.look(now, self.policy, limits) {
             Ok(left) => left,
             Err(_) => {
                 self.fail(BodyError::TimedOut);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::exchange::StreamExchange;
 use super::signal::{Hub, SignalWaker};
 use super::wire::{H2Wire, UNREAD_OUTPUT_BYTES_MAX};
-use crate::exchange::Worker;
+use crate::exchange::{Progress, Worker};
 use crate::http::h2::{ConnectionError, Event, StreamKey};
 use crate::http::message::Trailers;
 use crate::observe::access::ExchangeEnd as Ended;
@@ -50,7 +50,7 @@ pub(super) struct H2Session<'a, S> {
     pub(super) is_slow: bool,
     /// Since when a send is watched for progress.
     pub(super) send_since: Option<Instant>,
-    pub(super) acknowledged: u64,
+    pub(super) progress: Progress,
     pub(super) goaway_since: Option<Instant>,
     /// When the connection is as old as it may become.
     pub(super) ends_at: Option<Instant>,
@@ -77,7 +77,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             frame_since: Some(now),
             is_slow: false,
             send_since: None,
-            acknowledged: 0,
+            progress: Progress::default(),
             goaway_since: None,
             ends_at: worker.connection_ends_at(),
             half_closed: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::exchange::{ExchangeState, Sends, StreamExchange};
 use super::session::{GOAWAY_NOTICE, H2Session};
 use super::wire::OUTPUT_BYTES_MAX;
-use crate::exchange::{TICK, has_progressed};
+use crate::exchange::TICK;
 use crate::http::h2::{ConnectionError, ErrorCode};
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::server::close::CloseMode;
@@ -33,7 +33,7 @@ impl<S: Service> H2Session<'_, S> {
             if left >= TICK {
                 next = next.min(left);
             } else {
-                if !has_progressed(&mut self.acknowledged, self.wire.stream.acknowledged(), &limits) {
+                if !self.progress.is_enough(&self.wire.stream, &limits) {
                     self.worker.counters.timed_out.bump();
                     return Some(CloseMode::Abort);
                 }
