@@ -16,6 +16,8 @@ mod leaving;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
 #[path = "h2/peer.rs"]
 mod peer;
+#[path = "proxy/plans.rs"]
+mod plans;
 #[path = "proxy/pools.rs"]
 mod pools;
 #[path = "proxy/responses.rs"]

@@ -10,7 +10,7 @@ use super::entry::LogEntry;
 use super::worker::Worker;
 use crate::observe::{RequestSpan, log};
 use crate::ring::File;
-use crate::service::{Frame, StreamBody};
+use crate::service::{BodyPiece, Frame, PulledPiece, StreamBody};
 
 /// Bytes of a file that are read at once when the read has to wait for the disk.
 const COLD_READ_BYTES: usize = 128 * 1024;
@@ -49,15 +49,7 @@ impl Pulled {
             };
             return Poll::Ready(match frame {
                 Some(Ok(Frame::Data(data))) if data.is_empty() => continue,
-                Some(Ok(Frame::Data(data))) => {
-                    if let Some(owed) = &mut self.owed {
-                        match owed.checked_sub(data.len() as u64) {
-                            Some(left) => *owed = left,
-                            None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                        }
-                    }
-                    Ok(Some(Frame::Data(data)))
-                }
+                Some(Ok(Frame::Data(data))) => self.count(data.len()).map(|()| Some(Frame::Data(data))),
                 Some(Err(error)) => Err(io::Error::other(error)),
                 None | Some(Ok(Frame::Trailers(_))) if self.owed.is_some_and(|owed| owed > 0) => {
                     Err(io::ErrorKind::UnexpectedEof.into())
@@ -65,6 +57,56 @@ impl Pulled {
                 Some(Ok(Frame::Trailers(trailers))) => Ok(Some(Frame::Trailers(trailers))),
                 None => Ok(None),
             });
+        }
+    }
+
+    /// As [`poll_frame`](Self::poll_frame), for a caller that copies content into its own output.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn poll_piece<S>(
+        &mut self,
+        worker: &Worker<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<BodyPiece>>> {
+        loop {
+            let Self { stream, span, .. } = self;
+            let polled = catch_unwind(AssertUnwindSafe(|| span.run(|| stream.poll_piece(cx))));
+            let piece = match polled {
+                Ok(piece) => ready!(piece),
+                Err(panic) => return Poll::Ready(Err(panicked(worker, &*panic))),
+            };
+            let length = match &piece {
+                Some(PulledPiece(Ok(BodyPiece::Received(data)))) => data.len(),
+                Some(PulledPiece(Ok(BodyPiece::Frame(Frame::Data(data))))) => data.len(),
+                _ => return Poll::Ready(self.end(piece)),
+            };
+            if length == 0 {
+                continue;
+            }
+            return Poll::Ready(self.count(length).and_then(|()| self.end(piece)));
+        }
+    }
+
+    /// Counts content.
+    fn count(&mut self, length: usize) -> io::Result<()> {
+        if let Some(owed) = &mut self.owed {
+            *owed = owed.checked_sub(length as u64).ok_or(io::ErrorKind::InvalidData)?;
+        }
+        Ok(())
+    }
+
+    /// What is not content must not come too early.
+    fn end(&self, piece: Option<PulledPiece>) -> io::Result<Option<BodyPiece>> {
+        match piece {
+            Some(PulledPiece(Err(error))) => Err(io::Error::other(error)),
+            None | Some(PulledPiece(Ok(BodyPiece::Frame(Frame::Trailers(_)))))
+                if self.owed.is_some_and(|owed| owed > 0) =>
+            {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Some(PulledPiece(Ok(piece))) => Ok(Some(piece)),
+            None => Ok(None),
         }
     }
 

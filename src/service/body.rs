@@ -14,6 +14,7 @@ use super::peer::Peer;
 use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::tls::TlsInfo;
+use crate::ring::RecvBuf;
 
 /// Why a request body cannot be read to its end.
 #[derive(Debug)]
@@ -128,6 +129,10 @@ pub trait Downstream {
     /// What the TLS handshake negotiated; `None` on a plain connection.
     fn tls(&self) -> Option<Rc<TlsInfo>>;
 }
+
+/// A part of a response body, or why there are no more. Opaque outside of this crate.
+#[derive(Debug)]
+pub struct PulledPiece(pub(crate) Result<BodyPiece, BodyError>);
 
 /// A frame, or why there are no more.
 pub type BodyFrame = Result<Frame, BodyError>;
@@ -302,11 +307,26 @@ impl StreamBody for Whole {
     }
 }
 
+/// One part of a response body, where the driver can take content out of a receive buffer.
+#[derive(Debug)]
+pub(crate) enum BodyPiece {
+    /// A frame.
+    Frame(Frame),
+    /// Content in the buffer in which it was received, to be copied at once.
+    Received(RecvBuf),
+}
+
 /// A response body that is pulled as fast as the client receives it.
 pub trait StreamBody {
     /// The next frame; `None` at the end. Trailers are the last frame. An error ends the connection, or in
     /// HTTP/2 the stream: the client must see that the body is incomplete.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>>;
+
+    /// As [`poll_frame`](Self::poll_frame), for a driver that copies content into its own output.
+    #[doc(hidden)]
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<PulledPiece>> {
+        self.poll_frame(cx).map(|frame| frame.map(|frame| PulledPiece(frame.map(BodyPiece::Frame))))
+    }
 
     /// Continues the work of this body beside being read, such as reading the request. Called in place of
     /// [`poll_frame`](Self::poll_frame) while the client receives nothing, so that a full-duplex exchange

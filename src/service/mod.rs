@@ -42,6 +42,9 @@ use std::future::Future;
 
 pub use self::answer::Answer;
 pub(crate) use self::answer::AnyService;
+pub(crate) use self::body::BodyPiece;
+#[doc(hidden)]
+pub use self::body::PulledPiece;
 pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
 pub use self::core::{CoreContext, LocalValues, ProcessValues};
 pub use self::drain::Drain;

@@ -23,11 +23,11 @@ use crate::http::h1::{
     BodyCoding, BodyDecoder, CHUNK_END, OutgoingRequest, RequestFacts, ResponseDecoder, ResponseProgress,
     write_chunk_header, write_last_chunk, write_request_head,
 };
-use crate::http::message::{BodyLimits, FramingError, ResponseError, ResponseHead};
+use crate::http::message::{BodyLimits, Framing, FramingError, ResponseError, ResponseHead};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::ring::{Payload, RecvBuf, Ring};
-use crate::service::{BodyError, Frame};
+use crate::service::{BodyError, BodyPiece, Frame};
 
 /// Pieces of a body up to this size are copied behind what is sent before them.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
@@ -150,6 +150,7 @@ pub(crate) struct Exchange {
     sent_before: u64,
     was_answered: bool,
     body: Option<BodyDecoder>,
+    is_chunked: bool,
     is_event_stream: bool,
 }
 
@@ -188,6 +189,7 @@ impl Exchange {
             sent_before,
             was_answered: false,
             body: None,
+            is_chunked: false,
             is_event_stream: false,
         })
     }
@@ -481,6 +483,7 @@ impl Exchange {
         let limits = BodyLimits { body_bytes_max: options.response_bytes_max, ..BodyLimits::DEFAULT };
         let decoder = BodyDecoder::new(framing, &limits);
         self.body = Some(decoder.map_err(|error| self.failed(ExchangeFailure::Body(error)))?);
+        self.is_chunked = framing == Framing::Chunked;
         if !framing.is_empty() {
             let kind = self.link.head.field("content-type").unwrap_or_default();
             self.is_event_stream =
@@ -492,6 +495,16 @@ impl Exchange {
     /// Whether the response was received to its end, its trailers included.
     pub(crate) fn is_received(&self) -> bool {
         self.body.as_ref().is_some_and(BodyDecoder::is_done)
+    }
+
+    /// Whether the content in hand may be all of it.
+    pub(crate) fn may_be_whole(&self) -> bool {
+        let in_hand = self.input.as_ref().map_or(0, |input| input.len() as u64);
+        match self.link.head.framing() {
+            Framing::None | Framing::Chunked => true,
+            Framing::Length(length) => length <= in_hand,
+            Framing::UntilClose | Framing::Tunnel => false,
+        }
     }
 
     /// Whether the response has trailers that were not returned.
@@ -536,6 +549,49 @@ impl Exchange {
             self.input = None;
         }
         Ok(if joined.is_empty() { data } else { joined.into() })
+    }
+
+    /// The content in hand, in its buffer, if that holds nothing else.
+    fn take_received(&mut self) -> Option<RecvBuf> {
+        if self.is_chunked {
+            return None;
+        }
+        let input = self.input.take()?;
+        let decoder = self.body.as_mut()?;
+        let fits = decoder.remaining().is_none_or(|left| left >= input.len() as u64);
+        // Of a body without framing every byte is content; only a limit could refuse some.
+        if fits && decoder.handle_bytes(&input).is_ok_and(|step| step.data == (0..input.len())) {
+            return Some(input);
+        }
+        self.input = Some(input);
+        None
+    }
+
+    /// As [`poll_frame`](Self::poll_frame), with content in its buffer where that holds nothing else.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn poll_piece(
+        &mut self,
+        body: &mut Outgoing,
+        options: &UpstreamOptions,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyPiece, ExchangeError>>> {
+        if self.input.is_none() && !self.is_received() && self.is_sent() && !self.is_chunked {
+            match self.link.stream.poll_recv(cx) {
+                Poll::Ready(Ok(Some(input))) => {
+                    self.awaited = Awaited::Nothing;
+                    self.input = Some(input);
+                }
+                Poll::Pending if self.awaited == Awaited::Body => return Poll::Pending,
+                // The rest is the same for both.
+                _ => {}
+            }
+        }
+        if let Some(received) = self.take_received() {
+            return Poll::Ready(Some(Ok(BodyPiece::Received(received))));
+        }
+        self.poll_frame(body, options, cx).map(|frame| frame.map(|frame| frame.map(BodyPiece::Frame)))
     }
 
     /// The next frame of the body; `None` at its end. The rest of the request is sent meanwhile.
@@ -650,9 +706,6 @@ impl Exchange {
         }
         link.idle_since = link.stream.ring().now();
         link.idle_time = keep_alive_timeout(&link.head).or(link.idle_time);
-        if self.awaited != Awaited::Nothing {
-            link.stream.set_deadline(None);
-        }
         if link.exchanges == 1 {
             // It is kept, so multishot receives pay off from here on.
             link.stream.set_multishot(true);

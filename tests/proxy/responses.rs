@@ -38,7 +38,8 @@ fn unsound_responses_cost_502_and_the_connection() {
         "Content-Length: 2\r\nTransfer-Encoding: chunked",
         "Content-Length: 2\r\nContent-Length: 3",
         "Content-Length: +2",
-        "Content-Length: 2, 2",
+        "Content-Length: 2, 3",
+        "Content-Length: 2,",
         "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: chunked, chunked",
         "Transfer-Encoding: identity",
@@ -71,6 +72,8 @@ fn what_is_sound_but_unusual_is_fine() {
     let fine = |response: &str, status, kept| {
         assert_eq!(answer(response), (status, None, kept), "{response:?}");
     };
+    fine("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, true);
+    fine("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", 200, true);
     fine("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, true);
     fine("HTTP/1.1 299 Odd\r\nContent-Length: 2\r\n\r\nok", 299, true);
     fine("HTTP/1.1 204 No Content\r\n\r\n", 204, true);

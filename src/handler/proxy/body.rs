@@ -5,9 +5,11 @@
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
+use bytes::Bytes;
+
 use super::upstream::ProxyUpstream;
 use crate::observe::log;
-use crate::service::{BodyError, BodyFrame, Frame, StreamBody};
+use crate::service::{BodyError, BodyFrame, BodyPiece, Frame, PulledPiece, StreamBody};
 use crate::upstream::{Exchange, ExchangeError, ExchangeFailure, Outcome, Outgoing, Pick};
 
 /// A response that is still being received, or a request that is still being sent.
@@ -65,22 +67,33 @@ impl ProxyBody {
     }
 }
 
-impl StreamBody for ProxyBody {
-    fn poll_frame(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
+impl ProxyBody {
+    /// The next part; content in its buffer only with `takes_buffers`.
+    fn poll_part(
+        &mut self,
+        takes_buffers: bool,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<BodyPiece, BodyError>>> {
         if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
+            return Poll::Ready(Some(first.map(BodyPiece::Frame)));
         }
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
         let options = self.upstream.options();
         if !self.is_over {
-            match exchange.poll_frame(&mut self.outgoing, options, cx) {
+            let polled = if takes_buffers {
+                exchange.poll_piece(&mut self.outgoing, options, cx)
+            } else {
+                let frame = exchange.poll_frame(&mut self.outgoing, options, cx);
+                frame.map(|frame| frame.map(|frame| frame.map(BodyPiece::Frame)))
+            };
+            match polled {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(frame))) => {
+                Poll::Ready(Some(Ok(piece))) => {
                     // Nothing is asked for after trailers.
-                    if matches!(frame, Frame::Trailers(_)) && exchange.is_sent() {
+                    if matches!(piece, BodyPiece::Frame(Frame::Trailers(_))) && exchange.is_sent() {
                         self.keep();
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    return Poll::Ready(Some(Ok(piece)));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(self.fail(&error)))),
                 Poll::Ready(None) => self.is_over = true,
@@ -99,6 +112,23 @@ impl StreamBody for ProxyBody {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(self.fail(&error)))),
         }
+    }
+}
+
+impl StreamBody for ProxyBody {
+    fn poll_frame(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<BodyFrame>> {
+        self.poll_part(false, cx).map(|part| {
+            part.map(|part| {
+                part.map(|part| match part {
+                    BodyPiece::Frame(frame) => frame,
+                    BodyPiece::Received(data) => Frame::Data(Bytes::copy_from_slice(&data)),
+                })
+            })
+        })
+    }
+
+    fn poll_piece(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<PulledPiece>> {
+        self.poll_part(true, cx).map(|part| part.map(PulledPiece))
     }
 
     fn poll_work(&mut self, cx: &mut TaskContext<'_>) {

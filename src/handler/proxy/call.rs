@@ -8,6 +8,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::Proxy;
 use super::body::ProxyBody;
 use super::request;
@@ -15,10 +17,11 @@ use super::response::{self, Announced};
 use super::tunnel;
 use super::upstream::ProxyUpstream;
 use crate::http::h1::{BodyLength, ConnectionOptions, OutgoingRequest};
+use crate::http::message::FramingError;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
-use crate::service::{Body, BodyPolicy, Context, Frame, Interim, RequestBody, Response};
+use crate::service::{Body, BodyError, BodyPolicy, Context, Frame, Interim, RequestBody, Response};
 use crate::upstream::{
     Balance, Exchange, ExchangeError, ExchangeFailure, HashKey, HeadEvent, Link, NoEndpoint, Outcome,
     Outgoing, Pick, PickKey, Tried,
@@ -56,6 +59,10 @@ impl Proxy {
         let via = self.options.via.as_deref();
         if !context.has_body_policy() && !body.is_empty() {
             body.set_policy(BodyPolicy { bytes_max: self.options.request_bytes_max, ..BodyPolicy::DEFAULT });
+            if body.is_too_large() {
+                let error = BodyError::Framing(FramingError::TooLarge);
+                return response::failed(&ExchangeFailure::Client(error), via).closing();
+            }
         }
         let upstream = self.choose();
         match self.answered(&upstream, &context, body).await {
@@ -337,8 +344,9 @@ fn respond(
             length => Body::Stream(Box::new(Announced(length))),
         });
     }
-    // Content that came with the head leaves with it.
-    let first = match exchange.take_data() {
+    // Content that came with the head, and is whole, leaves with it.
+    let taken = if exchange.may_be_whole() { exchange.take_data() } else { Ok(Bytes::new()) };
+    let first = match taken {
         Ok(first) => first,
         Err(error) => return response::failed(&ExchangeFailure::Body(error), via),
     };

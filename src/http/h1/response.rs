@@ -216,6 +216,20 @@ struct GatheredResponse<'a> {
     has_upgrade_option: bool,
 }
 
+/// Lengths that agree are one: servers behind several layers send it twice, and there is no other reading (RFC
+/// 9110 §8.6).
+fn merged_length(before: Option<u64>, value: &[u8]) -> Result<u64, FramingFieldError> {
+    let mut members =
+        value.split(|&byte| byte == b',').map(|member| content_length(None, member.trim_ascii()));
+    let first = members.next().unwrap_or(Err(FramingFieldError::LengthMalformed))?;
+    for other in members.chain(before.map(Ok)) {
+        if other? != first {
+            return Err(FramingFieldError::LengthRepeated);
+        }
+    }
+    Ok(first)
+}
+
 impl GatheredResponse<'_> {
     fn handle_field(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
@@ -225,7 +239,7 @@ impl GatheredResponse<'_> {
                 self.has_upgrade_option |=
                     list_members(value).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
             }
-            14 if is_named(name, b"content-length") => match content_length(self.length, value) {
+            14 if is_named(name, b"content-length") => match merged_length(self.length, value) {
                 Ok(length) => self.length = Some(length),
                 Err(error) => self.note(error),
             },

@@ -21,7 +21,7 @@ use crate::http::h1::{
 use crate::http::status::Status;
 use crate::ring::{File, InCache, NonBlocking, Payload, ReadNow};
 use crate::server::departure::{Departure, Silence, SilenceKind};
-use crate::service::{Body, Frame, Response, Service};
+use crate::service::{Body, BodyPiece, Frame, Response, Service};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -364,7 +364,7 @@ async fn write_stream<S: Service>(
 ) -> io::Result<()> {
     loop {
         let (mut departure, mut silence) = (Departure::default(), Silence::default());
-        let frame = poll_fn(|cx| match body.poll_frame(worker, cx) {
+        let piece = poll_fn(|cx| match body.poll_piece(worker, cx) {
             Poll::Pending => {
                 wire.detach_input();
                 match wire.poll_push(cx) {
@@ -384,14 +384,18 @@ async fn write_stream<S: Service>(
             }
             ready => ready,
         });
-        match frame.await? {
-            Some(Frame::Data(piece)) => {
+        match piece.await? {
+            Some(BodyPiece::Received(piece)) => {
+                write_received(worker, wire, &mut body, &piece, coding).await?;
+                *body_bytes += piece.len() as u64;
+            }
+            Some(BodyPiece::Frame(Frame::Data(piece))) => {
                 let len = piece.len() as u64;
                 write_piece(worker, wire, &mut body, piece, coding).await?;
                 *body_bytes += len;
             }
             // Only the chunked coding can carry trailers (RFC 9112 §7.1.2).
-            Some(Frame::Trailers(trailers)) => {
+            Some(BodyPiece::Frame(Frame::Trailers(trailers))) => {
                 if coding == BodyCoding::Chunked {
                     wire.write(|output| write_last_chunk(output, trailers.lines()));
                 }
@@ -405,6 +409,30 @@ async fn write_stream<S: Service>(
             }
         }
     }
+}
+
+/// Copies what was received elsewhere behind the output, which is sent when it is large.
+async fn write_received<S: Service>(
+    worker: &Worker<S>,
+    wire: &H1Wire,
+    body: &mut Pulled,
+    piece: &[u8],
+    coding: BodyCoding,
+) -> io::Result<()> {
+    wire.write(|output| {
+        let chunk = NonZeroU64::new(piece.len() as u64).filter(|_| coding == BodyCoding::Chunked);
+        if let Some(length) = chunk {
+            write_chunk_header(output, length);
+        }
+        output.extend_from_slice(piece);
+        if chunk.is_some() {
+            output.extend_from_slice(CHUNK_END);
+        }
+    });
+    if wire.output_len() >= GATHERED_BYTES_MAX {
+        poll_fn(|cx| or_work(worker, body, wire.poll_push(cx), cx)).await?;
+    }
+    Ok(())
 }
 
 async fn write_piece<S: Service>(

@@ -116,7 +116,9 @@ impl Routes {
             if let Some(policy) = endpoint.facts.body_policy {
                 request.body().set_policy(policy);
             }
-            if request.body().is_too_large() {
+            // A service that judges bodies by itself does so unless the route has a policy.
+            let judges = endpoint.facts.body_policy.is_none() && endpoint.service.judges();
+            if !judges && request.body().is_too_large() {
                 return endpoint.chain.run(&DefaultResponse::TooLarge, request);
             }
         }
