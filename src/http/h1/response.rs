@@ -216,8 +216,8 @@ struct GatheredResponse<'a> {
     has_upgrade_option: bool,
 }
 
-/// Lengths that agree are one: servers behind several layers send it twice, and there is no other reading (RFC
-/// 9110 §8.6).
+/// Lengths that agree are one: servers behind several layers send it twice, and there is no other reading
+/// (RFC 9110 §8.6).
 fn merged_length(before: Option<u64>, value: &[u8]) -> Result<u64, FramingFieldError> {
     let mut members =
         value.split(|&byte| byte == b',').map(|member| content_length(None, member.trim_ascii()));
