@@ -15,7 +15,8 @@
 //! 12. [`limits`]: what a client can meet, and where to change it
 //! 13. [`tls`]: certificates, and what changes when they do
 //! 14. [`tracing`]: a span for each request
-//! 15. [`deployment`]: systemd, containers, proxies, logs, restarts
+//! 15. [`configuration`]: a file for sites, routes, upstreams, and how it is checked, tested and changed
+//! 16. [`deployment`]: systemd, containers, proxies, logs, restarts
 //!
 //! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk) and `axum` in
 //! `examples/` are what the chapters lead to.
@@ -61,6 +62,9 @@ pub mod tls {}
 
 #[doc = include_str!("guide/tracing.md")]
 pub mod tracing {}
+
+#[doc = include_str!("guide/configuration.md")]
+pub mod configuration {}
 
 #[doc = include_str!("guide/deployment.md")]
 pub mod deployment {}

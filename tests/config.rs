@@ -1,10 +1,14 @@
 //! Configuration files: what they say, every kind of mistake with its exact text, and that a file which is
 //! written from a plan gives the same plan.
 
+#[path = "config/examples.rs"]
+mod examples;
 #[path = "config/mistakes.rs"]
 mod mistakes;
 #[path = "config/outside.rs"]
 mod outside;
+#[path = "config/schema.rs"]
+mod schema;
 #[path = "config/trials.rs"]
 mod trials;
 #[path = "config/written.rs"]

@@ -99,7 +99,8 @@ fn no_command(error: &clap::Error) -> Option<String> {
     let tip = match similar.first() {
         Some(similar) => format!("; did you mean {similar}?"),
         None => {
-            "; there are serve, proxy, run, check, explain, test, diff, cert, doctor, completions and man"
+            "; there are serve, proxy, run, check, explain, test, diff, schema, cert, doctor, completions \
+             and man"
                 .to_owned()
         }
     };

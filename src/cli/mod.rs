@@ -19,6 +19,7 @@ mod mistakes;
 mod proxy;
 mod response_args;
 mod run;
+mod schema;
 mod serve;
 mod test;
 mod tls_args;
@@ -61,6 +62,8 @@ enum Command {
     Test(test::TestArgs),
     /// Show what changes in effect from one configuration file to another, route by route.
     Diff(diff::DiffArgs),
+    /// Print the JSON schema of configuration files, for editors.
+    Schema,
     /// Make and look at certificates for TLS.
     Cert(cert::CertArgs),
     /// Show the kernel features and limits of this machine, and the effect of missing ones.
@@ -91,6 +94,7 @@ fn run() -> ExitCode {
         Ok(Cli { command: Command::Explain(args) }) => explain::run(&args),
         Ok(Cli { command: Command::Test(args) }) => test::run(&args),
         Ok(Cli { command: Command::Diff(args) }) => diff::run(&args),
+        Ok(Cli { command: Command::Schema }) => schema::run(),
         Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
         Ok(Cli { command: Command::Completions(args) }) => generate::completions(&args, Cli::command()),

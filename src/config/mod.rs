@@ -29,6 +29,7 @@ mod nearest;
 mod node;
 mod placed;
 mod read;
+mod schema;
 mod shape;
 mod source;
 mod trial;
@@ -260,6 +261,11 @@ impl Config {
     /// The TLS configurations.
     pub fn tls_servers(&self) -> impl Iterator<Item = &Arc<TlsServer>> {
         self.tls.iter().map(|unit| &unit.server)
+    }
+
+    /// The JSON schema of configuration files, which editors' TOML plug-ins understand.
+    pub fn schema() -> String {
+        serde_json::to_string_pretty(&schema::schema()).expect("it has no maps but those of texts")
     }
 
     /// The tests of a file that has nothing else.

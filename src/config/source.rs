@@ -2,6 +2,7 @@
 //! but
 //! `include`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -24,16 +25,17 @@ pub(super) struct Sources {
     pub(super) directories: Vec<PathBuf>,
 }
 
-/// Reads a file.
+/// Reads a file, or what another program writes to a pipe.
 pub(super) fn read(path: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
+    let file = fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
         return Err(io::Error::other("it is a directory; name the file in it"));
     }
-    if metadata.len() > FILE_BYTES_MAX {
+    let mut text = String::new();
+    if file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > FILE_BYTES_MAX {
         return Err(io::Error::other("it has more than 16 MiB"));
     }
-    fs::read_to_string(path)
+    Ok(text)
 }
 
 /// Reads the files that `first` includes, and those that they include.
@@ -100,7 +102,10 @@ impl Sources {
             return Err(Mistake::new(at, format!("more than {FILES_MAX} files are included")));
         }
         let cannot = |error| Mistake::new(at, format!("cannot read {}: {error}", path.display()));
-        let text = read(path).map_err(cannot)?;
+        // Whatever else stands there would be waited for.
+        let is_odd = fs::metadata(path).is_ok_and(|found| !found.is_file());
+        let text = if is_odd { Err(io::Error::other("it is no regular file")) } else { read(path) };
+        let text = text.map_err(cannot)?;
         Ok(SourceText { path: path.to_owned(), text })
     }
 }

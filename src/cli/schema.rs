@@ -1,0 +1,10 @@
+//! `quoit schema`: the JSON schema of configuration files, for editors.
+
+use std::process::ExitCode;
+
+use crate::config::Config;
+
+pub(super) fn run() -> ExitCode {
+    println!("{}", Config::schema());
+    ExitCode::SUCCESS
+}
