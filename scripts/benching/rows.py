@@ -11,7 +11,7 @@ IDLE_CONNECTIONS = 9_000
 # Fewer with TLS, for each costs a handshake at both ends.
 IDLE_TLS_CONNECTIONS = 2_000
 PIPELINED = 16
-FILES = {"1k.bin": 1 << 10, "100k.bin": 100 << 10, "10m.bin": 10 << 20}
+FILES = {"1k.bin": 1 << 10, "16k.bin": 16 << 10, "100k.bin": 100 << 10, "10m.bin": 10 << 20}
 # A text that compresses as text does; see `text`.
 TEXT_FILE, TEXT_BYTES = "100k.txt", 100 << 10
 GREETING = b"Hello, World!"
@@ -125,6 +125,17 @@ def dressed_row(name: str, what: str) -> Row:
                "serve-dressed", "serve", f"/{name}", cpu_ratio_max=1.05)
 
 
+def proxy_rows(name: str, work: str, targets: dict[str, float], **more) -> list[Row]:
+    """The same work through us and through each peer; the server behind is the same."""
+    suffix = "-tls" if more.get("scheme") == "https" else ""
+    return [Row(f"{name}-{peer.removesuffix('-proxy')}", f"proxied: {work}", f"proxy{suffix}", f"{peer}{suffix}",
+                cpu_ratio_max=target, **more) for peer, target in targets.items()]
+
+
+def both(target: float) -> dict[str, float]:
+    return {"nginx-proxy": target, "haproxy": target}
+
+
 ROWS = [
     Row("hello-nginx", "13-byte answer", "hello", "nginx", cpu_ratio_max=0.93),
     Row("hello-floor", "13-byte answer", "hello", "floor", cpu_ratio_max=1.15),
@@ -188,6 +199,17 @@ ROWS = [
             path="/100k.bin", connections=16, streams=4, cpu_ratio_max=0.8),
     tls_row("idle-tls", f"{IDLE_TLS_CONNECTIONS:,} idle TLS connections, KiB each", path="/1k.bin",
             idle=IDLE_TLS_CONNECTIONS, idle_ratio_max=0.5),
+    *proxy_rows("proxy-hello", "13-byte answer", {**both(0.7), "caddy-proxy": None}),
+    *proxy_rows("proxy-16k", "16 KiB answer", both(0.85), path="/16k.bin"),
+    *proxy_rows("proxy-100k", "100 KiB answer", both(0.85), path="/100k.bin"),
+    *proxy_rows("proxy-tls", "13-byte answer, TLS 1.3 in front", both(0.8), scheme="https"),
+    *proxy_rows("proxy-h2", "HTTP/2 in front, 16 connections × 32 streams, 13 bytes", both(0.6), scheme="https",
+                connections=16, streams=32),
+    *proxy_rows("proxy-upload", "16 KiB in, 13 bytes out", both(0.9), body=b"x" * (16 << 10)),
+    *proxy_rows("proxy-short", "one new connection per request", both(0.9), way="close"),
+    # Half of what a proxy does on one CPU beside a generator and a server on the other.
+    *proxy_rows("proxy-latency", "13-byte answer, 8,000 a second", {"nginx-proxy": None, "haproxy": None},
+                rate=8000, p50_ratio_max=1.0),
     Row("mixed", "eight files of 1 KiB to two of 100 KiB", "serve", "nginx", MIX[0][1], way="mixed"),
     Row("million", "random file of a tree", "serve-tree", "nginx-tree", "/000/000.txt",
         way="random", states_memory=True),

@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from benching import proxies
 from benching.rows import GREETING, TREE_FOLDER
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -58,6 +59,9 @@ http {{
     }}
 }}
 """
+
+# For the proxy that is nginx.
+TICKETS = "ssl_session_tickets on; http2_max_concurrent_streams 128;"
 
 # Its own defaults but for the version, which is that of all rows, and tickets that need no cache.
 NGINX_TLS = """ssl_certificate {home}/cert.pem;
@@ -123,10 +127,42 @@ class Bench:
         port = free_port()
         home = self.scratch / f"{program}-{port}"
         home.mkdir()
-        command = self.command(program, port, home)
+        if not proxies.is_proxy(program):
+            return Server(program, self.found(self.command(program, port, home)), port, home, self.server_cpu)
+        # Where the generator runs: what it costs is not the proxy's.
+        upstream = self.upstream()
+        try:
+            command = self.found(self.proxy_command(program, port, home, upstream.port))
+            return Server(program, command, port, home, self.server_cpu, upstream)
+        except BaseException:
+            upstream.stop()
+            raise
+
+    def found(self, command: list[str]) -> list[str]:
         if shutil.which(command[0]) is None:
             raise Unavailable(f"{command[0]} is not there")
-        return Server(program, command, port, home, self.server_cpu)
+        return command
+
+    def upstream(self) -> "Server":
+        """The server behind a proxy: nginx, for both."""
+        port = free_port()
+        home = self.scratch / f"upstream-{port}"
+        home.mkdir()
+        conf = self.write(home, NGINX, port, user="user root;", root=self.files, deferred="", tls="", more="",
+                          cpu=self.client_cpu)
+        command = [tool("nginx"), "-p", str(home), "-e", str(home / "error.log"), "-c", str(conf)]
+        return Server("upstream", command, port, home, self.client_cpu)
+
+    def proxy_command(self, program: str, port: int, home: Path, upstream: int) -> list[str]:
+        if program in self.commands:
+            return self.given(program, port=port, cpu=self.server_cpu, upstream=upstream)
+        tls = make_certificate(home) if proxies.has_tls(program) else []
+        if program in ("proxy", "proxy-tls"):
+            listen = ["--listen", f"127.0.0.1:{port}", "--workers", "1", "--cpus", str(self.server_cpu)]
+            return [str(TARGET / PROFILE / "quoit"), "proxy", f"127.0.0.1:{upstream}", *listen, "--quiet", *tls]
+        conf = self.write(home, proxies.configuration(program, home, TICKETS), port, user="user root;",
+                          upstream=upstream)
+        return [tool(proxies.tool_of(program)), *proxies.arguments(program, home, conf)]
 
     def command(self, program: str, port: int, home: Path) -> list[str]:
         if program in self.commands:
@@ -199,10 +235,12 @@ class Bench:
         name, *arguments = shlex.split(self.commands[program].format(**places))
         return [str(self.root / name) if "/" in name else name, *arguments]
 
-    def write(self, home: Path, template: str, port: int, user: str, **more: str | Path) -> Path:
+    def write(self, home: Path, template: str, port: int, user: str, cpu: int | None = None,
+              **more: str | int | Path) -> Path:
         conf = home / "conf"
+        mask = format(1 << (self.server_cpu if cpu is None else cpu), "b")
         conf.write_text(template.format(
-            user=user if os.geteuid() == 0 else "", mask=format(1 << self.server_cpu, "b"), home=home,
+            user=user if os.geteuid() == 0 else "", mask=mask, home=home,
             port=port, connections=CONNECTIONS_MAX, greeting=GREETING.decode(), **more))
         return conf
 
@@ -234,8 +272,11 @@ def make_tree(tree: Path, files: int) -> None:
 class Server:
     """One running server. A context manager: leaving the block stops it."""
 
-    def __init__(self, program: str, command: list[str], port: int, home: Path, cpu: int):
+    def __init__(self, program: str, command: list[str], port: int, home: Path, cpu: int,
+                 upstream: "Server | None" = None):
         self.program, self.port, self.log = program, port, home / "output"
+        # What a proxy forwards to; it ends with it.
+        self.upstream = upstream
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 ["taskset", "-c", str(cpu), *command],
@@ -243,6 +284,7 @@ class Server:
         try:
             self.wait_ready()
         except BaseException:
+            self.upstream = None  # the caller stops it
             self.stop()
             raise
 
@@ -274,9 +316,11 @@ class Server:
                 for pid in reversed(self.pids()):
                     os.kill(pid, 9)
         self.process.wait()
+        if self.upstream:
+            self.upstream.stop()
 
     def alive(self) -> bool:
-        return self.process.poll() is None
+        return self.process.poll() is None and (self.upstream is None or self.upstream.alive())
 
     def pids(self) -> list[int]:
         """The process and all that descend from it (nginx serves in a child), eldest first."""
@@ -359,7 +403,7 @@ def tool(name: str) -> str:
 def install_missing() -> None:
     """Installs the peers and the client from Debian when root; otherwise says what to type."""
     missing = []
-    for name, package in (("nginx", "nginx"), ("h2o", "h2o"), ("caddy", "caddy"), ("wrk", "wrk"),
+    for name, package in (("nginx", "nginx"), ("h2o", "h2o"), ("caddy", "caddy"), ("wrk", "wrk"), ("haproxy", "haproxy"),
                           ("h2load", "nghttp2-client"), ("openssl", "openssl"), ("curl", "curl")):
         try:
             tool(name)
