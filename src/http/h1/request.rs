@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 
 use memchr::memmem;
 
-use super::facts::Gathered;
+use super::facts::{Gathered, KnownHost};
 use super::salvage::salvage;
 use super::scan::{HeadExtent, scan, split_at_space};
 use super::straddling::{
@@ -42,6 +42,7 @@ pub enum HeadProgress {
 pub struct RequestDecoder {
     // INVARIANT: starts at the start of a request, the ignored empty lines before it included.
     partial: Straddling,
+    known_host: KnownHost,
 }
 
 impl RequestDecoder {
@@ -85,8 +86,9 @@ impl RequestDecoder {
         head: &mut RequestHead,
     ) -> Result<HeadProgress, RequestError> {
         let bytes_max = usize::from(limits.head_bytes_max) + EMPTY_LINES_MAX * 2;
+        let known_host = &mut self.known_host;
         let length = self.partial.handle_bytes(input, bytes_max, |bytes| {
-            let decoded = decode(bytes, limits, head);
+            let decoded = decode(bytes, limits, head, known_host);
             if decoded.is_err() {
                 salvage(bytes, limits, head);
             }
@@ -107,29 +109,41 @@ impl RequestDecoder {
 /// Fills `head` from the request at the start of `bytes` and returns its length, ignored empty lines
 /// included; `None` if it is well-formed so far and incomplete.
 #[inline]
-fn decode(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Option<usize>, RequestError> {
+fn decode(
+    bytes: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+    known_host: &mut KnownHost,
+) -> Result<Option<usize>, RequestError> {
     let skipped = empty_lines_length(bytes);
     let view = &bytes[skipped..];
     let view = &view[..view.len().min(usize::from(limits.head_bytes_max))];
-    let doubt = match decode_usual(view, limits, head) {
+    let doubt = match decode_usual(view, limits, head, known_host) {
         Ok(length) => return Ok(Some(skipped + length)),
         Err(doubt) => doubt,
     };
     match scan(bytes, limits)? {
         HeadExtent::Part => Ok(None),
-        HeadExtent::Whole => decode_unusual(view, limits, head, doubt).map(|length| Some(skipped + length)),
+        HeadExtent::Whole => {
+            decode_unusual(view, limits, head, doubt, known_host).map(|length| Some(skipped + length))
+        }
     }
 }
 
 /// Fills `head` from a request at the start of `view`, and returns its length. An error is preliminary: the
 /// head may be incomplete, malformed or unusual.
 #[inline]
-fn decode_usual(view: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<usize, RequestError> {
+fn decode_usual(
+    view: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+    known_host: &mut KnownHost,
+) -> Result<usize, RequestError> {
     let mut table = [const { MaybeUninit::uninit() }; TABLE_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(view, &mut table[..usize::from(limits.fields_max)]);
     let Ok(httparse::Status::Complete(length)) = parsed else { return Err(RequestError::Disagreement) };
-    fill(head, &view[..length], &request, limits).inspect_err(|_| head.clear())?;
+    fill(head, &view[..length], &request, limits, known_host).inspect_err(|_| head.clear())?;
     Ok(length)
 }
 
@@ -141,6 +155,7 @@ fn decode_unusual(
     limits: &HeadLimits,
     head: &mut RequestHead,
     doubt: RequestError,
+    known_host: &mut KnownHost,
 ) -> Result<usize, RequestError> {
     let line = &view[..memmem::find(view, b"\r\n").ok_or(doubt)?];
     let length = memmem::find(view, b"\r\n\r\n").ok_or(doubt)? + 4;
@@ -161,7 +176,7 @@ fn decode_unusual(
     if usual.len() > usize::from(u16::MAX) {
         return Err(RequestError::HeadTooLong);
     }
-    decode_usual(&usual, limits, head)?;
+    decode_usual(&usual, limits, head, known_host)?;
     Ok(length)
 }
 
@@ -174,6 +189,7 @@ fn fill(
     bytes: &[u8],
     request: &httparse::Request<'_, '_>,
     limits: &HeadLimits,
+    known_host: &mut KnownHost,
 ) -> Result<(), RequestError> {
     let (Some(token), Some(path), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(RequestError::Disagreement);
@@ -196,12 +212,15 @@ fn fill(
     if !spans.have_crs() {
         return Err(RequestError::Disagreement);
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::with_known_host(known_host.as_slice());
     for field in request.headers.iter() {
         gathered.handle_field(field.name.as_bytes(), field.value)?;
     }
     let facts = gathered.finish(method, parts.form, version)?;
-    let host = gathered.host.map(|host| Span::new(range_within(bytes, host)));
-    head.finish(version, host, facts);
+    let host = gathered.host.map(|host| range_within(bytes, host));
+    if let Some(host) = &host {
+        known_host.remember(&bytes[host.clone()]);
+    }
+    head.finish(version, host.map(Span::new), facts);
     Ok(())
 }

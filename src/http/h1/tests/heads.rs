@@ -722,3 +722,40 @@ fn connection_options_are_kept_and_an_upgrade_needs_one() {
         assert_eq!(upgrade(version, &format!("{host}{fields}")).0, None, "{version} {fields}");
     }
 }
+
+#[test]
+fn a_host_is_judged_anew_where_it_differs_from_the_last() {
+    let mut decoder = RequestDecoder::new();
+    let mut head = RequestHead::new();
+    let long = "a".repeat(60);
+    let hosts = [
+        ("a.test", true),
+        ("a.test", true),
+        ("A.test", true),
+        ("a.tes", true),
+        (&*long, true),
+        (&*long, true),
+        ("a.test:80", true),
+        ("a.test:99999", false),
+        ("a.test:80", true),
+        ("", false),
+        ("a.test:80", true),
+        ("a.test:80 ", true),
+        ("a b", false),
+        ("a.test:8", true),
+        ("a.test:8x", false),
+    ];
+    for (host, is_valid) in hosts {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let outcome = decoder.handle_bytes(request.as_bytes(), &HeadLimits::default(), &mut head);
+        let expected = if is_valid {
+            Ok(HeadProgress::Complete { consumed: request.len() })
+        } else {
+            Err(Error::HostMalformed)
+        };
+        assert_eq!(outcome, expected, "{host:?}");
+        if is_valid {
+            assert_eq!(head.authority(), host.trim_end());
+        }
+    }
+}
