@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{ExchangeError, ExchangeFailure};
+use super::group::Group;
 use super::h1::Link;
-use super::options::UpstreamOptions;
-use super::pool::{LocalPools, OpenCount, Place};
+use super::pool::{LocalPools, Place};
 use crate::net::{Address, Stream};
 use crate::ring::Ring;
 
@@ -22,35 +22,44 @@ use crate::ring::Ring;
 pub(crate) async fn link(
     ring: &Ring,
     pools: &LocalPools,
+    group: &Group,
     endpoint: &Endpoint,
-    options: &UpstreamOptions,
     is_fresh: bool,
 ) -> Result<Box<Link>, ExchangeError> {
+    let options = group.options();
     let pool: Rc<_> = endpoint.pool(pools, options).clone();
     let place = pool.place(&options.pool, ring, is_fresh).await.map_err(ExchangeError::unsent)?;
     match place {
         Place::Kept(link) => Ok(link),
-        Place::Open(open) => connect(ring, endpoint, options, open).await.map_err(ExchangeError::unsent),
+        Place::Open(open) => {
+            let stream = connect(ring, group, endpoint, false).await.map_err(ExchangeError::unsent)?;
+            Ok(Link::new(stream, open))
+        }
     }
 }
 
 async fn connect(
     ring: &Ring,
+    group: &Group,
     endpoint: &Endpoint,
-    options: &UpstreamOptions,
-    open: OpenCount,
-) -> Result<Box<Link>, ExchangeFailure> {
+    needs_http1: bool,
+) -> Result<Stream, ExchangeFailure> {
+    let timeouts = &group.options().timeouts;
     let connecting = async {
         match endpoint.address() {
             Address::Inet(addr) => ring.connect(*addr).await,
             Address::Unix(path) => ring.connect_unix(path.as_os_str().as_bytes()).await,
         }
     };
-    match within(ring, options.timeouts.connect, connecting).await {
-        Some(Ok(socket)) => Ok(Link::new(Stream::from(socket), open)),
-        Some(Err(error)) => Err(ExchangeFailure::Connect(error)),
-        None => Err(ExchangeFailure::ConnectTimeout),
-    }
+    let socket = match within(ring, timeouts.connect, connecting).await {
+        Some(connected) => connected.map_err(ExchangeFailure::Connect)?,
+        None => return Err(ExchangeFailure::ConnectTimeout),
+    };
+    let Some(tls) = group.tls() else { return Ok(Stream::from(socket)) };
+    socket.set_deadline(Some(timeouts.tls));
+    let stream = tls.connect(socket, endpoint.options(), needs_http1).await?;
+    stream.set_deadline(None);
+    Ok(stream)
 }
 
 /// The result of `work`, if there is one in time.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::http::message::{FramingError, ResponseError};
 use crate::http::status::Status;
+use crate::net::tls::HandshakeError;
 use crate::service::BodyError;
 
 /// What went wrong.
@@ -22,6 +23,18 @@ pub enum ExchangeFailure {
     /// No connection in time.
     #[error("it did not take a connection in time")]
     ConnectTimeout,
+    /// The handshake failed, or is not what was configured.
+    #[error("TLS to it failed: {0}")]
+    Tls(String),
+    /// Its certificate is not accepted.
+    #[error(
+        "its certificate is not accepted: {0}; name the file of its authority (`ca`), or the name that it \
+         has (`server_name`)"
+    )]
+    Certificate(#[source] rustls::Error),
+    /// No handshake in time.
+    #[error("it did not complete the TLS handshake in time")]
+    TlsTimeout,
     /// Too many requests wait for a connection.
     #[error("too many requests wait for a connection to it (queue_max)")]
     QueueFull,
@@ -61,12 +74,16 @@ impl ExchangeFailure {
     /// The status for the client.
     pub fn status(&self) -> Status {
         match self {
-            Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout => Status::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout | Self::TlsTimeout | Self::FirstByteTimeout | Self::IdleTimeout => {
+                Status::GATEWAY_TIMEOUT
+            }
             Self::QueueFull | Self::QueueTimeout => Status::SERVICE_UNAVAILABLE,
             Self::Client(error) => error.status(),
             Self::Request(_) => Status::BAD_REQUEST,
             Self::Name(_)
             | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Certificate(_)
             | Self::Closed
             | Self::Lost(_)
             | Self::Head(_)
@@ -81,7 +98,9 @@ impl ExchangeFailure {
             Self::Name(_) => "dns_error",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
             Self::Connect(_) => "destination_unavailable",
-            Self::ConnectTimeout => "connection_timeout",
+            Self::ConnectTimeout | Self::TlsTimeout => "connection_timeout",
+            Self::Tls(_) => "tls_protocol_error",
+            Self::Certificate(_) => "tls_certificate_error",
             Self::QueueFull | Self::QueueTimeout => "connection_limit_reached",
             Self::Closed | Self::Lost(_) => "connection_terminated",
             Self::FirstByteTimeout => "http_response_timeout",
@@ -102,8 +121,11 @@ impl ExchangeFailure {
     /// A sentence for the client: no addresses and no causes of the system.
     pub fn detail(&self) -> &'static str {
         match self {
-            Self::Name(_) | Self::Connect(_) | Self::ConnectTimeout => {
+            Self::Name(_) | Self::Connect(_) | Self::ConnectTimeout | Self::TlsTimeout => {
                 "the server behind this proxy cannot be reached"
+            }
+            Self::Tls(_) | Self::Certificate(_) => {
+                "no secure connection to the server behind this proxy can be made"
             }
             Self::QueueFull | Self::QueueTimeout => "the server behind this proxy is busy",
             Self::Closed | Self::Lost(_) => "the server behind this proxy closed the connection",
@@ -115,6 +137,19 @@ impl ExchangeFailure {
             }
             Self::Client(_) => "the request's body could not be read",
             Self::Request(_) => "the request cannot be forwarded",
+        }
+    }
+}
+
+impl From<HandshakeError> for ExchangeFailure {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::TimedOut => Self::TlsTimeout,
+            HandshakeError::Failed(error @ rustls::Error::InvalidCertificate(_)) => Self::Certificate(error),
+            HandshakeError::Failed(rustls::Error::InvalidMessage(_)) => {
+                Self::Tls("it answered with something else than TLS; is this its TLS port?".to_owned())
+            }
+            error => Self::Tls(error.to_string()),
         }
     }
 }

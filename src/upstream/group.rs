@@ -24,6 +24,7 @@ use super::options::{Balance, BreakerOptions, EndpointAddress, HashKey, Upstream
 use super::registry::Upstreams;
 use super::state::{CheckPlan, EndpointState, UpstreamState};
 use super::table::Table;
+use super::tls::{self, ClientTls};
 use super::watch::NameState;
 use crate::http::cookie;
 use crate::http::status::Status;
@@ -53,6 +54,14 @@ pub enum UpstreamMistake {
         /// The address.
         address: String,
     },
+    /// TLS to the endpoints cannot be set up.
+    #[error("TLS to the upstream {upstream} cannot be set up: {why}")]
+    Tls {
+        /// The upstream.
+        upstream: String,
+        /// What to change.
+        why: String,
+    },
     /// The sticky cookie cannot be set.
     #[error("the sticky cookie of the upstream {upstream} cannot be set: {why}")]
     Cookie {
@@ -69,6 +78,7 @@ pub struct Group {
     options: Arc<UpstreamOptions>,
     shared: Arc<UpstreamState>,
     upstreams: Arc<Upstreams>,
+    tls: Option<Arc<ClientTls>>,
     /// The addresses of each configured endpoint that is a name.
     names: Vec<Option<Arc<NameState>>>,
     table: RefCell<Table>,
@@ -306,6 +316,8 @@ impl Group {
         Self::check(options)?;
         let upstreams = core.process.get::<Upstreams>();
         let shared = upstreams.upstream(&options.name);
+        let tls = shared.tls(options);
+        let tls = tls.map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })?;
         shared.set_options(options);
         let names = options.endpoints.iter().map(|endpoint| match &endpoint.address {
             EndpointAddress::Tcp { host, port } if host.parse::<IpAddr>().is_err() => {
@@ -323,6 +335,7 @@ impl Group {
             options: options.clone(),
             shared,
             upstreams,
+            tls,
             names,
             table,
             random: RefCell::new(Random::new(seed)),
@@ -357,12 +370,17 @@ impl Group {
             let set = cookie::SetCookie::new(&sticky.cookie, "0").to_value();
             set.map_err(|why| UpstreamMistake::Cookie { upstream: options.name.clone(), why })?;
         }
-        Ok(())
+        tls::check(options).map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })
     }
 
     /// Its options.
     pub fn options(&self) -> &Arc<UpstreamOptions> {
         &self.options
+    }
+
+    /// What its connections are secured with.
+    pub(crate) fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_deref()
     }
 
     /// Its endpoints, with the addresses that names have now.

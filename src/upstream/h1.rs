@@ -11,7 +11,7 @@
 //! Knows no pool and no policy of retries. Timeouts are the socket's deadline: a store for each wait.
 
 use std::num::NonZeroU64;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -87,8 +87,17 @@ impl Link {
         idle < idle_time
             && now.saturating_duration_since(self.made_at) < options.lifetime
             && !self.stream.is_broken()
-            && !self.stream.has_input()
             && !self.stream.socket().has_ended()
+            && self.is_silent()
+    }
+
+    /// Whether the endpoint has sent nothing since the last response. With TLS tickets and new keys may come
+    /// at any time, and are no response.
+    fn is_silent(&self) -> bool {
+        if self.stream.is_plain() {
+            return !self.stream.has_input();
+        }
+        self.stream.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }
 
@@ -701,7 +710,7 @@ impl Exchange {
             && self.sending == Sending::Done
             && self.output.is_empty()
             && self.piece.is_empty();
-        if !is_whole || !link.head.keep_alive() || link.stream.has_input() || link.stream.is_broken() {
+        if !is_whole || !link.head.keep_alive() || !link.is_silent() || link.stream.is_broken() {
             return None;
         }
         link.idle_since = link.stream.ring().now();

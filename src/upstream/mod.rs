@@ -26,6 +26,7 @@ mod slow_start;
 mod state;
 mod status;
 mod table;
+mod tls;
 mod watch;
 
 pub use self::breaker::BreakerStatus;
@@ -44,3 +45,4 @@ pub(crate) use self::pool::LocalPools;
 pub use self::registry::Upstreams;
 pub use self::state::{EndpointState, Health};
 pub use self::status::{EndpointStatus, UpstreamStatus};
+pub(crate) use self::tls::ClientTls;

@@ -283,7 +283,8 @@ pub enum UpstreamProtocol {
     Http2,
 }
 
-/// TLS to endpoints.
+/// TLS to endpoints. Files are read when a plan is built, so that a reload takes new ones; connections stay.
+/// HTTP/2 is used where the endpoint chooses it (ALPN), unless [`UpstreamProtocol`] says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Authorities that are trusted, as a PEM file. Default none: those of the system.

@@ -15,6 +15,7 @@ use super::ejection::{self, Host, Streak};
 use super::moment::{Epoch, Moment};
 use super::options::{CheckOptions, EjectionOptions, EndpointAddress, EndpointOptions, UpstreamOptions};
 use super::quality::Quality;
+use super::tls::ClientTls;
 use crate::net::Address;
 
 /// One endpoint of one upstream, for all cores. What every request changes is on a cache line of its own. All
@@ -268,6 +269,8 @@ pub(crate) struct UpstreamState {
     endpoints: Mutex<Vec<Weak<EndpointState>>>,
     // Held while it is decided whether one more may be left out, so that the bound holds over all cores.
     ejecting: Mutex<()>,
+    /// Of the plan that was built last. Locked only while plans are built, and for checks.
+    tls: Mutex<Option<Arc<ClientTls>>>,
 }
 
 impl UpstreamState {
@@ -283,6 +286,7 @@ impl UpstreamState {
             compare_at: AtomicU64::default(),
             endpoints: Mutex::default(),
             ejecting: Mutex::default(),
+            tls: Mutex::default(),
         }
     }
 
@@ -292,6 +296,24 @@ impl UpstreamState {
 
     pub(crate) fn options(&self) -> Option<Arc<UpstreamOptions>> {
         self.options.load_full()
+    }
+
+    /// What connections are secured with, made for these options unless it is known and its files have not
+    /// changed.
+    ///
+    /// # Errors
+    /// What to change.
+    pub(crate) fn tls(&self, options: &UpstreamOptions) -> Result<Option<Arc<ClientTls>>, String> {
+        let Some(tls) = &options.tls else { return Ok(None) };
+        let mut known = locked(&self.tls);
+        let made = ClientTls::new(tls, options.protocol, known.as_ref())?;
+        Ok(Some(known.insert(made).clone()))
+    }
+
+    /// What connections were last secured with.
+    pub(crate) fn current_tls(&self) -> Option<Arc<ClientTls>> {
+        let is_used = self.options.load().as_ref().is_some_and(|options| options.tls.is_some());
+        if is_used { locked(&self.tls).clone() } else { None }
     }
 
     pub(crate) fn set_options(&self, options: &Arc<UpstreamOptions>) {

@@ -305,9 +305,12 @@ fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
         | ExchangeFailure::Request(_)
         | ExchangeFailure::QueueFull
         | ExchangeFailure::QueueTimeout => None,
-        ExchangeFailure::Name(_) | ExchangeFailure::Connect(_) | ExchangeFailure::ConnectTimeout => {
-            Some(Outcome::ConnectFailed)
-        }
+        ExchangeFailure::Name(_)
+        | ExchangeFailure::Connect(_)
+        | ExchangeFailure::ConnectTimeout
+        | ExchangeFailure::Tls(_)
+        | ExchangeFailure::Certificate(_)
+        | ExchangeFailure::TlsTimeout => Some(Outcome::ConnectFailed),
         ExchangeFailure::FirstByteTimeout | ExchangeFailure::IdleTimeout => Some(Outcome::TimedOut),
         _ => Some(Outcome::Broken),
     }

@@ -42,7 +42,7 @@ impl ProxyUpstream {
 
     /// A connection, kept or fresh.
     pub(super) async fn link(&self, endpoint: &Endpoint, is_fresh: bool) -> Result<Box<Link>, ExchangeError> {
-        link(&self.ring, &self.pools, endpoint, self.options(), is_fresh).await
+        link(&self.ring, &self.pools, &self.group, endpoint, is_fresh).await
     }
 
     /// After an exchange: keeps its connection, if another may begin on it.

@@ -139,7 +139,7 @@ pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
 }
 
 /// The private key, and the permissions of its file.
-fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'static>, u32), TlsProblem> {
+pub(super) fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'static>, u32), TlsProblem> {
     let path = &files.key;
     let load = || {
         let (text, metadata) = files::read(path, PEM_BYTES_MAX)?;
@@ -193,7 +193,7 @@ fn check_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<CertificateF
 }
 
 /// The key does not match the first certificate: finds the one that it matches.
-fn whose_key(chain: &Path, certified: &CertifiedKey) -> TlsErrorKind {
+pub(super) fn whose_key(chain: &Path, certified: &CertifiedKey) -> TlsErrorKind {
     let belongs_to = |der: &CertificateDer<'static>| {
         CertifiedKey::new(vec![der.clone()], certified.key.clone()).keys_match().is_ok()
     };

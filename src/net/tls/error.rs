@@ -143,6 +143,16 @@ pub(super) enum TlsErrorKind {
     )]
     AuthorityRefused { place: usize, why: String },
     #[error(
+        "certificate {place} of those that servers' certificates are checked with cannot be used ({why}); \
+         name the PEM file of the authority"
+    )]
+    RootRefused { place: usize, why: String },
+    #[error(
+        "this machine has no trusted authorities to check servers with; install ca-certificates, or name \
+         the file of the servers' own authority (ca)"
+    )]
+    NoRoots,
+    #[error(
         "there is no -----BEGIN X509 CRL----- in it; DER is turned into PEM by openssl crl -inform der -in \
          FILE"
     )]

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod challenges;
+mod client;
 mod client_auth;
 mod config;
 mod early;
@@ -27,6 +28,7 @@ mod tickets;
 
 pub use self::certificate::CertificateFiles;
 pub use self::challenges::{ACME_TLS_ALPN, Challenges, HTTP_CHALLENGE_PREFIX};
+pub use self::client::TlsClientOptions;
 pub use self::client_auth::{ClientAuth, ClientCertificate, ClientTrust};
 pub use self::config::{CipherPreference, Reloaded, TlsOptions, TlsServer, TlsVersion};
 pub use self::error::{TlsError, TlsProblem, TlsWarning};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::within;
@@ -14,9 +14,10 @@ use crate::http::message::{BodyLimits, ResponseHead, ResponseLimits};
 use crate::net::{Address, Stream};
 use crate::observe::log;
 use crate::ring::{Payload, Ring};
+use crate::upstream::ClientTls;
 use crate::upstream::balance::hash::hash;
 use crate::upstream::balance::random::Random;
-use crate::upstream::options::{CheckKind, CheckOptions};
+use crate::upstream::options::{CheckKind, CheckOptions, EndpointOptions};
 use crate::upstream::state::{CheckPlan, EndpointState, Health, UpstreamState};
 
 /// Bytes of a body that are searched for the expected text.
@@ -27,6 +28,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 enum CheckFailure {
     Io(io::Error),
     Timeout,
+    Tls(String),
     Status(u16),
     NoText,
     Malformed(&'static str),
@@ -36,6 +38,7 @@ impl fmt::Display for CheckFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
+            Self::Tls(why) => f.write_str(why),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::NoText => f.write_str("the body lacks the expected text"),
@@ -104,8 +107,9 @@ pub(super) async fn watch(upstream: Weak<UpstreamState>, endpoint: Weak<Endpoint
             ring.sleep(plan.options.interval.mul_f64(random.below(100) as f64 / 1000.0)).await;
             continue;
         }
+        let secure = of.current_tls().zip(state.options());
         drop((state, of));
-        let result = within(&ring, plan.options.timeout, check(&plan, &ring)).await;
+        let result = within(&ring, plan.options.timeout, check(&plan, secure, &ring)).await;
         let result = result.unwrap_or(Err(CheckFailure::Timeout));
         let Some((state, of)) = endpoint.upgrade().zip(upstream.upgrade()) else { return };
         let before = state.health();
@@ -133,12 +137,23 @@ fn report(of: &UpstreamState, state: &EndpointState, before: Health, result: &Re
     }
 }
 
-async fn check(plan: &CheckPlan, ring: &Ring) -> Result<(), CheckFailure> {
+async fn check(
+    plan: &CheckPlan,
+    secure: Option<(Arc<ClientTls>, Arc<EndpointOptions>)>,
+    ring: &Ring,
+) -> Result<(), CheckFailure> {
     let socket = match &plan.address {
         Address::Inet(addr) => ring.connect(*addr).await?,
         Address::Unix(path) => ring.connect_unix(path.as_os_str().as_encoded_bytes()).await?,
     };
-    let stream = Stream::from(socket);
+    let stream = match secure {
+        // A connection is all that is asked for.
+        _ if plan.options.kind == CheckKind::Tcp => return Ok(()),
+        Some((tls, endpoint)) => {
+            tls.connect(socket, &endpoint, true).await.map_err(|why| CheckFailure::Tls(why.to_string()))?
+        }
+        None => Stream::from(socket),
+    };
     match &plan.options.kind {
         CheckKind::Http { path, host, statuses, body } => {
             let host = host.as_deref().unwrap_or(&plan.authority);
@@ -171,6 +186,8 @@ async fn ask(
     let mut out = Vec::new();
     let written = write_request_head(&mut out, &request)
         .map_err(|_| CheckFailure::Malformed("its path or host cannot be sent"))?;
+    // The end of a handshake may still be on its way.
+    stream.flush().await?;
     stream.start_send(Payload::Buffer(out));
     stream.flush().await?;
     let (mut decoder, mut head) = (ResponseDecoder::new(), ResponseHead::new());

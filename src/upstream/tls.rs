@@ -1,0 +1,129 @@
+//! TLS to the endpoints of an upstream: its configuration, made once for all cores, and handshakes.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use super::error::ExchangeFailure;
+use super::options::{EndpointAddress, EndpointOptions, UpstreamOptions, UpstreamProtocol, UpstreamTls};
+use crate::net::Stream;
+use crate::net::tls::{CertificateFiles, FileVersion, TlsClientOptions};
+use crate::ring::Socket;
+
+/// The protocols that are offered (RFC 7301).
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
+
+/// What the connections of an upstream are secured with.
+#[derive(Debug)]
+pub(crate) struct ClientTls {
+    options: UpstreamTls,
+    protocol: UpstreamProtocol,
+    files: Vec<FileVersion>,
+    config: Arc<ClientConfig>,
+    /// For what HTTP/2 cannot carry. Sessions are resumed with either.
+    http1: Arc<ClientConfig>,
+}
+
+fn client_options(options: &UpstreamTls) -> TlsClientOptions {
+    TlsClientOptions {
+        authorities: options.ca.clone(),
+        certificate: options
+            .client_certificate
+            .as_ref()
+            .map(|(chain, key)| CertificateFiles::new(chain.clone(), key.clone())),
+        verify: options.verify,
+    }
+}
+
+/// Finds what is wrong with the files and names of these options. Connects to nothing.
+///
+/// # Errors
+/// What to change.
+pub(super) fn check(options: &UpstreamOptions) -> Result<(), String> {
+    let Some(tls) = &options.tls else { return Ok(()) };
+    for endpoint in &options.endpoints {
+        let name = name(endpoint, tls);
+        if ServerName::try_from(name).is_err() {
+            return Err(format!("`{name}` is no name of a certificate; give one with `server_name`"));
+        }
+    }
+    client_options(tls).check().map_err(|error| error.to_string())
+}
+
+/// The name that the certificate must have.
+fn name<'a>(endpoint: &'a EndpointOptions, tls: &'a UpstreamTls) -> &'a str {
+    match (&tls.server_name, &endpoint.address) {
+        (Some(name), _) => name,
+        (None, EndpointAddress::Tcp { host, .. }) => host,
+        (None, EndpointAddress::Unix(_)) => "localhost",
+    }
+}
+
+impl ClientTls {
+    /// As the options say; `before` is used again if it was made from the same options and the files have not
+    /// changed.
+    ///
+    /// # Errors
+    /// What to change.
+    pub(super) fn new(
+        tls: &UpstreamTls,
+        protocol: UpstreamProtocol,
+        before: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, String> {
+        let options = client_options(tls);
+        let files = options.file_versions();
+        let is_same = |before: &&Arc<Self>| {
+            before.options == *tls && before.protocol == protocol && before.files == files
+        };
+        if let Some(before) = before.filter(is_same) {
+            return Ok(before.clone());
+        }
+        let offering = |config: &ClientConfig, protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        let config = options.build().map_err(|error| error.to_string())?;
+        let protocols: &[&[u8]] = match protocol {
+            UpstreamProtocol::Auto => &[HTTP1],
+            UpstreamProtocol::Http1 => &[HTTP1],
+            UpstreamProtocol::Http2 => &[HTTP2],
+        };
+        Ok(Arc::new(Self {
+            options: tls.clone(),
+            protocol,
+            files,
+            http1: offering(&config, &[HTTP1]),
+            config: offering(&config, protocols),
+        }))
+    }
+
+    /// The client's side of a handshake, within the socket's deadline.
+    ///
+    /// # Errors
+    /// The endpoint is not who it should be, or does not speak what is spoken here.
+    pub(super) async fn connect(
+        &self,
+        socket: Socket,
+        endpoint: &EndpointOptions,
+        needs_http1: bool,
+    ) -> Result<Stream, ExchangeFailure> {
+        let name = name(endpoint, &self.options);
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|_| ExchangeFailure::Tls(format!("`{name}` is no name of a certificate")))?;
+        let config = if needs_http1 { &self.http1 } else { &self.config };
+        let stream = Stream::connect(socket, config.clone(), server).await?;
+        if self.protocol == UpstreamProtocol::Http2 && !needs_http1 && !is_http2(&stream) {
+            let why = "it did not choose HTTP/2 (ALPN h2); set `protocol` to `auto` or `http1`";
+            return Err(ExchangeFailure::Tls(why.to_owned()));
+        }
+        Ok(stream)
+    }
+}
+
+/// Whether HTTP/2 was chosen in the handshake.
+pub(super) fn is_http2(stream: &Stream) -> bool {
+    stream.tls().is_some_and(|tls| tls.protocol() == Some(HTTP2))
+}
