@@ -60,7 +60,10 @@ fn an_authority_issues_for_servers_and_clients_and_openssl_agrees() {
     let said = makes(dir, &["ca", "dev/ca", "--name", "Test Authority"]);
     assert!(said.contains("`Test Authority`") && said.contains("--cacert dev/ca/ca.pem"), "{said}");
     let said = makes(dir, &["leaf", "localhost", "*.a.test", "127.0.0.1", "::1", "--ca", "dev/ca"]);
-    assert!(said.contains("quoit serve --tls-cert localhost.pem --tls-key localhost.key"), "{said}");
+    assert!(
+        said.contains("quoit serve --tls-cert localhost.pem --tls-key localhost.key DIR, with"),
+        "{said}"
+    );
     makes(dir, &["client", "alice@example.test", "--ca", "dev/ca", "--days", "7"]);
     for key in ["dev/ca/ca.key", "localhost.key", "alice@example.test.key"] {
         assert_eq!(mode(&dir.join(key)), 0o600, "{key}");

@@ -1,5 +1,6 @@
 //! Flags shared by several commands and the examples.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -90,12 +91,30 @@ impl WorkerArgs {
             let (address, flags) = (bare(address), if more.is_empty() { "" } else { " or --redirect-from" });
             mistakes.push(format!("--listen{flags} names {address} twice; give each address once"));
         }
+        for (all, one) in covered(self.listen.iter().chain(more)) {
+            mistakes.push(format!("{all} listens on {one} already; leave one of them out"));
+        }
         if self.unix_mode.is_some() && !self.listen.iter().any(|address| matches!(address, Address::Unix(_)))
         {
             mistakes.push("--unix-mode needs a Unix socket: add --listen unix:PATH".to_owned());
         }
         mistakes
     }
+}
+
+/// Addresses of one interface whose port is listened on at every one of that family: the kernel refuses the
+/// second, as if another program had it.
+fn covered<'a>(addresses: impl Iterator<Item = &'a Address>) -> Vec<(SocketAddr, SocketAddr)> {
+    let inet = addresses.filter_map(|address| match address {
+        Address::Inet(addr) if addr.port() != 0 => Some(*addr),
+        _ => None,
+    });
+    let inet: Vec<SocketAddr> = inet.collect();
+    let covers = |all: &SocketAddr, one: &SocketAddr| {
+        let is_same = all.port() == one.port() && all.is_ipv4() == one.is_ipv4();
+        is_same && all.ip().is_unspecified() && !one.ip().is_unspecified()
+    };
+    inet.iter().flat_map(|all| inet.iter().filter(|one| covers(all, one)).map(|one| (*all, *one))).collect()
 }
 
 /// An address as it is written on the command line.

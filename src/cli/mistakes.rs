@@ -4,7 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use clap::Args as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::serve::ServeArgs;
 
 /// The mistake in one line. `arguments` are those of the process, without its name.
 pub(super) fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
@@ -70,18 +73,75 @@ fn variable(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     (is_of_value && !is_given && std::env::var_os(&name).is_some()).then_some(name)
 }
 
-/// clap reads `-8080` as the flag `-8`; this shows what was written. Nothing for others, which clap shows.
+/// Arguments that are not known. clap reads `-8080` as the flag `-8`; this shows what was written. Nothing
+/// for others, which clap shows.
 fn no_flag(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let letter = words_of(error, ContextKind::InvalidArg).pop()?;
-    if !letter.starts_with('-') && arguments.first().is_some_and(|command| command == "serve") {
-        return Some(format!("unexpected argument '{letter}' found; serve takes one DIR, and --mount more"));
-    }
-    if !letter.starts_with('-') || letter.starts_with("--") {
+    let argument = words_of(error, ContextKind::InvalidArg).pop()?;
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let whole = *words.iter().find(|word| word.starts_with(&argument))?;
+    let name = whole.split_once('=').map_or(whole, |(name, _)| name);
+    let is_served = words.first() == Some(&"serve");
+    let tip = if is_flag_of_serve(name) && words.first() == Some(&whole) {
+        format!("the command comes first: quoit serve {name}")
+    } else if !argument.starts_with('-') {
+        let at = words.iter().position(|word| *word == whole)?;
+        match at.checked_sub(1).map(|before| words[before]) {
+            Some(flag @ ("--hsts" | "--tls-self-signed")) => {
+                format!("a value of {flag} is written {flag}={whole}")
+            }
+            _ if is_served => "serve takes one DIR, and --mount more".to_owned(),
+            _ => return None,
+        }
+    } else if let Some(ours) = is_served.then(|| of_others(name)).flatten() {
+        ours.to_owned()
+    } else if argument.starts_with("--") {
         return None;
-    }
-    let whole = arguments.iter().filter_map(|word| word.to_str()).find(|word| word.starts_with(&letter))?;
-    let tip = "a value that begins with - is written --flag=VALUE, a directory ./NAME";
-    Some(format!("unexpected argument '{whole}' found; {tip}"))
+    } else {
+        "a value that begins with - is written --flag=VALUE, a directory ./NAME".to_owned()
+    };
+    Some(format!("unexpected argument '{name}' found; {tip}"))
+}
+
+fn is_flag_of_serve(name: &str) -> bool {
+    let known = ServeArgs::augment_args(clap::Command::new("serve"));
+    name.strip_prefix("--")
+        .is_some_and(|name| known.get_arguments().any(|flag| flag.get_long() == Some(name)))
+}
+
+/// What flags of other file servers are called here.
+fn of_others(flag: &str) -> Option<&'static str> {
+    Some(match flag {
+        "--port" | "-p" => {
+            "the port is part of the address: --listen :PORT, or --listen PORT for this machine alone"
+        }
+        "--address" | "--addr" | "-a" | "--bind" | "-b" | "--host" | "-H" | "-l" => {
+            "the address is --listen ADDR:PORT"
+        }
+        "--root" | "-r" | "--dir" | "--directory" | "-d" | "--path" => {
+            "the directory is written without a flag: quoit serve DIR"
+        }
+        "--config" | "-c" | "--conf" => "a configuration file is served by quoit run FILE",
+        "--browse" | "--index-of" | "--autoindex" | "--listing" => "listings of directories are --list",
+        "--single" | "-s" | "--try-files" => "an application that routes in the browser is served by --spa",
+        "--cert" | "--certificate" | "--ssl-cert" | "--tls-certificate" => {
+            "the certificate is --tls-cert FILE"
+        }
+        "--key" | "--ssl-key" | "--private-key" => "the key of a certificate is --tls-key FILE",
+        "--tls" | "--https" | "--ssl" | "-S" => {
+            "HTTPS is --tls-cert FILE, --acme-domain NAMES, or --tls-self-signed while developing"
+        }
+        "--domain" => "a certificate for a domain is got by --acme-domain NAMES",
+        "--cors" => "the field is set by --header 'Access-Control-Allow-Origin: *'",
+        "--gzip" | "-g" | "--brotli" | "--compress" | "--compression" => "text is compressed by default",
+        "--verbose" | "-v" | "--log" | "--debug" => "requests are shown by --access-log -",
+        "--silent" => "nothing is printed with --quiet",
+        "--cache" => "caching is told by --cache-control GLOB=VALUE, such as '*.css=max-age=3600'",
+        "--threads" | "-j" | "-t" => "the threads are --workers N",
+        "--daemon" | "-D" => {
+            "a service in the background is the business of systemd: see scripts/quoit.service"
+        }
+        _ => return None,
+    })
 }
 
 fn missing(error: &clap::Error) -> Option<String> {
@@ -94,6 +154,9 @@ fn no_command(error: &clap::Error) -> Option<String> {
     let name = words_of(error, ContextKind::InvalidSubcommand).pop()?;
     if Path::new(OsStr::new(&name)).is_dir() {
         return Some(format!("there is no command `{name}`; to serve that directory: quoit serve {name}"));
+    }
+    if matches!(&*name, "version" | "ver") {
+        return Some(format!("there is no command `{name}`; the version is shown by quoit --version"));
     }
     let similar = words_of(error, ContextKind::SuggestedSubcommand);
     let tip = match similar.first() {

@@ -3,7 +3,7 @@
 //! belongs in the configuration.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -19,10 +19,55 @@ pub enum Address {
 /// The text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no address; write 127.0.0.1:8080, [::1]:8080, 8080 for this machine alone, :8080 or \
-     0.0.0.0:8080 for every interface, [::]:8080 for IPv6, or unix:/run/quoit.sock"
+    "`{text}` is no address{}; write 127.0.0.1:8080, [::1]:8080, 8080 for this machine alone, :8080 or \
+     0.0.0.0:8080 for every interface, [::]:8080 for IPv6, or unix:/run/quoit.sock",
+    cause(.text)
 )]
-pub struct AddressError(String);
+pub struct AddressError {
+    text: String,
+}
+
+impl AddressError {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned() }
+    }
+}
+
+/// What is probably wrong with it.
+fn cause(text: &str) -> &'static str {
+    const PORT: &str = ": a port is a number up to 65535";
+    const NO_PORT: &str = ": its port is missing";
+    const NAME: &str = ": names but localhost are not looked up";
+    let is_address = |host: &str| host.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost");
+    if text.starts_with("unix:") {
+        return ": the path of a Unix socket has 1 to 107 bytes";
+    }
+    if text.contains("://") {
+        return ": it is a URL, of which only ADDR:PORT is needed";
+    }
+    if text.contains('%') {
+        return ": the interface of a link-local address is written as its number, such as [fe80::1%2]:8080, \
+                where `ip link` shows 2";
+    }
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        return match rest.strip_prefix(':') {
+            _ if host.parse::<Ipv6Addr>().is_err() => ": between the brackets is no IPv6 address",
+            None | Some("") => NO_PORT,
+            Some(_) => PORT,
+        };
+    }
+    if text.matches(':').count() > 1 {
+        return ": an IPv6 address is written in brackets";
+    }
+    match text.rsplit_once(':') {
+        None if is_address(text) => NO_PORT,
+        None if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => PORT,
+        Some((host, "")) if host.is_empty() || is_address(host) => NO_PORT,
+        Some((host, _)) if matches!(host, "" | "*") || is_address(host) => PORT,
+        Some((_, port)) if port.parse::<u16>().is_ok() => NAME,
+        _ => "",
+    }
+}
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -30,10 +75,10 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix("unix:") {
             let fits = (1..=107).contains(&path.len()) && !path.contains('\0');
-            return if fits { Ok(Self::Unix(path.into())) } else { Err(AddressError(text.to_owned())) };
+            return if fits { Ok(Self::Unix(path.into())) } else { Err(AddressError::new(text)) };
         }
         let found = text.parse().ok().or_else(|| short(text));
-        found.map(Self::Inet).ok_or_else(|| AddressError(text.to_owned()))
+        found.map(Self::Inet).ok_or_else(|| AddressError::new(text))
     }
 }
 
@@ -111,5 +156,31 @@ mod tests {
             assert!(error.contains(text) && error.contains("127.0.0.1:8080"), "{error}");
         }
         assert!(format!("unix:{}", "x".repeat(108)).parse::<Address>().is_err());
+        for (text, cause) in [
+            ("127.0.0.1:99999", "a port is a number up to 65535"),
+            ("127.0.0.1:-1", "a port is a number"),
+            ("65536", "a port is a number"),
+            (":http", "a port is a number"),
+            ("localhost:http", "a port is a number"),
+            ("[::1]:http", "a port is a number"),
+            ("127.0.0.1", "its port is missing"),
+            ("::1", "in brackets"),
+            ("[::1]", "its port is missing"),
+            ("[::1]:", "its port is missing"),
+            ("localhost", "its port is missing"),
+            (":", "its port is missing"),
+            ("::1:8080", "in brackets"),
+            (":::8080", "in brackets"),
+            ("[::g]:80", "no IPv6 address"),
+            ("[fe80::1%eth0]:80", "as its number"),
+            ("http://127.0.0.1:80", "a URL"),
+            ("a.test:80", "are not looked up"),
+            ("unix:", "1 to 107 bytes"),
+            ("8080/", "is no address; write"),
+            ("", "is no address; write"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(cause), "{error}");
+        }
     }
 }

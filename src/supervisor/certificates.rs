@@ -174,8 +174,12 @@ impl WatchedCertificates {
 fn presents(facts: &CertificateFacts, now: SystemTime) -> String {
     let kind = if facts.is_self_signed { "self-signed certificate" } else { "certificate" };
     let names = facts.name_list();
-    let (key, expiry, days) = (&facts.key, facts.expiry(), facts.days_left(now));
-    format!("{kind} for {names} ({key}, expires {expiry}, {days} days left)")
+    let (key, expiry) = (&facts.key, facts.expiry());
+    match facts.days_left(now) {
+        // A line of its own says how long ago.
+        ..0 => format!("{kind} for {names} ({key}, expired {expiry})"),
+        days => format!("{kind} for {names} ({key}, expires {expiry}, {days} days left)"),
+    }
 }
 
 #[cfg(test)]
@@ -239,6 +243,10 @@ mod tests {
         has(&fresh.warnings(now + 91 * DAY), "EXPIRED");
         let (_dir, mut old) = watched(10);
         has(&old.begin(now)[..1], "days left)");
+        let (_dir, mut expired) = watched(10);
+        let lines = expired.begin(now + 12 * DAY);
+        has(&lines[..1], ", expired ");
+        assert!(!format!("{:?}", lines[0]).contains("left"), "{lines:?}");
     }
 
     #[test]

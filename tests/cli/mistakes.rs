@@ -51,10 +51,27 @@ fn values_say_what_is_expected() {
         (&["--listen", "example.com:80"], &["example.com:80", "is no address", "127.0.0.1:8080"]),
         (&["--listen", "-8080"], &["-8080", "--flag=VALUE"]),
         (&["another"], &["'another'", "one DIR", "--mount"]),
+        (&["--tls-self-signed", "a.test"], &["'a.test'", "--tls-self-signed=a.test"]),
+        (&["--hsts", "3600"], &["'3600'", "--hsts=3600"]),
+        (&["--port", "8080"], &["'--port'", "--listen :PORT"]),
+        (&["--port=8080"], &["'--port'", "--listen :PORT"]),
+        (&["-p", "8080"], &["'-p'", "--listen :PORT"]),
+        (&["--bind", "0.0.0.0"], &["--listen ADDR:PORT"]),
+        (&["--cert", "a"], &["--tls-cert FILE"]),
+        (&["--https"], &["--acme-domain", "--tls-self-signed"]),
+        (&["--cors"], &["Access-Control-Allow-Origin"]),
+        (&["--config", "a"], &["quoit run FILE"]),
+        (&["--verbose"], &["--access-log -"]),
+        (&["--lsten", "81"], &["'--lsten'", "'--listen'"]),
+        (&["--listen", "127.0.0.1:99999"], &["99999", "a number up to 65535"]),
+        (&["--cache-control", "max-age=3600"], &["`3600` for max-age", "no-store"]),
+        (&["--cache-control", "*.css=max-age 3600"], &["`max-age 3600`", "max-age=3600"]),
         (&["--quiet=yes"], &["'yes'", "--quiet", "takes no value"]),
     ] {
         refused(quoit(&[&["serve", text(dir.path())], flags].concat()), words);
     }
+    refused(quoit(&["--listen", "81"]), &["'--listen'", "the command comes first", "quoit serve --listen"]);
+    refused(quoit(&["version"]), &["`version`", "quoit --version"]);
     for days in ["x", "-5", "0", "36501"] {
         refused(quoit(&["cert", "ca", "d", "--days", days]), &[days, "--days", "days, 1 to 36500"]);
     }
@@ -83,6 +100,8 @@ fn what_is_given_twice_or_contradicts_itself_is_refused() {
         (&["--index", "a", "--index", "a"], &["--index names a twice"]),
         (&["--listen", "127.0.0.1:81", "--listen", "81"], &["--listen names 127.0.0.1:81 twice"]),
         (&["--listen", "unix:/a", "--listen", "unix:/a"], &["--listen names unix:/a twice"]),
+        (&["--listen", "81", "--listen", ":81"], &["0.0.0.0:81 listens on 127.0.0.1:81 already"]),
+        (&["--listen", "[::]:81", "--listen", "[::1]:81"], &["[::]:81 listens on [::1]:81 already"]),
         (
             &["--listen", "81", "--redirect-from", "81", "--tls-self-signed"],
             &["--listen or --redirect-from names 127.0.0.1:81 twice"],

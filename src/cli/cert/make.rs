@@ -104,7 +104,7 @@ fn store_server(
     let (certificate, key) = (pair.certificate.display(), pair.key.display());
     Ok(format!(
         "{certificate}: a certificate for {}\n{key}: its private key\nnext: quoit serve --tls-cert \
-         {certificate} --tls-key {key}\n",
+         {certificate} --tls-key {key} DIR, with a DIR that does not hold the key\n",
         names.join(", ")
     ))
 }

@@ -19,7 +19,7 @@ pub(super) struct PemPair {
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
-    #[error("{file} exists already; --force replaces it, --out DIR writes elsewhere", file = .0.display())]
+    #[error("{file} exists already; --force replaces it, another directory leaves it", file = .0.display())]
     Exists(PathBuf),
     #[error(
         "{file} cannot be written: there is no such directory; make it with mkdir -p",

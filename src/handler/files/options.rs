@@ -110,8 +110,13 @@ impl FilesOptions {
             return wrong(format!("`{}` is no charset", self.charset));
         }
         for CacheRule { glob, value } in &self.cache_control {
-            if push_field(&mut Vec::new(), "Cache-Control", value.as_bytes()).is_err() {
-                return wrong(format!("the value of Cache-Control for {glob} cannot be sent: {value:?}"));
+            if push_field(&mut Vec::new(), "Cache-Control", value.as_bytes()).is_err()
+                || !is_directives(value)
+            {
+                return wrong(format!(
+                    "`{value}` for {glob} is no Cache-Control; write directives such as no-store, or public, \
+                     max-age=3600"
+                ));
             }
         }
         for PreloadRule { glob, link } in &self.preload {
@@ -195,6 +200,33 @@ impl FromStr for CacheRule {
     }
 }
 
+/// Whether a value is a list of directives (RFC 9111 §5.2). A name without letters, such as the 3600 of a
+/// rule without its glob, is a mistake although the grammar allows it.
+fn is_directives(value: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_byte);
+    let is_quoted = |text: &str| {
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        inner.is_some_and(|inner| !inner.contains('"'))
+    };
+    let is_directive = |directive: &str| {
+        let (name, argument) = match directive.split_once('=') {
+            Some((name, argument)) => (name, Some(argument)),
+            None => (directive, None),
+        };
+        let is_name = is_token(name) && name.bytes().any(|byte| byte.is_ascii_alphabetic());
+        is_name && argument.is_none_or(|argument| is_token(argument) || is_quoted(argument))
+    };
+    // A comma within quotes separates nothing.
+    let mut quoted = false;
+    let separates = |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    };
+    value.is_empty()
+        || value.split(separates).all(|directive| is_directive(directive.trim_matches([' ', '\t'])))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +256,12 @@ mod tests {
         assert!(with(|o| o.index.push("../secret".into())).is_err());
         assert!(with(|o| o.charset = "utf-8\r\nX: y".into()).is_err());
         assert!(with(|o| o.cache_control.push("*=a\r\nX: y".parse().unwrap())).is_err());
+        for value in ["", "no-store", "public, max-age=3600", "private=\"a, b\" ,immutable", "x=\"\""] {
+            assert!(is_directives(value), "{value}");
+        }
+        for value in ["max-age 3600", "3600", "max-age=", "a,,b", "a,", "=1", "x=\"", "no-store; max-age=1"] {
+            assert!(!is_directives(value), "{value}");
+        }
         assert_eq!(with(|o| o.preload.push("*=</a.css>; rel=preload".parse().unwrap())), Ok(()));
         assert!(with(|o| o.preload.push("*=</a.css>\r\nX: y".parse().unwrap())).is_err());
         assert!(with(|o| o.preload.push("*=</a.css".parse().unwrap())).is_err());

@@ -132,8 +132,11 @@ pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
     if !chain.is_empty() {
         return Ok(chain);
     }
+    let has = |mark: &str| memchr::memmem::find(&text, mark.as_bytes()).is_some();
     Err(wrong(match PrivateKeyDer::from_pem_slice(&text) {
         Ok(_) => TlsErrorKind::OnlyAKey,
+        Err(_) if is_der(&text) => TlsErrorKind::Der,
+        Err(_) if has("CERTIFICATE REQUEST-----") => TlsErrorKind::OnlyARequest,
         Err(_) => TlsErrorKind::NoCertificate,
     }))
 }
@@ -148,6 +151,7 @@ pub(super) fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'stati
         match PrivateKeyDer::from_pem_slice(&blocks) {
             Ok(key) => Ok((key, mode)),
             Err(_) if is_encrypted(&blocks) => Err(TlsErrorKind::KeyEncrypted),
+            Err(_) if is_der(&text) => Err(TlsErrorKind::Der),
             Err(DecodeError::NoItemsFound) if files.key == files.chain => Err(TlsErrorKind::NoKeyBeside),
             Err(DecodeError::NoItemsFound) => Err(TlsErrorKind::NoKey),
             Err(error) => Err(not_pem(PemError::Undecodable(error.to_string()))),
@@ -156,7 +160,13 @@ pub(super) fn load_key(files: &CertificateFiles) -> Result<(PrivateKeyDer<'stati
     load().map_err(|kind| TlsProblem::new(path, kind))
 }
 
+/// Whether it begins as certificates, keys and bundles in DER do: a sequence of 128 bytes or more.
+fn is_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x30, 0x81 | 0x82, ..])
+}
+
 /// PKCS #8 marks encryption in its label, the older forms in a header.
+
 fn is_encrypted(text: &[u8]) -> bool {
     ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"]
         .iter()

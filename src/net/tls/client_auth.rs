@@ -116,6 +116,10 @@ impl Verifier {
 fn load_authorities(path: &Path, roots: &mut RootCertStore, hash: &mut Context) -> Result<(), TlsProblem> {
     for (place, authority) in (1..).zip(load_chain(path)?) {
         hash.update(&authority);
+        let facts = CertificateFacts::read(&authority);
+        if facts.is_ok_and(|facts| !facts.is_authority && !facts.is_self_signed) {
+            return Err(TlsProblem::new(path, TlsErrorKind::NoAuthority { place }));
+        }
         roots.add(authority).map_err(|error| {
             TlsProblem::new(path, TlsErrorKind::AuthorityRefused { place, why: error.to_string() })
         })?;

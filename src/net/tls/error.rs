@@ -84,6 +84,14 @@ pub(super) enum TlsErrorKind {
     PemBroken(PemError),
     #[error("there is no -----BEGIN CERTIFICATE----- in it; name the file of the chain")]
     NoCertificate,
+    #[error(
+        "it is DER and not PEM; turn a certificate into PEM by openssl x509 -inform der -in FILE, a key by \
+         openssl pkey -inform der -in FILE, a bundle (.pfx, .p12) by openssl pkcs12 -nodes -in FILE"
+    )]
+    Der,
+    /// A request is made first, and the CA answers with the certificate.
+    #[error("it is a request for a certificate; name the file that the CA sent in return")]
+    OnlyARequest,
     /// A file that should hold a certificate holds only a key.
     #[error(
         "it has a private key and no certificate; name the file of the chain here and this one as the key"
@@ -142,6 +150,12 @@ pub(super) enum TlsErrorKind {
          name the PEM file of the authority"
     )]
     AuthorityRefused { place: usize, why: String },
+    /// It would be trusted as an issuer, and has issued nothing.
+    #[error(
+        "certificate {place} is that of a server or a client, and not of the authority that issued theirs; \
+         name the PEM file of the authority"
+    )]
+    NoAuthority { place: usize },
     #[error(
         "certificate {place} of those that servers' certificates are checked with cannot be used ({why}); \
          name the PEM file of the authority"

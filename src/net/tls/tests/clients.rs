@@ -90,6 +90,9 @@ fn files_about_clients_are_checked() {
     let said = required(missing);
     assert!(said.contains("none.pem: there is no such file") && said.contains("none.crl: "), "{said}");
     let leaf = lab.certificate("leaf", &["example.com"]);
+    let not_an_authority = ClientTrust { authorities: leaf.chain.clone(), crls: Vec::new() };
+    let said = required(not_an_authority);
+    assert!(said.contains("leaf.pem: certificate 1 is that of a server or a client"), "{said}");
     let no_list = ClientTrust { crls: vec![leaf.chain], ..good.clone() };
     assert!(required(no_list).contains("no -----BEGIN X509 CRL-----"));
     let broken = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";

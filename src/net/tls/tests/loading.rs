@@ -71,6 +71,17 @@ fn what_is_missing_or_no_pem_is_told() {
         lab.write("bad.pem", text, 0o644);
         says(chain("bad.pem"), &[words, &["bad.pem: "]].concat());
     }
+    let leaf = lab.issue(&params(&["example.com"]));
+    std::fs::write(lab.path("der.cer"), &leaf.der).unwrap();
+    says(chain("der.cer"), &["der.cer: it is DER", "openssl x509 -inform der", "openssl pkcs12"]);
+    let der = lab.path("der.cer");
+    says(only(CertificateFiles::new(&der, &der)), &["it is DER"]);
+    std::fs::set_permissions(&der, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    says(only(CertificateFiles::new(&good.chain, der)), &["it is DER", "openssl pkey"]);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let request = params(&["example.com"]).serialize_request(&key).unwrap().pem().unwrap();
+    lab.write("request.csr", &request, 0o644);
+    says(chain("request.csr"), &["request.csr: it is a request", "that the CA sent"]);
     says(only(CertificateFiles::new(&good.chain, &good.chain)), &["no private key beside"]);
     lab.write("empty.key", "", 0o600);
     says(only(CertificateFiles::new(&good.chain, lab.path("empty.key"))), &["there is no private key in it"]);
