@@ -252,6 +252,7 @@ impl Pick {
         let moment = self.group.shared.moment(now);
         let sign = sign(outcome, &options.ejection.failures);
         if self.recorded == Recorded::Nothing {
+            state.end_wait();
             state.count_request();
         }
         let quality = state.quality();
@@ -284,6 +285,9 @@ impl Drop for Pick {
     fn drop(&mut self) {
         let state = self.endpoint.state();
         state.in_flight.fetch_sub(1, Relaxed);
+        if self.recorded == Recorded::Nothing {
+            state.end_wait();
+        }
         // Only now: a response whose body breaks off is no success between two failures.
         if self.recorded == Recorded::Success {
             state.streak().succeeded();
@@ -432,6 +436,7 @@ impl Group {
                     Some(codes) if kept.is_none() => Some(codes.set_cookie(index)),
                     _ => None,
                 };
+                endpoint.state().begin_wait(moment);
                 let (endpoint, group) = (endpoint.clone(), self.clone());
                 return Ok(Pick { endpoint, group, trial, set_cookie, recorded: Recorded::Nothing });
             }
@@ -488,10 +493,8 @@ impl Group {
                 (Address::Inet(addr), Some(port)) => Address::Inet((addr.ip(), port).into()),
                 (address, _) => address.clone(),
             },
-            authority: match &endpoint.options().address {
-                EndpointAddress::Unix(_) => "localhost".to_owned(),
-                tcp => tcp.to_string(),
-            },
+            authority: endpoint.authority().to_owned(),
+            protocol: self.options.protocol,
         });
         let is_checked = plan.is_some();
         endpoint.state().set_check_plan(plan);
@@ -681,6 +684,54 @@ mod tests {
             assert_eq!(in_flight(), 2);
             drop((first, second));
             assert_eq!((in_flight(), endpoint.state().counts()), (0, (1, 0)));
+        });
+    }
+
+    #[test]
+    fn an_endpoint_that_hangs_gets_little_and_one_with_an_open_stream_is_no_such() {
+        on_core(async |core| {
+            let mut lab = Lab::new(&upstream(&["127.0.0.1:1", "127.0.0.1:2"]), 2, &core);
+            let usual = |digit| (OK, if digit == 1 { MS } else { 20 * MS });
+            lab.shares(100, usual);
+            // A request to the first one that is not answered.
+            let hanging = loop {
+                let mut pick = lab.pick().unwrap();
+                if digit(&pick) == 1 {
+                    break pick;
+                }
+                pick.record(OK, 20 * MS, lab.now);
+            };
+            lab.later(200 * MS);
+            assert_eq!(lab.shares(200, usual), [(2, 200)].into());
+            // One that has begun to answer, for however long.
+            drop(hanging);
+            let mut streaming = lab.pick().unwrap();
+            streaming.record(OK, MS, lab.now);
+            lab.later(Duration::from_secs(100));
+            assert!(lab.shares(200, |_| (OK, MS)).len() == 2);
+        });
+    }
+
+    #[test]
+    fn an_endpoint_that_was_slow_is_found_to_have_recovered() {
+        on_core(async |core| {
+            let mut lab = Lab::new(&upstream(&["127.0.0.1:1", "127.0.0.1:2"]), 2, &core);
+            let slow = |digit| (OK, if digit == 1 { 500 * MS } else { MS });
+            lab.shares(100, slow);
+            assert_eq!(lab.shares(200, slow), [(2, 200)].into());
+            // Still slow: one request in ten seconds.
+            for _ in 0..3 {
+                lab.later(Duration::from_secs(11));
+                assert_eq!(lab.shares(200, slow), [(1, 1), (2, 199)].into());
+            }
+            lab.later(Duration::from_secs(11));
+            // The measurements of a second.
+            let counts = (0..10).map(|_| {
+                lab.later(100 * MS);
+                lab.shares(200, good).get(&1).copied().unwrap_or(0)
+            });
+            let counts: Vec<_> = counts.collect();
+            assert!(counts[9] > 50, "{counts:?}");
         });
     }
 

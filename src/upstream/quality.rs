@@ -27,6 +27,10 @@ const SUSPICIOUS: u32 = FAILURES_ALL / 20;
 /// Times by which an endpoint that only fails is dearer than one that never does, less one.
 const FAILURE_COST: u64 = 8;
 
+/// After which time an average without new measurements is old, at least and in multiples of itself.
+const STALE_US_MIN: u64 = 1_000_000;
+const STALE_TIMES: u64 = 20;
+
 /// A stamp has 24 bits of 16 ms, which wrap after 74 hours; an endpoint that was unused for exactly so long
 /// passes for recently used, which costs one choice.
 const STAMP_SHIFT_US: u32 = 14;
@@ -97,6 +101,13 @@ impl Quality {
         next
     }
 
+    /// Whether the latency is so old that a request is due that measures it: no more than a twentieth of the time
+    /// is spent on requests to an endpoint that has become slow.
+    #[inline]
+    pub(crate) fn is_stale(self, now: Moment) -> bool {
+        self.is_proven() && self.age_us(now) > STALE_US_MIN.max(STALE_TIMES * self.latency_us)
+    }
+
     /// The latency, unless nothing was measured.
     #[inline]
     pub(crate) fn latency_us(self) -> Option<u64> {
@@ -121,9 +132,15 @@ impl Quality {
         cost.saturating_mul(scale + FAILURE_COST * u64::from(self.failures)) / scale
     }
 
+    /// Time since the last outcome, by the clock of stamps.
+    #[inline]
+    pub(crate) fn age_us(self, now: Moment) -> u64 {
+        (stamp(now).wrapping_sub(self.stamp) & STAMP_MASK) << STAMP_SHIFT_US
+    }
+
     #[inline]
     fn age_ms(self, now: Moment) -> u64 {
-        (stamp(now).wrapping_sub(self.stamp) & STAMP_MASK) << STAMP_SHIFT_US >> 10
+        self.age_us(now) >> 10
     }
 }
 
@@ -185,6 +202,16 @@ mod tests {
         assert!(!failing.is_proven() && failing.failure_rate() > 0.9, "{failing:?}");
         assert!(failing.with_failures(100) > 8 * known.with_failures(100));
         assert_eq!(Quality::default().failed(START).latency_us(), None);
+    }
+
+    #[test]
+    fn what_was_slow_is_measured_again() {
+        let slow = Quality::default().succeeded(ms(500), START);
+        assert!(!slow.is_stale(START + ms(9_900)) && slow.is_stale(START + ms(10_100)));
+        let fast = Quality::default().succeeded(ms(1), START);
+        assert!(!fast.is_stale(START + ms(900)) && fast.is_stale(START + ms(1_100)));
+        let failing = (0..9).fold(slow, |quality, _| quality.failed(START));
+        assert!(!failing.is_stale(START + ms(11_000)) && !Quality::default().is_stale(START + ms(11_000)));
     }
 
     #[test]

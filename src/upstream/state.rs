@@ -13,7 +13,9 @@ use super::breaker::Breaker;
 use super::budget::Budget;
 use super::ejection::{self, Host, Streak};
 use super::moment::{Epoch, Moment};
-use super::options::{CheckOptions, EjectionOptions, EndpointAddress, EndpointOptions, UpstreamOptions};
+use super::options::{
+    CheckOptions, EjectionOptions, EndpointAddress, EndpointOptions, UpstreamOptions, UpstreamProtocol,
+};
 use super::quality::Quality;
 use super::tls::ClientTls;
 use crate::net::Address;
@@ -29,7 +31,10 @@ pub struct EndpointState {
     pub open: AtomicU32,
     /// Requests that wait for a connection because of `connections_max`.
     pub queued: AtomicU32,
-    _pad: AtomicU32,
+    /// Requests of those in flight that have no outcome yet.
+    awaiting: AtomicU32,
+    /// Since when there are such requests.
+    awaits_since: AtomicU64,
     /// A [`Quality`].
     quality: AtomicU64,
     requests: AtomicU64,
@@ -91,6 +96,7 @@ pub(crate) struct CheckPlan {
     pub(crate) address: Address,
     /// The value of `Host`, unless the options have one.
     pub(crate) authority: String,
+    pub(crate) protocol: UpstreamProtocol,
 }
 
 /// What active checks have found.
@@ -127,7 +133,8 @@ impl EndpointState {
             in_flight: AtomicU32::default(),
             open: AtomicU32::default(),
             queued: AtomicU32::default(),
-            _pad: AtomicU32::default(),
+            awaiting: AtomicU32::default(),
+            awaits_since: AtomicU64::default(),
             quality: AtomicU64::default(),
             requests: AtomicU64::default(),
             failures: AtomicU64::default(),
@@ -149,6 +156,29 @@ impl EndpointState {
     #[inline]
     pub(crate) fn set_quality(&self, quality: Quality) {
         self.quality.store(quality.to_bits(), Relaxed);
+    }
+
+    /// A request was sent to it.
+    #[inline]
+    pub(crate) fn begin_wait(&self, now: Moment) {
+        if self.awaiting.fetch_add(1, Relaxed) == 0 {
+            self.awaits_since.store(now.0, Relaxed);
+        }
+    }
+
+    /// One of the requests has an outcome, or is given up.
+    #[inline]
+    pub(crate) fn end_wait(&self) {
+        self.awaiting.fetch_sub(1, Relaxed);
+    }
+
+    /// How long a request has waited since the last outcome of any, in microseconds.
+    #[inline]
+    pub(crate) fn waited_us(&self, now: Moment) -> u64 {
+        match self.awaiting.load(Relaxed) {
+            0 => 0,
+            _ => self.quality().age_us(now).min(now.0.saturating_sub(self.awaits_since.load(Relaxed))),
+        }
     }
 
     #[inline]

@@ -168,6 +168,16 @@ impl Load for Live<'_> {
     fn quality(&self, index: usize) -> Quality {
         self.endpoints[index].state().quality().at(self.now)
     }
+
+    #[inline]
+    fn is_stale(&self, index: usize) -> bool {
+        self.endpoints[index].state().quality().is_stale(self.now)
+    }
+
+    #[inline]
+    fn waited_us(&self, index: usize) -> u64 {
+        self.endpoints[index].state().waited_us(self.now)
+    }
 }
 
 /// The endpoints that the options name, with each address of a name; known ones are kept.

@@ -1,4 +1,4 @@
-"""An endpoint that misbehaves on command: an HTTP/1.1 server with keep-alive on 127.0.0.1.
+"""An endpoint that misbehaves on command: an HTTP/1.1 server with keep-alive on 127.0.0.1, or on $HOST.
 
 Usage: endpoint.py NAME [PORT]. Prints `port N` once it listens. Lines on standard input:
   mode ok | slow SECONDS | error STATUS | cut | silent   how requests are answered from now on
@@ -8,10 +8,14 @@ Ends with the end of its standard input.
 """
 
 import asyncio
+import os
 import socket
 import struct
 import sys
 import threading
+
+
+HOST = os.environ.get("HOST", "127.0.0.1")
 
 
 class Endpoint:
@@ -23,7 +27,7 @@ class Endpoint:
         self.open = set()
 
     async def listen(self):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=1024)
+        self.server = await asyncio.start_server(self.serve, HOST, self.port, backlog=1024)
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def refuse(self):
@@ -58,7 +62,8 @@ class Endpoint:
         status, body = "200 OK", f"from {self.name} ".encode() * 20
         if mode == "error":
             status = f"{rest[0]} Error"
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nX-Endpoint: {self.name}\r\n\r\n".encode())
+        fields = f"Content-Length: {len(body)}\r\nX-Endpoint: {self.name}\r\n"
+        writer.write(f"HTTP/1.1 {status}\r\n{fields}\r\n".encode())
         if mode == "cut":
             writer.write(body[: len(body) // 2])
             await writer.drain()

@@ -21,6 +21,15 @@ pub(crate) trait Load {
     fn in_flight(&self, index: usize) -> u32;
     /// As of now.
     fn quality(&self, index: usize) -> Quality;
+    /// How long a request has waited there since the last response of any, in microseconds: an endpoint that
+    /// hangs has no latency to show, and its average still says that it is fast.
+    fn waited_us(&self, _index: usize) -> u64 {
+        0
+    }
+    /// Whether its latency was measured so long ago that another request is due to it.
+    fn is_stale(&self, _index: usize) -> bool {
+        false
+    }
 }
 
 #[inline]
@@ -42,9 +51,14 @@ pub(crate) fn pick(
     let Some(rival_us) = other.latency_us().filter(|_| other.is_proven()) else { return Some(drawn.index) };
     // What was never measured is taken to be as fast as the other.
     let drawn_us = known.latency_us().unwrap_or(rival_us);
+    if load.is_stale(drawn.index) && load.in_flight(drawn.index) == 0 {
+        // One request shows whether it is still slow; otherwise it would be avoided for as long as the others do.
+        return Some(drawn.index);
+    }
     let mean = row.total() / row.0.len() as u64;
     let cost = |seat: &Seat, latency_us: u64| {
         let in_flight = u64::from(load.in_flight(seat.index));
+        let latency_us = latency_us.max(load.waited_us(seat.index));
         // Latency × (1 + in flight × mean weight / weight).
         (latency_us + LATENCY_FLOOR_US).saturating_mul(seat.weight + in_flight * mean) / seat.weight
     };
@@ -76,6 +90,23 @@ mod tests {
     const NOW: Moment = Moment(1_000_000_000);
 
     struct Known(Vec<(u32, Quality)>);
+
+    /// The first one hangs.
+    struct Hanging(Known, u64);
+
+    impl Load for Hanging {
+        fn in_flight(&self, index: usize) -> u32 {
+            self.0.in_flight(index)
+        }
+
+        fn quality(&self, index: usize) -> Quality {
+            self.0.quality(index)
+        }
+
+        fn waited_us(&self, index: usize) -> u64 {
+            if index == 0 { self.1 } else { 0 }
+        }
+    }
 
     impl Load for Known {
         fn in_flight(&self, index: usize) -> u32 {
@@ -155,6 +186,21 @@ mod tests {
         assert!(counts[1] <= 5300, "{counts:?}");
         let idle = shares(&[standing(); 2], vec![(0, measured(1500)), (0, failing)]);
         assert_eq!(idle[1], 0, "the good one is preferred where it costs nothing");
+    }
+
+    #[test]
+    fn an_endpoint_that_hangs_is_avoided_however_fast_it_was() {
+        let (seating, mut random) = (seating_of(&[standing(); 3]), Random::new(5));
+        for quality in [measured(800), Quality::default()] {
+            let known = || Known(vec![(1, quality), (2, measured(20_000)), (2, measured(20_000))]);
+            let mut count = |waited_us| {
+                let load = Hanging(known(), waited_us);
+                let picks = (0..1000).map(|_| pick(seating.first(), &load, &|_| false, &mut random));
+                picks.filter(|&picked| picked == Some(0)).count()
+            };
+            assert!(count(0) > 200);
+            assert_eq!(count(100_000), 0);
+        }
     }
 
     #[test]

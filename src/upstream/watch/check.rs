@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::within;
+use super::{ask_h2, within};
 use crate::http::h1::{
     BodyDecoder, BodyLength, ConnectionOptions, OutgoingRequest, ResponseDecoder, ResponseProgress,
     write_request_head,
@@ -17,21 +17,32 @@ use crate::ring::{Payload, Ring};
 use crate::upstream::ClientTls;
 use crate::upstream::balance::hash::hash;
 use crate::upstream::balance::random::Random;
-use crate::upstream::options::{CheckKind, CheckOptions, EndpointOptions};
+use crate::upstream::options::{CheckKind, CheckOptions, EndpointOptions, UpstreamProtocol};
 use crate::upstream::state::{CheckPlan, EndpointState, Health, UpstreamState};
 
 /// Bytes of a body that are searched for the expected text.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a check failed.
 #[derive(Debug)]
-enum CheckFailure {
+pub(super) enum CheckFailure {
     Io(io::Error),
     Timeout,
     Tls(String),
     Status(u16),
     NoText,
     Malformed(&'static str),
+    GrpcStatus(String),
+    NotServing,
+}
+
+/// What was answered, as far as checks look at it.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// At least what was asked for, or all of it.
+    pub(super) body: Vec<u8>,
+    pub(super) grpc_status: Option<String>,
 }
 
 impl fmt::Display for CheckFailure {
@@ -42,7 +53,9 @@ impl fmt::Display for CheckFailure {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::NoText => f.write_str("the body lacks the expected text"),
-            Self::Malformed(what) => write!(f, "the answer is not HTTP: {what}"),
+            Self::Malformed(what) => write!(f, "the answer is not as expected: {what}"),
+            Self::GrpcStatus(status) => write!(f, "grpc-status {status}"),
+            Self::NotServing => f.write_str("the service says that it is not serving"),
         }
     }
 }
@@ -137,6 +150,12 @@ fn report(of: &UpstreamState, state: &EndpointState, before: Health, result: &Re
     }
 }
 
+/// Whether the check is sent over HTTP/2: `auto` is HTTP/1.1 for checks, whatever requests use.
+fn speaks_http2(plan: &CheckPlan) -> bool {
+    let is_grpc = matches!(plan.options.kind, CheckKind::Grpc { .. });
+    is_grpc || plan.protocol == UpstreamProtocol::Http2
+}
+
 async fn check(
     plan: &CheckPlan,
     secure: Option<(Arc<ClientTls>, Arc<EndpointOptions>)>,
@@ -150,30 +169,33 @@ async fn check(
         // A connection is all that is asked for.
         _ if plan.options.kind == CheckKind::Tcp => return Ok(()),
         Some((tls, endpoint)) => {
-            tls.connect(socket, &endpoint, true).await.map_err(|why| CheckFailure::Tls(why.to_string()))?
+            let needs_http1 = !speaks_http2(plan);
+            let connected = tls.connect(socket, &endpoint, needs_http1).await;
+            connected.map_err(|why| CheckFailure::Tls(why.to_string()))?
         }
         None => Stream::from(socket),
     };
     match &plan.options.kind {
         CheckKind::Http { path, host, statuses, body } => {
-            let host = host.as_deref().unwrap_or(&plan.authority);
-            let (status, has_text) = ask(&stream, host, path, body.as_deref()).await?;
-            if !statuses.iter().any(|range| range.contains(&status)) {
-                return Err(CheckFailure::Status(status));
+            let (host, text) = (host.as_deref().unwrap_or(&plan.authority), body.as_deref());
+            let answer = if speaks_http2(plan) {
+                ask_h2::get(&stream, host, path).await?
+            } else {
+                ask(&stream, host, path, text).await?
+            };
+            if !statuses.iter().any(|range| range.contains(&answer.status)) {
+                return Err(CheckFailure::Status(answer.status));
             }
-            if has_text { Ok(()) } else { Err(CheckFailure::NoText) }
+            let is_there = |text: &str| memchr::memmem::find(&answer.body, text.as_bytes()).is_some();
+            if text.is_none_or(is_there) { Ok(()) } else { Err(CheckFailure::NoText) }
         }
-        CheckKind::Tcp | CheckKind::Grpc { .. } => Ok(()),
+        CheckKind::Grpc { service } => ask_h2::grpc(&stream, &plan.authority, service).await,
+        CheckKind::Tcp => Ok(()),
     }
 }
 
-/// The status of a GET, and whether its body has this text.
-async fn ask(
-    stream: &Stream,
-    host: &str,
-    path: &str,
-    text: Option<&str>,
-) -> Result<(u16, bool), CheckFailure> {
+/// A GET over HTTP/1.1, up to `text` in its body if that is looked for.
+async fn ask(stream: &Stream, host: &str, path: &str, text: Option<&str>) -> Result<Answer, CheckFailure> {
     let request = OutgoingRequest {
         method: "GET",
         target: path,
@@ -192,7 +214,7 @@ async fn ask(
     stream.flush().await?;
     let (mut decoder, mut head) = (ResponseDecoder::new(), ResponseHead::new());
     let mut body: Option<BodyDecoder> = None;
-    let mut found = Vec::new();
+    let mut answer = Answer::default();
     loop {
         let input = stream.recv().await?;
         let has_ended = input.is_none();
@@ -211,27 +233,25 @@ async fn ask(
                 }
             }
         }
-        let status = head.status().code();
         let Some(decoder) = &mut body else {
             if has_ended {
                 return Err(CheckFailure::Malformed("it ended before its head did"));
             }
             continue;
         };
-        let Some(text) = text else { return Ok((status, true)) };
+        answer.status = head.status().code();
+        let Some(text) = text else { return Ok(answer) };
         while !rest.is_empty() && !decoder.is_done() {
             let step = decoder.handle_bytes(rest).map_err(|_| CheckFailure::Malformed("its body"))?;
             if step.consumed == 0 {
                 break;
             }
-            found.extend_from_slice(&rest[step.data]);
+            answer.body.extend_from_slice(&rest[step.data]);
             rest = &rest[step.consumed..];
         }
-        if memchr::memmem::find(&found, text.as_bytes()).is_some() {
-            return Ok((status, true));
-        }
-        if has_ended || decoder.is_done() || found.len() >= BODY_BYTES_MAX {
-            return Ok((status, false));
+        let is_over = has_ended || decoder.is_done() || answer.body.len() >= BODY_BYTES_MAX;
+        if is_over || memchr::memmem::find(&answer.body, text.as_bytes()).is_some() {
+            return Ok(answer);
         }
     }
 }
