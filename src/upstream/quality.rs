@@ -101,8 +101,8 @@ impl Quality {
         next
     }
 
-    /// Whether the latency is so old that a request is due that measures it: no more than a twentieth of the time
-    /// is spent on requests to an endpoint that has become slow.
+    /// Whether the latency is so old that a request is due that measures it: no more than a twentieth of the
+    /// time is spent on requests to an endpoint that has become slow.
     #[inline]
     pub(crate) fn is_stale(self, now: Moment) -> bool {
         self.is_proven() && self.age_us(now) > STALE_US_MIN.max(STALE_TIMES * self.latency_us)

@@ -52,7 +52,8 @@ pub(crate) fn pick(
     // What was never measured is taken to be as fast as the other.
     let drawn_us = known.latency_us().unwrap_or(rival_us);
     if load.is_stale(drawn.index) && load.in_flight(drawn.index) == 0 {
-        // One request shows whether it is still slow; otherwise it would be avoided for as long as the others do.
+        // One request shows whether it is still slow; otherwise it would be avoided for as long as the others
+        // do.
         return Some(drawn.index);
     }
     let mean = row.total() / row.0.len() as u64;

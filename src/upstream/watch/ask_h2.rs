@@ -134,8 +134,8 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Whether a gRPC message is `HealthCheckResponse { ServingStatus status = 1; }` with SERVING, which is 1. Other
-/// fields may come before it and after it.
+/// Whether a gRPC message is `HealthCheckResponse { ServingStatus status = 1; }` with SERVING, which is 1.
+/// Other fields may come before it and after it.
 fn is_serving(framed: &[u8]) -> bool {
     let Some((prefix, message)) = framed.split_at_checked(GRPC_PREFIX) else { return false };
     let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
