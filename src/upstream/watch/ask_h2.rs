@@ -1,6 +1,6 @@
 //! One request over HTTP/2 by prior knowledge, for checks: a GET, or a call of the gRPC health service.
 
-use super::check::{Answer, BODY_BYTES_MAX, CheckFailure};
+use super::answer::{Answer, BODY_BYTES_MAX, CheckFailure};
 use crate::http::h2::client::{Connection, Event, SendRequest};
 use crate::http::h2::{EndStream, H2Limits};
 use crate::http::message::{BodyLimits, HeadLimits, ResponseHead};

@@ -1,70 +1,18 @@
 //! Active checks of one endpoint: at intervals with jitter, by thresholds, as long as a plan asks for them.
 
-use std::fmt;
-use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{ask_h2, within};
-use crate::http::h1::{
-    BodyDecoder, BodyLength, ConnectionOptions, OutgoingRequest, ResponseDecoder, ResponseProgress,
-    write_request_head,
-};
-use crate::http::message::{BodyLimits, ResponseHead, ResponseLimits};
+use super::answer::CheckFailure;
+use super::{ask_h1, ask_h2, within};
 use crate::net::{Address, Stream};
 use crate::observe::log;
-use crate::ring::{Payload, Ring};
+use crate::ring::Ring;
 use crate::upstream::ClientTls;
 use crate::upstream::balance::hash::hash;
 use crate::upstream::balance::random::Random;
 use crate::upstream::options::{CheckKind, CheckOptions, EndpointOptions, UpstreamProtocol};
 use crate::upstream::state::{CheckPlan, EndpointState, Health, UpstreamState};
-
-/// Bytes of a body that are searched for the expected text.
-pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Why a check failed.
-#[derive(Debug)]
-pub(super) enum CheckFailure {
-    Io(io::Error),
-    Timeout,
-    Tls(String),
-    Status(u16),
-    NoText,
-    Malformed(&'static str),
-    GrpcStatus(String),
-    NotServing,
-}
-
-/// What was answered, as far as checks look at it.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    /// At least what was asked for, or all of it.
-    pub(super) body: Vec<u8>,
-    pub(super) grpc_status: Option<String>,
-}
-
-impl fmt::Display for CheckFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(f),
-            Self::Tls(why) => f.write_str(why),
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::NoText => f.write_str("the body lacks the expected text"),
-            Self::Malformed(what) => write!(f, "the answer is not as expected: {what}"),
-            Self::GrpcStatus(status) => write!(f, "grpc-status {status}"),
-            Self::NotServing => f.write_str("the service says that it is not serving"),
-        }
-    }
-}
-
-impl From<io::Error> for CheckFailure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
 
 /// What the checks so far mean. Pure.
 #[derive(Debug, Default)]
@@ -181,7 +129,7 @@ async fn check(
             let answer = if speaks_http2(plan) {
                 ask_h2::get(&stream, host, path).await?
             } else {
-                ask(&stream, host, path, text).await?
+                ask_h1::get(&stream, host, path, text).await?
             };
             if !statuses.iter().any(|range| range.contains(&answer.status)) {
                 return Err(CheckFailure::Status(answer.status));
@@ -191,68 +139,6 @@ async fn check(
         }
         CheckKind::Grpc { service } => ask_h2::grpc(&stream, &plan.authority, service).await,
         CheckKind::Tcp => Ok(()),
-    }
-}
-
-/// A GET over HTTP/1.1, up to `text` in its body if that is looked for.
-async fn ask(stream: &Stream, host: &str, path: &str, text: Option<&str>) -> Result<Answer, CheckFailure> {
-    let request = OutgoingRequest {
-        method: "GET",
-        target: path,
-        authority: host,
-        fields: b"User-Agent: quoit-health\r\nAccept: */*\r\n",
-        length: BodyLength::None,
-        expects_continue: false,
-        connection: ConnectionOptions { close: true, ..ConnectionOptions::default() },
-    };
-    let mut out = Vec::new();
-    let written = write_request_head(&mut out, &request)
-        .map_err(|_| CheckFailure::Malformed("its path or host cannot be sent"))?;
-    // The end of a handshake may still be on its way.
-    stream.flush().await?;
-    stream.start_send(Payload::Buffer(out));
-    stream.flush().await?;
-    let (mut decoder, mut head) = (ResponseDecoder::new(), ResponseHead::new());
-    let mut body: Option<BodyDecoder> = None;
-    let mut answer = Answer::default();
-    loop {
-        let input = stream.recv().await?;
-        let has_ended = input.is_none();
-        let mut rest = input.as_deref().unwrap_or_default();
-        while body.is_none() && !rest.is_empty() {
-            let progress = decoder.handle_bytes(rest, &ResponseLimits::DEFAULT, &written.facts, &mut head);
-            match progress.map_err(|_| CheckFailure::Malformed("its head"))? {
-                ResponseProgress::Incomplete => rest = &[],
-                ResponseProgress::Interim { consumed } => rest = &rest[consumed..],
-                ResponseProgress::Tunnel { .. } => return Err(CheckFailure::Malformed("an upgrade")),
-                ResponseProgress::Complete { consumed, body: framing } => {
-                    rest = &rest[consumed..];
-                    let limits = BodyLimits { body_bytes_max: None, ..BodyLimits::DEFAULT };
-                    let decoder = BodyDecoder::new(framing, &limits);
-                    body = Some(decoder.map_err(|_| CheckFailure::Malformed("its length"))?);
-                }
-            }
-        }
-        let Some(decoder) = &mut body else {
-            if has_ended {
-                return Err(CheckFailure::Malformed("it ended before its head did"));
-            }
-            continue;
-        };
-        answer.status = head.status().code();
-        let Some(text) = text else { return Ok(answer) };
-        while !rest.is_empty() && !decoder.is_done() {
-            let step = decoder.handle_bytes(rest).map_err(|_| CheckFailure::Malformed("its body"))?;
-            if step.consumed == 0 {
-                break;
-            }
-            answer.body.extend_from_slice(&rest[step.data]);
-            rest = &rest[step.consumed..];
-        }
-        let is_over = has_ended || decoder.is_done() || answer.body.len() >= BODY_BYTES_MAX;
-        if is_over || memchr::memmem::find(&answer.body, text.as_bytes()).is_some() {
-            return Ok(answer);
-        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! registry of upstreams the thread ends. If it cannot be started, that is reported once; endpoints then pass
 //! for healthy, names are looked up when a plan is built, and everything else works.
 
+mod answer;
+mod ask_h1;
 mod ask_h2;
 mod check;
 mod names;
