@@ -14,8 +14,8 @@ use crate::supervisor::{CoreError, parse_list};
 /// Addresses and cores.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
-    /// Address to listen on: ADDR:PORT, PORT for this machine alone, :PORT for every interface, or unix:PATH;
-    /// may be given several times
+    /// Address to listen on: ADDR:PORT, PORT for this machine alone, :PORT for every interface by IPv4 and
+    /// [::]:PORT by IPv6, or unix:PATH; may be given several times, or with commas
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_LISTEN", value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080")]
     pub listen: Vec<Address>,

@@ -20,7 +20,7 @@ pub enum Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no address{}; write 127.0.0.1:8080, [::1]:8080, 8080 for this machine alone, :8080 or \
-     0.0.0.0:8080 for every interface, [::]:8080 for IPv6, or unix:/run/quoit.sock",
+     0.0.0.0:8080 for every interface, [::]:8080 for the same by IPv6, or unix:/run/quoit.sock",
     cause(.text)
 )]
 pub struct AddressError {

@@ -166,7 +166,6 @@ fn is_der(bytes: &[u8]) -> bool {
 }
 
 /// PKCS #8 marks encryption in its label, the older forms in a header.
-
 fn is_encrypted(text: &[u8]) -> bool {
     ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"]
         .iter()
