@@ -1,6 +1,8 @@
 //! The command line as operators meet it: the built program is started, asked, signalled and refused things
 //! for real. What it answers to HTTP in detail is tested elsewhere.
 
+#[path = "cli/admin.rs"]
+mod admin;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/directory.rs"]

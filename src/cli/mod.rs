@@ -2,6 +2,7 @@
 //! [`WorkerArgs`].
 
 mod acme_args;
+mod admin;
 mod args;
 mod browser;
 mod cert;
@@ -64,6 +65,18 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Print the JSON schema of configuration files, for editors.
     Schema,
+    /// Show what a server that runs does, by its administrator's socket.
+    Status(admin::AdminArgs),
+    /// Show the upstreams of a server that runs, and the state of their endpoints.
+    Upstreams(admin::AdminArgs),
+    /// Let a server that runs read its configuration again, and print what changed or why nothing did.
+    Reload(admin::AdminArgs),
+    /// Give an endpoint no more requests; what is open goes on.
+    Drain(admin::EndpointArgs),
+    /// Give an endpoint requests again after a drain.
+    Enable(admin::EndpointArgs),
+    /// Set the weight of an endpoint.
+    Weight(admin::WeightArgs),
     /// Make and look at certificates for TLS.
     Cert(cert::CertArgs),
     /// Show the kernel features and limits of this machine, and the effect of missing ones.
@@ -95,6 +108,12 @@ fn run() -> ExitCode {
         Ok(Cli { command: Command::Test(args) }) => test::run(&args),
         Ok(Cli { command: Command::Diff(args) }) => diff::run(&args),
         Ok(Cli { command: Command::Schema }) => schema::run(),
+        Ok(Cli { command: Command::Status(args) }) => admin::status(&args),
+        Ok(Cli { command: Command::Upstreams(args) }) => admin::upstreams(&args),
+        Ok(Cli { command: Command::Reload(args) }) => admin::reload(&args),
+        Ok(Cli { command: Command::Drain(args) }) => admin::set_drained(&args, true),
+        Ok(Cli { command: Command::Enable(args) }) => admin::set_drained(&args, false),
+        Ok(Cli { command: Command::Weight(args) }) => admin::set_weight(&args),
         Ok(Cli { command: Command::Cert(args) }) => cert::run(&args),
         Ok(Cli { command: Command::Doctor }) => doctor::run(),
         Ok(Cli { command: Command::Completions(args) }) => generate::completions(&args, Cli::command()),

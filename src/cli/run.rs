@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::admin::socket;
 use super::config_args::ConfigArgs;
 use super::watch;
 use crate::config::{Config, Depth, Environment};
 use crate::observe::log;
-use crate::{PlanUpdate, Server};
+use crate::{PlanUpdate, Running, Server};
 
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
@@ -40,13 +41,29 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
             watch::start(move || files.files());
         });
     }
-    match server.serve(plan) {
+    let admin = Arc::new(Mutex::new(None));
+    if let Some(path) = lock(&source.served).settings.admin.clone() {
+        let admin = admin.clone();
+        server = server.beside(move |handle| match socket::start(&path, handle) {
+            Ok(running) => *lock(&admin) = Some(running),
+            Err(error) => log::line(format_args!("there is no administrator's socket: {error}")),
+        });
+    }
+    let outcome = server.serve(plan);
+    if let Some(Err(error)) = lock(&admin).take().map(Running::stop) {
+        log::error(&error);
+    }
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The file, and what of it is served.
@@ -61,7 +78,7 @@ impl PlanFile {
     /// # Errors
     /// A line for each mistake.
     fn read(self: &Arc<Self>) -> Result<PlanUpdate, Vec<String>> {
-        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = lock(&self.served);
         let next = served.load_next(&self.path, &Environment::process(), Depth::Serve);
         let next = next.map_err(|error| error.lines())?;
         let changes = served.settings_changed(&next);
@@ -71,18 +88,18 @@ impl PlanFile {
         }
         let update = PlanUpdate::new(next.plan.clone(), served.changes(&next));
         let file = self.clone();
-        Ok(update.when_served(move || *file.served.lock().unwrap_or_else(PoisonError::into_inner) = next))
+        Ok(update.when_served(move || *lock(&file.served) = next))
     }
 
     /// The files whose changes matter.
     fn files(&self) -> Vec<PathBuf> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner).files.clone()
+        lock(&self.served).files.clone()
     }
 }
 
 /// The server that the file asks for.
 fn server(source: &PlanFile) -> Server {
-    let config = source.served.lock().unwrap_or_else(PoisonError::into_inner);
+    let config = lock(&source.served);
     let settings = &config.settings;
     let mut server = Server::new().limits(settings.limits.clone()).quiet(settings.quiet);
     if let Some(workers) = settings.workers {

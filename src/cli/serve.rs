@@ -151,6 +151,7 @@ fn as_config(args: ServeArgs, directory: Directory) -> Result<(Plan, Settings, S
         quiet: args.quiet,
         limits: args.limits.limits(),
         access_log: args.log.access_log(),
+        admin: None,
     };
     let tls = https.tls().cloned().zip(options);
     let tls: Vec<_> = tls.map(|(tls, options)| ("main".to_owned(), tls, options, acme)).into_iter().collect();

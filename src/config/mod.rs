@@ -101,6 +101,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The access log.
     pub access_log: Option<(Destination, Option<Format>)>,
+    /// The administrator's socket.
+    pub admin: Option<PathBuf>,
 }
 
 /// How much of what a configuration names is opened.
@@ -299,6 +301,7 @@ impl Config {
             (old.quiet != new.quiet, "quiet"),
             (old.limits != new.limits, "limits"),
             (old.access_log != new.access_log, "access_log"),
+            (old.admin != new.admin, "admin"),
         ];
         changed.into_iter().filter_map(|(is_changed, name)| is_changed.then_some(name)).collect()
     }

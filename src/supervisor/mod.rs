@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cores;
+mod handle;
 mod renewals;
 mod signals;
 mod workers;
@@ -12,12 +13,13 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 
 use self::certificates::CertificateWatch;
 pub use self::cores::{CoreChoice, CoreError, available, choose, parse_list, quota};
+pub use self::handle::{ReloadCounts, ReloadOutcome, ServerHandle};
 use self::renewals::{PlannedRenewals, RunningRenewals};
 use self::signals::{Asked, SignalWatch};
 use self::workers::{Crew, CrewOutcome, Keeper, Report, WorkerTemplate};
@@ -84,6 +86,19 @@ pub struct Server {
     quiet: bool,
     on_start: Option<OnStart>,
     plan_source: Option<PlanSource>,
+    beside: Option<Beside>,
+}
+
+/// Called with the running server.
+#[derive(Clone)]
+struct Beside(Arc<BesideCallback>);
+
+type BesideCallback = dyn Fn(ServerHandle) + Send + Sync;
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beside")
+    }
 }
 
 /// Where a reload takes its plan from.
@@ -313,6 +328,13 @@ impl Server {
         self
     }
 
+    /// Calls `callback` once the server serves, with a handle for other threads of the process. As with
+    /// [`on_start`](Self::on_start), long-running work belongs on another thread.
+    pub fn beside(mut self, callback: impl Fn(ServerHandle) + Send + Sync + 'static) -> Self {
+        self.beside = Some(Beside(Arc::new(callback)));
+        self
+    }
+
     /// Takes the plan from here when a server of a [`Plan`] is reloaded, by SIGHUP or [`Running::reload`]; on
     /// an error, whose lines are reported, the plan in force stays. Called on a thread of its own. Default:
     /// the plan in force is built anew.
@@ -375,7 +397,7 @@ impl Server {
         sys::raise_descriptor_limit();
         let cores = self.check()?;
         let signals = SignalWatch::start(self.limits.drain_timeout).map_err(RunError::System)?;
-        let on_start = self.on_start.clone();
+        let (on_start, beside) = (self.on_start.clone(), self.beside.clone());
         let running = start(self, cores)?;
         let events = running.events.clone();
         signals.listen(move |asked| {
@@ -387,6 +409,9 @@ impl Server {
         }
         if let Some(OnStart(callback)) = on_start {
             callback(&running.addresses);
+        }
+        if let Some(Beside(callback)) = beside {
+            callback(running.handle());
         }
         running.wait()
     }
@@ -434,7 +459,11 @@ impl Server {
         }
         self.addresses = plan.listeners.clone();
         let (secrets, plan_source) = (self.secrets(), self.plan_source.clone());
-        let served = Arc::new(Mutex::new(ServedPlan { plan: Arc::new(plan), versions: 0 }));
+        let served = Arc::new(Mutex::new(ServedPlan {
+            plan: Arc::new(plan),
+            versions: 0,
+            reloads: ReloadCounts::default(),
+        }));
         let for_workers = served.clone();
         // A worker that is started again serves the plan that is in force by then.
         let make = move |core: &CoreContext| {
@@ -507,6 +536,7 @@ impl Server {
             };
             bound.iter_mut().zip(&tls).map(one).collect()
         };
+        let process = ProcessValues::default();
         let template = WorkerTemplate {
             workers: cores.workers,
             cpus: cores.cpus.clone(),
@@ -514,7 +544,7 @@ impl Server {
             limits: self.limits.clone(),
             ring: self.ring.clone(),
             secrets,
-            process: ProcessValues::default(),
+            process: process.clone(),
         };
         let start = move |setup: WorkerSetup, ended: workers::WhenEnded| {
             let make = make.clone();
@@ -544,6 +574,8 @@ impl Server {
         Ok(Running {
             served: None,
             plan_source: None,
+            process,
+            began: Instant::now(),
             secrets: Vec::new(),
             addresses,
             tls,
@@ -567,6 +599,9 @@ impl Server {
 pub struct Running {
     /// Where reloads take the plan from.
     plan_source: Option<PlanSource>,
+    /// What its cores share.
+    process: ProcessValues,
+    began: Instant,
     /// The plan that is served, if it was started with one.
     served: Option<Arc<Mutex<ServedPlan>>>,
     /// What none of its directories may serve.
@@ -607,6 +642,8 @@ pub struct LiveTotals {
 
 enum SupervisorEvent {
     Asked(Asked),
+    /// The access log and the certificates, beside a plan that is reloaded by a handle.
+    ReloadFiles,
     Report(Report),
 }
 
@@ -616,6 +653,7 @@ struct ServedPlan {
     plan: Arc<Plan>,
     /// Number of plans prepared so far.
     versions: u64,
+    reloads: ReloadCounts,
 }
 
 fn lock(served: &Mutex<ServedPlan>) -> MutexGuard<'_, ServedPlan> {
@@ -645,36 +683,74 @@ fn swap(shared: &Shared, served: &mut ServedPlan, plan: Plan) -> Result<(), Repl
 
 /// Takes the plan from its source, or the one in force, and builds it on every worker, so that the files
 /// which it names are read again.
-fn reload_plan(shared: &Shared, served: &Mutex<ServedPlan>, source: Option<&PlanSource>, secrets: &[Secret]) {
+fn reload_plan(
+    shared: &Shared,
+    served: &Mutex<ServedPlan>,
+    source: Option<&PlanSource>,
+    secrets: &[Secret],
+) -> ReloadOutcome {
     let mut served = lock(served);
+    let outcome = reload_served(shared, &mut served, source, secrets);
+    if outcome.is_served {
+        served.reloads.served += 1;
+        served.reloads.last_served = Some(SystemTime::now());
+    } else {
+        served.reloads.refused += 1;
+    }
+    let what = if outcome.is_served { "reloaded" } else { "not reloaded" };
+    outcome.lines.iter().for_each(|line| log::line(format_args!("{what}: {line}")));
+    outcome
+}
+
+fn reload_served(
+    shared: &Shared,
+    served: &mut ServedPlan,
+    source: Option<&PlanSource>,
+    secrets: &[Secret],
+) -> ReloadOutcome {
+    let refused = |lines| ReloadOutcome { is_served: false, lines };
+    if shared.phase() != Phase::Serve {
+        return refused(vec![ReplaceError::Ending.to_string()]);
+    }
     let update = match source {
         None => Ok(PlanUpdate::new(Plan::clone(&served.plan), Vec::new())),
         Some(PlanSource(read)) => read(),
     };
     let PlanUpdate { plan, changes, when_served } = match update {
         Ok(update) => update,
-        Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| log::line(format_args!("not reloaded: {mistake}")));
-            return;
-        }
+        Err(mistakes) => return refused(mistakes),
     };
-    let outcome = replace(shared, &mut served, secrets, plan);
+    let outcome = replace(shared, served, secrets, plan);
     if let (Ok(_) | Err(ReplaceError::NotConfirmed { .. }), Some(callback)) = (&outcome, when_served) {
         callback();
     }
     match outcome {
         Ok(_) if changes.is_empty() => {
-            log::line(format_args!("reloaded: what the configuration names was read again"));
+            let lines = vec!["what the configuration names was read again".to_owned()];
+            ReloadOutcome { is_served: true, lines }
         }
-        Ok(_) => changes.iter().for_each(|change| log::line(format_args!("reloaded: {change}"))),
+        Ok(_) => ReloadOutcome { is_served: true, lines: changes },
         // It is in force.
-        Err(error @ ReplaceError::NotConfirmed { .. }) => log::line(format_args!("reloaded: {error}")),
-        Err(ReplaceError::Plan(mistakes)) => {
-            for mistake in mistakes.to_string().lines() {
-                log::line(format_args!("not reloaded: {mistake}; what was read before stays in force"));
-            }
+        Err(error @ ReplaceError::NotConfirmed { .. }) => {
+            ReloadOutcome { is_served: true, lines: vec![error.to_string()] }
         }
-        Err(error) => log::line(format_args!("not reloaded: {error}")),
+        Err(ReplaceError::Plan(mistakes)) => {
+            let mistakes = mistakes.to_string();
+            let line = |mistake: &str| format!("{mistake}; what was read before stays in force");
+            refused(mistakes.lines().map(line).collect())
+        }
+        Err(error) => refused(vec![error.to_string()]),
+    }
+}
+
+/// The counters so far, and what the workers that reply within this time have open.
+fn live_totals(shared: &Shared, limit: Duration) -> LiveTotals {
+    let open = shared.ask(limit, Message::Open);
+    LiveTotals {
+        totals: shared.totals(),
+        open: open.iter().sum(),
+        answered: open.len(),
+        workers: shared.workers(),
     }
 }
 
@@ -764,12 +840,20 @@ impl Running {
     /// As [`totals`](Self::totals), with another time limit. Each worker replies between two requests, so the
     /// connections of a core that is blocked by a handler are missing until it runs again.
     pub fn totals_within(&self, limit: Duration) -> LiveTotals {
-        let open = self.shared.ask(limit, Message::Open);
-        LiveTotals {
-            totals: self.shared.totals(),
-            open: open.iter().sum(),
-            answered: open.len(),
-            workers: self.shared.workers(),
+        live_totals(&self.shared, limit)
+    }
+
+    /// A handle for other threads of the process.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle {
+            shared: self.shared.clone(),
+            served: self.served.clone(),
+            plan_source: self.plan_source.clone(),
+            secrets: self.secrets.clone(),
+            process: self.process.clone(),
+            events: self.events.clone(),
+            urls: self.urls(),
+            began: self.began,
         }
     }
 
@@ -800,8 +884,9 @@ impl Running {
             // One reload that waits is enough, whatever number of them was asked for.
             let (reloads, asked) = mpsc::sync_channel(1);
             let thread = thread::Builder::new().name("reload".to_owned());
-            let run =
-                move || asked.iter().for_each(|()| reload_plan(&shared, &served, source.as_ref(), &secrets));
+            let run = move || {
+                asked.iter().for_each(|()| drop(reload_plan(&shared, &served, source.as_ref(), &secrets)))
+            };
             if let Err(error) = thread.spawn(run) {
                 log::line(format_args!("not reloaded: no thread for it: {error}"));
             }
@@ -869,6 +954,10 @@ impl Running {
             };
             match event {
                 Ok(SupervisorEvent::Asked(Asked::ReopenLog)) => self.reopen_log(),
+                Ok(SupervisorEvent::ReloadFiles) => {
+                    self.reopen_log();
+                    self.reload_certificates();
+                }
                 Ok(SupervisorEvent::Asked(Asked::Reload)) if deadline.is_none() => self.reload(),
                 Ok(SupervisorEvent::Asked(Asked::Reload)) => {}
                 Ok(SupervisorEvent::Asked(Asked::Stop)) => match &mut deadline {

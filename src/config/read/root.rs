@@ -2,6 +2,7 @@
 //! files are one configuration; what can be there once is an error in two.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::filters::{FILTERS, TlsNames};
@@ -52,6 +53,11 @@ pub(in crate::config) const ROOT: Shape = Shape::new(
             "access_log",
             Kind::Either(&[Kind::Path, Kind::Table(&LOG)]),
             "A line for each request, to this file or, with \"-\", to standard output.",
+        ),
+        Key::new(
+            "admin",
+            Kind::Path,
+            "A Unix socket for quoit status, reload, drain and others, which only this user may use.",
         ),
         Key::new("limits", Kind::Table(&LIMITS), "Limits on clients."),
         Key::new("filters", FILTERS, "Filters of the default site, outermost first."),
@@ -133,6 +139,14 @@ pub(in crate::config) fn read(
     settings.cpus = single(roots, "cpus").map(cpus);
     settings.quiet = single(roots, "quiet").and_then(Node::bool).unwrap_or(false);
     settings.access_log = single(roots, "access_log").and_then(access_log);
+    if let Some(node) = single(roots, "admin") {
+        settings.admin = node.path();
+        let directory = settings.admin.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        if depth != Depth::Structure && !directory.as_os_str().is_empty() && !directory.is_dir() {
+            let title = format!("the directory {} does not exist", directory.display());
+            node.report(title, "make it with mkdir, or choose another path");
+        }
+    }
     if let Some(node) = single(roots, "unix_mode") {
         settings.unix_mode = unix_mode(node);
         if settings.unix_mode.is_some() && !has_unix(&listeners) {

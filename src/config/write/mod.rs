@@ -132,7 +132,7 @@ impl Writer<'_> {
     }
 
     fn settings(&self, root: &mut Entries, settings: &Settings) -> Written<()> {
-        let Settings { workers, cpus, unix_mode, quiet, limits, access_log } = settings;
+        let Settings { workers, cpus, unix_mode, quiet, limits, access_log, admin } = settings;
         root.option("workers", workers.as_ref(), Item::plain);
         root.option("cpus", cpus.as_ref(), |cpus| Item::List(cpus.iter().map(Item::plain).collect()));
         root.option("unix_mode", unix_mode.as_ref(), |mode| text(format_args!("{mode:o}")));
@@ -151,6 +151,9 @@ impl Writer<'_> {
                 Format::Combined => text("combined"),
             });
             root.push("access_log", log.inline());
+        }
+        if let Some(admin) = admin {
+            root.push("admin", path(admin)?);
         }
         let limits = limits_of(limits);
         if !limits.is_empty() {

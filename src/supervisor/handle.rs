@@ -1,0 +1,85 @@
+//! A running server as other threads of the process see it: its counters, its upstreams, and a reload that
+//! waits for its outcome. For an administrator's socket beside the cores.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{LiveTotals, PlanSource, ServedPlan, SupervisorEvent, live_totals, reload_plan};
+use crate::plan::Secret;
+use crate::server::Shared;
+use crate::service::ProcessValues;
+use crate::upstream::Upstreams;
+
+/// What other threads may ask of a running server. Clones are the same server.
+#[derive(Clone)]
+pub struct ServerHandle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) served: Option<Arc<Mutex<ServedPlan>>>,
+    pub(super) plan_source: Option<PlanSource>,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) process: ProcessValues,
+    pub(super) events: mpsc::Sender<SupervisorEvent>,
+    pub(super) urls: Vec<String>,
+    pub(super) began: Instant,
+}
+
+/// The outcome of a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadOutcome {
+    /// Whether what was read is served now.
+    pub is_served: bool,
+    /// What changed, or why nothing did, a line each.
+    pub lines: Vec<String>,
+}
+
+/// Reloads of a server so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReloadCounts {
+    /// Those after which the new plan was served.
+    pub served: u64,
+    /// Those that changed nothing because of a mistake.
+    pub refused: u64,
+    /// When the last one was served.
+    pub last_served: Option<SystemTime>,
+}
+
+impl ServerHandle {
+    /// Its addresses as clients write them.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// Time since the start.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// As [`Running::totals`](super::Running::totals).
+    pub fn totals(&self) -> LiveTotals {
+        live_totals(&self.shared, super::TOTALS_WITHIN)
+    }
+
+    /// The state of its upstreams.
+    pub fn upstreams(&self) -> Arc<Upstreams> {
+        self.process.get::<Upstreams>()
+    }
+
+    /// Reloads as SIGHUP does, and returns what came of it. Blocking; reloads take turns.
+    pub fn reload(&self) -> ReloadOutcome {
+        // The log and the certificates are the supervisor's. Fails only when the server has ended.
+        let _ = self.events.send(SupervisorEvent::ReloadFiles);
+        match &self.served {
+            Some(served) => reload_plan(&self.shared, served, self.plan_source.as_ref(), &self.secrets),
+            None => ReloadOutcome {
+                is_served: false,
+                lines: vec!["the server was started without a plan, so there is none to reload".to_owned()],
+            },
+        }
+    }
+
+    /// The reloads so far.
+    pub fn reloads(&self) -> ReloadCounts {
+        self.served.as_ref().map_or_else(ReloadCounts::default, |served| super::lock(served).reloads)
+    }
+}
