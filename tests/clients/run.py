@@ -22,6 +22,7 @@ import curl
 import grpc_echo
 import hints
 import http2
+import proxied
 import raw
 import streams
 import tls
@@ -29,7 +30,7 @@ import tunnels
 import websocket
 from harness import Checks, Server, expect, expect_bytes
 
-DEADLINE_S = 120
+DEADLINE_S = 240
 
 
 def give_up(servers):
@@ -111,6 +112,7 @@ def main():
             grpc_echo.check(checks, streaming)
             websocket.check(checks, sockets)
             tls.check(checks, quoit, site, scratch, servers)
+            proxied.check(checks, quoit, serve, echo, sockets, unix_path, site, scratch, servers)
             check_ends(checks, servers)
         finally:
             for server in servers:
