@@ -24,6 +24,7 @@ use crate::http::h1::{
     write_chunk_header, write_last_chunk, write_request_head,
 };
 use crate::http::message::{BodyLimits, Framing, FramingError, ResponseError, ResponseHead};
+use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::ring::{Payload, RecvBuf, Ring};
@@ -42,7 +43,8 @@ const WATCHED_BYTES_MIN: u64 = 64 * 1024;
 /// How much earlier than an endpoint announces with `Keep-Alive: timeout` its connection is given up.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_millis(250);
 
-/// A connection to an endpoint, between exchanges.
+/// A connection to an endpoint, with room for the state of its exchange: an exchange is a pointer, and costs
+/// no memory of its own.
 pub(crate) struct Link {
     stream: Stream,
     decoder: ResponseDecoder,
@@ -53,6 +55,26 @@ pub(crate) struct Link {
     /// As the endpoint announced it.
     idle_time: Option<Duration>,
     exchanges: u32,
+
+    // ---- the exchange in progress ----
+    facts: RequestFacts,
+    input: Option<RecvBuf>,
+    output: Vec<u8>,
+    /// A piece of the body that is sent behind the output, without a copy.
+    piece: Bytes,
+    coding: BodyCoding,
+    /// Bytes of a known length that are still to be sent.
+    owed: u64,
+    sending: Sending,
+    awaited: Awaited,
+    /// Bytes that the endpoint's kernel had acknowledged when a wait for it began.
+    acknowledged: Option<u64>,
+    sent_before: u64,
+    was_answered: bool,
+    body: Option<BodyDecoder>,
+    is_chunked: bool,
+    is_event_stream: bool,
+
     /// Counts it among the endpoint's connections until it is dropped, after the stream.
     _open: Box<dyn std::any::Any>,
 }
@@ -70,6 +92,20 @@ impl Link {
             idle_since: now,
             idle_time: None,
             exchanges: 0,
+            facts: RequestFacts { method: Method::Get, asks_upgrade: false },
+            input: None,
+            output: Vec::new(),
+            piece: Bytes::new(),
+            coding: BodyCoding::None,
+            owed: 0,
+            sending: Sending::Done,
+            awaited: Awaited::Nothing,
+            acknowledged: None,
+            sent_before: 0,
+            was_answered: false,
+            body: None,
+            is_chunked: false,
+            is_event_stream: false,
             _open: Box::new(open),
         })
     }
@@ -144,23 +180,6 @@ pub(crate) enum HeadEvent {
 /// An exchange in progress. Dropping it closes the connection.
 pub(crate) struct Exchange {
     link: Box<Link>,
-    facts: RequestFacts,
-    input: Option<RecvBuf>,
-    output: Vec<u8>,
-    /// A piece of the body that is sent behind the output, without a copy.
-    piece: Bytes,
-    coding: BodyCoding,
-    /// Bytes of a known length that are still to be sent.
-    owed: u64,
-    sending: Sending,
-    awaited: Awaited,
-    /// Bytes that the endpoint's kernel had acknowledged when a wait for it began.
-    acknowledged: Option<u64>,
-    sent_before: u64,
-    was_answered: bool,
-    body: Option<BodyDecoder>,
-    is_chunked: bool,
-    is_event_stream: bool,
 }
 
 impl Exchange {
@@ -184,23 +203,20 @@ impl Exchange {
         let owed = if let BodyCoding::Known(length) = written.body { length } else { 0 };
         let sent_before = link.stream.socket().sent();
         link.exchanges = link.exchanges.saturating_add(1);
-        Ok(Self {
-            link,
-            facts: written.facts,
-            input: None,
-            output,
-            piece: Bytes::new(),
-            coding: written.body,
-            owed,
-            sending,
-            awaited: Awaited::Nothing,
-            acknowledged: None,
-            sent_before,
-            was_answered: false,
-            body: None,
-            is_chunked: false,
-            is_event_stream: false,
-        })
+        link.facts = written.facts;
+        link.output = output;
+        link.coding = written.body;
+        link.owed = owed;
+        link.sending = sending;
+        link.awaited = Awaited::Nothing;
+        link.sent_before = sent_before;
+        link.was_answered = false;
+        link.body = None;
+        link.is_chunked = false;
+        link.is_event_stream = false;
+        // The last exchange left nothing else behind, or the connection had not been kept.
+        debug_assert!(link.input.is_none() && link.piece.is_empty());
+        Ok(Self { link })
     }
 
     /// The head of the response, once there is one.
@@ -215,18 +231,18 @@ impl Exchange {
 
     /// Whether all of the request was passed on, or the endpoint does not take the rest.
     pub(crate) fn is_sent(&self) -> bool {
-        self.output.is_empty()
-            && self.piece.is_empty()
-            && matches!(self.sending, Sending::Done | Sending::Refused)
+        self.link.output.is_empty()
+            && self.link.piece.is_empty()
+            && matches!(self.link.sending, Sending::Done | Sending::Refused)
     }
 
     fn failed(&self, failure: ExchangeFailure) -> ExchangeError {
         let was_written =
-            self.link.stream.socket().sent() > self.sent_before || self.link.stream.is_sending();
+            self.link.stream.socket().sent() > self.link.sent_before || self.link.stream.is_sending();
         ExchangeError {
             failure,
             was_written,
-            was_answered: self.was_answered,
+            was_answered: self.link.was_answered,
             was_reused: self.link.exchanges > 1,
         }
     }
@@ -239,9 +255,9 @@ impl Exchange {
     /// The client's body failed.
     fn send(&mut self, body: &mut Outgoing, cx: &mut Context<'_>) -> Result<(), BodyError> {
         loop {
-            while self.sending == Sending::Flowing
-                && self.piece.is_empty()
-                && self.output.len() < GATHERED_BYTES_MAX
+            while self.link.sending == Sending::Flowing
+                && self.link.piece.is_empty()
+                && self.link.output.len() < GATHERED_BYTES_MAX
             {
                 match body.poll_frame(cx) {
                     Poll::Pending => break,
@@ -251,7 +267,7 @@ impl Exchange {
                     Poll::Ready(None) => self.end_body(b"")?,
                 }
             }
-            if self.output.is_empty() && self.piece.is_empty() {
+            if self.link.output.is_empty() && self.link.piece.is_empty() {
                 return Ok(());
             }
             if self.link.stream.is_sending() {
@@ -269,15 +285,15 @@ impl Exchange {
                 self.refuse();
                 return Ok(());
             }
-            self.awaited = Awaited::Nothing;
-            let output = std::mem::take(&mut self.output);
-            let payload = match std::mem::take(&mut self.piece) {
+            self.link.awaited = Awaited::Nothing;
+            let output = std::mem::take(&mut self.link.output);
+            let payload = match std::mem::take(&mut self.link.piece) {
                 piece if piece.is_empty() => Payload::Buffer(output),
                 piece if output.is_empty() => Payload::Shared(piece),
                 piece => Payload::Gather(output, piece),
             };
             if matches!(payload, Payload::Gather(..) | Payload::Shared(_))
-                && self.coding == BodyCoding::Chunked
+                && self.link.coding == BodyCoding::Chunked
             {
                 self.room().extend_from_slice(CHUNK_END);
             }
@@ -290,58 +306,58 @@ impl Exchange {
 
     /// The output, with memory.
     fn room(&mut self) -> &mut Vec<u8> {
-        if self.output.capacity() == 0 {
-            self.output = self.link.stream.ring().take_buffer();
+        if self.link.output.capacity() == 0 {
+            self.link.output = self.link.stream.ring().take_buffer();
         }
-        &mut self.output
+        &mut self.link.output
     }
 
     fn add(&mut self, data: Bytes) -> Result<(), BodyError> {
         let Some(length) = NonZeroU64::new(data.len() as u64) else { return Ok(()) };
-        let is_chunked = self.coding == BodyCoding::Chunked;
+        let is_chunked = self.link.coding == BodyCoding::Chunked;
         if is_chunked {
             write_chunk_header(self.room(), length);
         } else {
             // More than was announced would be the next request.
-            let left = self.owed.checked_sub(length.get());
-            self.owed = left.ok_or(BodyError::Framing(FramingError::TooLarge))?;
+            let left = self.link.owed.checked_sub(length.get());
+            self.link.owed = left.ok_or(BodyError::Framing(FramingError::TooLarge))?;
         }
         if data.len() > COPIED_BYTES_MAX {
             // The end of the chunk follows when the piece is sent.
-            self.piece = data;
+            self.link.piece = data;
         } else {
             self.room().extend_from_slice(&data);
             if is_chunked {
                 self.room().extend_from_slice(CHUNK_END);
             }
         }
-        if !is_chunked && self.owed == 0 {
-            self.sending = Sending::Done;
+        if !is_chunked && self.link.owed == 0 {
+            self.link.sending = Sending::Done;
         }
         Ok(())
     }
 
     fn end_body(&mut self, trailers: &[u8]) -> Result<(), BodyError> {
-        if self.coding == BodyCoding::Chunked {
+        if self.link.coding == BodyCoding::Chunked {
             write_last_chunk(self.room(), trailers);
-        } else if self.owed > 0 {
+        } else if self.link.owed > 0 {
             return Err(BodyError::Disconnected);
         }
-        self.sending = Sending::Done;
+        self.link.sending = Sending::Done;
         Ok(())
     }
 
     fn refuse(&mut self) {
-        self.sending = Sending::Refused;
-        self.output = Vec::new();
-        self.piece = Bytes::new();
+        self.link.sending = Sending::Refused;
+        self.link.output = Vec::new();
+        self.link.piece = Bytes::new();
     }
 
     /// The endpoint wants the body, or there is no use in waiting for it to say so.
     fn release(&mut self) {
-        if self.sending == Sending::Held {
-            self.sending = Sending::Flowing;
-            self.awaited = Awaited::Nothing;
+        if self.link.sending == Sending::Held {
+            self.link.sending = Sending::Flowing;
+            self.link.awaited = Awaited::Nothing;
         }
     }
 
@@ -350,7 +366,7 @@ impl Exchange {
     /// Begins the wait that is due, unless it has begun.
     fn begin_wait(&mut self, timeouts: &UpstreamTimeouts, reads_body: bool) {
         let stream = &self.link.stream;
-        let awaited = match self.sending {
+        let awaited = match self.link.sending {
             Sending::Held if !reads_body => Awaited::Asking,
             Sending::Flowing | Sending::Held if stream.is_sending() => Awaited::Taking,
             // Its answer is already there.
@@ -358,23 +374,23 @@ impl Exchange {
             Sending::Flowing | Sending::Held => Awaited::Client,
             Sending::Done | Sending::Refused => Awaited::Answer,
         };
-        if self.awaited == awaited {
+        if self.link.awaited == awaited {
             return;
         }
-        self.awaited = awaited;
-        let is_large = match self.coding {
+        self.link.awaited = awaited;
+        let is_large = match self.link.coding {
             BodyCoding::None => false,
             BodyCoding::Known(length) => length > WATCHED_BYTES_MIN,
             BodyCoding::Chunked | BodyCoding::UntilClose => true,
         };
         let watches = is_large && matches!(awaited, Awaited::Taking | Awaited::Answer);
-        self.acknowledged = watches.then(|| stream.acknowledged());
+        self.link.acknowledged = watches.then(|| stream.acknowledged());
         stream.set_deadline(match awaited {
             Awaited::Nothing | Awaited::Client => None,
             Awaited::Asking => Some(timeouts.expect),
             Awaited::Taking => Some(timeouts.idle),
             Awaited::Answer => Some(timeouts.first_byte),
-            Awaited::Body if self.is_event_stream => Some(timeouts.tunnel_idle),
+            Awaited::Body if self.link.is_event_stream => Some(timeouts.tunnel_idle),
             Awaited::Body => Some(timeouts.idle),
         });
     }
@@ -384,18 +400,18 @@ impl Exchange {
     /// # Errors
     /// What was waited for is late.
     fn end_wait(&mut self) -> Result<(), ExchangeFailure> {
-        let awaited = std::mem::replace(&mut self.awaited, Awaited::Nothing);
+        let awaited = std::mem::replace(&mut self.link.awaited, Awaited::Nothing);
         self.link.stream.set_deadline(None);
         match awaited {
             // Of a wait before this one.
             Awaited::Nothing | Awaited::Client => Ok(()),
             Awaited::Asking => {
-                self.sending = Sending::Flowing;
+                self.link.sending = Sending::Flowing;
                 Ok(())
             }
             // The kernel may hold much of the request, of which the endpoint takes a little now and then.
             Awaited::Taking | Awaited::Answer
-                if self.acknowledged.is_some_and(|before| self.link.stream.acknowledged() > before) =>
+                if self.link.acknowledged.is_some_and(|before| self.link.stream.acknowledged() > before) =>
             {
                 Ok(())
             }
@@ -429,9 +445,9 @@ impl Exchange {
             }
             match self.link.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(input))) => {
-                    self.was_answered = true;
-                    self.awaited = Awaited::Nothing;
-                    self.input = Some(input);
+                    self.link.was_answered = true;
+                    self.link.awaited = Awaited::Nothing;
+                    self.link.input = Some(input);
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(self.end_of_head())),
                 Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
@@ -459,9 +475,9 @@ impl Exchange {
     }
 
     fn decode_head(&mut self, options: &UpstreamOptions) -> Result<Option<HeadEvent>, ResponseError> {
-        let Some(input) = &mut self.input else { return Ok(None) };
-        let Link { decoder, head, .. } = &mut *self.link;
-        let progress = decoder.handle_bytes(input, &options.response_limits, &self.facts, head)?;
+        let Link { decoder, head, input: held, facts, .. } = &mut *self.link;
+        let Some(input) = held else { return Ok(None) };
+        let progress = decoder.handle_bytes(input, &options.response_limits, facts, head)?;
         let (consumed, event) = match progress {
             ResponseProgress::Incomplete => (input.len(), None),
             ResponseProgress::Interim { consumed } => (consumed, Some(HeadEvent::Interim(head.status()))),
@@ -471,7 +487,7 @@ impl Exchange {
         if consumed < input.len() {
             input.advance(consumed);
         } else {
-            self.input = None;
+            *held = None;
         }
         if event == Some(HeadEvent::Interim(Status::CONTINUE)) {
             self.release();
@@ -485,17 +501,17 @@ impl Exchange {
     /// It is longer than allowed.
     pub(crate) fn begin_body(&mut self, options: &UpstreamOptions) -> Result<(), ExchangeError> {
         // Whoever answers without asking for the content does not want it.
-        if self.sending == Sending::Held {
+        if self.link.sending == Sending::Held {
             self.refuse();
         }
         let framing = self.link.head.framing();
         let limits = BodyLimits { body_bytes_max: options.response_bytes_max, ..BodyLimits::DEFAULT };
         let decoder = BodyDecoder::new(framing, &limits);
-        self.body = Some(decoder.map_err(|error| self.failed(ExchangeFailure::Body(error)))?);
-        self.is_chunked = framing == Framing::Chunked;
+        self.link.body = Some(decoder.map_err(|error| self.failed(ExchangeFailure::Body(error)))?);
+        self.link.is_chunked = framing == Framing::Chunked;
         if !framing.is_empty() {
             let kind = self.link.head.field("content-type").unwrap_or_default();
-            self.is_event_stream =
+            self.link.is_event_stream =
                 kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"));
         }
         Ok(())
@@ -503,12 +519,12 @@ impl Exchange {
 
     /// Whether the response was received to its end, its trailers included.
     pub(crate) fn is_received(&self) -> bool {
-        self.body.as_ref().is_some_and(BodyDecoder::is_done)
+        self.link.body.as_ref().is_some_and(BodyDecoder::is_done)
     }
 
     /// Whether the content in hand may be all of it.
     pub(crate) fn may_be_whole(&self) -> bool {
-        let in_hand = self.input.as_ref().map_or(0, |input| input.len() as u64);
+        let in_hand = self.link.input.as_ref().map_or(0, |input| input.len() as u64);
         match self.link.head.framing() {
             Framing::None | Framing::Chunked => true,
             Framing::Length(length) => length <= in_hand,
@@ -518,7 +534,7 @@ impl Exchange {
 
     /// Whether the response has trailers that were not returned.
     pub(crate) fn has_trailers(&self) -> bool {
-        self.body.as_ref().is_some_and(|body| body.is_done() && body.trailers().len() > 0)
+        self.link.body.as_ref().is_some_and(|body| body.is_done() && body.trailers().len() > 0)
     }
 
     /// The content in hand, in one piece; empty if there is none.
@@ -526,7 +542,8 @@ impl Exchange {
     /// # Errors
     /// It is malformed.
     pub(crate) fn take_data(&mut self) -> Result<Bytes, FramingError> {
-        let (Some(input), Some(decoder)) = (&mut self.input, &mut self.body) else { return Ok(Bytes::new()) };
+        let Link { input: held, body, .. } = &mut *self.link;
+        let (Some(input), Some(decoder)) = (&mut *held, body) else { return Ok(Bytes::new()) };
         let mut data = Bytes::new();
         let mut joined = Vec::new();
         let mut at = 0;
@@ -555,24 +572,24 @@ impl Exchange {
         if at < input.len() {
             input.advance(at);
         } else {
-            self.input = None;
+            *held = None;
         }
         Ok(if joined.is_empty() { data } else { joined.into() })
     }
 
     /// The content in hand, in its buffer, if that holds nothing else.
     fn take_received(&mut self) -> Option<RecvBuf> {
-        if self.is_chunked {
+        if self.link.is_chunked {
             return None;
         }
-        let input = self.input.take()?;
-        let decoder = self.body.as_mut()?;
+        let input = self.link.input.take()?;
+        let decoder = self.link.body.as_mut()?;
         let fits = decoder.remaining().is_none_or(|left| left >= input.len() as u64);
         // Of a body without framing every byte is content; only a limit could refuse some.
         if fits && decoder.handle_bytes(&input).is_ok_and(|step| step.data == (0..input.len())) {
             return Some(input);
         }
-        self.input = Some(input);
+        self.link.input = Some(input);
         None
     }
 
@@ -586,13 +603,13 @@ impl Exchange {
         options: &UpstreamOptions,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyPiece, ExchangeError>>> {
-        if self.input.is_none() && !self.is_received() && self.is_sent() && !self.is_chunked {
+        if self.link.input.is_none() && !self.is_received() && self.is_sent() && !self.link.is_chunked {
             match self.link.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(input))) => {
-                    self.awaited = Awaited::Nothing;
-                    self.input = Some(input);
+                    self.link.awaited = Awaited::Nothing;
+                    self.link.input = Some(input);
                 }
-                Poll::Pending if self.awaited == Awaited::Body => return Poll::Pending,
+                Poll::Pending if self.link.awaited == Awaited::Body => return Poll::Pending,
                 // The rest is the same for both.
                 _ => {}
             }
@@ -623,16 +640,16 @@ impl Exchange {
                 Err(error) => return Poll::Ready(Some(Err(self.failed(ExchangeFailure::Body(error))))),
             }
             if self.is_received() {
-                let trailers = self.body.as_mut().map(BodyDecoder::take_trailers).unwrap_or_default();
+                let trailers = self.link.body.as_mut().map(BodyDecoder::take_trailers).unwrap_or_default();
                 return Poll::Ready((!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers))));
             }
             match self.link.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(input))) => {
-                    self.awaited = Awaited::Nothing;
-                    self.input = Some(input);
+                    self.link.awaited = Awaited::Nothing;
+                    self.link.input = Some(input);
                 }
                 Poll::Ready(Ok(None)) => {
-                    let ended = self.body.as_mut().map_or(Ok(()), BodyDecoder::end_of_input);
+                    let ended = self.link.body.as_mut().map_or(Ok(()), BodyDecoder::end_of_input);
                     if let Err(error) = ended {
                         return Poll::Ready(Some(Err(self.failed(ExchangeFailure::Body(error)))));
                     }
@@ -683,7 +700,7 @@ impl Exchange {
             // The end of the connection is the end of the upload as well.
             match self.link.stream.poll_recv(cx) {
                 Poll::Ready(Ok(input)) => {
-                    self.input = input;
+                    self.link.input = input;
                     self.refuse();
                     return Poll::Ready(Ok(()));
                 }
@@ -705,11 +722,11 @@ impl Exchange {
     /// Ends the exchange: the connection, if another exchange may begin on it.
     pub(crate) fn end(self) -> Option<Box<Link>> {
         let mut link = self.link;
-        let is_whole = self.body.is_none_or(|body| body.is_done())
-            && self.input.is_none()
-            && self.sending == Sending::Done
-            && self.output.is_empty()
-            && self.piece.is_empty();
+        let is_whole = link.body.take().is_none_or(|body| body.is_done())
+            && link.input.is_none()
+            && link.sending == Sending::Done
+            && link.output.is_empty()
+            && link.piece.is_empty();
         if !is_whole || !link.head.keep_alive() || !link.is_silent() || link.stream.is_broken() {
             return None;
         }
@@ -726,9 +743,9 @@ impl Exchange {
     /// The connection as a tunnel, and what was received of it. What only exchanges need is dropped, because
     /// tunnels live long.
     pub(crate) fn into_tunnel(self) -> Tunnelled {
-        let Link { stream, _open, .. } = *self.link;
+        let Link { stream, input, _open, .. } = *self.link;
         stream.set_multishot(true);
-        Tunnelled { stream, input: self.input, _open }
+        Tunnelled { stream, input, _open }
     }
 }
 

@@ -183,7 +183,20 @@ fn is_field(name: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::{Context, RequestBody};
     use crate::upstream::UpstreamOptions;
+
+    /// A request costs one allocation for its future, from the allocator's lists of small blocks.
+    #[test]
+    fn the_future_of_a_request_is_small() {
+        crate::harness::on_core(async |core| {
+            let options = ProxyOptions::to(UpstreamOptions::new("a", ["127.0.0.1:1"]).unwrap());
+            let proxy = Proxy::with_options(&options, &core).unwrap();
+            let request = Request::new(Context::take(), RequestBody::empty());
+            let size = size_of_val(&proxy.call(request));
+            assert!(size <= 1024, "{size}");
+        });
+    }
 
     #[test]
     fn all_mistakes_are_found_at_once() {
