@@ -36,6 +36,36 @@ fn plain_http_gets_an_answer_that_says_what_is_wrong() {
     }
 }
 
+/// RFC 5246 appendix E.1: a client that knows nothing newer than TLS 1.1 is told so, in a record it can read.
+#[test]
+fn a_client_of_an_old_version_gets_protocol_version() {
+    let lab = Lab::new();
+    let server = lab.serve(&[]);
+    let alert_to = |version: u8, extensions: &[u8]| {
+        let suites = [0, 4, 0xc0, 0x2f, 0, 0x2f];
+        let body = [&[3, version][..], &[7; 32], &[0], &suites, &[1, 0], extensions].concat();
+        let mut socket = TcpStream::connect(server.addr()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (record, length) = (body.len() as u8 + 4, body.len() as u8);
+        socket.write_all(&[22, 3, 1, 0, record, 1, 0, 0, length]).unwrap();
+        socket.write_all(&body).unwrap();
+        let mut alert = [0; 7];
+        socket.read_exact(&mut alert).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(socket.read(&mut [0]).unwrap(), 0, "nothing behind it, and no reset");
+        alert
+    };
+    for version in [0, 1, 2] {
+        assert_eq!(alert_to(version, &[]), [21, 3, version, 0, 2, 2, 70]);
+        assert_eq!(alert_to(version, &[0, 4, 0, 23, 0, 0]), [21, 3, version, 0, 2, 2, 70], "with extensions");
+    }
+    // Of TLS 1.2, which is known, something else is missing.
+    assert_eq!(alert_to(3, &[])[5..], [2, 40]);
+    // A list of versions counts instead of the field.
+    assert_ne!(alert_to(2, &[0, 7, 0, 43, 0, 3, 2, 3, 4])[6], 70);
+    assert_eq!(get(&mut connect(&lab.client(), server.addr()), "/").unwrap().0, 200);
+}
+
 #[test]
 fn garbage_and_half_handshakes_disturb_nobody() {
     let lab = Lab::new();

@@ -10,14 +10,14 @@ use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConnectionData, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, PeerIncompatible, ServerConfig};
 
 use super::challenges::ACME_TLS_ALPN;
 use super::early::EarlyData;
 use super::hello::{Hello, HelloProgress, HelloRecords};
 use super::info::{TlsInfo, is_resumed};
 use super::lane::{Lane, Place};
-use super::record::HEADER_BYTES;
+use super::record::{ALERT, HEADER_BYTES};
 use super::session::{Session, TlsRole};
 use crate::ring::{Payload, PeerState, RecvBuf, Socket, Waits};
 
@@ -66,6 +66,10 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
+/// RFC 8446 §6.
+const FATAL: u8 = 2;
+const PROTOCOL_VERSION: u8 = 70;
+
 /// The server side on `socket`, within the socket's deadline, with the configuration that `choose` returns
 /// for the ClientHello; `None` stands for one that could not be read. `lane` orders the core's handshakes;
 /// with it, the socket may be dismissed while it waits for its peer.
@@ -99,6 +103,12 @@ pub(in crate::net) async fn accept(
         input.extend_from_slice(&received);
     }
     let hello = records.hello();
+    if let Some(version) = hello.and_then(|hello| hello.version_too_old()) {
+        // rustls looks for what TLS 1.2 requires first, and would send handshake_failure.
+        let [high, low] = version.to_be_bytes();
+        send_last(&socket, vec![ALERT, high, low, 0, 2, FATAL, PROTOCOL_VERSION]).await;
+        return Err(Error::from(PeerIncompatible::Tls12NotOffered).into());
+    }
     let ChosenConfig { config, asks_for_certificate, is_challenge } = choose(hello.as_ref());
     let mut config = (*config).clone();
     let early_data = hello.is_some_and(|hello| hello.offers_early_data()).then(EarlyData::new);
@@ -454,18 +464,23 @@ impl<'a, C: Half> Handshake<'a, C> {
         }
         if !self.output.is_empty() && self.socket.flush().await.is_ok() {
             self.await_peer();
-            self.socket.start_send(Payload::Buffer(self.output));
-            if self.socket.flush().await.is_ok() {
-                self.socket.shutdown_write();
-                // Unread input would turn the close into a reset, and the alert would be lost.
-                let mut left = INPUT_BYTES_MAX;
-                while let Ok(Some(received)) = self.socket.recv().await {
-                    let Some(rest) = left.checked_sub(received.len()) else { break };
-                    left = rest;
-                }
-            }
+            send_last(&self.socket, self.output).await;
         }
         HandshakeError::Failed(error)
+    }
+}
+
+/// Sends an alert, and closes.
+async fn send_last(socket: &Socket, output: Vec<u8>) {
+    socket.start_send(Payload::Buffer(output));
+    if socket.flush().await.is_ok() {
+        socket.shutdown_write();
+        // Unread input would turn the close into a reset, and the alert would be lost.
+        let mut left = INPUT_BYTES_MAX;
+        while let Ok(Some(received)) = socket.recv().await {
+            let Some(rest) = left.checked_sub(received.len()) else { break };
+            left = rest;
+        }
     }
 }
 

@@ -17,6 +17,8 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const EARLY_DATA: u16 = 42;
+const SUPPORTED_VERSIONS: u16 = 43;
+const TLS12: u16 = 0x0303;
 const HOST_NAME: u8 = 0;
 
 /// The rest of a structure of TLS' presentation language (RFC 8446 §3).
@@ -119,6 +121,9 @@ pub struct Hello<'a> {
     protocols: &'a [u8],
     server_name: Option<&'a [u8]>,
     offers_early_data: bool,
+    /// `legacy_version`.
+    version: u16,
+    lists_versions: bool,
 }
 
 impl<'a> Hello<'a> {
@@ -129,12 +134,12 @@ impl<'a> Hello<'a> {
             return None;
         }
         let mut hello = message.vector(3)?;
-        // Version and random.
-        hello.bytes(2 + 32)?;
+        let version = hello.number(2)? as u16;
+        let _random = hello.bytes(32)?;
         let _session = hello.vector(1)?;
         let suites = hello.vector(2)?.0;
         let _compression = hello.vector(1)?;
-        let mut read = Self { suites, ..Self::default() };
+        let mut read = Self { suites, version, ..Self::default() };
         let mut extensions = if hello.is_empty() { Fields(&[]) } else { hello.vector(2)? };
         while !extensions.is_empty() {
             let kind = extensions.number(2)? as u16;
@@ -153,6 +158,7 @@ impl<'a> Hello<'a> {
             }
             ALPN => self.protocols = content.vector(2)?.0,
             EARLY_DATA => self.offers_early_data = true,
+            SUPPORTED_VERSIONS => self.lists_versions = true,
             _ => {}
         }
         Some(())
@@ -175,6 +181,12 @@ impl<'a> Hello<'a> {
     /// The SNI name as it was sent.
     pub fn server_name(&self) -> Option<&'a str> {
         std::str::from_utf8(self.server_name?).ok()
+    }
+
+    /// The highest version of a client that has none which is supported here (RFC 5246 appendix E.1: it gets
+    /// protocol_version). A list of versions counts instead, and is rustls' to judge (RFC 8446 §4.2.1).
+    pub fn version_too_old(&self) -> Option<u16> {
+        (!self.lists_versions && self.version < TLS12).then_some(self.version)
     }
 
     /// Whether data may follow at once (0-RTT).
