@@ -54,7 +54,7 @@ NGINX_TLS = """ssl_certificate {home}/cert.pem;
 HAPROXY = """
 global
     nbthread 1
-    maxconn {{connections}}
+    maxconn 8000
 defaults
     mode http
     option forwardfor
