@@ -341,8 +341,8 @@ impl Default for UpstreamTimeouts {
 /// Connections to endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolOptions {
-    /// Idle connections that are kept per core and endpoint. Default 512: as many as 16 busy HTTP/2 clients have
-    /// requests in flight at once, because connections beyond it are opened and closed for each burst.
+    /// Idle connections that are kept per core and endpoint. Default 512: as many as 16 busy HTTP/2 clients
+    /// have requests in flight at once, because connections beyond it are opened and closed for each burst.
     pub idle_max: usize,
     /// How long one is kept idle. Default 55 s: below the 60 s of most servers, so that they are not the
     /// first to close.
