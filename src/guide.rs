@@ -16,7 +16,8 @@
 //! 13. [`tls`]: certificates, and what changes when they do
 //! 14. [`tracing`]: a span for each request
 //! 15. [`configuration`]: a file for sites, routes, upstreams, and how it is checked, tested and changed
-//! 16. [`deployment`]: systemd, containers, proxies, logs, restarts
+//! 16. [`proxy`]: what servers behind a proxy, and clients in front of it, can rely on
+//! 17. [`deployment`]: systemd, containers, proxies, logs, restarts
 //!
 //! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk) and `axum` in
 //! `examples/` are what the chapters lead to.
@@ -65,6 +66,9 @@ pub mod tracing {}
 
 #[doc = include_str!("guide/configuration.md")]
 pub mod configuration {}
+
+#[doc = include_str!("guide/proxy.md")]
+pub mod proxy {}
 
 #[doc = include_str!("guide/deployment.md")]
 pub mod deployment {}

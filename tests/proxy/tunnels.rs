@@ -106,6 +106,24 @@ fn a_switch_to_another_protocol_is_502() {
     }
 }
 
+/// Nor do they cost the endpoint's connection.
+#[test]
+fn what_is_no_protocol_is_not_asked_for() {
+    let endpoint = Endpoint::answering(OK);
+    let proxy = before(&endpoint);
+    let mut client = Client::connect(proxy.addr);
+    for protocol in ["web socket", "a/b/c", "(x)", "h2c, HTTP/2.0", "TLS/1.0"] {
+        let fields = format!("Connection: Upgrade\r\nUpgrade: {protocol}");
+        client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).is(200, "ok");
+        let head = endpoint.seen.head(endpoint.seen.requests() - 1);
+        assert_eq!(field(&head, "upgrade"), None, "{protocol}");
+    }
+    let trace = "TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    Client::connect(proxy.addr).ask(trace).has_status(400);
+    client.ask(get("/")).is(200, "ok");
+    assert_eq!(endpoint.seen.accepted(), 1);
+}
+
 #[test]
 fn versions_of_http_are_not_upgraded_to() {
     let endpoint = Endpoint::answering(OK);

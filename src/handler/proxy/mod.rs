@@ -104,6 +104,10 @@ impl Proxy {
                 let detail = "the request came through this proxy again and again";
                 response::error(Status::BAD_GATEWAY, "proxy_loop_detected", detail, via)
             }
+            NotForwarded::Content => {
+                let detail = "a TRACE request has no content";
+                response::error(Status::BAD_REQUEST, "http_request_error", detail, via)
+            }
             NotForwarded::Connect => {
                 let detail = "this proxy opens no tunnels to other hosts";
                 response::error(Status::NOT_IMPLEMENTED, "http_request_denied", detail, via)

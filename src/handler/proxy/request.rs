@@ -24,12 +24,17 @@ pub(super) enum NotForwarded {
     LastHop,
     /// It came through here again and again.
     Loop,
+    /// TRACE cannot have content (RFC 9110 §9.3.8).
+    Content,
 }
 
 /// Whether it is for an endpoint at all.
 pub(super) fn check(head: &RequestHead, via: Option<&str>) -> Result<(), NotForwarded> {
     if head.method() == Method::Connect && head.protocol().is_none() {
         return Err(NotForwarded::Connect);
+    }
+    if head.method() == Method::Trace && !head.framing().is_empty() {
+        return Err(NotForwarded::Content);
     }
     if counts_forwards(head) && head.field("max-forwards").is_some_and(|left| left == b"0") {
         return Err(NotForwarded::LastHop);
@@ -366,6 +371,16 @@ pub(super) fn accepts_trailers(head: &RequestHead) -> bool {
     names.any(|name| name.eq_ignore_ascii_case(b"trailers"))
 }
 
+/// A token, with or without a version (RFC 9110 §7.8).
+fn is_protocol(text: &str) -> bool {
+    let is_token = |part: &str| {
+        let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_byte)
+    };
+    let (name, version) = text.split_once('/').unwrap_or((text, "1"));
+    is_token(name) && is_token(version)
+}
+
 /// The protocol that is asked of the endpoint: the first of those that the client names that is no version of
 /// HTTP, which this side speaks itself.
 pub(super) fn upgrade(head: &RequestHead) -> Option<&str> {
@@ -374,7 +389,8 @@ pub(super) fn upgrade(head: &RequestHead) -> Option<&str> {
     }
     let is_own = |protocol: &&str| {
         let name = protocol.split('/').next().unwrap_or_default();
-        !name.is_empty() && !["h2c", "h2", "http", "tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
+        is_protocol(protocol)
+            && !["h2c", "h2", "http", "tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
     };
     head.upgrade()?.split(',').map(str::trim).find(is_own)
 }

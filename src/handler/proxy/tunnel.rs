@@ -83,7 +83,10 @@ pub(super) fn respond(
     if !is_asked || !is_accepted {
         return response::failed(&ExchangeFailure::Upgrade, via);
     }
-    let (lines, _) = response::lines(head);
+    let (mut lines, _) = response::lines(head);
+    if let Some(cookie) = pick.set_cookie() {
+        response::push(&mut lines, b"Set-Cookie", cookie);
+    }
     let tunnelled = exchange.into_tunnel();
     let idle = upstream.options().timeouts.tunnel_idle;
     let mut response = Response::upgrade(context, &protocol, async move |tunnel: Tunnel| {
