@@ -1,6 +1,8 @@
 //! Configuration files: what they say, every kind of mistake with its exact text, and that a file which is
 //! written from a plan gives the same plan.
 
+#[path = "config/broken.rs"]
+mod broken;
 #[path = "config/examples.rs"]
 mod examples;
 #[path = "config/mistakes.rs"]

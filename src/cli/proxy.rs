@@ -10,8 +10,9 @@ use super::acme_args::AcmeArgs;
 use super::args::WorkerArgs;
 use super::limits_args::LimitsArgs;
 use super::log_args::LogArgs;
-use super::tls_args::TlsArgs;
+use super::tls_args::{Https, TlsArgs};
 use super::values::{Time, some_time, twice};
+use crate::config::{Config, Settings};
 use crate::handler::{ForwardedForm, HostPolicy, Network, ProxyOptions};
 use crate::observe::log;
 use crate::plan::{HandlerOptions, Plan, Site};
@@ -31,6 +32,10 @@ pub(super) struct ProxyArgs {
     /// Print nothing at start and stop
     #[arg(long, env = "QUOIT_QUIET", value_parser = FalseyValueParser::new())]
     quiet: bool,
+
+    /// Print the configuration file that does the same, for quoit run, and serve nothing
+    #[arg(long, env = "QUOIT_PRINT_CONFIG", value_parser = FalseyValueParser::new())]
+    print_config: bool,
 
     #[command(flatten, next_help_heading = "Forwarding")]
     forwarding: ForwardingArgs,
@@ -174,6 +179,36 @@ impl ProxyArgs {
     }
 }
 
+impl ProxyArgs {
+    fn into_plan(self, https: &Https) -> Plan {
+        let listeners = https.listeners(&self.workers.listen);
+        let handler = HandlerOptions::proxy(self.forwarding.options(self.upstream));
+        let filters = https.filters().iter().cloned().chain(self.limits.filters()).collect();
+        let default_site = Site { filters, ..Site::of(handler) };
+        Plan { listeners, default_site, sites: Vec::new() }
+    }
+}
+
+/// What would be served, and the file that says it. Reads no certificate and touches no state of ACME.
+fn as_config(args: ProxyArgs) -> Result<(Plan, String), Vec<String>> {
+    let acme = args.acme.options(args.tls.redirects()).map_err(|mistake| vec![mistake])?;
+    let (https, options) = args.tls.outline(&args.workers.listen, acme.as_ref())?;
+    let settings = Settings {
+        workers: args.workers.workers,
+        cpus: args.workers.cpu_list(),
+        unix_mode: args.workers.unix_mode(),
+        quiet: args.quiet,
+        limits: args.limits.limits(),
+        access_log: args.log.access_log(),
+        admin: None,
+    };
+    let tls = https.tls().cloned().zip(options);
+    let tls: Vec<_> = tls.map(|(tls, options)| ("main".to_owned(), tls, options, acme)).into_iter().collect();
+    let plan = args.into_plan(&https);
+    let text = Config::write(&plan, &settings, &tls).map_err(|error| vec![error.to_string()])?;
+    Ok((plan, text))
+}
+
 /// Prints every mistake, a line each.
 fn refused(mistakes: &[String]) -> ExitCode {
     mistakes.iter().for_each(|mistake| log::line(format_args!("{mistake}")));
@@ -185,6 +220,15 @@ pub(super) fn run(args: ProxyArgs) -> ExitCode {
     if !mistakes.is_empty() {
         return refused(&mistakes);
     }
+    if args.print_config {
+        return match as_config(args) {
+            Ok((_, text)) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(mistakes) => refused(&mistakes),
+        };
+    }
     let acme = match args.acme.open(args.tls.redirects()) {
         Ok(acme) => acme,
         Err(mistake) => return refused(&[mistake]),
@@ -193,14 +237,9 @@ pub(super) fn run(args: ProxyArgs) -> ExitCode {
         Ok(https) => https,
         Err(mistakes) => return refused(&mistakes),
     };
-    let listeners = https.listeners(&args.workers.listen);
-    let handler = HandlerOptions::proxy(args.forwarding.options(args.upstream));
-    let filters = https.filters().iter().cloned().chain(args.limits.filters()).collect();
-    let default_site = Site { filters, ..Site::of(handler) };
-    let plan = Plan { listeners, default_site, sites: Vec::new() };
     let server = https.apply(args.workers.workers());
     let server = args.log.apply(server.quiet(args.quiet)).limits(args.limits.limits());
-    match server.serve(plan) {
+    match server.serve(args.into_plan(&https)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error(&error);
@@ -212,6 +251,32 @@ pub(super) fn run(args: ProxyArgs) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        proxy: ProxyArgs,
+    }
+
+    #[test]
+    fn a_file_is_the_same_as_the_flags() {
+        use crate::config::{Depth, Environment};
+
+        for flags in [
+            "127.0.0.1:9001",
+            "127.0.0.1:9001 unix:/run/a.sock=3 a.test:80 --listen :8080 --workers 1 --cpus 0 --quiet",
+            "127.0.0.1:9001 --health /up --balance client-address --upstream-host endpoint --forwarded",
+            "127.0.0.1:9001 --upstream-host a.test --trust 10.0.0.0/8,unix --upstream-connections 100",
+            "127.0.0.1:9001 --answer-timeout 5s --connect-timeout 500ms --request-timeout 1m --balance path",
+        ] {
+            let words = std::iter::once("quoit").chain(flags.split(' '));
+            let args = <Line as clap::Parser>::try_parse_from(words).unwrap_or_else(|e| panic!("{e}")).proxy;
+            let (plan, text) = as_config(args).unwrap();
+            let config = Config::from_text("/etc/quoit.toml", &text, &Environment::of([]), Depth::Structure);
+            let config = config.unwrap_or_else(|error| panic!("{flags}: {error}\n{text}"));
+            assert_eq!(config.plan, plan, "{flags}\n{text}");
+        }
+    }
 
     #[test]
     fn upstreams_have_addresses_and_weights() {
