@@ -38,7 +38,7 @@ impl Endpoint {
         &self.state
     }
 
-    pub(super) fn shared(&self) -> &Arc<EndpointState> {
+    pub(crate) fn shared(&self) -> &Arc<EndpointState> {
         &self.state
     }
 

@@ -50,6 +50,9 @@ pub enum ExchangeFailure {
     /// No response in time.
     #[error("it did not begin to answer in time")]
     FirstByteTimeout,
+    /// Active checks have found the endpoint unhealthy before it answered.
+    #[error("it was found unhealthy before it began to answer")]
+    Unhealthy,
     /// Nothing moved for too long.
     #[error("nothing was sent or received for too long")]
     IdleTimeout,
@@ -74,9 +77,11 @@ impl ExchangeFailure {
     /// The status for the client.
     pub fn status(&self) -> Status {
         match self {
-            Self::ConnectTimeout | Self::TlsTimeout | Self::FirstByteTimeout | Self::IdleTimeout => {
-                Status::GATEWAY_TIMEOUT
-            }
+            Self::ConnectTimeout
+            | Self::TlsTimeout
+            | Self::FirstByteTimeout
+            | Self::Unhealthy
+            | Self::IdleTimeout => Status::GATEWAY_TIMEOUT,
             Self::QueueFull | Self::QueueTimeout => Status::SERVICE_UNAVAILABLE,
             Self::Client(error) => error.status(),
             Self::Request(_) => Status::BAD_REQUEST,
@@ -103,7 +108,7 @@ impl ExchangeFailure {
             Self::Certificate(_) => "tls_certificate_error",
             Self::QueueFull | Self::QueueTimeout => "connection_limit_reached",
             Self::Closed | Self::Lost(_) => "connection_terminated",
-            Self::FirstByteTimeout => "http_response_timeout",
+            Self::FirstByteTimeout | Self::Unhealthy => "http_response_timeout",
             Self::IdleTimeout => "connection_read_timeout",
             Self::Head(ResponseError::HeadTooLong | ResponseError::TooManyFields) => {
                 "http_response_header_section_size"
@@ -129,7 +134,7 @@ impl ExchangeFailure {
             }
             Self::QueueFull | Self::QueueTimeout => "the server behind this proxy is busy",
             Self::Closed | Self::Lost(_) => "the server behind this proxy closed the connection",
-            Self::FirstByteTimeout | Self::IdleTimeout => {
+            Self::FirstByteTimeout | Self::Unhealthy | Self::IdleTimeout => {
                 "the server behind this proxy did not answer in time"
             }
             Self::Head(_) | Self::Body(_) | Self::Upgrade => {

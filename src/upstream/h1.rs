@@ -11,6 +11,7 @@
 //! Knows no pool and no policy of retries. Timeouts are the socket's deadline: a store for each wait.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use super::error::{ExchangeError, ExchangeFailure};
 use super::options::{PoolOptions, UpstreamOptions, UpstreamTimeouts};
 use super::outgoing::Outgoing;
+use super::state::{EndpointState, Health};
 use crate::http::h1::{
     BodyCoding, BodyDecoder, CHUNK_END, OutgoingRequest, RequestFacts, ResponseDecoder, ResponseProgress,
     write_chunk_header, write_last_chunk, write_request_head,
@@ -42,6 +44,10 @@ const WATCHED_BYTES_MIN: u64 = 64 * 1024;
 
 /// How much earlier than an endpoint announces with `Keep-Alive: timeout` its connection is given up.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_millis(250);
+
+/// Between two looks at the health of an endpoint whose response is waited for: short beside the time that
+/// checks need to find it, long enough that most responses come before the first one.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A connection to an endpoint, with room for the state of its exchange: an exchange is a pointer, and costs
 /// no memory of its own.
@@ -74,7 +80,11 @@ pub(crate) struct Link {
     body: Option<BodyDecoder>,
     is_chunked: bool,
     is_event_stream: bool,
+    /// Whether the response is waited for only while the endpoint is healthy, and until when.
+    answer_due: Option<Instant>,
 
+    /// Whose health that is; of the connection, so that an exchange counts no reference.
+    health_of: Option<Arc<EndpointState>>,
     /// Counts it among the endpoint's connections until it is dropped, after the stream.
     _open: Box<dyn std::any::Any>,
 }
@@ -106,6 +116,8 @@ impl Link {
             body: None,
             is_chunked: false,
             is_event_stream: false,
+            answer_due: None,
+            health_of: None,
             _open: Box::new(open),
         })
     }
@@ -214,9 +226,17 @@ impl Exchange {
         link.body = None;
         link.is_chunked = false;
         link.is_event_stream = false;
+        link.answer_due = None;
         // The last exchange left nothing else behind, or the connection had not been kept.
         debug_assert!(link.input.is_none() && link.piece.is_empty());
         Ok(Self { link })
+    }
+
+    /// Waits for the response only while the endpoint is not found unhealthy: the request can be sent to
+    /// another one.
+    pub(crate) fn give_up_when_unhealthy(&mut self, endpoint: &Arc<EndpointState>) {
+        self.link.health_of.get_or_insert_with(|| endpoint.clone());
+        self.link.answer_due = Some(self.link.idle_since);
     }
 
     /// The head of the response, once there is one.
@@ -389,7 +409,13 @@ impl Exchange {
             Awaited::Nothing | Awaited::Client => None,
             Awaited::Asking => Some(timeouts.expect),
             Awaited::Taking => Some(timeouts.idle),
-            Awaited::Answer => Some(timeouts.first_byte),
+            Awaited::Answer => match &mut self.link.answer_due {
+                None => Some(timeouts.first_byte),
+                Some(due) => {
+                    *due = self.link.stream.ring().now() + timeouts.first_byte;
+                    Some(timeouts.first_byte.min(LOOK_EVERY))
+                }
+            },
             Awaited::Body if self.link.is_event_stream => Some(timeouts.tunnel_idle),
             Awaited::Body => Some(timeouts.idle),
         });
@@ -415,9 +441,25 @@ impl Exchange {
             {
                 Ok(())
             }
-            Awaited::Answer => Err(ExchangeFailure::FirstByteTimeout),
+            Awaited::Answer => self.end_wait_for_answer(),
             Awaited::Taking | Awaited::Body => Err(ExchangeFailure::IdleTimeout),
         }
+    }
+
+    /// # Errors
+    /// The response is late, or its endpoint was found unhealthy.
+    fn end_wait_for_answer(&mut self) -> Result<(), ExchangeFailure> {
+        let Some(due) = self.link.answer_due else { return Err(ExchangeFailure::FirstByteTimeout) };
+        if self.link.health_of.as_ref().is_some_and(|endpoint| endpoint.health() == Health::Down) {
+            return Err(ExchangeFailure::Unhealthy);
+        }
+        let left = due.saturating_duration_since(self.ring().now());
+        if left.is_zero() {
+            return Err(ExchangeFailure::FirstByteTimeout);
+        }
+        self.link.stream.set_deadline(Some(left.min(LOOK_EVERY)));
+        self.link.awaited = Awaited::Answer;
+        Ok(())
     }
 
     // ---- the response ----

@@ -96,6 +96,21 @@ fn one_freezes_and_goes_on() {
 }
 
 #[test]
+fn what_waits_for_a_frozen_one_goes_elsewhere_when_checks_find_it() {
+    // The response may take a minute.
+    let mut lab = Lab::new(CHECKS);
+    let load = lab.load();
+    returns(&mut lab, 1);
+    lab.endpoints[1].signal(Signal::STOP);
+    lab.says(0, &["is unhealthy", "no answer in time"]);
+    while_it_lasts();
+    lab.endpoints[1].signal(Signal::CONT);
+    returns(&mut lab, 1);
+    let seen = none_failed(&mut lab, load);
+    assert!(seen.slowest < Duration::from_secs(10), "{seen:?}");
+}
+
+#[test]
 fn one_accepts_and_never_answers() {
     // Without checks: its answers alone show it.
     let mut lab = Lab::new(QUICK);

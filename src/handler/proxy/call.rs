@@ -231,6 +231,10 @@ impl Proxy {
         was_informed: &mut bool,
     ) -> Result<(Exchange, bool), ExchangeError> {
         let mut exchange = self.begin(context, link, endpoint, outgoing)?;
+        let is_repeatable = context.method().is_idempotent() || options.retries.non_idempotent;
+        if is_repeatable && options.checks.is_some() {
+            exchange.give_up_when_unhealthy(endpoint.shared());
+        }
         loop {
             match poll_fn(|cx| exchange.poll_head(outgoing, options, cx)).await? {
                 // The client is asked for its content when that is read.
