@@ -87,7 +87,7 @@ impl NameState {
     }
 
     /// Takes the outcome of a look-up. After a failure the addresses stay: they may still work.
-    fn take(&self, outcome: io::Result<Vec<SocketAddr>>) {
+    pub(super) fn take(&self, outcome: io::Result<Vec<SocketAddr>>) {
         let known = self.addresses();
         let (addresses, failure) = match outcome {
             Ok(addresses) => (Some(addresses), None),

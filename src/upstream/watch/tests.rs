@@ -1,7 +1,9 @@
 //! The thread with real sockets: what it finds is seen by every core.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -10,11 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::on_core;
+use crate::http::status::Status;
+use crate::net::Address;
 use crate::ring::Ring;
 use crate::service::CoreContext;
 use crate::upstream::{
-    CheckKind, CheckOptions, EndpointStatus, Group, Health, NoEndpoint, PickKey, Tried, UpstreamOptions,
-    Upstreams,
+    Balance, CheckKind, CheckOptions, EndpointStatus, Group, Health, NoEndpoint, Outcome, PickKey, Tried,
+    UpstreamOptions, Upstreams,
 };
 
 /// A server that answers each connection with the text of the moment, if it has one, and counts them.
@@ -202,5 +206,40 @@ fn names_are_looked_up_off_the_core() {
         let unknown = Group::new(&Arc::new(unknown), &core).unwrap();
         let pick = || unknown.pick(&PickKey::default(), &Tried::default(), core.ring.now()).map(drop);
         until(&core.ring, "the look-up has failed", || pick() == Err(NoEndpoint::Unavailable)).await;
+    });
+}
+
+#[test]
+fn added_and_removed_addresses_take_effect_at_once_and_others_keep_their_state() {
+    on_core(async |core| {
+        let mut options = UpstreamOptions::new("a", ["pool.invalid:80"]).unwrap();
+        options.balance = Balance::RoundRobin;
+        let cores: Vec<_> = (0..3).map(|_| Group::new(&Arc::new(options.clone()), &core).unwrap()).collect();
+        let upstreams = core.process.get::<Upstreams>();
+        let name = upstreams.name("pool.invalid", 80);
+        let addr = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
+        let now = core.ring.now();
+        let pick = |number: usize| {
+            let pick = cores[number % 3].pick(&PickKey::default(), &Tried::default(), now).unwrap();
+            let Address::Inet(addr) = pick.endpoint().address() else { panic!("a TCP address") };
+            (addr.ip().to_string(), pick)
+        };
+        let seen = || (0..12).map(|number| pick(number).0).collect::<BTreeSet<_>>();
+        name.take(Ok(vec![addr(1), addr(2)]));
+        assert_eq!(seen(), ["10.0.0.1", "10.0.0.2"].map(String::from).into());
+        let second = cores[0].endpoints()[1].clone();
+        let (of_first, mut held) = (0..9).map(pick).find(|(ip, _)| ip == "10.0.0.1").unwrap();
+        name.take(Ok(vec![addr(2), addr(3)]));
+        assert_eq!(seen(), ["10.0.0.2", "10.0.0.3"].map(String::from).into());
+        assert!(Rc::ptr_eq(&cores[0].endpoints()[0], &second), "{of_first} has gone, the other is the same");
+        // What is open goes on, and is forgotten with its end.
+        let known = || upstreams.status(now)[0].endpoints.len();
+        held.record(Outcome::Response(Status::OK), Duration::from_millis(1), now);
+        assert_eq!(known(), 3);
+        drop(held);
+        assert_eq!(known(), 2);
+        // A look-up that fails takes nothing away.
+        name.take(Err(std::io::ErrorKind::TimedOut.into()));
+        assert_eq!(seen().len(), 2);
     });
 }
