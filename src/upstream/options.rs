@@ -357,8 +357,6 @@ pub struct PoolOptions {
     pub queue_max: u32,
     /// How long they wait; then 503. Default 1 s: longer waits outlive the patience of users.
     pub queue_time: Duration,
-    /// Connections that each core opens in advance to each endpoint. Default 0.
-    pub warm: usize,
 }
 
 impl Default for PoolOptions {
@@ -370,7 +368,6 @@ impl Default for PoolOptions {
             connections_max: None,
             queue_max: 1024,
             queue_time: Duration::from_secs(1),
-            warm: 0,
         }
     }
 }
@@ -395,9 +392,6 @@ pub struct RetryOptions {
     /// Bytes of a request's body that are held so that an idempotent request can be sent again. Default
     /// 64 KiB; longer bodies are sent once.
     pub body_bytes_max: usize,
-    /// Send an idempotent request without a body to a second endpoint as well, if the first has not begun to
-    /// answer after this time; the first response counts. Default none.
-    pub hedge_after: Option<Duration>,
 }
 
 impl Default for RetryOptions {
@@ -409,7 +403,6 @@ impl Default for RetryOptions {
             statuses: Vec::new(),
             non_idempotent: false,
             body_bytes_max: 64 * 1024,
-            hedge_after: None,
         }
     }
 }

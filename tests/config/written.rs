@@ -191,7 +191,7 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
         // Whole seconds or longer, as cookies have them.
         max_age: max_age.map(|age| age + Duration::from_secs(1)),
     });
-    let retries = (1u32..9, 0u32..=100, prop::option::of(time()), 0usize..1 << 40);
+    let retries = (1u32..9, 0u32..=100, 0usize..1 << 40);
     let rest = (
         prop::option::of(ejection),
         prop::option::of(breaker),
@@ -203,14 +203,7 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
     let first = (endpoints, balance, protocol, prop::option::of(tls), prop::option::of(checks), time());
     (first, rest, prop::option::of((1u32.., 0u32..99))).prop_map(|(first, rest, pool)| {
         let (endpoints, balance, protocol, tls, checks, connect) = first;
-        let (
-            ejection,
-            breaker,
-            sticky,
-            slow_start,
-            zone,
-            (tries, budget_percent, hedge_after, body_bytes_max),
-        ) = rest;
+        let (ejection, breaker, sticky, slow_start, zone, (tries, budget_percent, body_bytes_max)) = rest;
         let mut options = UpstreamOptions {
             balance,
             protocol,
@@ -224,8 +217,7 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
             ..UpstreamOptions::of("", endpoints)
         };
         options.timeouts.connect = connect;
-        let retries =
-            RetryOptions { tries, budget_percent, hedge_after, body_bytes_max, ..RetryOptions::default() };
+        let retries = RetryOptions { tries, budget_percent, body_bytes_max, ..RetryOptions::default() };
         options.retries = retries;
         options.response_bytes_max = slow_start.map(|time| time.as_millis() as u64);
         options.response_limits.interim_max = tries as u8;

@@ -145,7 +145,6 @@ const POOL: Shape = Shape::new(
         Key::new("connections", POSITIVE, "Most connections to one server, of all cores. Default: no limit."),
         Key::new("queue", COUNT, "Requests that wait for a connection of one server. Default 1024."),
         Key::new("queue_time", WAIT_OR_NONE, "How long they wait; then 503. Default 1s."),
-        Key::new("warm", COUNT, "Connections per core and server that are made in advance. Default 0."),
     ],
 );
 
@@ -158,7 +157,6 @@ const RETRIES: Shape = Shape::new(
         Key::new("statuses", STATUSES, "Statuses after which an idempotent request is sent again."),
         Key::new("non_idempotent", Kind::Bool, "Whether POST is sent again too. Default false."),
         Key::new("body_size", BYTES, "Bytes of a body that are held to send it again. Default 64 KiB."),
-        Key::new("hedge_after", WAIT, "Send to a second server as well after this time. Default: never."),
     ],
 );
 
@@ -447,7 +445,6 @@ fn pool(table: Table<'_>) -> PoolOptions {
     pool.connections_max = number(table, "connections");
     set(&mut pool.queue_max, number(table, "queue"));
     set(&mut pool.queue_time, table.time("queue_time"));
-    set(&mut pool.warm, number(table, "warm").map(|count| count as usize));
     if pool.connections_max.is_none() {
         for key in ["queue", "queue_time"].into_iter().filter(|key| table.has(key)) {
             let mistake = Mistake::new(table.key_at(key), format!("`{key}` needs `connections`"));
@@ -465,7 +462,6 @@ fn retries(table: Table<'_>) -> RetryOptions {
     set(&mut retries.statuses, table.entry("statuses").map(single_statuses));
     set(&mut retries.non_idempotent, table.bool("non_idempotent"));
     set(&mut retries.body_bytes_max, table.size("body_size").map(|bytes| bytes as usize));
-    retries.hedge_after = table.time("hedge_after");
     retries
 }
 

@@ -217,7 +217,6 @@ fn pool(options: &PoolOptions) -> Entries {
         "lifetime": lifetime as time,
         "queue": queue_max as plain,
         "queue_time": queue_time as time,
-        "warm": warm as plain,
     );
     entries.option("connections", options.connections_max, Item::plain);
     entries
@@ -235,7 +234,6 @@ fn retries(options: &RetryOptions) -> Entries {
         "non_idempotent": non_idempotent as plain,
         "body_size": body_bytes_max as size,
     );
-    entries.option("hedge_after", options.hedge_after, |time| text(write_duration(time)));
     entries
 }
 
