@@ -1,6 +1,7 @@
 //! Connections to endpoints: TCP and Unix sockets, within a time limit.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,13 +10,23 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{ExchangeError, ExchangeFailure};
+use super::exchange::Link;
 use super::group::Group;
-use super::h1::Link;
+use super::h1;
 use super::pool::{LocalPools, Place};
 use crate::net::{Address, Stream};
 use crate::ring::Ring;
 
-/// A connection to an endpoint, kept or fresh; `is_fresh` requires a fresh one.
+/// What a request needs of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Needs {
+    /// One that was not used before, because one that was is closed.
+    pub(crate) is_fresh: bool,
+    /// HTTP/1.1, for an upgrade. Endpoints that are only spoken to by HTTP/2 get none.
+    pub(crate) http1: bool,
+}
+
+/// A connection to an endpoint, kept or fresh.
 ///
 /// # Errors
 /// Nothing was sent.
@@ -24,17 +35,38 @@ pub(crate) async fn link(
     pools: &LocalPools,
     group: &Group,
     endpoint: &Endpoint,
-    is_fresh: bool,
-) -> Result<Box<Link>, ExchangeError> {
+    needs: Needs,
+) -> Result<Link, ExchangeError> {
     let options = group.options();
     let pool: Rc<_> = endpoint.pool(pools, options).clone();
-    let place = pool.place(&options.pool, ring, is_fresh).await.map_err(ExchangeError::unsent)?;
-    match place {
-        Place::Kept(link) => Ok(link),
-        Place::Open(open) => {
-            let stream = connect(ring, group, endpoint, false).await.map_err(ExchangeError::unsent)?;
-            Ok(Link::new(stream, open))
+    if pool.uses_http2(needs.http1) {
+        let connecting = async || connect(ring, group, endpoint, false).await;
+        let placed = pool.h2().place(&pool, options, ring, connecting).await;
+        if let Some(link) = placed.map_err(ExchangeError::unsent)? {
+            return Ok(link);
         }
+    }
+    let place = pool.place(&options.pool, ring, needs.is_fresh).await.map_err(ExchangeError::unsent)?;
+    match place {
+        Place::Kept(link) => Ok(Link::H1(link)),
+        Place::Open(open) => {
+            let stream = connect(ring, group, endpoint, true).await.map_err(ExchangeError::unsent)?;
+            Ok(Link::H1(h1::Link::new(stream, open)))
+        }
+    }
+}
+
+/// A failure to connect as another request of it gets to know of it.
+pub(super) fn copy_of(failure: &ExchangeFailure) -> ExchangeFailure {
+    match failure {
+        ExchangeFailure::Connect(error) => {
+            let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            ExchangeFailure::Connect(copy)
+        }
+        ExchangeFailure::Tls(why) => ExchangeFailure::Tls(why.clone()),
+        ExchangeFailure::Certificate(error) => ExchangeFailure::Certificate(error.clone()),
+        ExchangeFailure::TlsTimeout => ExchangeFailure::TlsTimeout,
+        _ => ExchangeFailure::ConnectTimeout,
     }
 }
 

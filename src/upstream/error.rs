@@ -41,6 +41,15 @@ pub enum ExchangeFailure {
     /// No connection became free in time.
     #[error("no connection to it became free in time (queue_time)")]
     QueueTimeout,
+    /// The endpoint has not processed the request, and says so (RFC 9113 §8.7).
+    #[error("it takes no more requests on this connection now")]
+    Refused,
+    /// The endpoint reset the stream.
+    #[error("it reset the stream of the request ({0})")]
+    Reset(String),
+    /// The endpoint broke the rules of HTTP/2.
+    #[error("it broke the rules of HTTP/2: {0}")]
+    Protocol(String),
     /// The connection ended before a response.
     #[error("it closed the connection before a response began")]
     Closed,
@@ -82,13 +91,15 @@ impl ExchangeFailure {
             | Self::FirstByteTimeout
             | Self::Unhealthy
             | Self::IdleTimeout => Status::GATEWAY_TIMEOUT,
-            Self::QueueFull | Self::QueueTimeout => Status::SERVICE_UNAVAILABLE,
+            Self::QueueFull | Self::QueueTimeout | Self::Refused => Status::SERVICE_UNAVAILABLE,
             Self::Client(error) => error.status(),
             Self::Request(_) => Status::BAD_REQUEST,
             Self::Name(_)
             | Self::Connect(_)
             | Self::Tls(_)
             | Self::Certificate(_)
+            | Self::Reset(_)
+            | Self::Protocol(_)
             | Self::Closed
             | Self::Lost(_)
             | Self::Head(_)
@@ -106,8 +117,9 @@ impl ExchangeFailure {
             Self::ConnectTimeout | Self::TlsTimeout => "connection_timeout",
             Self::Tls(_) => "tls_protocol_error",
             Self::Certificate(_) => "tls_certificate_error",
-            Self::QueueFull | Self::QueueTimeout => "connection_limit_reached",
-            Self::Closed | Self::Lost(_) => "connection_terminated",
+            Self::QueueFull | Self::QueueTimeout | Self::Refused => "connection_limit_reached",
+            Self::Protocol(_) => "http_protocol_error",
+            Self::Closed | Self::Lost(_) | Self::Reset(_) => "connection_terminated",
             Self::FirstByteTimeout | Self::Unhealthy => "http_response_timeout",
             Self::IdleTimeout => "connection_read_timeout",
             Self::Head(ResponseError::HeadTooLong | ResponseError::TooManyFields) => {
@@ -132,12 +144,13 @@ impl ExchangeFailure {
             Self::Tls(_) | Self::Certificate(_) => {
                 "no secure connection to the server behind this proxy can be made"
             }
-            Self::QueueFull | Self::QueueTimeout => "the server behind this proxy is busy",
+            Self::QueueFull | Self::QueueTimeout | Self::Refused => "the server behind this proxy is busy",
+            Self::Reset(_) => "the server behind this proxy broke the exchange off",
             Self::Closed | Self::Lost(_) => "the server behind this proxy closed the connection",
             Self::FirstByteTimeout | Self::Unhealthy | Self::IdleTimeout => {
                 "the server behind this proxy did not answer in time"
             }
-            Self::Head(_) | Self::Body(_) | Self::Upgrade => {
+            Self::Head(_) | Self::Body(_) | Self::Protocol(_) | Self::Upgrade => {
                 "the server behind this proxy gave no valid response"
             }
             Self::Client(_) => "the request's body could not be read",

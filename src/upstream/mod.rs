@@ -14,8 +14,10 @@ mod connect;
 mod ejection;
 mod endpoint;
 mod error;
+mod exchange;
 mod group;
 mod h1;
+mod h2;
 mod moment;
 mod options;
 mod outgoing;
@@ -30,11 +32,12 @@ mod tls;
 mod watch;
 
 pub use self::breaker::BreakerStatus;
-pub(crate) use self::connect::link;
+pub(crate) use self::connect::{Needs, link};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ExchangeError, ExchangeFailure};
+pub(crate) use self::exchange::{Exchange, Link};
 pub use self::group::{Group, NoEndpoint, Outcome, Pick, PickKey, Tried, UpstreamMistake};
-pub(crate) use self::h1::{Exchange, HeadEvent, Link, Tunnelled};
+pub(crate) use self::h1::{HeadEvent, Tunnelled};
 pub use self::options::{
     Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointAddress, EndpointAddressError,
     EndpointOptions, HashKey, PoolOptions, RetryOptions, StickyOptions, StickySecret, UpstreamOptions,

@@ -338,11 +338,13 @@ impl Default for UpstreamTimeouts {
     }
 }
 
-/// Connections to endpoints.
+/// Connections to endpoints. By HTTP/2 there are as few as carry the requests in flight, at most 8 per core
+/// and endpoint; when all of these are full, requests wait as below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolOptions {
-    /// Idle connections that are kept per core and endpoint. Default 512: as many as 16 busy HTTP/2 clients
-    /// have requests in flight at once, because connections beyond it are opened and closed for each burst.
+    /// Idle connections of HTTP/1.1 that are kept per core and endpoint. Default 512: as many as 16 busy
+    /// HTTP/2 clients have requests in flight at once, because connections beyond it are opened and closed
+    /// for each burst.
     pub idle_max: usize,
     /// How long one is kept idle. Default 55 s: below the 60 s of most servers, so that they are not the
     /// first to close.
@@ -353,7 +355,7 @@ pub struct PoolOptions {
     /// Most connections to one endpoint, of all cores together. Default none.
     pub connections_max: Option<u32>,
     /// Requests that wait for a connection of one endpoint, of all cores together; beyond it 503 at once.
-    /// Default 1024. Only with `connections_max`.
+    /// Default 1024. Only with `connections_max`, and by HTTP/2.
     pub queue_max: u32,
     /// How long they wait; then 503. Default 1 s: longer waits outlive the patience of users.
     pub queue_time: Duration,

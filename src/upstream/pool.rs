@@ -17,7 +17,9 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::ExchangeFailure;
+use super::exchange;
 use super::h1::Link;
+use super::h2::{H2Pool, Spoken};
 use super::options::{PoolOptions, UpstreamOptions, UpstreamProtocol, UpstreamTls};
 use super::state::EndpointState;
 use crate::observe::log;
@@ -63,6 +65,7 @@ pub(crate) struct EndpointPool {
     #[expect(clippy::vec_box, reason = "a connection moves between here and its exchanges, as a pointer")]
     idle: RefCell<Vec<Box<Link>>>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    h2: Rc<H2Pool>,
     is_swept: Cell<bool>,
 }
 
@@ -80,6 +83,35 @@ struct Waiter {
 }
 
 impl EndpointPool {
+    pub(super) fn state(&self) -> &EndpointState {
+        &self.state
+    }
+
+    /// The connections by HTTP/2.
+    pub(super) fn h2(&self) -> &Rc<H2Pool> {
+        &self.h2
+    }
+
+    /// Whether requests go by HTTP/2, as far as is known.
+    pub(super) fn uses_http2(&self, needs_http1: bool) -> bool {
+        let is_only = self.protocol == UpstreamProtocol::Http2;
+        self.h2.spoken() != Some(Spoken::Http1) && (is_only || !needs_http1)
+    }
+
+    /// Where an exchange may begin at once, if there is such a place.
+    #[inline]
+    pub(crate) fn take_now(
+        &self,
+        options: &PoolOptions,
+        now: Instant,
+        needs_http1: bool,
+    ) -> Option<exchange::Link> {
+        if self.uses_http2(needs_http1) {
+            return self.h2.take_now(now).map(exchange::Link::H2);
+        }
+        self.take_idle(options, now).map(exchange::Link::H1)
+    }
+
     /// The connection that was used last and may be used again.
     #[inline]
     pub(crate) fn take_idle(&self, options: &PoolOptions, now: Instant) -> Option<Box<Link>> {
@@ -295,6 +327,7 @@ impl LocalPools {
             tls: options.tls.clone(),
             idle: RefCell::default(),
             waiting: RefCell::default(),
+            h2: H2Pool::new(options),
             is_swept: Cell::new(false),
         });
         pools.push(Rc::downgrade(&pool));

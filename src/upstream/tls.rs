@@ -87,7 +87,7 @@ impl ClientTls {
         };
         let config = options.build().map_err(|error| error.to_string())?;
         let protocols: &[&[u8]] = match protocol {
-            UpstreamProtocol::Auto => &[HTTP1],
+            UpstreamProtocol::Auto => &[HTTP2, HTTP1],
             UpstreamProtocol::Http1 => &[HTTP1],
             UpstreamProtocol::Http2 => &[HTTP2],
         };

@@ -23,12 +23,16 @@ use crate::http::status::Status;
 use crate::observe::log;
 use crate::service::{Body, BodyError, BodyPolicy, Context, Frame, Interim, RequestBody, Response};
 use crate::upstream::{
-    Balance, Exchange, ExchangeError, ExchangeFailure, HashKey, HeadEvent, Link, NoEndpoint, Outcome,
+    Balance, Exchange, ExchangeError, ExchangeFailure, HashKey, HeadEvent, Link, Needs, NoEndpoint, Outcome,
     Outgoing, Pick, PickKey, Tried,
 };
 
 /// Bytes of field lines that are kept for the next request.
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;
+
+/// How often a request is sent again that was refused unprocessed: endpoints refuse what was begun before
+/// they have said how much they take.
+const REFUSALS_MAX: usize = 8;
 
 /// Time between two looks for the addresses of names that are being looked up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -112,14 +116,17 @@ impl Proxy {
             picked => picked?,
         };
         let mut is_fresh = false;
+        let needs_http1 = request::upgrade(head).is_some();
+        let mut refusals = 0;
         let began = self.ring.now();
         loop {
             let started = self.ring.now();
             let mut was_informed = false;
-            let kept = if is_fresh { None } else { upstream.take_idle(pick.endpoint()) };
+            let needs = Needs { is_fresh, http1: needs_http1 };
+            let kept = if is_fresh { None } else { upstream.take_now(pick.endpoint(), needs_http1) };
             let linked = match kept {
                 Some(link) => Ok(link),
-                None => Box::pin(upstream.link(pick.endpoint(), is_fresh)).await,
+                None => Box::pin(upstream.link(pick.endpoint(), needs)).await,
             };
             let exchanged = match linked {
                 Ok(link) => {
@@ -149,6 +156,15 @@ impl Proxy {
                 }
                 Err(error) => error,
             };
+            // Nothing was processed, and no endpoint is at fault: it has said how much it takes.
+            if matches!(error.failure, ExchangeFailure::Refused)
+                && refusals < REFUSALS_MAX
+                && now.saturating_duration_since(began) < options.retries.total_time
+                && outgoing.rewind()
+            {
+                refusals += 1;
+                continue;
+            }
             let is_safe = is_repeatable || !error.was_written;
             if is_safe && error.is_stale() && !is_fresh && outgoing.rewind() {
                 is_fresh = true;
@@ -225,7 +241,7 @@ impl Proxy {
         &self,
         context: &Context,
         options: &crate::upstream::UpstreamOptions,
-        link: Box<Link>,
+        link: Link,
         endpoint: &crate::upstream::Endpoint,
         outgoing: &mut Outgoing,
         was_informed: &mut bool,
@@ -253,7 +269,7 @@ impl Proxy {
     fn begin(
         &self,
         context: &Context,
-        link: Box<Link>,
+        link: Link,
         endpoint: &crate::upstream::Endpoint,
         outgoing: &Outgoing,
     ) -> Result<Exchange, ExchangeError> {
@@ -263,6 +279,11 @@ impl Proxy {
         request::fields(context, &self.options, &mut lines);
         let upgrade = request::upgrade(head);
         let is_extended = head.protocol().is_some();
+        if is_extended && link.is_http2() {
+            return Err(ExchangeError::unsent(ExchangeFailure::Upgrade));
+        }
+        let never_indexed =
+            if link.is_http2() { request::take_never_indexed(head, &mut lines) } else { Vec::new() };
         if is_extended {
             tunnel::add_key(context, upgrade.unwrap_or_default(), &mut lines);
         }
@@ -286,7 +307,7 @@ impl Proxy {
                 trailers: request::accepts_trailers(head),
             },
         };
-        let exchange = Exchange::begin(link, &written);
+        let exchange = Exchange::begin(link, &written, &never_indexed);
         if lines.capacity() <= SCRATCH_BYTES_MAX {
             self.scratch.replace(lines);
         }
@@ -308,7 +329,8 @@ fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
         ExchangeFailure::Client(_)
         | ExchangeFailure::Request(_)
         | ExchangeFailure::QueueFull
-        | ExchangeFailure::QueueTimeout => None,
+        | ExchangeFailure::QueueTimeout
+        | ExchangeFailure::Refused => None,
         ExchangeFailure::Name(_)
         | ExchangeFailure::Connect(_)
         | ExchangeFailure::ConnectTimeout

@@ -363,6 +363,25 @@ fn forwarded(head: &RequestHead, address: Option<IpAddr>, is_tls: bool, is_trust
     out.extend_from_slice(if is_tls { b";proto=https\r\n" } else { b";proto=http\r\n" });
 }
 
+/// Takes out the lines of fields that the client keeps out of compression tables (RFC 7541 §7.1.3).
+pub(super) fn take_never_indexed(head: &RequestHead, lines: &mut Vec<u8>) -> Vec<u8> {
+    let mut fields = head.fields();
+    let fields = std::iter::from_fn(|| fields.next_field());
+    let names: Vec<&str> = fields.filter(|field| field.never_indexed).map(|field| field.name).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let mut never = Vec::new();
+    let mut rest = Vec::with_capacity(lines.len());
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        let is_never = names.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()));
+        if is_never { never.extend_from_slice(line) } else { rest.extend_from_slice(line) }
+    }
+    *lines = rest;
+    never
+}
+
 /// Whether the client accepts trailers (`TE: trailers`).
 pub(super) fn accepts_trailers(head: &RequestHead) -> bool {
     let members = head.fields_named("te").flat_map(|value| value.split(|&byte| byte == b','));

@@ -87,7 +87,10 @@ pub(super) fn respond(
     if let Some(cookie) = pick.set_cookie() {
         response::push(&mut lines, b"Set-Cookie", cookie);
     }
-    let tunnelled = exchange.into_tunnel();
+    let tunnelled = match exchange.into_tunnel() {
+        Ok(tunnelled) => tunnelled,
+        Err(failure) => return response::failed(&failure, via),
+    };
     let idle = upstream.options().timeouts.tunnel_idle;
     let mut response = Response::upgrade(context, &protocol, async move |tunnel: Tunnel| {
         let _in_flight = pick;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::ring::Ring;
 use crate::service::CoreContext;
 use crate::upstream::{
-    Endpoint, Exchange, ExchangeError, Group, Link, LocalPools, UpstreamMistake, UpstreamOptions, link,
+    Endpoint, Exchange, ExchangeError, Group, Link, LocalPools, Needs, UpstreamMistake, UpstreamOptions, link,
 };
 
 /// An upstream, and its connections on this core.
@@ -33,16 +33,16 @@ impl ProxyUpstream {
         &self.group.options().name
     }
 
-    /// A connection that was kept, if there is one.
+    /// Where an exchange may begin at once, if there is such a place.
     #[inline]
-    pub(super) fn take_idle(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
+    pub(super) fn take_now(&self, endpoint: &Endpoint, needs_http1: bool) -> Option<Link> {
         let options = self.options();
-        endpoint.pool(&self.pools, options).take_idle(&options.pool, self.ring.now())
+        endpoint.pool(&self.pools, options).take_now(&options.pool, self.ring.now(), needs_http1)
     }
 
     /// A connection, kept or fresh.
-    pub(super) async fn link(&self, endpoint: &Endpoint, is_fresh: bool) -> Result<Box<Link>, ExchangeError> {
-        link(&self.ring, &self.pools, &self.group, endpoint, is_fresh).await
+    pub(super) async fn link(&self, endpoint: &Endpoint, needs: Needs) -> Result<Link, ExchangeError> {
+        link(&self.ring, &self.pools, &self.group, endpoint, needs).await
     }
 
     /// After an exchange: keeps its connection, if another may begin on it.

@@ -197,6 +197,11 @@ impl Connection {
             && self.has_room_for_stream()
     }
 
+    /// Whether the server's SETTINGS have come.
+    pub fn has_settings(&self) -> bool {
+        self.settings_seen
+    }
+
     /// Whether the server has announced support of extended CONNECT (RFC 8441 §3).
     pub fn accepts_connect_protocol(&self) -> bool {
         self.peer.connect_protocol

@@ -1,0 +1,522 @@
+//! One HTTP/2 connection to an endpoint, and the task that drives it: what exchanges write leaves with one
+//! send, and what is received is put into their inboxes.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::http::h2::client::{Connection, Event};
+use crate::http::h2::{ConnectionError, ErrorCode, H2Limits, StreamError, StreamKey};
+use crate::http::message::{BodyLimits, FramingError, HeadLimits, ResponseHead, Trailers};
+use crate::net::Stream;
+use crate::observe::log;
+use crate::ring::Payload;
+use crate::upstream::options::UpstreamOptions;
+
+/// Output beyond which exchanges wait with more content.
+pub(super) const OUTPUT_BYTES_MAX: usize = 48 * 1024;
+
+/// Output beyond which nothing is read: the endpoint does not take what it has asked for.
+const UNREAD_OUTPUT_BYTES_MAX: usize = 128 * 1024;
+
+/// Time for the last frames of a connection that ends.
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
+
+/// Why a stream ended before its response did.
+#[derive(Debug)]
+pub(super) enum StreamFailure {
+    /// The endpoint has not processed the request (RFC 9113 §8.7).
+    Refused,
+    /// The endpoint reset it.
+    Reset(ErrorCode),
+    /// The response is malformed.
+    Malformed(StreamError),
+    /// The trailers are.
+    Trailers(FramingError),
+    /// The endpoint broke the protocol on the connection.
+    Protocol(String),
+    /// The connection was closed.
+    Closed,
+    /// The connection was lost.
+    Lost(io::ErrorKind),
+}
+
+/// What was received for one exchange, and not taken yet. Data is bounded by the stream's window, heads by
+/// the budget of interim ones.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) heads: VecDeque<ResponseHead>,
+    pub(super) data: VecDeque<Bytes>,
+    pub(super) trailers: Option<Trailers>,
+    pub(super) has_ended: bool,
+    pub(super) failure: Option<StreamFailure>,
+    pub(super) waker: Option<Waker>,
+    /// Waits for a window, or for output to leave.
+    pub(super) waits_to_send: bool,
+    pub(super) deadline: Option<Instant>,
+    pub(super) is_late: bool,
+}
+
+impl Inbox {
+    fn wake(&mut self) {
+        self.waker.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// An exchange's stream as the driver knows it.
+type Known = (StreamKey, Rc<RefCell<Inbox>>);
+
+pub(super) struct CarrierState {
+    pub(super) machine: Connection,
+    pub(super) out: Vec<u8>,
+    /// By the places of their streams.
+    streams: Vec<Option<Known>>,
+    head: ResponseHead,
+}
+
+impl CarrierState {
+    /// To write with.
+    pub(super) fn parts(&mut self) -> (&mut Connection, &mut Vec<u8>) {
+        (&mut self.machine, &mut self.out)
+    }
+
+    fn inbox(&self, stream: StreamKey) -> Option<&Rc<RefCell<Inbox>>> {
+        let (key, inbox) = self.streams.get(stream.place())?.as_ref()?;
+        (*key == stream).then_some(inbox)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Known> {
+        self.streams.iter().flatten()
+    }
+}
+
+/// Where a connection is kept for further exchanges.
+pub(super) trait CarrierOwner {
+    /// There may be room for another exchange.
+    fn wake_first(&self);
+    /// It has ended, or takes no exchange any more.
+    fn forget(&self, carrier: &Carrier);
+}
+
+/// A connection.
+pub(crate) struct Carrier {
+    pub(super) stream: Stream,
+    pub(super) state: RefCell<CarrierState>,
+    pub(super) is_tls: bool,
+    made_at: Instant,
+    /// Since when it has no stream.
+    idle_since: Cell<Instant>,
+    idle_time: Duration,
+    lifetime: Duration,
+    /// Exchanges at once: less than the endpoint announces where it has refused some.
+    room: Cell<usize>,
+    /// Bytes that were passed to the socket.
+    pub(super) taken: Cell<u64>,
+    /// Responses that began.
+    pub(super) carried: Cell<u32>,
+    /// No exchange begins any more.
+    is_leaving: Cell<bool>,
+    has_ended: Cell<bool>,
+    /// When deadlines are looked at next.
+    look_at: Cell<Option<Instant>>,
+    driver: RefCell<Option<Waker>>,
+    pool: Weak<dyn CarrierOwner>,
+    /// Counts it among the endpoint's connections.
+    open: Cell<Option<Box<dyn Any>>>,
+}
+
+impl Carrier {
+    /// Starts the protocol and the driver on a connection that was just made.
+    pub(super) fn start(
+        stream: Stream,
+        options: &UpstreamOptions,
+        pool: Weak<dyn CarrierOwner>,
+        open: impl Any,
+    ) -> Rc<Self> {
+        let ring = stream.ring();
+        let limits = &options.response_limits;
+        let heads = HeadLimits { fields_max: limits.fields_max, ..HeadLimits::DEFAULT };
+        let h2 = H2Limits { list_bytes_max: limits.head_bytes_max, ..H2Limits::DEFAULT };
+        let bodies = BodyLimits { body_bytes_max: None, ..BodyLimits::DEFAULT };
+        let machine = Connection::new(&h2, &heads, &bodies);
+        let mut out = ring.take_buffer();
+        machine.start(&mut out);
+        let now = ring.now();
+        let carrier = Rc::new(Self {
+            is_tls: !stream.is_plain(),
+            stream,
+            state: RefCell::new(CarrierState {
+                machine,
+                out,
+                streams: Vec::new(),
+                head: ResponseHead::new(),
+            }),
+            made_at: now,
+            idle_since: Cell::new(now),
+            idle_time: options.pool.idle_time,
+            lifetime: options.pool.lifetime,
+            room: Cell::new(usize::MAX),
+            taken: Cell::new(0),
+            carried: Cell::new(0),
+            is_leaving: Cell::new(false),
+            has_ended: Cell::new(false),
+            look_at: Cell::new(None),
+            driver: RefCell::new(None),
+            pool,
+            open: Cell::new(Some(Box::new(open))),
+        });
+        carrier.stream.set_multishot(true);
+        let driven = carrier.clone();
+        ring.spawn(async move { driven.drive().await }, |panic| {
+            let why = log::panic_text(&*panic);
+            log::line(format_args!("a connection to an endpoint by HTTP/2 panicked: {why}"));
+        });
+        carrier
+    }
+
+    /// The time of the machine.
+    pub(super) fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.made_at)
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.stream.ring().now()
+    }
+
+    /// Whether it takes no exchange any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_leaving.get() || self.has_ended.get()
+    }
+
+    /// Whether nothing is received or sent on it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// Whether another exchange may begin now.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        if !self.is_over() && now.saturating_duration_since(self.made_at) >= self.lifetime {
+            self.leave();
+        }
+        let state = self.state.borrow();
+        !self.is_over()
+            && !self.stream.is_broken()
+            && !self.stream.socket().has_ended()
+            && state.machine.open_streams() < self.room.get()
+            && state.machine.can_send_request()
+    }
+
+    /// Ends it once its exchanges have.
+    pub(super) fn leave(&self) {
+        if !self.is_leaving.replace(true) {
+            self.kick();
+        }
+    }
+
+    /// Makes the driver look again.
+    pub(super) fn kick(&self) {
+        let driver = self.driver.borrow();
+        driver.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Enters the stream of an exchange that begins.
+    pub(super) fn enter(&self, stream: StreamKey) -> Rc<RefCell<Inbox>> {
+        let inbox = Rc::<RefCell<Inbox>>::default();
+        let streams = &mut self.state.borrow_mut().streams;
+        if streams.len() <= stream.place() {
+            streams.resize_with(stream.place() + 1, || None);
+        }
+        streams[stream.place()] = Some((stream, inbox.clone()));
+        self.kick();
+        inbox
+    }
+
+    /// The exchange is over: what it has not read is discarded, and a stream that is open is reset.
+    pub(super) fn release(&self, stream: StreamKey, inbox: &RefCell<Inbox>) {
+        let mut state = self.state.borrow_mut();
+        let CarrierState { machine, out, streams, .. } = &mut *state;
+        for data in inbox.borrow_mut().data.drain(..) {
+            machine.discard(stream, data.len() as u32, out);
+        }
+        machine.reset(stream, ErrorCode::CANCEL, out);
+        if let Some(place) = streams.get_mut(stream.place())
+            && place.as_ref().is_some_and(|(key, _)| *key == stream)
+        {
+            *place = None;
+        }
+        drop(state);
+        self.rests();
+        self.kick();
+        if let Some(pool) = self.pool.upgrade() {
+            pool.wake_first();
+        }
+    }
+
+    /// Looks at deadlines at this time at the latest.
+    pub(super) fn look_by(&self, at: Instant) {
+        if self.look_at.get().is_none_or(|known| at < known) {
+            self.look_at.set(Some(at));
+            self.stream.set_deadline(Some(at.saturating_duration_since(self.now())));
+        }
+    }
+
+    /// Without streams, it ends after a while.
+    fn rests(&self) {
+        if self.state.borrow().all().next().is_none() && !self.has_ended.get() {
+            let now = self.now();
+            self.idle_since.set(now);
+            self.look_by(now + self.idle_time);
+        }
+    }
+
+    fn look_at_deadlines(&self) {
+        let now = self.now();
+        self.stream.set_deadline(None);
+        self.look_at.set(None);
+        let mut next: Option<Instant> = None;
+        let mut is_idle = true;
+        for (_, inbox) in self.state.borrow().all() {
+            is_idle = false;
+            let mut inbox = inbox.borrow_mut();
+            match inbox.deadline {
+                Some(at) if at <= now => {
+                    inbox.deadline = None;
+                    inbox.is_late = true;
+                    inbox.wake();
+                }
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        if is_idle {
+            let at = self.idle_since.get() + self.idle_time;
+            if at <= now {
+                self.is_leaving.set(true);
+            } else {
+                next = Some(at);
+            }
+        }
+        next.into_iter().for_each(|at| self.look_by(at));
+    }
+
+    async fn drive(self: Rc<Self>) {
+        self.rests();
+        let failure = poll_fn(|cx| self.poll(cx)).await;
+        self.end(failure);
+        // GOAWAY, and with TLS close_notify.
+        self.stream.set_deadline(Some(FAREWELL_TIME));
+        if self.stream.flush().await.is_ok() {
+            let out = std::mem::take(&mut self.state.borrow_mut().out);
+            if !out.is_empty() {
+                self.stream.start_send(Payload::Buffer(out));
+            }
+            let _ = self.stream.close_write().await;
+        }
+        drop(self.open.take());
+        if let Some(pool) = self.pool.upgrade() {
+            pool.wake_first();
+        }
+    }
+
+    /// Tells all exchanges that the connection has ended.
+    fn end(&self, failure: Option<StreamFailure>) {
+        self.has_ended.set(true);
+        let mut state = self.state.borrow_mut();
+        if failure.is_none() {
+            let CarrierState { machine, out, .. } = &mut *state;
+            machine.leave(out);
+        }
+        for (_, inbox) in state.streams.drain(..).flatten() {
+            let mut inbox = inbox.borrow_mut();
+            if !inbox.has_ended && inbox.failure.is_none() {
+                inbox.failure = Some(match &failure {
+                    Some(StreamFailure::Protocol(why)) => StreamFailure::Protocol(why.clone()),
+                    Some(StreamFailure::Lost(kind)) => StreamFailure::Lost(*kind),
+                    _ => StreamFailure::Closed,
+                });
+            }
+            inbox.wake();
+        }
+        drop(state);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.forget(self);
+        }
+    }
+
+    /// Ready when the connection has ended: why, or nothing if this side ends it.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<StreamFailure>> {
+        *self.driver.borrow_mut() = Some(cx.waker().clone());
+        loop {
+            if let Err(error) = self.send(cx) {
+                return Poll::Ready(Some(StreamFailure::Lost(error.kind())));
+            }
+            if self.is_leaving.get() && self.state.borrow().all().next().is_none() {
+                return Poll::Ready(None);
+            }
+            if self.state.borrow().out.len() > UNREAD_OUTPUT_BYTES_MAX {
+                return Poll::Pending;
+            }
+            match self.stream.poll_recv(cx) {
+                Poll::Ready(Ok(Some(input))) => {
+                    if let Err(error) = self.receive(&input) {
+                        let mut state = self.state.borrow_mut();
+                        let CarrierState { machine, out, .. } = &mut *state;
+                        let why = error.to_string();
+                        machine.fail(error, out);
+                        return Poll::Ready(Some(StreamFailure::Protocol(why)));
+                    }
+                }
+                Poll::Ready(Ok(None)) => return Poll::Ready(Some(StreamFailure::Closed)),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    self.look_at_deadlines();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(StreamFailure::Lost(error.kind()))),
+                Poll::Pending if self.state.borrow().out.is_empty() || self.stream.is_sending() => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Passes the output to the socket, once what went before it has left.
+    fn send(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.state.borrow().out.is_empty() {
+            return Ok(());
+        }
+        if self.stream.is_sending() {
+            match self.stream.poll_flush(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    self.look_at_deadlines();
+                    return Ok(());
+                }
+                Poll::Ready(sent) => sent?,
+            }
+        }
+        let out = std::mem::take(&mut self.state.borrow_mut().out);
+        self.taken.set(self.taken.get() + out.len() as u64);
+        self.stream.start_send(Payload::Buffer(out));
+        self.wake_senders();
+        Ok(())
+    }
+
+    fn wake_senders(&self) {
+        let state = self.state.borrow();
+        for (key, inbox) in state.all() {
+            let mut inbox = inbox.borrow_mut();
+            if inbox.waits_to_send && (state.machine.sendable(*key) > 0 || !state.machine.is_open(*key)) {
+                inbox.waits_to_send = false;
+                inbox.wake();
+            }
+        }
+    }
+
+    fn receive(&self, input: &[u8]) -> Result<(), ConnectionError> {
+        let now = self.time(self.now());
+        let mut state = self.state.borrow_mut();
+        let could_send = state.machine.can_send_request();
+        let mut at = 0;
+        while at < input.len() {
+            let CarrierState { machine, out, head, .. } = &mut *state;
+            let had_settings = machine.has_settings();
+            let step = machine.handle_bytes(&input[at..], out, head, now)?;
+            if !had_settings && machine.has_settings() {
+                // It has said how many it takes.
+                self.room.set(usize::MAX);
+            }
+            if let Some(event) = step.event {
+                self.handle(&mut state, event, &input[at..]);
+            }
+            at += step.consumed;
+        }
+        let has_room = !could_send && state.machine.can_send_request();
+        drop(state);
+        self.wake_senders();
+        if has_room && let Some(pool) = self.pool.upgrade() {
+            pool.wake_first();
+        }
+        Ok(())
+    }
+
+    fn handle(&self, state: &mut CarrierState, event: Event, input: &[u8]) {
+        match event {
+            Event::Head { stream, interim, ends } => {
+                let head = std::mem::take(&mut state.head);
+                let Some(inbox) = state.inbox(stream) else { return };
+                let mut inbox = inbox.borrow_mut();
+                inbox.heads.push_back(head);
+                inbox.has_ended |= ends;
+                inbox.wake();
+                if !interim {
+                    self.carried.set(self.carried.get().saturating_add(1));
+                    self.room.set(self.room.get().saturating_add(1));
+                }
+            }
+            Event::Data { stream, data, ends } => {
+                let data = &input[data];
+                match state.inbox(stream) {
+                    Some(inbox) => {
+                        let mut inbox = inbox.borrow_mut();
+                        if !data.is_empty() {
+                            inbox.data.push_back(Bytes::copy_from_slice(data));
+                        }
+                        inbox.has_ended |= ends;
+                        inbox.wake();
+                    }
+                    None => {
+                        let CarrierState { machine, out, .. } = state;
+                        machine.discard(stream, data.len() as u32, out);
+                    }
+                }
+            }
+            Event::Trailers { stream, trailers } => {
+                let Some(inbox) = state.inbox(stream) else { return };
+                let mut inbox = inbox.borrow_mut();
+                match trailers {
+                    Ok(trailers) => {
+                        inbox.trailers = Some(trailers);
+                        inbox.has_ended = true;
+                    }
+                    Err(error) => inbox.failure = Some(StreamFailure::Trailers(error)),
+                }
+                inbox.wake();
+            }
+            Event::Reset { stream, code, may_retry, error } => {
+                if code == ErrorCode::REFUSED_STREAM && error.is_none() {
+                    // As many as are open now are taken, whatever was announced; at least one is tried.
+                    self.room.set(state.machine.open_streams().max(1));
+                }
+                let Some(inbox) = state.inbox(stream) else { return };
+                let mut inbox = inbox.borrow_mut();
+                // After the end of a response it is about the rest of the request.
+                if !inbox.has_ended {
+                    inbox.failure = Some(match error {
+                        Some(error) => StreamFailure::Malformed(error),
+                        None if may_retry => StreamFailure::Refused,
+                        None => StreamFailure::Reset(code),
+                    });
+                }
+                inbox.wake();
+            }
+            Event::Goaway { last, .. } => {
+                self.is_leaving.set(true);
+                for (_, inbox) in state.all().filter(|(key, _)| key.id() > last) {
+                    let mut inbox = inbox.borrow_mut();
+                    inbox.failure = Some(StreamFailure::Refused);
+                    inbox.wake();
+                }
+                if let Some(pool) = self.pool.upgrade() {
+                    pool.forget(self);
+                }
+            }
+        }
+    }
+}
