@@ -252,7 +252,8 @@ impl ServiceBuilder<'_> {
             (HandlerOptions::Respond(options), _) => service(Fixed::respond(options).map_err(one)?),
             (HandlerOptions::Redirect(options), _) => service(Fixed::redirect(options).map_err(one)?),
             (HandlerOptions::Proxy(options), None) => {
-                options.check().map(|()| service(Unbuilt)).map_err(all)?
+                let checked = if self.reads { options.check() } else { options.check_alone() };
+                checked.map(|()| service(Unbuilt)).map_err(all)?
             }
             (HandlerOptions::Proxy(options), Some(core)) => {
                 service(Proxy::with_options(options, core).map_err(all)?)

@@ -356,7 +356,7 @@ impl Group {
         Ok(group)
     }
 
-    /// Finds what is wrong with the options without a core.
+    /// Finds what is wrong with the options without a core and without files.
     ///
     /// # Errors
     /// The first mistake.
@@ -374,7 +374,16 @@ impl Group {
             let set = cookie::SetCookie::new(&sticky.cookie, "0").to_value();
             set.map_err(|why| UpstreamMistake::Cookie { upstream: options.name.clone(), why })?;
         }
-        tls::check(options).map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })
+        tls::check_names(options).map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })
+    }
+
+    /// As [`check`](Self::check), with the files that the options name.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn check_files(options: &UpstreamOptions) -> Result<(), UpstreamMistake> {
+        Self::check(options)?;
+        tls::check_files(options).map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })
     }
 
     /// Its options.

@@ -37,11 +37,11 @@ fn client_options(options: &UpstreamTls) -> TlsClientOptions {
     }
 }
 
-/// Finds what is wrong with the files and names of these options. Connects to nothing.
+/// Finds what is wrong with the names of these options.
 ///
 /// # Errors
 /// What to change.
-pub(super) fn check(options: &UpstreamOptions) -> Result<(), String> {
+pub(super) fn check_names(options: &UpstreamOptions) -> Result<(), String> {
     let Some(tls) = &options.tls else { return Ok(()) };
     for endpoint in &options.endpoints {
         let name = name(endpoint, tls);
@@ -49,6 +49,15 @@ pub(super) fn check(options: &UpstreamOptions) -> Result<(), String> {
             return Err(format!("`{name}` is no name of a certificate; give one with `server_name`"));
         }
     }
+    Ok(())
+}
+
+/// Finds what is wrong with the files of these options. Connects to nothing.
+///
+/// # Errors
+/// What to change.
+pub(super) fn check_files(options: &UpstreamOptions) -> Result<(), String> {
+    let Some(tls) = &options.tls else { return Ok(()) };
     client_options(tls).check().map_err(|error| error.to_string())
 }
 

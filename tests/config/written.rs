@@ -53,9 +53,12 @@ fn files() -> impl Strategy<Value = FilesOptions> {
     let assets =
         prop_oneof![Just(Assets::default()), Just(Assets::off()), (0u64..1 << 40).prop_map(Assets::new),];
     let glob = select(vec!["*.css", "a b/**", "\"?", "$x"]).prop_map(Glob::new);
-    let cache = prop::collection::vec((glob.clone(), text()), 0..2).prop_map(|rules| {
-        rules.into_iter().map(|(glob, value)| CacheRule { glob, value }).collect::<Vec<_>>()
-    });
+    let directives =
+        select(vec!["no-store", "public, max-age=3600", "x=\"$5, ${X} and 'é'\"", "\tprivate", ""]);
+    let cache =
+        prop::collection::vec((glob.clone(), directives.prop_map(String::from)), 0..2).prop_map(|rules| {
+            rules.into_iter().map(|(glob, value)| CacheRule { glob, value }).collect::<Vec<_>>()
+        });
     let preload = prop::collection::vec(
         (Just(Glob::new("*.html")), select(vec!["</a.css>; rel=preload", "</${x}>"])),
         0..3,

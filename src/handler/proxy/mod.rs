@@ -33,7 +33,7 @@ use crate::http::status::Status;
 use crate::http::target::is_authority;
 use crate::ring::Ring;
 use crate::service::{CoreContext, Request, Response, Service};
-use crate::upstream::Group;
+use crate::upstream::{Group, UpstreamMistake, UpstreamOptions};
 
 /// Forwards requests to its upstreams.
 pub struct Proxy {
@@ -137,16 +137,31 @@ impl ProxyOptions {
         request::target(head, self)
     }
 
-    /// Finds what is wrong with the options without a core.
+    /// Finds what is wrong with the options without a core; reads the files that they name.
     ///
     /// # Errors
     /// Every mistake.
     pub fn check(&self) -> Result<(), Vec<ProxyMistake>> {
+        self.check_with(Group::check_files)
+    }
+
+    /// As [`check`](Self::check), without files: what is wrong on every machine.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn check_alone(&self) -> Result<(), Vec<ProxyMistake>> {
+        self.check_with(Group::check)
+    }
+
+    fn check_with(
+        &self,
+        check: impl Fn(&UpstreamOptions) -> Result<(), UpstreamMistake>,
+    ) -> Result<(), Vec<ProxyMistake>> {
         let mut mistakes = Vec::new();
         if self.upstreams.iter().all(|(share, _)| *share == 0) {
             mistakes.push(ProxyMistake::NoUpstream);
         }
-        let upstreams = self.upstreams.iter().map(|(_, upstream)| Group::check(upstream));
+        let upstreams = self.upstreams.iter().map(|(_, upstream)| check(upstream));
         mistakes.extend(upstreams.filter_map(|checked| checked.err().map(ProxyMistake::from)));
         let prefixes = self.strip_prefix.iter().chain(&self.add_prefix);
         mistakes.extend(prefixes.filter(|prefix| !is_prefix(prefix)).cloned().map(ProxyMistake::Prefix));
@@ -188,7 +203,6 @@ fn is_field(name: &str, value: &str) -> bool {
 mod tests {
     use super::*;
     use crate::service::{Context, RequestBody};
-    use crate::upstream::UpstreamOptions;
 
     /// A request costs one allocation for its future, from the allocator's lists of small blocks.
     #[test]
