@@ -13,6 +13,7 @@ import blocking
 import common
 import content
 import curl
+import grpc_echo
 import websocket
 from harness import Checks, Server, expect, expect_bytes
 
@@ -50,6 +51,28 @@ def check_files(checks, client, url):
         expect(client.request("GET", url + "/no-such-thing", {}, None, False).status, 404)
 
     checks.run(client.name, "files of http.server", files)
+
+
+GRPC = """
+[[listen]]
+address = "127.0.0.1:0"
+[upstreams.grpc]
+endpoints = ["127.0.0.1:PORT"]
+protocol = "http2"
+[[route]]
+prefix = "/"
+body = { size = "none" }
+proxy = "grpc"
+"""
+
+
+def check_grpc(checks, quoit, streaming, scratch, servers):
+    """Calls of grpcio through the proxy, by HTTP/2 on both sides."""
+    path = os.path.join(scratch, "grpc.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(GRPC.replace("PORT", str(streaming.port)))
+    servers.append(Server(quoit, "run", "--config", path))
+    grpc_echo.check(Named(checks, "through the proxy"), servers[-1])
 
 
 def check_uvicorn(checks, directory, quoit, servers):

@@ -110,6 +110,7 @@ def main():
             tunnels.check(checks, streaming, os.path.join(target, "examples", "streams"))
             hints.check(checks, streaming)
             grpc_echo.check(checks, streaming)
+            proxied.check_grpc(checks, quoit, streaming, scratch, servers)
             websocket.check(checks, sockets)
             tls.check(checks, quoit, site, scratch, servers)
             proxied.check(checks, quoit, serve, echo, sockets, unix_path, site, scratch, servers)
