@@ -96,13 +96,16 @@ fn connections_of_all_cores_are_bounded() {
             })
         })
         .collect();
-    let mut most = 0;
+    // A core closes an idle connection so that another core may open one; the endpoint may see the second
+    // before the end of the first. One too many is one that stays.
+    let (mut looks_over, mut longest) = (0, 0);
     while clients.iter().any(|client| !client.is_finished()) {
-        most = most.max(endpoint.seen.open());
+        looks_over = if endpoint.seen.open() > 4 { looks_over + 1 } else { 0 };
+        longest = longest.max(looks_over);
         time_passes(Duration::from_millis(1), "the clients work");
     }
     clients.into_iter().for_each(|client| client.join().unwrap());
-    assert!(most <= 4, "{most} connections");
+    assert!(longest < 10, "more than 4 connections in {longest} looks, a millisecond apart");
     assert_eq!(endpoint.seen.requests(), 120);
 }
 
