@@ -488,7 +488,10 @@ impl Exchange {
             match self.link.stream.poll_recv(cx) {
                 Poll::Ready(Ok(Some(input))) => {
                     self.link.was_answered = true;
-                    self.link.awaited = Awaited::Nothing;
+                    // A head that has begun has this time for its rest: one that drips is no progress.
+                    if !self.link.decoder.has_part() {
+                        self.link.awaited = Awaited::Nothing;
+                    }
                     self.link.input = Some(input);
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(self.end_of_head())),

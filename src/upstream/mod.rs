@@ -43,7 +43,7 @@ pub use self::options::{
     EndpointOptions, HashKey, PoolOptions, RetryOptions, StickyOptions, StickySecret, UpstreamOptions,
     UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
-pub(crate) use self::outgoing::Outgoing;
+pub(crate) use self::outgoing::{Outgoing, TrailerRule};
 pub(crate) use self::pool::LocalPools;
 pub use self::registry::Upstreams;
 pub use self::state::{EndpointState, Health};

@@ -1,11 +1,44 @@
 //! The body of a request on its way to an endpoint. Small bodies are held, so that a request that failed can
 //! be sent again from the start.
 
+use std::fmt;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use crate::http::message::Trailers;
 use crate::service::{BodyFrame, Frame, RequestBody};
+
+type Rule = dyn Fn(&[u8]) -> bool;
+
+/// Which trailers are sent, by their names. A thin pointer: every request has one.
+#[derive(Clone)]
+pub(crate) struct TrailerRule(Rc<Box<Rule>>);
+
+impl TrailerRule {
+    pub(crate) fn new(is_sent: impl Fn(&[u8]) -> bool + 'static) -> Self {
+        Self(Rc::new(Box::new(is_sent)))
+    }
+
+    fn apply(&self, trailers: Trailers) -> Trailers {
+        if trailers.iter().all(|(name, _)| (self.0)(name.as_bytes())) {
+            return trailers;
+        }
+        let sent = trailers.iter().filter(|(name, _)| (self.0)(name.as_bytes()));
+        sent.fold(Trailers::new(), |mut kept, (name, value)| {
+            // They were valid before.
+            let _ = kept.push(name, value);
+            kept
+        })
+    }
+}
+
+impl fmt::Debug for TrailerRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrailerRule")
+    }
+}
 
 /// A body that is pulled from the client, and can be pulled again as long as it is held.
 pub(crate) struct Outgoing {
@@ -17,6 +50,8 @@ pub(crate) struct Outgoing {
     at: usize,
     has_begun: bool,
     has_ended: bool,
+    /// `None`: all are sent.
+    trailers: Option<TrailerRule>,
 }
 
 impl Outgoing {
@@ -24,7 +59,13 @@ impl Outgoing {
     pub(crate) fn new(body: RequestBody, room: usize) -> Self {
         let is_held = room > 0 && body.length().is_none_or(|length| length <= room as u64);
         let held = is_held.then(Vec::new);
-        Self { body, held, room, at: 0, has_begun: false, has_ended: false }
+        Self { body, held, room, at: 0, has_begun: false, has_ended: false, trailers: None }
+    }
+
+    /// Sends only the trailers that the rule allows.
+    pub(crate) fn with_trailers(mut self, rule: &TrailerRule) -> Self {
+        self.trailers = Some(rule.clone());
+        self
     }
 
     /// Its length, where it is known.
@@ -55,7 +96,12 @@ impl Outgoing {
             // Trailers are not held, and there is nothing after an error.
             Some(Ok(Frame::Trailers(_)) | Err(_)) => self.held = None,
         }
-        Poll::Ready(frame)
+        Poll::Ready(match (frame, &self.trailers) {
+            (Some(Ok(Frame::Trailers(trailers))), Some(rule)) => {
+                Some(Ok(Frame::Trailers(rule.apply(trailers))))
+            }
+            (frame, _) => frame,
+        })
     }
 
     fn hold(&mut self, piece: &Bytes) {

@@ -160,7 +160,9 @@ impl EndpointPool {
             });
             match is_woken.await {
                 Some(link) if link.is_usable(options, ring.now()) => return Ok(Place::Kept(link)),
-                _ => {}
+                // It was closed on its way here, and the place in the queue had been given up for it.
+                Some(_) => self.waiting.borrow_mut().push_front(waiting.waiter.clone()),
+                None => {}
             }
             // In the order in which they came.
             if self.is_first(&waiting.waiter)

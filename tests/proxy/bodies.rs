@@ -66,6 +66,24 @@ fn framing_is_by_what_is_known_of_the_length() {
     assert_eq!(endpoint.seen.accepted(), 1, "all over one connection");
 }
 
+/// Some applications merge trailers with fields, so they cannot say what fields cannot.
+#[test]
+fn trailers_say_nothing_that_is_said_here() {
+    let endpoint = echo();
+    let options = ProxyOptions {
+        set_fields: vec![("X-User".into(), "guest".into())],
+        ..ProxyOptions::to(upstream(&[&endpoint]))
+    };
+    let proxy = proxy(options);
+    let mut client = Client::connect(proxy.addr);
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\
+         X-Real-IP: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nX-Sum: 1\r\nX-Forwarded-Port: 1\r\n\
+         Via: 1.1 x\r\nX_User: root\r\n\r\n",
+    );
+    assert_eq!(client.response().is(200, "a").field("x-trailers"), Some("X-Sum: 1"));
+}
+
 #[test]
 fn streams_of_http2_become_requests_of_http1() {
     let endpoint = echo();

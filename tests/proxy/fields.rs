@@ -170,12 +170,30 @@ fn what_is_not_for_an_endpoint_is_answered_here() {
     denied.send("CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n");
     assert_eq!(denied.response_to("CONNECT").status, 501);
     ask("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n").has_status(204);
+    ask("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 00\r\n\r\n").has_status(204);
     assert_eq!(endpoint.seen.requests(), 0);
     ask("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 7\r\n\r\n").has_status(200);
     assert_eq!(field(&endpoint.seen.head(0), "max-forwards"), Some("6"));
     let circle = "1.1 quoit, ".repeat(8);
     let looped = ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nVia: {circle}1.1 x\r\n\r\n"));
     assert_eq!(looped.has_status(502).field("proxy-status"), Some("quoit; error=proxy_loop_detected"));
+}
+
+/// Applications that read fields as CGI and WSGI do take an underscore for a hyphen.
+#[test]
+fn fields_that_are_set_or_removed_have_no_second_spelling() {
+    let request =
+        "GET / HTTP/1.1\r\nHost: a\r\nX_User: root\r\nx-user: root\r\nX_Debug: 1\r\nX-Userx: 1\r\n\r\n";
+    let head = forwarded(
+        |proxy| ProxyOptions {
+            set_fields: vec![("X-User".into(), "guest".into())],
+            remove_fields: vec!["X-Debug".into()],
+            ..proxy
+        },
+        request,
+    );
+    assert_eq!((field(&head, "x-user"), field(&head, "x-userx")), (Some("guest"), Some("1")));
+    assert_eq!((field(&head, "x_user"), field(&head, "x_debug")), (None, None), "{head}");
 }
 
 /// HTTP/2 splits cookies; HTTP/1.1 has one field (RFC 9113 §8.2.3).

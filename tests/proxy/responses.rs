@@ -1,8 +1,11 @@
 //! Responses that are not sound (case P11), those without content, and dates.
 
+use std::io::Write as _;
+use std::time::Duration;
+
 use quoit::handler::ProxyOptions;
 
-use crate::common::Client;
+use crate::common::{Client, time_passes};
 use crate::lab::*;
 
 /// The endpoint sends this; the answer of the proxy, and whether the endpoint's connection was used again.
@@ -141,4 +144,26 @@ fn limits_of_responses_are_the_upstreams() {
     let proxy = proxy(ProxyOptions::to(upstream));
     let answer = Client::connect(proxy.addr).ask(get("/"));
     assert_eq!(answer.has_status(502).field("proxy-status"), Some("quoit; error=http_response_body_size"));
+}
+
+/// Each byte is no progress: a head that has begun has the time of a first byte for its rest.
+#[test]
+fn a_head_that_drips_is_504() {
+    let endpoint = Endpoint::new(|wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nX: ");
+        // Until the proxy leaves, which makes sending fail, or far longer than it may wait.
+        for _ in 0..200 {
+            if wire.stream.write_all(b"a").is_err() {
+                return;
+            }
+            time_passes(Duration::from_millis(25));
+        }
+    });
+    let mut upstream = upstream(&[&endpoint]);
+    upstream.timeouts.first_byte = Duration::from_millis(300);
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let (answer, time) = timed(|| Client::connect(proxy.addr).ask(get("/")));
+    answer.has_status(504);
+    assert!(time < Duration::from_secs(3), "{time:?}");
 }

@@ -59,6 +59,18 @@ fn an_endpoints_own_errors_are_passed_on() {
     }
 }
 
+#[test]
+fn without_another_endpoint_the_answer_to_be_retried_is_passed_on() {
+    let busy = Endpoint::answering("HTTP/1.1 503 Own\r\nX-Own: 1\r\nContent-Length: 3\r\n\r\nown");
+    let mut upstream = upstream(&[&busy]);
+    upstream.retries.statuses = vec![503];
+    upstream.breaker = Some(quoit::upstream::BreakerOptions { in_flight_max: Some(1), ..Default::default() });
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let answer = Client::connect(proxy.addr).ask(get("/"));
+    answer.is(503, "own");
+    assert_eq!((answer.field("x-own"), answer.field("proxy-status")), (Some("1"), None));
+}
+
 /// An address that refuses connections.
 fn refusing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -161,6 +161,8 @@ fn an_extended_connect_becomes_an_upgrade() {
     let connect = |stream| {
         let mut fields = pseudo("CONNECT", "/ws");
         fields.extend([(":protocol", "websocket"), ("sec-websocket-version", "13")]);
+        // Not theirs to send; the endpoint sees one.
+        fields.push(("sec-websocket-key", "AAAA"));
         headers(stream, END_HEADERS, &fields)
     };
     let stream = peer.fresh();

@@ -109,7 +109,7 @@ impl Proxy {
         let head = context.head();
         let is_repeatable = head.method().is_idempotent() || options.retries.non_idempotent;
         let room = if is_repeatable { options.retries.body_bytes_max } else { 0 };
-        let mut outgoing = Outgoing::new(body, room);
+        let mut outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
         let mut tried = Tried::default();
         let mut pick = match self.pick(upstream, context, &tried) {
             Err(NoEndpoint::Unresolved) => Box::pin(self.first_pick(upstream, context)).await?,
@@ -149,8 +149,12 @@ impl Proxy {
                         return Ok(Answered { exchange, outgoing, pick, is_tunnel });
                     }
                     tried.add(pick.endpoint());
+                    // Without another one the client gets what this one answered.
+                    let Ok(next) = self.pick(upstream, context, &tried) else {
+                        return Ok(Answered { exchange, outgoing, pick, is_tunnel });
+                    };
                     drop(exchange);
-                    pick = self.pick(upstream, context, &tried)?;
+                    pick = next;
                     is_fresh = false;
                     continue;
                 }

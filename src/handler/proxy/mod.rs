@@ -33,7 +33,7 @@ use crate::http::status::Status;
 use crate::http::target::is_authority;
 use crate::ring::Ring;
 use crate::service::{CoreContext, Request, Response, Service};
-use crate::upstream::{Group, UpstreamMistake, UpstreamOptions};
+use crate::upstream::{Group, TrailerRule, UpstreamMistake, UpstreamOptions};
 
 /// Forwards requests to its upstreams.
 pub struct Proxy {
@@ -46,6 +46,8 @@ pub struct Proxy {
     draw: Cell<u64>,
     /// For the field lines of the request that is being written.
     scratch: RefCell<Vec<u8>>,
+    /// Which trailers of requests are forwarded.
+    trailers: TrailerRule,
 }
 
 impl Proxy {
@@ -60,7 +62,9 @@ impl Proxy {
             let upstream = ProxyUpstream::new(upstream, core).map_err(|mistake| vec![mistake.into()])?;
             upstreams.push((*share, upstream));
         }
+        let ruled = options.clone();
         Ok(Self {
+            trailers: TrailerRule::new(move |name| request::may_follow(&ruled, name)),
             options: options.clone(),
             ring: core.ring.clone(),
             upstreams,

@@ -17,7 +17,7 @@ use crate::upstream::{UpstreamMistake, UpstreamOptions};
 /// let proxy = ProxyOptions::to(UpstreamOptions::new("api", ["127.0.0.1:9001"]).unwrap());
 /// assert_eq!(proxy.to_string(), "proxy to api (127.0.0.1:9001; power of two)");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ProxyOptions {
     /// The upstreams, each with its share of the requests: `[(95, stable), (5, canary)]`. At least one.
     pub upstreams: Vec<(u32, Arc<UpstreamOptions>)>,
@@ -56,6 +56,35 @@ impl ProxyOptions {
             set_fields: Vec::new(),
             remove_fields: Vec::new(),
         }
+    }
+}
+
+/// Of the fields that are set only the names, because values may be secrets.
+impl fmt::Debug for ProxyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            upstreams,
+            host,
+            strip_prefix,
+            add_prefix,
+            forwarded,
+            via,
+            request_bytes_max,
+            set_fields,
+            remove_fields,
+        } = self;
+        let names: Vec<_> = set_fields.iter().map(|(name, _)| name).collect();
+        f.debug_struct("ProxyOptions")
+            .field("upstreams", upstreams)
+            .field("host", host)
+            .field("strip_prefix", strip_prefix)
+            .field("add_prefix", add_prefix)
+            .field("forwarded", forwarded)
+            .field("via", via)
+            .field("request_bytes_max", request_bytes_max)
+            .field("set_fields", &names)
+            .field("remove_fields", remove_fields)
+            .finish()
     }
 }
 
@@ -272,5 +301,7 @@ mod tests {
             "proxy to 95/100 stable (a:1; power of two), 5/100 canary (a:1; power of two), without prefix \
              /api, sets Authorization"
         );
+        let debug = format!("{proxy:?}");
+        assert!(debug.contains("Authorization") && !debug.contains("hunter2"), "{debug}");
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn check(head: &RequestHead, via: Option<&str>) -> Result<(), NotForw
     if head.method() == Method::Trace && !head.framing().is_empty() {
         return Err(NotForwarded::Content);
     }
-    if counts_forwards(head) && head.field("max-forwards").is_some_and(|left| left == b"0") {
+    if counts_forwards(head) && head.field("max-forwards").and_then(number) == Some(0) {
         return Err(NotForwarded::LastHop);
     }
     let is_own = |member: &[u8]| {
@@ -161,17 +161,17 @@ enum FieldUse {
     Cookie,
 }
 
+/// A byte of a name, as applications may read it.
+#[inline]
+fn folded(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
 /// By the length of its name first, which excludes most. Underscores are hyphens: for many applications the
 /// two are the same (CGI, WSGI).
 #[inline]
 fn use_of(name: &[u8]) -> FieldUse {
-    let is = |lower: &[u8]| {
-        let same = |(byte, expected): (&u8, &u8)| {
-            let byte = if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-            byte == *expected
-        };
-        name.iter().zip(lower).all(same)
-    };
+    let is = |lower: &[u8]| name.iter().zip(lower).all(|(byte, expected)| folded(*byte) == *expected);
     let dropped = |names: &[&[u8]]| names.iter().any(|name| is(name));
     match name.len() {
         2 if is(b"te") => FieldUse::Dropped,
@@ -198,6 +198,7 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, out: &mut Vec<u8
     let peer = context.peer();
     let is_trusted = !options.forwarded.trusted.is_empty() && is_trusted(&options.forwarded, peer);
     let options_of_connection = head.version() != Version::Http2 && names_fields(head);
+    let is_extended = head.protocol().is_some();
     let mut has_cookie = false;
     for (name, value) in head.fields().raw() {
         match use_of(name) {
@@ -205,6 +206,8 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, out: &mut Vec<u8
             FieldUse::Client if !is_trusted || is_joined(name) => continue,
             // Browsers split cookies in HTTP/2; other versions have one field (RFC 9113 §8.2.3).
             FieldUse::Cookie if has_cookie => continue,
+            // An extended CONNECT has no key (RFC 8441 §5.1); the one that is added must be the only one.
+            _ if is_extended && name.eq_ignore_ascii_case(b"sec-websocket-key") => continue,
             _ => {}
         }
         if options_of_connection && is_named_by_connection(head, name) || is_replaced(options, name) {
@@ -226,6 +229,12 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, out: &mut Vec<u8
     for (name, value) in &options.set_fields {
         push(out, name.as_bytes(), value.as_bytes());
     }
+}
+
+/// Whether a field may follow the content. Applications that merge trailers with fields must not take them
+/// for what this side says of the client, or sets.
+pub(super) fn may_follow(options: &ProxyOptions, name: &[u8]) -> bool {
+    use_of(name) == FieldUse::Forwarded && !is_replaced(options, name)
 }
 
 fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -271,8 +280,11 @@ fn is_named_by_connection(head: &RequestHead, name: &[u8]) -> bool {
     head.connection_options().any(|option| name.eq_ignore_ascii_case(option.as_bytes()))
 }
 
+/// Underscores are hyphens here too: else a client could send `X_User` where `X-User` is set.
 fn is_replaced(options: &ProxyOptions, name: &[u8]) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let is = |other: &str| {
+        other.len() == name.len() && name.iter().zip(other.bytes()).all(|(a, b)| folded(*a) == folded(b))
+    };
     options.set_fields.iter().any(|(other, _)| is(other))
         || options.remove_fields.iter().any(|other| is(other))
 }

@@ -80,6 +80,11 @@ impl ResponseDecoder {
         self.partial.as_slice().is_empty() && self.interim == 0
     }
 
+    /// Whether the first bytes of a head were received, but not all of it.
+    pub fn has_part(&self) -> bool {
+        !self.partial.as_slice().is_empty()
+    }
+
     /// Takes received bytes. Pass the same limits and facts during one exchange.
     ///
     /// On `Interim`, `Complete` and `Tunnel`, `head` is filled; otherwise its content is undefined.

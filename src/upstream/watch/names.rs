@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -21,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// After a failure, while no address is known.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// A resolver that does not answer: then the look-up counts as failed, and its thread is left to itself.
+/// A resolver that does not answer: then the look-up counts as failed, and its answer is taken when it comes.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Addresses of one name that are used. More come from mistakes, and each costs checks and connections.
@@ -119,11 +120,30 @@ impl NameState {
 
 /// Looks a name up at intervals, as long as it is used.
 pub(super) async fn watch(name: Weak<NameState>, ring: Ring) {
+    watch_by(name, ring, TIMEOUT, look_up).await;
+}
+
+async fn watch_by(
+    name: Weak<NameState>,
+    ring: Ring,
+    timeout: Duration,
+    look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
+) {
     loop {
         let Some(state) = name.upgrade() else { return };
         let (host, port) = (state.host.clone(), state.port);
-        let found = super::within(&ring, TIMEOUT, ring.blocking(move || look_up(&host, port))).await;
-        state.take(found.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())));
+        let look_up = look_up.clone();
+        let mut looking = pin!(ring.blocking(move || look_up(&host, port)));
+        let found = match super::within(&ring, timeout, looking.as_mut()).await {
+            Some(found) => found,
+            None => {
+                state.take(Err(io::ErrorKind::TimedOut.into()));
+                // No second one beside it: a resolver that hangs would take a thread for each, of which other
+                // names need some.
+                looking.await
+            }
+        };
+        state.take(found);
         let pause = if state.addresses().is_empty() { RETRY } else { INTERVAL };
         // Not held meanwhile, so that a name that nobody uses is forgotten.
         drop(state);
@@ -159,6 +179,7 @@ fn has_route(addresses: &[SocketAddr], v6: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::time::Instant;
 
     use super::*;
@@ -197,6 +218,33 @@ mod tests {
         name.take(Err(io::ErrorKind::NotFound.into()));
         assert!(!name.is_pending());
         assert_eq!(upstream.changes(), 1);
+    }
+
+    #[test]
+    fn a_resolver_that_hangs_has_one_thread_and_is_heard_when_it_answers() {
+        crate::harness::on_core(async |core| {
+            let (release, hanging) = mpsc::channel::<()>();
+            let (hanging, calls) = (Arc::new(Mutex::new(hanging)), Arc::new(AtomicU64::new(0)));
+            let counted = calls.clone();
+            let hang = move |_: &str, _| {
+                counted.fetch_add(1, Release);
+                let _ = hanging.lock().unwrap().recv();
+                Ok(vec![addr(1)])
+            };
+            let (name, ring) = (Arc::new(NameState::new("a.test", 80)), core.ring);
+            let watching = watch_by(Arc::downgrade(&name), ring.clone(), Duration::from_millis(1), hang);
+            ring.spawn(watching, |_| {});
+            while name.failure().is_none() {
+                ring.sleep(Duration::from_millis(1)).await;
+            }
+            ring.sleep(RETRY + Duration::from_millis(200)).await;
+            assert_eq!((calls.load(Acquire), name.addresses().len()), (1, 0));
+            release.send(()).unwrap();
+            while name.addresses().is_empty() {
+                ring.sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(name.failure(), None);
+        });
     }
 
     #[test]
