@@ -185,7 +185,7 @@ impl ProxyArgs {
         let handler = HandlerOptions::proxy(self.forwarding.options(self.upstream));
         let filters = https.filters().iter().cloned().chain(self.limits.filters()).collect();
         let default_site = Site { filters, ..Site::of(handler) };
-        Plan { listeners, default_site, sites: Vec::new() }
+        Plan { listeners, default_site, ..Plan::default() }
     }
 }
 

@@ -80,7 +80,7 @@ impl ServeArgs {
         let filters = https.filters().iter().cloned().chain(self.responses.filters());
         let filters = filters.chain(self.limits.filters()).collect();
         let default_site = Site { filters, ..Site::of(handler) };
-        Plan { listeners: https.listeners(&self.workers.listen), default_site, sites: Vec::new() }
+        Plan { listeners: https.listeners(&self.workers.listen), default_site, ..Plan::default() }
     }
 }
 

@@ -58,7 +58,7 @@ use crate::acme::{Acme, AcmeOptions};
 use crate::exchange::Limits;
 use crate::net::tls::{TlsOptions, TlsServer};
 use crate::observe::access::{Destination, Format};
-use crate::plan::{Plan, Secret, SecretKind};
+use crate::plan::{KeptBack, Plan, Secret, SecretKind};
 
 /// A configuration without mistakes.
 #[derive(Clone)]
@@ -345,7 +345,7 @@ impl Config {
         tables(&reader).for_each(|table| validate::validate_table(table, &ROOT));
         // Includes that do not parse would look like missing keys: what can be read is.
         let roots: Vec<_> = tables(&reader).collect();
-        let Parts { plan, settings, tls, placed, tests } = root::read(&reader, &roots, depth, known);
+        let Parts { mut plan, settings, tls, placed, tests } = root::read(&reader, &roots, depth, known);
         let secrets = secrets(&settings, &tls);
         let found = if depth == Depth::Structure { plan.check_alone() } else { plan.check_beside(&secrets) };
         if let Err(errors) = found {
@@ -362,6 +362,7 @@ impl Config {
         let roots: Vec<_> = tables(&shown).collect();
         let shown = root::read(&shown, &roots, depth, &tls).plan;
         let own = texts.iter().map(|source| source.path.clone());
+        plan.kept_back = KeptBack(own.clone().chain(reader.kept_back.take()).collect());
         let files = own.chain(reader.named.take()).chain(directories).collect();
         Ok(Self { plan, shown, settings, files, tests, tls })
     }

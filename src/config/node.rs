@@ -32,6 +32,8 @@ pub(super) struct Reader<'d> {
     pub(super) mistakes: RefCell<Vec<Mistake>>,
     /// Files that were read, or that the configuration names.
     pub(super) named: RefCell<Vec<PathBuf>>,
+    /// Those of them that no client may get.
+    pub(super) kept_back: RefCell<Vec<PathBuf>>,
     /// Values from outside, which no message may contain.
     pub(super) hidden: RefCell<Vec<String>>,
     contents: RefCell<BTreeMap<PathBuf, Result<String, String>>>,
@@ -45,6 +47,7 @@ impl<'d> Reader<'d> {
             view,
             mistakes: RefCell::default(),
             named: RefCell::default(),
+            kept_back: RefCell::default(),
             hidden: RefCell::default(),
             contents: RefCell::default(),
         }
@@ -166,6 +169,18 @@ impl<'d> Node<'d> {
             }
         };
         Some(if self.reader.view == View::Real { real } else { shown })
+    }
+
+    /// As [`secret`](Self::secret), of what clients never get: neither is its file served.
+    pub(super) fn own_secret(self) -> Option<String> {
+        self.keep_back();
+        self.secret()
+    }
+
+    /// The file of a secret is not served.
+    pub(super) fn keep_back(self) {
+        let file = self.table().and_then(|table| table.entry("file"));
+        self.reader.kept_back.borrow_mut().extend(file.and_then(Node::path));
     }
 
     pub(super) fn path(self) -> Option<PathBuf> {

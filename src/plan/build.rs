@@ -26,6 +26,7 @@ impl Plan {
     /// Every error.
     pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
         self.secrets().iter().for_each(|secret| core.ring.keep_back(&secret.path));
+        self.kept_back.0.iter().for_each(|path| core.ring.keep_back(path));
         let mut builder = ServiceBuilder { core: Some(core), reads: true, errors: self.mistakes_of_routes() };
         let service = match self.lone_handler() {
             Some(HandlerOptions::Files(directory)) => builder

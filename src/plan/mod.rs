@@ -46,6 +46,7 @@ mod show;
 mod site;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::custom::{CustomFilter, CustomHandler};
@@ -70,6 +71,18 @@ pub struct Plan {
     /// Hosts and their sites: `example.com`, or `*.example.com` for every name below it. An exact name has
     /// precedence over the longest suffix, whatever the order.
     pub sites: Vec<(String, Site)>,
+    /// Files that no directory serves, such as those of the configuration.
+    pub kept_back: KeptBack,
+}
+
+/// Files that are served by no name. Equal whatever they are: where a plan was read from makes it no other one.
+#[derive(Clone, Debug, Default)]
+pub struct KeptBack(pub Vec<PathBuf>);
+
+impl PartialEq for KeptBack {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// An address to listen on.

@@ -66,10 +66,16 @@ pub struct ExposedSecret {
 }
 
 impl Plan {
-    /// The secrets of the plan itself: keys of its listeners, users of its filters.
+    /// The secrets of the plan itself: keys of its listeners and upstreams, users of its filters.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let mut secrets = keys(&self.listeners);
         for (_, site) in self.all_sites() {
+            let handlers = site.fallback.iter().chain(site.routes.iter().map(|route| &route.handler));
+            for path in handlers.flat_map(client_keys) {
+                if !secrets.iter().any(|known| known.path == *path) {
+                    secrets.push(Secret { kind: SecretKind::Key, path: path.clone() });
+                }
+            }
             let filters = site.filters.iter().chain(site.routes.iter().flat_map(|route| &route.filters));
             secrets.extend(filters.filter_map(users));
         }
@@ -116,6 +122,16 @@ pub(crate) fn keys(listeners: &[Listener]) -> Vec<Secret> {
         }
     }
     keys
+}
+
+/// The keys that a proxy presents certificates with.
+fn client_keys(handler: &HandlerOptions) -> impl Iterator<Item = &PathBuf> {
+    let upstreams = match handler {
+        HandlerOptions::Proxy(proxy) => &proxy.upstreams[..],
+        _ => &[],
+    };
+    let tls = upstreams.iter().filter_map(|(_, upstream)| upstream.tls.as_ref());
+    tls.filter_map(|tls| tls.client_certificate.as_ref()).map(|(_, key)| key)
 }
 
 fn users(filter: &FilterOptions) -> Option<Secret> {

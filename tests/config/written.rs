@@ -392,7 +392,7 @@ proptest! {
         let listener = |port| Listener { address: format!("0.0.0.0:{port}").parse().unwrap(), tls: None };
         let sites = sites.into_iter().map(|(host, site)| (host.to_owned(), site)).collect();
         let listeners = ports.into_iter().map(listener).collect();
-        let plan = Plan { listeners, default_site, sites };
+        let plan = Plan { listeners, default_site, sites, ..Plan::default() };
         let cpus = cpus.map(|cpus| cpus.into_iter().collect());
         let settings = Settings { limits, cpus, workers: Some(2), ..Settings::default() };
         let text = Config::write(&plan, &settings, &[]).expect("it has a form");

@@ -73,6 +73,8 @@ pub(in crate::config) fn proxy(node: Node<'_>, names: &UpstreamNames) -> Option<
     }
     if let Some(set) = table.entry("set_headers") {
         options.set_fields = fields(set);
+        let values = set.table().map(Table::in_order).unwrap_or_default();
+        values.into_iter().flat_map(|entry| entry.node.list()).chain(set.list()).for_each(Node::keep_back);
     }
     options.remove_fields = table.texts("remove_headers");
     Some(HandlerOptions::proxy(options))

@@ -273,7 +273,7 @@ fn acme_options(table: Table<'_>, has_plain: bool) -> Option<AcmeOptions> {
         return None;
     };
     let binding = table.entry("eab").and_then(|node| {
-        let text = node.secret()?;
+        let text = node.own_secret()?;
         let parts = text.rsplit_once(':').and_then(|(id, key)| Binding::new(id, key).ok());
         if parts.is_none() && reader.view == crate::config::node::View::Real {
             node.report("this is no KID:KEY as the CA shows them", "write the key in base64url");

@@ -379,7 +379,7 @@ const SECRET_CHARS_MIN: usize = 16;
 
 fn sticky(table: Table<'_>) -> Option<StickyOptions> {
     let node = table.entry("secret")?;
-    let secret = node.secret()?;
+    let secret = node.own_secret()?;
     if secret.len() < SECRET_CHARS_MIN && node.reader.view == crate::config::node::View::Real {
         node.report(
             "the key of a cookie has at least 16 characters",
