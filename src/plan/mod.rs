@@ -75,7 +75,7 @@ pub struct Plan {
     pub kept_back: KeptBack,
 }
 
-/// Files that are served by no name. Equal whatever they are: where a plan was read from makes it no other one.
+/// Files that are served by no name. Equal whatever they are: where a plan was read from makes it no other.
 #[derive(Clone, Debug, Default)]
 pub struct KeptBack(pub Vec<PathBuf>);
 

@@ -157,7 +157,7 @@ fn a_head_that_drips_is_504() {
             if wire.stream.write_all(b"a").is_err() {
                 return;
             }
-            time_passes(Duration::from_millis(25));
+            time_passes(Duration::from_millis(25), "each byte comes a little later");
         }
     });
     let mut upstream = upstream(&[&endpoint]);
