@@ -150,6 +150,9 @@ impl Mix {
     }
 }
 
+/// Requests of a mix: each has figures of its own, about 1 MiB of them.
+const REQUESTS_MAX: usize = 1000;
+
 /// Reads a file of requests: one per line, as JSON.
 ///
 /// # Errors
@@ -167,7 +170,15 @@ pub(crate) fn parse_mix(text: &str) -> Result<Vec<Draft>, String> {
             })
         })
         .collect();
-    drafts.and_then(|drafts| if drafts.is_empty() { Err("no request in it".to_owned()) } else { Ok(drafts) })
+    let drafts = drafts?;
+    match drafts.len() {
+        0 => Err("no request in it".to_owned()),
+        ..=REQUESTS_MAX => Ok(drafts),
+        count => Err(format!(
+            "{count} requests, each with figures of its own; give at most {REQUESTS_MAX}, with --template \
+             one line for many paths"
+        )),
+    }
 }
 
 impl RequestSpec {
@@ -475,6 +486,9 @@ mod tests {
     fn mistakes_are_named() {
         assert!(parse_mix("{\"path\":\"/\"}\n{\"pth\":1}").unwrap_err().starts_with("line 2:"));
         assert!(parse_mix("\n").is_err());
+        let many = |count| parse_mix(&"{\"path\":\"/\"}\n".repeat(count));
+        assert_eq!(many(1000).unwrap().len(), 1000);
+        assert!(many(1001).unwrap_err().contains("--template"));
         for path in ["", "a", "/a b", "/ü", "/a\r\nX: y"] {
             assert!(RequestSpec::new(&draft(path), &common()).is_err(), "{path}");
         }
