@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use crate::http::message::{FramingError, RequestError, Version};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::observe::log;
-use crate::service::{Context, Downstream, ExchangeId, Request, RequestBody, Response, Service};
+use crate::service::{Context, Downstream, ExchangeId, Request, RequestBody, Response, RouteHold, Service};
 
 /// An exchange whose request's head was read.
 pub(crate) struct BegunExchange {
@@ -123,6 +124,32 @@ pub(crate) fn poll_call<S: Service, F: Future<Output = Response> + ?Sized, T>(
         Ok(Poll::Pending) => Poll::Pending,
         Err(panic) => Poll::Ready(wrap(panicked(worker, entry, &*panic))),
     }
+}
+
+/// Whether an exchange whose handler waits is to end, because a reload has removed or changed its route. The
+/// first call counts it as one in progress; `hold` keeps that.
+#[inline]
+pub(crate) fn is_over<S: Service>(
+    worker: &Worker<S>,
+    service: &S,
+    entry: &LogEntry,
+    hold: &mut Option<Option<RouteHold>>,
+) -> bool {
+    let hold = hold.get_or_insert_with(|| worker.hold(service, entry.context()));
+    hold.as_ref().is_some_and(RouteHold::is_over)
+}
+
+/// The response of an exchange whose handler has not responded by the time that a reload left it.
+#[cold]
+pub(crate) fn cut_response() -> Response {
+    let detail = "what answers at this path has changed meanwhile; try again";
+    Response::error(Status::SERVICE_UNAVAILABLE, detail)
+}
+
+/// Why a response breaks off whose route a reload has removed or changed.
+#[cold]
+pub(crate) fn route_is_over() -> io::Error {
+    io::Error::other("a reload has removed or changed its route")
 }
 
 /// Calls the service for a response that needs no future; or returns the request.

@@ -64,6 +64,11 @@ pub struct Limits {
     /// Handlers that have not responded yet have all of that. Default 2 s: above the time in which TCP
     /// repairs a loss.
     pub drain_stall_timeout: Duration,
+    /// After a reload, time for what is in progress on routes that it removed or changed: responses, uploads,
+    /// tunnels. What is left then is cut, and counted. What is on other routes is never cut by a reload.
+    /// Default ten minutes: nearly every download is over by then, and of a client with a tunnel it costs one
+    /// reconnection; without it, one forgotten tunnel would keep a former configuration in memory for good.
+    pub reload_drain_timeout: Duration,
     /// A connection is ended this long after it began, up to a tenth earlier, so that connections that
     /// began together are not renewed together: HTTP/1 with `Connection: close` in the next response, or at
     /// once when it is idle; HTTP/2 with GOAWAY. Nothing that is in progress is cut, however long it takes.
@@ -95,6 +100,7 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(8),
             drain_grace: Duration::from_millis(1250),
             drain_stall_timeout: Duration::from_secs(2),
+            reload_drain_timeout: Duration::from_secs(600),
             connection_age_max: None,
             connections_max: None,
         }

@@ -28,12 +28,13 @@ mod worker;
 
 pub(crate) use self::answer::{BeforeResponse, Delivery, Gate, RequestKind, admit};
 pub(crate) use self::call::{
-    BegunExchange, RefusedRequest, call, call_now, flush, misdirected, open, poll_call, refuse_head,
-    refuse_unread,
+    BegunExchange, RefusedRequest, call, call_now, cut_response, flush, is_over, misdirected, open,
+    poll_call, refuse_head, refuse_unread, route_is_over,
 };
 pub(crate) use self::entry::{LogEntry, end_of, peer_of};
 pub use self::limits::Limits;
 pub(crate) use self::limits::{CurrentLimits, TICK};
 pub(crate) use self::pace::{Pace, Progress};
 pub(crate) use self::source::{Pulled, read_cold};
+pub use self::worker::InProgress;
 pub(crate) use self::worker::Worker;

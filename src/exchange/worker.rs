@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::limits::CurrentLimits;
 use crate::http::date::DateLine;
@@ -13,7 +13,7 @@ use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::observe::log;
 use crate::ring::Ring;
-use crate::service::Drain;
+use crate::service::{Context, Drain, RouteHold, RouteLife, Service};
 
 /// The state of one worker, shared by its connections.
 pub(crate) struct Worker<S> {
@@ -36,6 +36,27 @@ pub(crate) struct Worker<S> {
     /// When a connection was accepted last.
     pub(crate) accepted_at: Cell<Option<Instant>>,
     pub(crate) drain: Drain,
+    /// Routes of former services that have exchanges in progress.
+    pub(crate) former: RefCell<Vec<FormerRoute>>,
+    /// How often exchanges were cut, so that those who have many look only then.
+    pub(crate) cuts: Cell<u32>,
+}
+
+/// A route of a service that was replaced.
+pub(crate) struct FormerRoute {
+    place: String,
+    life: RouteLife,
+    /// When its exchanges are cut; `None` while a route that equals it is in force.
+    ends_at: Option<Instant>,
+}
+
+/// The exchanges that were in progress when a service was replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InProgress {
+    /// On routes that did not change.
+    pub kept: usize,
+    /// On routes that were removed or changed, which have until a deadline.
+    pub draining: usize,
 }
 
 impl<S> Worker<S> {
@@ -52,11 +73,56 @@ impl<S> Worker<S> {
         Some(self.ring.now() + age - early)
     }
 
-    /// Answers further requests with this service; requests in progress keep the one before.
-    pub(crate) fn replace_service(&self, service: S) {
+    /// Counts an exchange, which is about to wait, as one in progress on its route.
+    pub(crate) fn hold(&self, service: &S, context: &Context) -> Option<RouteHold>
+    where
+        S: Service,
+    {
+        service.life_of(context).map(|life| life.hold())
+    }
+
+    /// Answers further requests with this service; requests in progress keep the one before, and those on
+    /// routes at places that are `gone` are cut by [`cut_due`](Self::cut_due) after this time.
+    pub(crate) fn replace_service(&self, service: S, gone: &[String], after: Duration) -> InProgress
+    where
+        S: Service,
+    {
         let before = self.service.replace(Rc::new(service));
+        let (ends_at, mut counts) = (self.ring.now() + after, InProgress::default());
+        let mut former = self.former.borrow_mut();
+        let used = before.lives().iter().filter(|(_, life)| life.in_progress() > 0).cloned();
+        former.extend(used.map(|(place, life)| FormerRoute { place, life, ends_at: None }));
+        former.retain_mut(|route| {
+            if route.ends_at.is_none() && gone.contains(&route.place) {
+                route.ends_at = Some(ends_at);
+            }
+            let count = if route.ends_at.is_some() { &mut counts.draining } else { &mut counts.kept };
+            *count += route.life.in_progress();
+            route.life.in_progress() > 0
+        });
+        drop(former);
         // The old service is dropped after the borrow, because its destructors may access the worker.
         self.discard(before);
+        counts
+    }
+
+    /// Cuts the exchanges whose time is over: returns their number.
+    pub(crate) fn cut_due(&self) -> usize {
+        let (now, mut count) = (self.ring.now(), 0);
+        self.former.borrow_mut().retain(|route| {
+            let is_due = route.ends_at.is_some_and(|at| at <= now);
+            if is_due {
+                count += route.life.in_progress();
+                route.life.end();
+            }
+            !is_due && route.life.in_progress() > 0
+        });
+        if count > 0 {
+            self.counters.cut.add(count as u64);
+            self.cuts.set(self.cuts.get().wrapping_add(1));
+            self.ring.wake_sockets();
+        }
+        count
     }
 
     /// Drops a service. A panic of its destructors does not reach the caller's task.

@@ -16,6 +16,11 @@ impl Counter {
         self.0.store(self.count() + 1, Ordering::Relaxed);
     }
 
+    /// This many more.
+    pub fn add(&self, count: u64) {
+        self.0.store(self.count() + count, Ordering::Relaxed);
+    }
+
     /// The count so far.
     #[inline]
     pub fn count(&self) -> u64 {
@@ -39,6 +44,8 @@ pub struct Counters {
     pub accept_failures: Counter,
     /// Connections ended because the peer was too slow.
     pub timed_out: Counter,
+    /// Exchanges cut after a reload that removed or changed their route.
+    pub cut: Counter,
     /// Handlers and connections that panicked.
     pub panics: Counter,
     /// Failed TLS handshakes.
@@ -62,6 +69,8 @@ pub struct Totals {
     pub accept_failures: u64,
     /// Connections that were too slow.
     pub timed_out: u64,
+    /// Exchanges cut after a reload.
+    pub cut: u64,
     /// Panics.
     pub panics: u64,
     /// Failed TLS handshakes.
@@ -82,6 +91,7 @@ impl Counters {
             over_capacity: self.over_capacity.count(),
             accept_failures: self.accept_failures.count(),
             timed_out: self.timed_out.count(),
+            cut: self.cut.count(),
             panics: self.panics.count(),
             handshakes_failed: self.handshakes_failed.count(),
             logged: self.logged.count(),
@@ -98,6 +108,7 @@ impl AddAssign for Totals {
         self.over_capacity += other.over_capacity;
         self.accept_failures += other.accept_failures;
         self.timed_out += other.timed_out;
+        self.cut += other.cut;
         self.panics += other.panics;
         self.handshakes_failed += other.handshakes_failed;
         self.logged += other.logged;

@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use super::Plan;
+use super::diff::{fallback_place, route_place as place_in_diff, site_place};
 use super::options::{FilterOptions, HandlerOptions};
 use super::site::{Route, Site};
-use crate::service::{AnyService, BodyPolicy, ChainLink, Router};
+use crate::service::{AnyService, BodyPolicy, ChainLink, RouteLife, Router};
 
 /// Creates the parts of a router. `place` names the part's position in the plan.
 pub(super) trait PartFactory {
@@ -15,25 +16,38 @@ pub(super) trait PartFactory {
 
     /// The service for these options.
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService>;
+
+    /// The life of a route, by its place in differences; `None` for what is never called.
+    fn life(&mut self, _place: String) -> Option<RouteLife> {
+        None
+    }
 }
 
 /// The router of all sites. Its hosts are numbered as [`Plan::sites`], from 1; 0 is the default site.
 pub(super) fn router(plan: &Plan, parts: &mut dyn PartFactory) -> Router {
-    let default = site_router(&place_of(plan, None), &plan.default_site, parts);
+    let default = site_router(&place_of(plan, None), None, &plan.default_site, parts);
     plan.sites.iter().fold(default, |router, (host, site)| {
-        router.host_alone(host, site_router(&place_of(plan, Some(host)), site, parts))
+        router.host_alone(host, site_router(&place_of(plan, Some(host)), Some(host), site, parts))
     })
 }
 
 /// The router of one site.
-pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn PartFactory) -> Router {
-    let mut router = judged(Router::new(), site.body_policy);
+pub(super) fn site_router(
+    place: &str,
+    host: Option<&str>,
+    site: &Site,
+    parts: &mut dyn PartFactory,
+) -> Router {
+    let in_diff = site_place(host);
+    let life = site.fallback.as_ref().and_then(|_| parts.life(fallback_place(&in_diff)));
+    let mut router = alive(judged(Router::new(), site.body_policy), life);
     for filter in &site.filters {
         router = router.links(parts.filter(place, filter));
     }
     for route in &site.routes {
         let place = route_place(place, route);
-        let mut inner = judged(Router::new(), route.body_policy);
+        let life = parts.life(place_in_diff(&in_diff, route));
+        let mut inner = alive(judged(Router::new(), route.body_policy), life);
         for filter in &route.filters {
             inner = inner.links(parts.filter(&place, filter));
         }
@@ -50,6 +64,14 @@ pub(super) fn site_router(place: &str, site: &Site, parts: &mut dyn PartFactory)
     match &site.fallback {
         None => router,
         Some(handler) => router.shared_fallback(parts.handler(place, handler)),
+    }
+}
+
+/// Handlers do not see it: exchanges that wait are counted by it.
+fn alive(router: Router, life: Option<RouteLife>) -> Router {
+    match life {
+        Some(life) => router.state(life),
+        None => router,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::filter::Compress;
 use crate::filter::{Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout};
 use crate::handler::{Fixed, Mounts, Proxy, welcome};
 use crate::service::router::{RouteError, check_host};
-use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, Service};
+use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, RouteLife, Service};
 
 impl Plan {
     /// Builds the service of one core, on that core: opens directories, reads error pages and user files.
@@ -27,7 +27,12 @@ impl Plan {
     pub fn build(&self, core: &CoreContext) -> Result<PlanService, PlanErrors> {
         self.secrets().iter().for_each(|secret| core.ring.keep_back(&secret.path));
         self.kept_back.0.iter().for_each(|path| core.ring.keep_back(path));
-        let mut builder = ServiceBuilder { core: Some(core), reads: true, errors: self.mistakes_of_routes() };
+        let mut builder = ServiceBuilder {
+            core: Some(core),
+            reads: true,
+            errors: self.mistakes_of_routes(),
+            lives: Vec::new(),
+        };
         let service = match self.lone_handler() {
             Some(HandlerOptions::Files(directory)) => builder
                 .kept("", directory.open(&core.ring).map_err(one))
@@ -39,7 +44,7 @@ impl Plan {
             None => {
                 let router = router(self, &mut builder);
                 match router.build() {
-                    Ok(routes) => Some(PlanService::routes(routes)),
+                    Ok(routes) => Some(PlanService::routes(routes, std::mem::take(&mut builder.lives))),
                     // Already found, with their places.
                     Err(_) if !builder.errors.is_empty() => None,
                     Err(found) => {
@@ -70,7 +75,8 @@ impl Plan {
     /// # Errors
     /// Every error found.
     pub fn check_beside(&self, secrets: &[Secret]) -> Result<(), PlanErrors> {
-        let mut builder = ServiceBuilder { core: None, reads: true, errors: self.mistakes_of_routes() };
+        let mut builder =
+            ServiceBuilder { core: None, reads: true, errors: self.mistakes_of_routes(), lives: Vec::new() };
         drop(router(self, &mut builder));
         let exposed = self.exposed(secrets).into_iter();
         builder.errors.extend(
@@ -87,7 +93,8 @@ impl Plan {
     /// # Errors
     /// Every error found.
     pub fn check_alone(&self) -> Result<(), PlanErrors> {
-        let mut builder = ServiceBuilder { core: None, reads: false, errors: self.mistakes_of_routes() };
+        let mut builder =
+            ServiceBuilder { core: None, reads: false, errors: self.mistakes_of_routes(), lives: Vec::new() };
         drop(router(self, &mut builder));
         if builder.errors.is_empty() { Ok(()) } else { Err(PlanErrors(builder.errors)) }
     }
@@ -130,7 +137,7 @@ impl Plan {
         let named = plan.sites.iter().map(|(host, site)| (Some(&**host), site));
         for (host, site) in std::iter::once((None, &plan.default_site)).chain(named) {
             let place = place_of(plan, host);
-            if let Err(found) = site_router(&place, site, &mut Unbuilt).build() {
+            if let Err(found) = site_router(&place, host, site, &mut Unbuilt).build() {
                 errors.extend(found.iter().map(|error| route_mistake(&place, error)));
             }
         }
@@ -151,6 +158,7 @@ struct ServiceBuilder<'a> {
     /// Whether a check reads files.
     reads: bool,
     errors: Vec<PlanError>,
+    lives: Vec<(String, RouteLife)>,
 }
 
 type Built<T> = Result<T, Vec<PlanMistake>>;
@@ -277,5 +285,11 @@ impl PartFactory for ServiceBuilder<'_> {
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService> {
         let made = self.service(options);
         self.kept(place, made).unwrap_or_else(|| service(Unbuilt))
+    }
+
+    fn life(&mut self, place: String) -> Option<RouteLife> {
+        let life = self.core.map(|_| RouteLife::default());
+        self.lives.extend(life.clone().map(|life| (place, life)));
+        life
     }
 }

@@ -47,6 +47,14 @@ impl PlanDiff {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
+
+    /// The places of which nothing is in force any more: parts that are removed or replaced.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = &str> {
+        let gone = self.changes.iter().filter(|change| {
+            matches!(change.kind, PlanChangeKind::Removed(_) | PlanChangeKind::Changed { .. })
+        });
+        gone.map(|change| &*change.place)
+    }
 }
 
 impl fmt::Display for PlanDiff {
@@ -105,16 +113,31 @@ impl fmt::Display for PlanPart<'_> {
 
 type PlanParts<'a> = Vec<(String, PlanPart<'a>)>;
 
+/// The place of the site of this host, or of the default one.
+pub(super) fn site_place(host: Option<&str>) -> String {
+    host.map_or_else(|| "default site".to_owned(), |host| format!("site {host}"))
+}
+
+/// The place of a route of the site at `site`.
+pub(super) fn route_place(site: &str, route: &Route) -> String {
+    format!("{site}, route {}", route.name())
+}
+
+/// The place of the fallback of the site at `site`.
+pub(super) fn fallback_place(site: &str) -> String {
+    format!("{site}, fallback")
+}
+
 fn parts(plan: &Plan) -> PlanParts<'_> {
     let mut parts: PlanParts<'_> = Vec::new();
     for listener in &plan.listeners {
         parts.push((format!("listener {}", listener.address), PlanPart::Listener(listener)));
     }
     for (host, site) in &plan.sites {
-        parts.push((format!("site {host}"), PlanPart::Site));
-        push_site(&mut parts, &format!("site {host}"), site);
+        parts.push((site_place(Some(host)), PlanPart::Site));
+        push_site(&mut parts, &site_place(Some(host)), site);
     }
-    push_site(&mut parts, "default site", &plan.default_site);
+    push_site(&mut parts, &site_place(None), &plan.default_site);
     parts
 }
 
@@ -126,10 +149,10 @@ fn push_site<'a>(parts: &mut PlanParts<'a>, place: &str, site: &'a Site) {
         parts.push((format!("{place}, filters"), PlanPart::Filters(&site.filters)));
     }
     for route in &site.routes {
-        parts.push((format!("{place}, route {}", route.name()), PlanPart::Route(route)));
+        parts.push((route_place(place, route), PlanPart::Route(route)));
     }
     if let Some(handler) = &site.fallback {
-        parts.push((format!("{place}, fallback"), PlanPart::Fallback(handler)));
+        parts.push((fallback_place(place), PlanPart::Fallback(handler)));
     }
 }
 

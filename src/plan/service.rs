@@ -4,13 +4,19 @@
 use std::rc::Rc;
 
 use super::assemble::PartFactory;
+use super::diff::{fallback_place, site_place};
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
-use crate::service::{AnyService, ChainLink, Context, LocalFuture, Request, Response, Routes, Service};
+use crate::service::{
+    AnyService, ChainLink, Context, LocalFuture, Request, Response, RouteLife, Routes, Service,
+};
 
 /// A plan as built, on one core.
-pub struct PlanService(ServiceKind);
+pub struct PlanService {
+    kind: ServiceKind,
+    lives: Vec<(String, RouteLife)>,
+}
 
 enum ServiceKind {
     /// Files without filters: called directly, without a router.
@@ -22,22 +28,28 @@ enum ServiceKind {
 
 impl PlanService {
     pub(super) fn files(mounts: Mounts) -> Self {
-        Self(ServiceKind::Files(mounts))
+        Self::lone(ServiceKind::Files(mounts))
     }
 
     pub(super) fn direct(service: Rc<dyn AnyService>) -> Self {
-        Self(ServiceKind::Direct(service))
+        Self::lone(ServiceKind::Direct(service))
     }
 
-    pub(super) fn routes(routes: Routes) -> Self {
-        Self(ServiceKind::Routes(routes))
+    /// `lives` are those that the routes have as their state.
+    pub(super) fn routes(routes: Routes, lives: Vec<(String, RouteLife)>) -> Self {
+        Self { kind: ServiceKind::Routes(routes), lives }
+    }
+
+    /// The fallback of the default site is all there is.
+    fn lone(kind: ServiceKind) -> Self {
+        Self { kind, lives: vec![(fallback_place(&site_place(None)), RouteLife::default())] }
     }
 }
 
 impl Service for PlanService {
     /// A box, so that an idle connection reserves no memory for a response. A waiting handler has one anyway.
     fn call(&self, request: Request) -> impl Future<Output = Response> {
-        let future: LocalFuture<'_, Response> = match &self.0 {
+        let future: LocalFuture<'_, Response> = match &self.kind {
             ServiceKind::Files(mounts) => mounts.look(request),
             ServiceKind::Direct(service) => service.later(request),
             ServiceKind::Routes(routes) => routes.route(request).into_boxed(),
@@ -47,7 +59,7 @@ impl Service for PlanService {
 
     #[inline]
     fn call_now(&self, request: Request) -> Result<Response, Request> {
-        match &self.0 {
+        match &self.kind {
             ServiceKind::Files(mounts) => mounts.call_now(request),
             ServiceKind::Direct(service) => service.now(request),
             // A handler behind a route may have to wait, and then the request could not be given back.
@@ -56,7 +68,7 @@ impl Service for PlanService {
     }
 
     fn judges_bodies(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             ServiceKind::Files(mounts) => mounts.judges_bodies(),
             ServiceKind::Direct(service) => service.judges(),
             ServiceKind::Routes(routes) => routes.judges_bodies(),
@@ -64,11 +76,24 @@ impl Service for PlanService {
     }
 
     fn refused(&self, context: &Context, response: &mut Response) {
-        match &self.0 {
+        match &self.kind {
             ServiceKind::Files(mounts) => mounts.refused(context, response),
             ServiceKind::Direct(service) => service.add_to_refusal(context, response),
             ServiceKind::Routes(routes) => routes.refused(context, response),
         }
+    }
+
+    fn life_of(&self, context: &Context) -> Option<RouteLife> {
+        match &self.kind {
+            ServiceKind::Files(_) | ServiceKind::Direct(_) => {
+                self.lives.first().map(|(_, life)| life.clone())
+            }
+            ServiceKind::Routes(_) => context.state::<RouteLife>().map(|life| RouteLife::clone(&life)),
+        }
+    }
+
+    fn lives(&self) -> &[(String, RouteLife)] {
+        &self.lives
     }
 }
 

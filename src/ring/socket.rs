@@ -413,6 +413,16 @@ impl Ring {
         }
     }
 
+    /// Wakes every task that waits on a socket or watches one, so that it can check for what has changed.
+    pub fn wake_sockets(&self) {
+        let mut inner = self.core.inner.borrow_mut();
+        inner.wake_driver();
+        for (_, slot) in inner.sockets.iter_mut() {
+            slot.wake_reader();
+            slot.wake_writer();
+        }
+    }
+
     /// Moves every socket's deadline to at most this time from now, and wakes every task that waits on one or
     /// watches one, so that it can check for a drain.
     pub fn hasten_sockets(&self, within: Duration) {

@@ -27,5 +27,5 @@ mod tls;
 pub use self::setup::{ListeningSocket, WorkerSetup};
 pub use self::shared::{Message, Phase, Shared};
 pub use self::start::{BuildPlan, StartError, WorkerOutcome, start};
-pub use crate::exchange::Limits;
+pub use crate::exchange::{InProgress, Limits};
 pub use crate::service::CoreContext;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::exchange::InProgress;
 use crate::observe::{Counters, Totals};
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, SendError, Sender, mailbox};
@@ -41,8 +42,10 @@ pub enum Message {
     Commit {
         /// The version of the prepared service.
         version: u64,
-        /// Sent once no request begins with the previous service.
-        reply: mpsc::Sender<()>,
+        /// The places of routes that it does not have, or has others for.
+        gone: Arc<[String]>,
+        /// Sent once no request begins with the previous service: what is in progress with it.
+        reply: mpsc::Sender<InProgress>,
     },
     /// Drop the prepared service.
     Abandon,

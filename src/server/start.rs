@@ -1,6 +1,7 @@
 //! Starts and runs a worker: its thread, core, executor and ring; the supervisor's messages; serving,
 //! draining and stopping.
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
@@ -250,6 +251,8 @@ async fn run<S: Service>(
         accepting: Cell::new(setup.listeners.len()),
         accepted_at: Cell::new(None),
         drain: core.drain.clone(),
+        former: RefCell::default(),
+        cuts: Cell::new(0),
     });
     for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
@@ -350,10 +353,14 @@ impl<S: Service> Control<S> {
                     .unwrap_or_else(|panic| Err(PlanErrors::panicked(log::panic_text(&*panic))));
                 let _ = reply.send(built.map(|service| self.prepared = Some((version, service))));
             }
-            Message::Commit { version, reply } => {
+            Message::Commit { version, gone, reply } => {
                 if let Some((_, service)) = self.prepared.take_if(|(known, _)| *known == version) {
-                    self.worker.replace_service(service);
-                    let _ = reply.send(());
+                    let after = self.worker.limits.reload_drain_timeout;
+                    let counts = self.worker.replace_service(service, &gone, after);
+                    if counts.draining > 0 {
+                        cut_later(&self.worker, after);
+                    }
+                    let _ = reply.send(counts);
                 }
             }
             Message::Abandon => self.abandon(),
@@ -375,6 +382,28 @@ impl<S: Service> Control<S> {
             self.stops = true;
         }
     }
+}
+
+/// Cuts what is left on routes that were removed or changed, after this time.
+fn cut_later<S: 'static>(worker: &Rc<Worker<S>>, after: Duration) {
+    let (ring, worker) = (worker.ring.clone(), Rc::downgrade(worker));
+    let clock = ring.clone();
+    let cut = async move {
+        clock.sleep(after).await;
+        // Not held meanwhile: the worker may end before.
+        let Some(worker) = worker.upgrade() else { return };
+        let count = worker.cut_due();
+        if count > 0 {
+            log::line(format_args!(
+                "cut {count} responses, uploads or tunnels on routes that a reload removed or changed, \
+                 {after:?} after it (limits.reload_drain_timeout)"
+            ));
+        }
+    };
+    let on_panic = |panic: Box<dyn Any + Send>| {
+        log::line(format_args!("what a reload removed is not cut: {}", log::panic_text(&*panic)));
+    };
+    ring.spawn(cut, on_panic);
 }
 
 /// Ready once no connection is open and none can come, or after the drain timeout.

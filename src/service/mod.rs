@@ -23,6 +23,7 @@ mod filter;
 mod handler;
 mod inform;
 mod into_response;
+mod life;
 mod limits;
 mod local;
 mod negotiate;
@@ -60,6 +61,9 @@ pub use self::filter::{Around, Filter, Next, ProblemRenderer};
 pub use self::handler::Handler;
 pub use self::inform::{InformError, Interim};
 pub use self::into_response::{Html, IntoResponse, Json, Redirect};
+pub(crate) use self::life::RouteHold;
+#[doc(hidden)]
+pub use self::life::RouteLife;
 pub use self::limits::{BodyPolicy, ExtractLimits, HalfClose};
 pub use self::local::LocalFuture;
 pub(crate) use self::negotiate::{ErrorForm, WantedForm, negotiate, settle, wanted_form};
@@ -112,6 +116,18 @@ pub trait Service: 'static {
     /// router passes it to its filters ([`Filter::refused`]). `context` has what could be read of the head,
     /// possibly nothing. By default nothing is added.
     fn refused(&self, _context: &Context, _response: &mut Response) {}
+
+    /// The route that an exchange has taken, for a service that may be replaced while it is in progress.
+    #[doc(hidden)]
+    fn life_of(&self, _context: &Context) -> Option<RouteLife> {
+        None
+    }
+
+    /// All its routes, by the place that differences between plans name.
+    #[doc(hidden)]
+    fn lives(&self) -> &[(String, RouteLife)] {
+        &[]
+    }
 }
 
 impl<F: AsyncFn(Request) -> Response + 'static> Service for F {

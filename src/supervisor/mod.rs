@@ -31,7 +31,9 @@ use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter,
 use crate::observe::{Totals, log};
 use crate::plan::{self, Listener, Plan, PlanDiff, PlanErrors, PlanService, Secret, SecretKind};
 use crate::ring::{self, RingConfig, sys};
-use crate::server::{self, BuildPlan, CoreContext, Limits, Message, Phase, Shared, StartError, WorkerSetup};
+use crate::server::{
+    self, BuildPlan, CoreContext, InProgress, Limits, Message, Phase, Shared, StartError, WorkerSetup,
+};
 use crate::service::{ProcessValues, Service};
 
 /// Descriptors of an idle server: the process's own, and each worker's (rings, events, listeners, the root),
@@ -661,7 +663,12 @@ fn lock(served: &Mutex<ServedPlan>) -> MutexGuard<'_, ServedPlan> {
 }
 
 /// Lets every worker build this plan, and then switch to it.
-fn swap(shared: &Shared, served: &mut ServedPlan, plan: Plan) -> Result<(), ReplaceError> {
+fn swap(
+    shared: &Shared,
+    served: &mut ServedPlan,
+    plan: Plan,
+    diff: &PlanDiff,
+) -> Result<InProgress, ReplaceError> {
     served.versions += 1;
     let (version, workers) = (served.versions, shared.workers());
     let plan = Arc::new(plan);
@@ -673,12 +680,16 @@ fn swap(shared: &Shared, served: &mut ServedPlan, plan: Plan) -> Result<(), Repl
         let mistakes = outcomes.into_iter().find_map(Result::err);
         return Err(mistakes.map_or(ReplaceError::NotPrepared { prepared, workers }, ReplaceError::Plan));
     }
-    let committed = shared.ask(COMMITTED_WITHIN, |reply| Message::Commit { version, reply }).len();
+    let gone: Arc<[String]> = diff.gone().map(str::to_owned).collect();
+    let commit = |reply| Message::Commit { version, gone: gone.clone(), reply };
+    let counts = shared.ask(COMMITTED_WITHIN, commit);
     served.plan = plan;
+    let committed = counts.len();
     if committed < workers {
         return Err(ReplaceError::NotConfirmed { committed, workers });
     }
-    Ok(())
+    let sum = |count: fn(&InProgress) -> usize| counts.iter().map(count).sum();
+    Ok(InProgress { kept: sum(|counts| counts.kept), draining: sum(|counts| counts.draining) })
 }
 
 /// Takes the plan from its source, or the one in force, and builds it on every worker, so that the files
@@ -725,11 +736,14 @@ fn reload_served(
         callback();
     }
     match outcome {
-        Ok(_) if changes.is_empty() => {
-            let lines = vec!["what the configuration names was read again".to_owned()];
+        Ok((_, counts)) => {
+            let mut lines = changes;
+            if lines.is_empty() {
+                lines.push("what the configuration names was read again".to_owned());
+            }
+            lines.extend(in_progress(counts));
             ReloadOutcome { is_served: true, lines }
         }
-        Ok(_) => ReloadOutcome { is_served: true, lines: changes },
         // It is in force.
         Err(error @ ReplaceError::NotConfirmed { .. }) => {
             ReloadOutcome { is_served: true, lines: vec![error.to_string()] }
@@ -741,6 +755,22 @@ fn reload_served(
         }
         Err(error) => refused(vec![error.to_string()]),
     }
+}
+
+/// What becomes of exchanges that began before.
+fn in_progress(counts: InProgress) -> Vec<String> {
+    let InProgress { kept, draining } = counts;
+    let mut lines = Vec::new();
+    if kept > 0 {
+        lines.push(format!("in progress on unchanged routes, and goes on: {kept}"));
+    }
+    if draining > 0 {
+        lines.push(format!(
+            "in progress on removed or changed routes, and is cut unless it ends within \
+             limits.reload_drain_timeout: {draining}"
+        ));
+    }
+    lines
 }
 
 /// The counters so far, and what the workers that reply within this time have open.
@@ -760,7 +790,7 @@ fn replace(
     served: &mut ServedPlan,
     secrets: &[Secret],
     mut plan: Plan,
-) -> Result<PlanDiff, ReplaceError> {
+) -> Result<(PlanDiff, InProgress), ReplaceError> {
     let current = served.plan.clone();
     let is_same = |listeners: &[Listener]| {
         listeners.len() == current.listeners.len()
@@ -776,7 +806,8 @@ fn replace(
         return Err(ReplaceError::Listeners(PlanDiff { changes }));
     }
     plan.check_beside(secrets)?;
-    swap(shared, served, plan).map(|()| diff)
+    let counts = swap(shared, served, plan, &diff)?;
+    Ok((diff, counts))
 }
 
 impl Running {
@@ -829,7 +860,7 @@ impl Running {
         if self.shared.phase() != Phase::Serve {
             return Err(ReplaceError::Ending);
         }
-        replace(&self.shared, &mut lock(served), &self.secrets, plan)
+        replace(&self.shared, &mut lock(served), &self.secrets, plan).map(|(diff, _)| diff)
     }
 
     /// The counters so far, and what the workers that reply within a second have open.

@@ -30,6 +30,11 @@ pub(super) fn text(handle: &ServerHandle) -> String {
     text.counter("quoit_over_capacity_total", "Connections refused over capacity.", totals.over_capacity);
     text.counter("quoit_accept_failures_total", "Failed accepts.", totals.accept_failures);
     text.counter("quoit_handshakes_failed_total", "Failed TLS handshakes.", totals.handshakes_failed);
+    text.counter(
+        "quoit_cut_total",
+        "Exchanges cut after a reload removed or changed their route.",
+        totals.cut,
+    );
     text.counter("quoit_panics_total", "Panics of handlers.", totals.panics);
     text.gauge("quoit_workers", "Workers.", live.workers);
     text.gauge("quoit_workers_answering", "Workers that replied in time.", live.answered);

@@ -89,8 +89,13 @@ pub(super) fn status(args: &AdminArgs) -> ExitCode {
         println!("{} of {} workers answer", status.workers_answering, status.workers);
         println!("{} connections open, {} in all", status.connections_open, status.connections);
         println!(
-            "{} requests, {} refused, {} too slow, {} over capacity, {} panics",
-            status.requests, status.refused, status.timed_out, status.over_capacity, status.panics
+            "{} requests, {} refused, {} too slow, {} over capacity, {} cut by reloads, {} panics",
+            status.requests,
+            status.refused,
+            status.timed_out,
+            status.over_capacity,
+            status.cut,
+            status.panics
         );
         println!("{} reloads, {} refused", status.reloads, status.reloads_refused);
         true

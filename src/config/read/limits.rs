@@ -48,6 +48,12 @@ pub(in crate::config) const LIMITS: Shape = Shape::new(
             "Time within which a client must make progress while the server stops. Default 2s.",
         ),
         Key::new(
+            "reload_drain_timeout",
+            WAIT_OR_NONE,
+            "After a reload, time for what is in progress on routes that it removed or changed. Default \
+             10min.",
+        ),
+        Key::new(
             "connection_age",
             WAIT,
             "Connections are ended this long after they began, once what is in progress is complete. \
@@ -113,6 +119,7 @@ pub(in crate::config) fn limits(table: Table<'_>) -> Limits {
     set("drain_timeout", &mut limits.drain_timeout);
     set("drain_grace", &mut limits.drain_grace);
     set("drain_stall_timeout", &mut limits.drain_stall_timeout);
+    set("reload_drain_timeout", &mut limits.reload_drain_timeout);
     limits.h2.window_timeout = limits.stall_timeout;
     limits.rate_min = table.byte_rate("rate_min").unwrap_or(limits.rate_min);
     limits.connection_age_max = table.time("connection_age");

@@ -471,6 +471,7 @@ fn limits_of(limits: &Limits) -> Entries {
         ("drain_timeout", limits.drain_timeout, default.drain_timeout),
         ("drain_grace", limits.drain_grace, default.drain_grace),
         ("drain_stall_timeout", limits.drain_stall_timeout, default.drain_stall_timeout),
+        ("reload_drain_timeout", limits.reload_drain_timeout, default.reload_drain_timeout),
     ] {
         unless(&mut entries, key, &value, &default, |time| text(write_duration(*time)));
     }

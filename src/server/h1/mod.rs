@@ -24,8 +24,8 @@ use self::wire::{H1Wire, WireInput};
 use super::close::{self, CloseMode};
 use super::departure::Departure;
 use crate::exchange::{
-    BegunExchange, LogEntry, RefusedRequest, Worker, call, end_of, misdirected, open as open_exchange,
-    poll_call, refuse_head, refuse_unread,
+    BegunExchange, LogEntry, RefusedRequest, Worker, call, cut_response, end_of, is_over, misdirected,
+    open as open_exchange, poll_call, refuse_head, refuse_unread,
 };
 use crate::http::h1::{HeadProgress, Persistence, RequestDecoder};
 use crate::http::message::RequestError;
@@ -202,7 +202,15 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
             Err(future) => {
                 let mut future = pin!(future);
                 let mut departure = Departure::default();
-                poll_fn(|cx| poll_answer(worker, wire, &entry, future.as_mut(), &mut departure, cx)).await
+                let mut hold = None;
+                poll_fn(|cx| {
+                    let polled = poll_answer(worker, wire, &entry, future.as_mut(), &mut departure, cx);
+                    if polled.is_pending() && is_over(worker, &service, &entry, &mut hold) {
+                        return Poll::Ready(Some(cut_response()));
+                    }
+                    polled
+                })
+                .await
             }
         };
         let Some(response) = answered else {
@@ -220,9 +228,10 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
         let wanted = if keep { Persistence::KeepAlive } else { Persistence::Close };
         let WrittenResponse { status, connection, rest, body_bytes } =
             respond::begin(worker, wire, kind, &entry, response, wanted);
+        let hold = rest.as_ref().and_then(|_| worker.hold(&service, entry.context()));
         let entry = entry.if_logged(worker);
         let sent = match rest {
-            Some(rest) => Box::pin(rest.send(worker, wire, entry.as_ref())).await,
+            Some(rest) => Box::pin(rest.send(worker, wire, entry.as_ref(), hold.as_ref())).await,
             None => Ok(body_bytes),
         };
         if let Some(entry) = entry {
@@ -407,7 +416,7 @@ fn end_with<'a, S: Service>(
             respond::begin(worker, wire, kind, &entry, response, Persistence::Close);
         // An error page may be too large to be in the output.
         let sent = match rest {
-            Some(rest) => rest.send(worker, wire, Some(&entry)).await,
+            Some(rest) => rest.send(worker, wire, Some(&entry), None).await,
             None => Ok(body_bytes),
         };
         let (body_bytes, end) = match &sent {

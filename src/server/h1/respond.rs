@@ -2,10 +2,11 @@
 //! gathered send; files are copied through one scratch buffer per core, which stays in the CPU's cache;
 //! streams are pulled only as fast as the client receives them. A slow client holds no buffer of the core.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -13,7 +14,9 @@ use bytes::Bytes;
 
 use super::GATHERED_BYTES_MAX;
 use super::wire::H1Wire;
-use crate::exchange::{BeforeResponse, Delivery, LogEntry, Pulled, RequestKind, Worker, admit, read_cold};
+use crate::exchange::{
+    BeforeResponse, Delivery, LogEntry, Pulled, RequestKind, Worker, admit, read_cold, route_is_over,
+};
 use crate::http::h1::{
     BodyCoding, BodyLength, CHUNK_END, OutgoingResponse, Persistence, RequestContext, write_chunk_header,
     write_head, write_last_chunk,
@@ -21,7 +24,7 @@ use crate::http::h1::{
 use crate::http::status::Status;
 use crate::ring::{File, InCache, NonBlocking, Payload, ReadNow};
 use crate::server::departure::{Departure, Silence, SilenceKind};
-use crate::service::{Body, BodyPiece, Frame, Response, Service};
+use crate::service::{Body, BodyPiece, Frame, Response, RouteHold, Service};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -141,30 +144,42 @@ impl Rest {
         worker: &Worker<S>,
         wire: &H1Wire,
         entry: Option<&LogEntry>,
+        hold: Option<&RouteHold>,
     ) -> Result<u64, BrokenOff> {
         let mut body_bytes = 0;
-        let sent = match self.body {
-            Body::Empty | Body::Tunnel(_) => Ok(()),
-            Body::Bytes(bytes) => wire.ready().await.map(|()| {
-                body_bytes = bytes.len() as u64;
-                wire.stream().start_send(Payload::Gather(wire.take_output(), bytes));
-            }),
-            Body::File(file, mut range) => {
-                let start = range.start;
-                let sent = write_file(worker, wire, &file, &mut range).await;
-                body_bytes = range.start - start;
-                sent
-            }
-            Body::Stream(stream) => {
-                let length = match self.coding {
-                    BodyCoding::Known(length) => Some(length),
-                    BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
-                };
-                let body = Pulled::new(stream, length, entry);
-                write_stream(worker, wire, body, self.coding, &mut body_bytes).await
+        let Self { body, coding } = self;
+        let sending = async {
+            match body {
+                Body::Empty | Body::Tunnel(_) => Ok(()),
+                Body::Bytes(bytes) => wire.ready().await.map(|()| {
+                    body_bytes = bytes.len() as u64;
+                    wire.stream().start_send(Payload::Gather(wire.take_output(), bytes));
+                }),
+                Body::File(file, mut range) => {
+                    let start = range.start;
+                    let sent = write_file(worker, wire, &file, &mut range).await;
+                    body_bytes = range.start - start;
+                    sent
+                }
+                Body::Stream(stream) => {
+                    let length = match coding {
+                        BodyCoding::Known(length) => Some(length),
+                        BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
+                    };
+                    let body = Pulled::new(stream, length, entry);
+                    write_stream(worker, wire, body, coding, &mut body_bytes).await
+                }
             }
         };
-        let is_until_close = self.coding == BodyCoding::UntilClose;
+        let sent = {
+            let mut sending = pin!(sending);
+            poll_fn(|cx| match sending.as_mut().poll(cx) {
+                Poll::Pending if hold.is_some_and(RouteHold::is_over) => Poll::Ready(Err(route_is_over())),
+                polled => polled,
+            })
+            .await
+        };
+        let is_until_close = coding == BodyCoding::UntilClose;
         sent.map(|()| body_bytes).map_err(|error| BrokenOff { error, is_until_close, body_bytes })
     }
 }

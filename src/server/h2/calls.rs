@@ -7,13 +7,15 @@ use super::exchange::{ExchangeState, StreamExchange};
 use super::session::H2Session;
 use super::signal::{Hub, SignalWaker};
 use crate::exchange::{
-    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, call_now, misdirected, open, poll_call,
-    refuse_head,
+    BegunExchange, Gate, LogEntry, RefusedRequest, RequestKind, call_now, cut_response, end_of, misdirected,
+    open, poll_call, refuse_head, route_is_over,
 };
-use crate::http::h2::StreamKey;
+use crate::http::h2::{ErrorCode, StreamKey};
 use crate::http::message::{Framing, RequestError};
 use crate::ring::Waits;
-use crate::service::{BodyPolicy, Context, ExchangeId, LocalFuture, RequestBody, Response, Service};
+use crate::service::{
+    BodyPolicy, Context, ExchangeId, LocalFuture, RequestBody, Response, RouteHold, Service,
+};
 
 impl<S: Service> H2Session<'_, S> {
     #[inline]
@@ -87,8 +89,11 @@ impl<S: Service> H2Session<'_, S> {
                 self.respond(stream, kind, entry, response);
             }
             Poll::Pending => {
+                // No other service can have come since its first poll began.
+                let hold = self.worker.hold(&self.worker.service(), entry.context());
                 let state = ExchangeState::Called { future, entry };
-                let exchange = StreamExchange { stream, kind, state, quiet: None, signal: Some(signal) };
+                let exchange =
+                    StreamExchange { stream, kind, state, quiet: None, signal: Some(signal), hold };
                 self.called.push(stream.place());
                 self.keep(Box::new(exchange));
             }
@@ -153,10 +158,31 @@ impl<S: Service> H2Session<'_, S> {
 
     /// Writes the response of a handler that has ended.
     fn respond_of(&mut self, exchange: Box<StreamExchange>, response: Response) {
-        let StreamExchange { stream, kind, state, .. } = *exchange;
+        let StreamExchange { stream, kind, state, hold, .. } = *exchange;
         if let ExchangeState::Called { entry, future } = state {
             drop(future);
-            self.respond(stream, kind, entry, response);
+            self.respond_held(stream, kind, entry, response, hold);
+        }
+    }
+
+    /// Ends the exchanges whose route a reload has removed or changed, if their time is over.
+    #[cold]
+    pub(super) fn cut_exchanges(&mut self) {
+        for place in 0..self.exchanges.len() {
+            let is_over =
+                |exchange: &&mut Box<StreamExchange>| exchange.hold.as_ref().is_some_and(RouteHold::is_over);
+            if self.exchanges[place].as_mut().filter(is_over).is_none() {
+                continue;
+            }
+            self.called.retain(|&other| other != place);
+            self.sending.retain(|&other| other != place);
+            let Some(exchange) = self.exchanges[place].take() else { continue };
+            if matches!(exchange.state, ExchangeState::Called { .. }) {
+                self.respond_of(exchange, cut_response());
+            } else {
+                self.reset(exchange.stream, ErrorCode::INTERNAL_ERROR);
+                exchange.end(self.worker, end_of(&route_is_over()));
+            }
         }
     }
 

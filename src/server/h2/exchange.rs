@@ -10,7 +10,7 @@ use crate::exchange::{LogEntry, RequestKind, Worker};
 use crate::http::h2::{Priority, StreamKey};
 use crate::http::status::Status;
 use crate::observe::access::ExchangeEnd;
-use crate::service::{LocalFuture, Response};
+use crate::service::{LocalFuture, Response, RouteHold};
 
 pub(super) struct StreamExchange {
     pub(super) stream: StreamKey,
@@ -20,6 +20,8 @@ pub(super) struct StreamExchange {
     pub(super) quiet: Option<Quiet>,
     /// Made on the first wait.
     pub(super) signal: Option<SignalWaker>,
+    /// Counts it as one in progress on its route.
+    pub(super) hold: Option<RouteHold>,
 }
 
 /// Since when an exchange has neither sent nor received, and the bytes of both by then.

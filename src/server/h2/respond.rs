@@ -16,7 +16,7 @@ use crate::http::h2::{EndStream, ErrorCode, SendHead, StreamKey};
 use crate::http::status::Status;
 use crate::observe::access::ExchangeEnd as Ended;
 use crate::ring::Payload;
-use crate::service::{Body, ExchangeId, RequestBody, Response, Service};
+use crate::service::{Body, ExchangeId, RequestBody, Response, RouteHold, Service};
 
 /// Bodies up to this size are written behind their head when there is room, before other streams' data.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
@@ -29,9 +29,26 @@ impl<S: Service> H2Session<'_, S> {
         stream: StreamKey,
         kind: RequestKind,
         entry: LogEntry,
+        response: Response,
+    ) {
+        self.respond_held(stream, kind, entry, response, None);
+    }
+
+    /// As [`respond`](Self::respond), of a route on which the exchange counts as one in progress already.
+    #[inline]
+    pub(super) fn respond_held(
+        &mut self,
+        stream: StreamKey,
+        kind: RequestKind,
+        entry: LogEntry,
         mut response: Response,
+        hold: Option<RouteHold>,
     ) {
         let Delivery { length, announced, has_content, .. } = admit(self.worker, &entry, kind, &mut response);
+        let hold = match response.body() {
+            Body::Empty | Body::Bytes(_) => None,
+            _ => hold.or_else(|| self.worker.hold(&self.worker.service(), entry.context())),
+        };
         let entry = entry.if_logged(self.worker);
         if response.closes() && self.goaway_since.is_none() {
             // A stream is open, so this does not end the connection.
@@ -111,8 +128,8 @@ impl<S: Service> H2Session<'_, S> {
         let body = StreamOutput::new(stream, source, piece);
         let sends = Sends { entry, status, body, priority, waits: false, may_work: true, shut: None };
         let rank = sends.rank();
-        let exchange =
-            StreamExchange { stream, kind, state: ExchangeState::Sends(sends), quiet: None, signal: None };
+        let state = ExchangeState::Sends(sends);
+        let exchange = StreamExchange { stream, kind, state, quiet: None, signal: None, hold };
         self.keep(Box::new(exchange));
         let at = self.sending.iter().position(|&other| self.rank(other) > rank);
         self.sending.insert(at.unwrap_or(self.sending.len()), stream.place());

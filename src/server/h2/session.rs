@@ -56,6 +56,8 @@ pub(super) struct H2Session<'a, S> {
     pub(super) ends_at: Option<Instant>,
     /// Since when the client's direction is closed while exchanges wait.
     pub(super) half_closed: Option<Instant>,
+    /// How often exchanges of the worker had been cut when those of this connection were looked at.
+    pub(super) cuts: u32,
 }
 
 impl<'a, S: Service> H2Session<'a, S> {
@@ -81,6 +83,7 @@ impl<'a, S: Service> H2Session<'a, S> {
             goaway_since: None,
             ends_at: worker.connection_ends_at(),
             half_closed: None,
+            cuts: worker.cuts.get(),
         }
     }
 
@@ -130,6 +133,10 @@ impl<'a, S: Service> H2Session<'a, S> {
             }
             if let Some(mode) = self.follow_drain() {
                 return Poll::Ready(mode);
+            }
+            if self.cuts != self.worker.cuts.get() {
+                self.cuts = self.worker.cuts.get();
+                self.cut_exchanges();
             }
             self.poll_handlers(cx);
             match self.send(cx) {
