@@ -22,7 +22,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         Err(code) => code,
         Ok(config) => {
             if !args.quiet {
-                println!("{}", config.shown);
+                say!("{}", config.shown);
             }
             ExitCode::SUCCESS
         }

@@ -26,11 +26,11 @@ pub(super) fn run(args: &DiffArgs) -> ExitCode {
     });
     match loaded {
         Ok(changes) if changes.is_empty() => {
-            println!("no changes");
+            say!("no changes");
             ExitCode::SUCCESS
         }
         Ok(changes) => {
-            changes.iter().for_each(|change| println!("{change}"));
+            changes.iter().for_each(|change| say!("{change}"));
             ExitCode::from(1)
         }
         Err(error) => {

@@ -37,7 +37,7 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
     let headers: Vec<(&str, &str)> = args.header.iter().map(|(name, value)| (&**name, &**value)).collect();
     match config.shown.explain(&args.method, &args.url, &headers) {
         Ok(explanation) => {
-            println!("{explanation}");
+            say!("{explanation}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -1,6 +1,22 @@
 //! The command line: one module per command. Library code of the `quoit` binary; the examples use
 //! [`WorkerArgs`].
 
+/// As `println!`, which panics where the reader has left, as `head` does: what nobody reads is not written.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($what)*);
+    }};
+}
+
+/// As `print!`, like `say!`.
+macro_rules! say_part {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($what)*);
+    }};
+}
+
 mod acme_args;
 mod admin;
 mod args;

@@ -223,7 +223,7 @@ pub(super) fn run(args: ProxyArgs) -> ExitCode {
     if args.print_config {
         return match as_config(args) {
             Ok((_, text)) => {
-                print!("{text}");
+                say_part!("{text}");
                 ExitCode::SUCCESS
             }
             Err(mistakes) => refused(&mistakes),

@@ -5,6 +5,6 @@ use std::process::ExitCode;
 use crate::config::Config;
 
 pub(super) fn run() -> ExitCode {
-    println!("{}", Config::schema());
+    say!("{}", Config::schema());
     ExitCode::SUCCESS
 }

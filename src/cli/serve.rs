@@ -133,7 +133,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
 fn print_config(args: ServeArgs, directory: Directory) -> ExitCode {
     match as_config(args, directory) {
         Ok((_, _, text)) => {
-            print!("{text}");
+            say_part!("{text}");
             ExitCode::SUCCESS
         }
         Err(mistakes) => refused(&mistakes),

@@ -38,17 +38,17 @@ pub(super) fn run(args: &TestArgs) -> ExitCode {
     for test in &tests {
         let differences = test.run(&config);
         if differences.is_empty() {
-            println!("ok      {}", test.name);
+            say!("ok      {}", test.name);
             continue;
         }
         failed += 1;
-        println!("FAILED  {} ({})", test.name, test.place);
+        say!("FAILED  {} ({})", test.name, test.place);
         for difference in differences {
-            println!("        {:<10} expected {}", difference.what, difference.expected);
-            println!("        {:<10} found    {}", "", difference.found);
+            say!("        {:<10} expected {}", difference.what, difference.expected);
+            say!("        {:<10} found    {}", "", difference.found);
         }
     }
     let plural = if tests.len() == 1 { "" } else { "s" };
-    println!("{} test{plural}, {failed} failed", tests.len());
+    say!("{} test{plural}, {failed} failed", tests.len());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

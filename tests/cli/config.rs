@@ -251,3 +251,24 @@ fn flags_grow_into_a_file_that_serves_the_same() {
     by_flags.stop();
     by_file.stop();
 }
+
+/// As in `quoit schema | head`.
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let (_dir, path) = file(&with(""));
+    let path = path.to_str().unwrap();
+    for arguments in
+        [&["schema"][..], &["check", "--config", path], &["explain", "GET", "/", "--config", path]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_quoit"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&done.stderr), "", "{arguments:?}");
+        assert!(done.status.success(), "{arguments:?}");
+    }
+}

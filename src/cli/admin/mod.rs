@@ -84,11 +84,11 @@ fn weight(text: &str) -> Result<Weight, &'static str> {
 
 pub(super) fn status(args: &AdminArgs) -> ExitCode {
     shown(args, "GET", "/status", "", |status: Status| {
-        println!("quoit {}, process {}, up {} s", status.version, status.pid, status.uptime_seconds);
-        println!("serving on {}", status.addresses.join(", "));
-        println!("{} of {} workers answer", status.workers_answering, status.workers);
-        println!("{} connections open, {} in all", status.connections_open, status.connections);
-        println!(
+        say!("quoit {}, process {}, up {} s", status.version, status.pid, status.uptime_seconds);
+        say!("serving on {}", status.addresses.join(", "));
+        say!("{} of {} workers answer", status.workers_answering, status.workers);
+        say!("{} connections open, {} in all", status.connections_open, status.connections);
+        say!(
             "{} requests, {} refused, {} too slow, {} over capacity, {} cut by reloads, {} panics",
             status.requests,
             status.refused,
@@ -97,7 +97,7 @@ pub(super) fn status(args: &AdminArgs) -> ExitCode {
             status.cut,
             status.panics
         );
-        println!("{} reloads, {} refused", status.reloads, status.reloads_refused);
+        say!("{} reloads, {} refused", status.reloads, status.reloads_refused);
         true
     })
 }
@@ -106,11 +106,11 @@ pub(super) fn upstreams(args: &AdminArgs) -> ExitCode {
     shown(args, "GET", "/upstreams", "", |upstreams: Vec<UpstreamReport>| {
         for upstream in upstreams {
             let panics = if upstream.panics { ", health is ignored: too few are usable" } else { "" };
-            println!("{} ({}{panics})", upstream.name, upstream.balance);
+            say!("{} ({}{panics})", upstream.name, upstream.balance);
             for one in upstream.endpoints {
                 let set = if one.is_weight_set { " (set)" } else { "" };
                 let latency = one.latency_ms.map_or(String::new(), |latency| format!(", {latency:.1} ms"));
-                println!(
+                say!(
                     "  {:<28} {:<9} weight {}{set}, {} in flight, {} connections, {} requests, {} \
                      failed{latency}",
                     one.endpoint,
@@ -130,7 +130,7 @@ pub(super) fn upstreams(args: &AdminArgs) -> ExitCode {
 pub(super) fn reload(args: &AdminArgs) -> ExitCode {
     shown(args, "POST", "/reload", "", |report: CommandReport| {
         let what = if report.done { "reloaded" } else { "not reloaded" };
-        report.lines.iter().for_each(|line| println!("{what}: {line}"));
+        report.lines.iter().for_each(|line| say!("{what}: {line}"));
         report.done
     })
 }
@@ -155,7 +155,7 @@ fn command(
     let body =
         serde_json::to_string(&EndpointCommand { endpoint, upstream, weight }).expect("texts and numbers");
     shown(args, "POST", path, &body, |report: CommandReport| {
-        report.lines.iter().for_each(|line| println!("{line}"));
+        report.lines.iter().for_each(|line| say!("{line}"));
         report.done
     })
 }
@@ -183,7 +183,7 @@ fn shown<T: DeserializeOwned>(
             ExitCode::FAILURE
         }
         Ok((text, _)) if args.json || !std::io::stdout().is_terminal() => {
-            println!("{text}");
+            say!("{text}");
             // Whether a command was done is in the answer.
             let is_refused = serde_json::from_str::<CommandReport>(&text).is_ok_and(|report| !report.done);
             if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS }
