@@ -32,11 +32,11 @@ fn chapters() -> Vec<String> {
     names
 }
 
-/// The lines of the blocks of this language.
+/// The lines of the blocks of this language; one that ends with `\` goes on in the next.
 fn lines_of(text: &str, language: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut inside = false;
-    for line in text.lines() {
+    for line in text.replace("\\\n", " ").lines() {
         match line.strip_prefix("```") {
             Some(opened) => inside = opened == language,
             None if inside && !line.is_empty() => lines.push(line.to_owned()),
