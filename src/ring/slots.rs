@@ -15,8 +15,9 @@ use super::sys::RawAddr;
 use super::task::SlotWaker;
 
 /// Input copied out of the pool that one socket may hold; more than a whole receive window of a peer whose
-/// receive was stopped would be a flood, and ends the connection.
-const HEAP_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// receive was stopped would be a flood, and ends the connection. Until its cancel is seen, a receive
+/// delivers whatever the kernel holds: with default limits (tcp_rmem) half of 32 MiB, from a fast peer.
+const HEAP_INPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// No send in progress.
 pub(super) const NO_SEND: u32 = u32::MAX;
