@@ -201,11 +201,11 @@ fn mistakes_are_found_before_anything_is_served() {
             "this private key does not belong to the certificate",
         ),
     ] {
-        let error = Group::check(&upstream(addr, tls)).unwrap_err().to_string();
+        let error = Group::check_files(&upstream(addr, tls)).unwrap_err().to_string();
         assert!(error.starts_with("TLS to the upstream lab cannot be set up: "), "{error}");
         assert!(error.contains(expected), "{error}");
     }
-    assert_eq!(Group::check(&upstream(addr, trusting(&certs))), Ok(()));
+    assert_eq!(Group::check_files(&upstream(addr, trusting(&certs))), Ok(()));
 }
 
 /// Checks speak TLS too: otherwise every endpoint behind it would be found unhealthy.
