@@ -14,6 +14,8 @@ use crate::supervisor::{CoreError, parse_list};
 /// Addresses and cores.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
+    // The doc is the flag's help, where `[::]` is an address.
+    #[allow(rustdoc::broken_intra_doc_links)]
     /// Address to listen on: ADDR:PORT, PORT for this machine alone, :PORT for every interface by IPv4 and
     /// [::]:PORT by IPv6, or unix:PATH; may be given several times, or with commas
     #[arg(long, value_name = "ADDR:PORT", env = "QUOIT_LISTEN", value_delimiter = ',')]

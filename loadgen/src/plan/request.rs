@@ -173,7 +173,7 @@ pub(crate) fn parse_mix(text: &str) -> Result<Vec<Draft>, String> {
     let drafts = drafts?;
     match drafts.len() {
         0 => Err("no request in it".to_owned()),
-        ..=REQUESTS_MAX => Ok(drafts),
+        1..=REQUESTS_MAX => Ok(drafts),
         count => Err(format!(
             "{count} requests, each with figures of its own; give at most {REQUESTS_MAX}, with --template \
              one line for many paths"
