@@ -367,7 +367,10 @@ fn never_more_streams_than_allowed() {
             }
         }
     });
-    let proxy = before(&endpoint);
+    let mut upstream = h2_upstream(&endpoint);
+    // On a busy machine those that wait wait for longer than they do by default.
+    upstream.pool.queue_time = Duration::from_secs(30);
+    let proxy = proxy(ProxyOptions::to(upstream));
     let body = pattern(300_000);
     let clients: Vec<_> = (0..30)
         .map(|index| {
