@@ -1,7 +1,7 @@
 //! The command line: one module per command. Library code of the `quoit` binary; the examples use
 //! [`WorkerArgs`].
 
-/// As `println!`, which panics where the reader has left, as `head` does: what nobody reads is not written.
+/// As `println!`, which panics when the reader has closed the pipe, as `head` does: the output is discarded.
 macro_rules! say {
     ($($what:tt)*) => {{
         use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! Looks every second whether a file of the configuration has changed, and asks for a reload as SIGHUP does.
 //! By looking rather than by notifications: a file may be replaced by a link two links away, on a mounted
-//! volume, or on a file system that notifies nobody.
+//! volume, or on a file system without notifications.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

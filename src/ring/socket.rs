@@ -620,7 +620,7 @@ impl Socket {
     }
 
     /// Keeps a receive armed although nothing reads, so that the end of the stream is noticed on a connection
-    /// that is kept for later. Wakes nobody; what arrives is [input](Self::has_input).
+    /// that is kept for later. Wakes no task; what arrives is [input](Self::has_input).
     pub fn arm(&self) {
         let mut inner = self.core.inner.borrow_mut();
         let slot = inner.held(self.key);

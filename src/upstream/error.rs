@@ -41,7 +41,7 @@ pub enum ExchangeFailure {
     /// No connection became free in time.
     #[error("no connection to it became free in time (queue_time)")]
     QueueTimeout,
-    /// The endpoint has not processed the request, and says so (RFC 9113 §8.7).
+    /// The endpoint has reported that it did not process the request (RFC 9113 §8.7).
     #[error("it takes no more requests on this connection now")]
     Refused,
     /// The endpoint reset the stream.

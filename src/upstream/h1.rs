@@ -20,6 +20,7 @@ use bytes::Bytes;
 use super::error::{ExchangeError, ExchangeFailure};
 use super::options::{PoolOptions, UpstreamOptions, UpstreamTimeouts};
 use super::outgoing::Outgoing;
+use super::progress::{Awaited, Sending};
 use super::state::{EndpointState, Health};
 use crate::http::h1::{
     BodyCoding, BodyDecoder, CHUNK_END, OutgoingRequest, RequestFacts, ResponseDecoder, ResponseProgress,
@@ -147,35 +148,6 @@ impl Link {
         }
         self.stream.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending()
     }
-}
-
-/// What became of the request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sending {
-    /// The body is held until the endpoint asks for it (`100 Continue`).
-    Held,
-    /// The body is sent as it comes.
-    Flowing,
-    /// All of it was passed on.
-    Done,
-    /// The endpoint does not take the rest. It may have answered before.
-    Refused,
-}
-
-/// What the deadline is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Awaited {
-    Nothing,
-    /// `100 Continue`.
-    Asking,
-    /// The client, whose pace others judge.
-    Client,
-    /// The endpoint is to take what is sent.
-    Taking,
-    /// The endpoint is to answer.
-    Answer,
-    /// The endpoint is to send more of its body.
-    Body,
 }
 
 /// The start of a response.
@@ -545,7 +517,7 @@ impl Exchange {
     /// # Errors
     /// It is longer than allowed.
     pub(crate) fn begin_body(&mut self, options: &UpstreamOptions) -> Result<(), ExchangeError> {
-        // Whoever answers without asking for the content does not want it.
+        // An endpoint that answers without asking for the content does not want it.
         if self.link.sending == Sending::Held {
             self.refuse();
         }

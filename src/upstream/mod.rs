@@ -22,6 +22,7 @@ mod moment;
 mod options;
 mod outgoing;
 mod pool;
+mod progress;
 mod quality;
 mod registry;
 mod slow_start;

@@ -264,7 +264,7 @@ impl EndpointState {
         }
     }
 
-    /// Whether the caller is to begin checks: nobody else does.
+    /// Whether the caller is to begin checks; at most one caller is.
     pub(crate) fn begin_checks(&self) -> bool {
         !self.rest.is_checked.swap(true, AcqRel)
     }
@@ -419,7 +419,7 @@ impl UpstreamState {
         Some(length)
     }
 
-    /// Whether it is this caller's turn to compare success rates; at most one in an interval is told so.
+    /// Whether it is this caller's turn to compare success rates; true for at most one in an interval.
     #[inline]
     pub(crate) fn compares(&self, interval: Duration, now: Moment) -> bool {
         let due = self.compare_at.load(Relaxed);

@@ -21,14 +21,14 @@ use crate::upstream::{UpstreamMistake, UpstreamOptions};
 pub struct ProxyOptions {
     /// The upstreams, each with its share of the requests: `[(95, stable), (5, canary)]`. At least one.
     pub upstreams: Vec<(u32, Arc<UpstreamOptions>)>,
-    /// Which host the endpoint is told. Default [`HostPolicy::Keep`].
+    /// The `Host` that the endpoint receives. Default [`HostPolicy::Keep`].
     pub host: HostPolicy,
     /// A prefix of the path that is not forwarded: `/api` forwards `/api/users` as `/users`. Whole segments;
     /// paths without it are forwarded as they are. Default none.
     pub strip_prefix: Option<String>,
     /// A prefix that is put before the path, after the other was stripped. Default none.
     pub add_prefix: Option<String>,
-    /// What the endpoint is told about the client.
+    /// The fields about the client that the endpoint receives.
     pub forwarded: ForwardedOptions,
     /// The name of this proxy in `Via` of requests (RFC 9110 §7.6.3). Default `quoit`; `None` adds none, and
     /// loops are not noticed then.
@@ -125,7 +125,7 @@ pub enum HostPolicy {
     Fixed(String),
 }
 
-/// What the endpoint is told about the client.
+/// The fields about the client that the endpoint receives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForwardedOptions {
     /// In which fields. Default [`ForwardedForm::XForwarded`].

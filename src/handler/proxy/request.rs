@@ -112,7 +112,7 @@ fn without_prefix<'a>(normal: &str, path: &'a str, prefix: &str) -> &'a str {
     slashes.nth(segments).map_or("", |at| &path[at..])
 }
 
-/// The host that the endpoint is told.
+/// The `Host` that the endpoint receives.
 pub(super) fn authority<'a>(head: &'a RequestHead, options: &'a ProxyOptions, endpoint: &'a str) -> &'a str {
     match &options.host {
         HostPolicy::Keep if !head.authority().is_empty() => head.authority(),

@@ -335,8 +335,8 @@ pub(super) mod tests {
     }
 
     proptest! {
-        /// Nobody sits twice, nothing that is off or open sits, and no request is refused while an endpoint
-        /// is enabled and its breaker is closed, unless a healthy one's breaker is open.
+        /// No endpoint sits twice, nothing that is off or open sits, and no request is refused while an
+        /// endpoint is enabled and its breaker is closed, unless a healthy one's breaker is open.
         #[test]
         fn seats_are_sound(
             standings in prop::collection::vec(any_standing(), 0..12),

@@ -25,32 +25,11 @@ use crate::upstream::error::{ExchangeError, ExchangeFailure};
 use crate::upstream::h1::HeadEvent;
 use crate::upstream::options::{UpstreamOptions, UpstreamTimeouts};
 use crate::upstream::outgoing::Outgoing;
+use crate::upstream::progress::{Awaited, Sending};
 use crate::upstream::state::{EndpointState, Health};
 
 /// Time between two looks at the health of an endpoint that is to answer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// What became of the request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sending {
-    /// The body is held until the endpoint asks for it (`100 Continue`).
-    Held,
-    Flowing,
-    Done,
-    /// The endpoint does not take the rest.
-    Refused,
-}
-
-/// What the deadline is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Awaited {
-    Nothing,
-    Asking,
-    Client,
-    Taking,
-    Answer,
-    Body,
-}
 
 /// An exchange in progress. Dropping it resets its stream unless that has ended.
 pub(crate) struct H2Exchange {

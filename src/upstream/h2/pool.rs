@@ -145,7 +145,7 @@ impl H2Pool {
             let mut tick = pin!(ring.sleep(TICK));
             let mut is_new = true;
             poll_fn(|cx| {
-                // Woken by whoever releases something, or by the clock.
+                // Woken by a release, or by the clock.
                 if !std::mem::take(&mut is_new) {
                     return Poll::Ready(());
                 }

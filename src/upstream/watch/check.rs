@@ -43,7 +43,7 @@ impl Thresholds {
     }
 }
 
-/// Checks an endpoint until no plan asks for it or nobody knows it.
+/// Checks an endpoint until no plan asks for it or it is no longer in use.
 pub(super) async fn watch(upstream: Weak<UpstreamState>, endpoint: Weak<EndpointState>, ring: Ring) {
     let mut thresholds = Thresholds::default();
     let seed = endpoint.upgrade().map_or(0, |endpoint| hash(endpoint.id().to_string().as_bytes()));

@@ -145,7 +145,7 @@ async fn watch_by(
         };
         state.take(found);
         let pause = if state.addresses().is_empty() { RETRY } else { INTERVAL };
-        // Not held meanwhile, so that a name that nobody uses is forgotten.
+        // Not held meanwhile, so that a name without users is forgotten.
         drop(state);
         ring.sleep(pause).await;
     }
@@ -163,7 +163,7 @@ fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut reachable = addresses.clone();
     let (has_v4, has_v6) = (has_route(&addresses, false), has_route(&addresses, true));
     reachable.retain(|addr| if addr.is_ipv4() { has_v4 } else { has_v6 });
-    // Without any route the connection itself says so best.
+    // Without any route the error of the connection is the clearest.
     let mut used = if reachable.is_empty() { addresses } else { reachable };
     used.truncate(ADDRESSES_MAX);
     if used.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(used) }
