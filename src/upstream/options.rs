@@ -71,6 +71,15 @@ impl UpstreamOptions {
         Ok(Self::of(name, endpoints))
     }
 
+    /// Whether requests may go by HTTP/2: they must, or TLS negotiates it.
+    pub(crate) fn may_use_http2(&self) -> bool {
+        match self.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Auto => self.tls.is_some(),
+            UpstreamProtocol::Http2 => true,
+        }
+    }
+
     /// An upstream of these endpoints, with the defaults.
     pub fn of(name: impl Into<String>, endpoints: Vec<EndpointOptions>) -> Self {
         Self {
@@ -391,8 +400,8 @@ pub struct RetryOptions {
     /// Also send again what is not idempotent (POST, PATCH), at the risk that it is done twice. Default
     /// false.
     pub non_idempotent: bool,
-    /// Bytes of a request's body that are held so that an idempotent request can be sent again. Default
-    /// 64 KiB; longer bodies are sent once.
+    /// Bytes of a request's body that are held so that it can be sent again: an idempotent one, and by HTTP/2
+    /// each that the endpoint has not processed. Default 64 KiB; longer bodies are sent once.
     pub body_bytes_max: usize,
 }
 

@@ -345,7 +345,6 @@ fn never_more_streams_than_allowed() {
     static MOST: AtomicUsize = AtomicUsize::new(0);
     let endpoint = Endpoint::new(|wire, _| {
         let Some(mut frames) = Frames::new(&mut wire.stream, &[(MAX_CONCURRENT_STREAMS, 4)]) else { return };
-        // Only then everything is bound by it.
         let mut open = Vec::new();
         while let Some(got) = frames.next() {
             match got {
@@ -355,22 +354,13 @@ fn never_more_streams_than_allowed() {
                 }
                 Got::Reset { stream, .. } => open.retain(|known| known.0 != stream),
             }
-            if open.len() > 4 {
-                // Those before the SETTINGS came are refused.
-                let (stream, _) = open.pop().unwrap();
-                frames.send(reset(stream, REFUSED_STREAM));
-                continue;
-            }
             MOST.fetch_max(open.len(), Ordering::SeqCst);
             while let Some(at) = open.iter().position(|known| known.1) {
                 frames.answer(open.remove(at).0, "ok");
             }
         }
     });
-    let mut upstream = h2_upstream(&endpoint);
-    // On a busy machine those that wait wait for longer than they do by default.
-    upstream.pool.queue_time = Duration::from_secs(30);
-    let proxy = proxy(ProxyOptions::to(upstream));
+    let proxy = before(&endpoint);
     let body = pattern(300_000);
     let clients: Vec<_> = (0..30)
         .map(|index| {
@@ -387,7 +377,40 @@ fn never_more_streams_than_allowed() {
         })
         .collect();
     clients.into_iter().for_each(|client| client.join().unwrap());
-    assert!(MOST.load(Ordering::SeqCst) <= 4);
+    assert_eq!(MOST.load(Ordering::SeqCst), 4, "before SETTINGS came as well");
+}
+
+/// A refusal says that nothing was processed (RFC 9113 §8.7), even after all of the body was there.
+#[test]
+fn a_body_that_was_refused_is_sent_again() {
+    let bodies = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    let seen = bodies.clone();
+    let endpoint = scripted(&[], move |frames, number| {
+        let mut body = Vec::new();
+        while let Some(got) = frames.next() {
+            let Got::Data { stream, bytes, ends } = got else { continue };
+            body.extend(bytes);
+            if !ends {
+                continue;
+            }
+            let mut bodies = seen.lock().unwrap();
+            bodies.push(std::mem::take(&mut body));
+            match (bodies.len(), number) {
+                (1, _) => frames.send(reset(stream, REFUSED_STREAM)),
+                (2, _) => {
+                    frames.send(frame(GOAWAY, 0, 0, [0_u32.to_be_bytes(), 0_u32.to_be_bytes()].concat()));
+                    drop(bodies);
+                    return frames.until_closed();
+                }
+                _ => frames.answer(stream, "taken"),
+            }
+        }
+    });
+    let proxy = before(&endpoint);
+    let body = pattern(40_000);
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    Client::connect(proxy.addr).ask([head.as_bytes(), &body].concat()).is(200, "taken");
+    assert_eq!(*bodies.lock().unwrap(), vec![body; 3]);
 }
 
 #[test]

@@ -30,9 +30,9 @@ use crate::upstream::{
 /// Bytes of field lines that are kept for the next request.
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;
 
-/// How often a request is sent again that was refused unprocessed: endpoints refuse what was begun before
-/// they have said how much they take.
-const REFUSALS_MAX: usize = 8;
+/// How often a request is sent again that was refused unprocessed: an endpoint may lower how much it takes
+/// while requests are on their way to it.
+const REFUSALS_MAX: usize = 4;
 
 /// Time between two looks for the addresses of names that are being looked up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -108,7 +108,9 @@ impl Proxy {
         let options = upstream.options();
         let head = context.head();
         let is_repeatable = head.method().is_idempotent() || options.retries.non_idempotent;
-        let room = if is_repeatable { options.retries.body_bytes_max } else { 0 };
+        // By HTTP/2 an endpoint says what it has not processed, which any method may repeat (RFC 9113 §8.7).
+        let is_held = is_repeatable || options.may_use_http2();
+        let room = if is_held { options.retries.body_bytes_max } else { 0 };
         let mut outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
         let mut tried = Tried::default();
         let mut pick = match self.pick(upstream, context, &tried) {

@@ -197,6 +197,11 @@ impl Connection {
             && self.has_room_for_stream()
     }
 
+    /// Whether the server has said that it takes requests: SETTINGS came, and allow one at least.
+    pub fn is_open_to_requests(&self) -> bool {
+        self.settings_seen && self.peer.streams_max != Some(0)
+    }
+
     /// Whether the server's SETTINGS have come.
     pub fn has_settings(&self) -> bool {
         self.settings_seen

@@ -115,7 +115,8 @@ pub(crate) struct Carrier {
     idle_since: Cell<Instant>,
     idle_time: Duration,
     lifetime: Duration,
-    /// Exchanges at once: less than the endpoint announces where it has refused some.
+    /// Exchanges at once: one before the endpoint's SETTINGS, which it sends first, so that none is refused for
+    /// their number; and less than it announces where it has refused some.
     room: Cell<usize>,
     /// Bytes that were passed to the socket.
     pub(super) taken: Cell<u64>,
@@ -162,7 +163,7 @@ impl Carrier {
             idle_since: Cell::new(now),
             idle_time: options.pool.idle_time,
             lifetime: options.pool.lifetime,
-            room: Cell::new(usize::MAX),
+            room: Cell::new(1),
             taken: Cell::new(0),
             carried: Cell::new(0),
             is_leaving: Cell::new(false),
@@ -423,13 +424,13 @@ impl Carrier {
         let now = self.time(self.now());
         let mut state = self.state.borrow_mut();
         let could_send = state.machine.can_send_request();
+        let was_open = state.machine.is_open_to_requests();
         let mut at = 0;
         while at < input.len() {
             let CarrierState { machine, out, head, .. } = &mut *state;
             let had_settings = machine.has_settings();
             let step = machine.handle_bytes(&input[at..], out, head, now)?;
             if !had_settings && machine.has_settings() {
-                // It has said how many it takes.
                 self.room.set(usize::MAX);
             }
             if let Some(event) = step.event {
@@ -438,9 +439,13 @@ impl Carrier {
             at += step.consumed;
         }
         let has_room = !could_send && state.machine.can_send_request();
+        // Where it is full, another connection may be made now.
+        let is_known = !was_open && state.machine.is_open_to_requests();
         drop(state);
         self.wake_senders();
-        if has_room && let Some(pool) = self.pool.upgrade() {
+        if (has_room || is_known)
+            && let Some(pool) = self.pool.upgrade()
+        {
             pool.wake_first();
         }
         Ok(())

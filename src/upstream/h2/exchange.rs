@@ -1,8 +1,8 @@
 //! One exchange on a stream of an HTTP/2 connection. As in HTTP/1.1, the task that waits for the response
 //! sends the request's body, and both directions may flow at once.
 //!
-//! Content is held back until the endpoint's SETTINGS have come: an endpoint that takes fewer exchanges than
-//! were begun refuses the rest, and what was not begun can be sent again.
+//! Content is held back until the endpoint's SETTINGS have come: one that takes no exchange at all refuses a
+//! request of which nothing was pulled from the client, and that can be sent elsewhere.
 
 use std::cell::RefCell;
 use std::rc::Rc;

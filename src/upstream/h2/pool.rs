@@ -156,8 +156,12 @@ impl H2Pool {
         }
     }
 
+    /// Not before those there are have said how much they take, nor where an endpoint takes nothing now.
     fn may_connect(&self) -> bool {
-        !self.is_connecting.get() && self.carriers.borrow().len() < CONNECTIONS_MAX
+        let carriers = self.carriers.borrow();
+        !self.is_connecting.get()
+            && carriers.len() < CONNECTIONS_MAX
+            && carriers.iter().all(|carrier| carrier.state.borrow().machine.is_open_to_requests())
     }
 
     /// A connection was made.
