@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod accept_encoding;
+pub(crate) mod base64;
 #[doc(hidden)] // What `handler::Files` sends for several ranges.
 pub mod byteranges;
 pub mod conditional;

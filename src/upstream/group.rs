@@ -320,8 +320,9 @@ impl Group {
         Self::check(options)?;
         let upstreams = core.process.get::<Upstreams>();
         let shared = upstreams.upstream(&options.name);
-        let tls = shared.tls(options);
+        let tls = upstreams.tls(options);
         let tls = tls.map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })?;
+        shared.set_tls(tls.clone());
         shared.set_options(options);
         let names = options.endpoints.iter().map(|endpoint| match &endpoint.address {
             EndpointAddress::Tcp { host, port } if host.parse::<IpAddr>().is_err() => {

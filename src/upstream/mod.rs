@@ -10,6 +10,7 @@
 mod balance;
 mod breaker;
 mod budget;
+mod call;
 mod connect;
 mod ejection;
 mod endpoint;
@@ -18,6 +19,8 @@ mod exchange;
 mod group;
 mod h1;
 mod h2;
+mod incoming;
+mod local;
 mod moment;
 mod options;
 mod outgoing;
@@ -33,19 +36,20 @@ mod tls;
 mod watch;
 
 pub use self::breaker::BreakerStatus;
-pub(crate) use self::connect::{Needs, link};
+pub(crate) use self::call::{Answered, NoAnswer, Requester, call, held_bytes_max};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ExchangeError, ExchangeFailure};
 pub(crate) use self::exchange::{Exchange, Link};
 pub use self::group::{Group, NoEndpoint, Outcome, Pick, PickKey, Tried, UpstreamMistake};
-pub(crate) use self::h1::{HeadEvent, Tunnelled};
+pub(crate) use self::h1::Tunnelled;
+pub(crate) use self::incoming::Incoming;
+pub(crate) use self::local::LocalUpstream;
 pub use self::options::{
     Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointAddress, EndpointAddressError,
     EndpointOptions, HashKey, PoolOptions, RetryOptions, StickyOptions, StickySecret, UpstreamOptions,
     UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
 pub(crate) use self::outgoing::{Outgoing, TrailerRule};
-pub(crate) use self::pool::LocalPools;
 pub use self::registry::Upstreams;
 pub use self::state::{EndpointState, Health};
 pub use self::status::{EndpointStatus, UpstreamStatus};

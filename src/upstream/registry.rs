@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use super::moment::Epoch;
+use super::options::UpstreamOptions;
 use super::state::{EndpointState, UpstreamState, locked};
 use super::status::UpstreamStatus;
+use super::tls::{ClientTls, TlsConfigs};
 use super::watch::{NameState, Watcher};
 
 /// All upstreams of a server, by name, and the thread that watches them. Held weakly, so that a plan finds
@@ -18,12 +20,19 @@ pub struct Upstreams {
     known: Mutex<Vec<Weak<UpstreamState>>>,
     names: Mutex<Vec<Weak<NameState>>>,
     watcher: Mutex<Option<Arc<Watcher>>>,
+    tls: Mutex<Vec<Weak<TlsConfigs>>>,
 }
 
 impl Default for Upstreams {
     fn default() -> Self {
         let epoch = Epoch::new(Instant::now());
-        Self { epoch, known: Mutex::default(), names: Mutex::default(), watcher: Mutex::default() }
+        Self {
+            epoch,
+            known: Mutex::default(),
+            names: Mutex::default(),
+            watcher: Mutex::default(),
+            tls: Mutex::default(),
+        }
     }
 }
 
@@ -59,6 +68,17 @@ impl Upstreams {
             }
             name
         })
+    }
+
+    /// What connections with these options are secured with, made now unless it is known and its files have
+    /// not changed.
+    ///
+    /// # Errors
+    /// What to change.
+    pub(crate) fn tls(&self, options: &UpstreamOptions) -> Result<Option<Arc<ClientTls>>, String> {
+        let Some(tls) = &options.tls else { return Ok(None) };
+        let configs = TlsConfigs::find(&mut locked(&self.tls), tls, options.protocol)?;
+        Ok(Some(Arc::new(ClientTls::new(tls, configs))))
     }
 
     /// The watching thread, started now if there is none.

@@ -328,22 +328,14 @@ impl UpstreamState {
         self.options.load_full()
     }
 
-    /// What connections are secured with, made for these options unless it is known and its files have not
-    /// changed.
-    ///
-    /// # Errors
-    /// What to change.
-    pub(crate) fn tls(&self, options: &UpstreamOptions) -> Result<Option<Arc<ClientTls>>, String> {
-        let Some(tls) = &options.tls else { return Ok(None) };
-        let mut known = locked(&self.tls);
-        let made = ClientTls::new(tls, options.protocol, known.as_ref())?;
-        Ok(Some(known.insert(made).clone()))
+    /// Sets what connections are secured with from now on.
+    pub(crate) fn set_tls(&self, tls: Option<Arc<ClientTls>>) {
+        *locked(&self.tls) = tls;
     }
 
     /// What connections were last secured with.
     pub(crate) fn current_tls(&self) -> Option<Arc<ClientTls>> {
-        let is_used = self.options.load().as_ref().is_some_and(|options| options.tls.is_some());
-        if is_used { locked(&self.tls).clone() } else { None }
+        locked(&self.tls).clone()
     }
 
     pub(crate) fn set_options(&self, options: &Arc<UpstreamOptions>) {

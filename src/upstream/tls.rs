@@ -1,6 +1,6 @@
 //! TLS to the endpoints of an upstream: its configuration, made once for all cores, and handshakes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -18,7 +18,15 @@ const HTTP2: &[u8] = b"h2";
 /// What the connections of an upstream are secured with.
 #[derive(Debug)]
 pub(crate) struct ClientTls {
-    options: UpstreamTls,
+    server_name: Option<String>,
+    configs: Arc<TlsConfigs>,
+}
+
+/// Configurations, which all upstreams with the same files share: those of this machine's authorities are
+/// many, and client code has an upstream per origin.
+#[derive(Debug)]
+pub(crate) struct TlsConfigs {
+    options: TlsClientOptions,
     protocol: UpstreamProtocol,
     files: Vec<FileVersion>,
     config: Arc<ClientConfig>,
@@ -44,7 +52,7 @@ fn client_options(options: &UpstreamTls) -> TlsClientOptions {
 pub(super) fn check_names(options: &UpstreamOptions) -> Result<(), String> {
     let Some(tls) = &options.tls else { return Ok(()) };
     for endpoint in &options.endpoints {
-        let name = name(endpoint, tls);
+        let name = name(endpoint, tls.server_name.as_deref());
         if ServerName::try_from(name).is_err() {
             return Err(format!("`{name}` is no name of a certificate; give one with `server_name`"));
         }
@@ -62,32 +70,33 @@ pub(super) fn check_files(options: &UpstreamOptions) -> Result<(), String> {
 }
 
 /// The name that the certificate must have.
-fn name<'a>(endpoint: &'a EndpointOptions, tls: &'a UpstreamTls) -> &'a str {
-    match (&tls.server_name, &endpoint.address) {
+fn name<'a>(endpoint: &'a EndpointOptions, server_name: Option<&'a str>) -> &'a str {
+    match (server_name, &endpoint.address) {
         (Some(name), _) => name,
         (None, EndpointAddress::Tcp { host, .. }) => host,
         (None, EndpointAddress::Unix(_)) => "localhost",
     }
 }
 
-impl ClientTls {
-    /// As the options say; `before` is used again if it was made from the same options and the files have not
-    /// changed.
+impl TlsConfigs {
+    /// As the options say; of those that are known the one that was made from the same options, if the files
+    /// have not changed.
     ///
     /// # Errors
     /// What to change.
-    pub(super) fn new(
+    pub(super) fn find(
+        known: &mut Vec<Weak<Self>>,
         tls: &UpstreamTls,
         protocol: UpstreamProtocol,
-        before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, String> {
         let options = client_options(tls);
         let files = options.file_versions();
-        let is_same = |before: &&Arc<Self>| {
-            before.options == *tls && before.protocol == protocol && before.files == files
+        known.retain(|configs| configs.strong_count() > 0);
+        let is_same = |before: &Arc<Self>| {
+            before.options == options && before.protocol == protocol && before.files == files
         };
-        if let Some(before) = before.filter(is_same) {
-            return Ok(before.clone());
+        if let Some(before) = known.iter().filter_map(Weak::upgrade).find(is_same) {
+            return Ok(before);
         }
         let offering = |config: &ClientConfig, protocols: &[&[u8]]| {
             let mut config = config.clone();
@@ -100,13 +109,16 @@ impl ClientTls {
             UpstreamProtocol::Http1 => &[HTTP1],
             UpstreamProtocol::Http2 => &[HTTP2],
         };
-        Ok(Arc::new(Self {
-            options: tls.clone(),
-            protocol,
-            files,
-            http1: offering(&config, &[HTTP1]),
-            config: offering(&config, protocols),
-        }))
+        let (http1, config) = (offering(&config, &[HTTP1]), offering(&config, protocols));
+        let made = Arc::new(Self { options, protocol, files, config, http1 });
+        known.push(Arc::downgrade(&made));
+        Ok(made)
+    }
+}
+
+impl ClientTls {
+    pub(super) fn new(tls: &UpstreamTls, configs: Arc<TlsConfigs>) -> Self {
+        Self { server_name: tls.server_name.clone(), configs }
     }
 
     /// The client's side of a handshake, within the socket's deadline.
@@ -119,12 +131,12 @@ impl ClientTls {
         endpoint: &EndpointOptions,
         needs_http1: bool,
     ) -> Result<Stream, ExchangeFailure> {
-        let name = name(endpoint, &self.options);
+        let name = name(endpoint, self.server_name.as_deref());
         let server = ServerName::try_from(name.to_owned())
             .map_err(|_| ExchangeFailure::Tls(format!("`{name}` is no name of a certificate")))?;
-        let config = if needs_http1 { &self.http1 } else { &self.config };
+        let config = if needs_http1 { &self.configs.http1 } else { &self.configs.config };
         let stream = Stream::connect(socket, config.clone(), server).await?;
-        if self.protocol == UpstreamProtocol::Http2 && !needs_http1 && !is_http2(&stream) {
+        if self.configs.protocol == UpstreamProtocol::Http2 && !needs_http1 && !is_http2(&stream) {
             let why = "it did not choose HTTP/2 (ALPN h2); set `protocol` to `auto` or `http1`";
             return Err(ExchangeFailure::Tls(why.to_owned()));
         }

@@ -1,12 +1,8 @@
-//! One request's way: an endpoint, a connection, the exchange, and again where that is safe.
-//!
-//! A request is sent again only if nothing of a response was forwarded and the whole of its body is held; and
-//! only if its method is idempotent or nothing of it was written. A kept connection that was closed meanwhile
-//! does not count as a try: the request goes out again over a fresh one.
+//! One request's way: what of it an endpoint gets, and what the client gets of the answer. Endpoints,
+//! connections and retries are [`crate::upstream`]'s.
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,45 +11,69 @@ use super::body::ProxyBody;
 use super::request;
 use super::response::{self, Announced};
 use super::tunnel;
-use super::upstream::ProxyUpstream;
 use crate::http::h1::{BodyLength, ConnectionOptions, OutgoingRequest};
 use crate::http::message::FramingError;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
-use crate::service::{Body, BodyError, BodyPolicy, Context, Frame, Interim, RequestBody, Response};
+use crate::service::{
+    Body, BodyError, BodyPolicy, Context, FieldBlock, Frame, Interim, RequestBody, Response,
+};
 use crate::upstream::{
-    Balance, Exchange, ExchangeError, ExchangeFailure, HashKey, HeadEvent, Link, Needs, NoEndpoint, Outcome,
-    Outgoing, Pick, PickKey, Tried,
+    Answered, Balance, Endpoint, Exchange, ExchangeError, ExchangeFailure, HashKey, Incoming, Link,
+    LocalUpstream, NoAnswer, NoEndpoint, Outgoing, Pick, PickKey, Requester, Tried, call, held_bytes_max,
 };
 
 /// Bytes of field lines that are kept for the next request.
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;
 
-/// How often a request is sent again that was refused unprocessed: an endpoint may lower how much it takes
-/// while requests are on their way to it.
-const REFUSALS_MAX: usize = 4;
-
-/// Time between two looks for the addresses of names that are being looked up.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// The exchange with the endpoint that answered.
-struct Answered {
-    exchange: Exchange,
-    outgoing: Outgoing,
-    pick: Pick,
-    is_tunnel: bool,
+/// A request of a client, forwarded.
+struct Forwarded<'a> {
+    proxy: &'a Proxy,
+    context: &'a Context,
 }
 
-/// Why there is no answer.
-enum NoAnswer {
-    NoEndpoint(NoEndpoint),
-    Failed(ExchangeError),
-}
+impl Requester for Forwarded<'_> {
+    fn is_idempotent(&self) -> bool {
+        self.context.method().is_idempotent()
+    }
 
-impl From<NoEndpoint> for NoAnswer {
-    fn from(none: NoEndpoint) -> Self {
-        Self::NoEndpoint(none)
+    fn needs_http1(&self) -> bool {
+        request::upgrade(self.context.head()).is_some()
+    }
+
+    fn pick(&self, upstream: &LocalUpstream, tried: &Tried) -> Result<Pick, NoEndpoint> {
+        let key = PickKey::of(self.context);
+        let key = match upstream.options().balance {
+            Balance::Hash(HashKey::ClientAddress) | Balance::Rendezvous(HashKey::ClientAddress) => {
+                key.client(request::client(self.context, &self.proxy.options.forwarded))
+            }
+            _ => key,
+        };
+        upstream.group.pick(&key, tried, upstream.ring().now())
+    }
+
+    fn begin(&self, link: Link, endpoint: &Endpoint, body: &Outgoing) -> Result<Exchange, ExchangeError> {
+        self.proxy.begin(self.context, link, endpoint, body)
+    }
+
+    /// Passes it on; whether the client got it.
+    fn inform(&self, status: Status, exchange: &Exchange) -> bool {
+        let Ok(interim) = Interim::new(status) else { return false };
+        let (lines, _) = response::lines(exchange.head());
+        // Not to HTTP/1.0, nor to a client that does not read: the final response is not affected.
+        self.context.inform(&interim.with_fields(FieldBlock::Owned(lines))).is_ok()
+    }
+
+    fn failed(&self, upstream: &LocalUpstream, endpoint: &Endpoint, error: &ExchangeError) {
+        let head = self.context.head();
+        log::line(format_args!(
+            "upstream {}, endpoint {}: {error} ({} {})",
+            upstream.name(),
+            endpoint.options().address,
+            head.method_str(),
+            head.path().as_bytes()[..head.path().len().min(256)].escape_ascii(),
+        ));
     }
 }
 
@@ -69,7 +89,10 @@ impl Proxy {
             }
         }
         let upstream = self.choose();
-        match self.answered(&upstream, &context, body).await {
+        let forwarded = Forwarded { proxy: self, context: &context };
+        let room = held_bytes_max(upstream.options(), &forwarded);
+        let outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
+        match call(&upstream, &forwarded, outgoing).await {
             Ok(answered) => respond(&context, upstream, answered, via),
             Err(NoAnswer::NoEndpoint(none)) => {
                 log::line(format_args!("upstream {}: {none}", upstream.name()));
@@ -98,185 +121,12 @@ impl Proxy {
         }
     }
 
-    /// The final head of a response, from whichever endpoint answers.
-    async fn answered(
-        &self,
-        upstream: &Rc<ProxyUpstream>,
-        context: &Context,
-        body: RequestBody,
-    ) -> Result<Answered, NoAnswer> {
-        let options = upstream.options();
-        let head = context.head();
-        let is_repeatable = head.method().is_idempotent() || options.retries.non_idempotent;
-        // By HTTP/2 an endpoint says what it has not processed, which any method may repeat (RFC 9113 §8.7).
-        let is_held = is_repeatable || options.may_use_http2();
-        let room = if is_held { options.retries.body_bytes_max } else { 0 };
-        let mut outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
-        let mut tried = Tried::default();
-        let mut pick = match self.pick(upstream, context, &tried) {
-            Err(NoEndpoint::Unresolved) => Box::pin(self.first_pick(upstream, context)).await?,
-            picked => picked?,
-        };
-        let mut is_fresh = false;
-        let needs_http1 = request::upgrade(head).is_some();
-        let mut refusals = 0;
-        let began = self.ring.now();
-        loop {
-            let started = self.ring.now();
-            let mut was_informed = false;
-            let needs = Needs { is_fresh, http1: needs_http1 };
-            let kept = if is_fresh { None } else { upstream.take_now(pick.endpoint(), needs_http1) };
-            let linked = match kept {
-                Some(link) => Ok(link),
-                None => Box::pin(upstream.link(pick.endpoint(), needs)).await,
-            };
-            let exchanged = match linked {
-                Ok(link) => {
-                    self.exchange(context, options, link, pick.endpoint(), &mut outgoing, &mut was_informed)
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            let now = self.ring.now();
-            let latency = now.saturating_duration_since(started);
-            let error = match exchanged {
-                Ok((exchange, is_tunnel)) => {
-                    let status = exchange.head().status();
-                    pick.record(Outcome::Response(status), latency, now);
-                    let wants_another = !options.retries.statuses.is_empty()
-                        && options.retries.statuses.contains(&status.code())
-                        && head.method().is_idempotent()
-                        && self.may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began);
-                    if !wants_another {
-                        return Ok(Answered { exchange, outgoing, pick, is_tunnel });
-                    }
-                    tried.add(pick.endpoint());
-                    // Without another one the client gets what this one answered.
-                    let Ok(next) = self.pick(upstream, context, &tried) else {
-                        return Ok(Answered { exchange, outgoing, pick, is_tunnel });
-                    };
-                    drop(exchange);
-                    pick = next;
-                    is_fresh = false;
-                    continue;
-                }
-                Err(error) => error,
-            };
-            // Nothing was processed, and no endpoint is at fault: it has said how much it takes.
-            if matches!(error.failure, ExchangeFailure::Refused)
-                && refusals < REFUSALS_MAX
-                && now.saturating_duration_since(began) < options.retries.total_time
-                && outgoing.rewind()
-            {
-                refusals += 1;
-                continue;
-            }
-            let is_safe = is_repeatable || !error.was_written;
-            if is_safe && error.is_stale() && !is_fresh && outgoing.rewind() {
-                is_fresh = true;
-                continue;
-            }
-            if let Some(outcome) = outcome_of(&error.failure) {
-                pick.record(outcome, latency, now);
-                log::line(format_args!(
-                    "upstream {}, endpoint {}: {error} ({} {})",
-                    upstream.name(),
-                    pick.endpoint().options().address,
-                    head.method_str(),
-                    head.path().as_bytes()[..head.path().len().min(256)].escape_ascii(),
-                ));
-            }
-            let may_help = is_safe
-                && !error.was_answered
-                && !matches!(error.failure, ExchangeFailure::Client(_) | ExchangeFailure::Request(_));
-            if !may_help || !self.may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began) {
-                return Err(NoAnswer::Failed(error));
-            }
-            tried.add(pick.endpoint());
-            // The failed one no longer counts as in flight when another is chosen.
-            drop(pick);
-            pick = self.pick(upstream, context, &tried)?;
-            is_fresh = false;
-        }
-    }
-
-    fn pick(&self, upstream: &ProxyUpstream, context: &Context, tried: &Tried) -> Result<Pick, NoEndpoint> {
-        let key = PickKey::of(context);
-        let key = match upstream.options().balance {
-            Balance::Hash(HashKey::ClientAddress) | Balance::Rendezvous(HashKey::ClientAddress) => {
-                key.client(request::client(context, &self.options.forwarded))
-            }
-            _ => key,
-        };
-        upstream.group.pick(&key, tried, self.ring.now())
-    }
-
-    /// As [`pick`](Self::pick); waits for the addresses of names that were never looked up before.
-    async fn first_pick(&self, upstream: &ProxyUpstream, context: &Context) -> Result<Pick, NoEndpoint> {
-        let deadline = self.ring.now() + upstream.options().timeouts.connect;
-        loop {
-            match self.pick(upstream, context, &Tried::default()) {
-                Err(NoEndpoint::Unresolved) if self.ring.now() < deadline => {
-                    self.ring.sleep(LOOK_EVERY).await;
-                }
-                picked => return picked,
-            }
-        }
-    }
-
-    /// Whether the request may be sent once more, and its body can be.
-    fn may_repeat(
-        &self,
-        upstream: &ProxyUpstream,
-        outgoing: &mut Outgoing,
-        was_informed: bool,
-        tries_before: usize,
-        began: Instant,
-    ) -> bool {
-        let retries = &upstream.options().retries;
-        let now = self.ring.now();
-        !was_informed
-            && tries_before + 1 < retries.tries as usize
-            && now.saturating_duration_since(began) < retries.total_time
-            && outgoing.rewind()
-            && upstream.group.may_retry(now)
-    }
-
-    /// One exchange up to its final head; whether a tunnel follows.
-    async fn exchange(
-        &self,
-        context: &Context,
-        options: &crate::upstream::UpstreamOptions,
-        link: Link,
-        endpoint: &crate::upstream::Endpoint,
-        outgoing: &mut Outgoing,
-        was_informed: &mut bool,
-    ) -> Result<(Exchange, bool), ExchangeError> {
-        let mut exchange = self.begin(context, link, endpoint, outgoing)?;
-        let is_repeatable = context.method().is_idempotent() || options.retries.non_idempotent;
-        if is_repeatable && options.checks.is_some() {
-            exchange.give_up_when_unhealthy(endpoint.shared());
-        }
-        loop {
-            match poll_fn(|cx| exchange.poll_head(outgoing, options, cx)).await? {
-                // The client is asked for its content when that is read.
-                HeadEvent::Interim(Status::CONTINUE) => {}
-                HeadEvent::Interim(status) => *was_informed |= inform(context, status, &exchange),
-                HeadEvent::Final => {
-                    exchange.begin_body(options)?;
-                    return Ok((exchange, false));
-                }
-                HeadEvent::Tunnel => return Ok((exchange, true)),
-            }
-        }
-    }
-
     /// Writes the request.
     fn begin(
         &self,
         context: &Context,
         link: Link,
-        endpoint: &crate::upstream::Endpoint,
+        endpoint: &Endpoint,
         outgoing: &Outgoing,
     ) -> Result<Exchange, ExchangeError> {
         let head = context.head();
@@ -321,37 +171,10 @@ impl Proxy {
     }
 }
 
-/// Passes an interim response on; whether the client got it.
-fn inform(context: &Context, status: Status, exchange: &Exchange) -> bool {
-    let Ok(interim) = Interim::new(status) else { return false };
-    let (lines, _) = response::lines(exchange.head());
-    // Not to HTTP/1.0, nor to a client that does not read: the final response is not affected.
-    context.inform(&interim.with_fields(crate::service::FieldBlock::Owned(lines))).is_ok()
-}
-
-/// What a failure says about the endpoint.
-fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
-    match failure {
-        ExchangeFailure::Client(_)
-        | ExchangeFailure::Request(_)
-        | ExchangeFailure::QueueFull
-        | ExchangeFailure::QueueTimeout
-        | ExchangeFailure::Refused => None,
-        ExchangeFailure::Name(_)
-        | ExchangeFailure::Connect(_)
-        | ExchangeFailure::ConnectTimeout
-        | ExchangeFailure::Tls(_)
-        | ExchangeFailure::Certificate(_)
-        | ExchangeFailure::TlsTimeout => Some(Outcome::ConnectFailed),
-        ExchangeFailure::FirstByteTimeout | ExchangeFailure::IdleTimeout => Some(Outcome::TimedOut),
-        _ => Some(Outcome::Broken),
-    }
-}
-
 /// The response to the client.
 fn respond(
     context: &Context,
-    upstream: Rc<ProxyUpstream>,
+    upstream: Rc<LocalUpstream>,
     answered: Answered,
     via: Option<&str>,
 ) -> Response {
@@ -396,5 +219,6 @@ fn respond(
     }
     let length = if is_whole { Some(first.len() as u64) } else { length };
     let first = (!first.is_empty()).then(|| Ok(Frame::Data(first)));
-    forwarded(Body::Stream(Box::new(ProxyBody::new(upstream, exchange, outgoing, pick, length, first))))
+    let incoming = Incoming::new(upstream, exchange, outgoing, pick);
+    forwarded(Body::Stream(Box::new(ProxyBody::new(incoming, length, first))))
 }

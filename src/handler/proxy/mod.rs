@@ -15,7 +15,6 @@ mod options;
 mod request;
 mod response;
 mod tunnel;
-mod upstream;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -25,23 +24,20 @@ pub use self::options::{
     ForwardedForm, ForwardedOptions, HostPolicy, Network, NetworkError, ProxyMistake, ProxyOptions,
 };
 use self::request::NotForwarded;
-use self::upstream::ProxyUpstream;
 use crate::http::message::{RequestHead, push_field};
 use crate::http::method::Method;
 use crate::http::path;
 use crate::http::status::Status;
 use crate::http::target::is_authority;
-use crate::ring::Ring;
 use crate::service::{CoreContext, Request, Response, Service};
-use crate::upstream::{Group, TrailerRule, UpstreamMistake, UpstreamOptions};
+use crate::upstream::{Group, LocalUpstream, TrailerRule, UpstreamMistake, UpstreamOptions};
 
 /// Forwards requests to its upstreams.
 pub struct Proxy {
     options: ProxyOptions,
-    ring: Ring,
     /// Those with a share.
     // INVARIANT: not empty.
-    upstreams: Vec<(u32, Rc<ProxyUpstream>)>,
+    upstreams: Vec<(u32, Rc<LocalUpstream>)>,
     /// Chooses among several upstreams.
     draw: Cell<u64>,
     /// For the field lines of the request that is being written.
@@ -59,14 +55,13 @@ impl Proxy {
         options.check()?;
         let mut upstreams = Vec::new();
         for (share, upstream) in options.upstreams.iter().filter(|(share, _)| *share > 0) {
-            let upstream = ProxyUpstream::new(upstream, core).map_err(|mistake| vec![mistake.into()])?;
+            let upstream = LocalUpstream::new(upstream, core).map_err(|mistake| vec![mistake.into()])?;
             upstreams.push((*share, upstream));
         }
         let ruled = options.clone();
         Ok(Self {
             trailers: TrailerRule::new(move |name| request::may_follow(&ruled, name)),
             options: options.clone(),
-            ring: core.ring.clone(),
             upstreams,
             draw: Cell::new(core.worker as u64),
             scratch: RefCell::default(),
@@ -74,7 +69,7 @@ impl Proxy {
     }
 
     /// The upstream of the next request, by the shares.
-    fn choose(&self) -> Rc<ProxyUpstream> {
+    fn choose(&self) -> Rc<LocalUpstream> {
         let [(_, first), others @ ..] = &self.upstreams[..] else {
             unreachable!("a proxy has an upstream");
         };

@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use super::request;
 use super::response;
-use super::upstream::ProxyUpstream;
+use crate::http::base64::base64;
 use crate::http::status::Status;
 use crate::ring::Payload;
 use crate::service::{BodyWriter, Context, Frame, Response, Tunnel, TunnelReader};
-use crate::upstream::{Exchange, ExchangeFailure, Pick, Tunnelled};
+use crate::upstream::{Exchange, ExchangeFailure, LocalUpstream, Pick, Tunnelled};
 
 /// RFC 6455 §1.3.
 const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -37,21 +37,6 @@ impl WebSocketKey {
     }
 }
 
-/// The crate of this name is part of builds with passwords or ACME alone.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
-            text.push(if digit > group.len() { '=' } else { char::from(DIGITS[value as usize]) });
-        }
-    }
-    text
-}
-
 /// Adds what an upgrade to this protocol needs besides the fields of an extended CONNECT (RFC 8441 §5.1).
 pub(super) fn add_key(context: &Context, protocol: &str, lines: &mut Vec<u8>) {
     if !protocol.eq_ignore_ascii_case("websocket") {
@@ -67,7 +52,7 @@ pub(super) fn add_key(context: &Context, protocol: &str, lines: &mut Vec<u8>) {
 /// Opens the tunnel that the endpoint has opened.
 pub(super) fn respond(
     context: &Context,
-    upstream: Rc<ProxyUpstream>,
+    upstream: Rc<LocalUpstream>,
     exchange: Exchange,
     pick: Pick,
     via: Option<&str>,

@@ -1,0 +1,253 @@
+//! One request's way to an upstream: an endpoint, a connection, the exchange, and again where that is safe.
+//! The same for requests that are forwarded and for those that begin here; what differs is a [`Requester`].
+//!
+//! A request is sent again only if nothing of a response was passed on and the whole of its body is held; and
+//! only if its method is idempotent or nothing of it was written. A kept connection that was closed meanwhile
+//! does not count as a try: the request goes out again over a fresh one.
+
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+
+use super::connect::Needs;
+use super::endpoint::Endpoint;
+use super::error::{ExchangeError, ExchangeFailure};
+use super::exchange::{Exchange, Link};
+use super::group::{NoEndpoint, Outcome, Pick, Tried};
+use super::h1::HeadEvent;
+use super::local::LocalUpstream;
+use super::options::UpstreamOptions;
+use super::outgoing::Outgoing;
+use crate::http::status::Status;
+
+/// How often a request is sent again that was refused unprocessed: an endpoint may lower how much it takes
+/// while requests are on their way to it.
+const REFUSALS_MAX: usize = 4;
+
+/// Time between two looks for the addresses of names that are being looked up.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A request, as whoever sends it knows it.
+pub(crate) trait Requester {
+    /// Whether it may be done twice.
+    fn is_idempotent(&self) -> bool;
+
+    /// Whether it needs HTTP/1.1, for an upgrade.
+    fn needs_http1(&self) -> bool;
+
+    /// An endpoint, one that was not tried if there is one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn pick(&self, upstream: &LocalUpstream, tried: &Tried) -> Result<Pick, NoEndpoint>;
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// It cannot be sent on this connection.
+    fn begin(&self, link: Link, endpoint: &Endpoint, body: &Outgoing) -> Result<Exchange, ExchangeError>;
+
+    /// Takes an interim response other than 100; whether it was passed on, so that there is no way back.
+    fn inform(&self, status: Status, exchange: &Exchange) -> bool;
+
+    /// An exchange has failed by the fault of this endpoint.
+    fn failed(&self, upstream: &LocalUpstream, endpoint: &Endpoint, error: &ExchangeError);
+}
+
+/// The exchange with the endpoint that answered, at the final head of its response.
+pub(crate) struct Answered {
+    pub(crate) exchange: Exchange,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) pick: Pick,
+    pub(crate) is_tunnel: bool,
+}
+
+/// Why there is no answer.
+pub(crate) enum NoAnswer {
+    NoEndpoint(NoEndpoint),
+    Failed(ExchangeError),
+}
+
+impl From<NoEndpoint> for NoAnswer {
+    fn from(none: NoEndpoint) -> Self {
+        Self::NoEndpoint(none)
+    }
+}
+
+/// The final head of a response, from whichever endpoint answers.
+///
+/// # Errors
+/// None did.
+pub(crate) async fn call(
+    upstream: &LocalUpstream,
+    request: &impl Requester,
+    mut outgoing: Outgoing,
+) -> Result<Answered, NoAnswer> {
+    let (options, ring) = (upstream.options(), upstream.ring());
+    let is_repeatable = is_repeatable(options, request);
+    let mut tried = Tried::default();
+    let mut pick = match request.pick(upstream, &tried) {
+        Err(NoEndpoint::Unresolved) => Box::pin(first_pick(upstream, request)).await?,
+        picked => picked?,
+    };
+    let mut is_fresh = false;
+    let needs_http1 = request.needs_http1();
+    let mut refusals = 0;
+    let began = ring.now();
+    loop {
+        let started = ring.now();
+        let mut was_informed = false;
+        let needs = Needs { is_fresh, http1: needs_http1 };
+        let kept = if is_fresh { None } else { upstream.take_now(pick.endpoint(), needs_http1) };
+        let linked = match kept {
+            Some(link) => Ok(link),
+            None => Box::pin(upstream.link(pick.endpoint(), needs)).await,
+        };
+        let exchanged = match linked {
+            Ok(link) => {
+                exchange(upstream, request, link, pick.endpoint(), &mut outgoing, &mut was_informed).await
+            }
+            Err(error) => Err(error),
+        };
+        let now = ring.now();
+        let latency = now.saturating_duration_since(started);
+        let error = match exchanged {
+            Ok((exchange, is_tunnel)) => {
+                let status = exchange.head().status();
+                pick.record(Outcome::Response(status), latency, now);
+                let wants_another = !options.retries.statuses.is_empty()
+                    && options.retries.statuses.contains(&status.code())
+                    && request.is_idempotent()
+                    && may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began);
+                if !wants_another {
+                    return Ok(Answered { exchange, outgoing, pick, is_tunnel });
+                }
+                tried.add(pick.endpoint());
+                // Without another one the client gets what this one answered.
+                let Ok(next) = request.pick(upstream, &tried) else {
+                    return Ok(Answered { exchange, outgoing, pick, is_tunnel });
+                };
+                drop(exchange);
+                pick = next;
+                is_fresh = false;
+                continue;
+            }
+            Err(error) => error,
+        };
+        // Nothing was processed, and no endpoint is at fault: it has said how much it takes.
+        if matches!(error.failure, ExchangeFailure::Refused)
+            && refusals < REFUSALS_MAX
+            && now.saturating_duration_since(began) < options.retries.total_time
+            && outgoing.rewind()
+        {
+            refusals += 1;
+            continue;
+        }
+        let is_safe = is_repeatable || !error.was_written;
+        if is_safe && error.is_stale() && !is_fresh && outgoing.rewind() {
+            is_fresh = true;
+            continue;
+        }
+        if let Some(outcome) = outcome_of(&error.failure) {
+            pick.record(outcome, latency, now);
+            request.failed(upstream, pick.endpoint(), &error);
+        }
+        let may_help = is_safe
+            && !error.was_answered
+            && !matches!(error.failure, ExchangeFailure::Client(_) | ExchangeFailure::Request(_));
+        if !may_help || !may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began) {
+            return Err(NoAnswer::Failed(error));
+        }
+        tried.add(pick.endpoint());
+        // The failed one no longer counts as in flight when another is chosen.
+        drop(pick);
+        pick = request.pick(upstream, &tried)?;
+        is_fresh = false;
+    }
+}
+
+fn is_repeatable(options: &UpstreamOptions, request: &impl Requester) -> bool {
+    request.is_idempotent() || options.retries.non_idempotent
+}
+
+/// Bytes of a body that are held while it is sent, so that it can be sent again.
+pub(crate) fn held_bytes_max(options: &UpstreamOptions, request: &impl Requester) -> usize {
+    // By HTTP/2 an endpoint says what it has not processed, which any method may repeat (RFC 9113 §8.7).
+    let is_held = is_repeatable(options, request) || options.may_use_http2();
+    if is_held { options.retries.body_bytes_max } else { 0 }
+}
+
+/// As [`Requester::pick`]; waits for the addresses of names that were never looked up before.
+async fn first_pick(upstream: &LocalUpstream, request: &impl Requester) -> Result<Pick, NoEndpoint> {
+    let ring = upstream.ring();
+    let deadline = ring.now() + upstream.options().timeouts.connect;
+    loop {
+        match request.pick(upstream, &Tried::default()) {
+            Err(NoEndpoint::Unresolved) if ring.now() < deadline => ring.sleep(LOOK_EVERY).await,
+            picked => return picked,
+        }
+    }
+}
+
+/// Whether the request may be sent once more, and its body can be.
+fn may_repeat(
+    upstream: &LocalUpstream,
+    outgoing: &mut Outgoing,
+    was_informed: bool,
+    tries_before: usize,
+    began: Instant,
+) -> bool {
+    let retries = &upstream.options().retries;
+    let now = upstream.ring().now();
+    !was_informed
+        && tries_before + 1 < retries.tries as usize
+        && now.saturating_duration_since(began) < retries.total_time
+        && outgoing.rewind()
+        && upstream.group.may_retry(now)
+}
+
+/// One exchange up to its final head; whether a tunnel follows.
+async fn exchange(
+    upstream: &LocalUpstream,
+    request: &impl Requester,
+    link: Link,
+    endpoint: &Endpoint,
+    outgoing: &mut Outgoing,
+    was_informed: &mut bool,
+) -> Result<(Exchange, bool), ExchangeError> {
+    let options = upstream.options();
+    let mut exchange = request.begin(link, endpoint, outgoing)?;
+    if is_repeatable(options, request) && options.checks.is_some() {
+        exchange.give_up_when_unhealthy(endpoint.shared());
+    }
+    loop {
+        match poll_fn(|cx| exchange.poll_head(outgoing, options, cx)).await? {
+            // The content is asked for when the endpoint reads it.
+            HeadEvent::Interim(Status::CONTINUE) => {}
+            HeadEvent::Interim(status) => *was_informed |= request.inform(status, &exchange),
+            HeadEvent::Final => {
+                exchange.begin_body(options)?;
+                return Ok((exchange, false));
+            }
+            HeadEvent::Tunnel => return Ok((exchange, true)),
+        }
+    }
+}
+
+/// What a failure says about the endpoint.
+fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
+    match failure {
+        ExchangeFailure::Client(_)
+        | ExchangeFailure::Request(_)
+        | ExchangeFailure::QueueFull
+        | ExchangeFailure::QueueTimeout
+        | ExchangeFailure::Refused => None,
+        ExchangeFailure::Name(_)
+        | ExchangeFailure::Connect(_)
+        | ExchangeFailure::ConnectTimeout
+        | ExchangeFailure::Tls(_)
+        | ExchangeFailure::Certificate(_)
+        | ExchangeFailure::TlsTimeout => Some(Outcome::ConnectFailed),
+        ExchangeFailure::FirstByteTimeout | ExchangeFailure::IdleTimeout => Some(Outcome::TimedOut),
+        _ => Some(Outcome::Broken),
+    }
+}
