@@ -115,8 +115,8 @@ pub(crate) struct Carrier {
     idle_since: Cell<Instant>,
     idle_time: Duration,
     lifetime: Duration,
-    /// Exchanges at once: one before the endpoint's SETTINGS, which it sends first, so that none is refused for
-    /// their number; and less than it announces where it has refused some.
+    /// Exchanges at once: one before the endpoint's SETTINGS, which it sends first, so that none is refused
+    /// for their number; and less than it announces where it has refused some.
     room: Cell<usize>,
     /// Bytes that were passed to the socket.
     pub(super) taken: Cell<u64>,
