@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "plan/agreement.rs"]
+mod agreement;
 #[path = "plan/counters.rs"]
 mod counters;
 #[path = "h2/peer.rs"]

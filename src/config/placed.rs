@@ -2,8 +2,9 @@
 
 use super::mistake::{At, Mistake};
 use super::node::Reader;
-use super::read::site::Placed;
+use super::read::site::{Placed, PlacedRoute};
 use crate::plan::{Plan, PlanError, PlanErrors, PlanMistake};
+use crate::service::router::suffix;
 
 /// Reports the errors of a plan.
 pub(super) fn report(reader: &Reader<'_>, plan: &Plan, errors: &PlanErrors, placed: &[Placed]) {
@@ -12,6 +13,10 @@ pub(super) fn report(reader: &Reader<'_>, plan: &Plan, errors: &PlanErrors, plac
         let (first, second) = (candidates.next(), candidates.next());
         // Two of one name: the second one is in conflict with the first.
         let found = second.filter(|_| matches!(error.mistake, PlanMistake::Conflict { .. })).or(first);
+        let with = match &error.mistake {
+            PlanMistake::Conflict { with } | PlanMistake::Ambiguous { with } => Some(with),
+            _ => None,
+        };
         let keys = keys_of(&error.mistake);
         let at = found.map_or(At::new(0, 0..0), |part| part.first_of(keys));
         // A mistake of a value was reported at the value itself.
@@ -22,7 +27,7 @@ pub(super) fn report(reader: &Reader<'_>, plan: &Plan, errors: &PlanErrors, plac
             continue;
         }
         let mut mistake = Mistake::new(at, text_of(error, found.is_some()));
-        if let PlanMistake::Conflict { with } = &error.mistake {
+        if let Some(with) = with {
             let host = found.and_then(|part| part.host.as_deref());
             let is_other = |part: &&Placed| {
                 part.host.as_deref() == host
@@ -54,12 +59,13 @@ fn is_it(plan: &Plan, part: &Placed, place: &str) -> bool {
     }
 }
 
-fn names(part: &Placed) -> Option<(Vec<String>, String)> {
+fn names(part: &Placed) -> Option<PlacedRoute> {
     part.route.clone()
 }
 
 /// Whether this is the name of a route, or of one of its methods, as the plan or the router writes it.
-fn same((methods, pattern): &(Vec<String>, String), name: &str) -> bool {
+fn same(PlacedRoute { methods, pattern, conditions }: &PlacedRoute, name: &str) -> bool {
+    let Some(name) = name.strip_suffix(&*suffix(conditions)) else { return false };
     let named = name.strip_suffix(&**pattern).and_then(|named| named.strip_suffix(' '));
     match (&methods[..], named) {
         (_, None) => false,
@@ -73,6 +79,7 @@ fn keys_of(mistake: &PlanMistake) -> &'static [&'static str] {
     match mistake {
         PlanMistake::Host(_) | PlanMistake::SameHost => &["host"],
         PlanMistake::Pattern(_) | PlanMistake::Conflict { .. } => &["path", "prefix"],
+        PlanMistake::Ambiguous { .. } | PlanMistake::Condition(_) => &["when", "path", "prefix"],
         PlanMistake::Method => &["methods"],
         PlanMistake::Directory(_) | PlanMistake::ExposedSecret(_) => &["files"],
         PlanMistake::Response(_) => &["respond", "redirect"],

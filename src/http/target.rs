@@ -174,7 +174,7 @@ fn path_start(method: Method, target: &[u8]) -> usize {
 /// Appends a part of a path or query, with every byte percent-encoded that RFC 3986 does not allow there
 /// unencoded, and with every `%` that begins no escape as `%25`. Escapes stay, so encoding twice changes
 /// nothing.
-pub(in crate::http) fn encode(part: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(part: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.reserve(part.len());
     for (at, &byte) in part.iter().enumerate() {

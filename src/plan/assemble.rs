@@ -48,6 +48,7 @@ pub(super) fn site_router(
         let place = route_place(place, route);
         let life = parts.life(place_in_diff(&in_diff, route));
         let mut inner = alive(judged(Router::new(), route.body_policy), life);
+        inner = route.conditions.iter().cloned().fold(inner, Router::when);
         for filter in &route.filters {
             inner = inner.links(parts.filter(&place, filter));
         }

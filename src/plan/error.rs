@@ -50,6 +50,15 @@ pub enum PlanMistake {
         /// Method and pattern of that route.
         with: String,
     },
+    /// A request could be answered by a route and by another, and neither has precedence.
+    #[error("requests may fulfil its conditions and those of {with}, and neither has more; give one another")]
+    Ambiguous {
+        /// Method, pattern and conditions of that route.
+        with: String,
+    },
+    /// No request fulfils the conditions of a route; the reason.
+    #[error("{0}")]
+    Condition(String),
     /// A method is not valid.
     #[error("a method is letters, such as PROPFIND")]
     Method,
@@ -139,6 +148,8 @@ impl From<&RouteMistake> for PlanMistake {
         match mistake {
             RouteMistake::Pattern(error) => Self::Pattern(*error),
             RouteMistake::Conflict { with, .. } => Self::Conflict { with: with.clone() },
+            RouteMistake::Ambiguous { with, .. } => Self::Ambiguous { with: with.clone() },
+            RouteMistake::Condition(text) => Self::Condition(text.clone()),
             RouteMistake::Method => Self::Method,
             RouteMistake::Handler(text) => {
                 Self::Custom { name: "handler".to_owned(), source: text.clone().into() }

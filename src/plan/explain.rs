@@ -13,10 +13,10 @@ use super::show::Bodies;
 use super::site::{Route, Site};
 use super::{Listener, Plan};
 use crate::http::path;
-use crate::http::target::split_authority;
+use crate::http::target::{encode, split_authority};
 use crate::net::Address;
-use crate::service::BodyPolicy;
-use crate::service::router::{DispatchTarget, PathMismatch, mismatch};
+use crate::service::router::{ConditionSubject, DispatchTarget, PathMismatch, RouteName, mismatch};
+use crate::service::{BodyPolicy, Condition};
 
 /// How a request is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub enum Reason {
     Host,
     /// The path does not match the route's pattern.
     Path(PathMismatch),
+    /// This condition of the route does not hold.
+    Condition(Condition),
     /// The route is for these methods.
     Method(Vec<String>),
     /// It matches too, but the chosen one is more specific.
@@ -136,6 +138,7 @@ impl fmt::Display for Reason {
             Self::Port => f.write_str("another port"),
             Self::Host => f.write_str("another host"),
             Self::Path(mismatch) => mismatch.fmt(f),
+            Self::Condition(condition) => write!(f, "it asks that {condition}"),
             Self::Method(methods) => write!(f, "its methods are {}", methods.join(", ")),
             Self::LessSpecific => f.write_str("it matches, but is less specific"),
             Self::Later => f.write_str("another listener stands before it"),
@@ -172,6 +175,7 @@ struct Question<'a> {
     authority: &'a str,
     /// In its normal form; `None` if it has none, so that the request is refused.
     path: Option<String>,
+    query: Option<String>,
     headers: &'a [(&'a str, &'a str)],
 }
 
@@ -184,11 +188,15 @@ impl<'a> Question<'a> {
             None if url.starts_with('/') || url == "*" => ("", url),
             None => return Err(ExplainError::Url(url.to_owned())),
         };
-        let path = target.split(['?', '#']).next().unwrap_or_default();
+        let target = encoded(target.split('#').next().unwrap_or_default());
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (&*target, None),
+        };
         let path = normal_form(if path.is_empty() { "/" } else { path });
         let default_port = if is_tls { 443 } else { 80 };
         let arrival = below.map(|_| (is_tls, split_authority(authority).1.unwrap_or(default_port)));
-        let mut question = Self { method, arrival, authority, path, headers };
+        let mut question = Self { method, arrival, authority, path, query, headers };
         if let Some(host) = question.header("host") {
             question.authority = host;
         }
@@ -197,6 +205,17 @@ impl<'a> Question<'a> {
 
     fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+}
+
+impl ConditionSubject for Question<'_> {
+    fn each_value(&self, name: &str, see: &mut dyn FnMut(&[u8])) {
+        let named = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.for_each(|(_, value)| see(value.trim_matches([' ', '\t']).as_bytes()));
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 }
 
@@ -219,7 +238,7 @@ impl Plan {
         }
         let routes = router(self, &mut Unbuilt).build().expect("it has no mistakes");
         let path = question.path.as_deref();
-        let decision = routes.decide(question.authority, method, path.unwrap_or("/"));
+        let decision = routes.decide(question.authority, method, path.unwrap_or("/"), &question);
         let mut passed_over = Vec::new();
         let listener = self.listener_for(&question, &mut passed_over);
         let (name, site) = match decision.host.checked_sub(1) {
@@ -238,7 +257,7 @@ impl Plan {
             });
         };
         let chosen = site.route_of(&decision.target);
-        site.pass_over_routes(question.method, path, &decision.target, &mut passed_over);
+        site.pass_over_routes(&question, path, &decision.target, &mut passed_over);
         let route_filters = chosen.map(|route| &route.filters[..]).unwrap_or_default();
         let filters = site.filters.iter().chain(route_filters);
         Ok(Explanation {
@@ -286,15 +305,15 @@ impl Site {
     /// the first route of their path.
     fn route_of(&self, target: &DispatchTarget) -> Option<&Route> {
         match target {
-            DispatchTarget::Route { method, pattern } => self.routes.iter().find(|route| {
+            DispatchTarget::Route { method, of } => self.routes.iter().find(|route| {
                 let is_method = match method {
                     None => route.methods.is_empty(),
                     Some(method) => route.methods.iter().any(|known| known == method),
                 };
-                route.pattern == *pattern && is_method
+                is_route(route, of) && is_method
             }),
-            DispatchTarget::Options { pattern, .. } | DispatchTarget::NotAllowed { pattern, .. } => {
-                self.routes.iter().find(|route| route.pattern == *pattern)
+            DispatchTarget::Options { of, .. } | DispatchTarget::NotAllowed { of, .. } => {
+                self.routes.iter().find(|route| is_route(route, of))
             }
             DispatchTarget::Miss => None,
         }
@@ -316,7 +335,7 @@ impl Site {
 
     fn pass_over_routes(
         &self,
-        method: &str,
+        question: &Question<'_>,
         path: &str,
         target: &DispatchTarget,
         passed_over: &mut Vec<PassedOver>,
@@ -331,12 +350,22 @@ impl Site {
             }
             let reason = match mismatch(&route.pattern, path) {
                 Ok(Some(mismatch)) => Reason::Path(mismatch),
-                _ if !takes(route, method) => Reason::Method(route.methods.clone()),
-                _ => Reason::LessSpecific,
+                _ => match route.conditions.iter().find(|condition| !condition.holds(question)) {
+                    Some(condition) => Reason::Condition(condition.clone()),
+                    None if !takes(route, question.method) => Reason::Method(route.methods.clone()),
+                    None => Reason::LessSpecific,
+                },
             };
             passed_over.push(PassedOver { part: format!("route {}", route.name()), reason });
         }
     }
+}
+
+/// A target as the head of its request would have it.
+fn encoded(target: &str) -> String {
+    let mut encoded = Vec::new();
+    encode(target.as_bytes(), &mut encoded);
+    String::from_utf8(encoded).expect("what is encoded is ASCII")
 }
 
 /// The path that a request would have.
@@ -347,6 +376,13 @@ fn normal_form(sent: &str) -> Option<String> {
     let mut path = Vec::new();
     path::normalize(sent.as_bytes(), &mut path).ok()?;
     String::from_utf8(path).ok()
+}
+
+/// Routes with the same conditions in another order are an error, so that there is one of the name at most.
+fn is_route(route: &Route, name: &RouteName) -> bool {
+    let conditions = &route.conditions;
+    let has_all = || name.conditions.iter().all(|condition| conditions.contains(condition));
+    route.pattern == name.pattern && conditions.iter().all(|one| name.conditions.contains(one)) && has_all()
 }
 
 fn takes(route: &Route, method: &str) -> bool {

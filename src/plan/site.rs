@@ -1,7 +1,8 @@
 //! Sites and their routes, as values. They are interpreted in `assemble`.
 
 use super::options::{FilterOptions, HandlerOptions};
-use crate::service::BodyPolicy;
+use crate::service::router::suffix;
+use crate::service::{BodyPolicy, Condition};
 
 /// What one host serves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +61,9 @@ pub struct Route {
     pub methods: Vec<String>,
     /// The pattern of the path, as [`router`](crate::service::router) reads it: `/users/{id}`, `/{*rest}`.
     pub pattern: String,
+    /// What it asks of a request beside path and method. Of the routes of one pattern whose conditions hold,
+    /// one with more comes first; if none is left, less specific patterns are tried.
+    pub conditions: Vec<Condition>,
     /// Filters inside those of the site; outermost first.
     pub filters: Vec<FilterOptions>,
     /// The handler.
@@ -76,7 +80,8 @@ impl Route {
         handler: HandlerOptions,
     ) -> Self {
         let methods = methods.into_iter().map(Into::into).collect();
-        Self { methods, pattern: pattern.to_owned(), filters: Vec::new(), handler, body_policy: None }
+        let (pattern, conditions, filters) = (pattern.to_owned(), Vec::new(), Vec::new());
+        Self { methods, pattern, conditions, filters, handler, body_policy: None }
     }
 
     /// A route for GET and HEAD.
@@ -87,6 +92,12 @@ impl Route {
     /// A route for every method.
     pub fn any(pattern: &str, handler: HandlerOptions) -> Self {
         Self::new::<&str>([], pattern, handler)
+    }
+
+    /// Restricts it to requests for which this holds too.
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
+        self
     }
 
     /// Adds a filter inside those added before.
@@ -101,9 +112,9 @@ impl Route {
         self
     }
 
-    /// Methods and pattern, which are unique in a site.
+    /// Methods, pattern and conditions, which are unique in a site.
     pub(super) fn name(&self) -> String {
         let methods = if self.methods.is_empty() { "any".to_owned() } else { self.methods.join(",") };
-        format!("{methods} {}", self.pattern)
+        format!("{methods} {}{}", self.pattern, suffix(&self.conditions))
     }
 }

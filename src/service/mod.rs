@@ -11,6 +11,7 @@
 
 mod answer;
 mod body;
+mod condition;
 mod core;
 mod decode;
 mod drain;
@@ -74,7 +75,7 @@ pub use self::peer::Peer;
 pub use self::problem::{FieldProblem, Problem};
 pub use self::request::{Context, Request};
 pub use self::response::{Body, Response};
-pub use self::router::{RouteErrors, RouteMistake, Router, Routes};
+pub use self::router::{Condition, RouteErrors, RouteMistake, Router, Routes};
 pub use self::states::States;
 pub use self::tunnel::{Tunnel, TunnelHandler, TunnelReader, TunnelWriter};
 pub use self::writer::{BodyWriter, WriterClosed};

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::body::{Downstream, ExchangeId, RequestBody};
+use super::condition::Condition;
 use super::inform::{InformError, Interim};
 use super::limits::{BodyPolicy, ExtractLimits, HalfClose};
 use super::peer::Peer;
@@ -40,6 +41,8 @@ pub(crate) struct RouteFacts {
     pub(crate) half_close: HalfClose,
     /// `GET, HEAD, OPTIONS`: the methods of the path. Empty where no path matched.
     pub(crate) allow: Box<str>,
+    /// What it asks of requests beside path and method.
+    pub(crate) conditions: Box<[Condition]>,
 }
 
 #[derive(Default)]

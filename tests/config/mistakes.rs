@@ -335,6 +335,21 @@ fn each_kind_says_what_is_wrong_and_what_helps() {
             &["5:8: it matches the same requests as (any method) /{a}; remove one or change its pattern"],
         ),
         (
+            "[[route]]\npath = \"/\"\nrespond = \"x\"\nwhen.headers.X-A = \"1\"\n[[route]]\npath = \
+             \"/\"\nrespond = \"x\"\nwhen.query.b = \"2\"",
+            &["8:1: requests may fulfil its conditions and those of (any method) / when field X-A \
+                 is \"1\", and neither has more; give one another"],
+        ),
+        (
+            "[[route]]\npath = \"/\"\nrespond = \"x\"\nwhen.headers = { \"a b\" = true }",
+            &["4:1: `a b` is no name of a field"],
+        ),
+        (
+            "[[route]]\npath = \"/\"\nrespond = \"x\"\nwhen.query = { v = 1 }",
+            &["4:20: `v` is true or false; or a text in quotes, or a list of such; or a beginning of \
+                 values: a table with prefix; this is the number 1"],
+        ),
+        (
             "[[site]]\nrespond = \"x\"",
             &["1:1: a site has no `host`; add `host`: Its host, such as example.com, or *.example.com for \
                  every name below it; or several."],

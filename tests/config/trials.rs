@@ -34,6 +34,21 @@ path = "/login"
 methods = "POST"
 respond = { status = 403, json = "{\"error\":\"no\"}" }
 
+[[route]]
+path = "/version"
+respond = "one"
+
+[[route]]
+path = "/version"
+when = { headers = { X-Version = "2" } }
+respond = "two"
+
+[[route]]
+path = "/version"
+methods = "GET"
+when = { headers = { X-Version = "2" }, query = { preview = true, old = false } }
+respond = "three"
+
 [[site]]
 host = "*.shop.test"
 filters = [{ https = { redirect_to = 443 } }]
@@ -62,6 +77,14 @@ fn what_holds_has_no_differences() {
         "request = \"https://a.shop.test/x\"\nexpect = { status = 307, headers = { Location = \
          \"/elsewhere\" } }",
         "request = \"GET /x\"\nheaders = { Host = \"b.shop.test\" }\nexpect = { site = \"*.shop.test\" }",
+        "request = \"GET /version\"\nexpect = { body = \"one\", route = \"/version\" }",
+        "request = \"GET /version\"\nheaders = { X-Version = \"2\" }\nexpect = { body = \"two\", route = \
+         \"any /version\" }",
+        "request = \"GET /version?preview\"\nheaders = { x-version = \"2\" }\nexpect = { body = \"three\", \
+         route = 'GET /version when field X-Version is \"2\" and query parameter old is not there and query \
+         parameter preview is there' }",
+        "request = \"POST /version?preview\"\nheaders = { x-version = \"2\" }\nexpect = { body = \"two\" }",
+        "request = \"/version?preview&old\"\nheaders = { x-version = \"2\" }\nexpect = { body = \"two\" }",
         "request = \"GET /old/a%2Fb?c\"\nexpect = { path = \"/new%20x/a%2Fb?c\" }",
         "request = \"GET /old\"\nexpect = { path = \"/new%20x/\" }",
         "request = \"GET //api/./x\"\nexpect = { path = \"/api/x\" }",

@@ -17,7 +17,8 @@ use quoit::handler::{
 };
 use quoit::http::status::Status;
 use quoit::plan::{FilterOptions, HandlerOptions, Listener, Plan, Route, Site};
-use quoit::service::{BodyPolicy, Request, Response};
+use quoit::service::router::{ConditionPart, ConditionTest};
+use quoit::service::{BodyPolicy, Condition, Request, Response};
 use quoit::upstream::{
     Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointOptions, HashKey,
     RetryOptions, StickyOptions, StickySecret, UpstreamOptions, UpstreamProtocol, UpstreamTls,
@@ -336,17 +337,37 @@ fn policy() -> impl Strategy<Value = Option<BodyPolicy>> {
     }))
 }
 
+fn conditions() -> impl Strategy<Value = Vec<Condition>> {
+    let test = || {
+        prop_oneof![
+            Just(ConditionTest::Present),
+            Just(ConditionTest::Absent),
+            prop::collection::vec(select(vec!["a", "\"q\" $x ${Y}", "é", "true"]), 1..3)
+                .prop_map(|values| ConditionTest::OneOf(values.into_iter().map(String::from).collect())),
+            Just(ConditionTest::Prefix("a ${b}".to_owned())),
+        ]
+    };
+    let fields = prop::collection::btree_map(select(vec!["X-A", "X.b"]), test(), 0..2);
+    let query = prop::collection::btree_map(select(vec!["v", "a b", "\"$"]), test(), 0..2);
+    (fields, query).prop_map(|(fields, query)| {
+        let of = |part| move |(name, test): (&str, _)| Condition { part, name: name.to_owned(), test };
+        let fields = fields.into_iter().map(of(ConditionPart::Field));
+        fields.chain(query.into_iter().map(of(ConditionPart::Query))).collect()
+    })
+}
+
 fn site() -> impl Strategy<Value = Site> {
     let methods = select(vec![vec![], vec!["GET"], vec!["POST", "PURGE"]]);
-    let parts = (methods, prop::collection::vec(filter(), 0..2), handler(), policy());
+    let parts = (methods, prop::collection::vec(filter(), 0..2), handler(), policy(), conditions());
     // Paths by which routes differ, and braces and dollars in them.
     let routes =
         prop::collection::btree_map(select(vec!["/", "/a b/{id}", "/$x/{*rest}", "/é"]), parts, 0..3);
     let routes =
         routes.prop_map(|routes| {
-            let routes = routes.into_iter().map(|(pattern, (methods, filters, handler, body_policy))| {
-                Route { filters, body_policy, ..Route::new(methods, pattern, handler) }
-            });
+            let routes =
+                routes.into_iter().map(|(pattern, (methods, filters, handler, body_policy, conditions))| {
+                    Route { filters, body_policy, conditions, ..Route::new(methods, pattern, handler) }
+                });
             routes.collect::<Vec<_>>()
         });
     (prop::collection::vec(filter(), 0..3), routes, prop::option::of(handler()), policy())

@@ -8,7 +8,7 @@ use quoit::handler::{DirectoryOptions, RedirectOptions};
 use quoit::harness::{Call, on_core};
 use quoit::http::status::Status;
 use quoit::net::Address;
-use quoit::plan::{CustomFilter, FilterOptions, HandlerOptions, Plan, Responder, Route, Site};
+use quoit::plan::{CustomFilter, FilterOptions, HandlerOptions, Plan, Route, Site};
 use quoit::service::{BodyPolicy, Next, Request, Response, Router};
 use quoit::{RunError, Server};
 
@@ -102,73 +102,6 @@ fn a_plan_without_listeners_is_served_where_the_server_listens() {
     let Address::Inet(addr) = running.addresses()[0] else { panic!("asked for TCP") };
     Client::connect(addr).ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "here");
     running.stop().unwrap();
-}
-
-/// Whatever is asked, the explanation names what responds. Each handler's text is its own name.
-#[test]
-fn explanations_agree_with_what_is_served() {
-    const PATTERNS: [(&str, &str); 8] = [
-        ("GET", "/"),
-        ("GET", "/a"),
-        ("GET", "/a/{x}"),
-        ("POST", "/a/{y}"),
-        ("PUT", "/a/b"),
-        ("", "/c/{*rest}"),
-        ("GET", "/c/d/{x}"),
-        ("OPTIONS", "/o"),
-    ];
-    let route = |host: &str, (method, pattern): (&str, &str)| {
-        let methods = [method].into_iter().filter(|method| !method.is_empty());
-        let name = if method.is_empty() { "any" } else { method };
-        Route::new(methods, pattern, HandlerOptions::text(format!("{host}: {name} {pattern}")))
-    };
-    let site = |host: &str| PATTERNS.into_iter().fold(Site::new(), |site, at| site.route(route(host, at)));
-    let plan = Plan::builder()
-        .site("a.test", site("a.test").fallback(HandlerOptions::text("a.test: fallback")))
-        .site("*.test", site("*.test"))
-        .default_site(site("default site"))
-        .build();
-    let paths = [
-        "/", "/a", "/a/", "/a/b", "/%61/b", "/a/x", "/a/x/", "/c", "/c/", "/c/d", "/c/d/e", "/c/d/e/f",
-        "/c/./d", "/o", "//", "/nothing", "//a//%62",
-    ];
-    on_core(async move |core| {
-        let service = plan.build(&core).unwrap_or_else(|errors| panic!("{errors}"));
-        let mut responders = std::collections::BTreeSet::new();
-        for host in ["a.test", "A.TEST:80", "b.test", "x.a.test", "else"] {
-            for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"] {
-                for path in paths {
-                    let at = format!("{method} {host}{path}");
-                    let explanation = plan.explain(method, path, &[("Host", host)]).unwrap();
-                    let response = Call::new(method, path).header("Host", host).send(&service).await;
-                    let (status, allow) = (response.status(), response.header("Allow").unwrap_or_default());
-                    let is_read = method != "HEAD";
-                    match &explanation.responder {
-                        Responder::Route { route, .. } => {
-                            assert_eq!(status, 200, "{at}");
-                            let name = format!("{}: {route}", explanation.site);
-                            assert!(!is_read || response.text() == name, "{at}: {name}, {}", response.text());
-                        }
-                        Responder::Fallback { .. } => {
-                            assert!(!is_read || response.text() == "a.test: fallback", "{at}");
-                        }
-                        Responder::Options { allow: methods } => {
-                            assert_eq!((status, allow), (204, &**methods), "{at}");
-                        }
-                        Responder::MethodNotAllowed { allow: methods } => {
-                            let expected = if method == "PROPFIND" { 501 } else { 405 };
-                            assert_eq!((status, allow), (expected, &**methods), "{at}");
-                        }
-                        Responder::ParentSegment => unreachable!("no path has one"),
-                        Responder::NotFound if method == "PROPFIND" => assert_eq!(status, 501, "{at}"),
-                        Responder::NotFound => assert_eq!(status, 404, "{at}"),
-                    }
-                    responders.insert(status);
-                }
-            }
-        }
-        assert_eq!(responders.into_iter().collect::<Vec<_>>(), [200, 204, 404, 405, 501]);
-    });
 }
 
 #[test]

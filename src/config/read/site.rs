@@ -9,6 +9,8 @@ use crate::config::read::upstreams::UpstreamNames;
 use crate::config::shape::{Key, Kind, Shape, TEXTS};
 use crate::exchange::Limits;
 use crate::plan::{HandlerOptions, Route, Site};
+use crate::service::Condition;
+use crate::service::router::{ConditionPart, ConditionTest};
 
 pub(in crate::config) const SITE: Shape = Shape::new(
     "a site",
@@ -40,19 +42,56 @@ pub(in crate::config) const ROUTE: Shape = Shape::new(
         Key::new("methods", TEXTS, "Methods such as GET, which includes HEAD. Default: every method."),
         Key::new("filters", FILTERS, "Filters around this route, inside those of the site."),
         Key::new("body", Kind::Table(&BODY), "How large and how slow request bodies may be."),
+        Key::new(
+            "when",
+            Kind::Table(&WHEN),
+            "What it asks of a request beside path and method. A route that asks for more comes first.",
+        ),
     ],
+);
+
+/// What one field or parameter has to be.
+const CONDITION: Kind = Kind::Either(&[Kind::Bool, TEXTS, Kind::Table(&BEGINNING)]);
+
+pub(in crate::config) const WHEN: Shape = Shape::new(
+    "what a route asks of a request",
+    &[
+        Key::new(
+            "headers",
+            Kind::Map("names of fields", &CONDITION),
+            "Fields by name: a value, or several of which one is enough, { prefix = \"…\" }, true for \
+             any value, false for none.",
+        ),
+        Key::new(
+            "query",
+            Kind::Map("names of query parameters", &CONDITION),
+            "Query parameters by name, as headers.",
+        ),
+    ],
+);
+
+const BEGINNING: Shape = Shape::new(
+    "a beginning of values",
+    &[Key::required("prefix", Kind::Text, "What the value begins with.")],
 );
 
 /// Where parts of a plan stand in the files.
 #[derive(Debug)]
 pub(in crate::config) struct Placed {
     pub(in crate::config) host: Option<String>,
-    /// Methods and pattern.
-    pub(in crate::config) route: Option<(Vec<String>, String)>,
+    pub(in crate::config) route: Option<PlacedRoute>,
     /// Its table.
     pub(in crate::config) at: At,
     /// Its keys with their values.
     pub(in crate::config) keys: Vec<(&'static str, At)>,
+}
+
+/// What the name of a route is made of.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct PlacedRoute {
+    pub(in crate::config) methods: Vec<String>,
+    pub(in crate::config) pattern: String,
+    pub(in crate::config) conditions: Vec<Condition>,
 }
 
 impl Placed {
@@ -105,6 +144,7 @@ pub(in crate::config) fn route(
 ) -> Vec<Route> {
     let (patterns, prefix) = patterns(table);
     let methods = methods(table);
+    let conditions = conditions(table);
     let before = table.reader.mistakes.borrow().len();
     let handler = handler(table, &prefix, context.upstreams);
     if handler.is_none() && !HANDLERS.iter().any(|key| table.has(key)) {
@@ -120,12 +160,14 @@ pub(in crate::config) fn route(
     let mut routes = Vec::new();
     for pattern in patterns {
         for host in hosts {
-            let (host, route) = (host.clone(), Some((methods.clone(), pattern.clone())));
+            let (methods, pattern, conditions) = (methods.clone(), pattern.clone(), conditions.clone());
+            let (host, route) = (host.clone(), Some(PlacedRoute { methods, pattern, conditions }));
             placed.push(Placed { host, route, at: table.at, keys: places_of(table, &ROUTE) });
         }
         routes.push(Route {
             methods: methods.clone(),
             pattern,
+            conditions: conditions.clone(),
             filters: filters.clone(),
             handler: handler.clone(),
             body_policy,
@@ -166,6 +208,30 @@ fn patterns(table: Table<'_>) -> (Vec<String>, String) {
             (Vec::new(), String::new())
         }
     }
+}
+
+fn conditions(table: Table<'_>) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    let Some(when) = table.table("when") else { return conditions };
+    for (key, part) in [("headers", ConditionPart::Field), ("query", ConditionPart::Query)] {
+        for entry in when.table(key).into_iter().flat_map(Table::in_order) {
+            let node = entry.node;
+            let test = match (node.bool().filter(|_| node.raw().is_none()), node.table()) {
+                (Some(true), _) => ConditionTest::Present,
+                (Some(false), _) => ConditionTest::Absent,
+                (None, Some(table)) => match table.text("prefix") {
+                    Some(prefix) => ConditionTest::Prefix(prefix),
+                    None => continue,
+                },
+                (None, None) => match node.texts() {
+                    none if none.is_empty() && !node.is_list() => continue,
+                    texts => ConditionTest::OneOf(texts),
+                },
+            };
+            conditions.push(Condition { part, name: entry.name.to_owned(), test });
+        }
+    }
+    conditions
 }
 
 fn methods(table: Table<'_>) -> Vec<String> {

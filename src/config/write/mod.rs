@@ -22,7 +22,8 @@ use crate::net::Address;
 use crate::net::tls::{CipherPreference, ClientAuth, TlsOptions, TlsServer, TlsVersion};
 use crate::observe::access::{Destination, Format};
 use crate::plan::{FilterOptions, HandlerOptions, Plan, Route, Site};
-use crate::service::BodyPolicy;
+use crate::service::router::{ConditionPart, ConditionTest};
+use crate::service::{BodyPolicy, Condition};
 
 /// What has no form in a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -212,11 +213,14 @@ impl Writer<'_> {
     }
 
     fn route(&self, route: &Route) -> Written<Entries> {
-        let Route { methods, pattern, filters, handler, body_policy } = route;
+        let Route { methods, pattern, conditions, filters, handler, body_policy } = route;
         let mut entries = Entries::default();
         entries.push("path", text(pattern));
         if !methods.is_empty() {
             entries.push("methods", texts(methods));
+        }
+        if !conditions.is_empty() {
+            entries.push("when", when(conditions));
         }
         self.filters(&mut entries, filters)?;
         if let Some(policy) = body_policy {
@@ -317,6 +321,31 @@ impl Writer<'_> {
         }
         entries.inline()
     }
+}
+
+fn when(conditions: &[Condition]) -> Item {
+    let mut when = Entries::default();
+    for (key, part) in [("headers", ConditionPart::Field), ("query", ConditionPart::Query)] {
+        let mut entries = Entries::default();
+        for condition in conditions.iter().filter(|condition| condition.part == part) {
+            let item = match &condition.test {
+                ConditionTest::Present => Item::plain(&true),
+                ConditionTest::Absent => Item::plain(&false),
+                ConditionTest::OneOf(values) if values.len() == 1 => text(&values[0]),
+                ConditionTest::OneOf(values) => texts(values),
+                ConditionTest::Prefix(prefix) => {
+                    let mut table = Entries::default();
+                    table.push("prefix", text(prefix));
+                    table.inline()
+                }
+            };
+            entries.push(&condition.name, item);
+        }
+        if !entries.is_empty() {
+            when.push(key, entries.inline());
+        }
+    }
+    when.inline()
 }
 
 /// By name, or as lines where a name comes twice.

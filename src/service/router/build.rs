@@ -5,10 +5,13 @@ use std::rc::Rc;
 
 use super::error::{RouteError, RouteErrors, RouteMistake};
 use super::pattern::{HostPattern, Pattern, PatternError};
-use super::routes::{DefaultResponse, Endpoint, HostRoutes, Leaf, MethodName, OtherMethods, Routes};
+use super::routes::{
+    DefaultResponse, Endpoint, HostRoutes, Leaf, MethodName, MethodTable, OtherMethods, Routes,
+};
 use super::tree::Tree;
 use super::{RouteDraft, Router, SourceLocation};
 use crate::service::answer::AnyService;
+use crate::service::condition::{Condition, Conditions, suffix};
 use crate::service::filter::Chain;
 use crate::service::limits::{BodyPolicy, ExtractLimits, HalfClose};
 use crate::service::request::RouteFacts;
@@ -60,12 +63,14 @@ struct Scope {
     body_policy: Option<BodyPolicy>,
     half_close: HalfClose,
     fallback: Option<Rc<dyn AnyService>>,
+    conditions: Conditions,
 }
 
 impl Scope {
     /// The scope of a router within this one.
     fn within(mut self, router: &mut Router) -> Self {
         self.chain.links.append(&mut router.links);
+        router.conditions.drain(..).for_each(|condition| self.conditions.add(condition));
         self.chain.problems = router.problems.take().or(self.chain.problems);
         let mut states = std::mem::take(&mut router.states);
         states.inherit(&self.states);
@@ -92,6 +97,23 @@ struct Placed {
     scope: Rc<Scope>,
     chain: Rc<Chain>,
     service: Rc<dyn AnyService>,
+}
+
+impl Placed {
+    /// Why a route of this method, with these conditions and the same pattern, cannot stand beside this one.
+    fn rivals(&self, method: Option<&MethodName>, conditions: &Conditions) -> Option<RouteMistake> {
+        let own = &self.scope.conditions;
+        let with = || described(self.method.as_ref(), &self.pattern.text, own.all());
+        if self.method.as_ref() == method && own == conditions {
+            return Some(RouteMistake::Conflict { with: with(), place: self.place });
+        }
+        let is_apart = own == conditions || own.rank() != conditions.rank() || own.exclude(conditions);
+        let meet = match (&self.method, method) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        (meet && !is_apart).then(|| RouteMistake::Ambiguous { with: with(), place: self.place })
+    }
 }
 
 /// A site while routers are placed in it.
@@ -157,6 +179,8 @@ impl RoutesBuilder {
         prefix: &Pattern,
     ) {
         let RouteDraft { method, pattern, place, check, service } = route;
+        let conditions = scope.conditions.all();
+        let described = |method, pattern: &str| described(method, pattern, conditions);
         let described_at = |pattern: &str| described(method.as_ref(), &format!("{}{pattern}", prefix.text));
         let pattern = match below(prefix, &pattern) {
             Ok(pattern) => pattern,
@@ -177,9 +201,13 @@ impl RoutesBuilder {
         if leaf == site.leaves.len() {
             site.leaves.push(Vec::new());
         }
-        if let Some(other) = site.leaves[leaf].iter().find(|other| other.method == method) {
-            let with = described(other.method.as_ref(), &other.pattern.text);
-            let conflict = RouteMistake::Conflict { with, place: other.place };
+        if let Some(text) = scope.conditions.mistake() {
+            let mistake = RouteMistake::Condition(text);
+            return self.mistake(described(method.as_ref(), &pattern.text), place, mistake);
+        }
+        let rival =
+            site.leaves[leaf].iter().find_map(|other| other.rivals(method.as_ref(), &scope.conditions));
+        if let Some(conflict) = rival {
             return self.mistake(described(method.as_ref(), &pattern.text), place, conflict);
         }
         let (scope, chain) = (scope.clone(), chain.clone());
@@ -188,7 +216,27 @@ impl RoutesBuilder {
 
     fn leaf(&self, placed: Vec<Placed>) -> Leaf {
         let allow: Box<str> = allow(&placed).into();
-        let mut leaf = Leaf { endpoints: Vec::new(), any: None, options: None, not_allowed: None };
+        let (plain, conditional): (Vec<_>, Vec<_>) =
+            placed.into_iter().partition(|route| route.scope.conditions.all().is_empty());
+        let mut groups: Vec<(Conditions, Vec<Placed>)> = Vec::new();
+        for route in conditional {
+            match groups.iter_mut().find(|(known, _)| *known == route.scope.conditions) {
+                Some((_, group)) => group.push(route),
+                None => groups.push((route.scope.conditions.clone(), vec![route])),
+            }
+        }
+        groups.sort_by_key(|(conditions, _)| std::cmp::Reverse(conditions.rank()));
+        let groups = groups.into_iter().map(|(conditions, group)| (conditions, self.methods(group, &allow)));
+        Leaf {
+            has_plain: !plain.is_empty(),
+            conditional: groups.collect(),
+            plain: self.methods(plain, &allow),
+        }
+    }
+
+    fn methods(&self, placed: Vec<Placed>, allow: &str) -> MethodTable {
+        let mut leaf = MethodTable { endpoints: Vec::new(), any: None, options: None, not_allowed: None };
+        let allow: Box<str> = allow.into();
         for (index, route) in placed.into_iter().enumerate() {
             let facts = Rc::new(RouteFacts {
                 pattern: route.pattern.text.into(),
@@ -198,6 +246,7 @@ impl RoutesBuilder {
                 body_policy: route.scope.body_policy,
                 half_close: route.scope.half_close,
                 allow: allow.clone(),
+                conditions: route.scope.conditions.all().into(),
             });
             let endpoint = Endpoint { facts, chain: route.chain, service: route.service };
             if index == 0 {
@@ -233,17 +282,20 @@ fn endpoint(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Endpoint
     Endpoint { facts, chain: chain.clone(), service: Rc::new(made) }
 }
 
-fn described(method: Option<&MethodName>, pattern: &str) -> String {
-    format!("{} {pattern}", method.map_or("(any method)", MethodName::as_str))
+fn described(method: Option<&MethodName>, pattern: &str, conditions: &[Condition]) -> String {
+    format!("{} {pattern}{}", method.map_or("(any method)", MethodName::as_str), suffix(conditions))
 }
 
-/// The methods of a path, for `Allow`; nothing where it takes any.
+/// The methods of a path, for `Allow`; nothing where it takes any. Those of routes with conditions are among
+/// them, because another request for the same resource may have them.
 fn allow(placed: &[Placed]) -> String {
     let mut methods: Vec<&str> = Vec::new();
     for route in placed {
         match &route.method {
+            Some(method) if methods.contains(&method.as_str()) => continue,
             Some(method) => methods.push(method.as_str()),
-            None => return String::new(),
+            None if route.scope.conditions.all().is_empty() => return String::new(),
+            None => continue,
         }
         if matches!(methods.last(), Some(&"GET")) && !placed.iter().any(is_head) {
             methods.push("HEAD");

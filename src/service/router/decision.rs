@@ -5,10 +5,11 @@ use std::fmt;
 use std::ptr;
 
 use super::pattern::{HostPattern, Pattern, PatternError, Segment};
-use super::routes::{Endpoint, HostRoutes, Routes};
+use super::routes::{Endpoint, HostRoutes, Leaf, Routes};
 use super::tree::decoded;
 use crate::http::message::TargetForm;
 use crate::http::method::Method;
+use crate::service::condition::{Condition, ConditionSubject};
 
 /// Where a request ends up, of the host with this number: 0 is the router's own, the others are numbered in
 /// the order in which they were added.
@@ -21,20 +22,32 @@ pub(crate) struct Decision {
 /// What produces the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DispatchTarget {
-    /// A route: its method, if it is for one, and its pattern.
-    Route { method: Option<String>, pattern: String },
-    /// The router, to OPTIONS: `Allow`, empty where every method is taken, and the pattern of the first route
-    /// of the path.
-    Options { allow: String, pattern: String },
-    /// The router: 405 with `Allow`, and the pattern of the first route of the path.
-    NotAllowed { allow: String, pattern: String },
+    /// A route: its method, if it is for one.
+    Route { method: Option<String>, of: RouteName },
+    /// The router, to OPTIONS: `Allow`, empty where every method is taken, and the first route of the path.
+    Options { allow: String, of: RouteName },
+    /// The router: 405 with `Allow`, and the first route of the path.
+    NotAllowed { allow: String, of: RouteName },
     /// The fallback, or the router with 404.
     Miss,
 }
 
+/// Which route it is among those of its method.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RouteName {
+    pub(crate) pattern: String,
+    pub(crate) conditions: Vec<Condition>,
+}
+
 impl Routes {
     /// What would respond to a request for this path, which is in its normal form.
-    pub(crate) fn decide(&self, authority: &str, method: &str, path: &str) -> Decision {
+    pub(crate) fn decide(
+        &self,
+        authority: &str,
+        method: &str,
+        path: &str,
+        subject: &impl ConditionSubject,
+    ) -> Decision {
         let host = self.number(authority);
         let routes = &self.sites[host];
         let known = Method::from_token(method.as_bytes());
@@ -42,7 +55,7 @@ impl Routes {
             "*" => TargetForm::Asterisk,
             _ => TargetForm::Origin,
         };
-        let endpoint = routes.endpoint(known, method, form, path, &mut Vec::new());
+        let endpoint = routes.endpoint(known, method, form, path, subject, &mut Vec::new());
         Decision { host, target: routes.target_of(endpoint) }
     }
 }
@@ -51,22 +64,23 @@ impl HostRoutes {
     /// Which of its endpoints this is.
     fn target_of(&self, endpoint: &Endpoint) -> DispatchTarget {
         if ptr::eq(endpoint, &self.asterisk) {
-            return DispatchTarget::Options { allow: String::new(), pattern: String::new() };
+            return DispatchTarget::Options { allow: String::new(), of: RouteName::default() };
         }
         let is = |other: &Option<Endpoint>| other.as_ref().is_some_and(|o| ptr::eq(o, endpoint));
-        let (pattern, allow) = (endpoint.facts.pattern.to_string(), endpoint.facts.allow.to_string());
-        for leaf in &self.leaves {
+        let (facts, allow) = (&endpoint.facts, endpoint.facts.allow.to_string());
+        let of = RouteName { pattern: facts.pattern.to_string(), conditions: facts.conditions.to_vec() };
+        for leaf in self.leaves.iter().flat_map(Leaf::tables) {
             if let Some((method, _)) = leaf.endpoints.iter().find(|(_, known)| ptr::eq(known, endpoint)) {
-                return DispatchTarget::Route { method: Some(method.as_str().to_owned()), pattern };
+                return DispatchTarget::Route { method: Some(method.as_str().to_owned()), of };
             }
             if is(&leaf.any) {
-                return DispatchTarget::Route { method: None, pattern };
+                return DispatchTarget::Route { method: None, of };
             }
             if is(&leaf.options) {
-                return DispatchTarget::Options { allow, pattern };
+                return DispatchTarget::Options { allow, of };
             }
             if is(&leaf.not_allowed) {
-                return DispatchTarget::NotAllowed { allow, pattern };
+                return DispatchTarget::NotAllowed { allow, of };
             }
         }
         DispatchTarget::Miss

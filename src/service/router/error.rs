@@ -35,6 +35,15 @@ pub enum RouteMistake {
         /// Where that route was defined.
         place: &'static Location<'static>,
     },
+    /// A request could be answered by it and by another, and neither has precedence.
+    Ambiguous {
+        /// That route.
+        with: String,
+        /// Where that route was defined.
+        place: &'static Location<'static>,
+    },
+    /// No request fulfils its conditions; the reason.
+    Condition(String),
     /// Its handler cannot be used here; the reason.
     Handler(String),
     /// Hosts are matched before paths, so a nested router cannot have any.
@@ -73,7 +82,14 @@ impl fmt::Display for RouteError {
                     "it answers the same requests as {with} ({place}); remove one or change its pattern"
                 )
             }
-            RouteMistake::Handler(text) => f.write_str(text),
+            RouteMistake::Ambiguous { with, place } => {
+                write!(
+                    f,
+                    "requests may fulfil its conditions and those of {with} ({place}), and neither has more; \
+                     give one another condition"
+                )
+            }
+            RouteMistake::Handler(text) | RouteMistake::Condition(text) => f.write_str(text),
             RouteMistake::HostWithinPath => {
                 f.write_str("a router below a prefix cannot have hosts; give them to the outermost one")
             }

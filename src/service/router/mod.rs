@@ -23,6 +23,13 @@
 //! the longest `*.suffix`, and both before routes without a host; a host with routes of its own has no
 //! others.
 //!
+//! **Conditions** ([`Router::when`]) look at fields and the query. A pattern matches if at least one of its
+//! routes has no conditions, or only such as hold; otherwise the next less specific pattern is tried. Of the
+//! routes of a pattern whose conditions hold, those with more conditions come first, then those that ask for
+//! more whole values, then for more beginnings of values; routes without conditions are last. Among them the
+//! first that has the method answers. Two routes of one method and pattern that could both answer a request
+//! and of which neither comes first are an error.
+//!
 //! **Defaults.** A path with GET answers HEAD, every path answers OPTIONS, and 404 and 405 are problem
 //! documents, as is 501 for a method that no route has.
 //!
@@ -45,13 +52,15 @@ use std::panic::Location;
 use std::rc::Rc;
 
 pub use self::decision::PathMismatch;
-pub(crate) use self::decision::{DispatchTarget, check_host, mismatch};
+pub(crate) use self::decision::{DispatchTarget, RouteName, check_host, mismatch};
 pub use self::error::{RouteError, RouteErrors, RouteMistake};
 pub use self::pattern::PatternError;
 use self::routes::MethodName;
 pub use self::routes::Routes;
 use super::Service;
 use super::answer::AnyService;
+pub use super::condition::{Condition, ConditionPart, ConditionTest};
+pub(crate) use super::condition::{ConditionSubject, suffix};
 use super::filter::{AnyAround, Around, ChainLink, Filter, ProblemRenderer};
 use super::handler::{Handler, HandlerService};
 use super::limits::{BodyPolicy, ExtractLimits, HalfClose};
@@ -73,6 +82,7 @@ pub struct Router {
     nested: Vec<(String, SourceLocation, Router)>,
     hosts: Vec<(String, SourceLocation, Router)>,
     links: Vec<ChainLink>,
+    conditions: Vec<Condition>,
     states: States,
     limits: Option<Rc<ExtractLimits>>,
     body_policy: Option<BodyPolicy>,
@@ -186,6 +196,13 @@ impl Router {
     pub fn around(mut self, around: impl Around) -> Self {
         let around: Rc<dyn AnyAround> = Rc::new(around);
         self.links.push(ChainLink::Around(around));
+        self
+    }
+
+    /// Restricts the routes of this router and of those nested in it to requests for which the condition
+    /// holds, beside those of the routers around it. Misses stay as they are.
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
         self
     }
 

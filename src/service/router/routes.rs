@@ -15,6 +15,7 @@ use crate::http::status::Status;
 use crate::http::target::split_authority;
 use crate::service::Service;
 use crate::service::answer::{Answer, AnyService};
+use crate::service::condition::{ConditionSubject, Conditions};
 use crate::service::filter::Chain;
 use crate::service::into_response::IntoResponse;
 use crate::service::limits::HalfClose;
@@ -44,6 +45,15 @@ pub(super) struct HostRoutes {
 
 /// The endpoints of one path.
 pub(super) struct Leaf {
+    /// Those of routes without conditions.
+    pub(super) plain: MethodTable,
+    pub(super) has_plain: bool,
+    /// Those of routes with the same conditions each, in order of precedence.
+    pub(super) conditional: Vec<(Conditions, MethodTable)>,
+}
+
+/// Endpoints by method. Without any if there are no routes.
+pub(super) struct MethodTable {
     pub(super) endpoints: Vec<(MethodName, Endpoint)>,
     /// For methods without an endpoint: a service of its own, or the responses that follow from `endpoints`.
     pub(super) any: Option<Endpoint>,
@@ -83,6 +93,37 @@ pub(super) struct Endpoint {
 }
 
 impl Leaf {
+    /// All of them.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &MethodTable> {
+        self.conditional.iter().map(|(_, table)| table).chain([&self.plain])
+    }
+
+    /// Whether a request is for one of the routes, as far as conditions say.
+    #[inline]
+    fn matches(&self, subject: &impl ConditionSubject) -> bool {
+        self.has_plain || self.conditional.iter().any(|(conditions, _)| conditions.hold(subject))
+    }
+
+    #[inline]
+    fn endpoint(&self, method: Method, token: &str, subject: &impl ConditionSubject) -> Option<&Endpoint> {
+        if self.conditional.is_empty() {
+            return self.plain.endpoint(method, token).or_else(|| self.plain.own_response(method));
+        }
+        let conditional = self.conditional.iter().filter(|(conditions, _)| conditions.hold(subject));
+        let tables = conditional.map(|(_, table)| table).chain(self.has_plain.then_some(&self.plain));
+        let mut first = None;
+        for table in tables {
+            if let Some(found) = table.endpoint(method, token) {
+                return Some(found);
+            }
+            first.get_or_insert(table);
+        }
+        first.and_then(|table| table.own_response(method))
+    }
+}
+
+impl MethodTable {
+    /// That of a route.
     fn endpoint(&self, method: Method, token: &str) -> Option<&Endpoint> {
         let named = |wanted: Method| {
             let is_wanted = |name: &MethodName| match name {
@@ -92,10 +133,15 @@ impl Leaf {
             self.endpoints.iter().find(|(name, _)| is_wanted(name)).map(|(_, endpoint)| endpoint)
         };
         let found = named(method).or_else(|| named(Method::Get).filter(|_| method == Method::Head));
-        found.or(self.any.as_ref()).or(match method {
+        found.or(self.any.as_ref())
+    }
+
+    /// The router's own, where no route has the method.
+    fn own_response(&self, method: Method) -> Option<&Endpoint> {
+        match method {
             Method::Options => self.options.as_ref(),
             _ => self.not_allowed.as_ref(),
-        })
+        }
     }
 }
 
@@ -106,7 +152,7 @@ impl Routes {
         let site = self.site(head.authority());
         let mut parameters = self.parameters.borrow_mut();
         let (method, token) = (head.method(), head.method_str());
-        let endpoint = site.endpoint(method, token, head.form(), head.path(), &mut parameters);
+        let endpoint = site.endpoint(method, token, head.form(), head.path(), head, &mut parameters);
         request.context().set_route(&endpoint.facts, &parameters);
         drop(parameters);
         if endpoint.facts.half_close != HalfClose::default() {
@@ -153,6 +199,7 @@ impl HostRoutes {
         token: &str,
         form: TargetForm,
         path: &str,
+        subject: &impl ConditionSubject,
         parameters: &mut Vec<Range<u16>>,
     ) -> &Endpoint {
         match form {
@@ -160,8 +207,8 @@ impl HostRoutes {
             TargetForm::Asterisk => return &self.asterisk,
             TargetForm::Authority => return &self.misses[0],
         }
-        let leaf = self.tree.find(path, parameters);
-        leaf.and_then(|leaf| self.leaves[leaf].endpoint(method, token))
+        let leaf = self.tree.find(path, parameters, &|leaf| self.leaves[leaf].matches(subject));
+        leaf.and_then(|leaf| self.leaves[leaf].endpoint(method, token, subject))
             .unwrap_or_else(|| &self.misses[self.tree.scope(path).unwrap_or(0)])
     }
 }

@@ -76,13 +76,20 @@ impl Tree {
         node
     }
 
-    /// The leaf for a path in its normal form, and the places of its parameters.
-    pub(super) fn find(&self, path: &str, parameters: &mut Vec<Range<u16>>) -> Option<usize> {
+    /// The leaf for a path in its normal form, and the places of its parameters. Leaves that are not accepted
+    /// do not match.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        path: &str,
+        parameters: &mut Vec<Range<u16>>,
+        accepts: &impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         parameters.clear();
-        if let Some(&leaf) = self.whole.get(path) {
-            return Some(leaf);
+        match self.whole.get(path) {
+            Some(&leaf) if accepts(leaf) => Some(leaf),
+            _ => self.descend(0, path, 1, parameters, accepts),
         }
-        self.descend(0, path, 1, parameters)
     }
 
     fn descend(
@@ -91,30 +98,32 @@ impl Tree {
         path: &str,
         start: usize,
         parameters: &mut Vec<Range<u16>>,
+        accepts: &impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let node = &self.nodes[at];
         if start > path.len() {
-            return node.leaf;
+            return node.leaf.filter(|leaf| accepts(*leaf));
         }
         let segment = segment_at(path, start);
         let end = start + segment.len();
         if let Some(&child) = literal(node, segment)
-            && let Some(leaf) = self.descend(child, path, end + 1, parameters)
+            && let Some(leaf) = self.descend(child, path, end + 1, parameters, accepts)
         {
             return Some(leaf);
         }
         let kept = parameters.len();
         if let Some(child) = node.parameter.filter(|_| !segment.is_empty()) {
             parameters.push(start as u16..end as u16);
-            if let Some(leaf) = self.descend(child, path, end + 1, parameters) {
+            if let Some(leaf) = self.descend(child, path, end + 1, parameters, accepts) {
                 return Some(leaf);
             }
             parameters.truncate(kept);
         }
-        if node.rest.is_some() {
+        let rest = node.rest.filter(|leaf| accepts(*leaf));
+        if rest.is_some() {
             parameters.push(start as u16..path.len() as u16);
         }
-        node.rest
+        rest
     }
 
     /// The scope that answers a path without a leaf: that of its longest prefix.
@@ -168,7 +177,7 @@ mod tests {
 
     fn found<'a>(tree: &Tree, path: &'a str) -> Option<(usize, Vec<&'a str>)> {
         let mut parameters = Vec::new();
-        let leaf = tree.find(path, &mut parameters)?;
+        let leaf = tree.find(path, &mut parameters, &|_| true)?;
         Some((leaf, parameters.iter().map(|p| &path[usize::from(p.start)..usize::from(p.end)]).collect()))
     }
 
@@ -200,6 +209,17 @@ mod tests {
         assert_eq!(found(&tree, "/admi%"), None);
         assert_eq!(found(&tree, "/%ff"), None);
         assert_eq!(found(&tree, "/Admin"), None);
+    }
+
+    #[test]
+    fn the_next_pattern_is_tried_where_one_is_not_accepted() {
+        let tree = tree(&["/a/b", "/a/{x}", "/{y}/b", "/a/{*rest}", "/{*rest}"]);
+        let mut found = Vec::new();
+        for refused in 0..5 {
+            let mut parameters = Vec::new();
+            found.push((tree.find("/a/b", &mut parameters, &|leaf| leaf >= refused), parameters.len()));
+        }
+        assert_eq!(found, [(Some(0), 0), (Some(1), 1), (Some(3), 1), (Some(3), 1), (Some(4), 1)]);
     }
 
     #[test]
