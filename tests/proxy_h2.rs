@@ -20,6 +20,8 @@ mod secure;
 mod streams;
 #[path = "proxy_h2/tls.rs"]
 mod tls;
+#[path = "proxy_h2/tunnels.rs"]
+mod tunnels;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
 #[path = "h2/wire.rs"]
 mod wire;

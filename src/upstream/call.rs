@@ -34,6 +34,11 @@ pub(crate) trait Requester {
     /// Whether it needs HTTP/1.1, for an upgrade.
     fn needs_http1(&self) -> bool;
 
+    /// Whether that upgrade may be an extended CONNECT to an endpoint that speaks HTTP/2 alone.
+    fn needs_tunnel(&self) -> bool {
+        false
+    }
+
     /// An endpoint, one that was not tried if there is one.
     ///
     /// # Errors
@@ -49,7 +54,7 @@ pub(crate) trait Requester {
     /// Takes an interim response other than 100; whether it was passed on, so that there is no way back.
     fn inform(&self, status: Status, exchange: &Exchange) -> bool;
 
-    /// An exchange has failed by the fault of this endpoint.
+    /// An exchange has failed by the fault of this endpoint, or because it opens no tunnels.
     fn failed(&self, upstream: &LocalUpstream, endpoint: &Endpoint, error: &ExchangeError);
 }
 
@@ -91,13 +96,15 @@ pub(crate) async fn call(
     };
     let mut is_fresh = false;
     let needs_http1 = request.needs_http1();
+    let needs_tunnel = needs_http1 && request.needs_tunnel();
     let mut refusals = 0;
     let began = ring.now();
     loop {
         let started = ring.now();
         let mut was_informed = false;
-        let needs = Needs { is_fresh, http1: needs_http1 };
-        let kept = if is_fresh { None } else { upstream.take_now(pick.endpoint(), needs_http1) };
+        let needs = Needs { is_fresh, http1: needs_http1, tunnel: needs_tunnel };
+        let is_soon = !is_fresh && !needs_tunnel;
+        let kept = if is_soon { upstream.take_now(pick.endpoint(), needs_http1) } else { None };
         let linked = match kept {
             Some(link) => Ok(link),
             None => Box::pin(upstream.link(pick.endpoint(), needs)).await,
@@ -147,8 +154,11 @@ pub(crate) async fn call(
             is_fresh = true;
             continue;
         }
-        if let Some(outcome) = outcome_of(&error.failure) {
+        let outcome = outcome_of(&error.failure);
+        if let Some(outcome) = outcome {
             pick.record(outcome, latency, now);
+        }
+        if outcome.is_some() || matches!(error.failure, ExchangeFailure::NoTunnel) {
             request.failed(upstream, pick.endpoint(), &error);
         }
         let may_help = is_safe
@@ -240,11 +250,13 @@ fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
         | ExchangeFailure::Request(_)
         | ExchangeFailure::QueueFull
         | ExchangeFailure::QueueTimeout
+        | ExchangeFailure::NoTunnel
         | ExchangeFailure::Refused => None,
         ExchangeFailure::Name(_)
         | ExchangeFailure::Connect(_)
         | ExchangeFailure::ConnectTimeout
         | ExchangeFailure::Tls(_)
+        | ExchangeFailure::NoVersion
         | ExchangeFailure::Certificate(_)
         | ExchangeFailure::TlsTimeout => Some(Outcome::ConnectFailed),
         ExchangeFailure::FirstByteTimeout | ExchangeFailure::IdleTimeout => Some(Outcome::TimedOut),

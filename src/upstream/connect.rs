@@ -22,8 +22,10 @@ use crate::ring::Ring;
 pub(crate) struct Needs {
     /// One that was not used before, because one that was is closed.
     pub(crate) is_fresh: bool,
-    /// HTTP/1.1, for an upgrade. Endpoints that are only spoken to by HTTP/2 get none.
+    /// For an upgrade: HTTP/1.1 where the endpoint speaks it.
     pub(crate) http1: bool,
+    /// For an upgrade that HTTP/2 can ask for too: the endpoint has said whether it opens tunnels.
+    pub(crate) tunnel: bool,
 }
 
 /// A connection to an endpoint, kept or fresh.
@@ -39,19 +41,34 @@ pub(crate) async fn link(
 ) -> Result<Link, ExchangeError> {
     let options = group.options();
     let pool: Rc<_> = endpoint.pool(pools, options).clone();
-    if pool.uses_http2(needs.http1) {
-        let connecting = async || connect(ring, group, endpoint, false).await;
-        let placed = pool.h2().place(&pool, options, ring, connecting).await;
-        if let Some(link) = placed.map_err(ExchangeError::unsent)? {
-            return Ok(link);
+    loop {
+        if pool.uses_http2(needs.http1) {
+            let connecting = async || connect(ring, group, endpoint, false).await;
+            let placed = pool.h2().place(&pool, options, ring, connecting).await;
+            if let Some(link) = placed.map_err(ExchangeError::unsent)? {
+                if needs.tunnel
+                    && let Link::H2(carrier) = &link
+                {
+                    let settled = poll_fn(|cx| carrier.poll_settings(cx));
+                    let settled = within(ring, options.timeouts.connect, settled).await;
+                    settled.ok_or(ExchangeError::unsent(ExchangeFailure::ConnectTimeout))?;
+                    if carrier.is_lost() {
+                        return Err(ExchangeError::unsent(ExchangeFailure::Closed));
+                    }
+                }
+                return Ok(link);
+            }
         }
-    }
-    let place = pool.place(&options.pool, ring, needs.is_fresh).await.map_err(ExchangeError::unsent)?;
-    match place {
-        Place::Kept(link) => Ok(Link::H1(link)),
-        Place::Open(open) => {
-            let stream = connect(ring, group, endpoint, true).await.map_err(ExchangeError::unsent)?;
-            Ok(Link::H1(h1::Link::new(stream, open)))
+        let place = pool.place(&options.pool, ring, needs.is_fresh).await.map_err(ExchangeError::unsent)?;
+        let open = match place {
+            Place::Kept(link) => return Ok(Link::H1(link)),
+            Place::Open(open) => open,
+        };
+        match connect(ring, group, endpoint, true).await {
+            Ok(stream) => return Ok(Link::H1(h1::Link::new(stream, open))),
+            // It refuses HTTP/1.1, which alone was offered for an upgrade.
+            Err(ExchangeFailure::NoVersion) if needs.http1 && pool.speaks_http2_alone() => {}
+            Err(failure) => return Err(ExchangeError::unsent(failure)),
         }
     }
 }
@@ -65,6 +82,7 @@ pub(super) fn copy_of(failure: &ExchangeFailure) -> ExchangeFailure {
         }
         ExchangeFailure::Tls(why) => ExchangeFailure::Tls(why.clone()),
         ExchangeFailure::Certificate(error) => ExchangeFailure::Certificate(error.clone()),
+        ExchangeFailure::NoVersion => ExchangeFailure::NoVersion,
         ExchangeFailure::TlsTimeout => ExchangeFailure::TlsTimeout,
         _ => ExchangeFailure::ConnectTimeout,
     }

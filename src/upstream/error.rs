@@ -3,6 +3,7 @@
 
 use std::io;
 
+use rustls::AlertDescription;
 use thiserror::Error;
 
 use crate::http::message::{FramingError, ResponseError};
@@ -74,6 +75,12 @@ pub enum ExchangeFailure {
     /// The protocol was switched to another than requested.
     #[error("it switched to another protocol than the client asked for")]
     Upgrade,
+    /// It speaks HTTP/2 alone, and opens no tunnels by it.
+    #[error("it opens no tunnels by HTTP/2 (RFC 8441): it did not announce SETTINGS_ENABLE_CONNECT_PROTOCOL")]
+    NoTunnel,
+    /// None of the versions of HTTP that were offered is spoken (ALPN).
+    #[error("it speaks none of the versions of HTTP that were offered (ALPN); set `protocol` to `auto`")]
+    NoVersion,
     /// The client's fault: its body cannot be read.
     #[error("the request's body cannot be read: {0}")]
     Client(#[source] BodyError),
@@ -97,6 +104,7 @@ impl ExchangeFailure {
             Self::Name(_)
             | Self::Connect(_)
             | Self::Tls(_)
+            | Self::NoVersion
             | Self::Certificate(_)
             | Self::Reset(_)
             | Self::Protocol(_)
@@ -104,7 +112,8 @@ impl ExchangeFailure {
             | Self::Lost(_)
             | Self::Head(_)
             | Self::Body(_)
-            | Self::Upgrade => Status::BAD_GATEWAY,
+            | Self::Upgrade
+            | Self::NoTunnel => Status::BAD_GATEWAY,
         }
     }
 
@@ -115,7 +124,7 @@ impl ExchangeFailure {
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
             Self::Connect(_) => "destination_unavailable",
             Self::ConnectTimeout | Self::TlsTimeout => "connection_timeout",
-            Self::Tls(_) => "tls_protocol_error",
+            Self::Tls(_) | Self::NoVersion => "tls_protocol_error",
             Self::Certificate(_) => "tls_certificate_error",
             Self::QueueFull | Self::QueueTimeout | Self::Refused => "connection_limit_reached",
             Self::Protocol(_) => "http_protocol_error",
@@ -130,7 +139,7 @@ impl ExchangeFailure {
             }
             Self::Body(FramingError::TooLarge) => "http_response_body_size",
             Self::Head(_) | Self::Body(_) => "http_protocol_error",
-            Self::Upgrade => "http_upgrade_failed",
+            Self::Upgrade | Self::NoTunnel => "http_upgrade_failed",
             Self::Client(_) | Self::Request(_) => "http_request_error",
         }
     }
@@ -141,7 +150,7 @@ impl ExchangeFailure {
             Self::Name(_) | Self::Connect(_) | Self::ConnectTimeout | Self::TlsTimeout => {
                 "the server behind this proxy cannot be reached"
             }
-            Self::Tls(_) | Self::Certificate(_) => {
+            Self::Tls(_) | Self::Certificate(_) | Self::NoVersion => {
                 "no secure connection to the server behind this proxy can be made"
             }
             Self::QueueFull | Self::QueueTimeout | Self::Refused => "the server behind this proxy is busy",
@@ -153,6 +162,7 @@ impl ExchangeFailure {
             Self::Head(_) | Self::Body(_) | Self::Protocol(_) | Self::Upgrade => {
                 "the server behind this proxy gave no valid response"
             }
+            Self::NoTunnel => "the server behind this proxy does not take the protocol that was asked for",
             Self::Client(_) => "the request's body could not be read",
             Self::Request(_) => "the request cannot be forwarded",
         }
@@ -164,6 +174,9 @@ impl From<HandshakeError> for ExchangeFailure {
         match error {
             HandshakeError::TimedOut => Self::TlsTimeout,
             HandshakeError::Failed(error @ rustls::Error::InvalidCertificate(_)) => Self::Certificate(error),
+            HandshakeError::Failed(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                Self::NoVersion
+            }
             HandshakeError::Failed(rustls::Error::InvalidMessage(_)) => {
                 Self::Tls("it answered with something else than TLS; is this its TLS port?".to_owned())
             }

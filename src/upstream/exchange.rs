@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::error::{ExchangeError, ExchangeFailure};
-use super::h1::{self, HeadEvent, Tunnelled};
-use super::h2::{Carrier, H2Exchange};
+use super::error::ExchangeError;
+use super::h1::{self, HeadEvent};
+use super::h2::{Carrier, H2Exchange, H2Tunnel};
 use super::options::UpstreamOptions;
 use super::outgoing::Outgoing;
 use super::state::EndpointState;
+use super::tunnel::Tunnelled;
 use crate::http::h1::OutgoingRequest;
 use crate::http::message::{FramingError, ResponseHead};
 use crate::ring::Ring;
@@ -39,6 +40,7 @@ pub(crate) enum Exchange {
 
 impl Exchange {
     /// Begins an exchange. `never_indexed` are more field lines, which are kept out of compression tables.
+    /// An upgrade is asked of HTTP/2 by an extended CONNECT, whatever the method.
     ///
     /// # Errors
     /// The request cannot be written.
@@ -226,14 +228,16 @@ impl Exchange {
         }
     }
 
-    /// The connection as a tunnel.
-    ///
-    /// # Errors
-    /// Streams of HTTP/2 are none here: an upgrade is asked of HTTP/1.1 alone.
-    pub(crate) fn into_tunnel(self) -> Result<Tunnelled, ExchangeFailure> {
+    /// Whether it is an exchange by HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::H2(_))
+    }
+
+    /// The connection, or the stream, as a tunnel.
+    pub(crate) fn into_tunnel(self) -> Tunnelled {
         match self {
-            Self::H1(exchange) => Ok(exchange.into_tunnel()),
-            Self::H2(_) => Err(ExchangeFailure::Upgrade),
+            Self::H1(exchange) => Tunnelled::H1(exchange.into_tunnel()),
+            Self::H2(exchange) => Tunnelled::H2(H2Tunnel::new(exchange)),
         }
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Knows no pool and no policy of retries. Timeouts are the socket's deadline: a store for each wait.
 
+use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -267,7 +268,7 @@ impl Exchange {
                     Poll::Pending => return Ok(()),
                     Poll::Ready(Ok(())) => {}
                     // The wait for the response reports it.
-                    Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => return Ok(()),
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Ok(()),
                     Poll::Ready(Err(_)) => {
                         self.refuse();
                         return Ok(());
@@ -467,7 +468,7 @@ impl Exchange {
                     self.link.input = Some(input);
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(self.end_of_head())),
-                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if let Err(failure) = self.end_wait() {
                         return Poll::Ready(Err(self.failed(failure)));
                     }
@@ -671,7 +672,7 @@ impl Exchange {
                         return Poll::Ready(Some(Err(self.failed(ExchangeFailure::Body(error)))));
                     }
                 }
-                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if let Err(failure) = self.end_wait() {
                         return Poll::Ready(Some(Err(self.failed(failure))));
                     }
@@ -721,7 +722,7 @@ impl Exchange {
                     self.refuse();
                     return Poll::Ready(Ok(()));
                 }
-                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     self.end_wait().map_err(|failure| self.failed(failure))?;
                 }
                 Poll::Ready(Err(_)) => {
@@ -759,29 +760,44 @@ impl Exchange {
 
     /// The connection as a tunnel, and what was received of it. What only exchanges need is dropped, because
     /// tunnels live long.
-    pub(crate) fn into_tunnel(self) -> Tunnelled {
+    pub(crate) fn into_tunnel(self) -> H1Tunnel {
         let Link { stream, input, _open, .. } = *self.link;
         stream.set_multishot(true);
-        Tunnelled { stream, input, _open }
+        H1Tunnel { stream, input, _open }
     }
 }
 
 /// A connection whose protocol was switched.
-pub(crate) struct Tunnelled {
+pub(crate) struct H1Tunnel {
     stream: Stream,
+    /// What was received behind the head.
     input: Option<RecvBuf>,
     _open: Box<dyn std::any::Any>,
 }
 
-impl Tunnelled {
-    /// The connection.
-    pub(crate) fn stream(&self) -> &Stream {
-        &self.stream
+impl H1Tunnel {
+    pub(super) fn set_idle(&mut self, idle: Duration) {
+        self.stream.set_deadline(Some(idle));
     }
 
-    /// What was received behind the head.
-    pub(crate) fn take_input(&mut self) -> Option<RecvBuf> {
-        self.input.take()
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_flush(cx)
+    }
+
+    pub(super) fn start_send(&mut self, bytes: Bytes) {
+        self.stream.start_send(Payload::Shared(bytes));
+    }
+
+    pub(super) fn shut(&mut self) {
+        self.stream.socket().shutdown_write();
+    }
+
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        if let Some(early) = self.input.take() {
+            return Poll::Ready(Ok(Some(Bytes::copy_from_slice(&early))));
+        }
+        let received = self.stream.poll_recv(cx);
+        received.map(|received| received.map(|bytes| bytes.map(|bytes| Bytes::copy_from_slice(&bytes))))
     }
 }
 

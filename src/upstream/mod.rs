@@ -33,6 +33,7 @@ mod state;
 mod status;
 mod table;
 mod tls;
+mod tunnel;
 mod watch;
 
 pub use self::breaker::BreakerStatus;
@@ -41,7 +42,6 @@ pub use self::endpoint::Endpoint;
 pub use self::error::{ExchangeError, ExchangeFailure};
 pub(crate) use self::exchange::{Exchange, Link};
 pub use self::group::{Group, NoEndpoint, Outcome, Pick, PickKey, Tried, UpstreamMistake};
-pub(crate) use self::h1::Tunnelled;
 pub(crate) use self::incoming::Incoming;
 pub(crate) use self::local::LocalUpstream;
 pub use self::options::{
@@ -54,3 +54,4 @@ pub use self::registry::Upstreams;
 pub use self::state::{EndpointState, Health};
 pub use self::status::{EndpointStatus, UpstreamStatus};
 pub(crate) use self::tls::ClientTls;
+pub(crate) use self::tunnel::Tunnelled;

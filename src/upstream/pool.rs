@@ -66,6 +66,8 @@ pub(crate) struct EndpointPool {
     idle: RefCell<Vec<Box<Link>>>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
     h2: Rc<H2Pool>,
+    /// The endpoint, which has the choice, does not choose HTTP/1.1 even for upgrades.
+    refuses_http1: Cell<bool>,
     is_swept: Cell<bool>,
 }
 
@@ -94,8 +96,14 @@ impl EndpointPool {
 
     /// Whether requests go by HTTP/2, as far as is known.
     pub(super) fn uses_http2(&self, needs_http1: bool) -> bool {
-        let is_only = self.protocol == UpstreamProtocol::Http2;
+        let is_only = self.protocol == UpstreamProtocol::Http2 || self.refuses_http1.get();
         self.h2.spoken() != Some(Spoken::Http1) && (is_only || !needs_http1)
+    }
+
+    /// Notes that the endpoint has refused HTTP/1.1. Whether HTTP/2 may be tried instead.
+    pub(super) fn speaks_http2_alone(&self) -> bool {
+        self.refuses_http1.set(true);
+        self.protocol == UpstreamProtocol::Auto && self.h2.spoken() != Some(Spoken::Http1)
     }
 
     /// Where an exchange may begin at once, if there is such a place.
@@ -330,6 +338,7 @@ impl LocalPools {
             idle: RefCell::default(),
             waiting: RefCell::default(),
             h2: H2Pool::new(options),
+            refuses_http1: Cell::new(false),
             is_swept: Cell::new(false),
         });
         pools.push(Rc::downgrade(&pool));

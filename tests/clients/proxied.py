@@ -53,26 +53,32 @@ def check_files(checks, client, url):
     checks.run(client.name, "files of http.server", files)
 
 
-GRPC = """
+BY_HTTP2 = """
 [[listen]]
 address = "127.0.0.1:0"
-[upstreams.grpc]
+[upstreams.app]
 endpoints = ["127.0.0.1:PORT"]
 protocol = "http2"
 [[route]]
 prefix = "/"
 body = { size = "none" }
-proxy = "grpc"
+proxy = "app"
 """
+
+
+def by_http2(quoit, endpoint, scratch, servers):
+    """A proxy that speaks HTTP/2 alone to this server."""
+    path = os.path.join(scratch, f"http2-{endpoint.port}.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(BY_HTTP2.replace("PORT", str(endpoint.port)))
+    servers.append(Server(quoit, "run", "--config", path))
+    return servers[-1]
 
 
 def check_grpc(checks, quoit, streaming, scratch, servers):
     """Calls of grpcio through the proxy, by HTTP/2 on both sides."""
-    path = os.path.join(scratch, "grpc.toml")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(GRPC.replace("PORT", str(streaming.port)))
-    servers.append(Server(quoit, "run", "--config", path))
-    grpc_echo.check(Named(checks, "through the proxy"), servers[-1])
+    proxy = by_http2(quoit, streaming, scratch, servers)
+    grpc_echo.check(Named(checks, "through the proxy"), proxy)
 
 
 def check_uvicorn(checks, directory, quoit, servers):
@@ -132,6 +138,7 @@ def check(checks, quoit, serve, echo, sockets, unix_path, site, scratch, servers
     asynchronous.check(named, own.url, echoing.url, unix_path)
     curl.check(named, own.url, echoing.url, unix_path, scratch)
     websocket.check(named, upgraded)
+    websocket.check(Named(checks, "proxied by HTTP/2"), by_http2(quoit, sockets, scratch, servers), plain=405)
 
     def upload():
         data = content.TEXT * 306

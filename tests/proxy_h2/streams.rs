@@ -17,16 +17,16 @@ use crate::peer::Peer;
 use crate::secure::{Asks, SecureEndpoint, config};
 use crate::wire::*;
 
-fn h2_upstream(endpoint: &Endpoint) -> UpstreamOptions {
+pub(crate) fn h2_upstream(endpoint: &Endpoint) -> UpstreamOptions {
     UpstreamOptions { protocol: UpstreamProtocol::Http2, ..upstream(&[endpoint]) }
 }
 
-fn before(endpoint: &Endpoint) -> Hosted {
+pub(crate) fn before(endpoint: &Endpoint) -> Hosted {
     proxy(ProxyOptions::to(h2_upstream(endpoint)))
 }
 
 /// An endpoint that runs this on each connection, after SETTINGS.
-fn scripted(
+pub(crate) fn scripted(
     own: &'static [(u16, u32)],
     script: impl Fn(&mut Frames<'_, std::net::TcpStream>, usize) + Send + Sync + 'static,
 ) -> Endpoint {

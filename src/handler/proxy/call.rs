@@ -42,6 +42,10 @@ impl Requester for Forwarded<'_> {
         request::upgrade(self.context.head()).is_some()
     }
 
+    fn needs_tunnel(&self) -> bool {
+        request::connect_protocol(self.context.head()).is_some()
+    }
+
     fn pick(&self, upstream: &LocalUpstream, tried: &Tried) -> Result<Pick, NoEndpoint> {
         let key = PickKey::of(self.context);
         let key = match upstream.options().balance {
@@ -132,15 +136,16 @@ impl Proxy {
         let head = context.head();
         let mut lines = self.scratch.take();
         lines.clear();
-        request::fields(context, &self.options, &mut lines);
-        let upgrade = request::upgrade(head);
         let is_extended = head.protocol().is_some();
-        if is_extended && link.is_http2() {
-            return Err(ExchangeError::unsent(ExchangeFailure::Upgrade));
+        let is_http2 = link.is_http2();
+        let upgrade = if is_http2 { request::connect_protocol(head) } else { request::upgrade(head) };
+        let asks_of_http2 = is_http2 && upgrade.is_some();
+        if asks_of_http2 && !is_extended {
+            tunnel::check_key(head)?;
         }
-        let never_indexed =
-            if link.is_http2() { request::take_never_indexed(head, &mut lines) } else { Vec::new() };
-        if is_extended {
+        request::fields(context, &self.options, !is_extended && !asks_of_http2, &mut lines);
+        let never_indexed = if is_http2 { request::take_never_indexed(head, &mut lines) } else { Vec::new() };
+        if is_extended && !is_http2 {
             tunnel::add_key(context, upgrade.unwrap_or_default(), &mut lines);
         }
         let target = request::target(head, &self.options);

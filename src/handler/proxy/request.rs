@@ -193,12 +193,12 @@ fn use_of(name: &[u8]) -> FieldUse {
 }
 
 /// Appends the fields as the endpoint gets them, each as a line, without those of framing and connection.
-pub(super) fn fields(context: &Context, options: &ProxyOptions, out: &mut Vec<u8>) {
+/// `has_key`: whether the key of a WebSocket handshake of the client is among them.
+pub(super) fn fields(context: &Context, options: &ProxyOptions, has_key: bool, out: &mut Vec<u8>) {
     let head = context.head();
     let peer = context.peer();
     let is_trusted = !options.forwarded.trusted.is_empty() && is_trusted(&options.forwarded, peer);
     let options_of_connection = head.version() != Version::Http2 && names_fields(head);
-    let is_extended = head.protocol().is_some();
     let mut has_cookie = false;
     for (name, value) in head.fields().raw() {
         match use_of(name) {
@@ -206,8 +206,8 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, out: &mut Vec<u8
             FieldUse::Client if !is_trusted || is_joined(name) => continue,
             // Browsers split cookies in HTTP/2; other versions have one field (RFC 9113 §8.2.3).
             FieldUse::Cookie if has_cookie => continue,
-            // An extended CONNECT has no key (RFC 8441 §5.1); the one that is added must be the only one.
-            _ if is_extended && name.eq_ignore_ascii_case(b"sec-websocket-key") => continue,
+            // An extended CONNECT has no key (RFC 8441 §5.1); one that is added must be the only one.
+            _ if !has_key && name.eq_ignore_ascii_case(b"sec-websocket-key") => continue,
             _ => {}
         }
         if options_of_connection && is_named_by_connection(head, name) || is_replaced(options, name) {
@@ -424,4 +424,21 @@ pub(super) fn upgrade(head: &RequestHead) -> Option<&str> {
             && !["h2c", "h2", "http", "tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
     };
     head.upgrade()?.split(',').map(str::trim).find(is_own)
+}
+
+/// Protocols for which an upgrade and an extended CONNECT are the same request (RFC 8441 §5, RFC 9298 §3,
+/// RFC 9484 §4).
+const OF_BOTH: [&str; 3] = ["websocket", "connect-udp", "connect-ip"];
+
+/// The protocol of the extended CONNECT that HTTP/2 endpoints get. Other upgrades of HTTP/1.1 are requests
+/// that may be answered without one, and are sent as such.
+pub(super) fn connect_protocol(head: &RequestHead) -> Option<&str> {
+    if let Some(protocol) = head.protocol() {
+        return Some(protocol);
+    }
+    if head.method() != Method::Get || !head.framing().is_empty() {
+        return None;
+    }
+    let protocol = upgrade(head)?;
+    OF_BOTH.into_iter().find(|known| protocol.eq_ignore_ascii_case(known))
 }

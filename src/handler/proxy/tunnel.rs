@@ -1,20 +1,25 @@
-//! Tunnels through the proxy: `Upgrade` of HTTP/1.1, and extended CONNECT of HTTP/2 (RFC 8441), which an
-//! endpoint that speaks HTTP/1.1 gets as an upgrade. Bytes flow both ways, as fast as each side takes them.
+//! Tunnels through the proxy: `Upgrade` of HTTP/1.1, and extended CONNECT of HTTP/2 (RFC 8441). The endpoint
+//! gets the form of its own version, whatever that of the client. Bytes flow both ways, as fast as each side
+//! takes them.
+//!
+//! The end of the client's direction is passed on, and the endpoint's direction goes on. The end of the
+//! endpoint's ends the tunnel once everything before it was passed on (RFC 9110 §9.3.6), and what was lost on
+//! one side is an error on the other.
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
 use aws_lc_rs::{digest, rand};
-use bytes::Bytes;
 
 use super::request;
 use super::response;
 use crate::http::base64::base64;
+use crate::http::message::RequestHead;
 use crate::http::status::Status;
-use crate::ring::Payload;
-use crate::service::{BodyWriter, Context, Frame, Response, Tunnel, TunnelReader};
-use crate::upstream::{Exchange, ExchangeFailure, LocalUpstream, Pick, Tunnelled};
+use crate::service::{BodyError, BodyWriter, Context, Frame, Response, Tunnel, TunnelReader};
+use crate::upstream::{Exchange, ExchangeError, ExchangeFailure, LocalUpstream, Pick, Tunnelled};
 
 /// RFC 6455 §1.3.
 const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -32,9 +37,39 @@ impl WebSocketKey {
 
     /// The endpoint's answer to it.
     fn accept(&self) -> String {
-        let text = [self.0.as_bytes(), WEBSOCKET_GUID].concat();
-        base64(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref())
+        accept(self.0.as_bytes())
     }
+}
+
+/// The answer to a key (RFC 6455 §4.2.2).
+fn accept(key: &[u8]) -> String {
+    let text = [key, WEBSOCKET_GUID].concat();
+    base64(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref())
+}
+
+/// The key of the handshake of an HTTP/1.1 client for a WebSocket. Another protocol has none.
+fn key_of(head: &RequestHead) -> Option<&[u8]> {
+    let is_websocket = head.protocol().is_none()
+        && request::upgrade(head).is_some_and(|asked| asked.eq_ignore_ascii_case("websocket"));
+    is_websocket.then(|| head.field("sec-websocket-key").unwrap_or_default())
+}
+
+/// Whether a handshake has the key that is answered here, because the endpoint gets none: 16 bytes in base64
+/// (RFC 6455 §4.1).
+///
+/// # Errors
+/// It has not.
+pub(super) fn check_key(head: &RequestHead) -> Result<(), ExchangeError> {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let is_key = |key: &[u8]| {
+        let digits = key.strip_suffix(b"==").unwrap_or_default();
+        digits.len() == 22 && digits.iter().all(is_digit)
+    };
+    if key_of(head).is_none_or(is_key) {
+        return Ok(());
+    }
+    let why = "the WebSocket handshake has no valid Sec-WebSocket-Key".to_owned();
+    Err(ExchangeError::unsent(ExchangeFailure::Request(why)))
 }
 
 /// Adds what an upgrade to this protocol needs besides the fields of an extended CONNECT (RFC 8441 §5.1).
@@ -59,37 +94,51 @@ pub(super) fn respond(
 ) -> Response {
     let head = exchange.head();
     let protocol = request::upgrade(context.head()).unwrap_or_default().to_owned();
+    let is_http2 = exchange.is_http2();
+    let is_accepted = || {
+        let made = context.get::<WebSocketKey>();
+        made.is_none_or(|key| {
+            head.field("sec-websocket-accept").is_some_and(|accept| accept == key.accept().as_bytes())
+        })
+    };
     let named = head.field("upgrade").unwrap_or_default();
-    let is_asked = named.eq_ignore_ascii_case(protocol.as_bytes());
-    let key = context.get::<WebSocketKey>();
-    let is_accepted = key.as_ref().is_none_or(|key| {
-        head.field("sec-websocket-accept").is_some_and(|accept| accept == key.accept().as_bytes())
-    });
-    if !is_asked || !is_accepted {
+    if !is_http2 && !(named.eq_ignore_ascii_case(protocol.as_bytes()) && is_accepted()) {
         return response::failed(&ExchangeFailure::Upgrade, via);
     }
     let (mut lines, _) = response::lines(head);
     if let Some(cookie) = pick.set_cookie() {
         response::push(&mut lines, b"Set-Cookie", cookie);
     }
-    let tunnelled = match exchange.into_tunnel() {
-        Ok(tunnelled) => tunnelled,
-        Err(failure) => return response::failed(&failure, via),
-    };
+    let mut tunnelled = exchange.into_tunnel();
     let idle = upstream.options().timeouts.tunnel_idle;
     let mut response = Response::upgrade(context, &protocol, async move |tunnel: Tunnel| {
         let _in_flight = pick;
         let (reader, writer) = tunnel.split();
-        tunnelled.stream().set_deadline(Some(idle));
+        tunnelled.set_idle(idle);
         let mut relay = Relay { tunnelled, reader: Some(reader), writer, idle };
-        poll_fn(|cx| relay.poll(cx)).await;
+        if poll_fn(|cx| relay.poll(cx)).await == TunnelEnd::Lost {
+            relay.writer.fail(BodyError::Disconnected);
+        }
     });
     response.add_lines(&lines);
-    if key.is_some() {
-        // It answers the key that was made here.
+    let has_own_key = context.head().protocol().is_none() && !is_http2;
+    if !has_own_key {
+        // It answers a key that was made here, or none.
         response.remove_field("sec-websocket-accept");
     }
+    if is_http2 && let Some(key) = key_of(context.head()) {
+        let _ = response.set_field("Sec-WebSocket-Accept", &accept(key));
+    }
     response
+}
+
+/// How a tunnel ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum TunnelEnd {
+    /// The endpoint has closed its direction, the client has left, or nothing came for too long.
+    Over,
+    /// The endpoint was lost: what the client got may not be all.
+    Lost,
 }
 
 /// Both directions of a tunnel.
@@ -102,62 +151,67 @@ struct Relay {
 }
 
 impl Relay {
-    /// Ready when the tunnel has ended: the endpoint closed it, either side was lost, or nothing came for too
-    /// long.
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let (to_endpoint, to_client) = (self.poll_to_endpoint(cx), self.poll_to_client(cx));
-        if to_endpoint.is_ready() || to_client.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    /// Ready when the tunnel has ended.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<TunnelEnd> {
+        if self.poll_to_endpoint(cx).is_ready() {
+            return Poll::Ready(TunnelEnd::Over);
+        }
+        self.poll_to_client(cx)
     }
 
-    /// Something moved.
-    fn renew(&self) {
-        self.tunnelled.stream().set_deadline(Some(self.idle));
-    }
-
-    /// Ready when the endpoint takes nothing any more.
+    /// Ready when the client has left.
     fn poll_to_endpoint(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        loop {
-            match self.tunnelled.stream().poll_flush(cx) {
+        while let Some(reader) = &mut self.reader {
+            match self.tunnelled.poll_ready(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
+                // It takes nothing any more; what it has sent before that is still passed on.
+                Poll::Ready(Err(_)) => {
+                    self.reader = None;
+                    break;
+                }
             }
-            let Some(reader) = &mut self.reader else { return Poll::Pending };
             match reader.poll_read(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => {
-                    self.renew();
-                    self.tunnelled.stream().start_send(Payload::Shared(bytes));
+                    self.tunnelled.set_idle(self.idle);
+                    self.tunnelled.start_send(bytes);
                 }
                 Poll::Ready(None) => {
                     self.reader = None;
-                    self.tunnelled.stream().socket().shutdown_write();
+                    self.tunnelled.shut();
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(()),
             }
         }
+        Poll::Pending
     }
 
     /// Ready when the endpoint has closed its direction, or the client takes nothing any more.
-    fn poll_to_client(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll_to_client(&mut self, cx: &mut TaskContext<'_>) -> Poll<TunnelEnd> {
         loop {
             match self.writer.poll_ready(cx) {
-                Poll::Pending => return self.writer.poll_closed(cx),
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return self.writer.poll_closed(cx).map(|()| TunnelEnd::Over),
+                Poll::Ready(Err(_)) => return Poll::Ready(TunnelEnd::Over),
                 Poll::Ready(Ok(())) => {}
             }
-            if let Some(early) = self.tunnelled.take_input() {
-                self.writer.start_send(Frame::Data(Bytes::copy_from_slice(&early)));
-                continue;
-            }
-            match self.tunnelled.stream().poll_recv(cx) {
-                Poll::Pending => return self.writer.poll_closed(cx),
+            match self.tunnelled.poll_next(cx) {
+                Poll::Pending => return self.writer.poll_closed(cx).map(|()| TunnelEnd::Over),
                 Poll::Ready(Ok(Some(bytes))) => {
-                    self.renew();
-                    self.writer.start_send(Frame::Data(Bytes::copy_from_slice(&bytes)));
+                    self.tunnelled.set_idle(self.idle);
+                    self.writer.start_send(Frame::Data(bytes));
                 }
-                // Closed, lost, or silent for too long.
-                Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(None)) => {
+                    let takes_end = matches!(self.tunnelled.poll_ready(cx), Poll::Ready(Ok(())));
+                    if self.reader.take().is_some() && takes_end {
+                        self.tunnelled.shut();
+                    }
+                    return Poll::Ready(TunnelEnd::Over);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Poll::Ready(TunnelEnd::Over);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(TunnelEnd::Lost),
             }
         }
     }

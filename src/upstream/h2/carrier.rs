@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::http::h2::client::{Connection, Event};
-use crate::http::h2::{ConnectionError, ErrorCode, H2Limits, StreamError, StreamKey};
+use crate::http::h2::{ConnectionError, EndStream, ErrorCode, H2Limits, StreamError, StreamKey};
 use crate::http::message::{BodyLimits, FramingError, HeadLimits, ResponseHead, Trailers};
 use crate::net::Stream;
 use crate::observe::log;
@@ -21,7 +21,7 @@ use crate::ring::Payload;
 use crate::upstream::options::UpstreamOptions;
 
 /// Output beyond which exchanges wait with more content.
-pub(super) const OUTPUT_BYTES_MAX: usize = 48 * 1024;
+const OUTPUT_BYTES_MAX: usize = 48 * 1024;
 
 /// Output beyond which nothing is read: the endpoint does not take what it has asked for.
 const UNREAD_OUTPUT_BYTES_MAX: usize = 128 * 1024;
@@ -128,6 +128,8 @@ pub(crate) struct Carrier {
     /// When deadlines are looked at next.
     look_at: Cell<Option<Instant>>,
     driver: RefCell<Option<Waker>>,
+    /// Requests for tunnels that wait for the endpoint's SETTINGS.
+    awaiting_settings: RefCell<Vec<Waker>>,
     pool: Weak<dyn CarrierOwner>,
     /// Counts it among the endpoint's connections.
     open: Cell<Option<Box<dyn Any>>>,
@@ -170,6 +172,7 @@ impl Carrier {
             has_ended: Cell::new(false),
             look_at: Cell::new(None),
             driver: RefCell::new(None),
+            awaiting_settings: RefCell::default(),
             pool,
             open: Cell::new(Some(Box::new(open))),
         });
@@ -197,7 +200,7 @@ impl Carrier {
     }
 
     /// Whether nothing is received or sent on it any more.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(in crate::upstream) fn is_lost(&self) -> bool {
         self.has_ended.get()
     }
 
@@ -219,6 +222,37 @@ impl Carrier {
         if !self.is_leaving.replace(true) {
             self.kick();
         }
+    }
+
+    /// Whether the endpoint has said what it takes.
+    pub(super) fn has_settings(&self) -> bool {
+        self.state.borrow().machine.has_settings()
+    }
+
+    /// Ready once it has, or the connection has ended.
+    pub(in crate::upstream) fn poll_settings(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.has_settings() || self.is_lost() {
+            return Poll::Ready(());
+        }
+        self.awaiting_settings.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether there is room for more content in the output.
+    pub(super) fn takes_output(&self) -> bool {
+        self.state.borrow().out.len() < OUTPUT_BYTES_MAX
+    }
+
+    /// Writes content, as much as the stream's window allows, or the end of its direction.
+    pub(super) fn write_data(&self, stream: StreamKey, bytes: &[u8], end: EndStream) {
+        let now = self.time(self.now());
+        let mut state = self.state.borrow_mut();
+        let (machine, out) = state.parts();
+        if machine.begin_data_frame(stream, bytes.len(), end, now, out) {
+            out.extend_from_slice(bytes);
+        }
+        drop(state);
+        self.kick();
     }
 
     /// Makes the driver look again.
@@ -329,6 +363,7 @@ impl Carrier {
     /// Tells all exchanges that the connection has ended.
     fn end(&self, failure: Option<StreamFailure>) {
         self.has_ended.set(true);
+        self.awaiting_settings.take().into_iter().for_each(Waker::wake);
         let mut state = self.state.borrow_mut();
         if failure.is_none() {
             let CarrierState { machine, out, .. } = &mut *state;
@@ -432,6 +467,7 @@ impl Carrier {
             let step = machine.handle_bytes(&input[at..], out, head, now)?;
             if !had_settings && machine.has_settings() {
                 self.room.set(usize::MAX);
+                self.awaiting_settings.take().into_iter().for_each(Waker::wake);
             }
             if let Some(event) = step.event {
                 self.handle(&mut state, event, &input[at..]);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::carrier::{Carrier, Inbox, OUTPUT_BYTES_MAX, StreamFailure};
+use super::carrier::{Carrier, Inbox, StreamFailure};
 use crate::http::h1::{BodyLength, OutgoingRequest};
 use crate::http::h2::client::SendRequest;
 use crate::http::h2::{EndStream, StreamError, StreamKey};
@@ -33,10 +33,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// An exchange in progress. Dropping it resets its stream unless that has ended.
 pub(crate) struct H2Exchange {
-    carrier: Rc<Carrier>,
-    stream: StreamKey,
-    inbox: Rc<RefCell<Inbox>>,
+    pub(super) carrier: Rc<Carrier>,
+    pub(super) stream: StreamKey,
+    pub(super) inbox: Rc<RefCell<Inbox>>,
     head: ResponseHead,
+    /// It was begun by an extended CONNECT.
+    asks_tunnel: bool,
     sending: Sending,
     /// Content that is being sent.
     piece: Bytes,
@@ -62,13 +64,15 @@ impl H2Exchange {
     /// Begins an exchange on a connection that has room for it.
     ///
     /// # Errors
-    /// It has none.
+    /// It has none, or a tunnel is asked of an endpoint that opens none.
     pub(crate) fn begin(
         carrier: Rc<Carrier>,
         request: &OutgoingRequest<'_>,
         never_indexed: &[u8],
     ) -> Result<Self, ExchangeError> {
+        let protocol = request.connection.upgrade;
         let (has_body, length) = match request.length {
+            _ if protocol.is_some() => (false, None),
             BodyLength::Known(0) => {
                 let method = Method::from_token(request.method.as_bytes());
                 (false, matches!(method, Method::Post | Method::Put).then_some(0))
@@ -87,19 +91,22 @@ impl H2Exchange {
             lines.extend_from_slice(b"expect: 100-continue\r\n");
         }
         let head = SendRequest {
-            method: request.method,
+            method: if protocol.is_some() { "CONNECT" } else { request.method },
             scheme: if carrier.is_tls { "https" } else { "http" },
             authority: request.authority,
             path: request.target,
-            protocol: None,
+            protocol,
             lines: &lines,
             never_indexed,
             length,
         };
-        let end = if has_body { EndStream::No } else { EndStream::Yes };
+        let end = if has_body || protocol.is_some() { EndStream::No } else { EndStream::Yes };
         let now = carrier.time(carrier.now());
         let mut state = carrier.state.borrow_mut();
         let (machine, out) = state.parts();
+        if protocol.is_some() && machine.has_settings() && !machine.accepts_connect_protocol() {
+            return Err(ExchangeError::unsent(ExchangeFailure::NoTunnel));
+        }
         let stream = machine.send_request(&head, end, now, out);
         let begun_at = carrier.taken.get() + state.out.len() as u64;
         drop(state);
@@ -108,6 +115,7 @@ impl H2Exchange {
             inbox: carrier.enter(stream),
             stream,
             head: ResponseHead::new(),
+            asks_tunnel: protocol.is_some(),
             sending: match has_body {
                 false => Sending::Done,
                 true if expects => Sending::Held,
@@ -228,26 +236,18 @@ impl H2Exchange {
             let is_whole = self.owed.is_none_or(|owed| owed == 0);
             let is_last = self.piece.is_empty() && matches!(self.ahead, Some(None)) && is_whole;
             let end = if is_last { EndStream::Yes } else { EndStream::No };
-            let now = self.carrier.time(self.carrier.now());
-            let mut state = self.carrier.state.borrow_mut();
-            let (machine, out) = state.parts();
-            if machine.begin_data_frame(self.stream, part.len(), end, now, out) {
-                out.extend_from_slice(&part);
-            }
-            drop(state);
+            self.carrier.write_data(self.stream, &part, end);
             if is_last {
                 self.sending = Sending::Done;
             }
             self.awaited = Awaited::Nothing;
-            self.carrier.kick();
         }
         Ok(())
     }
 
     /// Whether content may be written now; otherwise its exchange is woken when it may.
     fn may_write(&self) -> bool {
-        let state = self.carrier.state.borrow();
-        let may = state.machine.has_settings() && state.out.len() < OUTPUT_BYTES_MAX;
+        let may = self.carrier.has_settings() && self.carrier.takes_output();
         self.inbox.borrow_mut().waits_to_send |= !may;
         may
     }
@@ -256,17 +256,19 @@ impl H2Exchange {
         if self.owed.is_some_and(|owed| owed > 0) {
             return Err(BodyError::Disconnected);
         }
-        let now = self.carrier.time(self.carrier.now());
-        let mut state = self.carrier.state.borrow_mut();
-        let (machine, out) = state.parts();
         match trailers {
-            Some(trailers) => machine.send_trailers(self.stream, trailers.lines(), now, out),
-            None => drop(machine.begin_data_frame(self.stream, 0, EndStream::Yes, now, out)),
+            Some(trailers) => {
+                let now = self.carrier.time(self.carrier.now());
+                let mut state = self.carrier.state.borrow_mut();
+                let (machine, out) = state.parts();
+                machine.send_trailers(self.stream, trailers.lines(), now, out);
+                drop(state);
+                self.carrier.kick();
+            }
+            None => self.carrier.write_data(self.stream, b"", EndStream::Yes),
         }
-        drop(state);
         self.sending = Sending::Done;
         self.awaited = Awaited::Nothing;
-        self.carrier.kick();
         Ok(())
     }
 
@@ -361,11 +363,10 @@ impl H2Exchange {
                 if status == Status::CONTINUE && self.sending == Sending::Held {
                     self.sending = Sending::Flowing;
                 }
-                let is_interim = status.is_informational();
-                return Poll::Ready(Ok(if is_interim {
-                    HeadEvent::Interim(status)
-                } else {
-                    HeadEvent::Final
+                return Poll::Ready(Ok(match status {
+                    _ if status.is_informational() => HeadEvent::Interim(status),
+                    _ if self.asks_tunnel && status.is_success() => HeadEvent::Tunnel,
+                    _ => HeadEvent::Final,
                 }));
             }
             if let Some(error) = self.take_failure() {
@@ -385,6 +386,10 @@ impl H2Exchange {
     pub(crate) fn begin_body(&mut self, options: &UpstreamOptions) -> Result<(), ExchangeError> {
         if self.sending == Sending::Held {
             self.refuse();
+        }
+        if self.asks_tunnel {
+            // Refused: nothing follows.
+            self.carrier.write_data(self.stream, b"", EndStream::Yes);
         }
         self.body_bytes_max = options.response_bytes_max;
         if let (Framing::Length(length), Some(most)) = (self.head.framing(), self.body_bytes_max)
@@ -415,7 +420,7 @@ impl H2Exchange {
     }
 
     /// A piece of content.
-    fn take_piece(&mut self) -> Result<Option<Bytes>, FramingError> {
+    pub(super) fn take_piece(&mut self) -> Result<Option<Bytes>, FramingError> {
         let Some(data) = self.inbox.borrow_mut().data.pop_front() else { return Ok(None) };
         self.received += data.len() as u64;
         let mut state = self.carrier.state.borrow_mut();
@@ -431,6 +436,12 @@ impl H2Exchange {
             return Err(FramingError::TooLarge);
         }
         Ok(Some(data))
+    }
+
+    /// Drops what a tunnel does not need, because tunnels live long.
+    pub(super) fn shed(&mut self) {
+        self.head = ResponseHead::new();
+        self.health_of = None;
     }
 
     pub(crate) fn take_data(&mut self) -> Result<Bytes, FramingError> {

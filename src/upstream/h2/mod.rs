@@ -11,7 +11,9 @@
 mod carrier;
 mod exchange;
 mod pool;
+mod tunnel;
 
 pub(super) use self::carrier::Carrier;
 pub(super) use self::exchange::H2Exchange;
 pub(super) use self::pool::{H2Pool, Spoken};
+pub(crate) use self::tunnel::H2Tunnel;
