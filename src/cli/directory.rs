@@ -56,13 +56,6 @@ impl Directory {
         }
     }
 
-    pub(super) fn into_path(self) -> Option<PathBuf> {
-        match self {
-            Self::Named(dir) | Self::Working(dir) => Some(dir),
-            Self::Nothing(_) => None,
-        }
-    }
-
     /// What to say of it once it is served.
     pub(super) fn remarks(&self, files: &FilesArgs) -> Vec<String> {
         let mut remarks = Vec::new();

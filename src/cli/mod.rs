@@ -38,6 +38,7 @@ mod response_args;
 mod run;
 mod schema;
 mod serve;
+mod serving;
 mod test;
 mod tls_args;
 mod values;

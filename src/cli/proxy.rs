@@ -10,11 +10,10 @@ use super::acme_args::AcmeArgs;
 use super::args::WorkerArgs;
 use super::limits_args::LimitsArgs;
 use super::log_args::LogArgs;
+use super::serving::{self, Serving};
 use super::tls_args::{Https, TlsArgs};
 use super::values::{Time, some_time, twice};
-use crate::config::{Config, Settings};
 use crate::handler::{ForwardedForm, HostPolicy, Network, ProxyOptions};
-use crate::observe::log;
 use crate::plan::{HandlerOptions, Plan, Site};
 use crate::upstream::{
     Balance, CheckKind, CheckOptions, EndpointAddress, EndpointOptions, HashKey, UpstreamOptions,
@@ -163,11 +162,25 @@ impl ForwardingArgs {
     }
 }
 
-impl ProxyArgs {
+/// What the flags say, in parts.
+struct Command {
+    endpoints: Vec<WeightedEndpoint>,
+    forwarding: ForwardingArgs,
+    serving: Serving,
+}
+
+impl From<ProxyArgs> for Command {
+    fn from(args: ProxyArgs) -> Self {
+        let ProxyArgs { upstream, workers, quiet, forwarding, tls, acme, log, limits, .. } = args;
+        Self { endpoints: upstream, forwarding, serving: Serving { workers, quiet, tls, acme, log, limits } }
+    }
+}
+
+impl Command {
     /// Every mistake that can be found before anything is bound.
     fn check(&self) -> Vec<String> {
-        let mut mistakes = [self.workers.check(self.tls.redirect_from()), self.log.check()].concat();
-        if let Some(address) = twice(self.upstream.iter().map(|endpoint| &endpoint.0.address)) {
+        let mut mistakes = self.serving.check();
+        if let Some(address) = twice(self.endpoints.iter().map(|endpoint| &endpoint.0.address)) {
             mistakes.push(format!(
                 "{address} is given twice; give it once, with {address}=2 for twice the share"
             ));
@@ -177,75 +190,28 @@ impl ProxyArgs {
         }
         mistakes
     }
-}
 
-impl ProxyArgs {
-    fn into_plan(self, https: &Https) -> Plan {
-        let listeners = https.listeners(&self.workers.listen);
-        let handler = HandlerOptions::proxy(self.forwarding.options(self.upstream));
-        let filters = https.filters().iter().cloned().chain(self.limits.filters()).collect();
+    fn plan(&self, serving: &Serving, https: &Https) -> Plan {
+        let listeners = https.listeners(&serving.workers.listen);
+        let handler = HandlerOptions::proxy(self.forwarding.clone().options(self.endpoints.clone()));
+        let filters = https.filters().iter().cloned().chain(serving.limits.filters()).collect();
         let default_site = Site { filters, ..Site::of(handler) };
         Plan { listeners, default_site, ..Plan::default() }
     }
 }
 
-/// What would be served, and the file that says it. Reads no certificate and touches no state of ACME.
-fn as_config(args: ProxyArgs) -> Result<(Plan, String), Vec<String>> {
-    let acme = args.acme.options(args.tls.redirects()).map_err(|mistake| vec![mistake])?;
-    let (https, options) = args.tls.outline(&args.workers.listen, acme.as_ref())?;
-    let settings = Settings {
-        workers: args.workers.workers,
-        cpus: args.workers.cpu_list(),
-        unix_mode: args.workers.unix_mode(),
-        quiet: args.quiet,
-        limits: args.limits.limits(),
-        access_log: args.log.access_log(),
-        admin: None,
-    };
-    let tls = https.tls().cloned().zip(options);
-    let tls: Vec<_> = tls.map(|(tls, options)| ("main".to_owned(), tls, options, acme)).into_iter().collect();
-    let plan = args.into_plan(&https);
-    let text = Config::write(&plan, &settings, &tls).map_err(|error| vec![error.to_string()])?;
-    Ok((plan, text))
-}
-
-/// Prints every mistake, a line each.
-fn refused(mistakes: &[String]) -> ExitCode {
-    mistakes.iter().for_each(|mistake| log::line(format_args!("{mistake}")));
-    ExitCode::FAILURE
-}
-
 pub(super) fn run(args: ProxyArgs) -> ExitCode {
-    let mistakes = args.check();
+    let print_config = args.print_config;
+    let command = Command::from(args);
+    let mistakes = command.check();
     if !mistakes.is_empty() {
-        return refused(&mistakes);
+        return serving::refused(&mistakes);
     }
-    if args.print_config {
-        return match as_config(args) {
-            Ok((_, text)) => {
-                say_part!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(mistakes) => refused(&mistakes),
-        };
+    let plan = |serving: &Serving, https: &Https| command.plan(serving, https);
+    if print_config {
+        return command.serving.print_config(plan);
     }
-    let acme = match args.acme.open(args.tls.redirects()) {
-        Ok(acme) => acme,
-        Err(mistake) => return refused(&[mistake]),
-    };
-    let https = match args.tls.load(&args.workers.listen, acme) {
-        Ok(https) => https,
-        Err(mistakes) => return refused(&mistakes),
-    };
-    let server = https.apply(args.workers.workers());
-    let server = args.log.apply(server.quiet(args.quiet)).limits(args.limits.limits());
-    match server.serve(args.into_plan(&https)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    command.serving.serve(plan, |server, _| server)
 }
 
 #[cfg(test)]
@@ -260,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_file_is_the_same_as_the_flags() {
-        use crate::config::{Depth, Environment};
+        use crate::config::{Config, Depth, Environment};
 
         for flags in [
             "127.0.0.1:9001",
@@ -271,7 +237,9 @@ mod tests {
         ] {
             let words = std::iter::once("quoit").chain(flags.split(' '));
             let args = <Line as clap::Parser>::try_parse_from(words).unwrap_or_else(|e| panic!("{e}")).proxy;
-            let (plan, text) = as_config(args).unwrap();
+            let command = Command::from(args);
+            let plan = |serving: &Serving, https: &Https| command.plan(serving, https);
+            let (plan, _, text) = command.serving.as_config(plan).unwrap();
             let config = Config::from_text("/etc/quoit.toml", &text, &Environment::of([]), Depth::Structure);
             let config = config.unwrap_or_else(|error| panic!("{flags}: {error}\n{text}"));
             assert_eq!(config.plan, plan, "{flags}\n{text}");

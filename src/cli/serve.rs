@@ -14,8 +14,8 @@ use super::files_args::FilesArgs;
 use super::limits_args::LimitsArgs;
 use super::log_args::LogArgs;
 use super::response_args::ResponseArgs;
+use super::serving::{self, Serving};
 use super::tls_args::{Https, TlsArgs};
-use crate::config::{Config, Settings};
 use crate::observe::log;
 use crate::plan::{HandlerOptions, Plan, Site};
 
@@ -60,104 +60,67 @@ pub(super) struct ServeArgs {
     limits: LimitsArgs,
 }
 
-impl ServeArgs {
-    /// Every mistake that can be found before anything is read or bound.
-    fn check(&self, directory: &Directory) -> Vec<String> {
-        let workers = self.workers.check(self.tls.redirect_from());
-        let files = self.files.check(directory.path());
-        let responses = self.responses.check(directory.path().is_some());
-        [workers, files, responses, self.log.check()].concat()
+/// What the flags say, in parts.
+struct Command {
+    directory: Directory,
+    files: FilesArgs,
+    responses: ResponseArgs,
+    serving: Serving,
+}
+
+impl From<ServeArgs> for Command {
+    fn from(args: ServeArgs) -> Self {
+        let ServeArgs { dir, workers, quiet, files, responses, tls, acme, log, limits, .. } = args;
+        let serving = Serving { workers, quiet, tls, acme, log, limits };
+        Self { directory: Directory::choose(dir), files, responses, serving }
     }
 }
 
-impl ServeArgs {
-    fn into_plan(self, directory: Directory, https: &Https) -> Plan {
-        let handler = match directory.into_path() {
+impl Command {
+    /// Every mistake that can be found before anything is read or bound.
+    fn check(&self) -> Vec<String> {
+        let files = self.files.check(self.directory.path());
+        let responses = self.responses.check(self.directory.path().is_some());
+        [self.serving.check(), files, responses].concat()
+    }
+
+    fn plan(&self, serving: &Serving, https: &Https) -> Plan {
+        let handler = match self.directory.path() {
             None => HandlerOptions::Welcome,
-            Some(dir) => self.files.handler(dir),
+            Some(dir) => self.files.clone().handler(dir.to_owned()),
         };
         // The limit on time is inside of the fields and pages of errors, which its 503 gets too.
-        let filters = https.filters().iter().cloned().chain(self.responses.filters());
-        let filters = filters.chain(self.limits.filters()).collect();
+        let filters = https.filters().iter().cloned().chain(self.responses.clone().filters());
+        let filters = filters.chain(serving.limits.filters()).collect();
         let default_site = Site { filters, ..Site::of(handler) };
-        Plan { listeners: https.listeners(&self.workers.listen), default_site, ..Plan::default() }
+        Plan { listeners: https.listeners(&serving.workers.listen), default_site, ..Plan::default() }
     }
-}
-
-/// Prints every mistake, a line each.
-fn refused(mistakes: &[String]) -> ExitCode {
-    mistakes.iter().for_each(|mistake| log::line(format_args!("{mistake}")));
-    ExitCode::FAILURE
 }
 
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let directory = Directory::choose(args.dir.clone());
-    let mistakes = args.check(&directory);
+    let (print_config, open) = (args.print_config, args.open);
+    let command = Command::from(args);
+    let mistakes = command.check();
     if !mistakes.is_empty() {
-        return refused(&mistakes);
+        return serving::refused(&mistakes);
     }
-    if args.print_config {
-        return print_config(args, directory);
+    let plan = |serving: &Serving, https: &Https| command.plan(serving, https);
+    if print_config {
+        return command.serving.print_config(plan);
     }
-    let acme = match args.acme.open(args.tls.redirects()) {
-        Ok(acme) => acme,
-        Err(mistake) => return refused(&[mistake]),
-    };
-    let https = match args.tls.load(&args.workers.listen, acme) {
-        Ok(https) => https,
-        Err(mistakes) => return refused(&mistakes),
-    };
-    let scheme = if https.tls().is_some() { "https" } else { "http" };
-    let remarks = directory.remarks(&args.files);
-    let server = https.apply(args.workers.workers());
-    let server = args.log.apply(server.quiet(args.quiet)).limits(args.limits.limits());
-    let (quiet, open) = (args.quiet, args.open);
-    let server = server.on_start(move |addresses| {
-        if !quiet {
-            remarks.iter().for_each(|remark| log::line(format_args!("{remark}")));
-        }
-        if open {
-            browser::open(scheme, addresses);
-        }
-    });
-    match server.serve(args.into_plan(directory, &https)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error(&error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Prints the file that does the same.
-fn print_config(args: ServeArgs, directory: Directory) -> ExitCode {
-    match as_config(args, directory) {
-        Ok((_, _, text)) => {
-            say_part!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(mistakes) => refused(&mistakes),
-    }
-}
-
-/// What would be served, and the file that says it. Reads no certificate and touches no state of ACME.
-fn as_config(args: ServeArgs, directory: Directory) -> Result<(Plan, Settings, String), Vec<String>> {
-    let acme = args.acme.options(args.tls.redirects()).map_err(|mistake| vec![mistake])?;
-    let (https, options) = args.tls.outline(&args.workers.listen, acme.as_ref())?;
-    let settings = Settings {
-        workers: args.workers.workers,
-        cpus: args.workers.cpu_list(),
-        unix_mode: args.workers.unix_mode(),
-        quiet: args.quiet,
-        limits: args.limits.limits(),
-        access_log: args.log.access_log(),
-        admin: None,
-    };
-    let tls = https.tls().cloned().zip(options);
-    let tls: Vec<_> = tls.map(|(tls, options)| ("main".to_owned(), tls, options, acme)).into_iter().collect();
-    let plan = args.into_plan(directory, &https);
-    let text = Config::write(&plan, &settings, &tls).map_err(|error| vec![error.to_string()])?;
-    Ok((plan, settings, text))
+    let remarks = command.directory.remarks(&command.files);
+    let quiet = command.serving.quiet;
+    command.serving.serve(plan, |server, https| {
+        let scheme = if https.tls().is_some() { "https" } else { "http" };
+        server.on_start(move |addresses| {
+            if !quiet {
+                remarks.iter().for_each(|remark| log::line(format_args!("{remark}")));
+            }
+            if open {
+                browser::open(scheme, addresses);
+            }
+        })
+    })
 }
 
 #[cfg(test)]
@@ -165,7 +128,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::config::{Depth, Environment};
+    use crate::config::{Config, Depth, Environment, Settings};
 
     #[derive(clap::Parser)]
     struct Line {
@@ -180,8 +143,9 @@ mod tests {
         // Blanks within words are written as ~.
         let words = words.map(|word| word.replace('~', " "));
         let args = Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).serve;
-        let directory = Directory::choose(args.dir.clone());
-        let (plan, settings, text) = as_config(args, directory).unwrap();
+        let command = Command::from(args);
+        let plan = |serving: &Serving, https: &Https| command.plan(serving, https);
+        let (plan, settings, text) = command.serving.as_config(plan).unwrap();
         let environment = Environment::of([("QUOIT_ACME_EAB", "kid:AAEC")]);
         let config = Config::from_text("/etc/quoit.toml", &text, &environment, Depth::Structure);
         let config = config.unwrap_or_else(|error| panic!("{flags}: {error}\n{text}"));
