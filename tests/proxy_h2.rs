@@ -6,6 +6,8 @@ mod common;
 mod certs;
 #[path = "proxy_h2/frames.rs"]
 mod frames;
+#[path = "proxy_h2/grpc.rs"]
+mod grpc;
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use more of it")]
 #[path = "proxy/lab.rs"]
 mod lab;

@@ -21,6 +21,7 @@ pub mod extract;
 mod fault;
 mod fields;
 mod filter;
+pub(crate) mod grpc;
 mod handler;
 mod inform;
 mod into_response;

@@ -4,7 +4,9 @@
 //! The form is what `Accept` names with the greatest weight: HTML, a problem document, or text, in this order
 //! where weights are equal. A client that names none of them gets the document: programs can rely on it, and
 //! on a terminal it is one readable line. It gets another form only where its `Accept` excludes documents.
+//! Calls of gRPC are the exception: whatever they accept, their errors are fields of a response with 200.
 
+use super::grpc;
 use super::request::Context;
 use super::response::{Body, Response};
 use crate::http::accept;
@@ -18,6 +20,8 @@ pub(crate) enum ErrorForm {
     Html,
     Document,
     Text,
+    /// Fields, as the one head of a response that ends with it (Trailers-Only).
+    Grpc,
 }
 
 /// The form that a client gets, and whether it named it.
@@ -38,6 +42,9 @@ const BY_NAME: [(ErrorForm, [&str; 2]); 3] = [
 /// The form of an error for the client that sent this head.
 #[cold]
 pub(crate) fn wanted_form(head: &RequestHead) -> WantedForm {
+    if grpc::is_call(head) {
+        return WantedForm { form: ErrorForm::Grpc, is_named: true };
+    }
     form_by(&head.fields_named("accept").collect::<Vec<_>>())
 }
 
@@ -69,18 +76,26 @@ fn form_by(lines: &[&[u8]]) -> WantedForm {
 #[cold]
 pub(crate) fn negotiate(head: &RequestHead, response: &mut Response) {
     let Some(mut problem) = response.take_problem() else { return };
-    if !accept::names(response.field_values("Vary"), "accept") {
+    let form = wanted_form(head).form;
+    if form != ErrorForm::Grpc && !accept::names(response.field_values("Vary"), "accept") {
         let _ = response.add_field("Vary", "Accept");
     }
     // A handler may have changed the status since.
     problem.set_status(response.status());
-    let (media_type, body) = match wanted_form(head).form {
+    let (media_type, body) = match form {
         ErrorForm::Html => ("text/html; charset=utf-8", problem.to_html()),
         ErrorForm::Document => ("application/problem+json", problem.to_json()),
         ErrorForm::Text => ("text/plain; charset=utf-8", problem.to_text()),
+        ErrorForm::Grpc => {
+            let (code, message) = grpc::fields_of(&problem);
+            response.set_status(Status::OK);
+            let _ = response.set_field("grpc-status", itoa::Buffer::new().format(code));
+            let _ = response.set_field("grpc-message", &message);
+            ("application/grpc", Vec::new())
+        }
     };
     let _ = response.set_field("Content-Type", media_type);
-    response.set_body(Body::Bytes(body.into()));
+    response.set_body(if body.is_empty() { Body::Empty } else { Body::Bytes(body.into()) });
 }
 
 /// Replaces a response that cannot be sent as it was made by a 500; the log has the reason.

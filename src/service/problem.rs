@@ -41,6 +41,8 @@ struct ProblemParts {
     title: Cow<'static, str>,
     detail: Cow<'static, str>,
     fields: Vec<FieldProblem>,
+    /// For calls of gRPC, where it does not follow from the status.
+    grpc_code: Option<u8>,
     /// Field lines for the response, such as `Allow` or `Retry-After`.
     lines: Vec<u8>,
 }
@@ -66,6 +68,7 @@ impl Problem {
             title: Cow::Borrowed(status.reason()),
             detail: Cow::Borrowed(""),
             fields: Vec::new(),
+            grpc_code: None,
             lines: Vec::new(),
         };
         Self { facts: Box::new(facts) }
@@ -94,6 +97,16 @@ impl Problem {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let _ = crate::http::message::push_field(&mut self.facts.lines, name, value.as_bytes());
         self
+    }
+
+    /// With the code that clients of gRPC get.
+    pub(crate) fn grpc(mut self, code: u8) -> Self {
+        self.facts.grpc_code = Some(code);
+        self
+    }
+
+    pub(super) fn grpc_code(&self) -> Option<u8> {
+        self.facts.grpc_code
     }
 
     /// Its status.

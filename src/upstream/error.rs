@@ -117,6 +117,11 @@ impl ExchangeFailure {
         }
     }
 
+    /// Whether the endpoint can be reached, but what it sends is no valid response.
+    pub(crate) fn is_of_response(&self) -> bool {
+        matches!(self, Self::Head(_) | Self::Body(_) | Self::Protocol(_) | Self::Upgrade)
+    }
+
     /// The type of the error in `Proxy-Status`.
     pub fn proxy_status(&self) -> &'static str {
         match self {

@@ -14,6 +14,8 @@ use quoit::server::{CoreContext, Limits};
 use quoit::service::{Context, Json, Problem, Query, Response, Router, Routes, Tunnel};
 
 use crate::common::{Client, Hosted, Response as Reply, eventually, lenient, serve_with};
+use crate::peer::Peer;
+use crate::wire::{CANCEL, END_HEADERS, END_STREAM, headers, pseudo, reset};
 
 /// A value of `Accept`, if there is one, and the form that it gets.
 const FORMS: [(Option<&str>, &str); 9] = [
@@ -173,6 +175,58 @@ fn every_source_of_errors_follows_accept() {
         speaks(&reply, "filter, too many passwords", 429, accept, form);
         assert!(reply.field("retry-after").is_some());
     }
+}
+
+/// Whatever the source, a call of gRPC gets one head that ends its response, with a status and a message.
+#[test]
+fn every_error_of_a_call_is_its_status() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let server = server(lenient(), dir.path());
+    let mut peer = Peer::connect(server.addr);
+    for (source, path, length, code, message) in [
+        ("exchange, panic", "/panic", None, "13", "the handler failed; the server's log has the cause"),
+        ("exchange, no final response", "/interim", None, "13", "the handler gave no final response"),
+        ("router, method", "/here", None, "12", ""),
+        ("router, length", "/json", Some("99999999"), "8", ""),
+        ("extractor, query", "/query?page=x", None, "13", ""),
+        ("extractor, certificate", "/mtls", None, "7", ""),
+        ("handler, text", "/own", None, "2", "not <now>"),
+        ("filter, no password", "/auth", None, "16", ""),
+        ("filter, timeout", "/slow", None, "14", ""),
+        ("files, absent", "/absent", None, "12", ""),
+        ("files, method", "/page.txt", None, "12", ""),
+    ] {
+        for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
+            // A browser's preference does not make a page of it.
+            let is_post = ["/json", "/here", "/page.txt"].contains(&path);
+            let mut fields = pseudo(if is_post { "POST" } else { "GET" }, path);
+            fields.extend([("te", "trailers"), ("content-type", kind), ("accept", "text/html")]);
+            fields.extend(length.map(|length| ("content-length", length)));
+            let stream = peer.fresh();
+            let flags = if length.is_some() { END_HEADERS } else { END_HEADERS | END_STREAM };
+            peer.send(headers(stream, flags, &fields));
+            let answer = peer.answer(stream).clone();
+            assert_eq!((answer.status, answer.data_frames), (200, 0), "{source}");
+            assert!(answer.trailers.is_none(), "{source}");
+            let named = ["content-type", "grpc-status", "x-op"].map(|name| answer.field(name));
+            assert_eq!(named, [Some("application/grpc"), Some(code), Some("yes")], "{source}");
+            let text = answer.field("grpc-message").expect(source);
+            assert!(!text.is_empty() && (message.is_empty() || text == message), "{source}: {text}");
+            if length.is_some() {
+                peer.send(reset(stream, CANCEL));
+            }
+        }
+    }
+    // Neither another protocol of that name, nor an older version of HTTP, has them.
+    let stream = peer.fresh();
+    let mut fields = pseudo("POST", "/here");
+    fields.push(("content-type", "application/grpc-web"));
+    peer.send(headers(stream, END_HEADERS | END_STREAM, &fields));
+    assert_eq!((peer.answer(stream).status, peer.streams[&stream].field("grpc-status")), (405, None));
+    let request =
+        "POST /here HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
+    let reply = Client::connect(server.addr).ask(request);
+    assert_eq!((reply.status, reply.field("grpc-status")), (405, None));
 }
 
 /// A router without a fallback of its own.

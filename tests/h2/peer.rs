@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// DATA frames, empty ones too.
+    pub(crate) data_frames: usize,
     pub(crate) trailers: Option<Vec<(String, String)>>,
     /// END_STREAM came.
     pub(crate) ended: bool,
@@ -394,6 +396,7 @@ impl Peer {
         let answer = self.streams.get_mut(&frame.stream).expect("the head comes first");
         assert!(answer.status >= 200 && !answer.ended && answer.reset.is_none() && !frame.has(PADDED));
         answer.body.extend_from_slice(&frame.payload);
+        answer.data_frames += 1;
         answer.ended = frame.has(END_STREAM);
         if self.credits && length > 0 {
             let mut credit = window_update(0, length as u32);

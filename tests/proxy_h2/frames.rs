@@ -1,5 +1,6 @@
 //! The server's end of an HTTP/2 connection that sends exactly what a script says, over any stream.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 
@@ -38,12 +39,20 @@ pub(crate) struct Frames<'a, S> {
     decoder: Decoder,
     /// Gives credit for data at once.
     pub(crate) credits: bool,
+    /// Credit that the proxy has given, by stream; 0 is the connection.
+    pub(crate) credit: BTreeMap<u32, usize>,
 }
 
 impl<'a, S: Read + Write> Frames<'a, S> {
     /// Reads the preface, and says nothing yet.
     pub(crate) fn silent(stream: &'a mut S) -> Option<Self> {
-        let mut frames = Self { stream, input: Vec::new(), decoder: Decoder::new(), credits: true };
+        let mut frames = Self {
+            stream,
+            input: Vec::new(),
+            decoder: Decoder::new(),
+            credits: true,
+            credit: BTreeMap::new(),
+        };
         (frames.take(PREFACE.len())? == PREFACE).then_some(frames)
     }
 
@@ -73,40 +82,70 @@ impl<'a, S: Read + Write> Frames<'a, S> {
     /// The next frame that matters; SETTINGS are acknowledged on the way.
     pub(crate) fn next(&mut self) -> Option<Got> {
         loop {
-            let header = self.take(9)?;
-            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
-            let (kind, flags) = (header[3], header[4]);
-            let stream = u32::from_be_bytes(header[5..9].try_into().unwrap());
-            let payload = self.take(length)?;
-            let ends = flags & END_STREAM != 0;
-            match kind {
-                SETTINGS if flags & ACK == 0 => self.send(frame(SETTINGS, ACK, 0, [])),
-                HEADERS => {
-                    assert!(flags & END_HEADERS != 0, "one frame");
-                    let mut fields = Vec::new();
-                    let decoded = self.decoder.decode(&payload, u32::MAX, |field| {
-                        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                        fields.push((text(field.name), text(field.value), field.never_indexed));
-                        ControlFlow::<()>::Continue(())
-                    });
-                    decoded.expect("a block that can be read");
-                    return Some(Got::Headers { stream, fields, ends });
-                }
-                DATA => {
-                    if self.credits && !payload.is_empty() {
-                        let more = window_update(stream, payload.len() as u32);
-                        let credit = [window_update(0, payload.len() as u32), more].concat();
-                        self.send(&credit[..if ends { 13 } else { 26 }]);
-                    }
-                    return Some(Got::Data { stream, bytes: payload, ends });
-                }
-                RST_STREAM => {
-                    let code = u32::from_be_bytes(payload[..4].try_into().unwrap());
-                    return Some(Got::Reset { stream, code });
-                }
-                PUSH_PROMISE | CONTINUATION => panic!("frame {kind}"),
-                _ => {}
+            if let Some(got) = self.step()? {
+                return Some(got);
             }
+        }
+    }
+
+    /// Reads one frame; returns it if it matters.
+    fn step(&mut self) -> Option<Option<Got>> {
+        let header = self.take(9)?;
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+        let (kind, flags) = (header[3], header[4]);
+        let stream = u32::from_be_bytes(header[5..9].try_into().unwrap());
+        let payload = self.take(length)?;
+        let ends = flags & END_STREAM != 0;
+        match kind {
+            SETTINGS if flags & ACK == 0 => self.send(frame(SETTINGS, ACK, 0, [])),
+            HEADERS => {
+                assert!(flags & END_HEADERS != 0, "one frame");
+                let mut fields = Vec::new();
+                let decoded = self.decoder.decode(&payload, u32::MAX, |field| {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    fields.push((text(field.name), text(field.value), field.never_indexed));
+                    ControlFlow::<()>::Continue(())
+                });
+                decoded.expect("a block that can be read");
+                return Some(Some(Got::Headers { stream, fields, ends }));
+            }
+            DATA => {
+                if self.credits && !payload.is_empty() {
+                    let more = window_update(stream, payload.len() as u32);
+                    let credit = [window_update(0, payload.len() as u32), more].concat();
+                    self.send(&credit[..if ends { 13 } else { 26 }]);
+                }
+                return Some(Some(Got::Data { stream, bytes: payload, ends }));
+            }
+            RST_STREAM => {
+                let code = u32::from_be_bytes(payload[..4].try_into().unwrap());
+                return Some(Some(Got::Reset { stream, code }));
+            }
+            WINDOW_UPDATE => {
+                let more = u32::from_be_bytes(payload[..4].try_into().unwrap());
+                *self.credit.entry(stream).or_default() += more as usize;
+            }
+            PUSH_PROMISE | CONTINUATION => panic!("frame {kind}"),
+            _ => {}
+        }
+        Some(None)
+    }
+
+    /// Sends content as the windows open; what comes meanwhile is skipped.
+    pub(crate) fn send_body(&mut self, stream: u32, body: &[u8]) {
+        let mut sent = 0;
+        while sent < body.len() {
+            let given = |of: u32| self.credit.get(&of).copied().unwrap_or(0);
+            let room = (65_535 + given(0).min(given(stream))).saturating_sub(sent);
+            if room == 0 {
+                match self.step() {
+                    Some(_) => continue,
+                    None => return,
+                }
+            }
+            let part = &body[sent..][..room.min(16_384).min(body.len() - sent)];
+            self.send(data(stream, 0, part));
+            sent += part.len();
         }
     }
 

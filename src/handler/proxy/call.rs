@@ -1,7 +1,10 @@
 //! One request's way: what of it an endpoint gets, and what the client gets of the answer. Endpoints,
 //! connections and retries are [`crate::upstream`]'s.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +15,12 @@ use super::request;
 use super::response::{self, Announced};
 use super::tunnel;
 use crate::http::h1::{BodyLength, ConnectionOptions, OutgoingRequest};
-use crate::http::message::FramingError;
+use crate::http::message::{FramingError, Version};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::observe::log;
 use crate::service::{
-    Body, BodyError, BodyPolicy, Context, FieldBlock, Frame, Interim, RequestBody, Response,
+    Body, BodyError, BodyPolicy, Context, FieldBlock, Frame, Interim, RequestBody, Response, grpc,
 };
 use crate::upstream::{
     Answered, Balance, Endpoint, Exchange, ExchangeError, ExchangeFailure, HashKey, Incoming, Link,
@@ -89,14 +92,16 @@ impl Proxy {
             body.set_policy(BodyPolicy { bytes_max: self.options.request_bytes_max, ..BodyPolicy::DEFAULT });
             if body.is_too_large() {
                 let error = BodyError::Framing(FramingError::TooLarge);
-                return response::failed(&ExchangeFailure::Client(error), via).closing();
+                let refused = response::failed(&ExchangeFailure::Client(error), via);
+                // The other streams of a connection of HTTP/2 go on.
+                return if context.head().version() == Version::Http2 { refused } else { refused.closing() };
             }
         }
         let upstream = self.choose();
         let forwarded = Forwarded { proxy: self, context: &context };
         let room = held_bytes_max(upstream.options(), &forwarded);
         let outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
-        match call(&upstream, &forwarded, outgoing).await {
+        match answered_in_time(&upstream, &forwarded, outgoing).await {
             Ok(answered) => respond(&context, upstream, answered, via),
             Err(NoAnswer::NoEndpoint(none)) => {
                 log::line(format_args!("upstream {}: {none}", upstream.name()));
@@ -174,6 +179,31 @@ impl Proxy {
         }
         exchange
     }
+}
+
+/// As [`call`], no longer than the client of a gRPC call waits (`grpc-timeout`). The endpoint knows that time
+/// too, and what it does later reaches nobody.
+async fn answered_in_time(
+    upstream: &LocalUpstream,
+    forwarded: &Forwarded<'_>,
+    outgoing: Outgoing,
+) -> Result<Answered, NoAnswer> {
+    let limit = grpc::timeout(forwarded.context.head());
+    let mut over = limit.map(|limit| Box::pin(upstream.ring().sleep(limit)));
+    let mut called = pin!(call(upstream, forwarded, outgoing));
+    poll_fn(|cx| {
+        if let Poll::Ready(answered) = called.as_mut().poll(cx) {
+            return Poll::Ready(answered);
+        }
+        match &mut over {
+            Some(over) => over
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(NoAnswer::Failed(ExchangeError::unsent(ExchangeFailure::FirstByteTimeout)))),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// The response to the client.

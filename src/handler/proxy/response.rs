@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::http::message::ResponseHead;
 use crate::http::method::Method;
 use crate::http::status::Status;
+use crate::service::grpc::code;
 use crate::service::{BodyError, BodyFrame, IntoResponse, Problem, Response, RetryAfter, StreamBody};
 use crate::upstream::ExchangeFailure;
 
@@ -71,8 +72,12 @@ impl StreamBody for Announced {
 
 /// An error in place of a response. `via` is the proxy's name in `Proxy-Status` (RFC 9209).
 pub(super) fn error(status: Status, kind: &str, detail: &'static str, via: Option<&str>) -> Response {
+    problem(status, kind, detail, via).into_response()
+}
+
+fn problem(status: Status, kind: &str, detail: &'static str, via: Option<&str>) -> Problem {
     let value = format!("{}; error={kind}", name(via));
-    Problem::new(status).detail(detail).header("Proxy-Status", &value).into_response()
+    Problem::new(status).detail(detail).header("Proxy-Status", &value)
 }
 
 /// The name as a token or a string (RFC 8941).
@@ -85,7 +90,11 @@ fn name(via: Option<&str>) -> String {
 
 /// The response to a request whose exchange failed.
 pub(super) fn failed(failure: &ExchangeFailure, via: Option<&str>) -> Response {
-    let response = error(failure.status(), failure.proxy_status(), failure.detail(), via);
+    let mut problem = problem(failure.status(), failure.proxy_status(), failure.detail(), via);
+    if failure.is_of_response() {
+        problem = problem.grpc(code::INTERNAL);
+    }
+    let response = problem.into_response();
     if failure.status() == Status::SERVICE_UNAVAILABLE {
         return response.with(RetryAfter(Duration::from_secs(1)));
     }
