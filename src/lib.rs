@@ -66,8 +66,8 @@ pub mod upstream;
 pub use server::harness;
 pub use server::{CoreContext, Limits, StartError};
 pub use supervisor::{
-    CoreError, LiveTotals, PlanUpdate, ReloadCounts, ReloadOutcome, ReplaceError, RunError, Running, Server,
-    ServerHandle,
+    CoreError, LiveTotals, Measured, PlanUpdate, ReloadCounts, ReloadOutcome, ReplaceError, RunError,
+    Running, Server, ServerHandle,
 };
 
 // Workers and what starts them. What users need of them is above; tests of this repository name the rest.

@@ -9,6 +9,8 @@ mod config;
 mod directory;
 #[path = "cli/flags.rs"]
 mod flags;
+#[path = "cli/metrics.rs"]
+mod metrics;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[allow(dead_code, reason = "each test program uses a part of it")]

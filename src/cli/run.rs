@@ -41,16 +41,34 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
             watch::start(move || files.files());
         });
     }
-    let admin = Arc::new(Mutex::new(None));
-    if let Some(path) = lock(&source.served).settings.admin.clone() {
-        let admin = admin.clone();
-        server = server.beside(move |handle| match socket::start(&path, handle) {
-            Ok(running) => *lock(&admin) = Some(running),
-            Err(error) => log::line(format_args!("there is no administrator's socket: {error}")),
+    let beside = Arc::new(Mutex::new(Vec::new()));
+    let (admin, metrics, is_quiet) = {
+        let settings = &lock(&source.served).settings;
+        (settings.admin.clone(), settings.metrics.clone(), settings.quiet)
+    };
+    if admin.is_some() || metrics.is_some() {
+        let beside = beside.clone();
+        server = server.measured(true).beside(move |handle| {
+            let admin = admin.iter().map(|path| socket::start(path, handle.clone()));
+            let metrics = metrics.iter().map(|address| socket::start_metrics(address, handle.clone()));
+            for (what, started) in
+                admin.map(|one| ("administrator's socket", one)).chain(metrics.map(|one| ("metrics", one)))
+            {
+                match started {
+                    Ok(running) => {
+                        if what == "metrics" && !is_quiet {
+                            log::line(format_args!("metrics at {}/metrics", running.urls().join(", ")));
+                        }
+                        lock(&beside).push(running);
+                    }
+                    Err(error) => log::line(format_args!("there is no listener for the {what}: {error}")),
+                }
+            }
         });
     }
     let outcome = server.serve(plan);
-    if let Some(Err(error)) = lock(&admin).take().map(Running::stop) {
+    let running = std::mem::take(&mut *lock(&beside));
+    for error in running.into_iter().filter_map(|one: Running| one.stop().err()) {
         log::error(&error);
     }
     match outcome {

@@ -45,6 +45,7 @@ impl Serving {
             limits: self.limits.limits(),
             access_log: self.log.access_log(),
             admin: None,
+            metrics: None,
         };
         let tls = https.tls().cloned().zip(options);
         let tls: Vec<_> =

@@ -56,6 +56,7 @@ pub use self::write::Unwritable;
 use self::write::Writer;
 use crate::acme::{Acme, AcmeOptions};
 use crate::exchange::Limits;
+use crate::net::Address;
 use crate::net::tls::{TlsOptions, TlsServer};
 use crate::observe::access::{Destination, Format};
 use crate::plan::{KeptBack, Plan, Secret, SecretKind};
@@ -103,6 +104,8 @@ pub struct Settings {
     pub access_log: Option<(Destination, Option<Format>)>,
     /// The administrator's socket.
     pub admin: Option<PathBuf>,
+    /// Where `GET /metrics` is answered, beside the administrator's socket.
+    pub metrics: Option<Address>,
 }
 
 /// How much of what a configuration names is opened.
@@ -302,6 +305,7 @@ impl Config {
             (old.limits != new.limits, "limits"),
             (old.access_log != new.access_log, "access_log"),
             (old.admin != new.admin, "admin"),
+            (old.metrics != new.metrics, "metrics"),
         ];
         changed.into_iter().filter_map(|(is_changed, name)| is_changed.then_some(name)).collect()
     }

@@ -76,7 +76,12 @@ pub(crate) fn admit<S: Service>(
         && kind.method != Method::Connect
         && !matches!(response.body(), Body::Tunnel(_))
         && response.is_ready();
-    if is_usual { delivery_of(kind, response) } else { admit_unusual(worker, entry, kind, response) }
+    let delivery =
+        if is_usual { delivery_of(kind, response) } else { admit_unusual(worker, entry, kind, response) };
+    if worker.meters.is_some() {
+        entry.measure_head(worker, response, delivery.is_tunnel);
+    }
+    delivery
 }
 
 #[inline(never)]

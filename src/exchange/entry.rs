@@ -39,6 +39,9 @@ impl LogEntry {
             context.peer();
             context.begin(worker.ring.now());
         }
+        if worker.meters.is_some() {
+            context.begin(worker.ring.now());
+        }
         let span = RequestSpan::begin(context.head());
         if span.is_on() {
             context.begin(worker.ring.now());
@@ -55,14 +58,29 @@ impl LogEntry {
         &self.0
     }
 
-    /// The same while the body is sent; `None` without a log and a span, so that the context is free again.
+    /// The same while the body is sent; `None` without a log, meters and a span, so that the context is free
+    /// again.
     #[inline]
     pub(crate) fn if_logged<S>(self, worker: &Worker<S>) -> Option<Self> {
-        (worker.access.is_some() || self.1.is_on()).then_some(self)
+        (worker.access.is_some() || worker.meters.is_some() || self.1.is_on()).then_some(self)
     }
 
-    /// Logs the exchange, and ends its span. Without a `status` the client disconnected before there was a
-    /// response.
+    /// Counts the response of a route, and how long it took.
+    #[inline(never)]
+    pub(crate) fn measure_head<S>(&self, worker: &Worker<S>, response: &Response, is_tunnel: bool) {
+        let context = &self.0;
+        context.with_meter(|meter| {
+            meter.answered(Some(response.status().code()));
+            meter.to_head.record(elapsed(context, worker.ring.now()));
+            if is_tunnel || response.is_event_stream() {
+                meter.endless.bump();
+                context.set_endless();
+            }
+        });
+    }
+
+    /// Logs and measures the exchange, and ends its span. Without a `status` the client disconnected before
+    /// there was a response.
     pub(crate) fn end<S>(
         self,
         worker: &Worker<S>,
@@ -72,6 +90,9 @@ impl LogEntry {
     ) {
         if self.1.is_on() {
             self.end_span(status, body_bytes);
+        }
+        if worker.meters.is_some() {
+            self.measure_end(worker, status, end);
         }
         let Some(log) = &worker.access else { return };
         let context = self.0;
@@ -83,7 +104,7 @@ impl LogEntry {
             head: Some(context.head()).filter(|head| head.len_bytes() > 0),
             status: status.map_or(CLIENT_GONE, Status::code),
             body_bytes,
-            duration: context.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            duration: elapsed(&context, now),
             user: user.as_ref().map(|user| user.name().as_bytes()),
             request_id: id.as_ref().map(|id| id.as_str().as_bytes()),
             end: if refusal.is_some() && end == ExchangeEnd::Complete { ExchangeEnd::Refused } else { end },
@@ -91,6 +112,17 @@ impl LogEntry {
         };
         worker.counters.logged.bump();
         log.record(&record, now);
+    }
+
+    fn measure_end<S>(&self, worker: &Worker<S>, status: Option<Status>, end: ExchangeEnd) {
+        let context = &self.0;
+        context.with_meter(|meter| match status {
+            None => meter.answered(None),
+            Some(_) if end == ExchangeEnd::Complete && !context.is_endless() => {
+                meter.whole.record(elapsed(context, worker.ring.now()));
+            }
+            Some(_) => {}
+        });
     }
 
     #[cold]
@@ -105,6 +137,11 @@ impl LogEntry {
         // An application may keep the context for longer than the exchange.
         context.insert(RequestSpan::none());
     }
+}
+
+/// Time since the exchange began.
+fn elapsed(context: &Context, now: Instant) -> Duration {
+    context.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
 }
 
 /// Which side ended a response early.

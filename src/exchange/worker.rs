@@ -12,6 +12,7 @@ use crate::net::tls::Lane;
 use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::observe::log;
+use crate::observe::meters::CoreMeters;
 use crate::ring::Ring;
 use crate::service::{Context, Drain, RouteHold, RouteLife, Service};
 
@@ -40,6 +41,8 @@ pub(crate) struct Worker<S> {
     pub(crate) former: RefCell<Vec<FormerRoute>>,
     /// How often exchanges were cut, so that those who have many look only then.
     pub(crate) cuts: Cell<u32>,
+    /// What is measured of routes and upstreams, if anybody reads it.
+    pub(crate) meters: Option<Arc<CoreMeters>>,
 }
 
 /// A route of a service that was replaced.
@@ -103,7 +106,13 @@ impl<S> Worker<S> {
         drop(former);
         // The old service is dropped after the borrow, because its destructors may access the worker.
         self.discard(before);
+        self.prune_meters();
         counts
+    }
+
+    /// Forgets the meters of services that are gone.
+    pub(crate) fn prune_meters(&self) {
+        self.meters.iter().for_each(|meters| meters.prune());
     }
 
     /// Cuts the exchanges whose time is over: returns their number.

@@ -2,11 +2,13 @@
 //! Building, checking and explaining a plan use this module, so that they cannot differ.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Plan;
 use super::diff::{fallback_place, route_place as place_in_diff, site_place};
 use super::options::{FilterOptions, HandlerOptions};
 use super::site::{Route, Site};
+use crate::observe::meters::RouteMeter;
 use crate::service::{AnyService, BodyPolicy, ChainLink, RouteLife, Router};
 
 /// Creates the parts of a router. `place` names the part's position in the plan.
@@ -16,6 +18,11 @@ pub(super) trait PartFactory {
 
     /// The service for these options.
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService>;
+
+    /// What measures the requests of a route; `None` where nobody reads it.
+    fn meter(&mut self, _site: Option<&str>, _route: String) -> Option<Arc<RouteMeter>> {
+        None
+    }
 
     /// The life of a route, by its place in differences; `None` for what is never called.
     fn life(&mut self, _place: String) -> Option<RouteLife> {
@@ -40,14 +47,16 @@ pub(super) fn site_router(
 ) -> Router {
     let in_diff = site_place(host);
     let life = site.fallback.as_ref().and_then(|_| parts.life(fallback_place(&in_diff)));
-    let mut router = alive(judged(Router::new(), site.body_policy), life);
+    let meter = parts.meter(host, unrouted(site).to_owned());
+    let mut router = metered(alive(judged(Router::new(), site.body_policy), life), meter);
     for filter in &site.filters {
         router = router.links(parts.filter(place, filter));
     }
     for route in &site.routes {
         let place = route_place(place, route);
         let life = parts.life(place_in_diff(&in_diff, route));
-        let mut inner = alive(judged(Router::new(), route.body_policy), life);
+        let meter = parts.meter(host, route.name());
+        let mut inner = metered(alive(judged(Router::new(), route.body_policy), life), meter);
         inner = route.conditions.iter().cloned().fold(inner, Router::when);
         for filter in &route.filters {
             inner = inner.links(parts.filter(&place, filter));
@@ -74,6 +83,18 @@ fn alive(router: Router, life: Option<RouteLife>) -> Router {
         Some(life) => router.state(life),
         None => router,
     }
+}
+
+fn metered(router: Router, meter: Option<Arc<RouteMeter>>) -> Router {
+    match meter {
+        Some(meter) => router.meter(meter),
+        None => router,
+    }
+}
+
+/// How requests without a route are named where routes are measured.
+pub(super) fn unrouted(site: &Site) -> &'static str {
+    if site.fallback.is_some() { "fallback" } else { "none" }
 }
 
 fn judged(router: Router, policy: Option<BodyPolicy>) -> Router {

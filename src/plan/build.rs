@@ -2,8 +2,9 @@
 //! on the core that the service is for; a check needs no core.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::assemble::{PartFactory, place_of, router, site_router};
+use super::assemble::{PartFactory, place_of, router, site_router, unrouted};
 use super::error::{PlanError, PlanErrors, PlanMistake};
 use super::options::{FilterOptions, HandlerOptions};
 use super::secrets::Secret;
@@ -15,6 +16,7 @@ use crate::filter::BasicAuth;
 use crate::filter::Compress;
 use crate::filter::{Cors, ErrorPages, Fields, Hsts, HttpsRedirect, RequestIds, SecurityHeaders, Timeout};
 use crate::handler::{Fixed, Mounts, Proxy, welcome};
+use crate::observe::meters::{RouteLabel, RouteMeter};
 use crate::service::router::{RouteError, check_host};
 use crate::service::{AnyService, Around, ChainLink, CoreContext, Filter, RouteLife, Service};
 
@@ -33,7 +35,9 @@ impl Plan {
             errors: self.mistakes_of_routes(),
             lives: Vec::new(),
         };
-        let service = match self.lone_handler() {
+        let lone = self.lone_handler();
+        let meter = lone.and_then(|_| builder.meter(None, unrouted(&self.default_site).to_owned()));
+        let service = match lone {
             Some(HandlerOptions::Files(directory)) => builder
                 .kept("", directory.open(&core.ring).map_err(one))
                 .map(|files| PlanService::files(Mounts::new(files, Vec::new()))),
@@ -55,7 +59,7 @@ impl Plan {
             }
         };
         match service {
-            Some(service) if builder.errors.is_empty() => Ok(service),
+            Some(service) if builder.errors.is_empty() => Ok(service.measured(meter)),
             _ => Err(PlanErrors(builder.errors)),
         }
     }
@@ -285,6 +289,11 @@ impl PartFactory for ServiceBuilder<'_> {
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService> {
         let made = self.service(options);
         self.kept(place, made).unwrap_or_else(|| service(Unbuilt))
+    }
+
+    fn meter(&mut self, site: Option<&str>, route: String) -> Option<Arc<RouteMeter>> {
+        let meters = self.core.and_then(|core| core.meters.as_ref())?;
+        Some(meters.route(RouteLabel { site: site.unwrap_or("default").to_owned(), route }))
     }
 
     fn life(&mut self, place: String) -> Option<RouteLife> {

@@ -2,20 +2,24 @@
 //! requests are served.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::assemble::PartFactory;
 use super::diff::{fallback_place, site_place};
 use super::options::{FilterOptions, HandlerOptions};
 use crate::handler::Mounts;
 use crate::http::status::Status;
+use crate::observe::meters::RouteMeter;
 use crate::service::{
-    AnyService, ChainLink, Context, LocalFuture, Request, Response, RouteLife, Routes, Service,
+    AnyService, ChainLink, Context, LocalFuture, Request, Response, RouteFacts, RouteLife, Routes, Service,
 };
 
 /// A plan as built, on one core.
 pub struct PlanService {
     kind: ServiceKind,
     lives: Vec<(String, RouteLife)>,
+    /// Of the only handler, if its requests are measured.
+    facts: Option<Rc<RouteFacts>>,
 }
 
 enum ServiceKind {
@@ -37,18 +41,32 @@ impl PlanService {
 
     /// `lives` are those that the routes have as their state.
     pub(super) fn routes(routes: Routes, lives: Vec<(String, RouteLife)>) -> Self {
-        Self { kind: ServiceKind::Routes(routes), lives }
+        Self { kind: ServiceKind::Routes(routes), lives, facts: None }
     }
 
     /// The fallback of the default site is all there is.
     fn lone(kind: ServiceKind) -> Self {
-        Self { kind, lives: vec![(fallback_place(&site_place(None)), RouteLife::default())] }
+        Self { kind, lives: vec![(fallback_place(&site_place(None)), RouteLife::default())], facts: None }
+    }
+
+    /// Measures what is called without a router.
+    pub(super) fn measured(mut self, meter: Option<Arc<RouteMeter>>) -> Self {
+        self.facts = meter.map(|meter| Rc::new(RouteFacts { meter: Some(meter), ..RouteFacts::default() }));
+        self
+    }
+
+    #[inline]
+    fn measure(&self, request: &Request) {
+        if let Some(facts) = &self.facts {
+            request.context().set_route(facts, &[]);
+        }
     }
 }
 
 impl Service for PlanService {
     /// A box, so that an idle connection reserves no memory for a response. A waiting handler has one anyway.
     fn call(&self, request: Request) -> impl Future<Output = Response> {
+        self.measure(&request);
         let future: LocalFuture<'_, Response> = match &self.kind {
             ServiceKind::Files(mounts) => mounts.look(request),
             ServiceKind::Direct(service) => service.later(request),
@@ -59,6 +77,7 @@ impl Service for PlanService {
 
     #[inline]
     fn call_now(&self, request: Request) -> Result<Response, Request> {
+        self.measure(&request);
         match &self.kind {
             ServiceKind::Files(mounts) => mounts.call_now(request),
             ServiceKind::Direct(service) => service.now(request),

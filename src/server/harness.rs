@@ -52,6 +52,7 @@ where
             drain: Drain::default(),
             process: ProcessValues::default(),
             local: LocalValues::default(),
+            meters: None,
         };
         let result = caught(test(context)).await;
         ring.stop();

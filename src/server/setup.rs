@@ -10,6 +10,7 @@ use crate::exchange::Limits;
 use crate::net::tls::TlsServer;
 use crate::observe::Counters;
 use crate::observe::access::CoreLog;
+use crate::observe::meters::CoreMeters;
 use crate::ring::{Mailbox, RingConfig};
 use crate::service::ProcessValues;
 
@@ -43,6 +44,8 @@ pub struct WorkerSetup {
     pub ring: RingConfig,
     /// Its counters, which outlive it.
     pub counters: Arc<Counters>,
+    /// What is measured of its routes and upstreams, if anybody reads it.
+    pub meters: Option<Arc<CoreMeters>>,
     /// Its end of the access log, if there is one.
     pub access: Option<CoreLog>,
 }

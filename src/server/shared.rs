@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::exchange::InProgress;
+use crate::observe::meters::CoreMeters;
 use crate::observe::{Counters, Totals};
 use crate::plan::{Plan, PlanErrors};
 use crate::ring::{Mailbox, SendError, Sender, mailbox};
@@ -27,8 +28,8 @@ pub enum Phase {
 pub enum Message {
     /// The server's phase is this one now.
     Phase(Phase),
-    /// Reply with the number of open connections.
-    Open(mpsc::Sender<usize>),
+    /// Reply with the number of the worker and of its open connections.
+    Open(mpsc::Sender<(usize, usize)>),
     /// Build the service of this plan, keep it beside the one in use, and reply.
     Prepare {
         /// Identifies the prepared service in later messages.
@@ -60,6 +61,8 @@ pub struct Shared {
     /// One per worker that was planned. A worker that takes the place of a lost one continues its counters,
     /// so that no sum ever shrinks.
     counters: Vec<Arc<Counters>>,
+    /// As the counters.
+    meters: Vec<Arc<CoreMeters>>,
 }
 
 impl Shared {
@@ -72,12 +75,28 @@ impl Shared {
         let (senders, mailboxes) = pairs.into_iter().unzip();
         let phase = AtomicU8::new(Phase::Serve as u8);
         let counters = (0..workers).map(|_| Arc::default()).collect();
-        Ok((Self { phase, senders: Mutex::new(senders), counters }, mailboxes))
+        let meters = (0..workers).map(|_| Arc::default()).collect();
+        Ok((Self { phase, senders: Mutex::new(senders), counters, meters }, mailboxes))
     }
 
     /// The counters of a worker. One worker at a time may count with them.
     pub fn counters(&self, worker: usize) -> Arc<Counters> {
         self.counters[worker].clone()
+    }
+
+    /// What is measured of a worker's routes and upstreams. One worker at a time may count with them.
+    pub fn meters(&self, worker: usize) -> Arc<CoreMeters> {
+        self.meters[worker].clone()
+    }
+
+    /// What is measured of all workers.
+    pub fn all_meters(&self) -> &[Arc<CoreMeters>] {
+        &self.meters
+    }
+
+    /// The counters of each worker that was planned.
+    pub fn totals_of_each(&self) -> Vec<Totals> {
+        self.counters.iter().map(|counters| counters.totals()).collect()
     }
 
     /// The counters so far, summed over all workers: those that were lost, or that do not reply, included.

@@ -188,6 +188,7 @@ where
             drain: Drain::default(),
             process: setup.process.clone(),
             local: LocalValues::default(),
+            meters: setup.meters.clone(),
         };
         match make(&context) {
             Ok(service) => {
@@ -253,6 +254,7 @@ async fn run<S: Service>(
         drain: core.drain.clone(),
         former: RefCell::default(),
         cuts: Cell::new(0),
+        meters: setup.meters,
     });
     for ListeningSocket { socket, tls } in setup.listeners {
         let listener = ring.accept_on(socket);
@@ -344,13 +346,16 @@ impl<S: Service> Control<S> {
             Message::Phase(phase) => self.enter(phase),
             Message::Open(reply) => {
                 // The supervisor may no longer wait for the reply.
-                let _ = reply.send(self.worker.open.get());
+                let _ = reply.send((self.core.worker, self.worker.open.get()));
             }
             Message::Prepare { version, plan, reply } => {
                 self.abandon();
                 let Some(build) = self.build_plan else { return };
                 let built = catch_unwind(AssertUnwindSafe(|| build(&plan, &self.core)))
                     .unwrap_or_else(|panic| Err(PlanErrors::panicked(log::panic_text(&*panic))));
+                if built.is_err() {
+                    self.worker.prune_meters();
+                }
                 let _ = reply.send(built.map(|service| self.prepared = Some((version, service))));
             }
             Message::Commit { version, gone, reply } => {
@@ -368,7 +373,10 @@ impl<S: Service> Control<S> {
     }
 
     fn abandon(&mut self) {
-        self.worker.discard(self.prepared.take());
+        if let Some(prepared) = self.prepared.take() {
+            self.worker.discard(prepared);
+            self.worker.prune_meters();
+        }
     }
 
     fn enter(&mut self, phase: Phase) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::drain::Drain;
+use crate::observe::meters::CoreMeters;
 use crate::ring::Ring;
 
 /// The core that a service is built for.
@@ -23,6 +24,8 @@ pub struct CoreContext {
     pub process: ProcessValues,
     /// What the services of this core share, those of a plan that replaces another included.
     pub local: LocalValues,
+    /// What is measured of routes and upstreams; `None` where nobody reads it.
+    pub(crate) meters: Option<Arc<CoreMeters>>,
 }
 
 /// Values by type, one of each, that the cores of a server share. Used while a service is built; what

@@ -74,6 +74,7 @@ pub use self::part::{
 };
 pub use self::peer::Peer;
 pub use self::problem::{FieldProblem, Problem};
+pub(crate) use self::request::RouteFacts;
 pub use self::request::{Context, Request};
 pub use self::response::{Body, Response};
 pub use self::router::{Condition, RouteErrors, RouteMistake, Router, Routes};

@@ -7,6 +7,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::body::{Downstream, ExchangeId, RequestBody};
@@ -18,6 +19,7 @@ use super::states::States;
 use crate::http::message::RequestHead;
 use crate::http::method::Method;
 use crate::net::tls::TlsInfo;
+use crate::observe::meters::RouteMeter;
 
 /// Contexts kept for reuse per core. More than requests in progress on one core would only hold memory.
 const SPARE_CONTEXTS_MAX: usize = 64;
@@ -43,6 +45,8 @@ pub(crate) struct RouteFacts {
     pub(crate) allow: Box<str>,
     /// What it asks of requests beside path and method.
     pub(crate) conditions: Box<[Condition]>,
+    /// Measures its requests, if anybody reads it.
+    pub(crate) meter: Option<Arc<RouteMeter>>,
 }
 
 #[derive(Default)]
@@ -54,6 +58,10 @@ struct ExchangeData {
     parameters: RefCell<Vec<Range<u16>>>,
     extensions: RefCell<Vec<Rc<dyn Any>>>,
     since: Cell<Option<Instant>>,
+    /// The route of the plan, with its meter; inside it a handler may have routes of its own.
+    metered: RefCell<Option<Rc<RouteFacts>>>,
+    /// How long it lasts says nothing of the route.
+    is_endless: Cell<bool>,
 }
 
 /// One exchange as filters, handlers and logs see it. Cheap to clone; all clones are the same exchange.
@@ -85,6 +93,9 @@ impl Context {
     /// Sets the route that answers. `parameters` are places in the path as sent.
     pub(crate) fn set_route(&self, facts: &Rc<RouteFacts>, parameters: &[Range<u16>]) {
         *self.exchange().route.borrow_mut() = Some(facts.clone());
+        if facts.meter.is_some() {
+            *self.exchange().metered.borrow_mut() = Some(facts.clone());
+        }
         let mut places = self.exchange().parameters.borrow_mut();
         places.clear();
         places.extend_from_slice(parameters);
@@ -105,9 +116,28 @@ impl Context {
         self.exchange().since.set(Some(now));
     }
 
-    /// When the exchange began: the turn in which its head was complete. `None` without an access log.
+    /// When the exchange began: the turn in which its head was complete. `None` without an access log and
+    /// meters.
     pub(crate) fn since(&self) -> Option<Instant> {
         self.exchange().since.get()
+    }
+
+    /// Calls `see` with the meter of the plan's route, if there is one.
+    #[inline]
+    pub(crate) fn with_meter(&self, see: impl FnOnce(&RouteMeter)) {
+        if let Some(meter) = self.exchange().metered.borrow().as_ref().and_then(|facts| facts.meter.as_ref())
+        {
+            see(meter);
+        }
+    }
+
+    /// Records that it is a tunnel or a stream of events.
+    pub(crate) fn set_endless(&self) {
+        self.exchange().is_endless.set(true);
+    }
+
+    pub(crate) fn is_endless(&self) -> bool {
+        self.exchange().is_endless.get()
     }
 
     /// The peer that sent the request. The first call on a connection costs a system call.
@@ -249,6 +279,8 @@ impl Drop for Context {
         *exchange.route.get_mut() = None;
         exchange.parameters.get_mut().clear();
         exchange.since.set(None);
+        *exchange.metered.get_mut() = None;
+        exchange.is_endless.set(false);
         // Inserted values may own anything, even another context: dropped before the pool is borrowed.
         exchange.extensions.get_mut().clear();
         // A thread that is ending no longer has a pool.

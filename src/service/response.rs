@@ -171,6 +171,14 @@ impl Response {
         self.is_dated
     }
 
+    /// Whether it is a stream of events, which lasts as long as its client.
+    pub(crate) fn is_event_stream(&self) -> bool {
+        const KIND: &[u8] = b"text/event-stream";
+        let is_it =
+            |value: &[u8]| value.get(..KIND.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND));
+        matches!(self.body, Body::Stream(_)) && self.field_value("content-type").is_some_and(is_it)
+    }
+
     /// Whether an interim response goes before it.
     #[inline]
     pub(crate) fn has_interim(&self) -> bool {

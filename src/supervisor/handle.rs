@@ -1,13 +1,16 @@
 //! A running server as other threads of the process see it: its counters, its upstreams, and a reload that
 //! waits for its outcome. For an administrator's socket beside the cores.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{LiveTotals, PlanSource, ServedPlan, SupervisorEvent, live_totals, reload_plan};
+use crate::observe::Totals;
+use crate::observe::meters::{RouteCounts, RouteLabel, UpstreamCounts};
 use crate::plan::Secret;
-use crate::server::Shared;
+use crate::server::{Message, Shared};
 use crate::service::ProcessValues;
 use crate::upstream::Upstreams;
 
@@ -31,6 +34,15 @@ pub struct ReloadOutcome {
     pub is_served: bool,
     /// What changed, or why nothing did, a line each.
     pub lines: Vec<String>,
+}
+
+/// What a server has measured, by names of its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Requests of routes.
+    pub routes: BTreeMap<RouteLabel, RouteCounts>,
+    /// Exchanges with upstreams.
+    pub upstreams: BTreeMap<String, UpstreamCounts>,
 }
 
 /// Reloads of a server so far.
@@ -58,6 +70,26 @@ impl ServerHandle {
     /// As [`Running::totals`](super::Running::totals).
     pub fn totals(&self) -> LiveTotals {
         live_totals(&self.shared, super::TOTALS_WITHIN)
+    }
+
+    /// What its routes and upstreams have measured so far, summed over the workers. Empty unless the server
+    /// is [`measured`](crate::Server::measured). A worker that replies to nothing is read all the same.
+    pub fn measured(&self) -> Measured {
+        let mut all = Measured::default();
+        for meters in self.shared.all_meters() {
+            meters.each_route(|label, counts| *all.routes.entry(label.clone()).or_default() += counts);
+            meters.each_upstream(|name, counts| *all.upstreams.entry(name.to_owned()).or_default() += counts);
+        }
+        all
+    }
+
+    /// The counters of each worker, and how many connections it has open; `None` for one that does not reply
+    /// in time.
+    pub fn cores(&self) -> Vec<(Totals, Option<usize>)> {
+        let open = self.shared.ask(super::TOTALS_WITHIN, Message::Open);
+        let open_of = |core| open.iter().find(|(worker, _)| *worker == core).map(|(_, open)| *open);
+        let totals = self.shared.totals_of_each().into_iter().enumerate();
+        totals.map(|(core, totals)| (totals, open_of(core))).collect()
     }
 
     /// The state of its upstreams.

@@ -40,6 +40,8 @@ pub(super) struct WorkerTemplate {
     pub(super) secrets: Arc<[PathBuf]>,
     /// What the services of all workers share, also those of a worker that is started again.
     pub(super) process: ProcessValues,
+    /// Whether routes and upstreams are measured.
+    pub(super) measured: bool,
 }
 
 impl WorkerTemplate {
@@ -64,6 +66,7 @@ impl WorkerTemplate {
             secrets: self.secrets.clone(),
             process: self.process.clone(),
             counters: shared.counters(index),
+            meters: self.measured.then(|| shared.meters(index)),
             access,
         })
     }

@@ -229,8 +229,23 @@ async fn exchange(
     if is_repeatable(options, request) && options.checks.is_some() {
         exchange.give_up_when_unhealthy(endpoint.shared());
     }
+    let (ring, meter) = (upstream.ring(), upstream.group.meter());
+    // Since when the endpoint has the whole request; none while it is uploaded.
+    let mut sent_at = None;
     loop {
-        match poll_fn(|cx| exchange.poll_head(outgoing, options, cx)).await? {
+        let head = poll_fn(|cx| {
+            let polled = exchange.poll_head(outgoing, options, cx);
+            if meter.is_some() && sent_at.is_none() && exchange.is_sent() {
+                sent_at = Some(ring.now());
+            }
+            polled
+        });
+        let head = head.await?;
+        if let (Some(meter), false) = (meter, matches!(head, HeadEvent::Interim(_))) {
+            let since = sent_at.unwrap_or_else(|| ring.now());
+            meter.to_head.record(ring.now().saturating_duration_since(since));
+        }
+        match head {
             // The content is asked for when the endpoint reads it.
             HeadEvent::Interim(Status::CONTINUE) => {}
             HeadEvent::Interim(status) => *was_informed |= request.inform(status, &exchange),

@@ -59,7 +59,14 @@ pub(crate) async fn link(
                 return Ok(link);
             }
         }
+        let since = ring.now();
         let place = pool.place(&options.pool, ring, needs.is_fresh).await.map_err(ExchangeError::unsent)?;
+        let waited = ring.now().saturating_duration_since(since);
+        if !waited.is_zero()
+            && let Some(meter) = group.meter()
+        {
+            meter.queue.record(waited);
+        }
         let open = match place {
             Place::Kept(link) => return Ok(Link::H1(link)),
             Place::Open(open) => open,
@@ -89,6 +96,20 @@ pub(super) fn copy_of(failure: &ExchangeFailure) -> ExchangeFailure {
 }
 
 async fn connect(
+    ring: &Ring,
+    group: &Group,
+    endpoint: &Endpoint,
+    needs_http1: bool,
+) -> Result<Stream, ExchangeFailure> {
+    let since = ring.now();
+    let stream = connect_unmeasured(ring, group, endpoint, needs_http1).await?;
+    if let Some(meter) = group.meter() {
+        meter.connect.record(ring.now().saturating_duration_since(since));
+    }
+    Ok(stream)
+}
+
+async fn connect_unmeasured(
     ring: &Ring,
     group: &Group,
     endpoint: &Endpoint,

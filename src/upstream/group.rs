@@ -30,6 +30,7 @@ use crate::http::cookie;
 use crate::http::status::Status;
 use crate::net::Address;
 use crate::observe::log;
+use crate::observe::meters::UpstreamMeter;
 use crate::service::{Context, CoreContext};
 
 /// Requests whose part of the retry budget is deposited together, so that most of them write nothing that
@@ -87,6 +88,7 @@ pub struct Group {
     undeposited: Cell<u32>,
     /// Whether this group has been used, so that its plan is the one in force.
     in_force: Cell<bool>,
+    meter: Option<Arc<UpstreamMeter>>,
 }
 
 /// What of a request may decide about its endpoint. Nothing is read of it unless the policy needs it.
@@ -346,6 +348,7 @@ impl Group {
             random: RefCell::new(Random::new(seed)),
             undeposited: Cell::new(0),
             in_force: Cell::new(false),
+            meter: core.meters.as_ref().map(|meters| meters.upstream(&options.name)),
         });
         // Before the first request; checks of an endpoint that another plan has too change with the first
         // one.
@@ -390,6 +393,12 @@ impl Group {
     /// Its options.
     pub fn options(&self) -> &Arc<UpstreamOptions> {
         &self.options
+    }
+
+    /// What is measured of it on this core, if anybody reads it.
+    #[inline]
+    pub(crate) fn meter(&self) -> Option<&UpstreamMeter> {
+        self.meter.as_deref()
     }
 
     /// What its connections are secured with.
@@ -457,7 +466,11 @@ impl Group {
     /// Whether one more try is within the retry budget, which it is then taken from.
     pub fn may_retry(&self, now: Instant) -> bool {
         self.deposit();
-        self.shared.budget.withdraw(self.shared.moment(now))
+        let may = self.shared.budget.withdraw(self.shared.moment(now));
+        if may && let Some(meter) = &self.meter {
+            meter.retries.bump();
+        }
+        may
     }
 
     fn count_request(&self) {
@@ -538,6 +551,7 @@ impl Group {
         let others = endpoints.iter().filter(|other| !Rc::ptr_eq(other, endpoint) && other.is_enabled());
         let others = others.map(|other| other.state());
         if let Some(time) = self.shared.eject(endpoint.state(), others, &self.options.ejection, now) {
+            self.meter.iter().for_each(|meter| meter.ejections.bump());
             let (name, id) = (&self.options.name, endpoint.state().id());
             log::line(format_args!("upstream {name}: {id} is left out for {time:?}: {why}"));
         }

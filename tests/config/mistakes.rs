@@ -5,10 +5,8 @@ use super::{Config, Depth, Environment, mistakes};
 /// What is long, and comes again and again, under a short name.
 const SHORTENED: [(&str, &str); 5] = [
     (
-        "include, listen, tls, upstreams, workers, cpus, unix_mode, quiet, access_log, admin, limits, \
-         filters, \
-         body, \
-         route, test, site, files, respond, redirect, proxy, welcome",
+        "include, listen, tls, upstreams, workers, cpus, unix_mode, quiet, access_log, admin, metrics, \
+         limits, filters, body, route, test, site, files, respond, redirect, proxy, welcome",
         "KEYS",
     ),
     (

@@ -1,10 +1,12 @@
-//! Counters as Prometheus reads them (text exposition format 0.0.4). The number of series is that of the
-//! configured endpoints: nothing that a client sends becomes a label.
+//! Counters as Prometheus reads them (text exposition format 0.0.4). Labels are names of the configuration
+//! and numbers of workers: nothing that a client sends becomes one.
 
 use std::fmt::{Display, Write as _};
 use std::time::{Instant, UNIX_EPOCH};
 
-use crate::supervisor::ServerHandle;
+use crate::observe::Totals;
+use crate::observe::meters::{BOUNDS, CLASSES, HistogramCounts, RouteCounts, UpstreamCounts, bound_seconds};
+use crate::supervisor::{Measured, ServerHandle};
 use crate::upstream::{EndpointStatus, UpstreamStatus};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,6 +19,7 @@ pub(super) fn text(handle: &ServerHandle) -> String {
     text.counter("quoit_connections_total", "Connections accepted.", totals.accepted);
     text.gauge("quoit_connections_open", "Connections open on the workers that replied.", live.open);
     text.counter("quoit_requests_total", "Requests.", totals.requests);
+    text.cores(&handle.cores());
     text.counter(
         "quoit_requests_refused_total",
         "Requests refused as malformed or too large.",
@@ -46,6 +49,9 @@ pub(super) fn text(handle: &ServerHandle) -> String {
         let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         text.gauge("quoit_last_reload_timestamp_seconds", "When a reload was last served.", seconds);
     }
+    let measured = handle.measured();
+    text.routes(&measured);
+    text.upstreams(&measured);
     text.endpoints(&handle.upstreams().status(Instant::now()));
     text.0
 }
@@ -76,6 +82,120 @@ impl Metrics {
         }
         let end = if labels.is_empty() { "" } else { "}" };
         let _ = writeln!(self.0, "{end} {value}");
+    }
+
+    /// The part of each worker in the sums above.
+    fn cores(&mut self, cores: &[(Totals, Option<usize>)]) {
+        type Value = fn(&(Totals, Option<usize>)) -> Option<u64>;
+        let families: [(&str, &str, &str, Value); 3] = [
+            ("connections_total", "counter", "Connections accepted by a worker.", |(totals, _)| {
+                Some(totals.accepted)
+            }),
+            (
+                "connections_open",
+                "gauge",
+                "Connections open on a worker, if it replied in time.",
+                |(_, open)| open.map(|open| open as u64),
+            ),
+            ("requests_total", "counter", "Requests of a worker.", |(totals, _)| Some(totals.requests)),
+        ];
+        for (name, kind, help, value) in families {
+            let name = format!("quoit_core_{name}");
+            self.head(&name, kind, help);
+            for (core, counts) in cores.iter().enumerate() {
+                value(counts)
+                    .into_iter()
+                    .for_each(|value| self.line(&name, &[("core", &core.to_string())], value));
+            }
+        }
+    }
+
+    /// A histogram of each that has counted something.
+    fn histograms<'m>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl Iterator<Item = (Vec<(&'m str, &'m str)>, &'m HistogramCounts)>,
+    ) {
+        self.head(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        for (labels, counts) in all.filter(|(_, counts)| counts.count() > 0) {
+            let mut below = 0;
+            for (index, count) in counts.buckets.iter().enumerate() {
+                below += count;
+                let bound = if index < BOUNDS { bound_seconds(index).to_string() } else { "+Inf".to_owned() };
+                let all: Vec<_> = labels.iter().copied().chain([("le", &*bound)]).collect();
+                self.line(&bucket, &all, below);
+            }
+            self.line(&format!("{name}_sum"), &labels, counts.sum.as_secs_f64());
+            self.line(&format!("{name}_count"), &labels, below);
+        }
+    }
+
+    fn routes(&mut self, measured: &Measured) {
+        let name = "quoit_route_responses_total";
+        self.head(name, "counter", "Requests by route and class of status; none: the client left before.");
+        for (label, counts) in &measured.routes {
+            for (class, count) in CLASSES.iter().zip(counts.answered) {
+                // The usual ones are there from the start, so that a first error is a change.
+                if count > 0 || matches!(*class, "2xx" | "4xx" | "5xx") {
+                    self.line(
+                        name,
+                        &[("site", &*label.site), ("route", &*label.route), ("class", class)],
+                        count,
+                    );
+                }
+            }
+        }
+        let name = "quoit_route_endless_total";
+        self.head(
+            name,
+            "counter",
+            "Tunnels and streams of events, which are in no figure of whole responses.",
+        );
+        for (label, counts) in measured.routes.iter().filter(|(_, counts)| counts.endless > 0) {
+            self.line(name, &[("site", &*label.site), ("route", &*label.route)], counts.endless);
+        }
+        type Of = fn(&RouteCounts) -> &HistogramCounts;
+        let families: [(&str, &str, Of); 2] = [
+            ("first_byte", "From the head of a request to that of its response.", |counts| &counts.to_head),
+            ("duration", "From the head of a request to the end of its response.", |counts| &counts.whole),
+        ];
+        for (name, help, of) in families {
+            let each = measured
+                .routes
+                .iter()
+                .map(|(label, counts)| (vec![("site", &*label.site), ("route", &*label.route)], of(counts)));
+            self.histograms(&format!("quoit_route_{name}_seconds"), help, each);
+        }
+    }
+
+    fn upstreams(&mut self, measured: &Measured) {
+        type Count = fn(&UpstreamCounts) -> u64;
+        let counters: [(&str, &str, Count); 2] = [
+            ("retries", "Requests that were sent once more.", |counts| counts.retries),
+            ("ejections", "Endpoints left out because of how they answered.", |counts| counts.ejections),
+        ];
+        for (name, help, of) in counters {
+            let name = format!("quoit_upstream_{name}_total");
+            self.head(&name, "counter", help);
+            for (upstream, counts) in &measured.upstreams {
+                self.line(&name, &[("upstream", upstream)], of(counts));
+            }
+        }
+        type Of = fn(&UpstreamCounts) -> &HistogramCounts;
+        let families: [(&str, &str, Of); 3] = [
+            ("queue", "Waiting for a connection, of requests that had to.", |counts| &counts.queue),
+            ("connect", "Connecting, TLS included.", |counts| &counts.connect),
+            ("first_byte", "From the end of a request to the head of its response.", |counts| {
+                &counts.to_head
+            }),
+        ];
+        for (name, help, of) in families {
+            let each = measured.upstreams.iter();
+            let each = each.map(|(upstream, counts)| (vec![("upstream", &**upstream)], of(counts)));
+            self.histograms(&format!("quoit_upstream_{name}_seconds"), help, each);
+        }
     }
 
     fn endpoints(&mut self, all: &[UpstreamStatus]) {

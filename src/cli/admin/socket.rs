@@ -32,6 +32,28 @@ pub(in crate::cli) fn start(path: &std::path::Path, handle: ServerHandle) -> Res
         .try_start(move |core| routes(core, &handle))
 }
 
+/// Starts a server for `GET /metrics` alone.
+pub(in crate::cli) fn start_metrics(address: &Address, handle: ServerHandle) -> Result<Running, RunError> {
+    Server::new()
+        .listen(address.clone())
+        .workers(1)
+        .ring(ring())
+        .quiet(true)
+        .try_start(move |core| Router::new().get("/metrics", metrics_of(core, &handle)).build())
+}
+
+/// The handler of `GET /metrics`.
+fn metrics_of(core: &CoreContext, handle: &ServerHandle) -> impl AsyncFn() -> Response + 'static {
+    let (ring, handle) = (core.ring.clone(), handle.clone());
+    async move || {
+        let handle = handle.clone();
+        let text = ring.blocking(move || metrics::text(&handle)).await;
+        let mut response = Response::text(text);
+        response.set_field("Content-Type", metrics::CONTENT_TYPE).expect("a constant that can be sent");
+        response
+    }
+}
+
 /// What `GET /status` says.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Status {
@@ -110,21 +132,11 @@ fn routes(core: &CoreContext, handle: &ServerHandle) -> Result<Routes, RouteErro
         }
     };
     let reload = {
-        let (ring, handle) = (ring.clone(), handle.clone());
+        let handle = handle.clone();
         async move || {
             let handle = handle.clone();
             let ReloadOutcome { is_served, lines } = ring.blocking(move || handle.reload()).await;
             Json(CommandReport { done: is_served, lines })
-        }
-    };
-    let metrics = {
-        let handle = handle.clone();
-        async move || {
-            let handle = handle.clone();
-            let text = ring.blocking(move || metrics::text(&handle)).await;
-            let mut response = Response::text(text);
-            response.set_field("Content-Type", metrics::CONTENT_TYPE).expect("a constant that can be sent");
-            response
         }
     };
     let upstreams = {
@@ -141,7 +153,7 @@ fn routes(core: &CoreContext, handle: &ServerHandle) -> Result<Routes, RouteErro
     Router::new()
         .get("/status", status)
         .get("/upstreams", upstreams)
-        .get("/metrics", metrics)
+        .get("/metrics", metrics_of(core, handle))
         .post("/reload", reload)
         .post("/drain", command(Some(true)))
         .post("/enable", command(Some(false)))

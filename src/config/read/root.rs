@@ -20,6 +20,7 @@ use crate::config::shape::{Key, Kind, Shape, TEXTS};
 use crate::config::trial::TestCase;
 use crate::config::{Depth, Settings, TlsUnit};
 use crate::filter::AcmeChallenges;
+use crate::net::Address;
 use crate::plan::{FilterOptions, Plan, Site};
 
 pub(in crate::config) const ROOT: Shape = Shape::new(
@@ -58,6 +59,11 @@ pub(in crate::config) const ROOT: Shape = Shape::new(
             "admin",
             Kind::Path,
             "A Unix socket for quoit status, reload, drain and others, which only this user may use.",
+        ),
+        Key::new(
+            "metrics",
+            Kind::Text,
+            "An address where GET /metrics is answered over plain HTTP, and nothing else. Default none.",
         ),
         Key::new("limits", Kind::Table(&LIMITS), "Limits on clients."),
         Key::new("filters", FILTERS, "Filters of the default site, outermost first."),
@@ -145,6 +151,14 @@ pub(in crate::config) fn read(
         if depth != Depth::Structure && !directory.as_os_str().is_empty() && !directory.is_dir() {
             let title = format!("the directory {} does not exist", directory.display());
             node.report(title, "make it with mkdir, or choose another path");
+        }
+    }
+    if let Some(node) = single(roots, "metrics") {
+        settings.metrics = listener_node(node).map(|listener| listener.address);
+        // The kernel chooses another port for each 0.
+        let is_fixed = !matches!(&settings.metrics, Some(Address::Inet(addr)) if addr.port() == 0);
+        if is_fixed && listeners.iter().any(|listener| Some(&listener.address) == settings.metrics.as_ref()) {
+            node.report("this address is listened on already", "choose another one for the metrics");
         }
     }
     if let Some(node) = single(roots, "unix_mode") {

@@ -62,6 +62,13 @@ fn path(path: &Path) -> Written<Item> {
     Ok(text(shown))
 }
 
+fn address(address: &Address) -> Item {
+    match address {
+        Address::Inet(addr) => text(addr),
+        unix => text(unix),
+    }
+}
+
 fn body_text(bytes: &[u8], what: &str) -> Written<Item> {
     std::str::from_utf8(bytes).map(text).map_err(|_| Unwritable::NotText(what.to_owned()))
 }
@@ -110,10 +117,6 @@ impl Writer<'_> {
     }
 
     fn listeners(&self, root: &mut Entries, plan: &Plan) {
-        let address = |address: &Address| match address {
-            Address::Inet(addr) => text(addr),
-            unix => text(unix),
-        };
         if plan.listeners.iter().all(|listener| listener.tls.is_none()) {
             let list = plan.listeners.iter().map(|listener| address(&listener.address)).collect::<Vec<_>>();
             if !list.is_empty() {
@@ -133,7 +136,7 @@ impl Writer<'_> {
     }
 
     fn settings(&self, root: &mut Entries, settings: &Settings) -> Written<()> {
-        let Settings { workers, cpus, unix_mode, quiet, limits, access_log, admin } = settings;
+        let Settings { workers, cpus, unix_mode, quiet, limits, access_log, admin, metrics } = settings;
         root.option("workers", workers.as_ref(), Item::plain);
         root.option("cpus", cpus.as_ref(), |cpus| Item::List(cpus.iter().map(Item::plain).collect()));
         root.option("unix_mode", unix_mode.as_ref(), |mode| text(format_args!("{mode:o}")));
@@ -156,6 +159,7 @@ impl Writer<'_> {
         if let Some(admin) = admin {
             root.push("admin", path(admin)?);
         }
+        root.option("metrics", metrics.as_ref(), address);
         let limits = limits_of(limits);
         if !limits.is_empty() {
             root.push("limits", Item::Table(limits));

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::error::{RouteError, RouteErrors, RouteMistake};
 use super::pattern::{HostPattern, Pattern, PatternError};
@@ -10,6 +11,7 @@ use super::routes::{
 };
 use super::tree::Tree;
 use super::{RouteDraft, Router, SourceLocation};
+use crate::observe::meters::RouteMeter;
 use crate::service::answer::AnyService;
 use crate::service::condition::{Condition, Conditions, suffix};
 use crate::service::filter::Chain;
@@ -64,6 +66,7 @@ struct Scope {
     half_close: HalfClose,
     fallback: Option<Rc<dyn AnyService>>,
     conditions: Conditions,
+    meter: Option<Arc<RouteMeter>>,
 }
 
 impl Scope {
@@ -75,6 +78,7 @@ impl Scope {
         let mut states = std::mem::take(&mut router.states);
         states.inherit(&self.states);
         self.states = states;
+        self.meter = router.meter.take().or(self.meter);
         self.limits = router.limits.take().unwrap_or(self.limits);
         self.body_policy = router.body_policy.or(self.body_policy);
         self.half_close = router.half_close.unwrap_or(self.half_close);
@@ -247,6 +251,7 @@ impl RoutesBuilder {
                 half_close: route.scope.half_close,
                 allow: allow.clone(),
                 conditions: route.scope.conditions.all().into(),
+                meter: route.scope.meter.clone(),
             });
             let endpoint = Endpoint { facts, chain: route.chain, service: route.service };
             if index == 0 {
@@ -278,7 +283,9 @@ fn below(prefix: &Pattern, text: &str) -> Result<Pattern, PatternError> {
 fn endpoint(scope: &Scope, chain: &Rc<Chain>, made: DefaultResponse) -> Endpoint {
     let (states, limits) = (Rc::new(scope.states.clone()), scope.limits.clone());
     let Scope { body_policy, half_close, .. } = *scope;
-    let facts = Rc::new(RouteFacts { states, limits, body_policy, half_close, ..RouteFacts::default() });
+    let meter = scope.meter.clone();
+    let facts = RouteFacts { states, limits, body_policy, half_close, meter, ..RouteFacts::default() };
+    let facts = Rc::new(facts);
     Endpoint { facts, chain: chain.clone(), service: Rc::new(made) }
 }
 

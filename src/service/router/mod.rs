@@ -50,6 +50,7 @@ mod tree;
 
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub use self::decision::PathMismatch;
 pub(crate) use self::decision::{DispatchTarget, RouteName, check_host, mismatch};
@@ -68,6 +69,7 @@ use super::problem::Problem;
 use super::request::Context;
 use super::response::Response;
 use super::states::States;
+use crate::observe::meters::RouteMeter;
 
 /// Where a route was defined.
 type SourceLocation = &'static Location<'static>;
@@ -87,6 +89,7 @@ pub struct Router {
     limits: Option<Rc<ExtractLimits>>,
     body_policy: Option<BodyPolicy>,
     half_close: Option<HalfClose>,
+    meter: Option<Arc<RouteMeter>>,
     problems: Option<Rc<ProblemRenderer>>,
     fallback: Option<RouteDraft>,
     /// A host that inherits nothing from the router around it.
@@ -250,6 +253,12 @@ impl Router {
     #[track_caller]
     pub(crate) fn shared_fallback(mut self, service: Rc<dyn AnyService>) -> Self {
         self.fallback = Some(RouteDraft::new(None, "", Location::caller(), |_| Ok(()), service));
+        self
+    }
+
+    /// Measures the requests of its routes, and those that match none.
+    pub(crate) fn meter(mut self, meter: Arc<RouteMeter>) -> Self {
+        self.meter = Some(meter);
         self
     }
 
