@@ -13,6 +13,7 @@
 //! * [`http`]: the grammar of HTTP without I/O: methods, status codes, cookies, ranges, conditions.
 //! * [`net`]: addresses and TLS. [`ring`]: what handlers may do that waits: files, timers, blocking calls.
 //! * [`plan`]: what is served as a value: built, compared, explained, and replaced while it is served.
+//! * [`client`]: requests to other servers, for handlers.
 //! * [`upstream`]: groups of servers that requests are forwarded to, and how one is chosen.
 //! * [`observe`]: the access log, counters, lines for the operator.
 //! * [`harness`]: requests to a service without a network, for tests.
@@ -31,7 +32,7 @@
 //! Folders are layers and imports point down only:
 //!
 //! ```text
-//! cli → supervisor → config → server · acme → plan · exchange → handler · tower → filter · upstream
+//! cli → supervisor → config → server · acme → plan · exchange → client · handler · tower → filter · upstream
 //!     → service
 //!     → net · observe → http · ring
 //! ```
@@ -46,6 +47,7 @@
 pub mod acme;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod client;
 #[cfg(feature = "config")]
 pub mod config;
 mod exchange;

@@ -11,7 +11,6 @@ pub use self::files::{
 };
 pub use self::fixed::{Fixed, FixedError, RedirectOptions, RespondOptions};
 pub use self::mounts::{DirectoryError, DirectoryOptions, Mounts, MountsOptions};
-pub use self::proxy::{
-    ForwardedForm, ForwardedOptions, HostPolicy, Network, NetworkError, Proxy, ProxyMistake, ProxyOptions,
-};
+pub use self::proxy::{ForwardedForm, ForwardedOptions, HostPolicy, Proxy, ProxyMistake, ProxyOptions};
 pub use self::welcome::welcome;
+pub use crate::net::{Network, NetworkError};

@@ -3,7 +3,7 @@
 
 /// Longest method accepted. The longest registered one, `UPDATEREDIRECTREF`, has 17 bytes; 32 leaves room for
 /// others, and the length fits a byte.
-pub(in crate::http) const METHOD_BYTES_MAX: usize = 32;
+pub(crate) const METHOD_BYTES_MAX: usize = 32;
 
 /// A request method. Names are case-sensitive: `get` is [`Method::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -4,10 +4,12 @@
 mod address;
 mod interfaces;
 mod listener;
+mod network;
 mod stream;
 pub mod tls;
 
 pub use self::address::{Address, AddressError};
 pub use self::interfaces::reachable_addresses;
 pub use self::listener::{BindError, Bound, SocketFile};
+pub use self::network::{Network, NetworkError};
 pub use self::stream::Stream;

@@ -163,6 +163,12 @@ impl Stream {
         &self.socket
     }
 
+    /// The socket of a plain stream, for another protocol on it. With TLS its records would go on.
+    pub(crate) fn into_socket(self) -> Socket {
+        debug_assert!(self.is_plain(), "TLS ends with its stream");
+        self.socket
+    }
+
     /// The ring of the socket.
     #[inline]
     pub fn ring(&self) -> Ring {

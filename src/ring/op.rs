@@ -1,10 +1,10 @@
 //! One-shot operations: connect, open, read, poll, messages, sleep. The operation's slot owns all memory that
 //! the kernel may access; dropping the future cancels, and the slot is freed by the completion.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -143,6 +143,17 @@ impl Drop for Op {
 }
 
 impl Ring {
+    /// The result of `work`, if there is one within `time`; then `work` is dropped. On the clock of
+    /// [`sleep`](Self::sleep).
+    pub async fn within<T>(&self, time: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let (mut work, mut over) = (pin!(work), pin!(self.sleep(time)));
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => over.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
     /// Waits for `duration`, on the coarse wheel: up to 32 ms longer, never shorter.
     pub async fn sleep(&self, duration: Duration) {
         let op = {

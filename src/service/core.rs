@@ -12,7 +12,8 @@ use super::drain::Drain;
 use crate::observe::meters::CoreMeters;
 use crate::ring::Ring;
 
-/// The core that a service is built for.
+/// The core that a service is built for. Clones are the same core.
+#[derive(Clone)]
 pub struct CoreContext {
     /// The core's ring.
     pub ring: Ring,

@@ -50,6 +50,7 @@ pub(crate) use self::body::BodyPiece;
 pub use self::body::PulledPiece;
 pub use self::body::{BodyError, BodyFrame, Downstream, ExchangeId, Frame, RequestBody, StreamBody};
 pub use self::core::{CoreContext, LocalValues, ProcessValues};
+pub(crate) use self::decode::from_json;
 pub use self::drain::Drain;
 pub use self::escape::{EscapedHtml, escape_html};
 pub use self::events::{Event, EventWriter};
@@ -79,6 +80,7 @@ pub use self::request::{Context, Request};
 pub use self::response::{Body, Response};
 pub use self::router::{Condition, RouteErrors, RouteMistake, Router, Routes};
 pub use self::states::States;
+pub(crate) use self::streams::body_of_stream;
 pub use self::tunnel::{Tunnel, TunnelHandler, TunnelReader, TunnelWriter};
 pub use self::writer::{BodyWriter, WriterClosed};
 

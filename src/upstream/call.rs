@@ -68,13 +68,14 @@ pub(crate) struct Answered {
 
 /// Why there is no answer.
 pub(crate) enum NoAnswer {
-    NoEndpoint(NoEndpoint),
+    /// There is none, and how the last one failed.
+    NoEndpoint(NoEndpoint, Option<ExchangeError>),
     Failed(ExchangeError),
 }
 
 impl From<NoEndpoint> for NoAnswer {
     fn from(none: NoEndpoint) -> Self {
-        Self::NoEndpoint(none)
+        Self::NoEndpoint(none, None)
     }
 }
 
@@ -170,7 +171,10 @@ pub(crate) async fn call(
         tried.add(pick.endpoint());
         // The failed one no longer counts as in flight when another is chosen.
         drop(pick);
-        pick = request.pick(upstream, &tried)?;
+        pick = match request.pick(upstream, &tried) {
+            Ok(pick) => pick,
+            Err(none) => return Err(NoAnswer::NoEndpoint(none, Some(error))),
+        };
         is_fresh = false;
     }
 }
@@ -268,6 +272,7 @@ fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
         | ExchangeFailure::NoTunnel
         | ExchangeFailure::Refused => None,
         ExchangeFailure::Name(_)
+        | ExchangeFailure::ForwardProxy(_)
         | ExchangeFailure::Connect(_)
         | ExchangeFailure::ConnectTimeout
         | ExchangeFailure::Tls(_)

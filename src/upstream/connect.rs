@@ -1,12 +1,9 @@
-//! Connections to endpoints: TCP and Unix sockets, within a time limit.
+//! Connections to endpoints: TCP and Unix sockets, through a forward proxy where there is one, within a time
+//! limit.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{ExchangeError, ExchangeFailure};
@@ -14,8 +11,12 @@ use super::exchange::Link;
 use super::group::Group;
 use super::h1;
 use super::pool::{LocalPools, Place};
+use crate::http::h1::{
+    BodyLength, ConnectionOptions, OutgoingRequest, ResponseDecoder, ResponseProgress, write_request_head,
+};
+use crate::http::message::{ResponseHead, ResponseLimits, push_field};
 use crate::net::{Address, Stream};
-use crate::ring::Ring;
+use crate::ring::{Payload, Ring, Socket};
 
 /// What a request needs of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +92,7 @@ pub(super) fn copy_of(failure: &ExchangeFailure) -> ExchangeFailure {
         ExchangeFailure::Certificate(error) => ExchangeFailure::Certificate(error.clone()),
         ExchangeFailure::NoVersion => ExchangeFailure::NoVersion,
         ExchangeFailure::TlsTimeout => ExchangeFailure::TlsTimeout,
+        ExchangeFailure::ForwardProxy(status) => ExchangeFailure::ForwardProxy(*status),
         _ => ExchangeFailure::ConnectTimeout,
     }
 }
@@ -122,10 +124,15 @@ async fn connect_unmeasured(
             Address::Unix(path) => ring.connect_unix(path.as_os_str().as_bytes()).await,
         }
     };
-    let socket = match within(ring, timeouts.connect, connecting).await {
+    let mut socket = match ring.within(timeouts.connect, connecting).await {
         Some(connected) => connected.map_err(ExchangeFailure::Connect)?,
         None => return Err(ExchangeFailure::ConnectTimeout),
     };
+    if let Some(tunnel) = group.tunnel() {
+        socket.set_deadline(Some(timeouts.connect));
+        socket = tunnel.open(socket, &group.options().response_limits).await?;
+        socket.set_deadline(None);
+    }
     let Some(tls) = group.tls() else { return Ok(Stream::from(socket)) };
     socket.set_deadline(Some(timeouts.tls));
     let stream = tls.connect(socket, endpoint.options(), needs_http1).await?;
@@ -133,12 +140,69 @@ async fn connect_unmeasured(
     Ok(stream)
 }
 
-/// The result of `work`, if there is one in time.
-async fn within<T>(ring: &Ring, time: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let (mut work, mut over) = (pin!(work), pin!(ring.sleep(time)));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => over.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+/// How connections pass a forward proxy, whose address is the endpoint's (RFC 9110 §9.3.6).
+#[derive(Debug)]
+pub(crate) struct ConnectTunnel {
+    /// Host and port that it connects to.
+    pub(crate) target: String,
+    /// The value of `Proxy-Authorization`.
+    pub(crate) authorization: Option<String>,
+}
+
+impl ConnectTunnel {
+    /// Has the proxy connect, within the socket's deadline.
+    async fn open(&self, socket: Socket, limits: &ResponseLimits) -> Result<Socket, ExchangeFailure> {
+        let mut fields = Vec::new();
+        if let Some(authorization) = &self.authorization {
+            push_field(&mut fields, "Proxy-Authorization", authorization.as_bytes())
+                .map_err(|error| ExchangeFailure::Request(error.to_string()))?;
+        }
+        let request = OutgoingRequest {
+            method: "CONNECT",
+            target: &self.target,
+            authority: &self.target,
+            fields: &fields,
+            length: BodyLength::None,
+            expects_continue: false,
+            connection: ConnectionOptions::default(),
+        };
+        let mut output = Vec::new();
+        let written = write_request_head(&mut output, &request)
+            .map_err(|error| ExchangeFailure::Request(error.to_string()))?;
+        let stream = Stream::from(socket);
+        stream.start_send(Payload::Buffer(output));
+        stream.flush().await.map_err(lost_or_late)?;
+        let (mut decoder, mut head) = (ResponseDecoder::new(), ResponseHead::new());
+        loop {
+            let Some(input) = stream.recv().await.map_err(lost_or_late)? else {
+                return Err(ExchangeFailure::Closed);
+            };
+            let mut at = 0;
+            while at < input.len() {
+                let progress = decoder.handle_bytes(&input[at..], limits, &written.facts, &mut head);
+                match progress.map_err(ExchangeFailure::Head)? {
+                    ResponseProgress::Incomplete => break,
+                    ResponseProgress::Interim { consumed } => at += consumed,
+                    ResponseProgress::Complete { .. } => {
+                        return Err(ExchangeFailure::ForwardProxy(head.status()));
+                    }
+                    ResponseProgress::Tunnel { consumed } if at + consumed == input.len() => {
+                        return Ok(stream.into_socket());
+                    }
+                    // Servers of TLS speak second.
+                    ResponseProgress::Tunnel { .. } => {
+                        let why = "the forward proxy sent something of its own behind its head";
+                        return Err(ExchangeFailure::Protocol(why.to_owned()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn lost_or_late(error: io::Error) -> ExchangeFailure {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return ExchangeFailure::ConnectTimeout;
+    }
+    ExchangeFailure::Lost(error)
 }

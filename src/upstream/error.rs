@@ -36,6 +36,9 @@ pub enum ExchangeFailure {
     /// No handshake in time.
     #[error("it did not complete the TLS handshake in time")]
     TlsTimeout,
+    /// The forward proxy on the way to it refuses to connect.
+    #[error("the forward proxy on the way to it answers CONNECT with {}", .0.code())]
+    ForwardProxy(Status),
     /// Too many requests wait for a connection.
     #[error("too many requests wait for a connection to it (queue_max)")]
     QueueFull,
@@ -106,6 +109,7 @@ impl ExchangeFailure {
             | Self::Tls(_)
             | Self::NoVersion
             | Self::Certificate(_)
+            | Self::ForwardProxy(_)
             | Self::Reset(_)
             | Self::Protocol(_)
             | Self::Closed
@@ -128,6 +132,7 @@ impl ExchangeFailure {
             Self::Name(_) => "dns_error",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
             Self::Connect(_) => "destination_unavailable",
+            Self::ForwardProxy(_) => "destination_unavailable",
             Self::ConnectTimeout | Self::TlsTimeout => "connection_timeout",
             Self::Tls(_) | Self::NoVersion => "tls_protocol_error",
             Self::Certificate(_) => "tls_certificate_error",
@@ -152,9 +157,11 @@ impl ExchangeFailure {
     /// A sentence for the client: no addresses and no causes of the system.
     pub fn detail(&self) -> &'static str {
         match self {
-            Self::Name(_) | Self::Connect(_) | Self::ConnectTimeout | Self::TlsTimeout => {
-                "the server behind this proxy cannot be reached"
-            }
+            Self::Name(_)
+            | Self::Connect(_)
+            | Self::ConnectTimeout
+            | Self::TlsTimeout
+            | Self::ForwardProxy(_) => "the server behind this proxy cannot be reached",
             Self::Tls(_) | Self::Certificate(_) | Self::NoVersion => {
                 "no secure connection to the server behind this proxy can be made"
             }

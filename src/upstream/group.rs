@@ -17,6 +17,7 @@ use super::balance::hash::hash;
 use super::balance::random::Random;
 use super::balance::seats::Vacant;
 use super::breaker::{Admission, Trial, Verdict};
+use super::connect::ConnectTunnel;
 use super::ejection::{Tally, is_outlier};
 use super::endpoint::Endpoint;
 use super::moment::Moment;
@@ -80,6 +81,7 @@ pub struct Group {
     shared: Arc<UpstreamState>,
     upstreams: Arc<Upstreams>,
     tls: Option<Arc<ClientTls>>,
+    tunnel: Option<ConnectTunnel>,
     /// The addresses of each configured endpoint that is a name.
     names: Vec<Option<Arc<NameState>>>,
     table: RefCell<Table>,
@@ -319,6 +321,20 @@ impl Group {
     /// # Errors
     /// The first mistake.
     pub fn new(options: &Arc<UpstreamOptions>, core: &CoreContext) -> Result<Rc<Self>, UpstreamMistake> {
+        Self::of_origin(options, None, None, core)
+    }
+
+    /// As [`new`](Self::new). `looked_up` is the name of the first endpoint where somebody else looks it up
+    /// than the thread that watches; `tunnel` is opened through each endpoint to what is behind it.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub(crate) fn of_origin(
+        options: &Arc<UpstreamOptions>,
+        mut looked_up: Option<Arc<NameState>>,
+        tunnel: Option<ConnectTunnel>,
+        core: &CoreContext,
+    ) -> Result<Rc<Self>, UpstreamMistake> {
         Self::check(options)?;
         let upstreams = core.process.get::<Upstreams>();
         let shared = upstreams.upstream(&options.name);
@@ -328,7 +344,7 @@ impl Group {
         shared.set_options(options);
         let names = options.endpoints.iter().map(|endpoint| match &endpoint.address {
             EndpointAddress::Tcp { host, port } if host.parse::<IpAddr>().is_err() => {
-                let name = upstreams.name(host, *port);
+                let name = looked_up.take().unwrap_or_else(|| upstreams.name(host, *port));
                 name.add_user(&shared);
                 Some(name)
             }
@@ -343,6 +359,7 @@ impl Group {
             shared,
             upstreams,
             tls,
+            tunnel,
             names,
             table,
             random: RefCell::new(Random::new(seed)),
@@ -404,6 +421,11 @@ impl Group {
     /// What its connections are secured with.
     pub(crate) fn tls(&self) -> Option<&ClientTls> {
         self.tls.as_deref()
+    }
+
+    /// What connections pass a forward proxy with.
+    pub(crate) fn tunnel(&self) -> Option<&ConnectTunnel> {
+        self.tunnel.as_ref()
     }
 
     /// Its endpoints, with the addresses that names have now.

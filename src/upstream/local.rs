@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::connect::{Needs, link};
+use super::connect::{ConnectTunnel, Needs, link};
 use super::endpoint::Endpoint;
 use super::error::ExchangeError;
 use super::exchange::{Exchange, Link};
 use super::group::{Group, UpstreamMistake};
 use super::options::UpstreamOptions;
 use super::pool::LocalPools;
+use super::watch::NameState;
 use crate::ring::Ring;
 use crate::service::CoreContext;
 
@@ -26,6 +27,18 @@ impl LocalUpstream {
         core: &CoreContext,
     ) -> Result<Rc<Self>, UpstreamMistake> {
         let group = Group::new(options, core)?;
+        Ok(Rc::new(Self { group, ring: core.ring.clone(), pools: core.local.get() }))
+    }
+
+    /// As [`new`](Self::new), for one endpoint, whose name somebody else looks up (`name`), or that is
+    /// reached through a forward proxy at its address (`tunnel`).
+    pub(crate) fn of_origin(
+        options: &Arc<UpstreamOptions>,
+        name: Option<Arc<NameState>>,
+        tunnel: Option<ConnectTunnel>,
+        core: &CoreContext,
+    ) -> Result<Rc<Self>, UpstreamMistake> {
+        let group = Group::of_origin(options, name, tunnel, core)?;
         Ok(Rc::new(Self { group, ring: core.ring.clone(), pools: core.local.get() }))
     }
 

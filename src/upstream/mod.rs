@@ -38,6 +38,7 @@ mod watch;
 
 pub use self::breaker::BreakerStatus;
 pub(crate) use self::call::{Answered, NoAnswer, Requester, call, held_bytes_max};
+pub(crate) use self::connect::ConnectTunnel;
 pub use self::endpoint::Endpoint;
 pub use self::error::{ExchangeError, ExchangeFailure};
 pub(crate) use self::exchange::{Exchange, Link};
@@ -53,5 +54,6 @@ pub(crate) use self::outgoing::{Outgoing, TrailerRule};
 pub use self::registry::Upstreams;
 pub use self::state::{EndpointState, Health};
 pub use self::status::{EndpointStatus, UpstreamStatus};
-pub(crate) use self::tls::ClientTls;
+pub(crate) use self::tls::TlsConfigs;
 pub(crate) use self::tunnel::Tunnelled;
+pub(crate) use self::watch::{NameState, look_up};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use super::moment::Epoch;
-use super::options::UpstreamOptions;
+use super::options::{UpstreamOptions, UpstreamProtocol, UpstreamTls};
 use super::state::{EndpointState, UpstreamState, locked};
 use super::status::UpstreamStatus;
 use super::tls::{ClientTls, TlsConfigs};
@@ -77,8 +77,20 @@ impl Upstreams {
     /// What to change.
     pub(crate) fn tls(&self, options: &UpstreamOptions) -> Result<Option<Arc<ClientTls>>, String> {
         let Some(tls) = &options.tls else { return Ok(None) };
-        let configs = TlsConfigs::find(&mut locked(&self.tls), tls, options.protocol)?;
+        let configs = self.tls_configs(tls, options.protocol)?;
         Ok(Some(Arc::new(ClientTls::new(tls, configs))))
+    }
+
+    /// What [`tls`](Self::tls) is made of, which is found there as long as it is held.
+    ///
+    /// # Errors
+    /// What to change.
+    pub(crate) fn tls_configs(
+        &self,
+        tls: &UpstreamTls,
+        protocol: UpstreamProtocol,
+    ) -> Result<Arc<TlsConfigs>, String> {
+        TlsConfigs::find(&mut locked(&self.tls), tls, protocol)
     }
 
     /// The watching thread, started now if there is none.

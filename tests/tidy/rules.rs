@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["net", "observe"],
     &["service"],
     &["filter", "upstream"],
-    &["handler", "l4", "tower"],
+    &["client", "handler", "l4", "tower"],
     &["plan", "exchange"],
     &["server", "acme"],
     &["config"],
@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
 /// Where every request passes: a lock here stops a core. What crosses cores is in `server/shared.rs`. Not
 /// `tower`: its request bodies must be `Send`, so that their slot has a lock, which only foreign readers
 /// contend. Nor `ring/doorbell.rs`, which no wake-up on its own core enters.
-const HOT: &[&str] = &["http", "ring", "service", "handler", "plan", "exchange", "server"];
+const HOT: &[&str] = &["http", "ring", "service", "client", "handler", "plan", "exchange", "server"];
 const SHARED: &[&str] = &["src/server/shared.rs", "src/ring/doorbell.rs"];
 
 /// The one layer that talks to the kernel, and the bench program that is nothing but a ring.

@@ -103,7 +103,7 @@ impl Proxy {
         let outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
         match answered_in_time(&upstream, &forwarded, outgoing).await {
             Ok(answered) => respond(&context, upstream, answered, via),
-            Err(NoAnswer::NoEndpoint(none)) => {
+            Err(NoAnswer::NoEndpoint(none, _)) => {
                 log::line(format_args!("upstream {}: {none}", upstream.name()));
                 match none {
                     NoEndpoint::Overloaded { retry_after } => response::unavailable(

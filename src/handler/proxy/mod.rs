@@ -20,9 +20,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-pub use self::options::{
-    ForwardedForm, ForwardedOptions, HostPolicy, Network, NetworkError, ProxyMistake, ProxyOptions,
-};
+pub use self::options::{ForwardedForm, ForwardedOptions, HostPolicy, ProxyMistake, ProxyOptions};
 use self::request::NotForwarded;
 use crate::http::message::{RequestHead, push_field};
 use crate::http::method::Method;

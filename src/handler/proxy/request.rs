@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 
-use super::options::{ForwardedOptions, HostPolicy, Network, ProxyOptions};
+use super::options::{ForwardedOptions, HostPolicy, ProxyOptions};
 use crate::http::message::{RequestHead, TargetForm, Version};
 use crate::http::method::Method;
 use crate::http::path;
+use crate::net::Network;
 use crate::service::{Context, Peer};
 
 /// `Via` entries with the own name above which a request goes in circles.

@@ -4,15 +4,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::answer::CheckFailure;
-use super::{ask_h1, ask_h2, within};
+use super::{ask_h1, ask_h2};
 use crate::net::{Address, Stream};
 use crate::observe::log;
 use crate::ring::Ring;
-use crate::upstream::ClientTls;
 use crate::upstream::balance::hash::hash;
 use crate::upstream::balance::random::Random;
 use crate::upstream::options::{CheckKind, CheckOptions, EndpointOptions, UpstreamProtocol};
 use crate::upstream::state::{CheckPlan, EndpointState, Health, UpstreamState};
+use crate::upstream::tls::ClientTls;
 
 /// What the checks so far mean. Pure.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ pub(super) async fn watch(upstream: Weak<UpstreamState>, endpoint: Weak<Endpoint
         }
         let secure = of.current_tls().zip(state.options());
         drop((state, of));
-        let result = within(&ring, plan.options.timeout, check(&plan, secure, &ring)).await;
+        let result = ring.within(plan.options.timeout, check(&plan, secure, &ring)).await;
         let result = result.unwrap_or(Err(CheckFailure::Timeout));
         let Some((state, of)) = endpoint.upgrade().zip(upstream.upgrade()) else { return };
         let before = state.health();

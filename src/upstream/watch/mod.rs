@@ -13,18 +13,16 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-pub(crate) use self::names::NameState;
+pub(crate) use self::names::{NameState, look_up};
 use super::state::{EndpointState, UpstreamState};
 use crate::observe::log;
 use crate::ring::{Mailbox, Ring, RingConfig, Sender, lower_priority, mailbox};
@@ -144,14 +142,4 @@ fn spawn(ring: &Ring, task: impl Future<Output = ()> + 'static) {
     ring.spawn(task, |panic| {
         log::line(format_args!("a task that watches endpoints panicked: {}", log::panic_text(&*panic)));
     });
-}
-
-/// `future`, or `None` if it takes longer.
-async fn within<T>(ring: &Ring, time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut over) = (pin!(future), pin!(ring.sleep(time)));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => over.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }

@@ -87,6 +87,11 @@ impl NameState {
         self.take(look_up(&self.host, self.port));
     }
 
+    /// Sets the addresses, where another looks them up than the thread that watches.
+    pub(crate) fn set(&self, addresses: Vec<SocketAddr>) {
+        self.take(Ok(addresses));
+    }
+
     /// Takes the outcome of a look-up. After a failure the addresses stay: they may still work.
     pub(super) fn take(&self, outcome: io::Result<Vec<SocketAddr>>) {
         let known = self.addresses();
@@ -134,7 +139,7 @@ async fn watch_by(
         let (host, port) = (state.host.clone(), state.port);
         let look_up = look_up.clone();
         let mut looking = pin!(ring.blocking(move || look_up(&host, port)));
-        let found = match super::within(&ring, timeout, looking.as_mut()).await {
+        let found = match ring.within(timeout, looking.as_mut()).await {
             Some(found) => found,
             None => {
                 state.take(Err(io::ErrorKind::TimedOut.into()));
@@ -153,7 +158,7 @@ async fn watch_by(
 
 /// `localhost` is 127.0.0.1: it has two addresses on most machines, and servers for development listen on
 /// one.
-fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
     }
