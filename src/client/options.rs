@@ -151,13 +151,16 @@ pub fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let is_reserved = match (a, b, c) {
-        (0 | 10 | 127 | 224.., ..) => true,
-        (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _) | (198, 18 | 19, _) => true,
-        (192, 0, 0 | 2) | (192, 88, 99) | (198, 51, 100) | (203, 0, 113) => true,
-        _ => false,
-    };
-    !is_reserved
+    match a {
+        0 | 10 | 127 | 224.. => false,
+        100 => !(64..=127).contains(&b),
+        169 => b != 254,
+        172 => !(16..=31).contains(&b),
+        192 => b != 168 && !matches!((b, c), (0, 0 | 2) | (88, 99)),
+        198 => !matches!((b, c), (18 | 19, _) | (51, 100)),
+        203 => (b, c) != (0, 113),
+        _ => true,
+    }
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {

@@ -258,10 +258,10 @@ impl Requester for Outbound<'_> {
     fn begin(&self, link: Link, _endpoint: &Endpoint, body: &Outgoing) -> Result<Exchange, ExchangeError> {
         let parts = self.parts;
         let (mut fields, mut secret) = (parts.fields.clone(), parts.secret_fields.clone());
-        if let Some(authorization) = self.proxy.and_then(|proxy| proxy.authorization.as_ref()) {
-            if !has_line(&secret, "proxy-authorization") {
-                secret.extend_from_slice(format!("Proxy-Authorization: {authorization}\r\n").as_bytes());
-            }
+        if let Some(authorization) = self.proxy.and_then(|proxy| proxy.authorization.as_ref())
+            && !has_line(&secret, "proxy-authorization")
+        {
+            secret.extend_from_slice(format!("Proxy-Authorization: {authorization}\r\n").as_bytes());
         }
         if !link.is_http2() {
             fields.append(&mut secret);
