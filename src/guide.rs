@@ -9,18 +9,19 @@
 //! 6. [`errors`]: one place that says what each means to a client
 //! 7. [`filters`]: what happens around handlers
 //! 8. [`streaming`]: bodies of any size, in both directions
-//! 9. [`files`]: directories and single files
-//! 10. [`testing`]: whole applications without sockets
-//! 11. [`axum`]: an application that exists moves over
-//! 12. [`limits`]: what a client can meet, and where to change it
-//! 13. [`tls`]: certificates, and what changes when they do
-//! 14. [`tracing`]: a span for each request
-//! 15. [`configuration`]: a file for sites, routes, upstreams, and how it is checked, tested and changed
-//! 16. [`proxy`]: what servers behind a proxy, and clients in front of it, can rely on
-//! 17. [`deployment`]: systemd, containers, proxies, logs, restarts
+//! 9. [`client`]: requests to other servers, from handlers
+//! 10. [`files`]: directories and single files
+//! 11. [`testing`]: whole applications without sockets
+//! 12. [`axum`]: an application that exists moves over
+//! 13. [`limits`]: what a client can meet, and where to change it
+//! 14. [`tls`]: certificates, and what changes when they do
+//! 15. [`tracing`]: a span for each request
+//! 16. [`configuration`]: a file for sites, routes, upstreams, and how it is checked, tested and changed
+//! 17. [`proxy`]: what servers behind a proxy, and clients in front of it, can rely on
+//! 18. [`deployment`]: systemd, containers, proxies, logs, restarts
 //!
-//! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk) and `axum` in
-//! `examples/` are what the chapters lead to.
+//! The examples `api` (REST over SQLite, with a page), `upload` (files of any size to disk), `aggregate` (the
+//! answers of two services as one) and `axum` in `examples/` are what the chapters lead to.
 
 #[doc = include_str!("guide/hello.md")]
 pub mod hello {}
@@ -45,6 +46,9 @@ pub mod filters {}
 
 #[doc = include_str!("guide/streaming.md")]
 pub mod streaming {}
+
+#[doc = include_str!("guide/client.md")]
+pub mod client {}
 
 #[doc = include_str!("guide/files.md")]
 pub mod files {}

@@ -4,13 +4,30 @@ mod common;
 
 #[path = "client/basics.rs"]
 mod basics;
+#[path = "proxy_h2/certs.rs"]
+mod certs;
+#[cfg(feature = "compress")]
+#[path = "client/codings.rs"]
+mod codings;
 #[path = "client/errors.rs"]
 mod errors;
+#[cfg(feature = "cli")]
+#[path = "client/example.rs"]
+mod example;
 #[path = "proxy/lab.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use more of it")]
 mod lab;
 #[path = "client/pooling.rs"]
 mod pooling;
+#[path = "client/proxies.rs"]
+mod proxies;
+#[path = "client/redirects.rs"]
+mod redirects;
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use more of it")]
+#[path = "proxy_h2/secure.rs"]
+mod secure;
+#[path = "client/versions.rs"]
+mod versions;
 
 use std::time::{Duration, Instant};
 

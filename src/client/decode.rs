@@ -1,5 +1,5 @@
-//! Decompresses content as it arrives: gzip (RFC 1952), br (RFC 7932), zstd (RFC 8878). A piece is bounded, so
-//! that little input that stands for much output costs memory only as it is read.
+//! Decompresses content as it arrives: gzip (RFC 1952), br (RFC 7932), zstd (RFC 8878). A piece is bounded,
+//! so that little input that stands for much output costs memory only as it is read.
 
 use std::io;
 

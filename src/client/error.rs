@@ -55,7 +55,8 @@ pub enum ClientErrorKind {
     /// A redirect that is not followed: too many, to something that is no URL, from https to http, or with a
     /// body that cannot be sent again.
     Redirect,
-    /// The status is an error ([`ClientResponse::error_for_status`](super::ClientResponse::error_for_status)).
+    /// The status is an error
+    /// ([`ClientResponse::error_for_status`](super::ClientResponse::error_for_status)).
     Status,
     /// The content is not what it is decoded to: JSON of that type, or UTF-8.
     Decode,
@@ -97,8 +98,8 @@ pub(super) enum Cause {
 }
 
 /// Why a request failed. `Display` has the method, the URL without its query, and the cause; it holds no
-/// fields and no content, and may be logged. As a response it is 502, 503 or 504 without the cause, which goes
-/// to the log; 500 where this program is at fault.
+/// fields and no content, and may be logged. As a response it is 502, 503 or 504 without the cause, which
+/// goes to the log; 500 where this program is at fault.
 pub struct ClientError(Box<Failed>);
 
 struct Failed {
@@ -198,8 +199,8 @@ impl ClientError {
         self.0.timeout
     }
 
-    /// Whether nothing of the request was processed, so that sending it again cannot do it twice, whatever its
-    /// method. Where this is false, only idempotent requests (GET, PUT, DELETE …) may be sent again. The
+    /// Whether nothing of the request was processed, so that sending it again cannot do it twice, whatever
+    /// its method. Where this is false, only idempotent requests (GET, PUT, DELETE …) may be sent again. The
     /// client itself has sent it again where that is safe, over other connections and addresses.
     pub fn may_retry(&self) -> bool {
         self.0.is_unprocessed
@@ -266,6 +267,12 @@ impl Error for ClientError {
             Cause::Upstream(mistake) => Some(mistake),
             Cause::Text(_) => None,
         }
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Self {
+        Self::from(&error)
     }
 }
 

@@ -2,17 +2,21 @@
 //! HTTP/1.1 and HTTP/2 as the proxy's.
 //!
 //! ```text
-//! RequestBuilder ─► origin: an upstream, its addresses ─► upstream::call ─► redirects ─► ClientResponse
+//! RequestBuilder ─► origin: an upstream with addresses ─► upstream::call ─► ClientResponse
+//!                     ▲                                        │
+//!                     └────────────── redirects ◄──────────────┘
 //! ```
 //!
-//! A [`Client`] belongs to its core, as handlers do. Nothing runs beside the task that sends a request: dropping
-//! its future, or the response before its end, closes the connection or resets the stream.
+//! A [`Client`] belongs to its core, as handlers do. Nothing runs beside the task that sends a request:
+//! dropping its future, or the response before its end, closes the connection or resets the stream. See the
+//! [guide](crate::guide::client).
 
 #[cfg(feature = "compress")]
 mod decode;
 mod error;
 mod options;
 mod origins;
+mod parts;
 mod proxies;
 mod request;
 mod response;
@@ -26,8 +30,9 @@ use std::sync::Arc;
 pub use self::error::{ClientError, ClientErrorKind, ErrorSide, TimeoutKind};
 pub use self::options::{AddressRule, ClientOptions, is_public};
 use self::origins::Origins;
+pub use self::parts::ClientBody;
 pub use self::proxies::{ClientProxies, ClientProxyError};
-pub use self::request::{ClientBody, RequestBuilder};
+pub use self::request::RequestBuilder;
 pub use self::response::ClientResponse;
 pub use self::url::UrlError;
 use crate::http::message::push_field;
@@ -46,7 +51,7 @@ use crate::upstream::{TlsConfigs, Upstreams};
 ///     cents: u32,
 /// }
 ///
-/// async fn price(State(client): State<Client>, Path(id): Path<u64>) -> Result<Json<Price>, ClientError> {
+/// async fn price(client: State<Client>, Path(id): Path<u64>) -> Result<Json<Price>, ClientError> {
 ///     let response = client.get(format!("http://prices.internal/items/{id}")).send().await?;
 ///     Ok(Json(response.error_for_status()?.json().await?))
 /// }
@@ -91,9 +96,9 @@ impl Client {
     pub fn with_options(options: ClientOptions, core: &CoreContext) -> Result<Self, ClientError> {
         let wrong = |text| ClientError::text(ClientErrorKind::Request, text);
         for (name, value) in &options.fields {
-            request::check_field(name)?;
+            parts::check_field(name)?;
             push_field(&mut Vec::new(), name, value.as_bytes())
-                .map_err(|error| request::refused_field(name, error))?;
+                .map_err(|error| parts::refused_field(name, error))?;
         }
         let tls = core.process.get::<Upstreams>().tls_configs(&options.tls, options.protocol);
         Ok(Self::of(options, core, Some(tls.map_err(wrong)?)))

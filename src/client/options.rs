@@ -112,16 +112,17 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Connects only to addresses that this accepts, whether they stand in a URL, in a redirect, or are what a
-    /// name stands for. It sees the address that is then connected to, so that a name that changes its meaning
-    /// gains nothing. Names that a forward proxy resolves are not seen.
+    /// Connects only to addresses that this accepts, whether they stand in a URL, in a redirect, or are what
+    /// a name stands for. It sees the address that is then connected to, so that a name that changes its
+    /// meaning gains nothing. An IPv4 address within an IPv6 one is that. Names that a forward proxy resolves
+    /// are not seen.
     #[must_use]
     pub fn allow(self, rule: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
         Self { allow: Some(AddressRule::new(rule)), ..self }
     }
 
     pub(super) fn allows(&self, address: IpAddr) -> bool {
-        self.allow.as_ref().is_none_or(|rule| (rule.0)(address))
+        self.allow.as_ref().is_none_or(|rule| (rule.0)(address.to_canonical()))
     }
 }
 

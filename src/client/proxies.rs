@@ -80,9 +80,9 @@ impl ClientProxies {
         Ok(Self { http: Some(proxy.clone()), https: Some(proxy), direct: Vec::new() })
     }
 
-    /// As the variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, whose names in lower case
-    /// come first. `HTTP_PROXY` in upper case is ignored where `REQUEST_METHOD` is set, because a client of a
-    /// CGI program sets it with the field `Proxy`.
+    /// As the variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, whose names in lower
+    /// case come first. `HTTP_PROXY` in upper case is ignored where `REQUEST_METHOD` is set, because a client
+    /// of a CGI program sets it with the field `Proxy`.
     ///
     /// # Errors
     /// What is wrong with them.

@@ -17,7 +17,7 @@ use super::balance::hash::hash;
 use super::balance::random::Random;
 use super::balance::seats::Vacant;
 use super::breaker::{Admission, Trial, Verdict};
-use super::connect::ConnectTunnel;
+use super::connect_tunnel::ConnectTunnel;
 use super::ejection::{Tally, is_outlier};
 use super::endpoint::Endpoint;
 use super::moment::Moment;

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::connect::{ConnectTunnel, Needs, link};
+use super::connect::{Needs, link};
+use super::connect_tunnel::ConnectTunnel;
 use super::endpoint::Endpoint;
 use super::error::ExchangeError;
 use super::exchange::{Exchange, Link};

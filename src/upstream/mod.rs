@@ -12,6 +12,7 @@ mod breaker;
 mod budget;
 mod call;
 mod connect;
+mod connect_tunnel;
 mod ejection;
 mod endpoint;
 mod error;
@@ -38,7 +39,7 @@ mod watch;
 
 pub use self::breaker::BreakerStatus;
 pub(crate) use self::call::{Answered, NoAnswer, Requester, call, held_bytes_max};
-pub(crate) use self::connect::ConnectTunnel;
+pub(crate) use self::connect_tunnel::ConnectTunnel;
 pub use self::endpoint::Endpoint;
 pub use self::error::{ExchangeError, ExchangeFailure};
 pub(crate) use self::exchange::{Exchange, Link};

@@ -175,7 +175,8 @@ fn malformed_cut_and_large_responses() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n", ClientErrorKind::TooLarge),
         ("HTTP/1.1 200 OK\r\n\r\n0123456789012345678901234567890123", ClientErrorKind::TooLarge),
         (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n21\r\n012345678901234567890123456789012\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+             21\r\n012345678901234567890123456789012\r\n",
             ClientErrorKind::TooLarge,
         ),
     ] {
