@@ -1,6 +1,7 @@
 //! Connections to endpoints: TCP and Unix sockets, through a forward proxy where there is one, within a time
 //! limit.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
@@ -47,7 +48,7 @@ pub(crate) async fn link(
                     && let Link::H2(carrier) = &link
                 {
                     let settled = poll_fn(|cx| carrier.poll_settings(cx));
-                    let settled = within(ring, options.timeouts.connect, settled).await;
+                    let settled = ring.within(options.timeouts.connect, settled).await;
                     settled.ok_or(ExchangeError::unsent(ExchangeFailure::ConnectTimeout))?;
                     if carrier.is_lost() {
                         return Err(ExchangeError::unsent(ExchangeFailure::Closed));

@@ -131,8 +131,7 @@ impl ExchangeFailure {
         match self {
             Self::Name(_) => "dns_error",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
-            Self::Connect(_) => "destination_unavailable",
-            Self::ForwardProxy(_) => "destination_unavailable",
+            Self::Connect(_) | Self::ForwardProxy(_) => "destination_unavailable",
             Self::ConnectTimeout | Self::TlsTimeout => "connection_timeout",
             Self::Tls(_) | Self::NoVersion => "tls_protocol_error",
             Self::Certificate(_) => "tls_certificate_error",
