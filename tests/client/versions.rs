@@ -138,7 +138,7 @@ fn bodies_stream_and_trailers_follow() {
                 }
             }
             let mut trailers = Trailers::new();
-            trailers.push("X-Length", &length.to_string()).unwrap();
+            trailers.push("X-Length", length.to_string()).unwrap();
             let _ = out.end(trailers).await;
         })
     });
