@@ -332,6 +332,12 @@ pub struct UpstreamTimeouts {
     /// For `100 Continue` of an endpoint before a request's content is sent without it (RFC 9110 §10.1.1).
     /// Default 1 s, as curl waits.
     pub expect: Duration,
+    /// Without a byte on an HTTP/2 connection with requests in flight before the endpoint is asked with a
+    /// PING whether it is there. Default 30 s. While nothing but answers to PINGs comes, the next one follows
+    /// after 5 min at the earliest, because servers of gRPC end connections with more.
+    pub ping: Duration,
+    /// For the answer to that PING; then the connection is lost. Default 10 s.
+    pub ping_answer: Duration,
 }
 
 impl Default for UpstreamTimeouts {
@@ -343,6 +349,8 @@ impl Default for UpstreamTimeouts {
             idle: Duration::from_secs(60),
             tunnel_idle: Duration::from_secs(3600),
             expect: Duration::from_secs(1),
+            ping: Duration::from_secs(30),
+            ping_answer: Duration::from_secs(10),
         }
     }
 }

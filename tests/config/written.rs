@@ -221,6 +221,7 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
             ..UpstreamOptions::of("", endpoints)
         };
         options.timeouts.connect = connect;
+        (options.timeouts.ping, options.timeouts.ping_answer) = (connect, connect);
         let retries = RetryOptions { tries, budget_percent, body_bytes_max, ..RetryOptions::default() };
         options.retries = retries;
         options.response_bytes_max = slow_start.map(|time| time.as_millis() as u64);

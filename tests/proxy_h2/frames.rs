@@ -39,6 +39,9 @@ pub(crate) struct Frames<'a, S> {
     decoder: Decoder,
     /// Gives credit for data at once.
     pub(crate) credits: bool,
+    /// Whether PINGs are acknowledged, and how many came.
+    pub(crate) answers_pings: bool,
+    pub(crate) pings: usize,
     /// Credit that the proxy has given, by stream; 0 is the connection.
     pub(crate) credit: BTreeMap<u32, usize>,
 }
@@ -51,6 +54,8 @@ impl<'a, S: Read + Write> Frames<'a, S> {
             input: Vec::new(),
             decoder: Decoder::new(),
             credits: true,
+            answers_pings: true,
+            pings: 0,
             credit: BTreeMap::new(),
         };
         (frames.take(PREFACE.len())? == PREFACE).then_some(frames)
@@ -89,7 +94,7 @@ impl<'a, S: Read + Write> Frames<'a, S> {
     }
 
     /// Reads one frame; returns it if it matters.
-    fn step(&mut self) -> Option<Option<Got>> {
+    pub(crate) fn step(&mut self) -> Option<Option<Got>> {
         let header = self.take(9)?;
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
         let (kind, flags) = (header[3], header[4]);
@@ -120,6 +125,12 @@ impl<'a, S: Read + Write> Frames<'a, S> {
             RST_STREAM => {
                 let code = u32::from_be_bytes(payload[..4].try_into().unwrap());
                 return Some(Some(Got::Reset { stream, code }));
+            }
+            PING if flags & ACK == 0 => {
+                self.pings += 1;
+                if self.answers_pings {
+                    self.send(frame(PING, ACK, 0, payload));
+                }
             }
             WINDOW_UPDATE => {
                 let more = u32::from_be_bytes(payload[..4].try_into().unwrap());

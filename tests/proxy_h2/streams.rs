@@ -10,7 +10,7 @@ use quoit::handler::ProxyOptions;
 use quoit::upstream::{UpstreamOptions, UpstreamProtocol, UpstreamTls};
 
 use crate::certs::Certs;
-use crate::common::{Client, Hosted, assert_took, eventually, pattern};
+use crate::common::{Client, Hosted, assert_took, eventually, pattern, time_passes};
 use crate::frames::{Frames, Got};
 use crate::lab::{Endpoint, get, proxy, upstream};
 use crate::peer::Peer;
@@ -472,4 +472,73 @@ fn alpn_chooses_the_version() {
             assert_eq!(endpoint.greetings().len(), 1, "{protocols:?} {protocol:?}");
         }
     }
+}
+
+/// As when a cable is pulled: the connection stays open, and nothing comes.
+#[test]
+fn an_endpoint_that_answers_no_ping_is_lost() {
+    for (method, expected) in [("GET", 200), ("POST", 502)] {
+        let endpoint = scripted(&[], |frames, number| {
+            frames.answers_pings = false;
+            for index in 0.. {
+                let Some(got) = frames.head() else { return };
+                if number == 0 && index > 0 {
+                    return frames.until_closed();
+                }
+                frames.answer(got.stream(), if number == 0 { "one" } else { "two" });
+            }
+        });
+        let mut upstream = h2_upstream(&endpoint);
+        upstream.timeouts.ping = Duration::from_millis(150);
+        upstream.timeouts.ping_answer = Duration::from_millis(150);
+        let proxy = proxy(ProxyOptions::to(upstream));
+        let mut client = Client::connect(proxy.addr);
+        client.ask(get("/")).is(200, "one");
+        let answer = client.ask(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+        match expected {
+            200 => drop(answer.is(200, "two")),
+            _ => {
+                let kind = Some("quoit; error=connection_terminated");
+                assert_eq!(answer.has_status(expected).field("proxy-status"), kind);
+            }
+        }
+        client.ask(get("/")).is(200, "two");
+        assert_eq!(endpoint.seen.accepted(), 2, "{method}");
+    }
+}
+
+/// Nor does it get one PING after the other, which servers of gRPC do not suffer.
+#[test]
+fn an_endpoint_that_answers_a_ping_is_waited_for() {
+    let endpoint = scripted(&[], |frames, _| {
+        let Some(first) = frames.head() else { return };
+        while frames.pings == 0 {
+            if frames.step().is_none() {
+                return;
+            }
+        }
+        time_passes(Duration::from_millis(600), "four more would come if silence alone decided");
+        frames.answer(first.stream(), "late");
+        let Some(second) = frames.head() else { return };
+        let count = frames.pings.to_string();
+        frames.answer(second.stream(), &count);
+        // A part of a response begins the count anew.
+        let Some(third) = frames.head() else { return };
+        while frames.pings == 1 {
+            if frames.step().is_none() {
+                return;
+            }
+        }
+        frames.answer(third.stream(), "again");
+        frames.until_closed();
+    });
+    let mut upstream = h2_upstream(&endpoint);
+    upstream.timeouts.ping = Duration::from_millis(150);
+    upstream.timeouts.ping_answer = Duration::from_secs(10);
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let mut client = Client::connect(proxy.addr);
+    client.ask(get("/")).is(200, "late");
+    client.ask(get("/")).is(200, "1");
+    client.ask(get("/")).is(200, "again");
+    assert_eq!(endpoint.seen.accepted(), 1);
 }

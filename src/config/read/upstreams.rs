@@ -133,13 +133,15 @@ const TIMEOUTS: Shape = Shape::new(
         Key::new("idle", WAIT, "Without progress in either direction. Default 60s."),
         Key::new("tunnel_idle", WAIT, "Without a byte in a tunnel or a stream of events. Default 1h."),
         Key::new("expect", WAIT, "For 100 Continue before content is sent without it. Default 1s."),
+        Key::new("ping", WAIT, "Without a byte from a busy HTTP/2 server before a PING. Default 30s."),
+        Key::new("ping_answer", WAIT, "For its answer; then the connection is lost. Default 10s."),
     ],
 );
 
 const POOL: Shape = Shape::new(
     "the pool of an upstream",
     &[
-        Key::new("idle", COUNT, "Idle connections kept per core and server. Default 64."),
+        Key::new("idle", COUNT, "Idle connections kept per core and server. Default 512."),
         Key::new("idle_time", TIME, "How long one is kept idle. Default 55s."),
         Key::new("lifetime", TIME, "How old one becomes. Default 1h."),
         Key::new("connections", POSITIVE, "Most connections to one server, of all cores. Default: no limit."),
@@ -434,6 +436,8 @@ fn timeouts(table: Table<'_>) -> UpstreamTimeouts {
     set(&mut timeouts.idle, table.time("idle"));
     set(&mut timeouts.tunnel_idle, table.time("tunnel_idle"));
     set(&mut timeouts.expect, table.time("expect"));
+    set(&mut timeouts.ping, table.time("ping"));
+    set(&mut timeouts.ping_answer, table.time("ping_answer"));
     timeouts
 }
 

@@ -205,6 +205,8 @@ fn timeouts(options: &UpstreamTimeouts) -> Entries {
         "idle": idle as time,
         "tunnel_idle": tunnel_idle as time,
         "expect": expect as time,
+        "ping": ping as time,
+        "ping_answer": ping_answer as time,
     );
     entries
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::connection::{self, CommonEvent, GoawayState, Handled, ReceivedBlock, Role, StreamKey};
 use super::error::{ConnectionError, ErrorCode, FloodKind, StreamError};
 use super::flow::SendWindow;
-use super::frame::{HEADER_BYTES, MAX_31_BITS, PREFACE};
+use super::frame::{HEADER_BYTES, MAX_31_BITS, PREFACE, write_ping};
 use super::hpack::{Indexing, ListEnd};
 use super::limits::H2Limits;
 use super::priority::Priority;
@@ -210,6 +210,12 @@ impl Connection {
     /// Whether the server has announced support of extended CONNECT (RFC 8441 §3).
     pub fn accepts_connect_protocol(&self) -> bool {
         self.peer.connect_protocol
+    }
+
+    /// Appends a PING, which the server has to acknowledge. Nothing reports the acknowledgement: any input
+    /// shows that the server is there.
+    pub fn ping(&self, out: &mut Vec<u8>) {
+        write_ping(out, 0, b"alive?..");
     }
 
     /// Appends the head of a request, and returns its stream. `None`, and nothing is appended, when no

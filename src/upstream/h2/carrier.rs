@@ -29,6 +29,21 @@ const UNREAD_OUTPUT_BYTES_MAX: usize = 128 * 1024;
 /// Time for the last frames of a connection that ends.
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
+/// Time between two PINGs while nothing but their acknowledgements comes: servers of gRPC take more as abuse,
+/// and close the connection (ENHANCE_YOUR_CALM).
+const PING_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+/// What is known of an endpoint that has sent nothing for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    /// It was not asked since it last sent a part of a response.
+    Assumed,
+    /// It was sent a PING at this time, and nothing came since.
+    Asked(Instant),
+    /// It was there when it was last asked.
+    Shown,
+}
+
 /// Why a stream ended before its response did.
 #[derive(Debug)]
 pub(super) enum StreamFailure {
@@ -125,6 +140,11 @@ pub(crate) struct Carrier {
     /// No exchange begins any more.
     is_leaving: Cell<bool>,
     has_ended: Cell<bool>,
+    /// When something was last received, or the first of the open streams began.
+    heard_at: Cell<Instant>,
+    life: Cell<Life>,
+    ping: Duration,
+    ping_answer: Duration,
     /// When deadlines are looked at next.
     look_at: Cell<Option<Instant>>,
     driver: RefCell<Option<Waker>>,
@@ -170,6 +190,10 @@ impl Carrier {
             carried: Cell::new(0),
             is_leaving: Cell::new(false),
             has_ended: Cell::new(false),
+            heard_at: Cell::new(now),
+            life: Cell::new(Life::Assumed),
+            ping: options.timeouts.ping,
+            ping_answer: options.timeouts.ping_answer,
             look_at: Cell::new(None),
             driver: RefCell::new(None),
             awaiting_settings: RefCell::default(),
@@ -264,6 +288,12 @@ impl Carrier {
     /// Enters the stream of an exchange that begins.
     pub(super) fn enter(&self, stream: StreamKey) -> Rc<RefCell<Inbox>> {
         let inbox = Rc::<RefCell<Inbox>>::default();
+        let now = self.now();
+        if self.state.borrow().machine.open_streams() == 1 {
+            // Before it nothing was to be said.
+            self.heard_at.set(now);
+        }
+        self.look_by(now + self.ping);
         let streams = &mut self.state.borrow_mut().streams;
         if streams.len() <= stream.place() {
             streams.resize_with(stream.place() + 1, || None);
@@ -311,7 +341,26 @@ impl Carrier {
         }
     }
 
-    fn look_at_deadlines(&self) {
+    /// Asks an endpoint that is silent whether it is there; when to look again. `None` if it did not answer.
+    fn look_for_life(&self, now: Instant) -> Option<Instant> {
+        if let Life::Asked(at) = self.life.get() {
+            let due = at + self.ping_answer;
+            return (now < due).then_some(due);
+        }
+        let after = if self.life.get() == Life::Shown { self.ping.max(PING_AGAIN) } else { self.ping };
+        let due = self.heard_at.get() + after;
+        if now < due {
+            return Some(due);
+        }
+        let mut state = self.state.borrow_mut();
+        let (machine, out) = state.parts();
+        machine.ping(out);
+        self.life.set(Life::Asked(now));
+        Some(now + self.ping_answer)
+    }
+
+    /// Whether the endpoint is there, as far as is known.
+    fn look_at_deadlines(&self) -> bool {
         let now = self.now();
         self.stream.set_deadline(None);
         self.look_at.set(None);
@@ -337,8 +386,12 @@ impl Carrier {
             } else {
                 next = Some(at);
             }
+        } else {
+            let Some(at) = self.look_for_life(now) else { return false };
+            next = Some(next.map_or(at, |next| next.min(at)));
         }
         next.into_iter().for_each(|at| self.look_by(at));
+        true
     }
 
     async fn drive(self: Rc<Self>) {
@@ -411,7 +464,9 @@ impl Carrier {
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Some(StreamFailure::Closed)),
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    self.look_at_deadlines();
+                    if !self.look_at_deadlines() {
+                        return Poll::Ready(Some(StreamFailure::Lost(error.kind())));
+                    }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(StreamFailure::Lost(error.kind()))),
                 Poll::Pending if self.state.borrow().out.is_empty() || self.stream.is_sending() => {
@@ -427,12 +482,13 @@ impl Carrier {
         if self.state.borrow().out.is_empty() {
             return Ok(());
         }
-        if self.stream.is_sending() {
+        while self.stream.is_sending() {
             match self.stream.poll_flush(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    self.look_at_deadlines();
-                    return Ok(());
+                    if !self.look_at_deadlines() {
+                        return Err(error);
+                    }
                 }
                 Poll::Ready(sent) => sent?,
             }
@@ -456,7 +512,12 @@ impl Carrier {
     }
 
     fn receive(&self, input: &[u8]) -> Result<(), ConnectionError> {
-        let now = self.time(self.now());
+        let now = self.now();
+        self.heard_at.set(now);
+        if matches!(self.life.get(), Life::Asked(_)) {
+            self.life.set(Life::Shown);
+        }
+        let now = self.time(now);
         let mut state = self.state.borrow_mut();
         let could_send = state.machine.can_send_request();
         let was_open = state.machine.is_open_to_requests();
@@ -488,6 +549,9 @@ impl Carrier {
     }
 
     fn handle(&self, state: &mut CarrierState, event: Event, input: &[u8]) {
+        if !matches!(event, Event::Goaway { .. }) {
+            self.life.set(Life::Assumed);
+        }
         match event {
             Event::Head { stream, interim, ends } => {
                 let head = std::mem::take(&mut state.head);
