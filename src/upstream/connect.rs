@@ -94,7 +94,7 @@ pub(super) fn copy_of(failure: &ExchangeFailure) -> ExchangeFailure {
     }
 }
 
-async fn connect(
+pub(super) async fn connect(
     ring: &Ring,
     group: &Group,
     endpoint: &Endpoint,

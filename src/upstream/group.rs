@@ -529,6 +529,18 @@ impl Group {
         }
     }
 
+    /// Its endpoints as they are now. A plan that was not used yet stays one that is not in force.
+    pub(super) fn current_endpoints(&self, now: Instant) -> Rc<[Rc<Endpoint>]> {
+        let moment = self.shared.moment(now);
+        if self.in_force.get() {
+            self.look_again(moment);
+        } else {
+            // All are watched with the first use.
+            let _ = self.table.borrow_mut().look_again(&self.options, &self.names, &self.shared, moment);
+        }
+        self.endpoints()
+    }
+
     /// Has an endpoint checked as the options say.
     fn watch(&self, endpoint: &Endpoint) {
         let checks = self.options.checks.as_ref().filter(|_| !endpoint.options().down);

@@ -129,6 +129,13 @@ impl Link {
         self.stream.ring()
     }
 
+    /// Makes it one that is kept although it was not used: it may be closed before it is.
+    pub(super) fn rest(&mut self) {
+        self.exchanges = 1;
+        self.stream.set_multishot(true);
+        self.stream.socket().arm();
+    }
+
     /// Whether another exchange may begin on it: it is open, silent, and neither idle for too long nor too
     /// old.
     pub(crate) fn is_usable(&self, options: &PoolOptions, now: Instant) -> bool {

@@ -12,6 +12,7 @@ use super::group::{Group, UpstreamMistake};
 use super::options::UpstreamOptions;
 use super::pool::LocalPools;
 use super::watch::NameState;
+use super::warm::keep_warm;
 use crate::ring::Ring;
 use crate::service::CoreContext;
 
@@ -28,7 +29,9 @@ impl LocalUpstream {
         core: &CoreContext,
     ) -> Result<Rc<Self>, UpstreamMistake> {
         let group = Group::new(options, core)?;
-        Ok(Rc::new(Self { group, ring: core.ring.clone(), pools: core.local.get() }))
+        let (ring, pools) = (core.ring.clone(), core.local.get());
+        keep_warm(&group, &pools, &ring);
+        Ok(Rc::new(Self { group, ring, pools }))
     }
 
     /// As [`new`](Self::new), for one endpoint, whose name somebody else looks up (`name`), or that is

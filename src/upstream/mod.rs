@@ -35,6 +35,7 @@ mod status;
 mod table;
 mod tls;
 mod tunnel;
+mod warm;
 mod watch;
 
 pub use self::breaker::BreakerStatus;

@@ -363,6 +363,10 @@ pub struct PoolOptions {
     /// HTTP/2 clients have requests in flight at once, because connections beyond it are opened and closed
     /// for each burst.
     pub idle_max: usize,
+    /// Connections that are opened before a request needs one, and kept ready, per core and endpoint that is
+    /// usable; by HTTP/2 one, whatever the number. Default 0. They count among `connections_max`, and are
+    /// opened again within half a second.
+    pub warm: u32,
     /// How long one is kept idle. Default 55 s: below the 60 s of most servers, so that they are not the
     /// first to close.
     pub idle_time: Duration,
@@ -382,6 +386,7 @@ impl Default for PoolOptions {
     fn default() -> Self {
         Self {
             idle_max: 512,
+            warm: 0,
             idle_time: Duration::from_secs(55),
             lifetime: Duration::from_secs(3600),
             connections_max: None,

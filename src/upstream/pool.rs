@@ -68,6 +68,8 @@ pub(crate) struct EndpointPool {
     h2: Rc<H2Pool>,
     /// The endpoint, which has the choice, does not choose HTTP/1.1 even for upgrades.
     refuses_http1: Cell<bool>,
+    /// Connections are being opened that no request waits for.
+    pub(super) is_warming: Cell<bool>,
     is_swept: Cell<bool>,
 }
 
@@ -207,6 +209,18 @@ impl EndpointPool {
         self.open_now(options).map(Place::Open)
     }
 
+    /// Whether fewer connections are ready than are to be; one is enough by HTTP/2.
+    pub(super) fn lacks_warm(&self, options: &PoolOptions, now: Instant) -> bool {
+        if self.state.queued.load(Relaxed) > 0 {
+            return false;
+        }
+        if self.uses_http2(false) {
+            return !self.h2.has_connection();
+        }
+        let ready = self.idle.borrow().iter().filter(|link| link.is_usable(options, now)).count();
+        ready < (options.warm as usize).min(options.idle_max)
+    }
+
     fn has_room(&self, options: &PoolOptions) -> bool {
         options.connections_max.is_none_or(|max| self.state.open.load(Relaxed) < max)
     }
@@ -339,6 +353,7 @@ impl LocalPools {
             waiting: RefCell::default(),
             h2: H2Pool::new(options),
             refuses_http1: Cell::new(false),
+            is_warming: Cell::new(false),
             is_swept: Cell::new(false),
         });
         pools.push(Rc::downgrade(&pool));

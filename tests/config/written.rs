@@ -229,6 +229,7 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
         if let Some((connections, queue)) = pool {
             options.pool.connections_max = Some(connections);
             options.pool.queue_max = queue;
+            options.pool.warm = queue;
         }
         options
     })

@@ -1,5 +1,7 @@
 //! Kept connections, their number, and the queue (cases P13, P17).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -138,4 +140,48 @@ fn the_queue_has_a_bound_and_a_time() {
     first.response().is(200, "ok");
     assert_eq!(endpoint.seen.requests(), 1, "nobody who left is sent");
     Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+}
+
+/// Connections that no request has asked for are there, are used, and are opened again.
+#[test]
+fn warm_connections() {
+    for gone in [false, true] {
+        let closes = Arc::new(AtomicBool::new(false));
+        let closing = closes.clone();
+        let endpoint = Endpoint::new(move |wire, number| {
+            if number < 3 {
+                if gone {
+                    // Closed unused, on the way to a request at the worst.
+                    return eventually("it is to close", || closing.load(Ordering::SeqCst));
+                }
+            }
+            while let Some(head) = wire.head() {
+                wire.body(&head);
+                wire.send(OK);
+            }
+        });
+        let mut upstream = upstream(&[&endpoint]);
+        upstream.pool.warm = 3;
+        let proxy = proxy(ProxyOptions::to(upstream));
+        eventually("three are there", || endpoint.seen.accepted() == 3);
+        if gone {
+            closes.store(true, Ordering::SeqCst);
+            Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+            eventually("three are there again", || {
+                endpoint.seen.open() >= 3 && endpoint.seen.accepted() >= 6
+            });
+        }
+        let before = endpoint.seen.accepted();
+        let mut clients: Vec<_> = (0..3).map(|_| Client::connect(proxy.addr)).collect();
+        clients.iter_mut().for_each(|client| drop(client.ask(get("/")).is(200, "ok")));
+        assert_eq!(endpoint.seen.accepted(), before, "gone: {gone}");
+    }
+    // They keep the bound of connections.
+    let endpoint = Endpoint::answering(OK);
+    let mut upstream = upstream(&[&endpoint]);
+    (upstream.pool.warm, upstream.pool.connections_max) = (5, Some(2));
+    let proxy = proxy(ProxyOptions::to(upstream));
+    eventually("two are there", || endpoint.seen.accepted() == 2);
+    Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+    assert_eq!(endpoint.seen.accepted(), 2);
 }

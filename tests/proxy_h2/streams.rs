@@ -542,3 +542,14 @@ fn an_endpoint_that_answers_a_ping_is_waited_for() {
     client.ask(get("/")).is(200, "again");
     assert_eq!(endpoint.seen.accepted(), 1);
 }
+
+#[test]
+fn one_connection_is_warm() {
+    let (endpoint, _) = answering();
+    let mut upstream = h2_upstream(&endpoint);
+    upstream.pool.warm = 3;
+    let proxy = proxy(ProxyOptions::to(upstream));
+    eventually("it is there", || endpoint.seen.accepted() == 1);
+    Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+    assert_eq!(endpoint.seen.accepted(), 1);
+}

@@ -142,6 +142,7 @@ const POOL: Shape = Shape::new(
     "the pool of an upstream",
     &[
         Key::new("idle", COUNT, "Idle connections kept per core and server. Default 512."),
+        Key::new("warm", Kind::Count(0, 1024), "Connections kept ready per core and server. Default 0."),
         Key::new("idle_time", TIME, "How long one is kept idle. Default 55s."),
         Key::new("lifetime", TIME, "How old one becomes. Default 1h."),
         Key::new("connections", POSITIVE, "Most connections to one server, of all cores. Default: no limit."),
@@ -444,6 +445,7 @@ fn timeouts(table: Table<'_>) -> UpstreamTimeouts {
 fn pool(table: Table<'_>) -> PoolOptions {
     let mut pool = PoolOptions::default();
     set(&mut pool.idle_max, number(table, "idle").map(|count| count as usize));
+    set(&mut pool.warm, number(table, "warm"));
     set(&mut pool.idle_time, table.time("idle_time"));
     set(&mut pool.lifetime, table.time("lifetime"));
     pool.connections_max = number(table, "connections");

@@ -215,6 +215,7 @@ fn pool(options: &PoolOptions) -> Entries {
     let (mut entries, default) = (Entries::default(), PoolOptions::default());
     changed!(entries, options, default,
         "idle": idle_max as plain,
+        "warm": warm as plain,
         "idle_time": idle_time as time,
         "lifetime": lifetime as time,
         "queue": queue_max as plain,

@@ -157,6 +157,11 @@ impl H2Pool {
     }
 
     /// Not before those there are have said how much they take, nor where an endpoint takes nothing now.
+    /// Whether there is a connection, or one is being made.
+    pub(in crate::upstream) fn has_connection(&self) -> bool {
+        self.is_connecting.get() || self.carriers.borrow().iter().any(|carrier| !carrier.is_over())
+    }
+
     fn may_connect(&self) -> bool {
         let carriers = self.carriers.borrow();
         !self.is_connecting.get()
@@ -165,7 +170,12 @@ impl H2Pool {
     }
 
     /// A connection was made.
-    fn opened(self: &Rc<Self>, stream: Stream, options: &UpstreamOptions, open: impl std::any::Any) -> Link {
+    pub(in crate::upstream) fn opened(
+        self: &Rc<Self>,
+        stream: Stream,
+        options: &UpstreamOptions,
+        open: impl std::any::Any,
+    ) -> Link {
         let is_prior = options.tls.is_none();
         if !is_prior && !is_http2(&stream) {
             self.spoken.set(Some(Spoken::Http1));
