@@ -5,7 +5,9 @@
 //! only if its method is idempotent or nothing of it was written. A kept connection that was closed meanwhile
 //! does not count as a try: the request goes out again over a fresh one.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::connect::Needs;
@@ -18,10 +20,11 @@ use super::local::LocalUpstream;
 use super::options::UpstreamOptions;
 use super::outgoing::Outgoing;
 use crate::http::status::Status;
+use crate::service::RequestBody;
 
 /// How often a request is sent again that was refused unprocessed: an endpoint may lower how much it takes
 /// while requests are on their way to it.
-const REFUSALS_MAX: usize = 4;
+const REFUSALS_MAX: u8 = 4;
 
 /// Time between two looks for the addresses of names that are being looked up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -98,23 +101,21 @@ pub(crate) async fn call(
     let mut is_fresh = false;
     let needs_http1 = request.needs_http1();
     let needs_tunnel = needs_http1 && request.needs_tunnel();
-    let mut refusals = 0;
+    let may_hedge = request.is_idempotent() && !needs_http1 && outgoing.length() == Some(0);
+    let mut refusals = 0_u8;
     let began = ring.now();
     loop {
-        let started = ring.now();
+        let mut started = ring.now();
         let mut was_informed = false;
         let needs = Needs { is_fresh, http1: needs_http1, tunnel: needs_tunnel };
-        let is_soon = !is_fresh && !needs_tunnel;
-        let kept = if is_soon { upstream.take_now(pick.endpoint(), needs_http1) } else { None };
-        let linked = match kept {
-            Some(link) => Ok(link),
-            None => Box::pin(upstream.link(pick.endpoint(), needs)).await,
-        };
-        let exchanged = match linked {
-            Ok(link) => {
-                exchange(upstream, request, link, pick.endpoint(), &mut outgoing, &mut was_informed).await
+        let informed = Some(&mut was_informed);
+        let exchanged = match options.retries.hedge_after.filter(|_| may_hedge) {
+            None => attempt(upstream, request, pick.endpoint(), needs, &mut outgoing, informed).await,
+            Some(after) => {
+                let try_of = Try { pick: &mut pick, started: &mut started, tried: &mut tried };
+                let hedged = hedged(upstream, request, try_of, needs, &mut outgoing, informed, after);
+                Box::pin(hedged).await
             }
-            Err(error) => Err(error),
         };
         let now = ring.now();
         let latency = now.saturating_duration_since(started);
@@ -219,15 +220,132 @@ fn may_repeat(
         && upstream.group.may_retry(now)
 }
 
-/// One exchange up to its final head; whether a tunnel follows.
+/// A try that another one may overtake.
+struct Try<'a> {
+    pick: &'a mut Pick,
+    started: &'a mut Instant,
+    tried: &'a mut Tried,
+}
+
+/// An exchange at its final head, and whether a tunnel follows.
+type Reached = (Exchange, bool);
+
+/// As [`attempt`], of a request without content; without a final head after this time another endpoint is
+/// asked too, within the budget of retries. The first final head wins, the other exchange is cancelled, and
+/// `first` is about the endpoint that answered. Where both fail, the first failure is returned.
+async fn hedged(
+    upstream: &LocalUpstream,
+    request: &impl Requester,
+    first: Try<'_>,
+    needs: Needs,
+    outgoing: &mut Outgoing,
+    informed: Option<&mut bool>,
+    after: Duration,
+) -> Result<Reached, ExchangeError> {
+    let ring = upstream.ring();
+    let endpoint = first.pick.endpoint().clone();
+    let mut one = pin!(attempt(upstream, request, &endpoint, needs, outgoing, informed));
+    let mut late = pin!(ring.sleep(after));
+    let in_time = poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(reached) => Poll::Ready(Some(reached)),
+        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
+    });
+    if let Some(reached) = in_time.await {
+        return reached;
+    }
+    first.tried.add(&endpoint);
+    let is_allowed = first.tried.len() < upstream.options().retries.tries as usize;
+    let picked = if is_allowed { request.pick(upstream, first.tried).ok() } else { None };
+    let other = picked.filter(|pick| !first.tried.contains(pick.endpoint()));
+    let Some(mut other) = other.filter(|_| upstream.group.may_retry(ring.now())) else {
+        first.tried.forget_last();
+        return one.await;
+    };
+    let (started, other_endpoint) = (ring.now(), other.endpoint().clone());
+    let mut empty = Outgoing::new(RequestBody::empty(), 0);
+    let needs = Needs { is_fresh: false, ..needs };
+    let mut two = pin!(attempt(upstream, request, &other_endpoint, needs, &mut empty, None));
+    let (mut one_failed, mut two_failed) = (None, None);
+    let reached = poll_fn(|cx| {
+        if one_failed.is_none()
+            && let Poll::Ready(reached) = one.as_mut().poll(cx)
+        {
+            match reached {
+                Ok(reached) => return Poll::Ready(Some((reached, false))),
+                Err(error) => one_failed = Some(error),
+            }
+        }
+        if two_failed.is_none()
+            && let Poll::Ready(reached) = two.as_mut().poll(cx)
+        {
+            match reached {
+                Ok(reached) => return Poll::Ready(Some((reached, true))),
+                Err(error) => two_failed = Some(error),
+            }
+        }
+        if one_failed.is_some() && two_failed.is_some() { Poll::Ready(None) } else { Poll::Pending }
+    });
+    let reached = reached.await;
+    let now = ring.now();
+    let record = |pick: &mut Pick, error: &ExchangeError, since: Instant| {
+        if let Some(outcome) = outcome_of(&error.failure) {
+            pick.record(outcome, now.saturating_duration_since(since), now);
+            request.failed(upstream, pick.endpoint(), error);
+        }
+    };
+    if let Some(error) = &two_failed {
+        record(&mut other, error, started);
+    }
+    match (reached, one_failed) {
+        (Some((reached, true)), failed) => {
+            match failed {
+                Some(error) => record(first.pick, &error, *first.started),
+                None => first.pick.outpaced(now.saturating_duration_since(*first.started), now),
+            }
+            *first.pick = other;
+            *first.started = started;
+            Ok(reached)
+        }
+        (Some((reached, false)), _) => {
+            first.tried.forget_last();
+            Ok(reached)
+        }
+        (None, failed) => {
+            first.tried.forget_last();
+            first.tried.add(&other_endpoint);
+            Err(failed.unwrap_or_else(|| ExchangeError::unsent(ExchangeFailure::Closed)))
+        }
+    }
+}
+
+/// One try: a connection, and the exchange on it.
+async fn attempt(
+    upstream: &LocalUpstream,
+    request: &impl Requester,
+    endpoint: &Endpoint,
+    needs: Needs,
+    outgoing: &mut Outgoing,
+    informed: Option<&mut bool>,
+) -> Result<Reached, ExchangeError> {
+    let is_soon = !needs.is_fresh && !needs.tunnel;
+    let kept = if is_soon { upstream.take_now(endpoint, needs.http1) } else { None };
+    let link = match kept {
+        Some(link) => link,
+        None => Box::pin(upstream.link(endpoint, needs)).await?,
+    };
+    exchange(upstream, request, link, endpoint, outgoing, informed).await
+}
+
+/// One exchange up to its final head. Interim responses are passed on, and noted in `informed`, unless that
+/// is `None`.
 async fn exchange(
     upstream: &LocalUpstream,
     request: &impl Requester,
     link: Link,
     endpoint: &Endpoint,
     outgoing: &mut Outgoing,
-    was_informed: &mut bool,
-) -> Result<(Exchange, bool), ExchangeError> {
+    mut informed: Option<&mut bool>,
+) -> Result<Reached, ExchangeError> {
     let options = upstream.options();
     let mut exchange = request.begin(link, endpoint, outgoing)?;
     if is_repeatable(options, request) && options.checks.is_some() {
@@ -252,7 +370,11 @@ async fn exchange(
         match head {
             // The content is asked for when the endpoint reads it.
             HeadEvent::Interim(Status::CONTINUE) => {}
-            HeadEvent::Interim(status) => *was_informed |= request.inform(status, &exchange),
+            HeadEvent::Interim(status) => {
+                if let Some(was_informed) = &mut informed {
+                    **was_informed |= request.inform(status, &exchange);
+                }
+            }
             HeadEvent::Final => {
                 exchange.begin_body(options)?;
                 return Ok((exchange, false));

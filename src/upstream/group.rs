@@ -160,6 +160,11 @@ impl Tried {
         self.0.iter().any(|tried| std::ptr::eq(&**tried, endpoint))
     }
 
+    /// Takes the last one out again.
+    pub(super) fn forget_last(&mut self) {
+        self.0.pop();
+    }
+
     /// Number of tries.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -247,6 +252,13 @@ impl Pick {
     /// The value of a Set-Cookie field that keeps the client at this endpoint, if it has none that does.
     pub fn set_cookie(&self) -> Option<&[u8]> {
         self.set_cookie.as_deref()
+    }
+
+    /// Notes that another endpoint has answered the request first, after this one had it for as long: no
+    /// failure, but its latency is at least that.
+    pub(super) fn outpaced(&self, waited: Duration, now: Instant) {
+        let state = self.endpoint.state();
+        state.set_quality(state.quality().outpaced(waited, self.group.shared.moment(now)));
     }
 
     /// Records how the exchange went, `latency` after it was sent. A response whose body breaks off later is

@@ -416,6 +416,10 @@ pub struct RetryOptions {
     /// Bytes of a request's body that are held so that it can be sent again: an idempotent one, and by HTTP/2
     /// each that the endpoint has not processed. Default 64 KiB; longer bodies are sent once.
     pub body_bytes_max: usize,
+    /// Time after which a second endpoint is asked too, if the first has not begun to answer; the first
+    /// answer wins, and the other request is cancelled. Only for idempotent requests without content, and as
+    /// one of the `tries` within the budget. Default none: endpoints get more requests when they are slow.
+    pub hedge_after: Option<Duration>,
 }
 
 impl Default for RetryOptions {
@@ -427,6 +431,7 @@ impl Default for RetryOptions {
             statuses: Vec::new(),
             non_idempotent: false,
             body_bytes_max: 64 * 1024,
+            hedge_after: None,
         }
     }
 }

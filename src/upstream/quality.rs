@@ -71,6 +71,15 @@ impl Quality {
         Self { latency_us, failures, stamp: stamp(now) }
     }
 
+    /// After a wait of this time without a response, which another endpoint gave.
+    #[must_use]
+    pub(crate) fn outpaced(self, waited: Duration, now: Moment) -> Self {
+        let seen_us = micros(waited).clamp(1, LATENCY_MASK);
+        let mut next = self.at(now);
+        next.latency_us = self.latency_us.max(seen_us);
+        next
+    }
+
     /// After a response that is no failure.
     #[inline]
     #[must_use]

@@ -222,7 +222,9 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
         };
         options.timeouts.connect = connect;
         (options.timeouts.ping, options.timeouts.ping_answer) = (connect, connect);
-        let retries = RetryOptions { tries, budget_percent, body_bytes_max, ..RetryOptions::default() };
+        let hedge_after = slow_start;
+        let retries =
+            RetryOptions { tries, budget_percent, body_bytes_max, hedge_after, ..RetryOptions::default() };
         options.retries = retries;
         options.response_bytes_max = slow_start.map(|time| time.as_millis() as u64);
         options.response_limits.interim_max = tries as u8;

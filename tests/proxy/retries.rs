@@ -6,7 +6,7 @@ use std::time::Duration;
 use quoit::handler::ProxyOptions;
 use quoit::upstream::UpstreamOptions;
 
-use crate::common::Client;
+use crate::common::{Client, eventually, time_passes};
 use crate::lab::*;
 
 /// Reads a whole request and closes.
@@ -125,4 +125,69 @@ fn a_post_over_a_stale_connection_is_sent_once() {
     client.ask(get("/")).is(200, "ok");
     assert_eq!(endpoint.seen.requests(), 5);
     assert_eq!(endpoint.seen.accepted(), 3);
+}
+
+/// Takes a request, and says nothing until this time has passed; then it answers, if it has an answer.
+fn late(time: Duration, answer: Option<&'static str>) -> Endpoint {
+    Endpoint::new(move |wire, _| {
+        while wire.head().is_some() {
+            let Some(answer) = answer else { return wire.until_closed() };
+            time_passes(time, "the other endpoint is asked meanwhile");
+            wire.send(answer);
+        }
+    })
+}
+
+#[test]
+fn a_second_endpoint_is_asked_where_the_first_is_slow() {
+    let hedging = |endpoints: &[&Endpoint]| {
+        let mut upstream = upstream(endpoints);
+        upstream.retries.hedge_after = Some(Duration::from_millis(100));
+        upstream.retries.tries = 2;
+        upstream.timeouts.first_byte = Duration::from_secs(1);
+        upstream
+    };
+    // The second one answers, and the first is cancelled.
+    let (first, second) = (late(Duration::ZERO, None), Endpoint::answering(OK));
+    let hosted = proxy(ProxyOptions::to(hedging(&[&first, &second])));
+    let mut client = Client::connect(hosted.addr);
+    client.ask(get("/")).is(200, "ok").keeps();
+    eventually("the first is cancelled", || first.seen.accepted() == 1 && first.seen.open() == 0);
+    assert_eq!((first.seen.requests(), second.seen.requests()), (1, 1));
+    // Not what may not be done twice, nor what has content.
+    for request in [
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+    ] {
+        let (first, second) = (late(Duration::ZERO, None), Endpoint::answering(OK));
+        let mut upstream = hedging(&[&first, &second]);
+        upstream.ejection.failures_in_a_row = 0;
+        upstream.retries.total_time = Duration::from_millis(500);
+        let hosted = proxy(ProxyOptions::to(upstream));
+        Client::connect(hosted.addr).ask(request).has_status(504);
+        assert_eq!((first.seen.requests(), second.seen.requests()), (1, 0), "{request}");
+    }
+    // The first one answers first after all.
+    let first = late(Duration::from_millis(300), Some(OK));
+    let second = late(Duration::ZERO, None);
+    let hosted = proxy(ProxyOptions::to(hedging(&[&first, &second])));
+    Client::connect(hosted.addr).ask(get("/")).is(200, "ok");
+    eventually("the second is cancelled", || second.seen.accepted() == 1 && second.seen.open() == 0);
+    assert_eq!((first.seen.requests(), second.seen.requests()), (1, 1));
+    // Both fail: that was all.
+    let first = Endpoint::new(|wire, _| {
+        wire.head();
+        time_passes(Duration::from_millis(300), "the other endpoint is asked meanwhile");
+    });
+    let second = closing();
+    let hosted = proxy(ProxyOptions::to(hedging(&[&first, &second])));
+    Client::connect(hosted.addr).ask(get("/")).has_status(502);
+    assert_eq!((first.seen.requests(), second.seen.requests()), (1, 1));
+    // One try is one.
+    let (first, second) = (late(Duration::ZERO, None), Endpoint::answering(OK));
+    let mut upstream = hedging(&[&first, &second]);
+    upstream.retries.tries = 1;
+    let hosted = proxy(ProxyOptions::to(upstream));
+    Client::connect(hosted.addr).ask(get("/")).has_status(504);
+    assert_eq!(second.seen.requests(), 0);
 }

@@ -553,3 +553,25 @@ fn one_connection_is_warm() {
     Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
     assert_eq!(endpoint.seen.accepted(), 1);
 }
+
+#[test]
+fn the_stream_of_an_overtaken_request_is_cancelled() {
+    let cancelled = Arc::<AtomicUsize>::default();
+    let count = cancelled.clone();
+    let slow = scripted(&[], move |frames, _| {
+        while let Some(got) = frames.next() {
+            if let Got::Reset { code, .. } = got {
+                count.fetch_add(usize::from(code == CANCEL), Ordering::SeqCst);
+            }
+        }
+    });
+    let (quick, _) = answering();
+    let mut upstream = upstream(&[&slow, &quick]);
+    upstream.protocol = UpstreamProtocol::Http2;
+    upstream.retries.hedge_after = Some(Duration::from_millis(50));
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let mut client = Client::connect(proxy.addr);
+    client.ask(get("/")).is(200, "ok");
+    eventually("it is cancelled", || cancelled.load(Ordering::SeqCst) == 1);
+    assert_eq!((slow.seen.accepted(), slow.seen.open()), (1, 1), "its connection stays");
+}

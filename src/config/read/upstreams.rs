@@ -160,6 +160,7 @@ const RETRIES: Shape = Shape::new(
         Key::new("statuses", STATUSES, "Statuses after which an idempotent request is sent again."),
         Key::new("non_idempotent", Kind::Bool, "Whether POST is sent again too. Default false."),
         Key::new("body_size", BYTES, "Bytes of a body that are held to send it again. Default 64 KiB."),
+        Key::new("hedge_after", WAIT, "Time after which a second server is asked too. Default: never."),
     ],
 );
 
@@ -468,6 +469,7 @@ fn retries(table: Table<'_>) -> RetryOptions {
     set(&mut retries.statuses, table.entry("statuses").map(single_statuses));
     set(&mut retries.non_idempotent, table.bool("non_idempotent"));
     set(&mut retries.body_bytes_max, table.size("body_size").map(|bytes| bytes as usize));
+    retries.hedge_after = table.time("hedge_after");
     retries
 }
 

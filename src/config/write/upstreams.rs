@@ -237,6 +237,7 @@ fn retries(options: &RetryOptions) -> Entries {
         "non_idempotent": non_idempotent as plain,
         "body_size": body_bytes_max as size,
     );
+    entries.option("hedge_after", options.hedge_after, |after| time(&after));
     entries
 }
 

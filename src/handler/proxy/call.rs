@@ -101,7 +101,11 @@ impl Proxy {
         let forwarded = Forwarded { proxy: self, context: &context };
         let room = held_bytes_max(upstream.options(), &forwarded);
         let outgoing = Outgoing::new(body, room).with_trailers(&self.trailers);
-        match answered_in_time(&upstream, &forwarded, outgoing).await {
+        let called = match grpc::timeout(context.head()) {
+            None => call(&upstream, &forwarded, outgoing).await,
+            Some(limit) => Box::pin(call_within(limit, &upstream, &forwarded, outgoing)).await,
+        };
+        match called {
             Ok(answered) => respond(&context, upstream, answered, via),
             Err(NoAnswer::NoEndpoint(none, _)) => {
                 log::line(format_args!("upstream {}: {none}", upstream.name()));
@@ -183,25 +187,20 @@ impl Proxy {
 
 /// As [`call`], no longer than the client of a gRPC call waits (`grpc-timeout`). The endpoint knows that time
 /// too, and what it does later reaches nobody.
-async fn answered_in_time(
+async fn call_within(
+    limit: Duration,
     upstream: &LocalUpstream,
     forwarded: &Forwarded<'_>,
     outgoing: Outgoing,
 ) -> Result<Answered, NoAnswer> {
-    let limit = grpc::timeout(forwarded.context.head());
-    let mut over = limit.map(|limit| Box::pin(upstream.ring().sleep(limit)));
+    let mut over = pin!(upstream.ring().sleep(limit));
     let mut called = pin!(call(upstream, forwarded, outgoing));
-    poll_fn(|cx| {
-        if let Poll::Ready(answered) = called.as_mut().poll(cx) {
-            return Poll::Ready(answered);
-        }
-        match &mut over {
-            Some(over) => over
-                .as_mut()
-                .poll(cx)
-                .map(|()| Err(NoAnswer::Failed(ExchangeError::unsent(ExchangeFailure::FirstByteTimeout)))),
-            None => Poll::Pending,
-        }
+    poll_fn(|cx| match called.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(answered),
+        Poll::Pending => over
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(NoAnswer::Failed(ExchangeError::unsent(ExchangeFailure::FirstByteTimeout)))),
     })
     .await
 }
