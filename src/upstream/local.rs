@@ -11,8 +11,8 @@ use super::exchange::{Exchange, Link};
 use super::group::{Group, UpstreamMistake};
 use super::options::UpstreamOptions;
 use super::pool::LocalPools;
-use super::watch::NameState;
 use super::warm::keep_warm;
+use super::watch::NameState;
 use crate::ring::Ring;
 use crate::service::CoreContext;
 

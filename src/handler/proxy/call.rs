@@ -1,10 +1,7 @@
 //! One request's way: what of it an endpoint gets, and what the client gets of the answer. Endpoints,
 //! connections and retries are [`crate::upstream`]'s.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -193,16 +190,9 @@ async fn call_within(
     forwarded: &Forwarded<'_>,
     outgoing: Outgoing,
 ) -> Result<Answered, NoAnswer> {
-    let mut over = pin!(upstream.ring().sleep(limit));
-    let mut called = pin!(call(upstream, forwarded, outgoing));
-    poll_fn(|cx| match called.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(answered),
-        Poll::Pending => over
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(NoAnswer::Failed(ExchangeError::unsent(ExchangeFailure::FirstByteTimeout)))),
-    })
-    .await
+    let called = upstream.ring().within(limit, call(upstream, forwarded, outgoing)).await;
+    let late = || NoAnswer::Failed(ExchangeError::unsent(ExchangeFailure::FirstByteTimeout));
+    called.unwrap_or_else(|| Err(late()))
 }
 
 /// The response to the client.
