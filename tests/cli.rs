@@ -9,6 +9,8 @@ mod config;
 mod directory;
 #[path = "cli/flags.rs"]
 mod flags;
+#[path = "cli/live.rs"]
+mod live;
 #[path = "cli/metrics.rs"]
 mod metrics;
 #[path = "cli/mistakes.rs"]

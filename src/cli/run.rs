@@ -99,12 +99,19 @@ impl PlanFile {
         let served = lock(&self.served);
         let next = served.load_next(&self.path, &Environment::process(), Depth::Serve);
         let next = next.map_err(|error| error.lines())?;
-        let changes = served.settings_changed(&next);
+        let changes = served.settings_fixed(&next);
         if !changes.is_empty() {
             let list = changes.join(", ");
             return Err(vec![format!("{list}: this cannot be changed while the server runs; restart it")]);
         }
-        let update = PlanUpdate::new(next.plan.clone(), served.changes(&next));
+        let mut update = PlanUpdate::new(next.plan.clone(), served.changes(&next));
+        let (old, new) = (&served.settings, &next.settings);
+        if old.limits != new.limits {
+            update = update.limits(new.limits.clone());
+        }
+        if old.access_log != new.access_log {
+            update = update.access_log(new.access_log.clone());
+        }
         let file = self.clone();
         Ok(update.when_served(move || *lock(&file.served) = next))
     }

@@ -294,7 +294,27 @@ impl Config {
         Err(ConfigError::Mistakes(Mistakes::new(texts.clone(), hide(mistakes, &hidden))))
     }
 
-    /// What the process would have to be started anew for: `workers`, `limits`, …
+    /// What the process would have to be started anew for: `workers`, `admin`, …
+    pub fn settings_fixed(&self, next: &Self) -> Vec<&'static str> {
+        let (old, new) = (&self.settings, &next.settings);
+        let renewed = |config: &Self| {
+            let units = config.tls.iter().filter(|unit| unit.acme_options.is_some());
+            units.map(|unit| Arc::as_ptr(&unit.server)).collect::<Vec<_>>()
+        };
+        let changed = [
+            (old.workers != new.workers, "workers"),
+            (old.cpus != new.cpus, "cpus"),
+            (old.unix_mode != new.unix_mode, "unix_mode"),
+            (old.quiet != new.quiet, "quiet"),
+            (old.limits.drain_timeout != new.limits.drain_timeout, "limits.drain_timeout"),
+            (old.admin != new.admin, "admin"),
+            (old.metrics != new.metrics, "metrics"),
+            (renewed(self) != renewed(next), "acme"),
+        ];
+        changed.into_iter().filter_map(|(is_changed, name)| is_changed.then_some(name)).collect()
+    }
+
+    /// The settings that differ.
     pub fn settings_changed(&self, next: &Self) -> Vec<&'static str> {
         let (old, new) = (&self.settings, &next.settings);
         let changed = [

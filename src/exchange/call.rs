@@ -16,7 +16,9 @@ use super::worker::Worker;
 use crate::http::message::{FramingError, RequestError, Version};
 use crate::http::status::Status;
 use crate::net::Stream;
+use crate::observe::access::CoreLog;
 use crate::observe::log;
+use crate::ring::Ring;
 use crate::service::{Context, Downstream, ExchangeId, Request, RequestBody, Response, RouteHold, Service};
 
 /// An exchange whose request's head was read.
@@ -234,12 +236,14 @@ pub(crate) fn refuse_unread<S: Service>(
 /// log, and five wake-ups per second are negligible on a core that serves; an idle core has no lines.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 
-/// Hands over gathered lines, for as long as the worker runs.
-pub(crate) async fn flush<S>(worker: Rc<Worker<S>>) {
-    let Some(log) = &worker.access else { return };
+/// Hands over gathered lines, for as long as the log is the worker's.
+pub(crate) async fn flush(ring: Ring, log: Rc<CoreLog>) {
     loop {
         poll_fn(|cx| log.poll_lines(cx)).await;
-        worker.ring.sleep(FLUSH_EVERY).await;
+        if log.is_retired() {
+            return;
+        }
+        ring.sleep(FLUSH_EVERY).await;
         log.flush();
     }
 }

@@ -34,7 +34,7 @@ impl LogEntry {
     /// Records a request whose head is complete.
     #[inline]
     pub(crate) fn begin<S>(worker: &Worker<S>, context: &Context) -> Self {
-        if worker.access.is_some() {
+        if worker.is_logged.get() {
             // Now, because the address of the peer is lost when the connection is reset.
             context.peer();
             context.begin(worker.ring.now());
@@ -62,7 +62,7 @@ impl LogEntry {
     /// again.
     #[inline]
     pub(crate) fn if_logged<S>(self, worker: &Worker<S>) -> Option<Self> {
-        (worker.access.is_some() || worker.meters.is_some() || self.1.is_on()).then_some(self)
+        (worker.is_logged.get() || worker.meters.is_some() || self.1.is_on()).then_some(self)
     }
 
     /// Counts the response of a route, and how long it took.
@@ -94,7 +94,7 @@ impl LogEntry {
         if worker.meters.is_some() {
             self.measure_end(worker, status, end);
         }
-        let Some(log) = &worker.access else { return };
+        let Some(log) = worker.access.borrow().clone() else { return };
         let context = self.0;
         let now = Instant::now();
         let (id, user) = (context.get::<RequestId>(), context.get::<User>());

@@ -21,14 +21,17 @@ pub(crate) struct Worker<S> {
     pub(crate) ring: Ring,
     /// Answers requests. Replaced as a whole; a request in progress keeps the service it began with.
     pub(crate) service: RefCell<Rc<S>>,
-    pub(crate) limits: Rc<CurrentLimits>,
+    /// Replaced as a whole; a connection keeps those that it began with.
+    pub(crate) limits: RefCell<Rc<CurrentLimits>>,
     pub(crate) counters: Arc<Counters>,
-    /// The access log, if there is one.
-    pub(crate) access: Option<CoreLog>,
+    /// The access log, if there is one. Replaced as a whole.
+    pub(crate) access: RefCell<Option<Rc<CoreLog>>>,
+    /// Whether there is one.
+    pub(crate) is_logged: Cell<bool>,
     pub(crate) date: RefCell<DateLine>,
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) open: Cell<usize>,
-    pub(crate) connections_max: usize,
+    pub(crate) connections_max: Cell<usize>,
     /// TLS handshakes in progress.
     pub(crate) handshakes: Cell<usize>,
     pub(crate) handshake_lane: Lane,
@@ -69,9 +72,21 @@ impl<S> Worker<S> {
         self.service.borrow().clone()
     }
 
+    /// The limits for what begins now.
+    #[inline]
+    pub(crate) fn limits(&self) -> Rc<CurrentLimits> {
+        self.limits.borrow().clone()
+    }
+
+    /// Writes lines of exchanges that end from now on to this log. Returns the former one.
+    pub(crate) fn replace_log(&self, log: Option<Rc<CoreLog>>) -> Option<Rc<CoreLog>> {
+        self.is_logged.set(log.is_some());
+        self.access.replace(log)
+    }
+
     /// When a connection that begins now is to end, if there is a limit on its age.
     pub(crate) fn connection_ends_at(&self) -> Option<Instant> {
-        let age = self.limits.connection_age_max?;
+        let age = self.limits().connection_age_max?;
         let early = age / 10 * spread(self.counters.accepted.count()) / 1024;
         Some(self.ring.now() + age - early)
     }

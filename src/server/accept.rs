@@ -1,6 +1,7 @@
 //! Accepting: one task per listener. Over capacity a connection gets a clean 503; out of descriptors the
 //! listener pauses instead of spinning.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,7 +20,7 @@ use crate::net::Stream;
 use crate::net::tls::TlsServer;
 use crate::observe::log;
 use crate::ring::{Listener, Waits};
-use crate::service::Service;
+use crate::service::{Drain, Service};
 
 /// Pause after an accept that failed for lack of descriptors or memory: long enough for connections to end,
 /// short enough that no client's connect times out.
@@ -46,6 +47,16 @@ const OVER_CAPACITY: TurnedAway = TurnedAway {
     within: REFUSAL_TIMEOUT,
 };
 
+/// A listener of this worker.
+pub(super) struct WorkerListener {
+    pub(super) number: u64,
+    pub(super) listener: Listener,
+    /// Of the connections that it accepts next.
+    pub(super) tls: RefCell<Option<Arc<TlsServer>>>,
+    /// Begins when it is to accept nothing more, although the worker goes on.
+    pub(super) retired: Drain,
+}
+
 /// Counts a connection as open for as long as it lives.
 struct Open<S>(Rc<Worker<S>>);
 
@@ -64,22 +75,24 @@ impl<S> Drop for Accepting<S> {
     }
 }
 
-/// Accepts until the drain begins, and then what has come or is on its way.
-pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener, tls: Option<Arc<TlsServer>>) {
+/// Accepts until the drain begins or the listener is retired, and then what has come or is on its way.
+pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, of: Rc<WorkerListener>) {
+    let listener = &of.listener;
     let accepting = Accepting(worker);
     let worker = &accepting.0;
     {
-        let mut drain = pin!(worker.drain.begun());
+        let (mut drain, mut retired) = (pin!(worker.drain.begun()), pin!(of.retired.begun()));
         loop {
             let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
                 Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                Poll::Pending if retired.as_mut().poll(cx).is_ready() => Poll::Ready(None),
                 Poll::Pending => drain.as_mut().poll(cx).map(|()| None),
             });
             match accepted.await {
                 None => break,
                 Some(Ok(fd)) => {
-                    admit(worker, fd, tls.as_ref());
-                    if worker.open.get() > worker.connections_max + REFUSALS_MAX / 2 {
+                    admit(worker, fd, of.tls.borrow().as_ref());
+                    if worker.open.get() > worker.connections_max.get() + REFUSALS_MAX / 2 {
                         // Those that were dismissed end first.
                         worker.ring.next_turn().await;
                     }
@@ -89,12 +102,13 @@ pub(super) async fn run<S: Service>(worker: Rc<Worker<S>>, listener: Listener, t
         }
     }
     listener.refuse_new();
-    accept_last(worker, &listener, tls.as_ref()).await;
+    let tls = of.tls.borrow().clone();
+    accept_last(worker, listener, tls.as_ref()).await;
 }
 
 /// Accepts what is being set up, for a time of grace, and then what the kernel still has.
 async fn accept_last<S: Service>(worker: &Rc<Worker<S>>, listener: &Listener, tls: Option<&Arc<TlsServer>>) {
-    let grace = worker.limits.drain_grace;
+    let grace = worker.limits().drain_grace;
     let quiet = |at| worker.ring.now().saturating_duration_since(at);
     let left = worker.accepted_at.get().map_or(Duration::ZERO, |at| grace.saturating_sub(quiet(at)));
     let mut end = pin!(worker.ring.sleep(left.max(grace / 5)));
@@ -131,8 +145,8 @@ fn admit<S: Service>(worker: &Rc<Worker<S>>, fd: OwnedFd, tls: Option<&Arc<TlsSe
     worker.accepted_at.set(Some(worker.ring.now()));
     let open = worker.open.get() + 1;
     // Room is made by the client that has asked for nothing for the longest time.
-    let has_room = open <= worker.connections_max || worker.ring.dismiss_waiting(Waits::No);
-    if open > worker.connections_max + REFUSALS_MAX {
+    let has_room = open <= worker.connections_max.get() || worker.ring.dismiss_waiting(Waits::No);
+    if open > worker.connections_max.get() + REFUSALS_MAX {
         worker.counters.over_capacity.bump();
         return;
     }

@@ -62,15 +62,15 @@ pub(super) trait ClosableWire {
 /// Closes a connection. A client that does not take the output in time is reset.
 pub(super) async fn close<S, W: ClosableWire>(worker: &Worker<S>, wire: Rc<W>, mode: CloseMode) {
     let closed = match mode {
-        CloseMode::Finish => match flush(wire.stream(), &worker.limits).await {
+        CloseMode::Finish => match flush(wire.stream(), &worker.limits()).await {
             Ok(()) if is_owed_much(wire.stream()) && !worker.drain.has_begun() => {
-                Box::pin(finish_slowly(wire.stream(), wire.take_last_output(), &worker.limits)).await
+                Box::pin(finish_slowly(wire.stream(), wire.take_last_output(), &worker.limits())).await
             }
-            Ok(()) => finish(wire.stream(), wire.take_last_output(), &worker.limits).await,
+            Ok(()) => finish(wire.stream(), wire.take_last_output(), &worker.limits()).await,
             Err(error) => Err(error),
         },
         // Boxed, because the task of an idle connection keeps room for everything else.
-        CloseMode::Linger => Box::pin(linger(wire.stream(), wire.take_last_output(), &worker.limits)).await,
+        CloseMode::Linger => Box::pin(linger(wire.stream(), wire.take_last_output(), &worker.limits())).await,
         CloseMode::Abort => return reset(wire),
     };
     if closed.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {

@@ -56,7 +56,7 @@ impl Departure {
             let ring = worker.ring.clone();
             Box::pin(async move { ring.sleep(after).await })
         };
-        let timeout = worker.limits.half_closed_timeout;
+        let timeout = worker.limits().half_closed_timeout;
         let watch = self.0.get_or_insert_with(|| {
             Box::new(Watch { ask: ask_in(ASK_EVERY.min(timeout)), half_closed: None })
         });
@@ -73,7 +73,7 @@ impl Departure {
             watch.ask = match (watch.half_closed, half_close) {
                 (Some(_), HalfClose::Serve) => ask_in(ASK_SERVED_EVERY),
                 (Some(since), _)
-                    if has_left(half_close, now.saturating_duration_since(since), &worker.limits) =>
+                    if has_left(half_close, now.saturating_duration_since(since), &worker.limits()) =>
                 {
                     return Poll::Ready(());
                 }
@@ -126,7 +126,7 @@ impl Silence {
             return Poll::Pending;
         }
         let begin = || {
-            let (ring, longest) = (worker.ring.clone(), kind.longest(&worker.limits));
+            let (ring, longest) = (worker.ring.clone(), kind.longest(&worker.limits()));
             Box::new(Hearing { end: Box::pin(async move { ring.sleep(longest).await }), received })
         };
         let hearing = self.0.get_or_insert_with(begin);

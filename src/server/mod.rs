@@ -24,7 +24,7 @@ mod shared;
 mod start;
 mod tls;
 
-pub use self::setup::{ListeningSocket, WorkerSetup};
+pub use self::setup::{ListeningSocket, WorkerChange, WorkerSetup};
 pub use self::shared::{Message, Phase, Shared};
 pub use self::start::{BuildPlan, StartError, WorkerOutcome, start};
 pub use crate::exchange::{InProgress, Limits};

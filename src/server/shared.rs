@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use super::setup::WorkerChange;
 use crate::exchange::InProgress;
 use crate::observe::meters::CoreMeters;
 use crate::observe::{Counters, Totals};
@@ -36,6 +37,8 @@ pub enum Message {
         version: u64,
         /// The plan.
         plan: Arc<Plan>,
+        /// What else changes with it.
+        change: Box<WorkerChange>,
         /// Whether the service could be built.
         reply: mpsc::Sender<Result<(), PlanErrors>>,
     },

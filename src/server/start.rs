@@ -17,8 +17,8 @@ use std::time::Duration;
 use glommio::{GlommioError, LocalExecutorBuilder, Placement};
 use thiserror::Error;
 
-use super::accept;
-use super::setup::{ListeningSocket, WorkerSetup};
+use super::accept::{self, WorkerListener};
+use super::setup::{ListeningSocket, WorkerChange, WorkerSetup};
 use super::shared::{Message, Phase};
 use crate::exchange::{self, CurrentLimits, Worker};
 use crate::http::date::DateLine;
@@ -234,45 +234,45 @@ async fn run<S: Service>(
 ) -> WorkerOutcome {
     let ring = core.ring.clone();
     let lost: Rc<OnceCell<String>> = Rc::default();
-    let connections_max = setup.limits.connections_per_worker(sys::descriptor_limit().0, setup.workers);
-    // Above the own time limit: the kernel must not end a connection first.
-    let user_timeout = setup.limits.stall_timeout.saturating_mul(2);
+    let descriptors = sys::descriptor_limit().0;
+    let connections_max = setup.limits.connections_per_worker(descriptors, setup.workers);
     let worker = Rc::new(Worker {
         date: RefCell::new(DateLine::new(ring.unix_seconds())),
         ring: ring.clone(),
         service: RefCell::new(Rc::new(service)),
-        limits: Rc::new(CurrentLimits::new(setup.limits, core.drain.clone())),
+        limits: RefCell::new(Rc::new(CurrentLimits::new(setup.limits, core.drain.clone()))),
         counters: setup.counters,
-        access: setup.access,
+        is_logged: Cell::new(setup.access.is_some()),
+        access: RefCell::new(setup.access.map(Rc::new)),
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         open: Cell::new(0),
-        connections_max,
+        connections_max: Cell::new(connections_max),
         handshakes: Cell::new(0),
         handshake_lane: Default::default(),
-        accepting: Cell::new(setup.listeners.len()),
+        accepting: Cell::new(0),
         accepted_at: Cell::new(None),
         drain: core.drain.clone(),
         former: RefCell::default(),
         cuts: Cell::new(0),
         meters: setup.meters,
     });
-    for ListeningSocket { socket, tls } in setup.listeners {
-        let listener = ring.accept_on(socket);
-        if let Err(error) = listener.set_user_timeout(user_timeout) {
-            let effect = "clients that receive nothing are disconnected after two minutes";
-            log::line(format_args!("{effect}, whatever the stall timeout: {error}"));
-        }
-        spawn_vital(&ring, &lost, "accepts connections", accept::run(worker.clone(), listener, tls));
-    }
-    let control =
-        Control { worker: worker.clone(), core, build_plan, prepared: None, drain: None, stops: false };
+    let mut control = Control {
+        worker: worker.clone(),
+        core,
+        build_plan,
+        prepared: None,
+        drain: None,
+        stops: false,
+        listeners: Vec::new(),
+        workers: setup.workers,
+        lost: lost.clone(),
+    };
+    setup.listeners.into_iter().for_each(|socket| control.listen(socket));
+    control.hand_over_lines();
     spawn_vital(&ring, &lost, "obeys the supervisor", control.run(setup.mailbox));
-    if worker.access.is_some() {
-        spawn_vital(&ring, &lost, "hands over lines of the access log", exchange::flush(worker.clone()));
-    }
     let _ = started.send(Ok(()));
     ring.drive().await;
-    if let Some(log) = &worker.access {
+    if let Some(log) = worker.access.take() {
         log.finish();
     }
     match lost.get() {
@@ -301,13 +301,74 @@ struct Control<S> {
     core: CoreContext,
     build_plan: Option<BuildPlan<S>>,
     /// A prepared service and its version, until it is committed or abandoned.
-    prepared: Option<(u64, S)>,
+    prepared: Option<(u64, S, Box<WorkerChange>)>,
     /// The drain, once it has begun. It ends with the last connection, or at its timeout.
     drain: Option<Pin<Box<dyn Future<Output = ()>>>>,
     stops: bool,
+    /// Those that accept.
+    listeners: Vec<Rc<WorkerListener>>,
+    /// Workers in all.
+    workers: usize,
+    lost: Rc<OnceCell<String>>,
 }
 
 impl<S: Service> Control<S> {
+    /// Accepts on a socket.
+    fn listen(&mut self, ListeningSocket { listener: number, socket, tls }: ListeningSocket) {
+        let listener = self.core.ring.accept_on(socket);
+        let listener = WorkerListener { number, listener, tls: RefCell::new(tls), retired: Drain::default() };
+        let listener = Rc::new(listener);
+        self.set_user_timeout(&listener);
+        self.listeners.push(listener.clone());
+        self.worker.accepting.set(self.worker.accepting.get() + 1);
+        let accepting = accept::run(self.worker.clone(), listener);
+        spawn_vital(&self.core.ring, &self.lost, "accepts connections", accepting);
+    }
+
+    /// Above the own time limit: the kernel must not end a connection first.
+    fn set_user_timeout(&self, of: &WorkerListener) {
+        let user_timeout = self.worker.limits().stall_timeout.saturating_mul(2);
+        if let Err(error) = of.listener.set_user_timeout(user_timeout) {
+            let effect = "clients that receive nothing are disconnected after two minutes";
+            log::line(format_args!("{effect}, whatever the stall timeout: {error}"));
+        }
+    }
+
+    /// Hands over lines of the access log, if there is one.
+    fn hand_over_lines(&self) {
+        let Some(log) = self.worker.access.borrow().clone() else { return };
+        let flush = exchange::flush(self.core.ring.clone(), log);
+        spawn_vital(&self.core.ring, &self.lost, "hands over lines of the access log", flush);
+    }
+
+    /// Changes what changes beside the service.
+    fn apply(&mut self, change: WorkerChange) {
+        let WorkerChange { added, removed, tls, limits, access, secret: _ } = change;
+        let worker = self.worker.clone();
+        if let Some(limits) = limits {
+            let descriptors = sys::descriptor_limit().0;
+            worker.connections_max.set(limits.connections_per_worker(descriptors, self.workers));
+            worker.limits.replace(Rc::new(CurrentLimits::new(limits, worker.drain.clone())));
+            self.listeners.iter().for_each(|listener| self.set_user_timeout(listener));
+        }
+        if let Some(log) = access {
+            worker.replace_log(log.map(Rc::new)).iter().for_each(|former| former.retire());
+            self.hand_over_lines();
+        }
+        for (number, tls) in tls {
+            let of = self.listeners.iter().find(|listener| listener.number == number);
+            of.into_iter().for_each(|listener| drop(listener.tls.replace(tls.clone())));
+        }
+        let now = worker.ring.now();
+        for retired in self.listeners.extract_if(.., |listener| removed.contains(&listener.number)) {
+            retired.retired.begin(now);
+        }
+        // A worker that has begun to drain meanwhile accepts nothing more.
+        if !worker.drain.has_begun() {
+            added.into_iter().for_each(|socket| self.listen(socket));
+        }
+    }
+
     async fn run(mut self, mailbox: Mailbox<Message>) {
         let ring = self.worker.ring.clone();
         loop {
@@ -348,19 +409,21 @@ impl<S: Service> Control<S> {
                 // The supervisor may no longer wait for the reply.
                 let _ = reply.send((self.core.worker, self.worker.open.get()));
             }
-            Message::Prepare { version, plan, reply } => {
+            Message::Prepare { version, plan, change, reply } => {
                 self.abandon();
+                change.secret.iter().for_each(|secret| self.core.ring.keep_back(secret));
                 let Some(build) = self.build_plan else { return };
                 let built = catch_unwind(AssertUnwindSafe(|| build(&plan, &self.core)))
                     .unwrap_or_else(|panic| Err(PlanErrors::panicked(log::panic_text(&*panic))));
                 if built.is_err() {
                     self.worker.prune_meters();
                 }
-                let _ = reply.send(built.map(|service| self.prepared = Some((version, service))));
+                let _ = reply.send(built.map(|service| self.prepared = Some((version, service, change))));
             }
             Message::Commit { version, gone, reply } => {
-                if let Some((_, service)) = self.prepared.take_if(|(known, _)| *known == version) {
-                    let after = self.worker.limits.reload_drain_timeout;
+                if let Some((_, service, change)) = self.prepared.take_if(|(known, ..)| *known == version) {
+                    self.apply(*change);
+                    let after = self.worker.limits().reload_drain_timeout;
                     let counts = self.worker.replace_service(service, &gone, after);
                     if counts.draining > 0 {
                         cut_later(&self.worker, after);
@@ -373,8 +436,8 @@ impl<S: Service> Control<S> {
     }
 
     fn abandon(&mut self) {
-        if let Some(prepared) = self.prepared.take() {
-            self.worker.discard(prepared);
+        if let Some((_, service, _)) = self.prepared.take() {
+            self.worker.discard(service);
             self.worker.prune_meters();
         }
     }
@@ -383,7 +446,7 @@ impl<S: Service> Control<S> {
         if phase >= Phase::Drain && self.drain.is_none() {
             let worker = &self.worker;
             worker.drain.begin(worker.ring.now());
-            worker.ring.hasten_sockets(worker.limits.drain_stall_timeout);
+            worker.ring.hasten_sockets(worker.limits().drain_stall_timeout);
             self.drain = Some(Box::pin(drained(self.worker.clone())));
         }
         if phase == Phase::Stop {
@@ -416,7 +479,7 @@ fn cut_later<S: 'static>(worker: &Rc<Worker<S>>, after: Duration) {
 
 /// Ready once no connection is open and none can come, or after the drain timeout.
 async fn drained<S>(worker: Rc<Worker<S>>) {
-    let mut deadline = pin!(worker.ring.sleep(worker.limits.drain_timeout));
+    let mut deadline = pin!(worker.ring.sleep(worker.limits().drain_timeout));
     let mut tick = Box::pin(worker.ring.sleep(DRAIN_TICK));
     poll_fn(|cx| {
         while tick.as_mut().poll(cx).is_ready() {

@@ -24,7 +24,7 @@ impl<'a, S> InProgress<'a, S> {
         // The client that has kept its handshake waiting for the longest time makes room. A handshake that
         // waits for this core keeps its place; one that is dismissed is in a receive, and ends within a turn.
         let has_room =
-            handshakes <= worker.limits.handshakes_max || worker.ring.dismiss_waiting(Waits::Handshake);
+            handshakes <= worker.limits().handshakes_max || worker.ring.dismiss_waiting(Waits::Handshake);
         if !has_room {
             return None;
         }
@@ -49,7 +49,7 @@ pub(super) async fn handshake<S: Service>(
         worker.counters.over_capacity.bump();
         return None;
     };
-    socket.set_deadline(Some(worker.limits.handshake_timeout));
+    socket.set_deadline(Some(worker.limits().handshake_timeout));
     match Stream::accept(socket, tls, &worker.handshake_lane).await {
         Ok(stream) if is_challenge(&stream) => {
             end_challenge(stream).await;
@@ -88,7 +88,7 @@ async fn end_challenge(stream: Stream) {
 /// Answers in plain HTTP.
 async fn refuse_plain_http<S: Service>(worker: &Rc<Worker<S>>, PlainHttp { socket, input }: PlainHttp) {
     let opened = h1::open(worker, Stream::from(socket));
-    let (status, within) = (Status::BAD_REQUEST, worker.limits.linger_timeout);
+    let (status, within) = (Status::BAD_REQUEST, worker.limits().linger_timeout);
     let reason = TurnedAway { status, detail: SPEAKS_TLS, retry_after: None, within };
     h1::turn_away(worker, opened, Some(input), reason).await;
 }

@@ -24,12 +24,16 @@ const END_WITHIN: Duration = Duration::from_millis(200);
 /// The watcher thread; it ends when this is dropped.
 pub(super) struct CertificateWatch {
     /// `None` during shutdown.
-    commands: Option<mpsc::Sender<Reload>>,
+    commands: Option<mpsc::Sender<WatchCommand>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request to reload all files: SIGHUP.
-struct Reload;
+enum WatchCommand {
+    /// Reload all files: SIGHUP.
+    Reload,
+    /// Watch these from now on.
+    Watch(Vec<Arc<TlsServer>>),
+}
 
 impl CertificateWatch {
     /// Reports the presented certificates and the warnings, and starts to watch.
@@ -45,7 +49,11 @@ impl CertificateWatch {
             let mut warned_at = Instant::now();
             loop {
                 let asked = match inbox.recv_timeout(LOOK_EVERY) {
-                    Ok(Reload) => true,
+                    Ok(WatchCommand::Reload) => true,
+                    Ok(WatchCommand::Watch(servers)) => {
+                        rewatch(&mut watched, servers, quiet);
+                        continue;
+                    }
                     Err(RecvTimeoutError::Timeout) => false,
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
@@ -69,7 +77,14 @@ impl CertificateWatch {
     pub(super) fn reload(&self) {
         if let Some(commands) = &self.commands {
             // A thread that has ended can only have panicked, and its message was printed.
-            let _ = commands.send(Reload);
+            let _ = commands.send(WatchCommand::Reload);
+        }
+    }
+
+    /// Watches these from now on, in place of the former ones.
+    pub(super) fn watch(&self, servers: Vec<Arc<TlsServer>>) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(WatchCommand::Watch(servers));
         }
     }
 }
@@ -82,6 +97,18 @@ impl Drop for CertificateWatch {
         let began = Instant::now();
         while !thread.is_finished() && began.elapsed() < END_WITHIN {
             thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Keeps what is known of those that stay, and reports those that are new.
+fn rewatch(watched: &mut Vec<WatchedCertificates>, servers: Vec<Arc<TlsServer>>, quiet: bool) {
+    watched.retain(|one| servers.iter().any(|server| Arc::ptr_eq(server, &one.server)));
+    for server in servers {
+        if !watched.iter().any(|one| Arc::ptr_eq(&one.server, &server)) {
+            let mut new = WatchedCertificates::new(server);
+            report(new.begin(SystemTime::now()), quiet);
+            watched.push(new);
         }
     }
 }

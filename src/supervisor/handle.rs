@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::live::LiveServer;
 use super::{LiveTotals, PlanSource, ServedPlan, SupervisorEvent, live_totals, reload_plan};
 use crate::observe::Totals;
 use crate::observe::meters::{RouteCounts, RouteLabel, UpstreamCounts};
@@ -23,7 +24,7 @@ pub struct ServerHandle {
     pub(super) secrets: Vec<Secret>,
     pub(super) process: ProcessValues,
     pub(super) events: mpsc::Sender<SupervisorEvent>,
-    pub(super) urls: Vec<String>,
+    pub(super) live: LiveServer,
     pub(super) began: Instant,
 }
 
@@ -58,8 +59,8 @@ pub struct ReloadCounts {
 
 impl ServerHandle {
     /// Its addresses as clients write them.
-    pub fn urls(&self) -> &[String] {
-        &self.urls
+    pub fn urls(&self) -> Vec<String> {
+        self.live.now().urls()
     }
 
     /// Time since the start.
@@ -102,7 +103,9 @@ impl ServerHandle {
         // The log and the certificates are the supervisor's. Fails only when the server has ended.
         let _ = self.events.send(SupervisorEvent::ReloadFiles);
         match &self.served {
-            Some(served) => reload_plan(&self.shared, served, self.plan_source.as_ref(), &self.secrets),
+            Some(served) => {
+                reload_plan(&self.shared, served, &self.live, self.plan_source.as_ref(), &self.secrets)
+            }
             None => ReloadOutcome {
                 is_served: false,
                 lines: vec!["the server was started without a plan, so there is none to reload".to_owned()],

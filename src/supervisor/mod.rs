@@ -3,10 +3,12 @@
 mod certificates;
 mod cores;
 mod handle;
+mod live;
 mod renewals;
 mod signals;
 mod workers;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,19 +22,21 @@ use thiserror::Error;
 use self::certificates::CertificateWatch;
 pub use self::cores::{CoreChoice, CoreError, available, choose, parse_list, quota};
 pub use self::handle::{Measured, ReloadCounts, ReloadOutcome, ServerHandle};
+use self::live::{Live, LiveServer, LogChoice, PreparedChange, SettingsChange};
 use self::renewals::{PlannedRenewals, RunningRenewals};
 use self::signals::{Asked, SignalWatch};
 use self::workers::{Crew, CrewOutcome, Keeper, Report, WorkerTemplate};
 #[cfg(feature = "acme")]
 use crate::acme::Acme;
 use crate::net::tls::TlsServer;
-use crate::net::{Address, BindError, Bound, SocketFile, reachable_addresses};
+use crate::net::{Address, BindError, reachable_addresses};
 use crate::observe::access::{AccessLog, CoreLog, Destination, Format, LogWriter, OpenError};
 use crate::observe::{Totals, log};
 use crate::plan::{self, Listener, Plan, PlanDiff, PlanErrors, PlanService, Secret, SecretKind};
 use crate::ring::{self, RingConfig, sys};
 use crate::server::{
-    self, BuildPlan, CoreContext, InProgress, Limits, Message, Phase, Shared, StartError, WorkerSetup,
+    self, BuildPlan, CoreContext, InProgress, Limits, Message, Phase, Shared, StartError, WorkerChange,
+    WorkerSetup,
 };
 use crate::service::{ProcessValues, Service};
 
@@ -120,6 +124,7 @@ impl fmt::Debug for PlanSource {
 pub struct PlanUpdate {
     plan: Plan,
     changes: Vec<String>,
+    settings: SettingsChange,
     when_served: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -127,7 +132,19 @@ impl PlanUpdate {
     /// This plan; without listeners it keeps the current ones. `changes` are reported once it is served, a
     /// line each.
     pub fn new(plan: Plan, changes: Vec<String>) -> Self {
-        Self { plan, changes, when_served: None }
+        Self { plan, changes, settings: SettingsChange::default(), when_served: None }
+    }
+
+    /// With these limits for connections that begin from then on. [`Limits::drain_timeout`] stays as it was.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = Some(limits);
+        self
+    }
+
+    /// With this access log for exchanges that end from then on, or none.
+    pub fn access_log(mut self, log: Option<(Destination, Option<Format>)>) -> Self {
+        self.settings.access = Some(log);
+        self
     }
 
     /// Calls this once the plan is served.
@@ -224,9 +241,9 @@ pub enum ReplaceError {
     /// The server is draining or stopping.
     #[error("the server is ending")]
     Ending,
-    /// The plan has other listeners. Nothing was changed.
-    #[error("listeners cannot be changed while the server runs ({}); restart it", one_line(.0))]
-    Listeners(PlanDiff),
+    /// An address could not be bound, or the access log could not be opened. Nothing was changed.
+    #[error(transparent)]
+    Prepare(Box<RunError>),
     /// The plan has errors. Nothing was changed.
     #[error(transparent)]
     Plan(#[from] PlanErrors),
@@ -247,10 +264,6 @@ pub enum ReplaceError {
         /// Workers in all.
         workers: usize,
     },
-}
-
-fn one_line(diff: &PlanDiff) -> String {
-    diff.to_string().replace('\n', "; ")
 }
 
 impl Server {
@@ -529,29 +542,20 @@ impl Server {
         M: Fn(&CoreContext) -> Result<S, E> + Send + Sync + Clone + 'static,
     {
         let listeners = self.listeners();
-        let bound: Result<Vec<_>, _> = listeners
-            .iter()
-            .map(|listener| Bound::new(&listener.address, cores.workers, self.unix_mode))
-            .collect();
-        let mut bound = bound?;
-        let tls_of = |listener: Listener| listener.tls.map(|tls| tls.server().clone());
-        let tls: Vec<_> = listeners.into_iter().map(tls_of).collect();
+        let limits = self.limits.clone();
+        let mut live = Live::bind(&listeners, cores.workers, self.unix_mode, limits, self.quiet)?;
+        let (addresses, tls) = (live.addresses(), live.tls());
         let (shared, mailboxes) = Shared::new(cores.workers).map_err(RunError::System)?;
         let shared = Arc::new(shared);
         let secrets = self.secrets().into_iter().map(|secret| secret.path).collect();
-        let (log, access) = start_log(self.access, cores.workers)?;
-        let mut sockets_of = |_worker: usize| {
-            let one = |(bound, tls): (&mut Bound, &Option<Arc<TlsServer>>)| {
-                (bound.sockets.pop().expect("one socket per worker"), tls.clone())
-            };
-            bound.iter_mut().zip(&tls).map(one).collect()
-        };
+        let (log, access) = start_log(self.access.clone(), cores.workers)?;
+        (live.access, live.log) = (self.access, log);
+        let live = LiveServer::new(live);
         let process = ProcessValues::default();
         let template = WorkerTemplate {
             workers: cores.workers,
             cpus: cores.cpus.clone(),
-            sockets: (0..cores.workers).map(&mut sockets_of).collect(),
-            limits: self.limits.clone(),
+            live: live.clone(),
             ring: self.ring.clone(),
             secrets,
             process: process.clone(),
@@ -562,10 +566,8 @@ impl Server {
             let make = move |core: &CoreContext| make(core).map_err(|error| error.to_string());
             server::start(setup, make, build_plan, ended)
         };
-        let logs = log.as_ref().map(LogWriter::core_logs);
-        let mut keeper = Keeper::new(shared.clone(), template, Box::new(start), logs);
+        let mut keeper = Keeper::new(shared.clone(), template, Box::new(start));
         cores.limit(keeper.start_all(mailboxes, access).map_err(RunError::Start)?);
-        let (addresses, files) = bound.into_iter().map(|bound| (bound.address, bound.file)).unzip();
         // After the workers: the CA validates challenges as soon as they are requested.
         let beside =
             watch(&tls, self.quiet).and_then(|certificates| Ok((certificates, self.renewals.start()?)));
@@ -576,6 +578,7 @@ impl Server {
                 return Err(RunError::System(error));
             }
         };
+        live.now().certificates = certificates;
         let (events, inbox) = mpsc::channel();
         let reports = events.clone();
         let report = move |report| {
@@ -589,7 +592,7 @@ impl Server {
             began: Instant::now(),
             secrets: Vec::new(),
             addresses,
-            tls,
+            live,
             cores,
             shared,
             crew: keeper.keep(report).map_err(RunError::System)?,
@@ -597,11 +600,8 @@ impl Server {
             inbox: Mutex::new(inbox),
             reloads: None,
             drain_timeout: self.limits.drain_timeout,
-            log,
-            certificates,
             renewals,
             quiet: self.quiet,
-            _files: files,
         })
     }
 }
@@ -618,8 +618,8 @@ pub struct Running {
     /// What none of its directories may serve.
     secrets: Vec<Secret>,
     addresses: Vec<Address>,
-    /// The TLS configuration of each address.
-    tls: Vec<Option<Arc<TlsServer>>>,
+    /// What a reload may change beside the plan.
+    live: LiveServer,
     cores: CoreChoice,
     shared: Arc<Shared>,
     crew: Crew,
@@ -629,12 +629,8 @@ pub struct Running {
     /// To the thread that reloads the plan; the first reload starts it.
     reloads: Option<mpsc::SyncSender<()>>,
     drain_timeout: Duration,
-    log: Option<LogWriter>,
-    certificates: Option<CertificateWatch>,
     renewals: RunningRenewals,
     quiet: bool,
-    /// Socket files, removed on drop, so that the next start can bind.
-    _files: Vec<Option<SocketFile>>,
 }
 
 /// Counters of a running server.
@@ -676,12 +672,16 @@ fn swap(
     shared: &Shared,
     served: &mut ServedPlan,
     plan: Plan,
+    changes: Vec<WorkerChange>,
     diff: &PlanDiff,
 ) -> Result<InProgress, ReplaceError> {
     served.versions += 1;
     let (version, workers) = (served.versions, shared.workers());
     let plan = Arc::new(plan);
-    let prepare = |reply| Message::Prepare { version, plan: plan.clone(), reply };
+    // Workers are asked in their order.
+    let changes = RefCell::new(changes.into_iter());
+    let change = || Box::new(changes.borrow_mut().next().unwrap_or_default());
+    let prepare = |reply| Message::Prepare { version, plan: plan.clone(), change: change(), reply };
     let outcomes = shared.ask(PREPARED_WITHIN, prepare);
     let prepared = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     if prepared < workers {
@@ -706,11 +706,12 @@ fn swap(
 fn reload_plan(
     shared: &Shared,
     served: &Mutex<ServedPlan>,
+    live: &LiveServer,
     source: Option<&PlanSource>,
     secrets: &[Secret],
 ) -> ReloadOutcome {
     let mut served = lock(served);
-    let outcome = reload_served(shared, &mut served, source, secrets);
+    let outcome = reload_served(shared, &mut served, live, source, secrets);
     if outcome.is_served {
         served.reloads.served += 1;
         served.reloads.last_served = Some(SystemTime::now());
@@ -725,6 +726,7 @@ fn reload_plan(
 fn reload_served(
     shared: &Shared,
     served: &mut ServedPlan,
+    live: &LiveServer,
     source: Option<&PlanSource>,
     secrets: &[Secret],
 ) -> ReloadOutcome {
@@ -736,11 +738,11 @@ fn reload_served(
         None => Ok(PlanUpdate::new(Plan::clone(&served.plan), Vec::new())),
         Some(PlanSource(read)) => read(),
     };
-    let PlanUpdate { plan, changes, when_served } = match update {
+    let PlanUpdate { plan, changes, settings, when_served } = match update {
         Ok(update) => update,
         Err(mistakes) => return refused(mistakes),
     };
-    let outcome = replace(shared, served, secrets, plan);
+    let outcome = replace(shared, served, live, secrets, plan, settings);
     if let (Ok(_) | Err(ReplaceError::NotConfirmed { .. }), Some(callback)) = (&outcome, when_served) {
         callback();
     }
@@ -793,34 +795,50 @@ fn live_totals(shared: &Shared, limit: Duration) -> LiveTotals {
     }
 }
 
-/// Replaces the plan in force on every worker, and returns the changes.
+/// Replaces the plan in force on every worker, and what changes with it, and returns the changes.
 fn replace(
     shared: &Shared,
     served: &mut ServedPlan,
+    live: &LiveServer,
     secrets: &[Secret],
     mut plan: Plan,
+    settings: SettingsChange,
 ) -> Result<(PlanDiff, InProgress), ReplaceError> {
     let current = served.plan.clone();
     let is_same = |listeners: &[Listener]| {
-        listeners.len() == current.listeners.len()
-            && current.listeners.iter().all(|listener| listeners.contains(listener))
+        let mut left = current.listeners.clone();
+        // Several may ask for any port of one address.
+        let is_known = |one: &Listener| {
+            let index = left.iter().position(|other| other == one);
+            index.map(|index| left.swap_remove(index)).is_some()
+        };
+        listeners.iter().all(is_known) && left.is_empty()
     };
     if plan.listeners.is_empty() || is_same(&plan.listeners) {
         plan.listeners.clone_from(&current.listeners);
     }
     let diff = current.diff(&plan);
-    if plan.listeners != current.listeners {
-        let mut changes = diff.changes;
-        changes.retain(|change| change.place.starts_with("listener "));
-        return Err(ReplaceError::Listeners(PlanDiff { changes }));
+    let log = settings.access.as_ref().and_then(live::log_file);
+    let log = log.map(|path| Secret { kind: SecretKind::AccessLog, path });
+    plan.check_beside(&secrets.iter().cloned().chain(log).collect::<Vec<_>>())?;
+    let _changing = live.changing();
+    let prepared = live.now().prepare(&plan.listeners, settings, shared.workers());
+    let mut prepared: PreparedChange = prepared.map_err(|error| ReplaceError::Prepare(Box::new(error)))?;
+    let per_worker = std::mem::take(&mut prepared.per_worker);
+    let outcome = swap(shared, served, plan, per_worker, &diff);
+    if matches!(outcome, Ok(_) | Err(ReplaceError::NotConfirmed { .. })) {
+        let former = live.now().apply(prepared);
+        if let Some(former) = former {
+            let written = former.finish();
+            live.now().written += written;
+        }
     }
-    plan.check_beside(secrets)?;
-    let counts = swap(shared, served, plan, &diff)?;
-    Ok((diff, counts))
+    Ok((diff, outcome?))
 }
 
 impl Running {
-    /// The addresses, with the ports that the kernel chose.
+    /// The addresses at the start, with the ports that the kernel chose. See [`urls`](Self::urls) for those
+    /// of now.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
@@ -828,7 +846,8 @@ impl Running {
     /// The addresses by which other machines may reach listeners on every interface.
     fn urls_for_others(&self) -> Vec<String> {
         let mut urls = Vec::new();
-        for (address, tls) in self.addresses.iter().zip(&self.tls) {
+        let live = self.live.now();
+        for (address, tls) in live.addresses().iter().zip(live.tls()) {
             let Address::Inet(addr) = address else { continue };
             if !addr.ip().is_unspecified() {
                 continue;
@@ -842,11 +861,7 @@ impl Running {
 
     /// The addresses as clients write them: `https://127.0.0.1:8443`, `unix:/run/quoit.sock`.
     pub fn urls(&self) -> Vec<String> {
-        let scheme = |(address, tls): (&Address, &Option<_>)| match (address, tls) {
-            (Address::Inet(addr), Some(_)) => format!("https://{addr}"),
-            (address, _) => address.to_string(),
-        };
-        self.addresses.iter().zip(&self.tls).map(scheme).collect()
+        self.live.now().urls()
     }
 
     /// The plan that is served, with the listeners as they were given; `None` if it was started without a
@@ -855,10 +870,10 @@ impl Running {
         self.served.as_ref().map(|served| lock(served).plan.clone())
     }
 
-    /// Replaces the plan, and returns the changes. Every worker builds the new service first, and only if all
-    /// succeed, all switch to it; requests in progress are completed by the service that they began with.
-    /// When it returns `Ok`, no later request is answered by the old plan. A plan without listeners keeps the
-    /// current ones.
+    /// Replaces the plan, its listeners included, and returns the changes. New addresses are bound, then
+    /// every worker builds the new service, and only if all succeed, all switch to it; requests in progress
+    /// are completed by the service that they began with. When it returns `Ok`, no later request is answered
+    /// by the old plan. A plan without listeners keeps the current ones.
     ///
     /// Building blocks each core for as long as [`Plan::build`] takes.
     ///
@@ -869,7 +884,9 @@ impl Running {
         if self.shared.phase() != Phase::Serve {
             return Err(ReplaceError::Ending);
         }
-        replace(&self.shared, &mut lock(served), &self.secrets, plan).map(|(diff, _)| diff)
+        let settings = SettingsChange::default();
+        let replaced = replace(&self.shared, &mut lock(served), &self.live, &self.secrets, plan, settings);
+        replaced.map(|(diff, _)| diff)
     }
 
     /// The counters so far, and what the workers that reply within a second have open.
@@ -892,23 +909,19 @@ impl Running {
             secrets: self.secrets.clone(),
             process: self.process.clone(),
             events: self.events.clone(),
-            urls: self.urls(),
+            live: self.live.clone(),
             began: self.began,
         }
     }
 
     /// Reopens the access log by its name, after it was renamed.
     pub fn reopen_log(&self) {
-        if let Some(log) = &self.log {
-            log.reopen();
-        }
+        self.live.now().reopen_log();
     }
 
     /// Reloads the files of all certificates, on the watcher thread.
     pub fn reload_certificates(&self) {
-        if let Some(certificates) = &self.certificates {
-            certificates.reload();
-        }
+        self.live.now().reload_certificates();
     }
 
     /// Takes the plan from [`Server::reload_from`], and reads again what is named by its files: certificates,
@@ -921,11 +934,14 @@ impl Running {
         let reloads = self.reloads.get_or_insert_with(|| {
             let (shared, served) = (self.shared.clone(), served.clone());
             let (source, secrets) = (self.plan_source.clone(), self.secrets.clone());
+            let live = self.live.clone();
             // One reload that waits is enough, whatever number of them was asked for.
             let (reloads, asked) = mpsc::sync_channel(1);
             let thread = thread::Builder::new().name("reload".to_owned());
             let run = move || {
-                asked.iter().for_each(|()| drop(reload_plan(&shared, &served, source.as_ref(), &secrets)))
+                asked
+                    .iter()
+                    .for_each(|()| drop(reload_plan(&shared, &served, &live, source.as_ref(), &secrets)))
             };
             if let Err(error) = thread.spawn(run) {
                 log::line(format_args!("not reloaded: no thread for it: {error}"));
@@ -974,7 +990,11 @@ impl Running {
     /// counters. With a `deadline` the drain has begun.
     fn outcome(mut self, deadline: Option<Instant>, tell: impl FnOnce(&Totals)) -> Result<Totals, RunError> {
         let CrewOutcome { mut totals, lost, stuck } = self.ended(deadline);
-        finish_log(self.log.take(), &mut totals);
+        let (log, written) = {
+            let mut live = self.live.now();
+            (live.log.take(), live.written)
+        };
+        finish_log(log, written, &mut totals);
         tell(&totals);
         log::flush(LAST_LINES_WITHIN);
         match lost {
@@ -1050,10 +1070,7 @@ fn watch(tls: &[Option<Arc<TlsServer>>], quiet: bool) -> std::io::Result<Option<
 }
 
 /// Opens the log and starts its writer: its handle, and the core log of each worker.
-fn start_log(
-    access: Option<(Destination, Option<Format>)>,
-    workers: usize,
-) -> Result<(Option<LogWriter>, Vec<CoreLog>), RunError> {
+fn start_log(access: LogChoice, workers: usize) -> Result<(Option<LogWriter>, Vec<CoreLog>), RunError> {
     let Some((destination, format)) = access else { return Ok((None, Vec::new())) };
     let log = AccessLog::open(&destination, format).map_err(RunError::AccessLog)?;
     let (writer, logs) = log.start(workers).map_err(RunError::System)?;
@@ -1061,10 +1078,9 @@ fn start_log(
 }
 
 /// Waits for the last lines, once every worker has ended, and counts lost lines.
-fn finish_log(log: Option<LogWriter>, totals: &mut Totals) {
-    if let Some(log) = log {
-        totals.lines_lost = totals.logged.saturating_sub(log.finish());
-    }
+fn finish_log(log: Option<LogWriter>, written: u64, totals: &mut Totals) {
+    let written = written + log.map_or(0, LogWriter::finish);
+    totals.lines_lost = totals.logged.saturating_sub(written);
 }
 
 fn announce(urls: &[String], urls_for_others: &[String], cores: &CoreChoice) {

@@ -6,20 +6,17 @@
 //! falls into a hole.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::net::tls::TlsServer;
-use crate::observe::access::{CoreLog, CoreLogs};
+use super::live::LiveServer;
+use crate::observe::access::CoreLog;
 use crate::observe::{Totals, log};
 use crate::ring::{Mailbox, RingConfig};
-use crate::server::{
-    Limits, ListeningSocket, Message, Phase, Shared, StartError, WorkerOutcome, WorkerSetup,
-};
+use crate::server::{Message, Phase, Shared, StartError, WorkerOutcome, WorkerSetup};
 use crate::service::ProcessValues;
 
 /// Workers that are started again within [`RESTARTS_WITHIN`]. A fault that occurs once in a while costs the
@@ -32,9 +29,8 @@ pub(super) struct WorkerTemplate {
     pub(super) workers: usize,
     /// The CPU of each worker; empty if they are not pinned.
     pub(super) cpus: Vec<usize>,
-    /// For each worker its listening sockets.
-    pub(super) sockets: Vec<Vec<(OwnedFd, Option<Arc<TlsServer>>)>>,
-    pub(super) limits: Limits,
+    /// The listening sockets, the limits and the access log.
+    pub(super) live: LiveServer,
     pub(super) ring: RingConfig,
     /// What no handler serves.
     pub(super) secrets: Arc<[PathBuf]>,
@@ -52,22 +48,21 @@ impl WorkerTemplate {
         mailbox: Mailbox<Message>,
         access: Option<CoreLog>,
     ) -> io::Result<WorkerSetup> {
-        let listening = |(socket, tls): &(OwnedFd, Option<Arc<TlsServer>>)| {
-            Ok(ListeningSocket { socket: socket.try_clone()?, tls: tls.clone() })
-        };
+        let _unchanged = self.live.changing();
+        let live = self.live.now();
         Ok(WorkerSetup {
             index,
             workers: self.workers,
             cpu: self.cpus.get(index).copied(),
-            listeners: self.sockets[index].iter().map(listening).collect::<io::Result<_>>()?,
+            listeners: live.sockets_of(index)?,
             mailbox,
-            limits: self.limits.clone(),
+            limits: live.limits.clone(),
             ring: self.ring.clone(),
             secrets: self.secrets.clone(),
             process: self.process.clone(),
             counters: shared.counters(index),
             meters: self.measured.then(|| shared.meters(index)),
-            access,
+            access: access.or_else(|| live.another_log()),
         })
     }
 }
@@ -128,7 +123,6 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     template: WorkerTemplate,
     start: Box<StartWorker>,
-    logs: Option<CoreLogs>,
     events: Sender<Event>,
     inbox: Receiver<Event>,
     running: Vec<Option<RunningWorker>>,
@@ -144,18 +138,12 @@ struct RunningWorker {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        template: WorkerTemplate,
-        start: Box<StartWorker>,
-        logs: Option<CoreLogs>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, template: WorkerTemplate, start: Box<StartWorker>) -> Self {
         let (events, inbox) = mpsc::channel();
         Self {
             shared,
             template,
             start,
-            logs,
             events,
             inbox,
             running: Vec::new(),
@@ -181,7 +169,7 @@ impl Keeper {
                     log::line(format_args!("{index} of {planned} workers serve: {error}"));
                     self.shared.truncate(index);
                     // A socket without a worker would be a hole in the group that shares the port.
-                    self.template.sockets.truncate(index);
+                    self.template.live.now().truncate(index);
                     break;
                 }
                 Err(error) => {
@@ -256,7 +244,7 @@ impl Keeper {
 
     fn enter(&mut self, phase: Phase) {
         // First, so that no connection is queued on a socket that no worker reads.
-        self.template.sockets.clear();
+        self.template.live.now().truncate(0);
         self.shared.set_phase(phase);
     }
 
@@ -293,7 +281,6 @@ impl Keeper {
 
     fn restart(&mut self, index: usize) -> Result<RunningWorker, StartError> {
         let mailbox = self.shared.replace(index).map_err(StartError::Thread)?;
-        let access = self.logs.as_ref().map(CoreLogs::another);
-        self.start_one(index, mailbox, access)
+        self.start_one(index, mailbox, None)
     }
 }

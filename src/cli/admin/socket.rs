@@ -168,7 +168,7 @@ fn status(handle: &ServerHandle) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         uptime_seconds: handle.age().as_secs(),
-        addresses: handle.urls().to_vec(),
+        addresses: handle.urls(),
         workers: live.workers,
         workers_answering: live.answered,
         connections_open: live.open,

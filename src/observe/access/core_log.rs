@@ -71,6 +71,8 @@ struct Lines {
     /// Every exchange, dropped lines included.
     recorded: u64,
     waker: Option<Waker>,
+    /// Another log has taken its place.
+    is_retired: bool,
 }
 
 impl CoreLog {
@@ -87,6 +89,7 @@ impl CoreLog {
             lost: 0,
             recorded: 0,
             waker: None,
+            is_retired: false,
         };
         Self { format, lines: RefCell::new(lines), out, home, spares }
     }
@@ -111,10 +114,10 @@ impl CoreLog {
         }
     }
 
-    /// Ready when lines should be handed over.
+    /// Ready when lines should be handed over, or none will follow.
     pub fn poll_lines(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut lines = self.lines.borrow_mut();
-        if lines.bytes.is_empty() {
+        if lines.bytes.is_empty() && !lines.is_retired {
             lines.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -127,6 +130,19 @@ impl CoreLog {
         if !lines.bytes.is_empty() {
             self.hand_over(&mut lines);
         }
+    }
+
+    /// Hands over the lines so far: another log has taken its place.
+    pub fn retire(&self) {
+        self.flush();
+        let mut lines = self.lines.borrow_mut();
+        lines.is_retired = true;
+        lines.waker.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether another log has taken its place.
+    pub fn is_retired(&self) -> bool {
+        self.lines.borrow().is_retired
     }
 
     /// Hands over the last lines, and waits up to a second for the writer: for a core that has stopped

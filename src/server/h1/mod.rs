@@ -87,7 +87,7 @@ pub(super) struct NewConnection(Rc<H1Wire>);
 
 /// Takes a stream; separate from [`serve`], so that no future has room for one.
 pub(super) fn open<S>(worker: &Worker<S>, stream: Stream) -> NewConnection {
-    NewConnection(Rc::new(H1Wire::new(stream, worker.limits.clone(), worker.connection_ends_at())))
+    NewConnection(Rc::new(H1Wire::new(stream, worker.limits(), worker.connection_ends_at())))
 }
 
 /// Serves a connection until it ends, or until an HTTP/2 preface arrives. What is not needed between requests
@@ -162,7 +162,7 @@ pub(super) async fn turn_away<S: Service>(
         // A part of a head says what may be answered, although no more of it comes.
         None | Some(Err(NoRequest::Closed)) if !decoder.is_idle() => {
             let mut context = Context::take();
-            decoder.salvage(&worker.limits.head, context.head_mut());
+            decoder.salvage(&worker.limits().head, context.head_mut());
             context
         }
         Some(Err(_)) | None => return,
@@ -327,7 +327,7 @@ fn after_wait<S: Service>(
         (Err(_), None) => NoRequest::Closed,
         (Err(_), Some(decoder)) => {
             let mut context = Context::take();
-            decoder.salvage(&worker.limits.head, context.head_mut());
+            decoder.salvage(&worker.limits().head, context.head_mut());
             NoRequest::HeadTimedOut(context)
         }
     })

@@ -45,7 +45,7 @@ pub(super) async fn serve<S: Service>(
     early: Vec<u8>,
     input: Option<RecvBuf>,
 ) {
-    let wire = Rc::new(H2Wire::new(stream, worker.limits.clone()));
+    let wire = Rc::new(H2Wire::new(stream, worker.limits()));
     let mut session = H2Session::new(worker, wire.clone());
     let mode = match session.begin(&early, input) {
         Some(mode) => mode,
