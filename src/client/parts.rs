@@ -1,7 +1,11 @@
 //! What a request consists of. Every part is checked as it is added: nothing of a caller reaches a connection
 //! unchecked.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +16,7 @@ use super::options::ClientOptions;
 use super::url::Url;
 use crate::http::message::{FieldError, push_field};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
-use crate::service::{RequestBody, StreamBody, body_of_stream};
+use crate::service::{BodyError, BodyFrame, Frame, RequestBody, StreamBody};
 
 /// Fields that are written from the request's parts, or are of the connection.
 const RESERVED: [&str; 9] = [
@@ -51,7 +55,33 @@ pub struct ClientBody(pub(super) Content);
 
 pub(super) enum Content {
     Bytes(Bytes),
-    Stream(RequestBody),
+    /// And why a stream of the caller's failed, once it has.
+    Stream(RequestBody, StreamFailure),
+}
+
+pub(super) type StreamFailure = Rc<RefCell<Option<String>>>;
+
+/// A stream of the caller's as a body.
+struct Pieces<S> {
+    stream: Pin<Box<S>>,
+    failure: StreamFailure,
+}
+
+impl<S, B, E> StreamBody for Pieces<S>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Into<Bytes>,
+    E: fmt::Display,
+{
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        self.stream.as_mut().poll_next(cx).map(|piece| match piece? {
+            Ok(piece) => Some(Ok(Frame::Data(piece.into()))),
+            Err(error) => {
+                self.failure.replace(Some(error.to_string()));
+                Some(Err(BodyError::Disconnected))
+            }
+        })
+    }
 }
 
 impl ClientBody {
@@ -68,12 +98,14 @@ impl ClientBody {
         B: Into<Bytes>,
         E: fmt::Display,
     {
-        Self(Content::Stream(RequestBody::from_stream(body_of_stream(stream))))
+        let failure = StreamFailure::default();
+        let pieces = Pieces { stream: Box::pin(stream), failure: failure.clone() };
+        Self(Content::Stream(RequestBody::from_stream(pieces), failure))
     }
 
     /// Frames that are pulled, trailers included; with a length if it has one.
     pub fn frames(frames: impl StreamBody + 'static) -> Self {
-        Self(Content::Stream(RequestBody::from_stream(frames)))
+        RequestBody::from_stream(frames).into()
     }
 }
 
@@ -81,7 +113,7 @@ impl fmt::Debug for ClientBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Content::Bytes(bytes) => write!(f, "ClientBody({} bytes)", bytes.len()),
-            Content::Stream(_) => f.write_str("ClientBody(stream)"),
+            Content::Stream(..) => f.write_str("ClientBody(stream)"),
         }
     }
 }
@@ -113,7 +145,7 @@ impl From<&'static str> for ClientBody {
 /// What a handler received, passed on as it comes.
 impl From<RequestBody> for ClientBody {
     fn from(body: RequestBody) -> Self {
-        Self(Content::Stream(body))
+        Self(Content::Stream(body, StreamFailure::default()))
     }
 }
 

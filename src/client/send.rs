@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Client;
 use super::error::{ClientError, ClientErrorKind, TimeoutKind};
 use super::origins::Origin;
-use super::parts::{Content, RequestParts, SECRET, has_line, is_line_of};
+use super::parts::{Content, RequestParts, SECRET, StreamFailure, has_line, is_line_of};
 use super::proxies::ForwardProxy;
 use super::response::{ClientResponse, Receiving};
 use crate::http::h1::{BodyLength, ConnectionOptions, OutgoingRequest};
@@ -48,6 +48,10 @@ async fn follow(
     let options = &client.inner.options;
     let decodes = prepare(client, &mut parts);
     let mut outgoing = None;
+    let failure = match &parts.body.0 {
+        Content::Stream(_, failure) => failure.clone(),
+        Content::Bytes(_) => StreamFailure::default(),
+    };
     let mut was_processed = false;
     let mut redirects = 0;
     loop {
@@ -61,7 +65,8 @@ async fn follow(
         let request = Outbound::new(&parts, proxy);
         let body = outgoing.take().unwrap_or_else(|| body_of(content, &origin, &request));
         let answered = call(&origin.upstream, &request, body).await;
-        let mut answered = answered.map_err(|none| failed(error_of(none), &parts, was_processed))?;
+        let mut answered =
+            answered.map_err(|none| failed(error_of(none, &failure), &parts, was_processed))?;
         let head = answered.exchange.head();
         let status = head.status();
         let Some(location) = redirect_of(status, head.field("location")).filter(|_| parts.redirects_max > 0)
@@ -133,7 +138,9 @@ fn body_of(content: Content, origin: &Origin, request: &Outbound<'_>) -> Outgoin
             let length = bytes.len();
             Outgoing::new(RequestBody::from_bytes(bytes), length)
         }
-        Content::Stream(stream) => Outgoing::new(stream, held_bytes_max(origin.upstream.options(), request)),
+        Content::Stream(stream, _) => {
+            Outgoing::new(stream, held_bytes_max(origin.upstream.options(), request))
+        }
     }
 }
 
@@ -169,7 +176,10 @@ fn finish(upstream: &LocalUpstream, answered: Answered) -> Outgoing {
     outgoing
 }
 
-fn error_of(none: NoAnswer) -> ClientError {
+fn error_of(none: NoAnswer, failure: &StreamFailure) -> ClientError {
+    if let Some(why) = failure.take() {
+        return ClientError::text(ClientErrorKind::Body, format!("the request's body failed: {why}"));
+    }
     match none {
         NoAnswer::Failed(error) | NoAnswer::NoEndpoint(_, Some(error)) => ClientError::exchange(error),
         NoAnswer::NoEndpoint(NoEndpoint::Overloaded { .. }, None) => {

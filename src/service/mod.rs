@@ -80,7 +80,6 @@ pub use self::request::{Context, Request};
 pub use self::response::{Body, Response};
 pub use self::router::{Condition, RouteErrors, RouteMistake, Router, Routes};
 pub use self::states::States;
-pub(crate) use self::streams::body_of_stream;
 pub use self::tunnel::{Tunnel, TunnelHandler, TunnelReader, TunnelWriter};
 pub use self::writer::{BodyWriter, WriterClosed};
 

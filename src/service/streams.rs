@@ -30,18 +30,8 @@ impl Response {
         B: Into<Bytes>,
         E: Display,
     {
-        Self::stream(body_of_stream(stream))
+        Self::stream(Pieces(Box::pin(stream)))
     }
-}
-
-/// The pieces of a stream as a body.
-pub(crate) fn body_of_stream<S, B, E>(stream: S) -> impl StreamBody + 'static
-where
-    S: Stream<Item = Result<B, E>> + 'static,
-    B: Into<Bytes>,
-    E: Display,
-{
-    Pieces(Box::pin(stream))
 }
 
 struct Pieces<S>(Pin<Box<S>>);
@@ -56,7 +46,7 @@ where
         self.0.as_mut().poll_next(cx).map(|piece| match piece? {
             Ok(piece) => Some(Ok(Frame::Data(piece.into()))),
             Err(error) => {
-                log::line(format_args!("a body failed: {error}"));
+                log::line(format_args!("a response body failed: {error}"));
                 Some(Err(BodyError::Disconnected))
             }
         })

@@ -1,10 +1,12 @@
 //! What requests look like on the wire, and what is made of responses.
 
 use bytes::Bytes;
-use quoit::client::{ClientBody, ClientErrorKind, ErrorSide};
+use quoit::client::{Client, ClientBody, ClientErrorKind, ErrorSide};
 use quoit::http::message::Trailers;
 use quoit::http::status::Status;
-use quoit::service::{BodyFrame, Frame, Json, Request, RequestBody, Response, Router, StreamBody};
+use quoit::service::{
+    BodyFrame, Frame, IntoResponse, Json, Request, RequestBody, Response, Router, StreamBody,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{lenient, pattern, serve, serve_with};
@@ -154,5 +156,44 @@ fn interim_responses_and_responses_until_close_are_read() {
     crate::default(async move |client, _| {
         let request = client.post(&url).body("abc").expect_continue();
         assert_eq!(request.send().await.unwrap().text().await.unwrap(), "all of it");
+    });
+}
+
+#[test]
+fn an_early_answer_ends_an_upload() {
+    let endpoint = Endpoint::new(|wire, _| {
+        wire.head().unwrap();
+        wire.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large");
+        wire.until_closed();
+    });
+    let url = format!("http://{}/", endpoint.addr);
+    crate::default(async move |client, core| {
+        // It never ends by itself.
+        let pieces =
+            futures_util::stream::repeat_with(|| Ok::<_, String>(Bytes::from(vec![b'a'; 64 * 1024])));
+        let response = client.post(&url).body(ClientBody::stream(pieces)).send().await.unwrap();
+        assert_eq!(response.status(), Status::CONTENT_TOO_LARGE);
+        assert_eq!(response.text().await.unwrap(), "too large");
+        crate::eventually(&core, "the connection is closed", || endpoint.seen.open() == 0).await;
+    });
+}
+
+/// A handler that passes an upload on and the answer back, piece by piece.
+#[test]
+fn a_handler_passes_both_bodies_on() {
+    let echo = serve(lenient(), async |request: Request| Response::stream(request.into_body()));
+    let url = format!("http://{}/", echo.addr);
+    let between = serve_with(1, lenient(), move |core| {
+        let (client, url) = (Client::new(core), url.clone());
+        async move |request: Request| match client.put(&url).body(request.into_body()).send().await {
+            Ok(response) => Response::from_stream(response),
+            Err(error) => error.into_response(),
+        }
+    });
+    let url = format!("http://{}/", between.addr);
+    crate::default(async move |client, _| {
+        let content = Bytes::from(pattern(4 << 20));
+        let response = client.post(&url).body(content.clone()).send().await.unwrap();
+        assert!(response.bytes().await.unwrap() == content);
     });
 }

@@ -151,3 +151,29 @@ fn content_that_is_not_what_it_claims_is_an_error() {
         });
     }
 }
+
+/// What a server has flushed is read before the rest comes.
+#[test]
+fn compressed_content_is_not_held_back() {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = std::sync::Mutex::new(receiver);
+    let endpoint = Endpoint::new(move |wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n");
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(b"first").unwrap();
+        encoder.flush().unwrap();
+        wire.send(std::mem::take(encoder.get_mut()));
+        receiver.lock().unwrap().recv().unwrap();
+        encoder.write_all(b"second").unwrap();
+        wire.send(encoder.finish().unwrap());
+    });
+    let url = format!("http://{}/", endpoint.addr);
+    crate::default(async move |client, _| {
+        let mut response = client.get(&url).send().await.unwrap();
+        assert_eq!(response.next().await.unwrap().unwrap(), "first");
+        sender.send(()).unwrap();
+        assert_eq!(response.next().await.unwrap().unwrap(), "second");
+        assert!(response.next().await.is_none());
+    });
+}

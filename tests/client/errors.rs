@@ -233,6 +233,7 @@ fn a_body_that_fails_is_the_callers() {
         let pieces = futures_util::stream::iter([Ok("abc"), Err("the file is gone")]);
         let error = client.post(&url).body(ClientBody::stream(pieces)).send().await.unwrap_err();
         assert_eq!((error.kind(), error.side()), (ClientErrorKind::Body, ErrorSide::Ours), "{error}");
+        assert!(error.to_string().ends_with("the file is gone"), "{error}");
     });
 }
 

@@ -149,3 +149,23 @@ fn a_response_that_is_dropped_closes_its_connection() {
         eventually(&core, "it is closed", || endpoint.seen.open() == 0).await;
     });
 }
+
+#[test]
+fn waiting_for_a_connection_has_an_end() {
+    let silent = Endpoint::new(|wire, _| wire.until_closed());
+    let url = format!("http://{}/", silent.addr);
+    let queue_time = Duration::from_millis(50);
+    for (queue_max, kind) in [(1, ClientErrorKind::Timeout), (0, ClientErrorKind::Busy)] {
+        let pool = PoolOptions { connections_max: Some(1), queue_max, queue_time, ..PoolOptions::default() };
+        let (options, url) = (ClientOptions { pool, ..ClientOptions::default() }, url.clone());
+        crate::with(options, async move |client, _| {
+            let (first, second) = (client.get(&url).send(), client.post(&url).body("x").send());
+            let error = match select(Box::pin(first), Box::pin(second)).await {
+                Either::Right((result, _)) => result.unwrap_err(),
+                Either::Left(_) => panic!("nobody answers"),
+            };
+            assert_eq!((error.kind(), error.side()), (kind, ErrorSide::Ours), "{error}");
+            assert!(error.may_retry());
+        });
+    }
+}
