@@ -14,6 +14,9 @@ mod errors;
 #[cfg(feature = "cli")]
 #[path = "client/example.rs"]
 mod example;
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use more of it")]
+#[path = "proxy_h2/frames.rs"]
+mod frames;
 #[path = "proxy/lab.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use more of it")]
 mod lab;
@@ -28,6 +31,9 @@ mod redirects;
 mod secure;
 #[path = "client/versions.rs"]
 mod versions;
+#[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
+#[path = "h2/wire.rs"]
+mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -48,7 +48,8 @@ impl fmt::Debug for ForwardProxy {
 }
 
 /// Which requests go through a forward proxy. Those to `http` URLs are sent to it as they are; for `https` it
-/// opens a tunnel (CONNECT), in which it sees host and port alone.
+/// opens a tunnel (CONNECT), in which it sees host and port alone. Clients of a core that go through the same
+/// proxy to the same host share its tunnels, whatever their credentials.
 #[derive(Clone, Debug, Default)]
 pub struct ClientProxies {
     http: Option<ForwardProxy>,

@@ -20,6 +20,10 @@ use crate::ring::Ring;
 use crate::service::{BodyPiece, Frame, from_json};
 use crate::upstream::Incoming;
 
+/// Decompressed bytes after which other tasks of the core have their turn: a millisecond's work.
+#[cfg(feature = "compress")]
+const DECODED_AT_ONCE: usize = 256 * 1024;
+
 /// A response. Its content is received as it is read; dropped before its end, its connection is closed.
 pub struct ClientResponse {
     head: ResponseHead,
@@ -31,6 +35,9 @@ pub struct ClientResponse {
     over: Option<Pin<Box<dyn Future<Output = ()>>>>,
     #[cfg(feature = "compress")]
     decoder: Option<Decoder>,
+    /// Bytes that were decompressed since others had their turn.
+    #[cfg(feature = "compress")]
+    decoded: usize,
     is_decoded: bool,
     has_failed: bool,
 }
@@ -77,6 +84,8 @@ impl ClientResponse {
             over: None,
             #[cfg(feature = "compress")]
             decoder,
+            #[cfg(feature = "compress")]
+            decoded: 0,
             is_decoded,
             has_failed: false,
         })
@@ -206,13 +215,14 @@ impl ClientResponse {
         if self.has_failed {
             return Poll::Ready(None);
         }
+        let late = || ClientError::late(TimeoutKind::Total, "its content takes too long", false);
+        // One that never waits is late too.
+        let is_late = self.body.deadline.is_some_and(|deadline| self.body.ring.now() >= deadline);
         let piece = match self.poll_decoded(cx) {
+            Poll::Ready(_) if is_late && self.body.incoming.is_some() => Some(Err(late())),
             Poll::Ready(piece) => piece,
             Poll::Pending => match self.poll_over(cx) {
-                Poll::Ready(()) => {
-                    let late = ClientError::late(TimeoutKind::Total, "its content takes too long", false);
-                    Some(Err(late))
-                }
+                Poll::Ready(()) => Some(Err(late())),
                 Poll::Pending => return Poll::Pending,
             },
         };
@@ -254,8 +264,16 @@ impl ClientResponse {
     fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         loop {
             let Some(decoder) = &mut self.decoder else { return self.poll_received(cx) };
+            if self.decoded >= DECODED_AT_ONCE {
+                self.decoded = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match decoder.next() {
-                Ok(piece) if !piece.is_empty() => return Poll::Ready(Some(Ok(piece))),
+                Ok(piece) if !piece.is_empty() => {
+                    self.decoded += piece.len();
+                    return Poll::Ready(Some(Ok(piece)));
+                }
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }

@@ -267,6 +267,8 @@ pub(crate) fn push_form(out: &mut String, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(text: &str) -> String {
@@ -370,5 +372,25 @@ mod tests {
         url.push_pair("a b", "c&d=e");
         url.push_pair("ü", "");
         assert_eq!(url.target(), "/b?a+b=c%26d%3De&%C3%BC=");
+    }
+
+    proptest! {
+        /// What is accepted has one form, and can be sent.
+        #[test]
+        fn an_accepted_url_can_be_sent(
+            text in "(http|https)://[a-z0-9.:@\\[\\]%/?#\\\\_-]{1,20}[ -~]{0,20}",
+            reference in "[ -~]{0,20}",
+        ) {
+            if let Ok(url) = Url::parse(&text) {
+                prop_assert_eq!(&Url::parse(&url.to_string()), &Ok(url.clone()));
+                let joined = url.join(&reference);
+                for url in joined.iter().chain([&url]) {
+                    prop_assert!(target::is_authority(url.authority().as_bytes()), "{url}");
+                    prop_assert!(target::parse(Method::Get, url.target().as_bytes()).is_ok(), "{url}");
+                    prop_assert!(target::parse(Method::Connect, url.host_with_port().as_bytes()).is_ok(), "{url}");
+                    prop_assert!(!url.target().split('?').next().unwrap().contains("/../"), "{url}");
+                }
+            }
+        }
     }
 }

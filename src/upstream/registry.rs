@@ -16,7 +16,8 @@ use super::watch::{NameState, Watcher};
 #[derive(Debug)]
 pub struct Upstreams {
     epoch: Epoch,
-    // All locked only while a service is built, a list of addresses changes, or an administrator asks.
+    // All locked only while a service is built, a host is asked for the first time on a core, a list of
+    // addresses changes, or an administrator asks.
     known: Mutex<Vec<Weak<UpstreamState>>>,
     names: Mutex<Vec<Weak<NameState>>>,
     watcher: Mutex<Option<Arc<Watcher>>>,

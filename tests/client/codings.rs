@@ -177,3 +177,25 @@ fn compressed_content_is_not_held_back() {
         assert!(response.next().await.is_none());
     });
 }
+
+/// Content that is there all at once does not keep the core from its other tasks.
+#[test]
+fn others_have_their_turn_while_much_is_decompressed() {
+    let endpoint = coded("gzip", gzip(&vec![0; 64 << 20]));
+    let url = format!("http://{}/", endpoint.addr);
+    crate::default(async move |client, _| {
+        let mut response = client.get(&url).send().await.unwrap();
+        let mut turns = 0;
+        let reading = async {
+            while let Some(piece) = response.next().await {
+                piece.unwrap();
+            }
+        };
+        let counting = std::future::poll_fn(|_| {
+            turns += 1;
+            std::task::Poll::<()>::Pending
+        });
+        futures_util::future::select(Box::pin(reading), Box::pin(counting)).await;
+        assert!(turns > 100, "{turns}");
+    });
+}

@@ -256,3 +256,28 @@ fn an_error_is_a_response() {
         assert_eq!(status(request.send().await.unwrap_err()), Status::GATEWAY_TIMEOUT);
     });
 }
+
+/// A server that never pauses is stopped by the clock too.
+#[test]
+fn an_endless_response_ends_with_its_time() {
+    let endless = Endpoint::new(|wire, _| {
+        use std::io::Write as _;
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\n\r\n");
+        while wire.stream.write_all(&[b'a'; 64 * 1024]).is_ok() {}
+    });
+    let url = format!("http://{}/", endless.addr);
+    crate::with(
+        ClientOptions { response_bytes_max: None, ..ClientOptions::default() },
+        async move |client, _| {
+            let mut response = client.get(&url).timeout(Duration::from_millis(100)).send().await.unwrap();
+            let error = loop {
+                if let Err(error) = response.next().await.expect("it is endless") {
+                    break error;
+                }
+            };
+            assert_eq!((error.timeout(), error.may_retry()), (Some(TimeoutKind::Total), false));
+            assert!(response.next().await.is_none());
+        },
+    );
+}

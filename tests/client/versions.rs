@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -18,8 +19,10 @@ use quoit::{Running, Server};
 
 use crate::certs::Certs;
 use crate::common::{lenient, pattern, serve};
+use crate::frames::{Frames, Got};
 use crate::lab::Endpoint;
 use crate::secure::{Asks, SecureEndpoint, answers, config};
+use crate::wire::{REFUSED_STREAM, headers, reset};
 
 /// This server with TLS, and its port.
 fn secure_server(certs: &Certs, name: &str) -> (Running, u16) {
@@ -225,4 +228,67 @@ fn pythons_server_is_understood() {
     });
     python.kill().unwrap();
     python.wait().unwrap();
+}
+
+/// An endpoint that speaks HTTP/2 and does this with each request, counted from 0.
+fn scripted(
+    script: impl Fn(&mut Frames<'_, std::net::TcpStream>, Got, usize) + Send + Sync + 'static,
+) -> Endpoint {
+    Endpoint::new(move |wire, _| {
+        let Some(mut frames) = Frames::new(&mut wire.stream, &[]) else { return };
+        let mut count = 0;
+        while let Some(head) = frames.head() {
+            script(&mut frames, head, count);
+            count += 1;
+        }
+    })
+}
+
+#[test]
+fn what_an_http2_server_refuses_is_sent_again_whatever_the_method() {
+    let once = scripted(|frames, head, count| match count {
+        0 => frames.send(reset(head.stream(), REFUSED_STREAM)),
+        _ => frames.answer(head.stream(), "second"),
+    });
+    let always = scripted(|frames, head, _| frames.send(reset(head.stream(), REFUSED_STREAM)));
+    let cancels = scripted(|frames, head, _| frames.send(reset(head.stream(), 2)));
+    let url = |endpoint: &Endpoint| format!("http://{}/", endpoint.addr);
+    let (once, always, cancels) = ((url(&once), once), (url(&always), always), (url(&cancels), cancels));
+    crate::with(prior_knowledge(), async move |client, _| {
+        let response = client.post(&once.0).body("x").send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "second");
+        let refused = client.post(&always.0).body("x").send().await.unwrap_err();
+        assert_eq!((refused.kind(), refused.may_retry()), (ClientErrorKind::Closed, true), "{refused}");
+        let reset = client.post(&cancels.0).body("x").send().await.unwrap_err();
+        assert_eq!((reset.kind(), reset.may_retry()), (ClientErrorKind::Closed, false), "{reset}");
+    });
+}
+
+#[test]
+fn secrets_are_never_indexed_and_a_cut_response_is_an_error() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let record = seen.clone();
+    let endpoint = scripted(move |frames, head, _| {
+        let Got::Headers { stream, fields, .. } = head else { unreachable!("a head") };
+        record.lock().unwrap().extend(fields);
+        frames.send(headers(stream, crate::wire::END_HEADERS, &[(":status", "200")]));
+        frames.send(crate::wire::data(stream, 0, "begins"));
+        frames.send(reset(stream, 2));
+    });
+    let url = format!("http://{}/a?b", endpoint.addr);
+    crate::with(prior_knowledge(), async move |client, _| {
+        let request = client.get(&url).bearer_auth("t").header("X-A", "1");
+        let error = match request.send().await {
+            Ok(response) => response.bytes().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!((error.kind(), error.may_retry()), (ClientErrorKind::Closed, false), "{error}");
+    });
+    let seen = seen.lock().unwrap();
+    let field = |name: &str| {
+        seen.iter().find(|(known, ..)| known == name).map(|(_, value, never)| (&**value, *never))
+    };
+    assert_eq!(field("authorization"), Some(("Bearer t", true)));
+    assert_eq!((field("x-a"), field(":path")), (Some(("1", false)), Some(("/a?b", false))));
+    assert_eq!(field(":scheme"), Some(("http", false)));
 }
