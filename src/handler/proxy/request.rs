@@ -116,7 +116,7 @@ fn without_prefix<'a>(normal: &str, path: &'a str, prefix: &str) -> &'a str {
 /// The `Host` that the endpoint receives.
 pub(super) fn authority<'a>(head: &'a RequestHead, options: &'a ProxyOptions, endpoint: &'a str) -> &'a str {
     match &options.host {
-        HostPolicy::Keep if !head.authority().is_empty() => head.authority(),
+        HostPolicy::Keep if !head.authority_bytes().is_empty() => head.authority(),
         HostPolicy::Keep | HostPolicy::Endpoint => endpoint,
         HostPolicy::Fixed(host) => host,
     }
@@ -315,8 +315,9 @@ fn about_client(context: &Context, options: &ProxyOptions, peer: Peer, is_truste
                 if is_tls { b"X-Forwarded-Proto: https\r\n" } else { b"X-Forwarded-Proto: http\r\n" };
             out.extend_from_slice(line);
         }
-        if (!is_trusted || head.field("x-forwarded-host").is_none()) && !head.authority().is_empty() {
-            push(out, b"X-Forwarded-Host", head.authority().as_bytes());
+        let host = head.authority_bytes();
+        if (!is_trusted || head.field("x-forwarded-host").is_none()) && !host.is_empty() {
+            push(out, b"X-Forwarded-Host", host);
         }
     }
     if form.has_forwarded() {
@@ -369,7 +370,7 @@ fn forwarded(head: &RequestHead, address: Option<IpAddr>, is_tls: bool, is_trust
         None => write!(out, "for=unknown"),
     };
     drop(written);
-    if !head.authority().is_empty() {
+    if !head.authority_bytes().is_empty() {
         // An authority has neither quotes nor backslashes.
         let _ = write!(out, ";host=\"{}\"", head.authority());
     }

@@ -85,18 +85,22 @@ pub enum RequestWriteError {
     FieldsMalformed,
 }
 
-/// Fields that are written here or are connection-specific; a second one would contradict the first.
-const RESERVED: [&str; 9] = [
-    "Connection",
-    "Content-Length",
-    "Expect",
-    "Host",
-    "Keep-Alive",
-    "Proxy-Connection",
-    "TE",
-    "Transfer-Encoding",
-    "Upgrade",
-];
+/// Fields that are written here or are connection-specific; a second one would contradict the first. By the
+/// length of the name, which excludes most.
+fn reserved(name: &[u8]) -> Option<&'static str> {
+    let candidates: &[&'static str] = match name.len() {
+        2 => &["TE"],
+        4 => &["Host"],
+        6 => &["Expect"],
+        7 => &["Upgrade"],
+        10 => &["Connection", "Keep-Alive"],
+        14 => &["Content-Length"],
+        16 => &["Proxy-Connection"],
+        17 => &["Transfer-Encoding"],
+        _ => &[],
+    };
+    candidates.iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes())).copied()
+}
 
 /// Upper bound of the bytes that are not the caller's: version, names of fields, framing.
 const HEAD_BYTES_OWN: usize = 192;
@@ -189,16 +193,18 @@ fn check_target(method: Method, target: &str, authority: &str) -> Result<(), Req
     Ok(())
 }
 
-fn check_fields(fields: &[u8]) -> Result<(), RequestWriteError> {
-    for line in fields.split_inclusive(|&byte| byte == b'\n') {
+fn check_fields(mut fields: &[u8]) -> Result<(), RequestWriteError> {
+    while !fields.is_empty() {
+        let end = memchr::memchr(b'\n', fields).ok_or(RequestWriteError::FieldsMalformed)?;
+        let (line, rest) = fields.split_at(end + 1);
         let colon = memchr::memchr(b':', line).ok_or(RequestWriteError::FieldsMalformed)?;
         if !line.ends_with(b"\r\n") {
             return Err(RequestWriteError::FieldsMalformed);
         }
-        let is_line = |name: &&str| line[..colon].eq_ignore_ascii_case(name.as_bytes());
-        if let Some(name) = RESERVED.into_iter().find(is_line) {
+        if let Some(name) = reserved(&line[..colon]) {
             return Err(RequestWriteError::ReservedField(name));
         }
+        fields = rest;
     }
     Ok(())
 }

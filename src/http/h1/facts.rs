@@ -16,6 +16,8 @@ pub(super) struct Gathered<'a> {
     pub(super) host: Option<&'a [u8]>,
     /// A value of `Host` that is known to be valid; empty if there is none.
     known_host: &'a [u8],
+    /// The host is another one.
+    pub(super) is_host_new: bool,
     content: ContentFacts,
     is_chunked: bool,
     close: bool,
@@ -56,8 +58,11 @@ impl<'a> Gathered<'a> {
             return Err(RequestError::HostRepeated);
         }
         // Whether it may be empty depends on the target.
-        if value != self.known_host && !value.is_empty() && !is_authority(value) {
-            return Err(RequestError::HostMalformed);
+        if value != self.known_host {
+            if !value.is_empty() && !is_authority(value) {
+                return Err(RequestError::HostMalformed);
+            }
+            self.is_host_new = true;
         }
         self.host = Some(value);
         Ok(())
@@ -208,9 +213,9 @@ impl KnownHost {
     }
 
     /// Keeps a value that was found valid.
-    #[inline]
+    #[cold]
     pub(super) fn remember(&mut self, host: &[u8]) {
-        if host != self.as_slice() && host.len() <= Self::BYTES_MAX {
+        if host.len() <= Self::BYTES_MAX {
             self.length = host.len() as u8;
             self.bytes[..host.len()].copy_from_slice(host);
         }

@@ -218,7 +218,9 @@ fn fill(
     }
     let facts = gathered.finish(method, parts.form, version)?;
     let host = gathered.host.map(|host| range_within(bytes, host));
-    if let Some(host) = &host {
+    if gathered.is_host_new
+        && let Some(host) = &host
+    {
         known_host.remember(&bytes[host.clone()]);
     }
     head.finish(version, host.map(Span::new), facts);

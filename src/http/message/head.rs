@@ -319,7 +319,10 @@ impl RequestHead {
 
     /// The method's token as received.
     pub fn method_str(&self) -> &str {
-        ascii(&self.block.bytes[..usize::from(self.method_length)])
+        match self.method {
+            Method::Other => ascii(&self.block.bytes[..usize::from(self.method_length)]),
+            registered => registered.as_str(),
+        }
     }
 
     /// The protocol version.
@@ -369,6 +372,12 @@ impl RequestHead {
     /// §3.2.2). Empty for HTTP/1.0 without `Host`. `target::split_authority` splits it.
     pub fn authority(&self) -> &str {
         self.text(self.authority)
+    }
+
+    /// The same as bytes.
+    #[inline]
+    pub(crate) fn authority_bytes(&self) -> &[u8] {
+        &self.block.bytes[self.authority.range()]
     }
 
     /// `http` or `https` when the target is in absolute-form, and always in HTTP/2. As sent by the client,

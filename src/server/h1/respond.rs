@@ -117,22 +117,17 @@ pub(super) fn begin<S: Service>(
         }
         written
     });
-    if is_tunnel && let Body::Tunnel(handler) = body {
-        let body = Body::Stream(handler.open(wire.begin_tunnel()));
-        let rest = Some(Rest { body, coding: BodyCoding::UntilClose });
-        return WrittenResponse { status, connection: Persistence::Close, rest, body_bytes: 0 };
-    }
-    let has_left = match &body {
-        _ if written.body == BodyCoding::None => true,
-        Body::Empty => true,
-        Body::Bytes(bytes) => bytes.len() <= COPIED_BYTES_MAX,
-        Body::File(..) | Body::Stream(_) | Body::Tunnel(_) => false,
+    let (rest, body_bytes) = match body {
+        Body::Tunnel(handler) if is_tunnel => {
+            let body = Body::Stream(handler.open(wire.begin_tunnel()));
+            let rest = Some(Rest { body, coding: BodyCoding::UntilClose });
+            return WrittenResponse { status, connection: Persistence::Close, rest, body_bytes: 0 };
+        }
+        _ if written.body == BodyCoding::None => (None, 0),
+        Body::Empty => (None, 0),
+        Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => (None, bytes.len() as u64),
+        body => (Some(Rest { body, coding: written.body }), 0),
     };
-    let body_bytes = match &body {
-        Body::Bytes(bytes) if has_left && written.body != BodyCoding::None => bytes.len() as u64,
-        _ => 0,
-    };
-    let rest = (!has_left).then_some(Rest { body, coding: written.body });
     WrittenResponse { status, connection: written.connection, rest, body_bytes }
 }
 
