@@ -2,8 +2,8 @@
 """Real HTTP clients against the built programs. Called by scripts/test.
 
 QUOIT_TARGET_DIR names the directory with `quoit` and `examples/` (default target/debug). Starts `quoit serve`
-and the examples `hello`, `echo`, `streams` and `websocket` on ports of the kernel's choice, runs every check
-of every client against them, and ends them. Prints a line per check, `N passed, N failed` at the end, and
+and the examples `hello`, `echo`, `streams` and `websocket` on ports of the kernel's choice, and the configurations
+in `examples/`, runs every check of every client against them, and ends them. Prints a line per check, `N passed, N failed` at the end, and
 fails if any check did. The whole run is given up after DEADLINE_S.
 """
 
@@ -19,6 +19,7 @@ import blocking
 import common
 import content
 import curl
+import examples
 import grpc_echo
 import hints
 import http2
@@ -114,6 +115,7 @@ def main():
             websocket.check(checks, sockets)
             tls.check(checks, quoit, site, scratch, servers)
             proxied.check(checks, quoit, serve, echo, sockets, unix_path, site, scratch, servers)
+            examples.check(checks, quoit, root, scratch, servers)
             check_ends(checks, servers)
         finally:
             for server in servers:

@@ -1,8 +1,10 @@
 //! Which fields, and which target, an endpoint and a client get to see (cases P03, P07, P09, P43, P45).
 
-use quoit::handler::{ForwardedForm, HostPolicy, ProxyOptions};
+use quoit::filter::RequestIds;
+use quoit::handler::{ForwardedForm, HostPolicy, Proxy, ProxyOptions};
+use quoit::service::Router;
 
-use crate::common::{Client, Response};
+use crate::common::{Client, Response, lenient, serve_with};
 use crate::lab::*;
 use crate::peer::Peer;
 use crate::wire::{END_HEADERS, END_STREAM, headers, pseudo};
@@ -102,6 +104,30 @@ fn hosts_and_fields_follow_the_options() {
     assert_eq!((field(&head, "host"), field(&head, "x-a")), (Some("b.test"), Some("1")));
     assert_eq!((field(&head, "x-b"), field(&head, "via")), (None, None));
     assert_eq!(fields(&head, "x-c"), ["a", "b"]);
+}
+
+#[test]
+fn the_id_of_a_request_is_the_same_for_client_and_endpoint() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: brought\r\nX_Request_Id: brought\r\n\r\n";
+    assert_eq!(field(&forwarded(|options| options, request), "x-request-id"), Some("brought"));
+    let make: [(fn() -> RequestIds, _); 2] =
+        [(RequestIds::new, None), (|| RequestIds::new().taking_over(), Some("brought"))];
+    for (make, expected) in make {
+        for set in [None, Some("set")] {
+            let endpoint = Endpoint::answering(OK);
+            let mut options = ProxyOptions::to(upstream(&[&endpoint]));
+            options.set_fields = set.map(|id| ("X-Request-Id".into(), id.into())).into_iter().collect();
+            let proxy = serve_with(1, lenient(), move |core| {
+                let proxy = Proxy::with_options(&options, core).unwrap();
+                Router::new().filter(make()).fallback_service(proxy).build().unwrap()
+            });
+            let answer = Client::connect(proxy.addr).ask(request);
+            let (head, given) = (endpoint.seen.head(0), answer.is(200, "ok").field("x-request-id").unwrap());
+            assert_eq!(given == "brought", expected.is_some());
+            assert_eq!(fields(&head, "x-request-id"), [set.unwrap_or(given)], "{head}");
+            assert!(fields(&head, "x_request_id").is_empty(), "{head}");
+        }
+    }
 }
 
 /// Paths are forwarded as they were sent, unless that differs from what was matched.

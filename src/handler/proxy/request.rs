@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use super::options::{ForwardedOptions, HostPolicy, ProxyOptions};
+use crate::filter::RequestId;
 use crate::http::message::{RequestHead, TargetForm, Version};
 use crate::http::method::Method;
 use crate::http::path;
@@ -160,6 +161,8 @@ enum FieldUse {
     /// About the client: dropped unless its sender is trusted.
     Client,
     Cookie,
+    /// The id of the request: that of the filter, if it gave one.
+    RequestId,
 }
 
 /// A byte of a name, as applications may read it.
@@ -184,6 +187,7 @@ fn use_of(name: &[u8]) -> FieldUse {
         9 if is(b"forwarded") || is(b"x-real-ip") => FieldUse::Client,
         10 if dropped(&[b"connection", b"keep-alive"]) => FieldUse::Dropped,
         12 if is(b"max-forwards") => FieldUse::Dropped,
+        12 if is(b"x-request-id") => FieldUse::RequestId,
         14 if dropped(&[b"content-length", b"http2-settings"]) => FieldUse::Dropped,
         16 if is(b"proxy-connection") => FieldUse::Dropped,
         17 if is(b"transfer-encoding") => FieldUse::Dropped,
@@ -200,6 +204,7 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, has_key: bool, o
     let peer = context.peer();
     let is_trusted = !options.forwarded.trusted.is_empty() && is_trusted(&options.forwarded, peer);
     let options_of_connection = head.version() != Version::Http2 && names_fields(head);
+    let id = context.get::<RequestId>();
     let mut has_cookie = false;
     for (name, value) in head.fields().raw() {
         match use_of(name) {
@@ -207,6 +212,7 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, has_key: bool, o
             FieldUse::Client if !is_trusted || is_joined(name) => continue,
             // Browsers split cookies in HTTP/2; other versions have one field (RFC 9113 §8.2.3).
             FieldUse::Cookie if has_cookie => continue,
+            FieldUse::RequestId if id.is_some() => continue,
             // An extended CONNECT has no key (RFC 8441 §5.1); one that is added must be the only one.
             _ if !has_key && name.eq_ignore_ascii_case(b"sec-websocket-key") => continue,
             _ => {}
@@ -226,6 +232,9 @@ pub(super) fn fields(context: &Context, options: &ProxyOptions, has_key: bool, o
         && let Some(left) = head.field("max-forwards").and_then(number)
     {
         let _ = write!(out, "Max-Forwards: {}\r\n", left.saturating_sub(1));
+    }
+    if let Some(id) = id.filter(|_| !is_replaced(options, b"x-request-id")) {
+        push(out, b"X-Request-Id", id.as_str().as_bytes());
     }
     for (name, value) in &options.set_fields {
         push(out, name.as_bytes(), value.as_bytes());
