@@ -19,6 +19,12 @@ from benching.rows import FILES, GREETING, MIX, PIPELINED, TEXT_FILE, TREE_FOLDE
 from benching.servers import Bench, Server, tool
 
 COMPRESSED_WITHIN_S = 10
+# RFC 6455: a handshake, and a message of a client's with its echo; the mask is nought.
+HANDSHAKE = ("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+MESSAGE, MESSAGE_BACK = b"\x81\x85\0\0\0\0Hello", b"\x81\x05Hello"
+# WebSockets that are opened and closed before memory is weighed.
+WARM_WEBSOCKETS = 64
 
 
 class Wrong(Exception):
@@ -27,6 +33,8 @@ class Wrong(Exception):
 
 def expected_body(bench: Bench, row: Row) -> bytes:
     name = row.path[1:]
+    if row.answer == "echo":
+        return row.body
     if row.way == "random":
         return (bench.tree / name).read_bytes()
     return (bench.files / name).read_bytes() if name in FILES or name == TEXT_FILE else GREETING
@@ -48,6 +56,31 @@ def check(bench: Bench, row: Row, server: Server) -> int:
         raise Wrong(f"{server.program} does not answer {row.path}: {failure!r}") from failure
 
 
+def check_websockets(row: Row, server: Server) -> None:
+    """Opens some, has a message echoed by each, and closes them."""
+    request = request_bytes(server, row)
+    try:
+        for _ in range(WARM_WEBSOCKETS):
+            with open_websocket(server.port, request) as client:
+                if ask_all([client], MESSAGE, MESSAGE_BACK) != 1:
+                    raise Wrong(f"{server.program} does not pass on a message and its echo")
+    except OSError as failure:
+        raise Wrong(f"{server.program} opens no WebSocket at {row.path}: {failure!r}") from failure
+
+
+def open_websocket(port: int, request: bytes, source: str = "") -> socket.socket:
+    client = connect(port, "http", source)
+    client.sendall(request)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        if not (more := client.recv(1)):
+            break
+        head += more
+    if not head.startswith(b"HTTP/1.1 101 "):
+        raise ConnectionError(f"answered with {head[:60]!r}")
+    return client
+
+
 def check_tree(bench: Bench, row: Row, server: Server) -> None:
     """Some files from all over the tree, for one that is right says nothing of the others."""
     choice = random.Random(11)
@@ -61,7 +94,7 @@ def check_decoded(bench: Bench, row: Row, server: Server) -> None:
     """Waits until the answer is compressed, which may be done in the background, and decodes it with curl."""
     deadline = time.monotonic() + COMPRESSED_WITHIN_S
     command = [tool("curl"), "--silent", "--compressed", "--dump-header", "-", "--output", "-",
-               *(part for name, value in row.fields for part in ("--header", f"{name}: {value}")),
+               *curl_fields(row),
                f"http://127.0.0.1:{server.port}{row.path}"]
     while True:
         said = subprocess.run(command, capture_output=True, timeout=10, stdin=subprocess.DEVNULL)
@@ -82,6 +115,7 @@ def request_bytes(server: Server, row: Row) -> bytes:
     if row.body:
         fields.append(("Content-Length", str(len(row.body))))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    lines += HANDSHAKE if row.way == "websocket" else ""
     return f"{row.method} {row.path} HTTP/1.1\r\n{lines}\r\n".encode() + row.body
 
 
@@ -116,13 +150,22 @@ def connect(port: int, scheme: str, source: str = "") -> socket.socket:
 
 
 def ask_h2(server: Server, row: Row, want: bytes) -> int:
-    command = [tool("curl"), "--silent", "--insecure", "--http2", "--write-out", "%{stderr}%{http_version} %{http_code}",
-               f"https://127.0.0.1:{server.port}{row.path}"]
-    said = subprocess.run(command, capture_output=True, timeout=10, stdin=subprocess.DEVNULL)
+    version = ["--insecure", "--http2"] if row.scheme == "https" else ["--http2-prior-knowledge"]
+    body = ["--data-binary", "@-"] if row.body else []
+    command = [tool("curl"), "--silent", *version, *body, "--dump-header", str(server.home / "fields"),
+               *curl_fields(row), "--write-out", "%{stderr}%{http_version} %{http_code}",
+               f"{row.scheme}://127.0.0.1:{server.port}{row.path}"]
+    said = subprocess.run(command, capture_output=True, timeout=10, input=row.body)
     if said.returncode != 0 or said.stderr != b"2 200" or said.stdout != want:
         raise Wrong(f"{server.program} answers {row.path} over HTTP/2 with {said.stderr.decode()!r} and "
                     f"{len(said.stdout)} bytes, not 200 and what is expected")
+    if row.answer == "echo" and "grpc-status: 0" not in (server.home / "fields").read_text().splitlines():
+        raise Wrong(f"{server.program} passes on no trailers of a call that went well")
     return len(said.stdout)
+
+
+def curl_fields(row: Row) -> list[str]:
+    return [part for name, value in row.fields for part in ("--header", f"{name}: {value}")]
 
 
 def is_equal(row: Row, answer: http.client.HTTPResponse, body: bytes, want: bytes) -> bool:
@@ -179,7 +222,7 @@ class MeteredStream:
 
 
 class IdleConnections:
-    """A child process that holds open connections, each of which has had answers before.
+    """A child process that holds open connections or WebSockets, each of which has had answers before.
 
     `refresh` asks once more on each: servers rightly end a connection that idles for long.
     """
@@ -187,7 +230,7 @@ class IdleConnections:
     def __init__(self, bench: Bench, row: Row, server: Server):
         host = f"{row.scheme}://127.0.0.1:{server.port}"
         command = ["taskset", "-c", str(bench.client_cpu), sys.executable, "-c",
-                   "from benching.client import hold; hold()", host, row.path, str(row.idle)]
+                   "from benching.client import hold; hold()", host, row.path, str(row.idle), row.way]
         self.wanted, self.server = row.idle, server
         self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -214,21 +257,25 @@ class IdleConnections:
 def hold() -> None:
     """The child's program: opens the connections, then serves `refresh` lines until its input ends."""
     scheme, _, host = sys.argv[1].partition("://")
-    path, count, port = sys.argv[2], int(sys.argv[3]), int(host.split(":")[1])
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    path, count, way, port = sys.argv[2], int(sys.argv[3]), sys.argv[4], int(host.split(":")[1])
+    is_websocket = way == "websocket"
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{HANDSHAKE if is_websocket else ''}\r\n".encode()
+    asked = (MESSAGE, MESSAGE_BACK) if is_websocket else (request, b"HTTP/1.1 200 ")
     held = []
     for number in range(count):
         # Several source addresses, so that ephemeral ports left over by other rows cannot run out.
-        held.append(connect(port, scheme, f"127.0.0.{2 + number % 8}"))
+        source = f"127.0.0.{2 + number % 8}"
+        held.append(open_websocket(port, request, source) if is_websocket else connect(port, scheme, source))
         if scheme == "https":
             # Handshakes take a while: the first would be ended before the last is there, had they not asked.
-            ask_all(held[-1:], request)
+            ask_all(held[-1:], *asked)
     for _ in sys.stdin:
-        print(sum(ask_all(held[start:start + 200], request) for start in range(0, count, 200)), flush=True)
+        print(sum(ask_all(held[start:start + 200], *asked) for start in range(0, count, 200)), flush=True)
 
 
-def ask_all(clients: list[socket.socket], request: bytes) -> int:
-    """Asks on each connection and reads until it is quiet; gives how many answered 200 and stayed."""
+def ask_all(clients: list[socket.socket], request: bytes, answer: bytes) -> int:
+    """Asks on each connection and reads until it is quiet; gives how many answered with what begins so, and
+    stayed."""
     answered = set()
     with selectors.DefaultSelector() as waiting:
         for client in clients:
@@ -244,6 +291,6 @@ def ask_all(clients: list[socket.socket], request: bytes) -> int:
                 if not data:
                     waiting.unregister(key.fileobj)
                     answered.discard(key.fd)
-                elif data.startswith(b"HTTP/1.1 200 "):
+                elif data.startswith(answer):
                     answered.add(key.fd)
     return len(answered)

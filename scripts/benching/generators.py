@@ -113,13 +113,11 @@ def loadgen_flags(bench: Bench, row: Row) -> list[str]:
     """What the row's way, fields and body are to loadgen."""
     flags = [part for name, value in row.fields for part in ("-H", f"{name}: {value}")]
     if row.body:
-        body = bench.scratch / f"{row.name}.body"
-        body.write_bytes(row.body)
-        flags += ["-X", row.method, "-b", f"@{body}"]
+        flags += ["-X", row.method, "-b", f"@{body_file(bench, row)}"]
     if row.scheme == "https":
         flags += ["--insecure", *row.handshakes]
     if row.streams:
-        flags += ["--proto", "h2", "--streams", str(row.streams)]
+        flags += ["--proto", "h2" if row.scheme == "https" else "h2c", "--streams", str(row.streams)]
     if row.rate:
         flags += ["-R", str(row.rate)]
     match row.way:
@@ -137,9 +135,17 @@ def loadgen_flags(bench: Bench, row: Row) -> list[str]:
     return flags
 
 
+def body_file(bench: Bench, row: Row) -> Path:
+    body = bench.scratch / f"{row.name}.body"
+    body.write_bytes(row.body)
+    return body
+
+
 def run_h2load(bench: Bench, row: Row, server: Server, seconds: float) -> Told:
     """HTTP/2, or HTTP/1.1 over TLS; it tells no percentiles."""
     protocol = [f"-m{row.streams}"] if row.streams else ["--h1", "-m1"]
+    protocol += [part for name, value in row.fields for part in ("-H", f"{name}: {value}")]
+    protocol += ["-d", str(body_file(bench, row))] if row.body else []
     done = start(bench, seconds, [tool(H2LOAD), "-t1", f"-c{row.connections}", *protocol, f"-D{seconds:g}",
                                   url(row, server)])
     counts = re.search(r"^requests: .*?(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout",

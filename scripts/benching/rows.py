@@ -10,8 +10,9 @@ from dataclasses import dataclass
 IDLE_CONNECTIONS = 9_000
 # Fewer with TLS, for each costs a handshake at both ends.
 IDLE_TLS_CONNECTIONS = 2_000
+IDLE_WEBSOCKETS = 5_000
 PIPELINED = 16
-FILES = {"1k.bin": 1 << 10, "16k.bin": 16 << 10, "100k.bin": 100 << 10, "10m.bin": 10 << 20}
+FILES = {"13.bin": 13, "1k.bin": 1 << 10, "16k.bin": 16 << 10, "100k.bin": 100 << 10, "10m.bin": 10 << 20}
 # A text that compresses as text does; see `text`.
 TEXT_FILE, TEXT_BYTES = "100k.txt", 100 << 10
 GREETING = b"Hello, World!"
@@ -34,9 +35,10 @@ class Row:
     path: str = "/hello"
     connections: int = 64
     # keep-alive: one request at a time; pipelined: 16 in one write; close: a connection per request;
-    # random: one at a time, each for another file of the tree; mixed: one at a time, drawn from MIX.
+    # random: one at a time, each for another file of the tree; mixed: one at a time, drawn from MIX;
+    # websocket: no requests, but WebSockets whose messages come back, which is for idle ones alone.
     way: str = "keep-alive"
-    # What is spoken: http/1.1 over TCP or TLS 1.3, or HTTP/2 over TLS 1.3 with so many streams at once.
+    # What is spoken: HTTP/1.1 over TCP or TLS 1.3, or HTTP/2 over either with so many streams at once.
     scheme: str = "http"
     streams: int = 0
     # Flags for loadgen alone: which handshakes a row of way `close` is about.
@@ -48,7 +50,8 @@ class Row:
     fields: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     # What makes answers equal. bytes: the expected bytes; priced: the same JSON value; decoded: compressed,
-    # whatever the coding, and the expected bytes after it.
+    # whatever the coding, and the expected bytes after it; echo: the body that was sent, and the trailers of
+    # a gRPC call that went well.
     answer: str = "bytes"
     # At most this ratio ours / peer, of CPU per request and of the median latency; None is no target.
     cpu_ratio_max: float | None = None
@@ -111,6 +114,12 @@ ORDER = json.dumps(order(), ensure_ascii=False).encode()
 JSON_FIELDS = (("Content-Type", "application/json"),)
 
 
+# A message that is not compressed, with its length.
+GRPC_MESSAGE = b"\0" + len(GREETING).to_bytes(4, "big") + GREETING
+GRPC_FIELDS = (("Content-Type", "application/grpc"), ("TE", "trailers"))
+CONFIGURED = "1,000 routes, 100 hosts and 50 filters"
+
+
 def json_row(peer: str) -> Row:
     return Row(f"json-api-{peer}", "JSON API: 1 KiB in, 200 routes, 1 KiB out", "api", peer, API_ROUTE,
                fields=JSON_FIELDS, body=ORDER, answer="priced", cpu_ratio_max=0.88)
@@ -125,9 +134,9 @@ def dressed_row(name: str, what: str) -> Row:
                "serve-dressed", "serve", f"/{name}", cpu_ratio_max=1.05)
 
 
-def proxy_rows(name: str, work: str, targets: dict[str, float], **more) -> list[Row]:
+def proxy_rows(name: str, work: str, targets: dict[str, float], kind: str = "", **more) -> list[Row]:
     """The same work through us and through each peer; the server behind is the same."""
-    suffix = "-tls" if more.get("scheme") == "https" else ""
+    suffix = "-tls" if more.get("scheme") == "https" else kind
     return [Row(f"{name}-{peer.removesuffix('-proxy')}", f"proxied: {work}", f"proxy{suffix}", f"{peer}{suffix}",
                 cpu_ratio_max=target, **more) for peer, target in targets.items()]
 
@@ -210,6 +219,20 @@ ROWS = [
     # Half of what a proxy does on one CPU beside a generator and a server on the other.
     *proxy_rows("proxy-latency", "13-byte answer, 8,000 a second", {"nginx-proxy": None, "haproxy": None},
                 rate=8000, p50_ratio_max=1.0),
+    *proxy_rows("proxy-grpc", "gRPC unary call of 13 bytes, HTTP/2 on both sides, 16 connections × 32 streams",
+                both(0.7), kind="-grpc", path="/echo.Echo/Say", connections=16, streams=32, fields=GRPC_FIELDS,
+                body=GRPC_MESSAGE, answer="echo"),
+    Row("proxy-websockets", f"proxied: {IDLE_WEBSOCKETS:,} idle WebSockets, KiB each", "proxy-websocket",
+        "haproxy-websocket", "/echo", way="websocket", idle=IDLE_WEBSOCKETS, idle_kib_max=4),
+    # One configuration beside another of ours.
+    Row("configured-proxy", f"proxied: 13-byte answer, {CONFIGURED} configured against one route", "proxy-many",
+        "proxy-one", cpu_ratio_max=1.03),
+    Row("configured-respond", f"13-byte answer, {CONFIGURED} configured against one route", "run-many", "run-one",
+        cpu_ratio_max=1.03),
+    Row("run-13", "file of 13 bytes, from a configuration file against flags", "run", "serve", "/13.bin",
+        cpu_ratio_max=1.02),
+    Row("run-1k", "file of 1 KiB, from a configuration file against flags", "run", "serve", "/1k.bin",
+        cpu_ratio_max=1.02),
     Row("mixed", "eight files of 1 KiB to two of 100 KiB", "serve", "nginx", MIX[0][1], way="mixed"),
     Row("million", "random file of a tree", "serve-tree", "nginx-tree", "/000/000.txt",
         way="random", states_memory=True),

@@ -130,7 +130,7 @@ class Bench:
         if not proxies.is_proxy(program):
             return Server(program, self.found(self.command(program, port, home)), port, home, self.server_cpu)
         # Where the generator runs: what it costs is not the proxy's.
-        upstream = self.upstream()
+        upstream = self.upstream(proxies.upstream_example(program))
         try:
             command = self.found(self.proxy_command(program, port, home, upstream.port))
             return Server(program, command, port, home, self.server_cpu, upstream)
@@ -143,11 +143,15 @@ class Bench:
             raise Unavailable(f"{command[0]} is not there")
         return command
 
-    def upstream(self) -> "Server":
-        """The server behind a proxy: nginx, for both."""
+    def upstream(self, example: tuple[str, ...] = ()) -> "Server":
+        """The server behind a proxy, the same for ours and the peer: nginx, or this example with its arguments."""
         port = free_port()
         home = self.scratch / f"upstream-{port}"
         home.mkdir()
+        if example:
+            name, *arguments = (part.format(port=port) for part in example)
+            command = self.found([str(TARGET / PROFILE / "examples" / name), *arguments])
+            return Server("upstream", command, port, home, self.client_cpu)
         conf = self.write(home, NGINX, port, user="user root;", root=self.files, deferred="", tls="", more="",
                           cpu=self.client_cpu)
         command = [tool("nginx"), "-p", str(home), "-e", str(home / "error.log"), "-c", str(conf)]
@@ -157,7 +161,9 @@ class Bench:
         if program in self.commands:
             return self.given(program, port=port, cpu=self.server_cpu, upstream=upstream)
         tls = make_certificate(home) if proxies.has_tls(program) else []
-        if program in ("proxy", "proxy-tls"):
+        if template := proxies.own_file(program):
+            return self.run_file(template, port, home, upstream=upstream)
+        if program in ("proxy", "proxy-tls", "proxy-websocket"):
             listen = ["--listen", f"127.0.0.1:{port}", "--workers", "1", "--cpus", str(self.server_cpu)]
             return [str(TARGET / PROFILE / "quoit"), "proxy", f"127.0.0.1:{upstream}", *listen, "--quiet", *tls]
         conf = self.write(home, proxies.configuration(program, home, TICKETS), port, user="user root;",
@@ -170,6 +176,8 @@ class Bench:
         programs, listen = TARGET / PROFILE, ["--listen", f"127.0.0.1:{port}"]
         ours = [*listen, "--workers", "1", "--cpus", str(self.server_cpu)]
         serve = [str(programs / "quoit"), "serve"]
+        if template := proxies.own_file(program):
+            return self.run_file(template, port, home, root=self.files)
         match program:
             case "hello":
                 return [str(programs / "examples/hello"), *ours]
@@ -221,6 +229,12 @@ class Bench:
                 conf = self.write(home, H2O, port, user="user: root", root=self.files)
                 return [tool("h2o"), "-m", "worker", "-c", str(conf)]
         raise ValueError(program)
+
+    def run_file(self, template: str, port: int, home: Path, **more: str | int | Path) -> list[str]:
+        """Ours by a configuration file."""
+        file = home / "quoit.toml"
+        file.write_text(template.format(port=port, cpu=self.server_cpu, greeting=GREETING.decode(), **more))
+        return [str(TARGET / PROFILE / "quoit"), "run", "--config", str(file)]
 
     def loadgen(self) -> list[str]:
         """How the load generator is called, but for its arguments."""
@@ -274,7 +288,7 @@ class Server:
 
     def __init__(self, program: str, command: list[str], port: int, home: Path, cpu: int,
                  upstream: "Server | None" = None):
-        self.program, self.port, self.log = program, port, home / "output"
+        self.program, self.port, self.home, self.log = program, port, home, home / "output"
         # What a proxy forwards to; it ends with it.
         self.upstream = upstream
         with self.log.open("wb") as output:
