@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, rand};
 
@@ -109,13 +110,13 @@ pub(super) fn respond(
     if let Some(cookie) = pick.set_cookie() {
         response::push(&mut lines, b"Set-Cookie", cookie);
     }
-    let mut tunnelled = exchange.into_tunnel();
     let idle = upstream.options().timeouts.tunnel_idle;
+    // In one box: what a handler takes along is otherwise there once for each function it is moved through.
+    let mut opened = Box::new(Opened { tunnelled: exchange.into_tunnel(), idle, _in_flight: pick });
     let mut response = Response::upgrade(context, &protocol, async move |tunnel: Tunnel| {
-        let _in_flight = pick;
         let (reader, writer) = tunnel.split();
-        tunnelled.set_idle(idle);
-        let mut relay = Relay { tunnelled, reader: Some(reader), writer, idle };
+        opened.set_idle();
+        let mut relay = Relay { opened, reader: Some(reader), writer };
         if poll_fn(|cx| relay.poll(cx)).await == TunnelEnd::Lost {
             relay.writer.fail(BodyError::Disconnected);
         }
@@ -141,13 +142,25 @@ enum TunnelEnd {
     Lost,
 }
 
+/// The endpoint's side of a tunnel.
+struct Opened {
+    tunnelled: Tunnelled,
+    idle: Duration,
+    _in_flight: Pick,
+}
+
+impl Opened {
+    fn set_idle(&mut self) {
+        self.tunnelled.set_idle(self.idle);
+    }
+}
+
 /// Both directions of a tunnel.
 struct Relay {
-    tunnelled: Tunnelled,
+    opened: Box<Opened>,
     /// `None` once the client has closed its direction.
     reader: Option<TunnelReader>,
     writer: BodyWriter,
-    idle: std::time::Duration,
 }
 
 impl Relay {
@@ -162,7 +175,7 @@ impl Relay {
     /// Ready when the client has left.
     fn poll_to_endpoint(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         while let Some(reader) = &mut self.reader {
-            match self.tunnelled.poll_ready(cx) {
+            match self.opened.tunnelled.poll_ready(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 // It takes nothing any more; what it has sent before that is still passed on.
@@ -174,12 +187,12 @@ impl Relay {
             match reader.poll_read(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => {
-                    self.tunnelled.set_idle(self.idle);
-                    self.tunnelled.start_send(bytes);
+                    self.opened.set_idle();
+                    self.opened.tunnelled.start_send(bytes);
                 }
                 Poll::Ready(None) => {
                     self.reader = None;
-                    self.tunnelled.shut();
+                    self.opened.tunnelled.shut();
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(()),
             }
@@ -195,16 +208,16 @@ impl Relay {
                 Poll::Ready(Err(_)) => return Poll::Ready(TunnelEnd::Over),
                 Poll::Ready(Ok(())) => {}
             }
-            match self.tunnelled.poll_next(cx) {
+            match self.opened.tunnelled.poll_next(cx) {
                 Poll::Pending => return self.writer.poll_closed(cx).map(|()| TunnelEnd::Over),
                 Poll::Ready(Ok(Some(bytes))) => {
-                    self.tunnelled.set_idle(self.idle);
+                    self.opened.set_idle();
                     self.writer.start_send(Frame::Data(bytes));
                 }
                 Poll::Ready(Ok(None)) => {
-                    let takes_end = matches!(self.tunnelled.poll_ready(cx), Poll::Ready(Ok(())));
+                    let takes_end = matches!(self.opened.tunnelled.poll_ready(cx), Poll::Ready(Ok(())));
                     if self.reader.take().is_some() && takes_end {
-                        self.tunnelled.shut();
+                        self.opened.tunnelled.shut();
                     }
                     return Poll::Ready(TunnelEnd::Over);
                 }

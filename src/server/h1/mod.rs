@@ -231,7 +231,7 @@ async fn serve_exchanges<S: Service>(worker: &Rc<Worker<S>>, wire: &Rc<H1Wire>) 
         let hold = rest.as_ref().and_then(|_| worker.hold(&service, entry.context()));
         let entry = entry.if_logged(worker);
         let sent = match rest {
-            Some(rest) => Box::pin(rest.send(worker, wire, entry.as_ref(), hold.as_ref())).await,
+            Some(rest) => rest.send(worker, wire, entry.as_ref(), hold.as_ref()).await,
             None => Ok(body_bytes),
         };
         if let Some(entry) = entry {

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -24,7 +24,7 @@ use crate::http::h1::{
 use crate::http::status::Status;
 use crate::ring::{File, InCache, NonBlocking, Payload, ReadNow};
 use crate::server::departure::{Departure, Silence, SilenceKind};
-use crate::service::{Body, BodyPiece, Frame, Response, RouteHold, Service};
+use crate::service::{Body, BodyPiece, Frame, LocalFuture, Response, RouteHold, Service};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathered send.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -132,51 +132,86 @@ pub(super) fn begin<S: Service>(
 }
 
 impl Rest {
-    /// Sends the body. When this returns, all of it was sent or is in the output. Returns its number of
+    /// Sends the body. When this is ready, all of it was sent or is in the output. Returns its number of
     /// bytes, without the framing of chunks.
-    pub(super) async fn send<S: Service>(
+    ///
+    /// Each kind of body has a future of its own: a stream that lasts for hours has no room for a file.
+    pub(super) fn send<'a, S: Service>(
         self,
-        worker: &Worker<S>,
-        wire: &H1Wire,
-        entry: Option<&LogEntry>,
-        hold: Option<&RouteHold>,
-    ) -> Result<u64, BrokenOff> {
-        let mut body_bytes = 0;
+        worker: &'a Worker<S>,
+        wire: &'a H1Wire,
+        entry: Option<&'a LogEntry>,
+        hold: Option<&'a RouteHold>,
+    ) -> LocalFuture<'a, Result<u64, BrokenOff>> {
         let Self { body, coding } = self;
-        let sending = async {
-            match body {
-                Body::Empty | Body::Tunnel(_) => Ok(()),
-                Body::Bytes(bytes) => wire.ready().await.map(|()| {
-                    body_bytes = bytes.len() as u64;
-                    wire.stream().start_send(Payload::Gather(wire.take_output(), bytes));
-                }),
-                Body::File(file, mut range) => {
-                    let start = range.start;
-                    let sent = write_file(worker, wire, &file, &mut range).await;
-                    body_bytes = range.start - start;
-                    sent
-                }
-                Body::Stream(stream) => {
-                    let length = match coding {
-                        BodyCoding::Known(length) => Some(length),
-                        BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
-                    };
-                    let body = Pulled::new(stream, length, entry);
-                    write_stream(worker, wire, body, coding, &mut body_bytes).await
-                }
+        match body {
+            Body::Stream(stream) => {
+                let length = match coding {
+                    BodyCoding::Known(length) => Some(length),
+                    BodyCoding::Chunked | BodyCoding::UntilClose | BodyCoding::None => None,
+                };
+                let body = Pulled::new(stream, length, entry);
+                Box::pin(send_stream(worker, wire, body, coding, hold))
             }
-        };
-        let sent = {
-            let mut sending = pin!(sending);
-            poll_fn(|cx| match sending.as_mut().poll(cx) {
-                Poll::Pending if hold.is_some_and(RouteHold::is_over) => Poll::Ready(Err(route_is_over())),
-                polled => polled,
-            })
-            .await
-        };
-        let is_until_close = coding == BodyCoding::UntilClose;
-        sent.map(|()| body_bytes).map_err(|error| BrokenOff { error, is_until_close, body_bytes })
+            body => Box::pin(send_whole(worker, wire, body, coding, hold)),
+        }
     }
+}
+
+async fn send_whole<S: Service>(
+    worker: &Worker<S>,
+    wire: &H1Wire,
+    body: Body,
+    coding: BodyCoding,
+    hold: Option<&RouteHold>,
+) -> Result<u64, BrokenOff> {
+    let mut body_bytes = 0;
+    let sending = async {
+        match body {
+            Body::Empty | Body::Tunnel(_) | Body::Stream(_) => Ok(()),
+            Body::Bytes(bytes) => wire.ready().await.map(|()| {
+                body_bytes = bytes.len() as u64;
+                wire.stream().start_send(Payload::Gather(wire.take_output(), bytes));
+            }),
+            Body::File(file, mut range) => {
+                let start = range.start;
+                let sent = write_file(worker, wire, &file, &mut range).await;
+                body_bytes = range.start - start;
+                sent
+            }
+        }
+    };
+    let sent = while_routed(hold, pin!(sending)).await;
+    outcome(sent, body_bytes, coding)
+}
+
+async fn send_stream<S: Service>(
+    worker: &Worker<S>,
+    wire: &H1Wire,
+    body: Pulled,
+    coding: BodyCoding,
+    hold: Option<&RouteHold>,
+) -> Result<u64, BrokenOff> {
+    let mut body_bytes = 0;
+    let sent = while_routed(hold, pin!(write_stream(worker, wire, body, coding, &mut body_bytes))).await;
+    outcome(sent, body_bytes, coding)
+}
+
+/// Gives up when the route is removed and its time is over.
+async fn while_routed(
+    hold: Option<&RouteHold>,
+    mut sending: Pin<&mut impl Future<Output = io::Result<()>>>,
+) -> io::Result<()> {
+    poll_fn(|cx| match sending.as_mut().poll(cx) {
+        Poll::Pending if hold.is_some_and(RouteHold::is_over) => Poll::Ready(Err(route_is_over())),
+        polled => polled,
+    })
+    .await
+}
+
+fn outcome(sent: io::Result<()>, body_bytes: u64, coding: BodyCoding) -> Result<u64, BrokenOff> {
+    let is_until_close = coding == BodyCoding::UntilClose;
+    sent.map(|()| body_bytes).map_err(|error| BrokenOff { error, is_until_close, body_bytes })
 }
 
 /// Sends a range of a file. Cached pages go to the socket without a copy; where the kernel does not support
