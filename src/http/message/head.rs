@@ -319,9 +319,11 @@ impl RequestHead {
 
     /// The method's token as received.
     pub fn method_str(&self) -> &str {
+        let length = usize::from(self.method_length);
         match self.method {
-            Method::Other => ascii(&self.block.bytes[..usize::from(self.method_length)]),
-            registered => registered.as_str(),
+            // Not so in a head that is empty.
+            registered if registered != Method::Other && length > 0 => registered.as_str(),
+            _ => ascii(&self.block.bytes[..length]),
         }
     }
 
