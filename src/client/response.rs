@@ -73,8 +73,9 @@ impl ClientResponse {
         let decoder = if decodes { Decoder::of(&head)? } else { None };
         #[cfg(feature = "compress")]
         let is_decoded = decoder.is_some();
+        // Nothing was asked for.
         #[cfg(not(feature = "compress"))]
-        let is_decoded = decodes && false;
+        let is_decoded = decodes;
         Ok(Self {
             head,
             url,
