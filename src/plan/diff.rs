@@ -13,6 +13,8 @@ use crate::service::BodyPolicy;
 pub struct PlanDiff {
     /// The changes, in the order of the new plan; removed parts last of their kind.
     pub changes: Vec<PlanChange>,
+    /// Places that are changed, whose open exchanges may go on all the same.
+    continued: Vec<String>,
 }
 
 /// One change.
@@ -48,10 +50,13 @@ impl PlanDiff {
         self.changes.is_empty()
     }
 
-    /// The places of which nothing is in force any more: parts that are removed or replaced.
+    /// The places of which nothing is in force any more: parts that are removed or replaced. Not those of
+    /// which only the choice among endpoints is another.
     pub(crate) fn gone(&self) -> impl Iterator<Item = &str> {
-        let gone = self.changes.iter().filter(|change| {
-            matches!(change.kind, PlanChangeKind::Removed(_) | PlanChangeKind::Changed { .. })
+        let gone = self.changes.iter().filter(|change| match change.kind {
+            PlanChangeKind::Removed(_) => true,
+            PlanChangeKind::Changed { .. } => !self.continued.contains(&change.place),
+            PlanChangeKind::Added(_) | PlanChangeKind::Reordered => false,
         });
         gone.map(|change| &*change.place)
     }
@@ -94,6 +99,23 @@ enum PlanPart<'a> {
     Bodies(&'a BodyPolicy),
     Route(&'a Route),
     Fallback(&'a HandlerOptions),
+}
+
+impl PlanPart<'_> {
+    fn is_continued_by(&self, next: &Self) -> bool {
+        let handlers = |old: &HandlerOptions, new: &HandlerOptions| match (old, new) {
+            (HandlerOptions::Proxy(old), HandlerOptions::Proxy(new)) => old.is_continued_by(new),
+            _ => false,
+        };
+        match (self, next) {
+            (Self::Route(old), Self::Route(new)) => {
+                let same = Route { handler: new.handler.clone(), ..(*old).clone() };
+                same == **new && handlers(&old.handler, &new.handler)
+            }
+            (Self::Fallback(old), Self::Fallback(new)) => handlers(old, new),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for PlanPart<'_> {
@@ -160,7 +182,7 @@ impl Plan {
     /// The changes from this plan to `other`.
     pub fn diff(&self, other: &Self) -> PlanDiff {
         let (mut before, after) = (parts(self), parts(other));
-        let mut changes = Vec::new();
+        let (mut changes, mut continued) = (Vec::new(), Vec::new());
         let mut change = |place: &str, kind| changes.push(PlanChange { place: place.to_owned(), kind });
         let order = |parts: &PlanParts<'_>| parts.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>();
         let had_same_parts = {
@@ -176,6 +198,9 @@ impl Plan {
                 Some(index) => {
                     let (_, old) = before.remove(index);
                     if old != *part {
+                        if old.is_continued_by(part) {
+                            continued.push(place.clone());
+                        }
                         let (from, to) = (old.to_string(), part.to_string());
                         change(place, PlanChangeKind::Changed { from, to });
                     }
@@ -188,6 +213,6 @@ impl Plan {
         if had_same_parts || (changes.is_empty() && self != other) {
             changes.push(PlanChange { place: "plan".to_owned(), kind: PlanChangeKind::Reordered });
         }
-        PlanDiff { changes }
+        PlanDiff { changes, continued }
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::assemble::router;
 use super::error::PlanErrors;
-use super::options::FilterOptions;
+use super::options::{FilterOptions, HandlerOptions};
 use super::service::Unbuilt;
 use super::show::Bodies;
 use super::site::{Route, Site};
@@ -31,6 +31,8 @@ pub struct Explanation {
     pub filters: Vec<ExplainedFilter>,
     /// How large and how slow its body may be; `None` for the server's limits.
     pub body_policy: Option<BodyPolicy>,
+    /// What else applies to it, each with its origin.
+    pub settings: Vec<ExplainedSetting>,
     /// Listeners, sites and routes of the site that do not handle it, each with the reason.
     pub passed_over: Vec<PassedOver>,
 }
@@ -73,6 +75,50 @@ pub struct ExplainedFilter {
     pub filter: String,
     /// Why it responds itself, so that no inner part handles the request.
     pub responds: Option<&'static str>,
+    /// Whether it stands in the route, and not in the site.
+    pub of_route: bool,
+}
+
+/// A setting that applies to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedSetting {
+    /// What it is: `retries`, `connect timeout`, `bodies`.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Nothing sets it.
+    Default,
+    /// The server's limits.
+    Limits,
+    /// The site.
+    Site,
+    /// The route.
+    Route,
+    /// The handler's options, such as those of a proxy.
+    Handler,
+    /// The upstream of this name.
+    Upstream(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Limits => f.write_str("limits"),
+            Self::Site => f.write_str("site"),
+            Self::Route => f.write_str("route"),
+            Self::Handler => f.write_str("handler"),
+            Self::Upstream(name) => write!(f, "upstream {name}"),
+        }
+    }
 }
 
 /// A part that does not handle a request.
@@ -150,16 +196,17 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "listener: {}", self.listener.as_deref().unwrap_or("none for this scheme and port"))?;
         writeln!(f, "site: {}", self.site)?;
-        for ExplainedFilter { filter, responds } in &self.filters {
+        for ExplainedFilter { filter, responds, of_route } in &self.filters {
+            let origin = if *of_route { ", of the route" } else { "" };
             match responds {
-                None => writeln!(f, "filter: {filter}")?,
-                Some(reason) => writeln!(f, "filter: {filter} (responds: {reason})")?,
+                None => writeln!(f, "filter: {filter}{origin}")?,
+                Some(reason) => writeln!(f, "filter: {filter}{origin} (responds: {reason})")?,
             }
         }
-        if let Some(policy) = &self.body_policy {
-            writeln!(f, "{}", Bodies(policy))?;
-        }
         write!(f, "response: {}", self.responder)?;
+        for ExplainedSetting { name, value, origin } in &self.settings {
+            write!(f, "\n{name}: {value} ({origin})")?;
+        }
         for PassedOver { part, reason } in &self.passed_over {
             write!(f, "\nnot {part}: {reason}")?;
         }
@@ -253,18 +300,26 @@ impl Plan {
                 responder: Responder::ParentSegment,
                 filters: Vec::new(),
                 body_policy: None,
+                settings: Vec::new(),
                 passed_over,
             });
         };
         let chosen = site.route_of(&decision.target);
         site.pass_over_routes(&question, path, &decision.target, &mut passed_over);
         let route_filters = chosen.map(|route| &route.filters[..]).unwrap_or_default();
-        let filters = site.filters.iter().chain(route_filters);
+        let filters = site.filters.iter().map(|filter| (filter, false));
+        let filters = filters.chain(route_filters.iter().map(|filter| (filter, true)));
+        let handler = match &decision.target {
+            DispatchTarget::Route { .. } => chosen.map(|route| &route.handler),
+            DispatchTarget::Miss => site.fallback.as_ref(),
+            DispatchTarget::Options { .. } | DispatchTarget::NotAllowed { .. } => None,
+        };
         Ok(Explanation {
             listener: listener.map(ToString::to_string),
             site: name.to_owned(),
             responder: site.responder(&decision.target, chosen),
-            filters: filters.map(|filter| explained(filter, &question)).collect(),
+            filters: filters.map(|(filter, of_route)| explained(filter, of_route, &question)).collect(),
+            settings: handler.map(|handler| site.settings(chosen, handler)).unwrap_or_default(),
             body_policy: chosen.and_then(|route| route.body_policy).or(site.body_policy),
             passed_over,
         })
@@ -333,6 +388,33 @@ impl Site {
         }
     }
 
+    /// What applies to requests of this handler.
+    fn settings(&self, route: Option<&Route>, handler: &HandlerOptions) -> Vec<ExplainedSetting> {
+        let policy = route.and_then(|route| route.body_policy).map(|policy| (policy, Origin::Route));
+        let policy = policy.or(self.body_policy.map(|policy| (policy, Origin::Site)));
+        let own = match handler {
+            HandlerOptions::Proxy(options) => Some(options.request_bytes_max),
+            _ => None,
+        };
+        let (value, origin) = match (policy, own) {
+            (Some((policy, origin)), _) => (Bodies(&policy).to_string(), origin),
+            (None, Some(Some(bytes))) => (format!("bodies up to {bytes} bytes"), Origin::Handler),
+            // A proxy holds no bodies.
+            (None, Some(None)) => ("bodies of any size".to_owned(), Origin::Default),
+            (None, None) => ("as the server's limits say".to_owned(), Origin::Limits),
+        };
+        let mut settings = vec![ExplainedSetting { name: "request bodies", value, origin }];
+        let HandlerOptions::Proxy(options) = handler else { return settings };
+        for (_, upstream) in &options.upstreams {
+            settings.extend(upstream.explained().into_iter().map(|(name, value, is_default)| {
+                let origin =
+                    if is_default { Origin::Default } else { Origin::Upstream(upstream.name.clone()) };
+                ExplainedSetting { name, value, origin }
+            }));
+        }
+        settings
+    }
+
     fn pass_over_routes(
         &self,
         question: &Question<'_>,
@@ -399,7 +481,7 @@ fn host_matches(pattern: &str, host: &str) -> bool {
     }
 }
 
-fn explained(filter: &FilterOptions, question: &Question<'_>) -> ExplainedFilter {
+fn explained(filter: &FilterOptions, of_route: bool, question: &Question<'_>) -> ExplainedFilter {
     let responds = match filter {
         FilterOptions::Https(https)
             if https.redirect_to_port.is_some() && matches!(question.arrival, Some((false, _))) =>
@@ -419,5 +501,5 @@ fn explained(filter: &FilterOptions, question: &Question<'_>) -> ExplainedFilter
         }
         _ => None,
     };
-    ExplainedFilter { filter: filter.to_string(), responds }
+    ExplainedFilter { filter: filter.to_string(), responds, of_route }
 }

@@ -52,7 +52,9 @@ use std::sync::Arc;
 pub use self::custom::{CustomFilter, CustomHandler};
 pub use self::diff::{PlanChange, PlanChangeKind, PlanDiff};
 pub use self::error::{PlanError, PlanErrors, PlanMistake};
-pub use self::explain::{ExplainError, ExplainedFilter, Explanation, PassedOver, Reason, Responder};
+pub use self::explain::{
+    ExplainError, ExplainedFilter, ExplainedSetting, Explanation, Origin, PassedOver, Reason, Responder,
+};
 pub use self::options::{FilterOptions, HandlerOptions};
 pub(crate) use self::secrets::keys;
 pub use self::secrets::{ExposedSecret, Secret, SecretKind};

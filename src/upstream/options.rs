@@ -80,6 +80,57 @@ impl UpstreamOptions {
         }
     }
 
+    /// Whether what is open may go on when `next` replaces it: that has all of the endpoints, and what is
+    /// different only decides about requests that come.
+    pub(crate) fn is_continued_by(&self, next: &Self) -> bool {
+        let Self { endpoints, balance, sticky, pool, retries, .. } = next.clone();
+        let Self { checks, ejection, breaker, slow_start, zone, .. } = next.clone();
+        let choice = Self { endpoints, balance, sticky, pool, retries, ..self.clone() };
+        let choice = Self { checks, ejection, breaker, slow_start, zone, ..choice };
+        let has = |address| next.endpoints.iter().any(|endpoint| endpoint.address == *address);
+        choice == *next && self.endpoints.iter().all(|endpoint| has(&endpoint.address))
+    }
+
+    /// What applies to its requests, by name, and whether that is the default.
+    pub(crate) fn explained(&self) -> Vec<(&'static str, String, bool)> {
+        let (timeouts, retries, ejection) = (&self.timeouts, &self.retries, &self.ejection);
+        let usual = Self::of("", Vec::new());
+        let time = |value: Duration, usual: Duration| (format!("{value:?}"), value == usual);
+        let named = |name, (value, is_default)| (name, value, is_default);
+        let tries = match retries.tries {
+            0 | 1 => "none".to_owned(),
+            tries => format!(
+                "{} more within {:?} and {} % of the requests{}",
+                tries - 1,
+                retries.total_time,
+                retries.budget_percent,
+                if retries.non_idempotent { ", whatever the method" } else { ", of idempotent requests" }
+            ),
+        };
+        let ejected = match ejection.failures_in_a_row {
+            0 => "not for failures in a row".to_owned(),
+            failures => format!(
+                "after {failures} failures in a row, for {:?}, at most {} %",
+                ejection.time, ejection.percent_max
+            ),
+        };
+        let checks = match &self.checks {
+            None => "none".to_owned(),
+            Some(checks) => format!("every {:?}", checks.interval),
+        };
+        let breaker = if self.breaker.is_some() { "on" } else { "none" };
+        vec![
+            named("connect timeout", time(timeouts.connect, usual.timeouts.connect)),
+            named("first byte timeout", time(timeouts.first_byte, usual.timeouts.first_byte)),
+            named("idle timeout", time(timeouts.idle, usual.timeouts.idle)),
+            named("tunnel idle timeout", time(timeouts.tunnel_idle, usual.timeouts.tunnel_idle)),
+            ("retries", tries, *retries == usual.retries),
+            ("ejection", ejected, *ejection == usual.ejection),
+            ("checks", checks, self.checks.is_none()),
+            ("breaker", breaker.to_owned(), self.breaker.is_none()),
+        ]
+    }
+
     /// An upstream of these endpoints, with the defaults.
     pub fn of(name: impl Into<String>, endpoints: Vec<EndpointOptions>) -> Self {
         Self {

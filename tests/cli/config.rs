@@ -167,7 +167,8 @@ fn a_check_says_what_would_be_served_or_what_is_wrong() {
 #[test]
 fn an_explanation_names_what_answers_and_why_others_do_not() {
     let (_dir, path) = file(&with(
-        "filters = [\"request_id\"]\n[upstreams.api]\nendpoints = [\"127.0.0.1:9001\"]\n\
+        "filters = [\"request_id\"]\n[upstreams.api]\nendpoints = [\"127.0.0.1:9001\"]\ntimeouts.connect = \
+         \"1s\"\nretries.tries = 2\n\
          [[route]]\nprefix = \"/api\"\nproxy = \"api\"\n[[route]]\npath = \"/api/health\"\nmethods = \
          \"GET\"\n\
          respond = \"fine\"\n",
@@ -183,6 +184,12 @@ fn an_explanation_names_what_answers_and_why_others_do_not() {
         "site: default site",
         "filter: request-id",
         "response: route any /api/{*rest}: proxy to api (127.0.0.1:9001; power of two)",
+        "request bodies: bodies of any size (default)",
+        "connect timeout: 1s (upstream api)",
+        "first byte timeout: 60s (default)",
+        "retries: 1 more within 30s and 20 % of the requests, of idempotent requests (upstream api)",
+        "ejection: after 5 failures in a row, for 10s, at most 50 % (default)",
+        "checks: none (default)",
         "not route any /api: the path has more segments",
         "not route GET /api/health: segment 2 of the path is `users`, not `health`",
     ] {

@@ -183,8 +183,9 @@ fn an_explanation_says_what_responds_and_why_nothing_else_does() {
          site: api.test\n\
          filter: request-id\n\
          filter: cors for every origin\n\
-         filter: timeout after 30 s\n\
+         filter: timeout after 30 s, of the route\n\
          response: route GET /users/me: respond 200 OK, 2 bytes, Content-Type: text/plain; charset=utf-8\n\
+         request bodies: as the server's limits say (limits)\n\
          not listener unix:/run/a.sock: another port\n\
          not site *.old.test: another host\n\
          not route GET /users/{id}: it matches, but is less specific\n\

@@ -72,6 +72,32 @@ fn what_is_in_progress_on_other_routes_is_cut_in_time_and_counted() {
     assert!(site.server.stop().status.success());
 }
 
+#[test]
+fn what_decides_about_new_requests_alone_disturbs_no_open_one() {
+    let (app, other) = (endpoint(), endpoint());
+    let config = |upstream: &str| {
+        format!("[limits]\nreload_drain_timeout = \"2s\"\n{}[upstreams.app]\n{upstream}", proxied("/ws", ""))
+    };
+    let site = Site::start(&config(&format!("endpoints = [\"{}\"]\n", app.addr)));
+    let mut tunnel = Tunnelled::open(site.addr(), "/ws");
+    // A weight, another endpoint, checks, ejection, retries.
+    let more = format!(
+        "endpoints = [{{ address = \"{}\", weight = 3 }}, \"{}\"]\nbalance = \"round_robin\"\n\
+         retries.tries = 2\nejection = {{ failures_in_a_row = 3 }}\n",
+        app.addr, other.addr
+    );
+    let report = site.reload(&config(&more));
+    assert!(report.contains("~ default site, route any /ws"), "{report}");
+    assert!(report.contains("goes on: 1") && !report.contains("reload_drain_timeout"), "{report}");
+    tunnel.echoes(b'a');
+    // Its own endpoint goes.
+    let report = site.reload(&config(&format!("endpoints = [\"{}\"]\n", other.addr)));
+    assert!(!report.contains("goes on") && report.contains("reload_drain_timeout: 1"), "{report}");
+    tunnel.echoes(b'b');
+    assert_eq!(tunnel.0.drain(), b"");
+    assert!(site.server.stop().status.success());
+}
+
 /// The one handler of a plan without routes, which needs no router.
 #[test]
 fn a_lone_fallback_is_a_route_like_others() {

@@ -58,6 +58,18 @@ impl ProxyOptions {
     }
 }
 
+impl ProxyOptions {
+    /// Whether what is open may go on when these options replace it: only the choice of endpoints differs.
+    pub(crate) fn is_continued_by(&self, next: &Self) -> bool {
+        let same = Self { upstreams: next.upstreams.clone(), ..self.clone() };
+        let of_name = |name: &str| next.upstreams.iter().map(|(_, next)| next).find(|next| next.name == name);
+        let goes_on = |(_, upstream): &(u32, Arc<UpstreamOptions>)| {
+            of_name(&upstream.name).is_some_and(|next| upstream.is_continued_by(next))
+        };
+        same == *next && self.upstreams.iter().all(goes_on)
+    }
+}
+
 /// Of the fields that are set only the names, because values may be secrets.
 impl fmt::Debug for ProxyOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
