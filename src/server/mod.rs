@@ -14,6 +14,7 @@
 //! Only `shared` holds what crosses cores.
 
 mod accept;
+mod change;
 mod close;
 mod departure;
 mod h1;
@@ -24,7 +25,8 @@ mod shared;
 mod start;
 mod tls;
 
-pub use self::setup::{ListeningSocket, WorkerChange, WorkerSetup};
+pub use self::change::{ListeningSocket, WorkerChange};
+pub use self::setup::WorkerSetup;
 pub use self::shared::{Message, Phase, Shared};
 pub use self::start::{BuildPlan, StartError, WorkerOutcome, start};
 pub use crate::exchange::{InProgress, Limits};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use super::setup::WorkerChange;
+use super::change::WorkerChange;
 use crate::exchange::InProgress;
 use crate::observe::meters::CoreMeters;
 use crate::observe::{Counters, Totals};

@@ -18,7 +18,8 @@ use glommio::{GlommioError, LocalExecutorBuilder, Placement};
 use thiserror::Error;
 
 use super::accept::{self, WorkerListener};
-use super::setup::{ListeningSocket, WorkerChange, WorkerSetup};
+use super::change::{ListeningSocket, WorkerChange};
+use super::setup::WorkerSetup;
 use super::shared::{Message, Phase};
 use crate::exchange::{self, CurrentLimits, Worker};
 use crate::http::date::DateLine;

@@ -87,7 +87,8 @@ impl UpstreamOptions {
         let Self { checks, ejection, breaker, slow_start, zone, .. } = next.clone();
         let choice = Self { endpoints, balance, sticky, pool, retries, ..self.clone() };
         let choice = Self { checks, ejection, breaker, slow_start, zone, ..choice };
-        let has = |address| next.endpoints.iter().any(|endpoint| endpoint.address == *address);
+        let has =
+            |address: &EndpointAddress| next.endpoints.iter().any(|endpoint| endpoint.address == *address);
         choice == *next && self.endpoints.iter().all(|endpoint| has(&endpoint.address))
     }
 
@@ -96,7 +97,7 @@ impl UpstreamOptions {
         let (timeouts, retries, ejection) = (&self.timeouts, &self.retries, &self.ejection);
         let usual = Self::of("", Vec::new());
         let time = |value: Duration, usual: Duration| (format!("{value:?}"), value == usual);
-        let named = |name, (value, is_default)| (name, value, is_default);
+        let named = |name: &'static str, (value, is_default): (String, bool)| (name, value, is_default);
         let tries = match retries.tries {
             0 | 1 => "none".to_owned(),
             tries => format!(

@@ -95,6 +95,68 @@ fn what_holds_has_no_differences() {
     }
 }
 
+/// No spelling reaches what an access rule keeps, and none passes for a prefix that it only looks like.
+#[test]
+fn edges_of_prefixes_and_hosts() {
+    const CONFIG: &str = r#"
+respond = "other"
+[[route]]
+prefix = "/api"
+respond = "api"
+[[route]]
+prefix = "/admin"
+respond = { status = 403, text = "kept" }
+[[site]]
+host = "a.test"
+respond = "a"
+[[site]]
+host = "*.w.test"
+respond = "w"
+[[site]]
+host = "xn--e1a.test"
+respond = "x"
+"#;
+    let parent = "400, the path has a .. segment";
+    let mut tests = String::new();
+    for (target, body) in [
+        ("/api", "api"),
+        ("/api/", "api"),
+        ("/api?x", "api"),
+        ("/%61pi", "api"),
+        ("//api", "api"),
+        ("/./api", "api"),
+        ("/apix", "other"),
+        ("/API", "other"),
+        ("/api%2Fx", "other"),
+        ("/api;v=1/x", "other"),
+        ("/admin", "kept"),
+        ("/%61dmin/x", "kept"),
+        ("//admin", "kept"),
+        ("/api/./%2e/x", "api"),
+        ("/./admin//x", "kept"),
+        ("http://a.test/", "a"),
+        ("http://A.TEST/", "a"),
+        ("http://a.test./", "a"),
+        ("http://a.test:8080/", "a"),
+        ("http://a.test:0443/", "a"),
+        ("http://b.a.test/", "other"),
+        ("http://x.y.w.test/", "w"),
+        ("http://w.test/", "other"),
+        ("http://xn--e1a.test/", "x"),
+        ("http://[::1]:80/", "other"),
+    ] {
+        tests += &format!("[[test]]\nrequest = \"{target}\"\nexpect = {{ body = \"{body}\" }}\n");
+    }
+    for target in ["/x/../api", "/api/../admin", "/api/%2e%2e/admin", "/..", "/api/.%2E"] {
+        tests += &format!("[[test]]\nrequest = \"{target}\"\nexpect = {{ route = \"{parent}\" }}\n");
+    }
+    let config = config(&format!("{CONFIG}{tests}"));
+    for test in &config.tests {
+        let found: Vec<String> = test.run(&config).iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "{test:?}: {found:?}");
+    }
+}
+
 #[test]
 fn what_does_not_hold_is_told_with_what_was_found() {
     for (test, expected) in [
