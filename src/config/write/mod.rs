@@ -333,8 +333,8 @@ fn when(conditions: &[Condition]) -> Item {
         let mut entries = Entries::default();
         for condition in conditions.iter().filter(|condition| condition.part == part) {
             let item = match &condition.test {
-                ConditionTest::Present => Item::plain(&true),
-                ConditionTest::Absent => Item::plain(&false),
+                ConditionTest::Present => Item::plain(true),
+                ConditionTest::Absent => Item::plain(false),
                 ConditionTest::OneOf(values) if values.len() == 1 => text(&values[0]),
                 ConditionTest::OneOf(values) => texts(values),
                 ConditionTest::Prefix(prefix) => {
