@@ -425,7 +425,8 @@ pub struct PoolOptions {
     /// How old one becomes; then it ends after its exchange. Default 1 h, so that a changed address of a
     /// load balancer behind a name is noticed.
     pub lifetime: Duration,
-    /// Most connections to one endpoint, of all cores together. Default none.
+    /// Most connections to one endpoint, of all cores together. Default none. By HTTP/2 each core that has
+    /// requests needs one of its own, and keeps it while it has requests.
     pub connections_max: Option<u32>,
     /// Requests that wait for a connection of one endpoint, of all cores together; beyond it 503 at once.
     /// Default 1024. Only with `connections_max`, and by HTTP/2.

@@ -351,7 +351,7 @@ impl LocalPools {
             tls: options.tls.clone(),
             idle: RefCell::default(),
             waiting: RefCell::default(),
-            h2: H2Pool::new(options),
+            h2: H2Pool::new(options, state),
             refuses_http1: Cell::new(false),
             is_warming: Cell::new(false),
             is_swept: Cell::new(false),

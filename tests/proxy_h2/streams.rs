@@ -12,7 +12,7 @@ use quoit::upstream::{UpstreamOptions, UpstreamProtocol, UpstreamTls};
 use crate::certs::Certs;
 use crate::common::{Client, Hosted, assert_took, eventually, pattern, time_passes};
 use crate::frames::{Frames, Got};
-use crate::lab::{Endpoint, get, proxy, upstream};
+use crate::lab::{Endpoint, get, proxy, proxy_on, upstream};
 use crate::peer::Peer;
 use crate::secure::{Asks, SecureEndpoint, config};
 use crate::wire::*;
@@ -574,4 +574,20 @@ fn the_stream_of_an_overtaken_request_is_cancelled() {
     client.ask(get("/")).is(200, "ok");
     eventually("it is cancelled", || cancelled.load(Ordering::SeqCst) == 1);
     assert_eq!((slow.seen.accepted(), slow.seen.open()), (1, 1), "its connection stays");
+}
+
+/// A core whose connection is idle gives its place to another core.
+#[test]
+fn an_idle_connection_makes_room_for_other_cores() {
+    let (endpoint, heads) = answering();
+    let mut upstream = h2_upstream(&endpoint);
+    upstream.pool.connections_max = Some(1);
+    upstream.pool.queue_time = Duration::from_secs(5);
+    let proxy = proxy_on(2, ProxyOptions::to(upstream));
+    let mut clients: Vec<_> = (0..12).map(|_| Client::connect(proxy.addr)).collect();
+    for client in &mut clients {
+        // Else the request of the other core ends in 503, long before the connection was idle for too long.
+        client.ask(get("/")).is(200, "ok");
+    }
+    assert_eq!(heads.lock().unwrap().len(), 12);
 }

@@ -33,6 +33,9 @@ const FAREWELL_TIME: Duration = Duration::from_secs(1);
 /// and close the connection (ENHANCE_YOUR_CALM).
 const PING_AGAIN: Duration = Duration::from_secs(5 * 60);
 
+/// Time after which an idle connection is closed where requests of other cores wait for its place.
+const GIVE_BACK_AFTER: Duration = Duration::from_millis(32);
+
 /// What is known of an endpoint that has sent nothing for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Life {
@@ -116,6 +119,8 @@ impl CarrierState {
 pub(super) trait CarrierOwner {
     /// There may be room for another exchange.
     fn wake_first(&self);
+    /// Whether requests of other cores wait for the place of a connection.
+    fn is_wanted_elsewhere(&self) -> bool;
     /// It has ended, or takes no exchange any more.
     fn forget(&self, carrier: &Carrier);
 }
@@ -129,6 +134,8 @@ pub(crate) struct Carrier {
     /// Since when it has no stream.
     idle_since: Cell<Instant>,
     idle_time: Duration,
+    /// The number of connections is limited: others may wait for the place of an idle one.
+    is_limited: bool,
     lifetime: Duration,
     /// Exchanges at once: one before the endpoint's SETTINGS, which it sends first, so that none is refused
     /// for their number; and less than it announces where it has refused some.
@@ -184,6 +191,7 @@ impl Carrier {
             made_at: now,
             idle_since: Cell::new(now),
             idle_time: options.pool.idle_time,
+            is_limited: options.pool.connections_max.is_some(),
             lifetime: options.pool.lifetime,
             room: Cell::new(1),
             taken: Cell::new(0),
@@ -337,8 +345,13 @@ impl Carrier {
         if self.state.borrow().all().next().is_none() && !self.has_ended.get() {
             let now = self.now();
             self.idle_since.set(now);
-            self.look_by(now + self.idle_time);
+            self.look_by(now + self.idle_looks());
         }
+    }
+
+    /// Time until an idle connection is looked at.
+    fn idle_looks(&self) -> Duration {
+        if self.is_limited { GIVE_BACK_AFTER.min(self.idle_time) } else { self.idle_time }
     }
 
     /// Asks an endpoint that is silent whether it is there; when to look again. `None` if it did not answer.
@@ -381,10 +394,11 @@ impl Carrier {
         }
         if is_idle {
             let at = self.idle_since.get() + self.idle_time;
-            if at <= now {
+            let is_wanted = self.is_limited && self.pool.upgrade().is_some_and(|p| p.is_wanted_elsewhere());
+            if at <= now || is_wanted {
                 self.is_leaving.set(true);
             } else {
-                next = Some(at);
+                next = Some(at.min(now + self.idle_looks()));
             }
         } else {
             let Some(at) = self.look_for_life(now) else { return false };

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::upstream::error::ExchangeFailure;
 use crate::upstream::exchange::Link;
 use crate::upstream::options::{UpstreamOptions, UpstreamProtocol};
 use crate::upstream::pool::EndpointPool;
+use crate::upstream::state::EndpointState;
 use crate::upstream::tls::is_http2;
 use crate::upstream::{connect, h1};
 
@@ -50,10 +52,11 @@ pub(in crate::upstream) struct H2Pool {
     carriers: RefCell<Vec<Rc<Carrier>>>,
     queue: RefCell<VecDeque<Rc<Ticket>>>,
     is_connecting: Cell<bool>,
+    state: Arc<EndpointState>,
 }
 
 impl H2Pool {
-    pub(in crate::upstream) fn new(options: &UpstreamOptions) -> Rc<Self> {
+    pub(in crate::upstream) fn new(options: &UpstreamOptions, state: &Arc<EndpointState>) -> Rc<Self> {
         let spoken = match options.protocol {
             UpstreamProtocol::Http2 => Some(Spoken::Http2),
             UpstreamProtocol::Auto if options.tls.is_some() => None,
@@ -64,6 +67,7 @@ impl H2Pool {
             carriers: RefCell::default(),
             queue: RefCell::default(),
             is_connecting: Cell::new(false),
+            state: state.clone(),
         })
     }
 
@@ -202,6 +206,10 @@ impl CarrierOwner for H2Pool {
     fn wake_first(&self) {
         let first = self.queue.borrow().front().cloned();
         first.and_then(|first| first.waker.take()).into_iter().for_each(Waker::wake);
+    }
+
+    fn is_wanted_elsewhere(&self) -> bool {
+        self.state.queued.load(Relaxed) as usize > self.queue.borrow().len()
     }
 
     fn forget(&self, carrier: &Carrier) {
