@@ -94,6 +94,27 @@ fn a_refused_upgrade_is_a_response() {
     }
 }
 
+/// P51: no answer, and a handshake that is a POST.
+#[test]
+fn an_upgrade_without_an_answer_is_504_and_other_methods_pass() {
+    let silent = Endpoint::new(|wire, _| wire.until_closed());
+    let mut upstream = upstream(&[&silent]);
+    upstream.timeouts.first_byte = std::time::Duration::from_millis(200);
+    let proxy = proxy(quoit::handler::ProxyOptions::to(upstream));
+    let mut client = Client::connect(proxy.addr);
+    client.send(UPGRADE);
+    let kind = Some("quoit; error=http_response_timeout");
+    assert_eq!(client.response().has_status(504).field("proxy-status"), kind);
+    let endpoint = Endpoint::answering(OK);
+    let proxy = crate::lab::before(&endpoint);
+    let mut client = Client::connect(proxy.addr);
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3";
+    for _ in 0..2 {
+        client.ask(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\nabc")).is(200, "ok").keeps();
+    }
+    assert_eq!(endpoint.seen.accepted(), 1);
+}
+
 #[test]
 fn a_switch_to_another_protocol_is_502() {
     for fields in ["Connection: upgrade\r\nUpgrade: other\r\n", "Upgrade: websocket\r\n", ""] {

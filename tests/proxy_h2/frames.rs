@@ -39,6 +39,8 @@ pub(crate) struct Frames<'a, S> {
     decoder: Decoder,
     /// Gives credit for data at once.
     pub(crate) credits: bool,
+    /// SETTINGS of this side that were acknowledged.
+    pub(crate) acknowledged: usize,
     /// Whether PINGs are acknowledged, and how many came.
     pub(crate) answers_pings: bool,
     pub(crate) pings: usize,
@@ -54,6 +56,7 @@ impl<'a, S: Read + Write> Frames<'a, S> {
             input: Vec::new(),
             decoder: Decoder::new(),
             credits: true,
+            acknowledged: 0,
             answers_pings: true,
             pings: 0,
             credit: BTreeMap::new(),
@@ -102,7 +105,8 @@ impl<'a, S: Read + Write> Frames<'a, S> {
         let payload = self.take(length)?;
         let ends = flags & END_STREAM != 0;
         match kind {
-            SETTINGS if flags & ACK == 0 => self.send(frame(SETTINGS, ACK, 0, [])),
+            SETTINGS if flags & ACK != 0 => self.acknowledged += 1,
+            SETTINGS => self.send(frame(SETTINGS, ACK, 0, [])),
             HEADERS => {
                 assert!(flags & END_HEADERS != 0, "one frame");
                 let mut fields = Vec::new();

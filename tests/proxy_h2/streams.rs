@@ -591,3 +591,183 @@ fn an_idle_connection_makes_room_for_other_cores() {
     }
     assert_eq!(heads.lock().unwrap().len(), 12);
 }
+
+/// P15: announced late, then lowered, then none, then many.
+#[test]
+fn a_limit_that_comes_late_and_changes_is_kept() {
+    let endpoint = Endpoint::new(|wire, _| {
+        let Some(mut frames) = Frames::silent(&mut wire.stream) else { return };
+        time_passes(Duration::from_millis(300), "SETTINGS come late");
+        frames.send(settings(&[(MAX_CONCURRENT_STREAMS, 4)]));
+        let limits = [usize::MAX, 4, 1, 0, 100];
+        let (mut sent, mut answered, mut open) = (1, 0, Vec::new());
+        while let Some(got) = frames.next() {
+            match got {
+                Got::Headers { stream, ends, .. } => {
+                    open.push((stream, ends));
+                    let most = limits[frames.acknowledged];
+                    assert!(open.len() <= most, "{} of {most}", open.len());
+                    // Before they are known, one is tried.
+                    assert!(frames.acknowledged > 0 || open.len() == 1);
+                }
+                Got::Data { stream, ends, .. } => {
+                    open.iter_mut().filter(|known| known.0 == stream).for_each(|known| known.1 |= ends);
+                }
+                Got::Reset { .. } => panic!("nothing was cancelled"),
+            }
+            while let Some(at) = open.iter().position(|known| known.1) {
+                frames.answer(open.remove(at).0, "ok");
+                answered += 1;
+            }
+            if answered >= 3 * sent && sent < 3 && frames.acknowledged == sent {
+                sent += 1;
+                frames.send(settings(&[(MAX_CONCURRENT_STREAMS, limits[sent] as u32)]));
+            }
+            if sent == 3 && open.is_empty() {
+                while frames.acknowledged < 3 {
+                    if frames.step().is_none() {
+                        return;
+                    }
+                }
+                time_passes(Duration::from_millis(200), "requests wait while none is allowed");
+                sent += 1;
+                frames.send(settings(&[(MAX_CONCURRENT_STREAMS, 100)]));
+            }
+        }
+    });
+    let mut upstream = h2_upstream(&endpoint);
+    upstream.pool.queue_time = Duration::from_secs(20);
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let body = pattern(1_000_000);
+    let clients: Vec<_> = (0..60)
+        .map(|index| {
+            let (addr, body) = (proxy.addr, body.clone());
+            thread::spawn(move || {
+                let mut client = Client::connect(addr);
+                if index % 3 > 0 {
+                    client.ask(get("/")).is(200, "ok");
+                    return;
+                }
+                let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+                client.ask([head.as_bytes(), &body].concat()).is(200, "ok");
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+}
+
+/// P15: what is full with streams that never end is 503 after the queue, and goes on once they have.
+#[test]
+fn streams_that_stay_open_make_others_wait_and_no_longer() {
+    let open = Arc::<AtomicUsize>::default();
+    let count = open.clone();
+    let endpoint = scripted(&[(MAX_CONCURRENT_STREAMS, 4)], move |frames, _| {
+        while let Some(got) = frames.next() {
+            match got {
+                Got::Headers { stream, .. } if got.field(":path") == Some("/") => frames.answer(stream, "ok"),
+                Got::Headers { .. } => drop(count.fetch_add(1, Ordering::SeqCst)),
+                Got::Reset { .. } => drop(count.fetch_sub(1, Ordering::SeqCst)),
+                Got::Data { .. } => {}
+            }
+        }
+    });
+    let mut upstream = h2_upstream(&endpoint);
+    upstream.pool.connections_max = Some(1);
+    upstream.pool.queue_time = Duration::from_millis(300);
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let mut clients: Vec<_> = (0..4).map(|_| Client::connect(proxy.addr)).collect();
+    for client in &mut clients {
+        client.send(get("/hangs"));
+    }
+    eventually("four are open", || open.load(Ordering::SeqCst) == 4);
+    for _ in 0..2 {
+        let answer = Client::connect(proxy.addr).ask(get("/hangs"));
+        let kind = Some("quoit; error=connection_limit_reached");
+        assert_eq!(answer.has_status(503).field("proxy-status"), kind);
+    }
+    // One that waits gets the place of one that leaves.
+    clients.pop().unwrap().reset();
+    eventually("it is cancelled", || open.load(Ordering::SeqCst) == 3);
+    Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+    assert_eq!((open.load(Ordering::SeqCst), endpoint.seen.accepted()), (3, 1));
+}
+
+/// P07: a stream whose length is not what it says is no request, for neither version.
+#[test]
+fn lengths_that_are_wrong_are_never_completed() {
+    let log = Arc::<Mutex<Vec<String>>>::default();
+    let seen = log.clone();
+    let h2 = scripted(&[], move |frames, _| {
+        while let Some(got) = frames.next() {
+            match got {
+                Got::Headers { stream, ends: true, .. } => frames.answer(stream, "ok"),
+                Got::Data { ends: true, .. } => seen.lock().unwrap().push("completed".into()),
+                Got::Reset { code, .. } => seen.lock().unwrap().push(format!("reset {code}")),
+                _ => {}
+            }
+        }
+    });
+    let h1 = Endpoint::new(|wire, _| {
+        while let Some(head) = wire.head() {
+            if wire.whole(&head).is_none() {
+                return;
+            }
+            assert!(crate::lab::field(&head, "content-length").is_none(), "it was completed");
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    for (endpoint, proxy) in [(&h2, before(&h2)), (&h1, crate::lab::before(&h1))] {
+        let mut peer = Peer::connect(proxy.addr);
+        for pieces in [&["abcd"][..], &["abcdef"], &["abc", "def"]] {
+            let stream = peer.fresh();
+            let mut fields = pseudo("POST", "/");
+            fields.push(("content-length", "5"));
+            let mut frames = headers(stream, END_HEADERS, &fields);
+            for (index, piece) in pieces.iter().enumerate() {
+                frames.extend(data(stream, if index + 1 == pieces.len() { END_STREAM } else { 0 }, piece));
+            }
+            peer.send(frames);
+            peer.is_reset(stream, PROTOCOL_ERROR);
+            // The next one gets its own answer.
+            peer.get("/").is(200, "ok");
+        }
+        eventually("what was begun is cut", || endpoint.seen.open() <= 1);
+    }
+    assert!(log.lock().unwrap().iter().all(|line| line == "reset 8"), "{log:?}");
+}
+
+/// P09: crumbs of cookies are one field, byte by byte, and none is out of reach of a limit or a policy.
+#[test]
+fn crumbs_are_one_cookie() {
+    use quoit::upstream::{Balance, StickyOptions, StickySecret};
+    let (one, first) = answering();
+    let (two, second) = answering();
+    let mut upstream = upstream(&[&one, &two]);
+    upstream.protocol = UpstreamProtocol::Http2;
+    upstream.balance = Balance::RoundRobin;
+    let secret = StickySecret(b"0123456789abcdef".to_vec());
+    upstream.sticky = Some(StickyOptions { cookie: "at".into(), secret, max_age: None });
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let mut peer = Peer::connect(proxy.addr);
+    let mut ask = |cookies: &[&str]| {
+        let stream = peer.fresh();
+        let mut fields = pseudo("GET", "/");
+        fields.extend(cookies.iter().map(|cookie| ("cookie", *cookie)));
+        peer.send(headers(stream, WHOLE, &fields));
+        peer.answer(stream).clone()
+    };
+    let set = ask(&[]).field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let count = || (first.lock().unwrap().len(), second.lock().unwrap().len());
+    let before = count();
+    let text = format!("b=2; {set}; c=3");
+    for _ in 0..4 {
+        let answer = ask(&["a=1", &text, "d=\"x, y\"", "e=\u{e4}"]);
+        assert_eq!(answer.is(200, "ok").field("set-cookie"), None, "it is known");
+    }
+    let after = count();
+    assert!(after == (before.0 + 4, before.1) || after == (before.0, before.1 + 4), "{before:?} {after:?}");
+    let heads = if after.0 > before.0 { &first } else { &second };
+    let seen = heads.lock().unwrap().last().unwrap().clone();
+    assert_eq!(seen.field("cookie"), Some(&*format!("a=1; {text}; d=\"x, y\"; e=\u{e4}")));
+}

@@ -225,7 +225,10 @@ fn an_endpoint_without_tunnels_is_502_for_them_alone() {
     // What may be answered without an upgrade is asked for without one.
     let fields = "Connection: Upgrade\r\nUpgrade: foo";
     client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).is(200, "ok").keeps();
-    assert_eq!(*log.lock().unwrap(), ["request 1"]);
+    // Nor is one with another method or content an extended CONNECT (RFC 8441 §5).
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0";
+    client.ask(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).is(200, "ok").keeps();
+    assert_eq!(*log.lock().unwrap(), ["request 1", "request 3"]);
     assert_eq!(endpoint.seen.accepted(), 1);
 }
 
