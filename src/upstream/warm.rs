@@ -1,7 +1,6 @@
 //! Connections that are opened before a request needs one (`pool.warm`), and opened again as they are used up
 //! or closed: one task per upstream and core, which ends with the upstream.
 
-use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -32,26 +31,24 @@ pub(super) fn keep_warm(group: &Rc<Group>, pools: &Rc<LocalPools>, ring: &Ring) 
     });
 }
 
-fn kept(group: Weak<Group>, pools: Rc<LocalPools>, ring: Ring) -> impl Future<Output = ()> {
-    async move {
-        let mut failed: Vec<(Weak<Endpoint>, u32)> = Vec::new();
-        loop {
-            let Some(group) = group.upgrade() else { return };
-            failed.retain_mut(|(endpoint, left)| {
-                *left -= 1;
-                *left > 0 && endpoint.strong_count() > 0
-            });
-            for endpoint in group.current_endpoints(ring.now()).iter() {
-                let is_left_out =
-                    failed.iter().any(|(other, _)| std::ptr::eq(other.as_ptr(), Rc::as_ptr(endpoint)));
-                let is_usable = endpoint.is_enabled() && endpoint.state().health() != Health::Down;
-                if is_usable && !is_left_out && !warm(&group, endpoint, &pools, &ring).await {
-                    failed.push((Rc::downgrade(endpoint), LOOKS_LEFT_OUT));
-                }
+async fn kept(group: Weak<Group>, pools: Rc<LocalPools>, ring: Ring) {
+    let mut failed: Vec<(Weak<Endpoint>, u32)> = Vec::new();
+    loop {
+        let Some(group) = group.upgrade() else { return };
+        failed.retain_mut(|(endpoint, left)| {
+            *left -= 1;
+            *left > 0 && endpoint.strong_count() > 0
+        });
+        for endpoint in group.current_endpoints(ring.now()).iter() {
+            let is_left_out =
+                failed.iter().any(|(other, _)| std::ptr::eq(other.as_ptr(), Rc::as_ptr(endpoint)));
+            let is_usable = endpoint.is_enabled() && endpoint.state().health() != Health::Down;
+            if is_usable && !is_left_out && !warm(&group, endpoint, &pools, &ring).await {
+                failed.push((Rc::downgrade(endpoint), LOOKS_LEFT_OUT));
             }
-            drop(group);
-            ring.sleep(LOOK_EVERY).await;
         }
+        drop(group);
+        ring.sleep(LOOK_EVERY).await;
     }
 }
 

@@ -149,11 +149,9 @@ fn warm_connections() {
         let closes = Arc::new(AtomicBool::new(false));
         let closing = closes.clone();
         let endpoint = Endpoint::new(move |wire, number| {
-            if number < 3 {
-                if gone {
-                    // Closed unused, on the way to a request at the worst.
-                    return eventually("it is to close", || closing.load(Ordering::SeqCst));
-                }
+            if gone && number < 3 {
+                // Closed unused, on the way to a request at the worst.
+                return eventually("it is to close", || closing.load(Ordering::SeqCst));
             }
             while let Some(head) = wire.head() {
                 wire.body(&head);

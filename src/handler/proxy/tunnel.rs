@@ -103,7 +103,8 @@ pub(super) fn respond(
         })
     };
     let named = head.field("upgrade").unwrap_or_default();
-    if !is_http2 && !(named.eq_ignore_ascii_case(protocol.as_bytes()) && is_accepted()) {
+    let is_asked = named.eq_ignore_ascii_case(protocol.as_bytes());
+    if !is_http2 && (!is_asked || !is_accepted()) {
         return response::failed(&ExchangeFailure::Upgrade, via);
     }
     let (mut lines, _) = response::lines(head);
@@ -128,7 +129,7 @@ pub(super) fn respond(
         response.remove_field("sec-websocket-accept");
     }
     if is_http2 && let Some(key) = key_of(context.head()) {
-        let _ = response.set_field("Sec-WebSocket-Accept", &accept(key));
+        let _ = response.set_field("Sec-WebSocket-Accept", accept(key));
     }
     response
 }
