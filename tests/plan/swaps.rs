@@ -346,7 +346,7 @@ fn listeners_are_swapped_with_the_plan() {
     let mut accepted = Client::connect(first);
     accepted.ask(HELLO).is(200, "two");
     let fixed = Address::Inet(second);
-    running.replace_plan(plan(&[fixed.clone()], "four")).unwrap_err();
+    running.replace_plan(plan(std::slice::from_ref(&fixed), "four")).unwrap_err();
     running.replace_plan(plan(&[any(), any()], "four")).unwrap();
     assert!(!path.exists(), "the file of a removed socket goes");
     crate::common::until("the socket is closed", || {
