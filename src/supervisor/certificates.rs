@@ -209,6 +209,20 @@ fn presents(facts: &CertificateFacts, now: SystemTime) -> String {
     }
 }
 
+/// Watches the certificates of all TLS listeners, each once.
+pub(super) fn watch(
+    tls: &[Option<Arc<TlsServer>>],
+    quiet: bool,
+) -> std::io::Result<Option<CertificateWatch>> {
+    let mut servers: Vec<Arc<TlsServer>> = Vec::new();
+    for tls in tls.iter().flatten() {
+        if !servers.iter().any(|known| Arc::ptr_eq(known, tls)) {
+            servers.push(tls.clone());
+        }
+    }
+    if servers.is_empty() { Ok(None) } else { CertificateWatch::start(servers, quiet).map(Some) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::live::LiveServer;
-use super::{LiveTotals, PlanSource, ServedPlan, SupervisorEvent, live_totals, reload_plan};
+use super::reload::{PlanSource, ReloadCounts, ReloadOutcome, ServedPlan, lock, reload_plan};
+use super::{LiveTotals, SupervisorEvent, live_totals};
 use crate::observe::Totals;
 use crate::observe::meters::{RouteCounts, RouteLabel, UpstreamCounts};
 use crate::plan::Secret;
@@ -28,15 +29,6 @@ pub struct ServerHandle {
     pub(super) began: Instant,
 }
 
-/// The outcome of a reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReloadOutcome {
-    /// Whether what was read is served now.
-    pub is_served: bool,
-    /// What changed, or why nothing did, a line each.
-    pub lines: Vec<String>,
-}
-
 /// What a server has measured, by names of its configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
@@ -44,17 +36,6 @@ pub struct Measured {
     pub routes: BTreeMap<RouteLabel, RouteCounts>,
     /// Exchanges with upstreams.
     pub upstreams: BTreeMap<String, UpstreamCounts>,
-}
-
-/// Reloads of a server so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReloadCounts {
-    /// Those after which the new plan was served.
-    pub served: u64,
-    /// Those that changed nothing because of a mistake.
-    pub refused: u64,
-    /// When the last one was served.
-    pub last_served: Option<SystemTime>,
 }
 
 impl ServerHandle {
@@ -115,6 +96,6 @@ impl ServerHandle {
 
     /// The reloads so far.
     pub fn reloads(&self) -> ReloadCounts {
-        self.served.as_ref().map_or_else(ReloadCounts::default, |served| super::lock(served).reloads)
+        self.served.as_ref().map_or_else(ReloadCounts::default, |served| lock(served).reloads)
     }
 }

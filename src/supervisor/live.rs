@@ -5,11 +5,11 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::certificates::CertificateWatch;
-use super::{RunError, watch};
+use super::certificates::{CertificateWatch, watch};
+use super::error::RunError;
 use crate::net::tls::TlsServer;
 use crate::net::{Address, BindError, Bound, SocketFile};
-use crate::observe::access::{CoreLog, CoreLogs, Destination, Format, LogWriter};
+use crate::observe::access::{AccessLog, CoreLog, CoreLogs, Destination, Format, LogWriter};
 use crate::observe::log;
 use crate::plan::Listener;
 use crate::server::{Limits, ListeningSocket, WorkerChange};
@@ -216,7 +216,7 @@ impl Live {
         let access = match change.access {
             None => None,
             Some(choice) => {
-                let (writer, logs) = super::start_log(choice.clone(), workers)?;
+                let (writer, logs) = start_log(choice.clone(), workers)?;
                 let mut logs = logs.into_iter();
                 for one in &mut per_worker {
                     one.access = Some(logs.next());
@@ -282,4 +282,15 @@ pub(super) fn log_file(choice: &LogChoice) -> Option<PathBuf> {
         Some((Destination::File(path), _)) => Some(path.clone()),
         _ => None,
     }
+}
+
+/// Opens the log and starts its writer: its handle, and the core log of each worker.
+pub(super) fn start_log(
+    access: LogChoice,
+    workers: usize,
+) -> Result<(Option<LogWriter>, Vec<CoreLog>), RunError> {
+    let Some((destination, format)) = access else { return Ok((None, Vec::new())) };
+    let log = AccessLog::open(&destination, format).map_err(RunError::AccessLog)?;
+    let (writer, logs) = log.start(workers).map_err(RunError::System)?;
+    Ok((Some(writer), logs))
 }
