@@ -12,7 +12,7 @@ use crate::observe::log;
 use crate::service::{IntoResponse, Problem, Response, RetryAfter};
 use crate::upstream::{ExchangeError, ExchangeFailure, UpstreamMistake};
 
-/// Who can do something about it.
+/// The side on which a request failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ErrorSide {
     /// This program: the request, its options or its body.
@@ -179,7 +179,7 @@ impl ClientError {
         self.0.kind
     }
 
-    /// Who can do something about it.
+    /// The side on which it failed.
     pub fn side(&self) -> ErrorSide {
         use ClientErrorKind as Kind;
         match self.0.kind {

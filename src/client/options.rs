@@ -78,7 +78,7 @@ pub struct ClientOptions {
     /// is forgotten. Default 256, so that URLs of strangers cannot fill the memory.
     pub hosts_max: usize,
     /// How long the addresses of a name are used before they are looked up again. Default 10 s; the system's
-    /// resolver does not tell for how long they are valid.
+    /// resolver reports no lifetimes.
     pub names_time: Duration,
     /// Proxies that requests go through. Default none; the environment is read by
     /// [`ClientProxies::from_env`] alone.

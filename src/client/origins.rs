@@ -52,7 +52,7 @@ pub(super) struct Origin {
 struct OriginName {
     host: String,
     port: u16,
-    /// The operator has chosen it, so that the rule for addresses is not asked.
+    /// The operator has chosen it, so that the rule for addresses does not apply.
     is_proxy: bool,
     state: Arc<NameState>,
     valid_until: Cell<Option<Instant>>,
@@ -173,7 +173,7 @@ impl Origins {
         }
     }
 
-    /// Looks a name up in a task of its own, which ends what it has begun whoever waits for it.
+    /// Looks a name up in a task of its own, which completes even if its requests are dropped.
     fn look_up(&self, name: &Rc<OriginName>, options: &Rc<ClientOptions>, ring: &Ring) {
         if name.is_looking.replace(true) {
             return;
@@ -193,7 +193,7 @@ async fn look_up_on(
     ring: Ring,
 ) {
     while looking.get() >= LOOK_UPS_MAX {
-        // Meanwhile everyone may have left.
+        // All requests that waited may have been dropped meanwhile.
         if name.strong_count() == 0 {
             return;
         }

@@ -1,5 +1,5 @@
 //! Forward proxies: which request goes through which, by options or by the variables that other programs read
-//! too. Reads the environment only where it is told to.
+//! too. Only [`ClientProxies::from_env`] reads the environment.
 
 use std::env;
 use std::fmt;

@@ -44,7 +44,7 @@ pub(crate) struct Worker<S> {
     pub(crate) former: RefCell<Vec<FormerRoute>>,
     /// How often exchanges were cut, so that those who have many look only then.
     pub(crate) cuts: Cell<u32>,
-    /// What is measured of routes and upstreams, if anybody reads it.
+    /// What is measured of routes and upstreams, if metrics are on.
     pub(crate) meters: Option<Arc<CoreMeters>>,
 }
 

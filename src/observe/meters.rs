@@ -93,7 +93,7 @@ pub struct RouteMeter {
 }
 
 impl RouteMeter {
-    /// Counts a response by its status; `None` for a client who left before there was one.
+    /// Counts a response by its status; `None` for a client that left before there was one.
     #[inline]
     pub fn answered(&self, status: Option<u16>) {
         let class = status.map_or(0, |code| usize::from(code / 100).min(CLASSES.len() - 1));
@@ -197,7 +197,7 @@ type Named<K, M> = Mutex<BTreeMap<K, Arc<M>>>;
 /// counting where it was, and so does a worker that takes the place of a lost one.
 #[derive(Default)]
 pub struct CoreMeters {
-    // Both locked only while a plan is built or dropped, or somebody asks.
+    // Both locked only while a plan is built or dropped, or the counts are read.
     routes: Named<RouteLabel, RouteMeter>,
     upstreams: Named<String, UpstreamMeter>,
 }

@@ -19,7 +19,7 @@ pub(super) trait PartFactory {
     /// The service for these options.
     fn handler(&mut self, place: &str, options: &HandlerOptions) -> Rc<dyn AnyService>;
 
-    /// What measures the requests of a route; `None` where nobody reads it.
+    /// What measures the requests of a route; `None` unless metrics are on.
     fn meter(&mut self, _site: Option<&str>, _route: String) -> Option<Arc<RouteMeter>> {
         None
     }

@@ -35,7 +35,7 @@ pub struct WorkerSetup {
     pub ring: RingConfig,
     /// Its counters, which outlive it.
     pub counters: Arc<Counters>,
-    /// What is measured of its routes and upstreams, if anybody reads it.
+    /// What is measured of its routes and upstreams, if metrics are on.
     pub meters: Option<Arc<CoreMeters>>,
     /// Its end of the access log, if there is one.
     pub access: Option<CoreLog>,

@@ -25,7 +25,7 @@ pub struct CoreContext {
     pub process: ProcessValues,
     /// What the services of this core share, those of a plan that replaces another included.
     pub local: LocalValues,
-    /// What is measured of routes and upstreams; `None` where nobody reads it.
+    /// What is measured of routes and upstreams; `None` unless metrics are on.
     pub(crate) meters: Option<Arc<CoreMeters>>,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct RouteFacts {
     pub(crate) allow: Box<str>,
     /// What it asks of requests beside path and method.
     pub(crate) conditions: Box<[Condition]>,
-    /// Measures its requests, if anybody reads it.
+    /// Measures its requests, if metrics are on.
     pub(crate) meter: Option<Arc<RouteMeter>>,
 }
 

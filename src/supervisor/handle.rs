@@ -55,7 +55,7 @@ impl ServerHandle {
     }
 
     /// What its routes and upstreams have measured so far, summed over the workers. Empty unless the server
-    /// is [`measured`](crate::Server::measured). A worker that replies to nothing is read all the same.
+    /// is [`measured`](crate::Server::measured). Includes workers that do not reply.
     pub fn measured(&self) -> Measured {
         let mut all = Measured::default();
         for meters in self.shared.all_meters() {

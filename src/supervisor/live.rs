@@ -46,8 +46,8 @@ pub(super) struct LiveListener {
     pub(super) given: Listener,
     /// With the port that the kernel chose.
     pub(super) address: Address,
-    /// One for each worker, for one that is started again. Kept open, so that no share of the connections
-    /// falls into a hole.
+    /// One for each worker, for one that is started again. Kept open, so that connections
+    /// which the kernel has queued on them are not lost.
     pub(super) sockets: Vec<OwnedFd>,
     /// Removed on drop, so that the next start can bind.
     _file: Option<SocketFile>,

@@ -1,4 +1,4 @@
-//! One request's way to an upstream: an endpoint, a connection, the exchange, and again where that is safe.
+//! Sends one request to an upstream: an endpoint, a connection, the exchange, and again where that is safe.
 //! The same for requests that are forwarded and for those that begin here; what differs is a [`Requester`].
 //!
 //! A request is sent again only if nothing of a response was passed on and the whole of its body is held; and
@@ -29,9 +29,9 @@ const REFUSALS_MAX: u8 = 4;
 /// Time between two looks for the addresses of names that are being looked up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A request, as whoever sends it knows it.
+/// A request, and what its sender does with what comes back.
 pub(crate) trait Requester {
-    /// Whether it may be done twice.
+    /// Whether doing it twice has the effect of doing it once.
     fn is_idempotent(&self) -> bool;
 
     /// Whether it needs HTTP/1.1, for an upgrade.

@@ -1,5 +1,5 @@
-//! Tunnels through forward proxies, by CONNECT of HTTP/1.1: what happens before the endpoint behind one is
-//! spoken to.
+//! Tunnels through forward proxies, by CONNECT of HTTP/1.1: what happens before the endpoint behind one
+//! gets its first byte.
 
 use std::io;
 
@@ -64,7 +64,7 @@ impl ConnectTunnel {
                     ResponseProgress::Tunnel { consumed } if at + consumed == input.len() => {
                         return Ok(stream.into_socket());
                     }
-                    // Servers of TLS speak second.
+                    // A TLS server sends nothing before it has received a ClientHello.
                     ResponseProgress::Tunnel { .. } => {
                         let why = "the forward proxy sent something of its own behind its head";
                         return Err(ExchangeFailure::Protocol(why.to_owned()));

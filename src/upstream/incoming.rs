@@ -94,7 +94,7 @@ impl Incoming {
                 Poll::Ready(None) => self.is_over = true,
             }
         }
-        // Who refuses a request does not want the rest of it; others may.
+        // After an error the endpoint discards the rest of the request; after other responses it may read it.
         if !exchange.is_sent() && exchange.head().status().code() >= 400 {
             self.exchange = None;
             return Poll::Ready(None);

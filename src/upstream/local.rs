@@ -34,7 +34,7 @@ impl LocalUpstream {
         Ok(Rc::new(Self { group, ring, pools }))
     }
 
-    /// As [`new`](Self::new), for one endpoint, whose name somebody else looks up (`name`), or that is
+    /// As [`new`](Self::new), for one endpoint, whose name is looked up elsewhere (`name`), or that is
     /// reached through a forward proxy at its address (`tunnel`).
     pub(crate) fn of_origin(
         options: &Arc<UpstreamOptions>,

@@ -58,7 +58,7 @@ async fn warm(group: &Rc<Group>, endpoint: &Rc<Endpoint>, pools: &LocalPools, ri
     let pool = endpoint.pool(pools, options).clone();
     // Several routes may have this upstream.
     let Some(_warming) = Warming::begin(&pool) else { return true };
-    // As many at most: one that closes what it accepts gets no storm.
+    // Bounded, so that an endpoint that closes what it accepts is not flooded.
     for _ in 0..options.pool.warm {
         if !pool.lacks_warm(&options.pool, ring.now()) {
             break;

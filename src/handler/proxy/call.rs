@@ -1,4 +1,4 @@
-//! One request's way: what of it an endpoint gets, and what the client gets of the answer. Endpoints,
+//! Forwards one request: what of it an endpoint gets, and what of the response the client gets. Endpoints,
 //! connections and retries are [`crate::upstream`]'s.
 
 use std::rc::Rc;
@@ -182,8 +182,8 @@ impl Proxy {
     }
 }
 
-/// As [`call`], no longer than the client of a gRPC call waits (`grpc-timeout`). The endpoint knows that time
-/// too, and what it does later reaches nobody.
+/// As [`call`], no longer than the client of a gRPC call waits (`grpc-timeout`). The endpoint reads that
+/// time too, and the client discards a later response.
 async fn call_within(
     limit: Duration,
     upstream: &LocalUpstream,

@@ -142,7 +142,7 @@ pub struct ForwardedOptions {
     /// In which fields. Default [`ForwardedForm::XForwarded`].
     pub form: ForwardedForm,
     /// Peers whose own fields are believed and extended: other proxies. Those of all other clients are
-    /// dropped, because anybody can send them. Default none.
+    /// dropped, because any client can send them. Default none.
     pub trusted: Vec<Network>,
 }
 

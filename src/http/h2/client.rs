@@ -197,7 +197,7 @@ impl Connection {
             && self.has_room_for_stream()
     }
 
-    /// Whether the server has said that it takes requests: SETTINGS came, and allow one at least.
+    /// Whether the server's SETTINGS have come, and allow at least one request.
     pub fn is_open_to_requests(&self) -> bool {
         self.settings_seen && self.peer.streams_max != Some(0)
     }
@@ -213,7 +213,7 @@ impl Connection {
     }
 
     /// Appends a PING, which the server has to acknowledge. Nothing reports the acknowledgement: any input
-    /// shows that the server is there.
+    /// shows that the server is alive.
     pub fn ping(&self, out: &mut Vec<u8>) {
         write_ping(out, 0, b"alive?..");
     }

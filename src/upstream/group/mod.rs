@@ -66,8 +66,8 @@ impl Group {
         Self::of_origin(options, None, None, core)
     }
 
-    /// As [`new`](Self::new). `looked_up` is the name of the first endpoint where somebody else looks it up
-    /// than the thread that watches; `tunnel` is opened through each endpoint to what is behind it.
+    /// As [`new`](Self::new). `looked_up` is the name of the first endpoint where it is not looked up by
+    /// the thread that watches; `tunnel` is opened through each endpoint to what is behind it.
     ///
     /// # Errors
     /// The first mistake.
@@ -124,7 +124,7 @@ impl Group {
         &self.options
     }
 
-    /// What is measured of it on this core, if anybody reads it.
+    /// What is measured of it on this core, if metrics are on.
     #[inline]
     pub(crate) fn meter(&self) -> Option<&UpstreamMeter> {
         self.meter.as_deref()

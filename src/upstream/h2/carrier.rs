@@ -43,7 +43,7 @@ enum Life {
     Assumed,
     /// It was sent a PING at this time, and nothing came since.
     Asked(Instant),
-    /// It was there when it was last asked.
+    /// It answered the last PING.
     Shown,
 }
 
@@ -256,7 +256,7 @@ impl Carrier {
         }
     }
 
-    /// Whether the endpoint has said what it takes.
+    /// Whether the endpoint's SETTINGS have come.
     pub(super) fn has_settings(&self) -> bool {
         self.state.borrow().machine.has_settings()
     }
@@ -298,7 +298,7 @@ impl Carrier {
         let inbox = Rc::<RefCell<Inbox>>::default();
         let now = self.now();
         if self.state.borrow().machine.open_streams() == 1 {
-            // Before it nothing was to be said.
+            // Without streams no input was due.
             self.heard_at.set(now);
         }
         self.look_by(now + self.ping);
@@ -354,7 +354,7 @@ impl Carrier {
         if self.is_limited { GIVE_BACK_AFTER.min(self.idle_time) } else { self.idle_time }
     }
 
-    /// Asks an endpoint that is silent whether it is there; when to look again. `None` if it did not answer.
+    /// Sends a PING to an endpoint that is silent; returns when to look again, `None` if it did not answer.
     fn look_for_life(&self, now: Instant) -> Option<Instant> {
         if let Life::Asked(at) = self.life.get() {
             let due = at + self.ping_answer;
@@ -372,7 +372,7 @@ impl Carrier {
         Some(now + self.ping_answer)
     }
 
-    /// Whether the endpoint is there, as far as is known.
+    /// Returns `false` once the endpoint has not answered a PING in time.
     fn look_at_deadlines(&self) -> bool {
         let now = self.now();
         self.stream.set_deadline(None);

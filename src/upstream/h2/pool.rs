@@ -160,12 +160,12 @@ impl H2Pool {
         }
     }
 
-    /// Not before those there are have said how much they take, nor where an endpoint takes nothing now.
     /// Whether there is a connection, or one is being made.
     pub(in crate::upstream) fn has_connection(&self) -> bool {
         self.is_connecting.get() || self.carriers.borrow().iter().any(|carrier| !carrier.is_over())
     }
 
+    /// Not before the SETTINGS of all connections have come, nor while one of them allows no request.
     fn may_connect(&self) -> bool {
         let carriers = self.carriers.borrow();
         !self.is_connecting.get()
