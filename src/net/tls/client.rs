@@ -87,7 +87,7 @@ impl TlsClientOptions {
             let verifier = verifier.map_err(|error| config_error(error.to_string()))?;
             builder.with_webpki_verifier(verifier)
         } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(UnverifiedServers(provider)))
         };
         let mut config = match key {
             Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
@@ -129,11 +129,11 @@ fn load_own(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Certi
     Ok(certified)
 }
 
-/// Accepts any certificate, as options demand that say so; the handshake is still bound to its key.
+/// Accepts any certificate; that the server has its key is still verified.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+pub(crate) struct UnverifiedServers(pub(crate) Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for UnverifiedServers {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

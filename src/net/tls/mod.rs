@@ -29,6 +29,8 @@ mod tickets;
 pub use self::certificate::CertificateFiles;
 pub use self::challenges::{ACME_TLS_ALPN, Challenges, HTTP_CHALLENGE_PREFIX};
 pub use self::client::TlsClientOptions;
+#[cfg(feature = "cli")]
+pub(crate) use self::client::UnverifiedServers;
 pub use self::client_auth::{ClientAuth, ClientCertificate, ClientTrust};
 pub use self::config::{CipherPreference, Reloaded, TlsOptions, TlsServer, TlsVersion};
 pub use self::error::{TlsError, TlsProblem, TlsWarning};
