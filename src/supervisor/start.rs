@@ -180,7 +180,7 @@ impl Server {
         self
     }
 
-    /// Takes the plan from here when a server of a [`Plan`] is reloaded, by SIGHUP or [`Running::reload`](crate::Running::reload); on
+    /// Takes the plan from here when a server of a [`Plan`] is reloaded, by SIGHUP or [`Running::reload`]; on
     /// an error, whose lines are reported, the plan in force stays. Called on a thread of its own. Default:
     /// the plan in force is built anew.
     pub fn reload_from(
