@@ -162,7 +162,7 @@ impl TestCase {
         let seen = Seen::default();
         let plan = self.without_upstreams(plan, &seen);
         let call = self.call();
-        call.check()?;
+        call.check().map_err(|error| error.to_string())?;
         let reply = on_core(async move |core| {
             let service = plan.build(&core).map_err(|errors| errors.to_string())?;
             Ok::<_, String>(call.send(&service).await)

@@ -17,10 +17,10 @@ use std::panic::resume_unwind;
 
 use bytes::Bytes;
 use glommio::{LocalExecutorBuilder, Placement};
+use thiserror::Error;
 
 use crate::http::h1::{HeadProgress, RequestDecoder};
-
-use crate::http::message::HeadLimits;
+use crate::http::message::{HeadLimits, RequestError};
 use crate::http::method::Method;
 use crate::ring::{File, Ring, RingConfig};
 use crate::service::{
@@ -152,7 +152,7 @@ impl Call {
     ///
     /// # Errors
     /// Why it would refuse the request.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), CallError> {
         self.head().map(drop)
     }
 
@@ -161,7 +161,7 @@ impl Call {
         (context, RequestBody::from_bytes(self.body))
     }
 
-    fn head(&self) -> Result<Context, String> {
+    fn head(&self) -> Result<Context, CallError> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.fields {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -174,13 +174,32 @@ impl Call {
         let limits = HeadLimits::DEFAULT;
         match RequestDecoder::new().handle_bytes(head.as_bytes(), &limits, context.head_mut()) {
             Ok(HeadProgress::Complete { consumed }) if consumed == head.len() => Ok(context),
-            Ok(HeadProgress::Complete { .. }) => Err(format!("more than one head: {head}")),
-            Ok(HeadProgress::Incomplete) => Err(format!("not a whole head: {head}")),
-            Err(error) => {
-                Err(format!("a server refuses this with {}: {error}\n{head}", error.status().code()))
-            }
+            Ok(HeadProgress::Complete { .. }) => Err(CallError::SeveralHeads(head)),
+            Ok(HeadProgress::Incomplete) => Err(CallError::Incomplete(head)),
+            Err(error) => Err(CallError::Refused { error, head }),
         }
     }
+}
+
+/// Why a server would not call a service with a request.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Method, target and fields make more than one head.
+    #[error("more than one head: {0}")]
+    SeveralHeads(String),
+    /// They make no whole head.
+    #[error("not a whole head: {0}")]
+    Incomplete(String),
+    /// The head is refused.
+    #[error("a server refuses this with {}: {error}\n{head}", .error.status().code())]
+    Refused {
+        /// Why.
+        #[source]
+        error: RequestError,
+        /// The head.
+        head: String,
+    },
 }
 
 /// A whole response.

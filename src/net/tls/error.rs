@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::facts::CertificateFactsError;
 use super::pem::PemError;
 
 /// Everything that is wrong with the TLS configuration of a listener.
@@ -98,7 +99,11 @@ pub(super) enum TlsErrorKind {
     )]
     OnlyAKey,
     #[error("its certificate {place} cannot be read ({why}); fetch or make it anew")]
-    CertificateBroken { place: usize, why: String },
+    CertificateBroken {
+        place: usize,
+        #[source]
+        why: CertificateFactsError,
+    },
     /// The certificate at `place` is not issued by the next one.
     #[error(
         "certificate {place} was issued by `{issuer}`, and certificate {} is `{next}`; put the server's \

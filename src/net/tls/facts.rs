@@ -67,15 +67,31 @@ impl std::fmt::Display for AlternativeName {
     }
 }
 
+/// Why a certificate cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateFactsError {
+    /// It is not the DER of an X.509 certificate; the parser's words.
+    #[error("{0}")]
+    Malformed(String),
+    /// Bytes follow it.
+    #[error("something follows it")]
+    Followed,
+    /// The extension with this object identifier is malformed.
+    #[error("its extension {0} is malformed")]
+    Extension(String),
+}
+
 impl CertificateFacts {
     /// Parses one certificate.
     ///
     /// # Errors
     /// The problem.
-    pub fn read(der: &[u8]) -> Result<Self, String> {
-        let (rest, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
+    pub fn read(der: &[u8]) -> Result<Self, CertificateFactsError> {
+        let (rest, certificate) = X509Certificate::from_der(der)
+            .map_err(|error| CertificateFactsError::Malformed(error.to_string()))?;
         if !rest.is_empty() {
-            return Err("something follows it".to_owned());
+            return Err(CertificateFactsError::Followed);
         }
         let extensions = Extensions::of(&certificate)?;
         Ok(Self {
@@ -159,7 +175,7 @@ struct Extensions {
 }
 
 impl Extensions {
-    fn of(certificate: &X509Certificate<'_>) -> Result<Self, String> {
+    fn of(certificate: &X509Certificate<'_>) -> Result<Self, CertificateFactsError> {
         let mut found = Self {
             names: Vec::new(),
             is_authority: false,
@@ -181,7 +197,7 @@ impl Extensions {
                         locations.iter().any(|at| at.access_method.to_id_string() == CA_ISSUERS);
                 }
                 ParsedExtension::ParseError { .. } => {
-                    return Err(format!("its extension {} is malformed", extension.oid));
+                    return Err(CertificateFactsError::Extension(extension.oid.to_string()));
                 }
                 _ => {}
             }

@@ -34,7 +34,7 @@ pub(crate) use self::client::UnverifiedServers;
 pub use self::client_auth::{ClientAuth, ClientCertificate, ClientTrust};
 pub use self::config::{CipherPreference, Reloaded, TlsOptions, TlsServer, TlsVersion};
 pub use self::error::{TlsError, TlsProblem, TlsWarning};
-pub use self::facts::{AlternativeName, CertificateFacts, date};
+pub use self::facts::{AlternativeName, CertificateFacts, CertificateFactsError, date};
 pub use self::files::FileVersion;
 pub(in crate::net) use self::handshake::{ChosenConfig, Established, accept, connect};
 pub use self::handshake::{HandshakeError, PlainHttp};

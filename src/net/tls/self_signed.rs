@@ -34,7 +34,7 @@ pub(super) fn make(
     }
     let failed = |why: String| vec![TlsProblem::without_file(TlsErrorKind::Config(why))];
     let (der, key) = sign(names, now - BACKDATED, now + LIFETIME).map_err(failed)?;
-    let facts = CertificateFacts::read(&der).map_err(failed)?;
+    let facts = CertificateFacts::read(&der).map_err(|error| failed(error.to_string()))?;
     let key = provider.key_provider.load_private_key(key).map_err(|error| failed(error.to_string()))?;
     Ok(Certificate::new(CertifiedKey::new(vec![der], key), facts, Vec::new()))
 }
