@@ -54,11 +54,13 @@ impl Decoder {
         let names = values.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
         let mut stages = Vec::new();
         for name in names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")) {
+            // Before it is made: each holds a table.
+            if stages.len() == CODINGS_MAX {
+                let text = "its content is compressed too often";
+                return Err(ClientError::text(ClientErrorKind::Coding, text));
+            }
             let Some(coding) = Coding::new(name).map_err(|error| refused(&error))? else { return Ok(None) };
             stages.push(Stage { coding, input: Bytes::new(), is_full: false, is_complete: true });
-        }
-        if stages.len() > CODINGS_MAX {
-            return Err(ClientError::text(ClientErrorKind::Coding, "its content is compressed too often"));
         }
         stages.reverse();
         Ok((!stages.is_empty()).then_some(Self { stages }))
@@ -128,11 +130,15 @@ impl Coding {
 impl Stage {
     /// The next piece of output; empty when input is needed.
     fn next(&mut self) -> io::Result<Bytes> {
+        if self.input.is_empty() && !self.is_full {
+            return Ok(Bytes::new());
+        }
+        // One for many members without content, of 20 bytes each.
+        let mut piece = vec![0; PIECE_BYTES];
         loop {
             if self.input.is_empty() && !self.is_full {
                 return Ok(Bytes::new());
             }
-            let mut piece = vec![0; PIECE_BYTES];
             let (read, written) = self.step(&mut piece)?;
             self.input.advance(read);
             self.is_full = written == PIECE_BYTES;

@@ -219,7 +219,7 @@ fn kind_of(failure: &ExchangeFailure) -> (ClientErrorKind, Option<TimeoutKind>) 
     match failure {
         Failure::Name(_) => (Kind::Name, None),
         Failure::Connect(_) => (Kind::Connect, None),
-        Failure::ConnectTimeout => late(TimeoutKind::Connect),
+        Failure::ConnectTimeout | Failure::NoSettings => late(TimeoutKind::Connect),
         Failure::Tls(_) | Failure::Certificate(_) | Failure::NoVersion => (Kind::Tls, None),
         Failure::TlsTimeout => late(TimeoutKind::Tls),
         Failure::ForwardProxy(_) => (Kind::Proxy, None),

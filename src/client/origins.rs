@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::error::{ClientError, ClientErrorKind, TimeoutKind};
@@ -16,7 +16,7 @@ use super::options::ClientOptions;
 use super::proxies::ForwardProxy;
 use super::url::Url;
 use crate::observe::log;
-use crate::ring::Ring;
+use crate::ring::{Ring, Wakers, later};
 use crate::service::CoreContext;
 use crate::upstream::{
     ConnectTunnel, EndpointAddress, EndpointOptions, ExchangeError, ExchangeFailure, LocalUpstream,
@@ -58,7 +58,7 @@ struct OriginName {
     valid_until: Cell<Option<Instant>>,
     is_looking: Cell<bool>,
     failure: RefCell<Option<NameFailure>>,
-    waiting: RefCell<Vec<Waker>>,
+    waiting: RefCell<Wakers>,
 }
 
 #[derive(Clone)]
@@ -154,7 +154,7 @@ impl Origins {
             if is_valid() || !name.is_looking.get() {
                 return Poll::Ready(());
             }
-            name.waiting.borrow_mut().push(cx.waker().clone());
+            name.waiting.borrow_mut().add(cx);
             Poll::Pending
         });
         if ring.within(options.timeouts.connect, resolved).await.is_none() {
@@ -223,7 +223,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.looking.set(self.looking.get() - 1);
         self.name.is_looking.set(false);
-        self.name.waiting.take().into_iter().for_each(Waker::wake);
+        self.name.waiting.take().wake();
     }
 }
 
@@ -240,7 +240,7 @@ impl OriginName {
             Err(error) => (None, Some(NameFailure::Unknown(error.kind(), error.to_string()))),
         };
         let time = if failure.is_some() { FAILURE_TIME } else { options.names_time };
-        self.valid_until.set(Some(now + time));
+        self.valid_until.set(Some(later(now, time)));
         self.failure.replace(failure);
         if let Some(found) = found {
             self.state.set(found);

@@ -14,22 +14,10 @@ use futures_core::Stream;
 use super::error::{ClientError, ClientErrorKind};
 use super::options::ClientOptions;
 use super::url::Url;
+use crate::http::h1::reserved_field;
 use crate::http::message::{FieldError, push_field};
 use crate::http::method::{METHOD_BYTES_MAX, Method};
 use crate::service::{BodyError, BodyFrame, Frame, RequestBody, StreamBody};
-
-/// Fields that are written from the request's parts, or are of the connection.
-const RESERVED: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Fields that are for one origin, and that HTTP/2 keeps out of its tables.
 pub(super) const SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -215,7 +203,7 @@ fn check_method(method: &str) -> Result<(), ClientError> {
 
 /// Whether a field may be set at all.
 pub(super) fn check_field(name: &str) -> Result<(), ClientError> {
-    if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+    if reserved_field(name.as_bytes()).is_some() {
         let text = format!("the field {name} is written from the request's other parts; leave it out");
         return Err(ClientError::text(ClientErrorKind::Request, text));
     }

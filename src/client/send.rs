@@ -15,6 +15,7 @@ use super::response::{ClientResponse, Receiving};
 use crate::http::h1::{BodyLength, ConnectionOptions, OutgoingRequest};
 use crate::http::method::Method;
 use crate::http::status::Status;
+use crate::ring::later;
 use crate::service::RequestBody;
 use crate::upstream::{
     Answered, Endpoint, Exchange, ExchangeError, ExchangeFailure, Incoming, Link, LocalUpstream, NoAnswer,
@@ -32,7 +33,7 @@ const OF_CONTENT: [&str; 6] =
 pub(super) async fn send(client: &Client, parts: RequestParts) -> Result<ClientResponse, ClientError> {
     let ring = &client.inner.core.ring;
     let Some(time) = parts.timeout else { return Box::pin(follow(client, parts, None)).await };
-    let (what, deadline) = (parts.what(), ring.now() + time);
+    let (what, deadline) = (parts.what(), later(ring.now(), time));
     match ring.within(time, Box::pin(follow(client, parts, Some(deadline)))).await {
         Some(result) => result,
         None => Err(ClientError::late(TimeoutKind::Total, "it takes too long", false).of(|| what)),

@@ -13,7 +13,7 @@ use crate::observe::Counters;
 use crate::observe::access::CoreLog;
 use crate::observe::log;
 use crate::observe::meters::CoreMeters;
-use crate::ring::Ring;
+use crate::ring::{Ring, later};
 use crate::service::{Context, Drain, RouteHold, RouteLife, Service};
 
 /// The state of one worker, shared by its connections.
@@ -87,8 +87,8 @@ impl<S> Worker<S> {
     /// When a connection that begins now is to end, if there is a limit on its age.
     pub(crate) fn connection_ends_at(&self) -> Option<Instant> {
         let age = self.limits().connection_age_max?;
-        let early = age / 10 * spread(self.counters.accepted.count()) / 1024;
-        Some(self.ring.now() + age - early)
+        let early = age / 10 / 1024 * spread(self.counters.accepted.count());
+        Some(later(self.ring.now(), age.saturating_sub(early)))
     }
 
     /// Counts an exchange, which is about to wait, as one in progress on its route.
@@ -106,7 +106,7 @@ impl<S> Worker<S> {
         S: Service,
     {
         let before = self.service.replace(Rc::new(service));
-        let (ends_at, mut counts) = (self.ring.now() + after, InProgress::default());
+        let (ends_at, mut counts) = (later(self.ring.now(), after), InProgress::default());
         let mut former = self.former.borrow_mut();
         let used = before.lives().iter().filter(|(_, life)| life.in_progress() > 0).cloned();
         former.extend(used.map(|(place, life)| FormerRoute { place, life, ends_at: None }));

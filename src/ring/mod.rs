@@ -45,6 +45,7 @@ mod task;
 mod timer;
 mod turn;
 mod wake;
+mod wakers;
 
 pub use self::background::{lower_priority, yield_to_workers};
 pub use self::blocking::Reply;
@@ -61,3 +62,5 @@ pub use self::recv_buf::RecvBuf;
 pub use self::slots::Waits;
 pub use self::socket::{NonBlocking, Socket};
 pub use self::task::yield_now;
+pub use self::timer::later;
+pub use self::wakers::Wakers;

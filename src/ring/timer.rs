@@ -5,7 +5,7 @@
 //! one entry each and move their deadline by storing a number; the entry is checked against it when it fires
 //! (see `socket`).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Length of a tick in milliseconds. Deadlines are seconds long, for which a tenth of a second would do; 16
 /// ms also serves `sleep`. Halving it doubles the wake-ups of an idle core with timers.
@@ -17,6 +17,16 @@ const SLOTS: u64 = 1024;
 /// Entries whose capacity an empty slot keeps. Thousands of connections that were accepted together move from
 /// slot to slot together; if every slot kept that capacity, it would add up to megabytes.
 const SLOT_KEPT: usize = 32;
+
+/// A time that no process lives to see, from now.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The time that is `after` later than `now`; a century, where that is more: for who wants no limit it is one
+/// to write `Duration::MAX`, which no clock can add.
+#[inline]
+pub fn later(now: Instant, after: Duration) -> Instant {
+    now + after.min(NEVER)
+}
 
 /// The tick that is at least `duration` after any moment of tick `now`: one tick more than the duration has,
 /// because `now` has partly elapsed.
@@ -156,5 +166,7 @@ mod tests {
         assert_eq!(ticks(Duration::from_micros(TICK_MS * 1000 + 1)), 2);
         assert_eq!(due(7, Duration::from_millis(TICK_MS)), 9);
         assert!(due(7, Duration::MAX) > 1 << 40);
+        let now = Instant::now();
+        assert!(later(now, Duration::MAX) > later(now, Duration::from_secs(1 << 31)));
     }
 }

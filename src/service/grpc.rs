@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use crate::http::message::{RequestHead, Version};
+use crate::http::method::Method;
 use crate::http::status::Status;
 
 /// The codes of gRPC that stand for errors of this side.
@@ -20,15 +21,18 @@ pub(crate) mod code {
     pub(crate) const UNAUTHENTICATED: u8 = 16;
 }
 
-/// Whether the request is a call. `application/grpc-web` is another protocol, whose clients read HTTP's
-/// statuses.
+/// Whether the request is a call, which POST alone is. `application/grpc-web` is another protocol, whose
+/// clients read HTTP's statuses. Of any other method an error with 200 would be one that a cache keeps as the
+/// content of its URL, for whoever asks next.
 pub(crate) fn is_call(head: &RequestHead) -> bool {
     let is_call = |kind: &[u8]| {
         let (name, rest) = kind.split_at(kind.len().min(b"application/grpc".len()));
         name.eq_ignore_ascii_case(b"application/grpc")
             && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
     };
-    head.version() == Version::Http2 && head.field("content-type").is_some_and(is_call)
+    head.version() == Version::Http2
+        && head.method() == Method::Post
+        && head.field("content-type").is_some_and(is_call)
 }
 
 /// The code for an error with this status, where what made it names none. As in

@@ -20,6 +20,7 @@ use super::local::LocalUpstream;
 use super::options::UpstreamOptions;
 use super::outgoing::Outgoing;
 use crate::http::status::Status;
+use crate::ring::later;
 use crate::service::RequestBody;
 
 /// How often a request is sent again that was refused unprocessed: an endpoint may lower how much it takes
@@ -194,7 +195,7 @@ pub(crate) fn held_bytes_max(options: &UpstreamOptions, request: &impl Requester
 /// As [`Requester::pick`]; waits for the addresses of names that were never looked up before.
 async fn first_pick(upstream: &LocalUpstream, request: &impl Requester) -> Result<Pick, NoEndpoint> {
     let ring = upstream.ring();
-    let deadline = ring.now() + upstream.options().timeouts.connect;
+    let deadline = later(ring.now(), upstream.options().timeouts.connect);
     loop {
         match request.pick(upstream, &Tried::default()) {
             Err(NoEndpoint::Unresolved) if ring.now() < deadline => ring.sleep(LOOK_EVERY).await,
@@ -400,7 +401,8 @@ fn outcome_of(failure: &ExchangeFailure) -> Option<Outcome> {
         | ExchangeFailure::Tls(_)
         | ExchangeFailure::NoVersion
         | ExchangeFailure::Certificate(_)
-        | ExchangeFailure::TlsTimeout => Some(Outcome::ConnectFailed),
+        | ExchangeFailure::TlsTimeout
+        | ExchangeFailure::NoSettings => Some(Outcome::ConnectFailed),
         ExchangeFailure::FirstByteTimeout | ExchangeFailure::IdleTimeout => Some(Outcome::TimedOut),
         _ => Some(Outcome::Broken),
     }

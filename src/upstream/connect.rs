@@ -47,12 +47,7 @@ pub(crate) async fn link(
                 if needs.tunnel
                     && let Link::H2(carrier) = &link
                 {
-                    let settled = poll_fn(|cx| carrier.poll_settings(cx));
-                    let settled = ring.within(options.timeouts.connect, settled).await;
-                    settled.ok_or(ExchangeError::unsent(ExchangeFailure::ConnectTimeout))?;
-                    if carrier.is_lost() {
-                        return Err(ExchangeError::unsent(ExchangeFailure::Closed));
-                    }
+                    poll_fn(|cx| carrier.poll_settings(cx)).await.map_err(ExchangeError::unsent)?;
                 }
                 return Ok(link);
             }
@@ -89,6 +84,7 @@ pub(super) fn copy_of(failure: &ExchangeFailure) -> ExchangeFailure {
         ExchangeFailure::Certificate(error) => ExchangeFailure::Certificate(error.clone()),
         ExchangeFailure::NoVersion => ExchangeFailure::NoVersion,
         ExchangeFailure::TlsTimeout => ExchangeFailure::TlsTimeout,
+        ExchangeFailure::NoSettings => ExchangeFailure::NoSettings,
         ExchangeFailure::ForwardProxy(status) => ExchangeFailure::ForwardProxy(*status),
         _ => ExchangeFailure::ConnectTimeout,
     }

@@ -39,6 +39,12 @@ pub enum ExchangeFailure {
     /// The forward proxy on the way to it refuses to connect.
     #[error("the forward proxy on the way to it answers CONNECT with {}", .0.code())]
     ForwardProxy(Status),
+    /// It took a connection, and did not begin to speak HTTP/2 on it in time.
+    #[error(
+        "it took a connection, but sent no SETTINGS in time (connect); does it speak HTTP/2 there? See \
+         `protocol`"
+    )]
+    NoSettings,
     /// Too many requests wait for a connection.
     #[error("too many requests wait for a connection to it (queue_max)")]
     QueueFull,
@@ -98,6 +104,7 @@ impl ExchangeFailure {
         match self {
             Self::ConnectTimeout
             | Self::TlsTimeout
+            | Self::NoSettings
             | Self::FirstByteTimeout
             | Self::Unhealthy
             | Self::IdleTimeout => Status::GATEWAY_TIMEOUT,
@@ -132,7 +139,7 @@ impl ExchangeFailure {
             Self::Name(_) => "dns_error",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
             Self::Connect(_) | Self::ForwardProxy(_) => "destination_unavailable",
-            Self::ConnectTimeout | Self::TlsTimeout => "connection_timeout",
+            Self::ConnectTimeout | Self::TlsTimeout | Self::NoSettings => "connection_timeout",
             Self::Tls(_) | Self::NoVersion => "tls_protocol_error",
             Self::Certificate(_) => "tls_certificate_error",
             Self::QueueFull | Self::QueueTimeout | Self::Refused => "connection_limit_reached",
@@ -160,6 +167,7 @@ impl ExchangeFailure {
             | Self::Connect(_)
             | Self::ConnectTimeout
             | Self::TlsTimeout
+            | Self::NoSettings
             | Self::ForwardProxy(_) => "the server behind this proxy cannot be reached",
             Self::Tls(_) | Self::Certificate(_) | Self::NoVersion => {
                 "no secure connection to the server behind this proxy can be made"

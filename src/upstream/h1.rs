@@ -31,7 +31,7 @@ use crate::http::message::{BodyLimits, Framing, FramingError, ResponseError, Res
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::net::Stream;
-use crate::ring::{Payload, RecvBuf, Ring};
+use crate::ring::{Payload, RecvBuf, Ring, later};
 use crate::service::{BodyError, BodyPiece, Frame};
 
 /// Pieces of a body up to this size are copied behind what is sent before them.
@@ -392,7 +392,7 @@ impl Exchange {
             Awaited::Answer => match &mut self.link.answer_due {
                 None => Some(timeouts.first_byte),
                 Some(due) => {
-                    *due = self.link.stream.ring().now() + timeouts.first_byte;
+                    *due = later(self.link.stream.ring().now(), timeouts.first_byte);
                     Some(timeouts.first_byte.min(LOOK_EVERY))
                 }
             },

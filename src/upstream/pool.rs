@@ -23,7 +23,7 @@ use super::h2::{H2Pool, Spoken};
 use super::options::{PoolOptions, UpstreamOptions, UpstreamProtocol, UpstreamTls};
 use super::state::EndpointState;
 use crate::observe::log;
-use crate::ring::Ring;
+use crate::ring::{Ring, later};
 
 /// Time between two looks at idle connections, and at what other cores have released.
 const TICK: Duration = Duration::from_millis(32);
@@ -153,7 +153,7 @@ impl EndpointPool {
         }
         let waiting = Waiting { waiter: Rc::default(), pool: self };
         self.waiting.borrow_mut().push_back(waiting.waiter.clone());
-        let deadline = ring.now() + options.queue_time;
+        let deadline = later(ring.now(), options.queue_time);
         loop {
             let mut tick = pin!(ring.sleep(TICK));
             let is_woken = poll_fn(|cx| {

@@ -199,3 +199,14 @@ fn others_have_their_turn_while_much_is_decompressed() {
         assert!(turns > 100, "{turns}");
     });
 }
+
+/// Each coding is a table of a hundred KiB: thousands fit in a head, and are refused before they are made.
+#[test]
+fn too_many_codings_are_counted_before_they_are_begun() {
+    let endpoint = coded(&format!("{}unknown", "zstd,".repeat(3000)), b"x".to_vec());
+    let url = format!("http://{}/", endpoint.addr);
+    crate::default(async move |client, _| {
+        let error = client.get(&url).send().await.unwrap_err();
+        assert_eq!(error.kind(), ClientErrorKind::Coding);
+    });
+}

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quoit::client::{ClientBody, ClientErrorKind, ClientOptions, ErrorSide};
@@ -14,7 +15,7 @@ use quoit::http::status::Status;
 use quoit::net::Address;
 use quoit::net::tls::{CertificateFiles, TlsOptions, TlsServer};
 use quoit::service::{BodyWriter, Request, Response};
-use quoit::upstream::{UpstreamProtocol, UpstreamTls};
+use quoit::upstream::{PoolOptions, RetryOptions, UpstreamProtocol, UpstreamTimeouts, UpstreamTls};
 use quoit::{Running, Server};
 
 use crate::certs::Certs;
@@ -291,4 +292,43 @@ fn secrets_are_never_indexed_and_a_cut_response_is_an_error() {
     assert_eq!(field("authorization"), Some(("Bearer t", true)));
     assert_eq!((field("x-a"), field(":path")), (Some(("1", false)), Some(("/a?b", false))));
     assert_eq!(field(":scheme"), Some(("http", false)));
+}
+
+/// Who wants no limit writes the longest time, which no clock can add.
+#[test]
+fn the_longest_times_are_no_limits() {
+    let far = Duration::MAX;
+    let timeouts = UpstreamTimeouts {
+        connect: far,
+        tls: far,
+        first_byte: far,
+        idle: far,
+        tunnel_idle: far,
+        expect: far,
+        ping: far,
+        ping_answer: far,
+    };
+    let pool = PoolOptions { idle_time: far, lifetime: far, queue_time: far, ..PoolOptions::default() };
+    let retries = RetryOptions { total_time: far, ..RetryOptions::default() };
+    let unlimited =
+        ClientOptions { timeout: Some(far), timeouts, pool, retries, names_time: far, ..Default::default() };
+    let h1 = Endpoint::answering(crate::lab::OK);
+    let h2 = Endpoint::new(|wire, _| {
+        let Some(mut frames) = Frames::new(&mut wire.stream, &[]) else { return };
+        while let Some(got) = frames.next() {
+            if matches!(&got, Got::Headers { ends: true, .. } | Got::Data { ends: true, .. }) {
+                frames.answer(got.stream(), "ok");
+            }
+        }
+    });
+    for (endpoint, protocol) in [(h1, UpstreamProtocol::Http1), (h2, UpstreamProtocol::Http2)] {
+        let url = format!("http://localhost:{}/", endpoint.addr.port());
+        crate::with(ClientOptions { protocol, ..unlimited.clone() }, async move |client, _| {
+            for _ in 0..2 {
+                let response = client.post(&url).body("x").timeout(far).send();
+                assert_eq!(response.await.unwrap().text().await.unwrap(), "ok");
+                assert_eq!(client.get(&url).send().await.unwrap().text().await.unwrap(), "ok");
+            }
+        });
+    }
 }

@@ -121,6 +121,12 @@ fn errors_of_the_proxy_are_statuses_of_grpc() {
     is_own(&ask(&mut peer, "/reset"), "14", "connection_terminated");
     is_own(&ask(&mut peer, "/silent"), "4", "http_response_timeout");
     is_own(&ask(&mut peer, "/malformed"), "13", "http_protocol_error");
+    // Calls are POST. A GET that says that it is one gets no 200, which a cache would keep for everybody.
+    let stream = peer.fresh();
+    let fields = [&pseudo("GET", "/malformed")[..], &[("content-type", "application/grpc")]].concat();
+    peer.send(headers(stream, WHOLE, &fields));
+    let refused = peer.answer(stream);
+    assert_eq!((refused.status, refused.field("grpc-status")), (502, None));
     let stream = peer.fresh();
     peer.send(headers(stream, END_HEADERS, &call("/long", &[("content-length", "101")])));
     is_own(&peer.answer(stream), "8", "http_request_error");

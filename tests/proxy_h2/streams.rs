@@ -768,3 +768,57 @@ fn crumbs_are_one_cookie() {
     let seen = heads.lock().unwrap().last().unwrap().clone();
     assert_eq!(seen.field("cookie"), Some(&*format!("a=1; {text}; d=\"x, y\"; e=\u{e4}")));
 }
+
+/// One that takes connections and never sends SETTINGS is as one that takes none, for all who wait for it.
+#[test]
+fn an_endpoint_that_never_sends_settings_fails_as_one_that_takes_no_connection() {
+    let silent = Endpoint::new(|wire, _| wire.until_closed());
+    let (quick, _) = answering();
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for (request, other) in [(get("/"), None), (get("/"), Some(&quick)), (upgrade.into(), None)] {
+        let mut upstream = upstream(&[&[&silent][..], other.as_slice()].concat());
+        upstream.protocol = UpstreamProtocol::Http2;
+        upstream.timeouts.connect = Duration::from_millis(200);
+        upstream.pool.queue_time = Duration::from_secs(20);
+        upstream.retries.tries = if other.is_some() { 2 } else { 1 };
+        let proxy = proxy(ProxyOptions::to(upstream));
+        let mut clients: Vec<_> = (0..6).map(|_| Client::connect(proxy.addr)).collect();
+        for client in &mut clients {
+            client.send(&request);
+        }
+        for client in &mut clients {
+            let answer = client.response();
+            if other.is_some() {
+                answer.is(200, "ok");
+            } else {
+                let expected = Some("quoit; error=connection_timeout");
+                assert_eq!(answer.has_status(504).field("proxy-status"), expected);
+            }
+        }
+        eventually("it is closed", || silent.seen.open() == 0);
+    }
+}
+
+/// Nor does the connection wait for a request: who began it may have left.
+#[test]
+fn a_silent_connection_ends_without_requests() {
+    let endpoint = Endpoint::new(|wire, number| {
+        if number == 0 {
+            return wire.until_closed();
+        }
+        let Some(mut frames) = Frames::new(&mut wire.stream, &[]) else { return };
+        while let Some(got) = frames.head() {
+            frames.answer(got.stream(), "ok");
+        }
+    });
+    let mut upstream = h2_upstream(&endpoint);
+    upstream.timeouts.connect = Duration::from_millis(400);
+    let proxy = proxy(ProxyOptions::to(upstream));
+    let mut client = Client::connect(proxy.addr);
+    client.send(get("/"));
+    eventually("it is connected to", || endpoint.seen.accepted() == 1);
+    client.reset();
+    eventually("it is closed", || endpoint.seen.open() == 0);
+    Client::connect(proxy.addr).ask(get("/")).is(200, "ok");
+}

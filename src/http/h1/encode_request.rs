@@ -85,9 +85,9 @@ pub enum RequestWriteError {
     FieldsMalformed,
 }
 
-/// Fields that are written here or are connection-specific; a second one would contradict the first. By the
-/// length of the name, which excludes most.
-fn reserved(name: &[u8]) -> Option<&'static str> {
+/// The usual spelling of the name of a field that is written here or is connection-specific: a second one
+/// would contradict the first. By the length of the name, which excludes most.
+pub(crate) fn reserved_field(name: &[u8]) -> Option<&'static str> {
     let candidates: &[&'static str] = match name.len() {
         2 => &["TE"],
         4 => &["Host"],
@@ -201,7 +201,7 @@ fn check_fields(mut fields: &[u8]) -> Result<(), RequestWriteError> {
         if !line.ends_with(b"\r\n") {
             return Err(RequestWriteError::FieldsMalformed);
         }
-        if let Some(name) = reserved(&line[..colon]) {
+        if let Some(name) = reserved_field(&line[..colon]) {
             return Err(RequestWriteError::ReservedField(name));
         }
         fields = rest;

@@ -35,6 +35,7 @@ pub use encode::{
     BodyCoding, BodyLength, CHUNK_END, CONTINUE, OutgoingResponse, Persistence, RequestContext, WrittenHead,
     write_chunk_header, write_head, write_last_chunk,
 };
+pub(crate) use encode_request::reserved_field;
 pub use encode_request::{
     ConnectionOptions, OutgoingRequest, RequestWriteError, WrittenRequest, write_request_head,
 };

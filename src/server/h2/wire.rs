@@ -16,6 +16,7 @@ use crate::http::message::{FramingError, Trailers};
 use crate::http::status::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsInfo;
+use crate::ring::later;
 use crate::server::close::ClosableWire;
 use crate::service::{
     BodyError, BodyFrame, BodyPolicy, Downstream, ExchangeId, Frame, HalfClose, InformError, Peer,
@@ -252,7 +253,7 @@ impl H2Wire {
 
     /// Moves the deadline to this time from now, unless it is earlier.
     pub(super) fn look_within(&self, after: Duration) {
-        let at = self.now() + after.max(TICK);
+        let at = later(self.now(), after.max(TICK));
         if at + TICK < self.look_at.get() {
             self.look_after(after);
         }
@@ -266,7 +267,7 @@ impl H2Wire {
     /// Sets the deadline anew.
     pub(super) fn look_after(&self, after: Duration) {
         let after = after.max(TICK);
-        self.look_at.set(self.now() + after);
+        self.look_at.set(later(self.now(), after));
         self.stream.set_deadline(Some(after));
     }
 }

@@ -10,14 +10,15 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 
 use crate::http::h2::client::{Connection, Event};
 use crate::http::h2::{ConnectionError, EndStream, ErrorCode, H2Limits, StreamError, StreamKey};
 use crate::http::message::{BodyLimits, FramingError, HeadLimits, ResponseHead, Trailers};
 use crate::net::Stream;
 use crate::observe::log;
-use crate::ring::Payload;
+use crate::ring::{Payload, Wakers, later};
+use crate::upstream::error::ExchangeFailure;
 use crate::upstream::options::UpstreamOptions;
 
 /// Output beyond which exchanges wait with more content.
@@ -35,6 +36,10 @@ const PING_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// Time after which an idle connection is closed where requests of other cores wait for its place.
 const GIVE_BACK_AFTER: Duration = Duration::from_millis(32);
+
+/// Content is joined with what came before and was not taken yet, up to this length: a piece costs more than
+/// a byte, and how much a frame carries is the endpoint's choice.
+const JOINED_BYTES: usize = 4 * 1024;
 
 /// What is known of an endpoint that has sent nothing for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +69,8 @@ pub(super) enum StreamFailure {
     Closed,
     /// The connection was lost.
     Lost(io::ErrorKind),
+    /// SETTINGS, which an endpoint sends first, did not come in time.
+    NoSettings,
 }
 
 /// What was received for one exchange, and not taken yet. Data is bounded by the stream's window, heads by
@@ -71,7 +78,7 @@ pub(super) enum StreamFailure {
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) heads: VecDeque<ResponseHead>,
-    pub(super) data: VecDeque<Bytes>,
+    pub(super) data: VecDeque<BytesMut>,
     pub(super) trailers: Option<Trailers>,
     pub(super) has_ended: bool,
     pub(super) failure: Option<StreamFailure>,
@@ -85,6 +92,14 @@ pub(super) struct Inbox {
 impl Inbox {
     fn wake(&mut self) {
         self.waker.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn add(&mut self, data: &[u8]) {
+        match self.data.back_mut() {
+            Some(last) if last.len() + data.len() <= JOINED_BYTES => last.extend_from_slice(data),
+            _ if data.is_empty() => {}
+            _ => self.data.push_back(BytesMut::from(data)),
+        }
     }
 }
 
@@ -123,6 +138,8 @@ pub(super) trait CarrierOwner {
     fn is_wanted_elsewhere(&self) -> bool;
     /// It has ended, or takes no exchange any more.
     fn forget(&self, carrier: &Carrier);
+    /// It has ended before the endpoint spoke: those that wait for it are told.
+    fn failed(&self, failure: &ExchangeFailure);
 }
 
 /// A connection.
@@ -131,6 +148,8 @@ pub(crate) struct Carrier {
     pub(super) state: RefCell<CarrierState>,
     pub(super) is_tls: bool,
     made_at: Instant,
+    /// When SETTINGS must have come.
+    settings_due: Instant,
     /// Since when it has no stream.
     idle_since: Cell<Instant>,
     idle_time: Duration,
@@ -156,7 +175,7 @@ pub(crate) struct Carrier {
     look_at: Cell<Option<Instant>>,
     driver: RefCell<Option<Waker>>,
     /// Requests for tunnels that wait for the endpoint's SETTINGS.
-    awaiting_settings: RefCell<Vec<Waker>>,
+    awaiting_settings: RefCell<Wakers>,
     pool: Weak<dyn CarrierOwner>,
     /// Counts it among the endpoint's connections.
     open: Cell<Option<Box<dyn Any>>>,
@@ -189,6 +208,7 @@ impl Carrier {
                 head: ResponseHead::new(),
             }),
             made_at: now,
+            settings_due: later(now, options.timeouts.connect),
             idle_since: Cell::new(now),
             idle_time: options.pool.idle_time,
             is_limited: options.pool.connections_max.is_some(),
@@ -261,12 +281,20 @@ impl Carrier {
         self.state.borrow().machine.has_settings()
     }
 
-    /// Ready once it has, or the connection has ended.
-    pub(in crate::upstream) fn poll_settings(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.has_settings() || self.is_lost() {
-            return Poll::Ready(());
+    /// Ready once it has, which does not take longer than a connection.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub(in crate::upstream) fn poll_settings(&self, cx: &Context<'_>) -> Poll<Result<(), ExchangeFailure>> {
+        if self.is_lost() {
+            let is_late = !self.has_settings() && self.now() >= self.settings_due;
+            let failure = if is_late { ExchangeFailure::NoSettings } else { ExchangeFailure::Closed };
+            return Poll::Ready(Err(failure));
         }
-        self.awaiting_settings.borrow_mut().push(cx.waker().clone());
+        if self.has_settings() {
+            return Poll::Ready(Ok(()));
+        }
+        self.awaiting_settings.borrow_mut().add(cx);
         Poll::Pending
     }
 
@@ -301,7 +329,7 @@ impl Carrier {
             // Without streams no input was due.
             self.heard_at.set(now);
         }
-        self.look_by(now + self.ping);
+        self.look_by(later(now, self.ping));
         let streams = &mut self.state.borrow_mut().streams;
         if streams.len() <= stream.place() {
             streams.resize_with(stream.place() + 1, || None);
@@ -345,7 +373,7 @@ impl Carrier {
         if self.state.borrow().all().next().is_none() && !self.has_ended.get() {
             let now = self.now();
             self.idle_since.set(now);
-            self.look_by(now + self.idle_looks());
+            self.look_by(later(now, self.idle_looks()));
         }
     }
 
@@ -357,11 +385,11 @@ impl Carrier {
     /// Sends a PING to an endpoint that is silent; returns when to look again, `None` if it did not answer.
     fn look_for_life(&self, now: Instant) -> Option<Instant> {
         if let Life::Asked(at) = self.life.get() {
-            let due = at + self.ping_answer;
+            let due = later(at, self.ping_answer);
             return (now < due).then_some(due);
         }
         let after = if self.life.get() == Life::Shown { self.ping.max(PING_AGAIN) } else { self.ping };
-        let due = self.heard_at.get() + after;
+        let due = later(self.heard_at.get(), after);
         if now < due {
             return Some(due);
         }
@@ -369,7 +397,7 @@ impl Carrier {
         let (machine, out) = state.parts();
         machine.ping(out);
         self.life.set(Life::Asked(now));
-        Some(now + self.ping_answer)
+        Some(later(now, self.ping_answer))
     }
 
     /// Returns `false` once the endpoint has not answered a PING in time.
@@ -378,6 +406,12 @@ impl Carrier {
         self.stream.set_deadline(None);
         self.look_at.set(None);
         let mut next: Option<Instant> = None;
+        if !self.has_settings() {
+            if now >= self.settings_due {
+                return false;
+            }
+            next = Some(self.settings_due);
+        }
         let mut is_idle = true;
         for (_, inbox) in self.state.borrow().all() {
             is_idle = false;
@@ -393,12 +427,13 @@ impl Carrier {
             }
         }
         if is_idle {
-            let at = self.idle_since.get() + self.idle_time;
+            let at = later(self.idle_since.get(), self.idle_time);
             let is_wanted = self.is_limited && self.pool.upgrade().is_some_and(|p| p.is_wanted_elsewhere());
             if at <= now || is_wanted {
                 self.is_leaving.set(true);
             } else {
-                next = Some(at.min(now + self.idle_looks()));
+                let at = at.min(later(now, self.idle_looks()));
+                next = Some(next.map_or(at, |next| next.min(at)));
             }
         } else {
             let Some(at) = self.look_for_life(now) else { return false };
@@ -410,6 +445,7 @@ impl Carrier {
 
     async fn drive(self: Rc<Self>) {
         self.rests();
+        self.look_by(self.settings_due);
         let failure = poll_fn(|cx| self.poll(cx)).await;
         self.end(failure);
         // GOAWAY, and with TLS close_notify.
@@ -430,7 +466,7 @@ impl Carrier {
     /// Tells all exchanges that the connection has ended.
     fn end(&self, failure: Option<StreamFailure>) {
         self.has_ended.set(true);
-        self.awaiting_settings.take().into_iter().for_each(Waker::wake);
+        self.awaiting_settings.take().wake();
         let mut state = self.state.borrow_mut();
         if failure.is_none() {
             let CarrierState { machine, out, .. } = &mut *state;
@@ -442,6 +478,7 @@ impl Carrier {
                 inbox.failure = Some(match &failure {
                     Some(StreamFailure::Protocol(why)) => StreamFailure::Protocol(why.clone()),
                     Some(StreamFailure::Lost(kind)) => StreamFailure::Lost(*kind),
+                    Some(StreamFailure::NoSettings) => StreamFailure::NoSettings,
                     _ => StreamFailure::Closed,
                 });
             }
@@ -449,7 +486,18 @@ impl Carrier {
         }
         drop(state);
         if let Some(pool) = self.pool.upgrade() {
+            if matches!(failure, Some(StreamFailure::NoSettings)) {
+                pool.failed(&ExchangeFailure::NoSettings);
+            }
             pool.forget(self);
+        }
+    }
+
+    /// What it means that the socket failed in this way.
+    fn lost(&self, kind: io::ErrorKind) -> StreamFailure {
+        match kind {
+            io::ErrorKind::TimedOut if !self.has_settings() => StreamFailure::NoSettings,
+            kind => StreamFailure::Lost(kind),
         }
     }
 
@@ -458,7 +506,7 @@ impl Carrier {
         *self.driver.borrow_mut() = Some(cx.waker().clone());
         loop {
             if let Err(error) = self.send(cx) {
-                return Poll::Ready(Some(StreamFailure::Lost(error.kind())));
+                return Poll::Ready(Some(self.lost(error.kind())));
             }
             if self.is_leaving.get() && self.state.borrow().all().next().is_none() {
                 return Poll::Ready(None);
@@ -479,7 +527,7 @@ impl Carrier {
                 Poll::Ready(Ok(None)) => return Poll::Ready(Some(StreamFailure::Closed)),
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     if !self.look_at_deadlines() {
-                        return Poll::Ready(Some(StreamFailure::Lost(error.kind())));
+                        return Poll::Ready(Some(self.lost(error.kind())));
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(StreamFailure::Lost(error.kind()))),
@@ -542,7 +590,7 @@ impl Carrier {
             let step = machine.handle_bytes(&input[at..], out, head, now)?;
             if !had_settings && machine.has_settings() {
                 self.room.set(usize::MAX);
-                self.awaiting_settings.take().into_iter().for_each(Waker::wake);
+                self.awaiting_settings.take().wake();
             }
             if let Some(event) = step.event {
                 self.handle(&mut state, event, &input[at..]);
@@ -584,9 +632,7 @@ impl Carrier {
                 match state.inbox(stream) {
                     Some(inbox) => {
                         let mut inbox = inbox.borrow_mut();
-                        if !data.is_empty() {
-                            inbox.data.push_back(Bytes::copy_from_slice(data));
-                        }
+                        inbox.add(data);
                         inbox.has_ended |= ends;
                         inbox.wake();
                     }
@@ -637,5 +683,24 @@ impl Carrier {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crumbs_are_kept_as_pieces() {
+        let mut inbox = Inbox::default();
+        for byte in 0..=u8::MAX {
+            inbox.add(b"");
+            (0..40).for_each(|_| inbox.add(&[byte]));
+        }
+        inbox.add(&[7; 3 * JOINED_BYTES]);
+        inbox.add(b"end");
+        let lengths: Vec<_> = inbox.data.iter().map(BytesMut::len).collect();
+        assert_eq!(lengths, [JOINED_BYTES, JOINED_BYTES, 2048, 3 * JOINED_BYTES, 3]);
+        assert!(inbox.data.iter().flatten().take(10_240).copied().eq((0..10_240).map(|at| (at / 40) as u8)));
     }
 }

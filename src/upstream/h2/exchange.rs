@@ -19,7 +19,7 @@ use crate::http::h2::{EndStream, StreamError, StreamKey};
 use crate::http::message::{Framing, FramingError, ResponseError, ResponseHead, Trailers};
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::ring::Ring;
+use crate::ring::{Ring, later};
 use crate::service::{BodyError, Frame};
 use crate::upstream::error::{ExchangeError, ExchangeFailure};
 use crate::upstream::h1::HeadEvent;
@@ -180,6 +180,7 @@ impl H2Exchange {
             StreamFailure::Closed if was_answered => ExchangeFailure::Body(FramingError::Truncated),
             StreamFailure::Closed => ExchangeFailure::Closed,
             StreamFailure::Lost(kind) => ExchangeFailure::Lost(kind.into()),
+            StreamFailure::NoSettings => ExchangeFailure::NoSettings,
         }))
     }
 
@@ -301,14 +302,14 @@ impl H2Exchange {
             Awaited::Asking => Some(timeouts.expect),
             Awaited::Taking => Some(timeouts.idle),
             Awaited::Answer => {
-                self.answer_due = Some(self.carrier.now() + timeouts.first_byte);
+                self.answer_due = Some(later(self.carrier.now(), timeouts.first_byte));
                 let looks = self.health_of.is_some();
                 Some(if looks { timeouts.first_byte.min(LOOK_EVERY) } else { timeouts.first_byte })
             }
             Awaited::Body if self.is_event_stream => Some(timeouts.tunnel_idle),
             Awaited::Body => Some(timeouts.idle),
         };
-        inbox.deadline = time.map(|time| self.carrier.now() + time);
+        inbox.deadline = time.map(|time| later(self.carrier.now(), time));
         inbox.deadline.into_iter().for_each(|at| self.carrier.look_by(at));
     }
 
@@ -422,6 +423,7 @@ impl H2Exchange {
     /// A piece of content.
     pub(super) fn take_piece(&mut self) -> Result<Option<Bytes>, FramingError> {
         let Some(data) = self.inbox.borrow_mut().data.pop_front() else { return Ok(None) };
+        let data = data.freeze();
         self.received += data.len() as u64;
         let mut state = self.carrier.state.borrow_mut();
         let (machine, out) = state.parts();

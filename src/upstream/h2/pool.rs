@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::carrier::{Carrier, CarrierOwner};
 use crate::net::Stream;
-use crate::ring::Ring;
+use crate::ring::{Ring, later};
 use crate::upstream::error::ExchangeFailure;
 use crate::upstream::exchange::Link;
 use crate::upstream::options::{UpstreamOptions, UpstreamProtocol};
@@ -113,7 +113,7 @@ impl H2Pool {
         }
         let waiting = Waiting { ticket: Rc::default(), pool: self, of };
         self.queue.borrow_mut().push_back(waiting.ticket.clone());
-        let deadline = ring.now() + options.pool.queue_time;
+        let deadline = later(ring.now(), options.pool.queue_time);
         loop {
             if let Some(failure) = waiting.ticket.failure.take() {
                 return Err(failure);
@@ -136,7 +136,7 @@ impl H2Pool {
                     return match stream {
                         Ok(stream) => Ok(Some(self.opened(stream, options, open))),
                         Err(failure) => {
-                            self.fail(&waiting.ticket, &failure);
+                            self.fail(Some(&waiting.ticket), &failure);
                             Err(failure)
                         }
                     };
@@ -165,7 +165,8 @@ impl H2Pool {
         self.is_connecting.get() || self.carriers.borrow().iter().any(|carrier| !carrier.is_over())
     }
 
-    /// Not before the SETTINGS of all connections have come, nor while one of them allows no request.
+    /// Not before the SETTINGS of all connections have come, which have the time of a connection, nor while
+    /// one of them allows no request.
     fn may_connect(&self) -> bool {
         let carriers = self.carriers.borrow();
         !self.is_connecting.get()
@@ -194,8 +195,9 @@ impl H2Pool {
     }
 
     /// The connection that all wait for could not be made: each decides for itself what to do then.
-    fn fail(&self, own: &Rc<Ticket>, failure: &ExchangeFailure) {
-        for ticket in self.queue.borrow().iter().filter(|ticket| !Rc::ptr_eq(ticket, own)) {
+    fn fail(&self, own: Option<&Rc<Ticket>>, failure: &ExchangeFailure) {
+        let is_own = |ticket: &Rc<Ticket>| own.is_some_and(|own| Rc::ptr_eq(ticket, own));
+        for ticket in self.queue.borrow().iter().filter(|ticket| !is_own(ticket)) {
             ticket.failure.set(Some(connect::copy_of(failure)));
             ticket.waker.take().into_iter().for_each(Waker::wake);
         }
@@ -215,6 +217,10 @@ impl CarrierOwner for H2Pool {
     fn forget(&self, carrier: &Carrier) {
         self.carriers.borrow_mut().retain(|known| !std::ptr::eq(&**known, carrier));
         self.wake_first();
+    }
+
+    fn failed(&self, failure: &ExchangeFailure) {
+        self.fail(None, failure);
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::carrier::StreamFailure;
 use super::exchange::H2Exchange;
 use crate::http::h2::EndStream;
+use crate::ring::later;
 
 /// A tunnel on a stream. Dropping it resets the stream unless both directions have ended.
 pub(crate) struct H2Tunnel {
@@ -26,7 +27,7 @@ impl H2Tunnel {
 
     pub(in crate::upstream) fn set_idle(&mut self, idle: Duration) {
         let carrier = &self.exchange.carrier;
-        let at = carrier.now() + idle;
+        let at = later(carrier.now(), idle);
         self.exchange.inbox.borrow_mut().deadline = Some(at);
         carrier.look_by(at);
     }
