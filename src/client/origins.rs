@@ -200,26 +200,26 @@ async fn look_up_on(
         ring.sleep(LOOK_UP_TICK).await;
     }
     let Some(name) = name.upgrade() else { return };
-    let running = Running::begin(looking, name);
+    let running = RunningLookUp::begin(looking, name);
     let (host, port) = (running.name.host.clone(), running.name.port);
     let found = ring.blocking(move || look_up(&host, port)).await;
     running.name.take(found, &options, ring.now());
 }
 
 /// A look-up in progress, until it is dropped.
-struct Running {
+struct RunningLookUp {
     looking: Rc<Cell<usize>>,
     name: Rc<OriginName>,
 }
 
-impl Running {
+impl RunningLookUp {
     fn begin(looking: Rc<Cell<usize>>, name: Rc<OriginName>) -> Self {
         looking.set(looking.get() + 1);
         Self { looking, name }
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningLookUp {
     fn drop(&mut self) {
         self.looking.set(self.looking.get() - 1);
         self.name.is_looking.set(false);

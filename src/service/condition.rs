@@ -214,12 +214,12 @@ impl ConditionSubject for RequestHead {
 
 /// The conditions of a route, in a form that is equal where they mean the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Conditions {
+pub(crate) struct RouteConditions {
     // INVARIANT: sorted by part and name.
     all: Vec<Condition>,
 }
 
-impl Conditions {
+impl RouteConditions {
     pub(crate) fn add(&mut self, condition: Condition) {
         if !self.all.contains(&condition) {
             self.all.push(condition);
@@ -256,7 +256,7 @@ impl Conditions {
     }
 }
 
-impl PartialEq for Conditions {
+impl PartialEq for RouteConditions {
     fn eq(&self, other: &Self) -> bool {
         self.all.len() == other.all.len()
             && self
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn what_excludes_each_other_is_known() {
         let of = |conditions: &[Condition]| {
-            let mut all = Conditions::default();
+            let mut all = RouteConditions::default();
             conditions.iter().for_each(|one| all.add(one.clone()));
             all
         };

@@ -13,7 +13,7 @@ use super::tree::Tree;
 use super::{RouteDraft, Router, SourceLocation};
 use crate::observe::meters::RouteMeter;
 use crate::service::answer::AnyService;
-use crate::service::condition::{Condition, Conditions, suffix};
+use crate::service::condition::{Condition, RouteConditions, suffix};
 use crate::service::filter::Chain;
 use crate::service::limits::{BodyPolicy, ExtractLimits, HalfClose};
 use crate::service::request::RouteFacts;
@@ -65,7 +65,7 @@ struct Scope {
     body_policy: Option<BodyPolicy>,
     half_close: HalfClose,
     fallback: Option<Rc<dyn AnyService>>,
-    conditions: Conditions,
+    conditions: RouteConditions,
     meter: Option<Arc<RouteMeter>>,
 }
 
@@ -105,7 +105,7 @@ struct Placed {
 
 impl Placed {
     /// Why a route of this method, with these conditions and the same pattern, cannot stand beside this one.
-    fn rivals(&self, method: Option<&MethodName>, conditions: &Conditions) -> Option<RouteMistake> {
+    fn rivals(&self, method: Option<&MethodName>, conditions: &RouteConditions) -> Option<RouteMistake> {
         let own = &self.scope.conditions;
         let with = || described(self.method.as_ref(), &self.pattern.text, own.all());
         if self.method.as_ref() == method && own == conditions {
@@ -222,7 +222,7 @@ impl RoutesBuilder {
         let allow: Box<str> = allow(&placed).into();
         let (plain, conditional): (Vec<_>, Vec<_>) =
             placed.into_iter().partition(|route| route.scope.conditions.all().is_empty());
-        let mut groups: Vec<(Conditions, Vec<Placed>)> = Vec::new();
+        let mut groups: Vec<(RouteConditions, Vec<Placed>)> = Vec::new();
         for route in conditional {
             match groups.iter_mut().find(|(known, _)| *known == route.scope.conditions) {
                 Some((_, group)) => group.push(route),

@@ -15,7 +15,7 @@ use crate::http::status::Status;
 use crate::http::target::split_authority;
 use crate::service::Service;
 use crate::service::answer::{Answer, AnyService};
-use crate::service::condition::{ConditionSubject, Conditions};
+use crate::service::condition::{ConditionSubject, RouteConditions};
 use crate::service::filter::Chain;
 use crate::service::into_response::IntoResponse;
 use crate::service::limits::HalfClose;
@@ -49,7 +49,7 @@ pub(super) struct Leaf {
     pub(super) plain: MethodTable,
     pub(super) has_plain: bool,
     /// Those of routes with the same conditions each, in order of precedence.
-    pub(super) conditional: Vec<(Conditions, MethodTable)>,
+    pub(super) conditional: Vec<(RouteConditions, MethodTable)>,
 }
 
 /// Endpoints by method. Without any if there are no routes.
