@@ -158,6 +158,12 @@ fn no_command(error: &clap::Error) -> Option<String> {
     if matches!(&*name, "version" | "ver") {
         return Some(format!("there is no command `{name}`; the version is shown by quoit --version"));
     }
+    if name == "metrics" {
+        return Some(format!(
+            "there is no command `{name}`; the administrator's socket and the listener of the key `metrics` \
+             answer GET /metrics"
+        ));
+    }
     let similar = words_of(error, ContextKind::SuggestedSubcommand);
     let tip = match similar.first() {
         Some(similar) => format!("; did you mean {similar}?"),

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
+use signal_hook::consts::SIGHUP;
+use signal_hook::low_level::raise;
 
 use super::admin::socket;
 use super::config_args::ConfigArgs;
-use super::watch;
-use crate::config::{Config, Depth, Environment};
+use super::watch::{self, Reading};
+use crate::config::{Config, ConfigError, Depth, Environment};
 use crate::observe::log;
 use crate::{PlanUpdate, Running, Server};
 
@@ -25,22 +29,32 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs) -> ExitCode {
+    // Until the server catches it, SIGHUP would end the process; and the file may be read by then.
+    let is_early = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(SIGHUP, is_early.clone()) {
+        log::line(format_args!("SIGHUP ends this process until it serves: {error}"));
+    }
+    let began = SystemTime::now();
     let config = match args.config.load(Depth::Serve) {
         Ok(config) => config,
         Err(code) => return code,
     };
     let plan = config.plan.clone();
-    let source = Arc::new(PlanFile { path: args.config.config.clone(), served: Mutex::new(config) });
+    let tried = Mutex::new(Reading { began, files: config.files.clone() });
+    let source = Arc::new(PlanFile { path: args.config.config.clone(), served: Mutex::new(config), tried });
     let server = server(&source);
     let reloading = source.clone();
     let mut server = server.reload_from(move || reloading.read());
-    if args.watch {
-        let files = source.clone();
-        server = server.on_start(move |_| {
+    let (files, is_watched) = (source.clone(), args.watch);
+    server = server.on_start(move |_| {
+        if is_early.load(Ordering::Relaxed) {
+            let _ = raise(SIGHUP);
+        }
+        if is_watched {
             let files = files.clone();
-            watch::start(move || files.files());
-        });
-    }
+            watch::start(move || files.reading());
+        }
+    });
     let beside = Arc::new(Mutex::new(Vec::new()));
     let (admin, metrics, is_quiet) = {
         let settings = &lock(&source.served).settings;
@@ -88,6 +102,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct PlanFile {
     path: PathBuf,
     served: Mutex<Config>,
+    /// What was read last, served or refused.
+    tried: Mutex<Reading>,
 }
 
 impl PlanFile {
@@ -97,7 +113,14 @@ impl PlanFile {
     /// A line for each mistake.
     fn read(self: &Arc<Self>) -> Result<PlanUpdate, Vec<String>> {
         let served = lock(&self.served);
+        let began = SystemTime::now();
         let next = served.load_next(&self.path, &Environment::process(), Depth::Serve);
+        let files = match &next {
+            Ok(next) => next.files.clone(),
+            Err(ConfigError::Mistakes(mistakes)) => mistakes.files().to_vec(),
+            Err(ConfigError::Unreadable { path, .. }) => vec![path.clone()],
+        };
+        *lock(&self.tried) = Reading { began, files };
         let next = next.map_err(|error| error.lines())?;
         let changes = served.settings_fixed(&next);
         if !changes.is_empty() {
@@ -116,9 +139,15 @@ impl PlanFile {
         Ok(update.when_served(move || *lock(&file.served) = next))
     }
 
-    /// The files whose changes matter.
-    fn files(&self) -> Vec<PathBuf> {
-        lock(&self.served).files.clone()
+    /// The files whose changes matter: also those of a configuration that was refused, because its remedy may
+    /// be in one that only it names.
+    fn reading(&self) -> Reading {
+        let served = lock(&self.served).files.clone();
+        let Reading { began, mut files } = lock(&self.tried).clone();
+        files.extend(served);
+        files.sort();
+        files.dedup();
+        Reading { began, files }
     }
 }
 

@@ -68,13 +68,20 @@ pub struct Mistakes {
     sources: Vec<SourceText>,
     // INVARIANT: never empty.
     list: Vec<Mistake>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Mistakes {
     pub(super) fn new(sources: Vec<SourceText>, mut list: Vec<Mistake>) -> Self {
         list.sort_by_key(|mistake| (mistake.at.file, mistake.at.start));
         list.dedup();
-        Self { sources, list }
+        Self { sources, list, files: Vec::new() }
+    }
+
+    /// The files that were read, and those that they name, as in [`Config::files`](super::Config::files): a
+    /// change of one may be the remedy.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// How many there are.

@@ -352,7 +352,7 @@ impl Config {
         known: &[TlsUnit],
     ) -> Result<Self, ConfigError> {
         let first = SourceText { path: path.to_owned(), text: text.to_owned() };
-        let Sources { texts, mistakes, directories } = source::with_includes(first, environment);
+        let Sources { texts, mistakes, directories, unread } = source::with_includes(first, environment);
         let reader = Reader::new(&texts, environment, View::Real);
         reader.mistakes.borrow_mut().extend(mistakes);
         let documents: Vec<_> = texts.iter().map(|source| DeTable::parse_recoverable(&source.text)).collect();
@@ -377,9 +377,13 @@ impl Config {
         }
         let mistakes = reader.mistakes.take();
         if !mistakes.is_empty() {
-            let hidden = reader.hidden.take();
+            let (hidden, named) = (reader.hidden.take(), reader.named.take());
             drop(documents);
-            return Err(ConfigError::Mistakes(Mistakes::new(texts, hide(mistakes, &hidden))));
+            let own = texts.iter().map(|source| source.path.clone());
+            let files = own.chain(named).chain(directories).chain(unread).collect();
+            let mut mistakes = Mistakes::new(texts, hide(mistakes, &hidden));
+            mistakes.files = files;
+            return Err(ConfigError::Mistakes(mistakes));
         }
         // The same once more, with the names of variables and files in place of their values.
         let shown = Reader::new(&texts, environment, View::Shown);

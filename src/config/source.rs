@@ -23,6 +23,8 @@ pub(super) struct Sources {
     pub(super) mistakes: Vec<Mistake>,
     /// Directories whose files are included by a pattern: a new file there belongs to the configuration.
     pub(super) directories: Vec<PathBuf>,
+    /// Those that are included and cannot be read.
+    pub(super) unread: Vec<PathBuf>,
 }
 
 /// Reads a file, or what another program writes to a pipe.
@@ -40,7 +42,8 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 
 /// Reads the files that `first` includes, and those that they include.
 pub(super) fn with_includes(first: SourceText, environment: &Environment) -> Sources {
-    let mut sources = Sources { texts: vec![first], mistakes: Vec::new(), directories: Vec::new() };
+    let mut sources =
+        Sources { texts: vec![first], mistakes: Vec::new(), directories: Vec::new(), unread: Vec::new() };
     // Where each file was included.
     let mut origins: Vec<Option<At>> = vec![None];
     let mut next = 0;
@@ -51,7 +54,10 @@ pub(super) fn with_includes(first: SourceText, environment: &Environment) -> Sou
                     sources.texts.push(text);
                     origins.push(Some(at));
                 }
-                Err(mistake) => sources.mistakes.push(mistake),
+                Err(mistake) => {
+                    sources.mistakes.push(mistake);
+                    sources.unread.push(path);
+                }
             }
         }
         next += 1;

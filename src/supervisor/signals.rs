@@ -1,7 +1,7 @@
 //! The signals of a process that serves: SIGTERM, SIGINT and SIGQUIT drain, the second one stops, the third
-//! one ends the process at once; SIGHUP reloads, SIGUSR1 reopens the access log. None can be kept waiting by
-//! the server: the process ends at the latest shortly after the drain's time limit, or after the second
-//! signal, whatever hangs.
+//! one ends the process at once; SIGHUP reloads, SIGUSR1 reopens the access log, SIGUSR2 does nothing. None
+//! can be kept waiting by the server: the process ends at the latest shortly after the drain's time limit, or
+//! after the second signal, whatever hangs.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
@@ -65,7 +65,8 @@ impl SignalWatch {
     /// Catches the signals from now on. `drain` is the drain's time limit.
     pub(super) fn start(drain: Duration) -> io::Result<Self> {
         // SIGXFSZ: a log at the limit on the size of files is an error of its write, and not the end.
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGXFSZ])?;
+        // SIGUSR2: other servers start a new program on it, which must not end this one.
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGXFSZ])?;
         let watch =
             Self { drain, state: Arc::new(Mutex::new(WatchState::Starting { stops: 0, reloads: false })) };
         let watched = watch.state.clone();
@@ -73,6 +74,7 @@ impl SignalWatch {
             for signal in signals.forever() {
                 match signal {
                     SIGXFSZ => {}
+                    SIGUSR2 => log::line(format_args!("SIGUSR2 asks for nothing here: SIGHUP reloads")),
                     SIGUSR1 => ask(&watched, Asked::ReopenLog),
                     SIGHUP => ask(&watched, Asked::Reload),
                     stop => handle_stop(&watched, stop, drain),

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::error::{ExchangeError, ExchangeFailure};
@@ -41,7 +42,11 @@ pub(crate) async fn link(
     let pool: Rc<_> = endpoint.pool(pools, options).clone();
     loop {
         if pool.uses_http2(needs.http1) {
-            let connecting = async || connect(ring, group, endpoint, false).await;
+            let wait = Wait::begin(ring, group);
+            let connecting = async move || {
+                drop(wait);
+                connect(ring, group, endpoint, false).await
+            };
             let placed = pool.h2().place(&pool, options, ring, connecting).await;
             if let Some(link) = placed.map_err(ExchangeError::unsent)? {
                 if needs.tunnel
@@ -52,14 +57,9 @@ pub(crate) async fn link(
                 return Ok(link);
             }
         }
-        let since = ring.now();
+        let wait = Wait::begin(ring, group);
         let place = pool.place(&options.pool, ring, needs.is_fresh).await.map_err(ExchangeError::unsent)?;
-        let waited = ring.now().saturating_duration_since(since);
-        if !waited.is_zero()
-            && let Some(meter) = group.meter()
-        {
-            meter.queue.record(waited);
-        }
+        drop(wait);
         let open = match place {
             Place::Kept(link) => return Ok(Link::H1(link)),
             Place::Open(open) => open,
@@ -69,6 +69,30 @@ pub(crate) async fn link(
             // It refuses HTTP/1.1, which alone was offered for an upgrade.
             Err(ExchangeFailure::NoVersion) if needs.http1 && pool.speaks_http2_alone() => {}
             Err(failure) => return Err(ExchangeError::unsent(failure)),
+        }
+    }
+}
+
+/// A request in a queue, which is measured however that ends: those that wait in vain are what one looks for.
+struct Wait<'a> {
+    since: Instant,
+    ring: &'a Ring,
+    group: &'a Group,
+}
+
+impl<'a> Wait<'a> {
+    fn begin(ring: &'a Ring, group: &'a Group) -> Self {
+        Self { since: ring.now(), ring, group }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let waited = self.ring.now().saturating_duration_since(self.since);
+        if !waited.is_zero()
+            && let Some(meter) = self.group.meter()
+        {
+            meter.queue.record(waited);
         }
     }
 }

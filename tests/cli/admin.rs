@@ -79,6 +79,8 @@ fn a_server_is_seen_and_changed_through_its_socket() {
     assert!(
         json(&unknown)["lines"][0].as_str().unwrap().contains("there is no endpoint 127.0.0.1:1; there are")
     );
+    let unknown = asked(&["weight", &endpoints[1], "5", "--upstream", "ap"]);
+    assert!(unknown.stdout.contains("there is no upstream ap; there are app"), "{unknown:?}");
 
     // A reload says what came of it to who asked for it, and in the log.
     fs::write(&path, config("[[route]]\npath = \"/new\"\nrespond = \"new\"\n")).unwrap();

@@ -354,7 +354,7 @@ fn each_kind_says_what_is_wrong_and_what_helps() {
         ),
         (
             "[[site]]\nhost = \"a b\"\nrespond = \"x\"",
-            &["2:8: a host is example.com, or *.example.com for every name below it"],
+            &["2:8: a host is example.com, or *.example.com for every name below it, without a port"],
         ),
         (
             "[[site]]\nhost = \"a.test\"\n[[site]]\nhost = \"A.test\"",
@@ -410,6 +410,11 @@ fn each_kind_of_upstreams_and_proxies_too() {
             "proxy = \"apo\"\n[upstreams.api]\nendpoints = \"127.0.0.1:1\"",
             &["1:9: there is no upstream \
             `apo`; did you mean \"api\"?"],
+        ),
+        (
+            "proxy = \"http://127.0.0.1:9001\"",
+            &["1:9: this is no endpoint; write HOST:PORT without a scheme, or the name of an upstream, \
+            which may have `tls`"],
         ),
         (
             "proxy = \"127.0.0.1:\"",
@@ -524,7 +529,13 @@ fn each_kind_of_upstreams_and_proxies_too() {
         (
             "[upstreams.a]\nendpoints = \"a:1\"\npool = { queue = 5 }",
             &["3:10: `queue` needs `connections`; \
-            without a limit of connections no request waits for one"],
+            without a limit of connections no request of HTTP/1.1 waits for one"],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"a:1\"\ntls = {}\nprotocol = \"http1\"\n\
+             pool = { queue_time = \"1s\" }",
+            &["5:10: `queue_time` needs `connections`; \
+            without a limit of connections no request of HTTP/1.1 waits for one"],
         ),
         (
             "[upstreams.a]\nendpoints = \"a:1\"\ntls = { key = \"k.pem\" }",

@@ -229,7 +229,9 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
         options.response_bytes_max = slow_start.map(|time| time.as_millis() as u64);
         options.response_limits.interim_max = tries as u8;
         if let Some((connections, queue)) = pool {
-            options.pool.connections_max = Some(connections);
+            // By HTTP/2 requests wait without a limit of connections, too.
+            let is_limited = options.protocol != UpstreamProtocol::Http2 || tries > 1;
+            options.pool.connections_max = is_limited.then_some(connections);
             options.pool.queue_max = queue;
             options.pool.warm = queue;
         }

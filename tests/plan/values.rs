@@ -272,7 +272,7 @@ fn all_mistakes_are_told_at_once_with_their_places() {
         lines,
         [
             "site A.test: another site has the same host; join them",
-            "site a test: a host is example.com, or *.example.com for every name below it",
+            "site a test: a host is example.com, or *.example.com for every name below it, without a port",
             "site a.test, route GET users: a path begins with a slash",
             "site a.test, route GET /a/{c}: it matches the same requests as GET /a/{b}; remove one or change \
              its pattern",

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,18 +53,47 @@ pub(crate) fn endpoint() -> Endpoint {
 pub(crate) struct Site {
     pub(crate) server: Server,
     path: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Site {
     pub(crate) fn start(content: &str) -> Self {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self::start_in(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), content, &[])
+    }
+
+    /// In a directory that has other files, with these arguments.
+    pub(crate) fn start_in(dir: TempDir, content: &str, args: &[&str]) -> Self {
         let path = dir.path().join("quoit.toml");
         fs::write(&path, with_base(content)).unwrap();
-        let server = Server::start_command(quoit(&["run", "--config", path.to_str().unwrap()]));
+        let server =
+            Server::start_command(quoit(&[&["run", "--config", path.to_str().unwrap()], args].concat()));
         let socket = dir.path().join("admin.sock");
         crate::wait::until("the administrator's socket", || socket.exists().then_some(()));
-        Self { server, path, _dir: dir }
+        Self { server, path, dir }
+    }
+
+    /// As [`start_in`](Self::start_in), with a listener by TLS, whose configuration is `main`.
+    pub(crate) fn start_tls(dir: TempDir, content: &str) -> Self {
+        let content = format!("listen = {{ address = \"127.0.0.1:0\", tls = \"main\" }}\n{content}");
+        Self::start_in(dir, &content, &[])
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Replaces a file by rename.
+    pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        let beside = self.path(&format!(".{name}"));
+        fs::write(&beside, content).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(beside, self.path(name)).unwrap();
+    }
+
+    /// What the administrator's socket answers.
+    pub(crate) fn ask_admin(&self, path: &str) -> String {
+        let stream = UnixStream::connect(self.path("admin.sock")).unwrap();
+        String::from_utf8(crate::server::get_over(stream, path).body).unwrap()
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -71,9 +102,7 @@ impl Site {
 
     /// Replaces the file, as editors do.
     pub(crate) fn write(&self, content: &str) {
-        let beside = self.path.with_extension("new");
-        fs::write(&beside, with_base(content)).unwrap();
-        fs::rename(beside, &self.path).unwrap();
+        self.replace("quoit.toml", with_base(content));
     }
 
     /// Runs an administrator's command, which must succeed: what it prints.
@@ -107,7 +136,8 @@ impl Site {
 }
 
 fn with_base(content: &str) -> String {
-    format!("listen = \"127.0.0.1:0\"\nworkers = 2\nadmin = \"admin.sock\"\n{content}")
+    let listen = if content.starts_with("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+    format!("workers = 2\nadmin = \"admin.sock\"\n{listen}{content}")
 }
 
 /// An open tunnel.

@@ -243,6 +243,13 @@ fn act(handle: &ServerHandle, command: &EndpointCommand, drained: Option<bool>) 
     let lines = match count {
         0 => {
             let all = upstreams.status(Instant::now());
+            if let Some(name) = upstream
+                && !all.iter().any(|of| of.name == *name)
+            {
+                let known: Vec<&str> = all.iter().map(|of| &*of.name).collect();
+                let lines = vec![format!("there is no upstream {name}; there are {}", known.join(", "))];
+                return CommandReport { done: false, lines };
+            }
             let known: Vec<&str> =
                 all.iter().flat_map(|of| &of.endpoints).map(|one| &*one.endpoint).collect();
             vec![format!("there is no endpoint {endpoint}; there are {}", known.join(", "))]

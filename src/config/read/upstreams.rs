@@ -262,8 +262,12 @@ impl UpstreamNames {
                 ))),
                 Err(_) => {
                     let mistake = Mistake::new(at, "this is no endpoint");
-                    node.reader
-                        .report(mistake.help("write HOST:PORT, unix:PATH, or the name of an upstream"));
+                    let help = if name.contains("://") {
+                        "write HOST:PORT without a scheme, or the name of an upstream, which may have `tls`"
+                    } else {
+                        "write HOST:PORT, unix:PATH, or the name of an upstream"
+                    };
+                    node.reader.report(mistake.help(help));
                     None
                 }
             };
@@ -300,6 +304,7 @@ pub(in crate::config) fn upstream(name: &str, table: Table<'_>, depth: Depth) ->
         ..UpstreamOptions::of(name, endpoints(table, depth))
     };
     let options = with_response(options, table.table("response"));
+    check_queue(&options, table.table("pool"));
     if name.is_empty() {
         table.reader.report(Mistake::new(table.at, "an upstream has a name").help("write [upstreams.NAME]"));
     }
@@ -452,13 +457,24 @@ fn pool(table: Table<'_>) -> PoolOptions {
     pool.connections_max = number(table, "connections");
     set(&mut pool.queue_max, number(table, "queue"));
     set(&mut pool.queue_time, table.time("queue_time"));
-    if pool.connections_max.is_none() {
-        for key in ["queue", "queue_time"].into_iter().filter(|key| table.has(key)) {
-            let mistake = Mistake::new(table.key_at(key), format!("`{key}` needs `connections`"));
-            table.reader.report(mistake.help("without a limit of connections no request waits for one"));
-        }
-    }
     pool
+}
+
+/// HTTP/2 has a queue whenever the endpoint's limit of streams is reached.
+fn check_queue(options: &UpstreamOptions, pool: Option<Table<'_>>) {
+    let may_be_http2 = match options.protocol {
+        UpstreamProtocol::Auto => options.tls.is_some(),
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+    };
+    let Some(table) = pool.filter(|_| options.pool.connections_max.is_none() && !may_be_http2) else {
+        return;
+    };
+    for key in ["queue", "queue_time"].into_iter().filter(|key| table.has(key)) {
+        let mistake = Mistake::new(table.key_at(key), format!("`{key}` needs `connections`"));
+        let why = "without a limit of connections no request of HTTP/1.1 waits for one";
+        table.reader.report(mistake.help(why));
+    }
 }
 
 fn retries(table: Table<'_>) -> RetryOptions {

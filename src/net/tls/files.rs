@@ -26,7 +26,8 @@ struct FileStamp {
     device: u64,
     inode: u64,
     bytes: u64,
-    modified: (i64, i64),
+    /// The time that no program sets: copies keep that of the last modification.
+    changed: (i64, i64),
 }
 
 impl FileVersion {
@@ -36,7 +37,7 @@ impl FileVersion {
             device: metadata.dev(),
             inode: metadata.ino(),
             bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }))
     }
 }

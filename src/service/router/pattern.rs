@@ -66,7 +66,9 @@ impl fmt::Display for PatternError {
             Self::Encoded => "write the path decoded, without %, ? and #",
             Self::TooLong => "it has more than 32 segments",
             Self::BadPrefix => "a prefix ends in a plain segment, without a slash behind it",
-            Self::BadHost => "a host is example.com, or *.example.com for every name below it",
+            Self::BadHost => {
+                "a host is example.com, or *.example.com for every name below it, without a port"
+            }
         })
     }
 }
@@ -168,7 +170,9 @@ impl HostPattern {
             None => (text, false),
         };
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-        if name.trim_start_matches('.').is_empty() || !name.bytes().all(is_name) {
+        // A port is no part of it: a site with one would have no requests.
+        let has_port = name.rsplit(']').next().is_some_and(|after| after.contains(':'));
+        if has_port || name.trim_start_matches('.').is_empty() || !name.bytes().all(is_name) {
             return Err(PatternError::BadHost);
         }
         let name = name.to_ascii_lowercase().into_boxed_str();
@@ -210,7 +214,10 @@ mod tests {
         }
         assert_eq!(Pattern::parse(&"/a".repeat(33)).unwrap_err(), PatternError::TooLong);
         assert_eq!(Pattern::parse_prefix("/a/").unwrap_err(), PatternError::BadPrefix);
-        assert_eq!(HostPattern::parse("*.").unwrap_err(), PatternError::BadHost);
+        for host in ["*.", "a.test:8080", "[::1]:80", "::1"] {
+            assert_eq!(HostPattern::parse(host).unwrap_err(), PatternError::BadHost);
+        }
+        assert!(HostPattern::parse("[::1]").is_ok());
         assert_eq!(HostPattern::parse("*.A.b").unwrap(), HostPattern::Below(".a.b".into()));
     }
 }
