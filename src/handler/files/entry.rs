@@ -21,6 +21,11 @@ use crate::http::accept_encoding::{AcceptEncoding, Coding};
 use crate::http::message::RequestHead;
 use crate::ring::{File, Metadata, Ring};
 
+/// Content in memory from this size on is sent from its file where that is open and the connection has no
+/// layer above TCP: the kernel then copies nothing, which is worth a look at the file. Measured on loopback: at
+/// 64 KiB both cost the same, at 100 KiB the file a third less.
+const DIRECT_BYTES_MIN: usize = 80 * 1024;
+
 /// Age at which an entry is checked again. Including the check, a change is visible within a second.
 const CHECK_AFTER: Duration = Duration::from_millis(900);
 
@@ -81,6 +86,12 @@ impl Representation {
         }
     }
 
+    /// Whether its content is in memory, and yet better sent from its file.
+    #[inline]
+    pub(super) fn is_better_direct(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.len() >= DIRECT_BYTES_MIN)
+    }
+
     /// Its file, if it is open and unchanged.
     pub(super) fn open_file(&self, metadata: &Metadata) -> Option<Rc<File>> {
         let file = self.file.borrow().upgrade()?;
@@ -110,7 +121,7 @@ impl Representation {
         let file = Rc::new(file);
         *self.file.borrow_mut() = Rc::downgrade(&file);
         let mut hash = self.hash.borrow_mut();
-        if hash.is_none() && metadata.len <= HASHED_BYTES_MAX {
+        if self.body.is_none() && hash.is_none() && metadata.len <= HASHED_BYTES_MAX {
             *hash = content_hash::ask(&file, metadata);
         }
         file

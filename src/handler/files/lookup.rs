@@ -24,10 +24,11 @@ use crate::service::{IntoResponse as _, Problem, Request, Response};
 
 /// Answers a GET or HEAD whose representation is not in memory, or is due for a check.
 pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Response {
+    let request = &request;
     let head = request.head();
     // What is in memory waits for nothing, and what is known does not wait behind files that are not.
     if let Some(entry) = shared.cache.fresh(head.path(), shared.ring.now())
-        && let Some(response) = shared.at_once(&entry, head)
+        && let Some(response) = shared.at_once(&entry, request)
     {
         return response;
     }
@@ -39,7 +40,7 @@ pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Respons
     // One root for all that this response is made of, whatever happens to its name meanwhile.
     let root = &shared.root.current();
     if let Some(entry) = shared.cache.fresh_or_due(head.path(), shared.ring.now())
-        && let Some(response) = answer_fresh(shared, root, head, &entry).await
+        && let Some(response) = answer_fresh(shared, root, request, &entry).await
     {
         return response;
     }
@@ -50,7 +51,7 @@ pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Respons
         Some(raw) if raw.starts_with('/') || shared.prefix.is_empty() => raw,
         _ => return not_found(),
     };
-    let site = SiteRequest { shared, root, head, turn };
+    let site = SiteRequest { shared, root, request, head, turn };
     let mut scratch = Vec::new();
     let path = match path::resolve(raw.as_bytes(), &mut scratch) {
         Ok(path) => path,
@@ -67,7 +68,7 @@ pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Respons
             shared.notices.tell(shared, &error, path);
             // What is known of the file is better than nothing; it is checked again with a later request.
             let known = shared.cache.stale(head.path());
-            known.and_then(|entry| shared.at_once(&entry, head)).unwrap_or_else(busy)
+            known.and_then(|entry| shared.at_once(&entry, request)).unwrap_or_else(busy)
         }
         Err(error) => {
             shared.cache.remove(head.path());
@@ -85,11 +86,12 @@ pub(super) async fn answer(shared: &Rc<FilesState>, request: Request) -> Respons
 async fn answer_fresh(
     shared: &Rc<FilesState>,
     root: &Root,
-    head: &RequestHead,
+    request: &Request,
     entry: &CachedFile,
 ) -> Option<Response> {
+    let head = request.head();
     // It may have become fresh, or its file open, while this request waited for its turn.
-    if let Some(response) = shared.at_once(entry, head) {
+    if let Some(response) = shared.at_once(entry, request) {
         return Some(response);
     }
     let representation = shared.choose(entry, head);
@@ -112,6 +114,7 @@ async fn answer_fresh(
 struct SiteRequest<'a> {
     shared: &'a Rc<FilesState>,
     root: &'a Rc<Root>,
+    request: &'a Request,
     head: &'a RequestHead,
     turn: &'a Turn,
 }
@@ -138,14 +141,14 @@ impl SiteRequest<'_> {
 
     /// The root's index file, for a client that accepts HTML.
     async fn application(self) -> Option<Response> {
-        let Self { shared, head, .. } = self;
+        let Self { shared, request, head, .. } = self;
         if accept::weight_of(head.fields_named("accept"), "text/html") == 0 {
             return None;
         }
         // The entry is the one of the root itself.
         let key = format!("{}/", shared.prefix);
         if let Some(entry) = shared.cache.fresh_or_due(&key, shared.ring.now())
-            && let Some(response) = shared.at_once(&entry, head)
+            && let Some(response) = shared.at_once(&entry, request)
         {
             return Some(response);
         }
@@ -173,7 +176,7 @@ impl SiteRequest<'_> {
         mut metadata: Metadata,
         name: &[u8],
     ) -> io::Result<Response> {
-        let Self { shared, root, head, turn } = self;
+        let Self { shared, root, request, head, turn } = self;
         let mut hash_turn = None;
         loop {
             if !shared.serves(&metadata) {
@@ -226,10 +229,12 @@ impl SiteRequest<'_> {
                     shared.cache.remove(key);
                 }
             }
-            if let Some(response) = shared.at_once(&entry, head) {
+            let representation = shared.choose(&entry, head);
+            if !respond::wants_direct(representation, request)
+                && let Some(response) = shared.at_once(&entry, request)
+            {
                 return Ok(response);
             }
-            let representation = shared.choose(&entry, head);
             let coding = representation.coding();
             let file = representation.share(opened.into_file(coding), entry.metadata_of(coding));
             shared.open.hold(&shared.ring, file.clone());
@@ -292,7 +297,7 @@ impl FileTarget<'_> {
     /// Answers for a directory, with its index file or, where that is allowed, with a listing.
     async fn index(self, directory: File) -> io::Result<Response> {
         let Self { site, path } = self;
-        let SiteRequest { shared, root, head, turn } = site;
+        let SiteRequest { shared, root, head, turn, .. } = site;
         let mut missing = io::Error::from_raw_os_error(libc::ENOENT);
         for index in &shared.options.index {
             let mut name = path.as_bytes().to_vec();

@@ -80,10 +80,10 @@ impl FilesState {
 
     /// The response, unless a file has to be opened for it.
     #[inline]
-    fn at_once(&self, entry: &CachedFile, head: &RequestHead) -> Option<Response> {
-        let representation = self.choose(entry, head);
+    fn at_once(&self, entry: &CachedFile, request: &Request) -> Option<Response> {
+        let representation = self.choose(entry, request.head());
         let metadata = entry.metadata_of(representation.coding());
-        respond::at_once(representation, metadata, head, self.ring.unix_seconds())
+        respond::at_once(representation, metadata, request, self.ring.unix_seconds())
     }
 }
 
@@ -130,7 +130,7 @@ impl Files {
             return Some(method_not_allowed(request));
         }
         let entry = self.shared.cache.fresh(head.path(), self.shared.ring.now())?;
-        self.shared.at_once(&entry, head)
+        self.shared.at_once(&entry, request)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::http::method::Method;
 use crate::http::range::{self, RangeOutcome};
 use crate::http::status::Status;
 use crate::ring::{File, Metadata};
-use crate::service::{Body, FieldBlock, Interim, Response};
+use crate::service::{Body, FieldBlock, Interim, Request, Response};
 
 /// The fields of a request that can change the response, found in one pass.
 #[derive(Default)]
@@ -170,14 +170,27 @@ impl ContentSource<'_> {
 pub(super) fn at_once(
     representation: &Representation,
     metadata: &Metadata,
-    head: &RequestHead,
+    request: &Request,
     unix_seconds: u64,
 ) -> Option<Response> {
     let content = match representation.body() {
+        Some(body) if wants_direct(representation, request) => match representation.open_file(metadata) {
+            Some(file) => ContentSource::File(file),
+            None => ContentSource::Memory(body),
+        },
         Some(body) => ContentSource::Memory(body),
         None => ContentSource::File(representation.open_file(metadata)?),
     };
-    Some(respond(representation, content, head, unix_seconds))
+    Some(respond(representation, content, request.head(), unix_seconds))
+}
+
+/// Whether content that is in memory is better sent from its file: the kernel passes the pages of the file on
+/// where nothing frames or encrypts them.
+#[inline]
+pub(super) fn wants_direct(representation: &Representation, request: &Request) -> bool {
+    representation.is_better_direct()
+        && request.head().version() != Version::Http2
+        && request.context().tls().is_none()
 }
 
 /// Answers with a representation.
