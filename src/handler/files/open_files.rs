@@ -3,17 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::sync::{Semaphore, StaticPermit};
 
 use crate::ring::{File, Ring};
 
 /// Files kept open although no response is sending them: the hot large ones. They cost a descriptor each, and
-/// keep the space of a deleted file for up to [`HELD_FOR`].
+/// keep the space of a deleted file for one and a half [`HELD_FOR`] at most.
 const HELD_MAX: usize = 32;
 
-/// Time after which such files are closed. A hot one is opened again with its next check anyway.
+/// Time after which such files are closed: longer than it takes until the next check of a hot one, which holds
+/// it anew.
 const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// Most look-ups at once. Each opens up to four files, the siblings included, and ends at the speed of the
@@ -53,7 +54,8 @@ impl Turn {
 
 #[derive(Default)]
 struct HeldFiles {
-    files: RefCell<Vec<Rc<File>>>,
+    /// With the time since when each is held, the oldest first.
+    files: RefCell<Vec<(Instant, Rc<File>)>>,
     /// Whether a task closes them.
     is_swept: Cell<bool>,
 }
@@ -94,10 +96,11 @@ impl OpenFiles {
     /// Keeps a file open for a while.
     pub(super) fn hold(&self, ring: &Ring, file: Rc<File>) {
         let mut files = self.held.files.borrow_mut();
+        files.retain(|(_, held)| !Rc::ptr_eq(held, &file));
         if files.len() == HELD_MAX {
             files.remove(0);
         }
-        files.push(file);
+        files.push((ring.now(), file));
         // A task that is spawned begins at once.
         drop(files);
         if !self.held.is_swept.replace(true) {
@@ -114,8 +117,9 @@ async fn turn(turns: &Rc<Semaphore>) -> Option<StaticPermit> {
 /// Closes held files after their time, until there are none.
 async fn sweep(ring: Ring, held: Rc<HeldFiles>) {
     while !held.files.borrow().is_empty() {
-        ring.sleep(HELD_FOR).await;
-        held.files.borrow_mut().clear();
+        ring.sleep(HELD_FOR / 2).await;
+        let is_young = |since: Instant| ring.now().saturating_duration_since(since) < HELD_FOR;
+        held.files.borrow_mut().retain(|(since, _)| is_young(*since));
     }
     held.is_swept.set(false);
 }
