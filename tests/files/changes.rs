@@ -190,10 +190,16 @@ fn a_touched_file_has_another_date_and_the_same_tag() {
     assert_eq!(after.field("etag"), before.field("etag"));
 }
 
+/// From memory, and from the file whose content is in memory as well.
 #[test]
 fn many_changes_in_a_row_never_mix() {
+    never_mix(40_000);
+    never_mix(200_000);
+}
+
+fn never_mix(length: usize) {
     let site = Site::new();
-    let version = |n: usize| vec![b'a' + (n % 26) as u8; 40_000];
+    let version = |n: usize| vec![b'a' + (n % 26) as u8; length];
     site.write("file", version(0));
     let seen = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -213,13 +219,31 @@ fn many_changes_in_a_row_never_mix() {
             let response = client.get("/file", "");
             response.has_status(200);
             let first = response.body[0];
-            assert!(response.body.len() == 40_000 && response.body.iter().all(|byte| *byte == first));
+            assert!(response.body.len() == length && response.body.iter().all(|byte| *byte == first));
             seen.fetch_add(usize::from(first != last), Ordering::Relaxed);
             last = first;
         }
         let newest = version(writer.join().unwrap());
         client.get_until("/file", "", |response| response.body == newest);
     });
+}
+
+/// What is sent from the file itself is what the file has, in parts too, and memory serves where it is closed.
+#[test]
+fn content_in_memory_that_is_sent_from_its_file() {
+    let (old, new) = (pattern(200_000), vec![b'n'; 200_000]);
+    let site = Site::with(&[("file", &old)]);
+    let mut client = site.connect();
+    let began = Instant::now();
+    // Time is tested here: longer than the file is held without a check.
+    while began.elapsed() < 2 * NOTICED_WITHIN {
+        client.get("/file", "").is(200, &old);
+        client.get("/file", "Range: bytes=1000-99999\r\n").is(206, &old[1000..100_000]);
+        client.stays_quiet(Duration::from_millis(20));
+    }
+    change(&site, "file", &old, || fs::write(site.path("file"), &new).unwrap()).is(200, &new);
+    fs::remove_file(site.path("file")).unwrap();
+    client.get_until("/file", "", |response| response.status == 404);
 }
 
 /// Begins a download that is far from over when it is left alone.
