@@ -228,7 +228,7 @@ fn never_mix(length: usize) {
     });
 }
 
-/// What is sent from the file itself is what the file has, in parts too, and memory serves where it is closed.
+/// What is sent from the file itself is what the file has, in parts too; memory serves while it is closed.
 #[test]
 fn content_in_memory_that_is_sent_from_its_file() {
     let (old, new) = (pattern(200_000), vec![b'n'; 200_000]);

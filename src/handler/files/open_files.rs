@@ -13,8 +13,8 @@ use crate::ring::{File, Ring};
 /// keep the space of a deleted file for one and a half [`HELD_FOR`] at most.
 const HELD_MAX: usize = 32;
 
-/// Time after which such files are closed: longer than it takes until the next check of a hot one, which holds
-/// it anew.
+/// Time after which such files are closed: longer than it takes until the next check of a hot one, which
+/// holds it anew.
 const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// Most look-ups at once. Each opens up to four files, the siblings included, and ends at the speed of the
