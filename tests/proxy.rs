@@ -13,6 +13,8 @@ mod interim;
 mod lab;
 #[path = "proxy/leaving.rs"]
 mod leaving;
+#[path = "proxy/names.rs"]
+mod names;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2, which use more of it")]
 #[path = "h2/peer.rs"]
 mod peer;

@@ -148,7 +148,7 @@ impl Origins {
             self.look_up(name, options, ring);
         }
         let resolved = poll_fn(|cx| {
-            if !name.state.addresses().is_empty() {
+            if !name.state.found().is_empty() {
                 return Poll::Ready(());
             }
             if is_valid() || !name.is_looking.get() {
@@ -161,7 +161,7 @@ impl Origins {
             let late = "the look-up of its name takes too long";
             return Err(ClientError::late(TimeoutKind::Name, late, true));
         }
-        if !name.state.addresses().is_empty() {
+        if !name.state.found().is_empty() {
             return Ok(());
         }
         match name.failure.borrow().clone() {

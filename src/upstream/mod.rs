@@ -59,3 +59,5 @@ pub use self::status::{EndpointStatus, UpstreamStatus};
 pub(crate) use self::tls::TlsConfigs;
 pub(crate) use self::tunnel::Tunnelled;
 pub(crate) use self::watch::{NameState, look_up};
+#[cfg(feature = "config")]
+pub(crate) use self::watch::{Wanted, look_up_wanted};

@@ -3,6 +3,7 @@
 //! output shows.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -55,6 +56,10 @@ pub struct UpstreamOptions {
     /// The zone of this process: endpoints of the same zone are preferred while enough of them are usable.
     /// Default none.
     pub zone: Option<String>,
+    /// The name server that is asked for hosts and services. An answer holds as long as it says, 1 s to
+    /// 5 min. Names are taken as they are, without the system's search list. Default none: hosts are looked
+    /// up by the system every 5 s, and for services its name servers are asked.
+    pub resolver: Option<SocketAddr>,
 }
 
 impl UpstreamOptions {
@@ -151,6 +156,7 @@ impl UpstreamOptions {
             breaker: None,
             slow_start: None,
             zone: None,
+            resolver: None,
         }
     }
 }
@@ -214,14 +220,19 @@ pub enum EndpointAddress {
     },
     /// A Unix socket.
     Unix(PathBuf),
+    /// A service by its name in DNS, such as `_http._tcp.example.com`: SRV records (RFC 2782) name hosts,
+    /// ports and weights, and those of any but the best priority are backups.
+    Service(String),
 }
 
 /// Why a text is no address of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no endpoint; write HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001, or unix:PATH")]
+#[error(
+    "`{0}` is no endpoint; write HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001, unix:PATH, or srv:NAME"
+)]
 pub struct EndpointAddressError(String);
 
-/// `HOST:PORT`, with IPv6 addresses in brackets, or `unix:PATH`.
+/// `HOST:PORT`, with IPv6 addresses in brackets, `unix:PATH`, or `srv:NAME`.
 impl FromStr for EndpointAddress {
     type Err = EndpointAddressError;
 
@@ -230,7 +241,17 @@ impl FromStr for EndpointAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(error()) } else { Ok(Self::Unix(path.into())) };
         }
-        if !crate::http::target::is_authority(text.as_bytes()) {
+        let is_authority = crate::http::target::is_authority;
+        if let Some(name) = text.strip_prefix("srv:") {
+            let is_name = name.len() < 254 && !name.contains([':', '[']) && is_authority(name.as_bytes());
+            let is_labels = name.split('.').all(|label| !label.is_empty() && label.len() < 64);
+            return if is_name && is_labels {
+                Ok(Self::Service(name.to_ascii_lowercase()))
+            } else {
+                Err(error())
+            };
+        }
+        if !is_authority(text.as_bytes()) {
             return Err(error());
         }
         let (host, Some(port)) = split_authority(text) else { return Err(error()) };
@@ -249,6 +270,7 @@ impl fmt::Display for EndpointAddress {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Service(name) => write!(f, "srv:{name}"),
         }
     }
 }

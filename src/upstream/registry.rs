@@ -9,7 +9,7 @@ use super::options::{UpstreamOptions, UpstreamProtocol, UpstreamTls};
 use super::state::{EndpointState, UpstreamState, locked};
 use super::status::UpstreamStatus;
 use super::tls::{ClientTls, TlsConfigs};
-use super::watch::{NameState, Watcher};
+use super::watch::{NameState, Wanted, Watcher};
 
 /// All upstreams of a server, by name, and the thread that watches them. Held weakly, so that a plan finds
 /// the state of what the plan before it has too, and that of others goes with it.
@@ -56,12 +56,12 @@ impl Upstreams {
     }
 
     /// The addresses of a name, which are looked up from now on.
-    pub(crate) fn name(&self, host: &str, port: u16) -> Arc<NameState> {
+    pub(crate) fn name(&self, wanted: Wanted) -> Arc<NameState> {
         let mut names = locked(&self.names);
         names.retain(|name| name.strong_count() > 0);
-        let found = names.iter().find_map(|name| name.upgrade().filter(|name| name.is(host, port)));
+        let found = names.iter().find_map(|name| name.upgrade().filter(|name| *name.wanted() == wanted));
         found.unwrap_or_else(|| {
-            let name = Arc::new(NameState::new(host, port));
+            let name = Arc::new(NameState::of(wanted));
             names.push(Arc::downgrade(&name));
             match self.watcher() {
                 Some(watcher) => watcher.look_up(&name),

@@ -75,7 +75,7 @@ pub(crate) struct EndpointId {
     pub(crate) address: Address,
 }
 
-/// `HOST:PORT`, with the address in parentheses if the host is a name.
+/// `HOST:PORT`, with the address in parentheses if the host is a name; `srv:NAME` with address and port.
 impl fmt::Display for EndpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.configured.fmt(f)?;
@@ -83,6 +83,7 @@ impl fmt::Display for EndpointId {
             (EndpointAddress::Tcp { host, .. }, Address::Inet(addr)) if addr.ip().to_string() != *host => {
                 write!(f, " ({})", addr.ip())
             }
+            (EndpointAddress::Service(_), Address::Inet(addr)) => write!(f, " ({addr})"),
             _ => Ok(()),
         }
     }

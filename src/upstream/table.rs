@@ -16,11 +16,11 @@ use super::balance::sticky::Codes;
 use super::balance::two_choices::{self, Load};
 use super::endpoint::Endpoint;
 use super::moment::Moment;
-use super::options::{Balance, EndpointAddress, UpstreamOptions};
+use super::options::{Balance, EndpointAddress, EndpointOptions, UpstreamOptions};
 use super::quality::Quality;
 use super::slow_start::{Ramp, ramp};
 use super::state::{EndpointId, Health, UpstreamState};
-use super::watch::NameState;
+use super::watch::{Found, NameState};
 use crate::net::Address;
 
 /// The endpoints of an upstream and their seats.
@@ -190,23 +190,38 @@ fn current(
 ) -> Vec<Rc<Endpoint>> {
     let mut found: Vec<Rc<Endpoint>> = Vec::new();
     for (endpoint, name) in options.endpoints.iter().zip(names) {
-        let addresses = match (&endpoint.address, name) {
-            (EndpointAddress::Unix(path), _) => vec![Address::Unix(path.clone())],
-            (EndpointAddress::Tcp { .. }, Some(name)) => {
-                name.addresses().iter().map(|addr| Address::Inet(*addr)).collect()
+        let mut add = |address: Address, options: EndpointOptions| {
+            let id = EndpointId { configured: endpoint.address.clone(), address };
+            let is_same = |known: &&Rc<Endpoint>| *known.state().id() == id && *known.options() == options;
+            let same = known.iter().find(is_same).cloned();
+            found.push(same.unwrap_or_else(|| Rc::new(Endpoint::new(options, shared.endpoint(&id, now)))));
+        };
+        match (&endpoint.address, name) {
+            (EndpointAddress::Unix(path), _) => add(Address::Unix(path.clone()), endpoint.clone()),
+            (_, Some(name)) => {
+                let found = name.found();
+                found.iter().for_each(|found| add(Address::Inet(found.addr), options_of(endpoint, found)));
             }
             (EndpointAddress::Tcp { host, port }, None) => {
-                host.parse().ok().map(|ip: IpAddr| Address::Inet((ip, *port).into())).into_iter().collect()
+                let ip = host.parse::<IpAddr>().ok();
+                ip.into_iter().for_each(|ip| add(Address::Inet((ip, *port).into()), endpoint.clone()));
             }
-        };
-        for address in addresses {
-            let id = EndpointId { configured: endpoint.address.clone(), address };
-            let same = known.iter().find(|known| *known.state().id() == id).cloned();
-            let made = || Rc::new(Endpoint::new(endpoint.clone(), shared.endpoint(&id, now)));
-            found.push(same.unwrap_or_else(made));
+            (EndpointAddress::Service(_), None) => {}
         }
     }
     found
+}
+
+/// The options of one address of a name. Of a service each host is an endpoint of its own, with its part of
+/// the weight, and its name in `Host` and in its certificate.
+fn options_of(endpoint: &EndpointOptions, found: &Found) -> EndpointOptions {
+    let Some(service) = &found.service else { return endpoint.clone() };
+    EndpointOptions {
+        address: EndpointAddress::Tcp { host: service.host.clone(), port: found.addr.port() },
+        weight: endpoint.weight.saturating_mul(service.weight),
+        backup: endpoint.backup || service.is_backup,
+        ..endpoint.clone()
+    }
 }
 
 fn standing(options: &UpstreamOptions, endpoint: &Endpoint, now: Moment) -> Standing {

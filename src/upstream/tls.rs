@@ -75,6 +75,8 @@ fn name<'a>(endpoint: &'a EndpointOptions, server_name: Option<&'a str>) -> &'a 
         (Some(name), _) => name,
         (None, EndpointAddress::Tcp { host, .. }) => host,
         (None, EndpointAddress::Unix(_)) => "localhost",
+        // Each of its hosts is an endpoint with its own name.
+        (None, EndpointAddress::Service(name)) => name,
     }
 }
 

@@ -21,7 +21,7 @@ const SHORTENED: [(&str, &str); 5] = [
     (
         "endpoints, balance, sticky, protocol, tls, timeouts, pool, retries, response, checks, ejection, \
          breaker, \
-         slow_start, zone",
+         slow_start, zone, resolver",
         "UPSTREAM",
     ),
     ("files, respond, redirect, proxy, welcome", "HANDLERS"),
@@ -477,9 +477,17 @@ fn each_kind_of_upstreams_and_proxies_too() {
             "[upstreams.a]\nendpoints = [\"a\", \"a:0\"]",
             &[
                 "2:14: this is no endpoint; write HOST:PORT, such \
-            as 127.0.0.1:9001, or unix:PATH",
+            as 127.0.0.1:9001, unix:PATH or srv:NAME",
                 "2:19: this is no endpoint; write HOST:PORT, such as \
-            127.0.0.1:9001, or unix:PATH",
+            127.0.0.1:9001, unix:PATH or srv:NAME",
+            ],
+        ),
+        (
+            "[upstreams.a]\nendpoints = \"srv:a..b\"\nresolver = \"ns.test\"",
+            &[
+                "2:13: this is no endpoint; write HOST:PORT, such as 127.0.0.1:9001, unix:PATH or srv:NAME",
+                "3:12: this is no address of a name server; write an IP address, such as 10.0.0.2, or with a \
+            port 10.0.0.2:5353",
             ],
         ),
         (

@@ -126,7 +126,13 @@ fn handler() -> impl Strategy<Value = HandlerOptions> {
 
 /// Upstreams have names of their own, which the test makes unique.
 fn upstream() -> impl Strategy<Value = UpstreamOptions> {
-    let address = select(vec!["a.test:80", "127.0.0.1:9001", "[::1]:9001", "unix:/run/a b.sock"]);
+    let address = select(vec![
+        "a.test:80",
+        "127.0.0.1:9001",
+        "[::1]:9001",
+        "unix:/run/a b.sock",
+        "srv:_http._tcp.a.test",
+    ]);
     let endpoint = (0u32..9, any::<bool>(), any::<bool>(), prop::option::of(word()));
     let endpoints = prop::collection::btree_map(address, endpoint, 1..4).prop_map(|endpoints| {
         let endpoints = endpoints.into_iter().map(|(address, (weight, backup, down, zone))| {
@@ -216,6 +222,7 @@ fn upstream() -> impl Strategy<Value = UpstreamOptions> {
             breaker,
             sticky,
             slow_start,
+            resolver: zone.as_ref().map(|_| "[::1]:53".parse().unwrap()),
             zone,
             ejection: ejection.unwrap_or_default(),
             ..UpstreamOptions::of("", endpoints)

@@ -1,6 +1,6 @@
 //! Named groups of servers: `[upstreams.NAME]`.
 
-use std::net::ToSocketAddrs as _;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::config::shape::{BYTES, CENTURY, Key, Kind, Shape, WAIT, WAIT_OR_NONE,
 use crate::upstream::{
     Balance, BreakerOptions, CheckKind, CheckOptions, EjectionOptions, EndpointAddress, EndpointOptions,
     HashKey, PoolOptions, RetryOptions, StickyOptions, StickySecret, UpstreamOptions, UpstreamProtocol,
-    UpstreamTimeouts, UpstreamTls,
+    UpstreamTimeouts, UpstreamTls, Wanted, look_up_wanted,
 };
 
 const COUNT: Kind = Kind::Count(0, u32::MAX as u64);
@@ -71,13 +71,22 @@ pub(in crate::config) const UPSTREAM: Shape = Shape::new(
         ),
         Key::new("slow_start", WAIT, "Time in which a server that is new or back grows into its share."),
         Key::new("zone", Kind::Text, "The zone of this process, whose servers are preferred."),
+        Key::new(
+            "resolver",
+            Kind::Text,
+            "The name server that is asked for names, ADDRESS or ADDRESS:PORT. Default: the system's.",
+        ),
     ],
 );
 
 const ENDPOINT: Shape = Shape::new(
     "an endpoint",
     &[
-        Key::required("address", Kind::Text, "HOST:PORT or unix:PATH."),
+        Key::required(
+            "address",
+            Kind::Text,
+            "HOST:PORT, unix:PATH, or srv:NAME for a service by its SRV records.",
+        ),
         Key::new("weight", COUNT, "Its share relative to the others. Default 1; 0 gets no new requests."),
         Key::new("backup", Kind::Bool, "Whether it is used only while no other is usable. Default false."),
         Key::new("down", Kind::Bool, "Whether it gets no requests. Default false."),
@@ -284,6 +293,7 @@ impl UpstreamNames {
 /// An upstream; `None` after its mistakes were reported.
 pub(in crate::config) fn upstream(name: &str, table: Table<'_>, depth: Depth) -> Option<UpstreamOptions> {
     let before = table.reader.mistakes.borrow().len();
+    let resolver = table.entry("resolver").and_then(resolver);
     let options = UpstreamOptions {
         balance: table.entry("balance").and_then(balance).unwrap_or_default(),
         sticky: table.table("sticky").and_then(sticky),
@@ -301,7 +311,8 @@ pub(in crate::config) fn upstream(name: &str, table: Table<'_>, depth: Depth) ->
         breaker: table.entry("breaker").and_then(breaker),
         slow_start: table.time("slow_start"),
         zone: table.text("zone"),
-        ..UpstreamOptions::of(name, endpoints(table, depth))
+        resolver,
+        ..UpstreamOptions::of(name, endpoints(table, resolver, depth))
     };
     let options = with_response(options, table.table("response"));
     check_queue(&options, table.table("pool"));
@@ -311,7 +322,23 @@ pub(in crate::config) fn upstream(name: &str, table: Table<'_>, depth: Depth) ->
     (table.reader.mistakes.borrow().len() == before).then_some(options)
 }
 
-fn endpoints(table: Table<'_>, depth: Depth) -> Vec<EndpointOptions> {
+/// A name server; its port is 53 unless it is given.
+fn resolver(node: Node<'_>) -> Option<SocketAddr> {
+    let text = node.text()?;
+    let given = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::from((ip, 53))));
+    match given {
+        Ok(server) if server.port() != 0 => Some(server),
+        _ => {
+            node.report(
+                "this is no address of a name server",
+                "write an IP address, such as 10.0.0.2, or with a port 10.0.0.2:5353",
+            );
+            None
+        }
+    }
+}
+
+fn endpoints(table: Table<'_>, resolver: Option<SocketAddr>, depth: Depth) -> Vec<EndpointOptions> {
     let mut endpoints: Vec<(At, EndpointOptions)> = Vec::new();
     let Some(list) = table.entry("endpoints") else { return Vec::new() };
     for node in list.list() {
@@ -321,8 +348,10 @@ fn endpoints(table: Table<'_>, depth: Depth) -> Vec<EndpointOptions> {
         };
         let Some(text) = address_node.text() else { continue };
         let Ok(address) = text.parse::<EndpointAddress>() else {
-            address_node
-                .report("this is no endpoint", "write HOST:PORT, such as 127.0.0.1:9001, or unix:PATH");
+            address_node.report(
+                "this is no endpoint",
+                "write HOST:PORT, such as 127.0.0.1:9001, unix:PATH or srv:NAME",
+            );
             continue;
         };
         if let Some((first, _)) = endpoints.iter().find(|(_, known)| known.address == address) {
@@ -331,7 +360,7 @@ fn endpoints(table: Table<'_>, depth: Depth) -> Vec<EndpointOptions> {
                 .report(mistake.other(*first, "here first").help("give one of them the sum of the weights"));
         }
         if depth == Depth::Check {
-            resolve(address_node, &address);
+            resolve(address_node, &address, resolver);
         }
         let mut endpoint = EndpointOptions::new(address);
         if let Some(options) = options {
@@ -349,11 +378,11 @@ fn endpoints(table: Table<'_>, depth: Depth) -> Vec<EndpointOptions> {
 }
 
 /// Whether the name of an endpoint is known now.
-fn resolve(node: Node<'_>, address: &EndpointAddress) {
-    let EndpointAddress::Tcp { host, port } = address else { return };
-    if let Err(error) = (host.as_str(), *port).to_socket_addrs() {
+fn resolve(node: Node<'_>, address: &EndpointAddress, resolver: Option<SocketAddr>) {
+    let Some(wanted) = Wanted::of(address, resolver) else { return };
+    if let Err(error) = look_up_wanted(&wanted) {
         node.report(
-            format!("the name {host} cannot be resolved: {error}"),
+            format!("the name {} cannot be resolved: {error}", wanted.name),
             "check its spelling, and the resolver",
         );
     }

@@ -133,6 +133,7 @@ pub(super) fn upstream(options: &UpstreamOptions) -> Written<Entries> {
     entries.option("breaker", options.breaker.as_ref(), breaker);
     entries.option("slow_start", options.slow_start, |time| text(write_duration(time)));
     entries.option("zone", options.zone.as_ref(), text);
+    entries.option("resolver", options.resolver.as_ref(), text);
     Ok(entries)
 }
 

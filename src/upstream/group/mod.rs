@@ -10,7 +10,6 @@ mod pick;
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,12 +22,12 @@ use super::balance::random::Random;
 use super::connect_tunnel::ConnectTunnel;
 use super::endpoint::Endpoint;
 use super::moment::Moment;
-use super::options::{EndpointAddress, UpstreamOptions};
+use super::options::UpstreamOptions;
 use super::registry::Upstreams;
 use super::state::{CheckPlan, UpstreamState};
 use super::table::Table;
 use super::tls::ClientTls;
-use super::watch::NameState;
+use super::watch::{NameState, Wanted};
 use crate::net::Address;
 use crate::observe::log;
 use crate::observe::meters::UpstreamMeter;
@@ -84,13 +83,11 @@ impl Group {
         let tls = tls.map_err(|why| UpstreamMistake::Tls { upstream: options.name.clone(), why })?;
         shared.set_tls(tls.clone());
         shared.set_options(options);
-        let names = options.endpoints.iter().map(|endpoint| match &endpoint.address {
-            EndpointAddress::Tcp { host, port } if host.parse::<IpAddr>().is_err() => {
-                let name = looked_up.take().unwrap_or_else(|| upstreams.name(host, *port));
-                name.add_user(&shared);
-                Some(name)
-            }
-            _ => None,
+        let names = options.endpoints.iter().map(|endpoint| {
+            let wanted = Wanted::of(&endpoint.address, options.resolver)?;
+            let name = looked_up.take().unwrap_or_else(|| upstreams.name(wanted));
+            name.add_user(&shared);
+            Some(name)
         });
         let names: Vec<_> = names.collect();
         let now = shared.moment(core.ring.now());

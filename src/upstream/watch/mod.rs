@@ -9,9 +9,11 @@ mod answer;
 mod ask_h1;
 mod ask_h2;
 mod check;
+mod dns;
 mod names;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::future::Future;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +24,10 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+#[cfg(feature = "config")]
+pub(crate) use self::names::look_up_wanted;
 pub(crate) use self::names::{NameState, look_up};
+pub(crate) use self::wanted::{Found, Wanted};
 use super::state::{EndpointState, UpstreamState};
 use crate::observe::log;
 use crate::ring::{Mailbox, Ring, RingConfig, Sender, lower_priority, mailbox};

@@ -1,8 +1,9 @@
-//! Addresses of names, looked up again and again: by the system (`getaddrinfo`: files, DNS, whatever it is
-//! configured for), which does not tell how long an answer is valid.
+//! Addresses of names, looked up again and again: hosts by the system (`getaddrinfo`: files, DNS, whatever it
+//! is configured for), which does not tell how long an answer holds; services, and hosts of upstreams with
+//! a name server of their own, by [`dns`], which does.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -11,11 +12,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::dns;
+use super::wanted::{Answer, Found, Wanted, usable};
 use crate::observe::log;
 use crate::ring::Ring;
 use crate::upstream::state::UpstreamState;
 
-/// Time between two look-ups. The system's resolver or its cache answers most of them; with more, changes
+/// Time between two look-ups by the system. Its resolver or cache answers most of them; with more, changes
 /// would be noticed later than most names' lifetimes allow.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -25,15 +28,11 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A resolver that does not answer: then the look-up counts as failed, and its answer is taken when it comes.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Addresses of one name that are used. More come from mistakes, and each costs checks and connections.
-const ADDRESSES_MAX: usize = 256;
-
-/// The addresses of one host, for one port.
+/// The addresses of one name.
 #[derive(Debug)]
 pub(crate) struct NameState {
-    host: String,
-    port: u16,
-    addresses: ArcSwap<Vec<SocketAddr>>,
+    wanted: Wanted,
+    found: ArcSwap<Vec<Found>>,
     /// Look-ups that have ended.
     ended: AtomicU64,
     failure: Mutex<Option<String>>,
@@ -41,24 +40,28 @@ pub(crate) struct NameState {
 }
 
 impl NameState {
+    /// Of a host, by the system.
     pub(crate) fn new(host: &str, port: u16) -> Self {
+        Self::of(Wanted { name: host.to_owned(), port: Some(port), resolver: None })
+    }
+
+    pub(crate) fn of(wanted: Wanted) -> Self {
         Self {
-            host: host.to_owned(),
-            port,
-            addresses: ArcSwap::default(),
+            wanted,
+            found: ArcSwap::default(),
             ended: AtomicU64::default(),
             failure: Mutex::default(),
             users: Mutex::default(),
         }
     }
 
-    pub(crate) fn is(&self, host: &str, port: u16) -> bool {
-        self.host == host && self.port == port
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The addresses of the latest look-up that succeeded, sorted.
-    pub(crate) fn addresses(&self) -> Arc<Vec<SocketAddr>> {
-        self.addresses.load_full()
+    pub(crate) fn found(&self) -> Arc<Vec<Found>> {
+        self.found.load_full()
     }
 
     /// Whether the first look-up is not over yet.
@@ -84,19 +87,19 @@ impl NameState {
 
     /// Looks the name up on this thread.
     pub(crate) fn look_up_now(&self) {
-        self.take(look_up(&self.host, self.port));
+        self.take(look_up_wanted(&self.wanted).map(|answer| answer.found));
     }
 
     /// Sets the addresses, where another looks them up than the thread that watches.
     pub(crate) fn set(&self, addresses: Vec<SocketAddr>) {
-        self.take(Ok(addresses));
+        self.take(Ok(addresses.into_iter().map(Found::from).collect()));
     }
 
     /// Takes the outcome of a look-up. After a failure the addresses stay: they may still work.
-    pub(super) fn take(&self, outcome: io::Result<Vec<SocketAddr>>) {
-        let known = self.addresses();
-        let (addresses, failure) = match outcome {
-            Ok(addresses) => (Some(addresses), None),
+    pub(super) fn take(&self, outcome: io::Result<Vec<Found>>) {
+        let known = self.found();
+        let (found, failure) = match outcome {
+            Ok(found) => (Some(found), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let is_news = {
@@ -108,12 +111,13 @@ impl NameState {
                 0 => "it has no address, and its endpoints get no requests".to_owned(),
                 count => format!("its {count} known addresses stay in use"),
             };
-            log::line(format_args!("the upstream host {} cannot be looked up ({why}): {rest}", self.host));
+            let name = &self.wanted.name;
+            log::line(format_args!("the upstream host {name} cannot be looked up ({why}): {rest}"));
         }
-        let changed = addresses.filter(|addresses| *addresses != *known);
+        let changed = found.filter(|found| *found != *known);
         let has_changed = changed.is_some();
-        if let Some(addresses) = changed {
-            self.addresses.store(Arc::new(addresses));
+        if let Some(found) = changed {
+            self.found.store(Arc::new(found));
         }
         let is_first = self.ended.fetch_add(1, Release) == 0;
         if has_changed || is_first {
@@ -125,22 +129,21 @@ impl NameState {
 
 /// Looks a name up at intervals, as long as it is used.
 pub(super) async fn watch(name: Weak<NameState>, ring: Ring) {
-    watch_by(name, ring, TIMEOUT, look_up).await;
+    watch_by(name, ring, TIMEOUT, look_up_wanted).await;
 }
 
 async fn watch_by(
     name: Weak<NameState>,
     ring: Ring,
     timeout: Duration,
-    look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
+    look_up: impl Fn(&Wanted) -> io::Result<Answer> + Clone + Send + 'static,
 ) {
     loop {
         let Some(state) = name.upgrade() else { return };
-        let (host, port) = (state.host.clone(), state.port);
-        let look_up = look_up.clone();
-        let mut looking = pin!(ring.blocking(move || look_up(&host, port)));
-        let found = match ring.within(timeout, looking.as_mut()).await {
-            Some(found) => found,
+        let (wanted, look_up) = (state.wanted.clone(), look_up.clone());
+        let mut looking = pin!(ring.blocking(move || look_up(&wanted)));
+        let answer = match ring.within(timeout, looking.as_mut()).await {
+            Some(answer) => answer,
             None => {
                 state.take(Err(io::ErrorKind::TimedOut.into()));
                 // No second one beside it: a resolver that hangs would take a thread for each, of which other
@@ -148,38 +151,44 @@ async fn watch_by(
                 looking.await
             }
         };
-        state.take(found);
-        let pause = if state.addresses().is_empty() { RETRY } else { INTERVAL };
+        let valid = answer.as_ref().map_or(INTERVAL, |answer| answer.valid);
+        state.take(answer.map(|answer| answer.found));
+        let pause = if state.found().is_empty() { RETRY } else { valid };
         // Not held meanwhile, so that a name without users is forgotten.
         drop(state);
         ring.sleep(pause).await;
     }
 }
 
+/// Looks it up on this thread.
+///
+/// # Errors
+/// There is nothing, or nobody answers.
+pub(crate) fn look_up_wanted(wanted: &Wanted) -> io::Result<Answer> {
+    match wanted {
+        Wanted { name, port: Some(port), resolver } if resolver.is_none() || is_local(name) => {
+            let found = look_up(name, *port)?.into_iter().map(Found::from).collect();
+            Ok(Answer { found, valid: INTERVAL })
+        }
+        _ => dns::look_up(wanted),
+    }
+}
+
 /// `localhost` is 127.0.0.1: it has two addresses on most machines, and servers for development listen on
 /// one.
 pub(crate) fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if host.eq_ignore_ascii_case("localhost") {
+    if is_local(host) {
         return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
     }
     let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let mut reachable = addresses.clone();
-    let (has_v4, has_v6) = (has_route(&addresses, false), has_route(&addresses, true));
-    reachable.retain(|addr| if addr.is_ipv4() { has_v4 } else { has_v6 });
-    // Without any route the error of the connection is the clearest.
-    let mut used = if reachable.is_empty() { addresses } else { reachable };
-    used.truncate(ADDRESSES_MAX);
+    let used = usable(addresses);
     if used.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(used) }
 }
 
-/// Whether this machine has a route to the first of these addresses of a family: many have none for IPv6, and
-/// names have addresses of both. A datagram socket that is connected sends nothing.
-fn has_route(addresses: &[SocketAddr], v6: bool) -> bool {
-    let Some(first) = addresses.iter().find(|addr| addr.is_ipv6() == v6) else { return false };
-    let unspecified: IpAddr = if v6 { [0_u16; 8].into() } else { [0, 0, 0, 0].into() };
-    UdpSocket::bind((unspecified, 0)).and_then(|socket| socket.connect(first)).is_ok()
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
 }
 
 #[cfg(test)]
@@ -194,8 +203,8 @@ mod tests {
         Arc::new(UpstreamState::new("a", Epoch::new(Instant::now())))
     }
 
-    fn addr(last: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, last], 80))
+    fn addr(last: u8) -> Found {
+        SocketAddr::from(([10, 0, 0, last], 80)).into()
     }
 
     #[test]
@@ -204,13 +213,13 @@ mod tests {
         let name = NameState::new("a.test", 80);
         name.add_user(&upstream);
         name.add_user(&upstream);
-        assert!(name.is_pending() && name.addresses().is_empty());
+        assert!(name.is_pending() && name.found().is_empty());
         name.take(Ok(vec![addr(1), addr(2)]));
         assert!(!name.is_pending());
-        assert_eq!((upstream.changes(), name.addresses().len()), (1, 2));
+        assert_eq!((upstream.changes(), name.found().len()), (1, 2));
         name.take(Ok(vec![addr(1), addr(2)]));
         name.take(Err(io::ErrorKind::TimedOut.into()));
-        assert_eq!((upstream.changes(), name.addresses().len()), (1, 2));
+        assert_eq!((upstream.changes(), name.found().len()), (1, 2));
         assert!(name.failure().is_some());
         name.take(Ok(vec![addr(2)]));
         assert_eq!((upstream.changes(), name.failure()), (2, None));
@@ -231,10 +240,10 @@ mod tests {
             let (release, hanging) = mpsc::channel::<()>();
             let (hanging, calls) = (Arc::new(Mutex::new(hanging)), Arc::new(AtomicU64::new(0)));
             let counted = calls.clone();
-            let hang = move |_: &str, _| {
+            let hang = move |_: &Wanted| {
                 counted.fetch_add(1, Release);
                 let _ = hanging.lock().unwrap().recv();
-                Ok(vec![addr(1)])
+                Ok(Answer { found: vec![addr(1)], valid: INTERVAL })
             };
             let (name, ring) = (Arc::new(NameState::new("a.test", 80)), core.ring);
             let watching = watch_by(Arc::downgrade(&name), ring.clone(), Duration::from_millis(1), hang);
@@ -243,9 +252,9 @@ mod tests {
                 ring.sleep(Duration::from_millis(1)).await;
             }
             ring.sleep(RETRY + Duration::from_millis(200)).await;
-            assert_eq!((calls.load(Acquire), name.addresses().len()), (1, 0));
+            assert_eq!((calls.load(Acquire), name.found().len()), (1, 0));
             release.send(()).unwrap();
-            while name.addresses().is_empty() {
+            while name.found().is_empty() {
                 ring.sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(name.failure(), None);

@@ -216,7 +216,8 @@ fn added_and_removed_addresses_take_effect_at_once_and_others_keep_their_state()
         options.balance = Balance::RoundRobin;
         let cores: Vec<_> = (0..3).map(|_| Group::new(&Arc::new(options.clone()), &core).unwrap()).collect();
         let upstreams = core.process.get::<Upstreams>();
-        let name = upstreams.name("pool.invalid", 80);
+        let name =
+            upstreams.name(super::Wanted { name: "pool.invalid".into(), port: Some(80), resolver: None });
         let addr = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
         let now = core.ring.now();
         let pick = |number: usize| {
@@ -225,11 +226,11 @@ fn added_and_removed_addresses_take_effect_at_once_and_others_keep_their_state()
             (addr.ip().to_string(), pick)
         };
         let seen = || (0..12).map(|number| pick(number).0).collect::<BTreeSet<_>>();
-        name.take(Ok(vec![addr(1), addr(2)]));
+        name.set(vec![addr(1), addr(2)]);
         assert_eq!(seen(), ["10.0.0.1", "10.0.0.2"].map(String::from).into());
         let second = cores[0].endpoints()[1].clone();
         let (of_first, mut held) = (0..9).map(pick).find(|(ip, _)| ip == "10.0.0.1").unwrap();
-        name.take(Ok(vec![addr(2), addr(3)]));
+        name.set(vec![addr(2), addr(3)]);
         assert_eq!(seen(), ["10.0.0.2", "10.0.0.3"].map(String::from).into());
         assert!(Rc::ptr_eq(&cores[0].endpoints()[0], &second), "{of_first} has gone, the other is the same");
         // What is open goes on, and is forgotten with its end.
