@@ -127,7 +127,8 @@ pub(crate) async fn call(
                 let wants_another = !options.retries.statuses.is_empty()
                     && options.retries.statuses.contains(&status.code())
                     && request.is_idempotent()
-                    && may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began);
+                    && may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began)
+                    && upstream.group.may_retry(now);
                 if !wants_another {
                     return Ok(Answered { exchange, outgoing, pick, is_tunnel });
                 }
@@ -167,7 +168,12 @@ pub(crate) async fn call(
         let may_help = is_safe
             && !error.was_answered
             && !matches!(error.failure, ExchangeFailure::Client(_) | ExchangeFailure::Request(_));
-        if !may_help || !may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began) {
+        // The budget bounds what endpoints get. One that was never reached got nothing.
+        let is_in_budget = || !error.was_written || upstream.group.may_retry(now);
+        if !may_help
+            || !may_repeat(upstream, &mut outgoing, was_informed, tried.len(), began)
+            || !is_in_budget()
+        {
             return Err(NoAnswer::Failed(error));
         }
         tried.add(pick.endpoint());
@@ -218,7 +224,6 @@ fn may_repeat(
         && tries_before + 1 < retries.tries as usize
         && now.saturating_duration_since(began) < retries.total_time
         && outgoing.rewind()
-        && upstream.group.may_retry(now)
 }
 
 /// A try that another one may overtake.

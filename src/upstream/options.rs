@@ -478,7 +478,8 @@ pub struct RetryOptions {
     /// that was closed meanwhile is replaced by a fresh one without counting.
     pub tries: u32,
     /// Retries per 100 requests, of all cores together, beyond the first ten of a second. Default 20, so that
-    /// a failing upstream gets a fifth more and not thrice as much.
+    /// a failing upstream gets a fifth more and not thrice as much. A request of which nothing was sent is no
+    /// retry.
     pub budget_percent: u32,
     /// Time since the request's head after which it is not sent again. Default 30 s.
     pub total_time: Duration,
