@@ -35,7 +35,7 @@ pub(super) fn mistaken(error: &ConfigError) -> ExitCode {
             eprintln!("{}\n", error.render(is_coloured));
             let count = mistakes.count();
             let plural = if count == 1 { "" } else { "s" };
-            log::line(format_args!("{count} mistake{plural} in the configuration; nothing was changed"));
+            log::line(format_args!("{count} mistake{plural} in the configuration"));
         }
     }
     ExitCode::FAILURE

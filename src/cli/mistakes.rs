@@ -4,9 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::Args as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args as _, CommandFactory as _};
 
+use super::Cli;
 use super::serve::ServeArgs;
 
 /// The mistake in one line. `arguments` are those of the process, without its name.
@@ -168,9 +169,9 @@ fn no_command(error: &clap::Error) -> Option<String> {
     let tip = match similar.first() {
         Some(similar) => format!("; did you mean {similar}?"),
         None => {
-            "; there are serve, proxy, run, check, explain, test, diff, schema, cert, doctor, completions \
-             and man"
-                .to_owned()
+            let commands = Cli::command();
+            let names: Vec<_> = commands.get_subcommands().map(clap::Command::get_name).collect();
+            format!("; there are {}", names.join(", "))
         }
     };
     Some(format!("there is no command `{name}`{tip}"))

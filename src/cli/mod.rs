@@ -205,6 +205,7 @@ mod tests {
             (&["serve", "--listen", "-x"], &["'-x'", "--flag=VALUE"]),
             (&["completions"], &["<SHELL> is missing"]),
             (&["sevre"], &["`sevre`", "did you mean serve?"]),
+            (&["qqq"], &["`qqq`", "there are serve, proxy,", "upstreams", "weight"]),
             (&["xyzzy"], &["`xyzzy`", "serve, proxy, run"]),
             (&["src"], &["quoit serve src"]),
             (&["serve", "--header", "X-A: b\nX-B: c"], &["--header has a line break"]),
