@@ -57,16 +57,16 @@ fn routes(core: &CoreContext, dir: &Path) -> Routes {
         .filter(Fields::new().field("X-Op", "yes").expect("valid"))
         .get("/here", async || "here")
         .post("/json", async |Json(page): Json<Page>| page.page.to_string())
-        .get("/query", async |Query(page): Query<Page>| page.page.to_string())
-        .get("/mtls", async |_: ClientCertificate| "in")
-        .get("/panic", async || -> &'static str { panic!("a handler panics, as the test wants it to") })
-        .get("/interim", async || Status::CONTINUE)
-        .get("/own", async || Response::error(Status::CONFLICT, "not <now>"))
+        .any("/query", async |Query(page): Query<Page>| page.page.to_string())
+        .any("/mtls", async |_: ClientCertificate| "in")
+        .any("/panic", async || -> &'static str { panic!("a handler panics, as the test wants it to") })
+        .any("/interim", async || Status::CONTINUE)
+        .any("/own", async || Response::error(Status::CONFLICT, "not <now>"))
         .get("/changed", async || Response::error(Status::NOT_FOUND, "gone").with_status(Status::GONE))
         .get("/problem", async || Problem::new(Status::UNPROCESSABLE_CONTENT).field("/a", "is <b>"))
         .get("/upgrade", async |context: Context| Response::upgrade(&context, "echo", async |_: Tunnel| ()))
-        .nest("/auth", Router::new().around(auth).get("/", async || "in"))
-        .nest("/slow", Router::new().around(timeout).get("/", std::future::pending::<&'static str>))
+        .nest("/auth", Router::new().around(auth).any("/", async || "in"))
+        .nest("/slow", Router::new().around(timeout).any("/", std::future::pending::<&'static str>))
         .nest("/secure", Router::new().filter(HttpsRedirect::to_port(443)).get("/", async || "in"))
         .fallback_service(files)
         .build()
@@ -198,8 +198,7 @@ fn every_error_of_a_call_is_its_status() {
     ] {
         for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
             // A browser's preference does not make a page of it.
-            let is_post = ["/json", "/here", "/page.txt"].contains(&path);
-            let mut fields = pseudo(if is_post { "POST" } else { "GET" }, path);
+            let mut fields = pseudo("POST", path);
             fields.extend([("te", "trailers"), ("content-type", kind), ("accept", "text/html")]);
             fields.extend(length.map(|length| ("content-length", length)));
             let stream = peer.fresh();
