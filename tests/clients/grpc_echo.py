@@ -104,7 +104,7 @@ def check(checks, server):
 
     def unknown():
         other = channel.unary_unary("/echo.Echo/None")
-        # Answered 405, as any path that is not there: no status of gRPC's is made of that.
+        # Answered as any path that is not there, in gRPC's form.
         expect(status_of(lambda: other(b"x", timeout=TIMEOUT_S)), grpc.StatusCode.UNIMPLEMENTED)
 
     who = "grpcio"
