@@ -46,7 +46,7 @@ fn fifty_reloads_disturb_nothing_that_did_not_change() {
     let load = Load::begin(addr, CLIENTS, Duration::from_millis(3));
     let mut tunnels: Vec<_> = (0..TUNNELS).map(|_| Tunnelled::open(addr, "/ws")).collect();
     let mut downloads: Vec<_> = (0..DOWNLOADS).map(|_| Download::begin(addr, "/down")).collect();
-    // Each core has used all its receive buffers, whose pages count from then on: what grows later is not they.
+    // Each core uses all its receive buffers, whose pages count from then on: what grows later is not theirs.
     downloads.iter_mut().for_each(|download| download.read_to(DOWNLOAD_BYTES / 4));
     let mut before = None;
     for number in 1..=RELOADS {
