@@ -20,7 +20,7 @@ use quoit::observe::log;
 use quoit::service::{IntoResponse, Json, Path, Problem, Response, Router, State};
 use serde::{Deserialize, Serialize};
 
-/// For both requests together: who asks for an item does not wait longer.
+/// For both requests together: a client that asks for an item does not wait longer.
 const DEADLINE: Duration = Duration::from_millis(500);
 
 #[derive(Parser)]

@@ -23,7 +23,7 @@ pub(crate) mod code {
 
 /// Whether the request is a call, which POST alone is. `application/grpc-web` is another protocol, whose
 /// clients read HTTP's statuses. Of any other method an error with 200 would be one that a cache keeps as the
-/// content of its URL, for whoever asks next.
+/// content of its URL, for the next request.
 pub(crate) fn is_call(head: &RequestHead) -> bool {
     let is_call = |kind: &[u8]| {
         let (name, rest) = kind.split_at(kind.len().min(b"application/grpc".len()));

@@ -105,7 +105,7 @@ fn each_wait_has_its_limit() {
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
         wire.until_closed();
     });
-    // Nobody accepts, and the queue of the kernel is full.
+    // No process accepts, and the queue of the kernel is full.
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let backlog = socket2::SockRef::from(&full);
     backlog.listen(0).unwrap();

@@ -1,4 +1,4 @@
-//! Forward proxies: absolute targets for http, tunnels for https, and who is asked directly.
+//! Forward proxies: absolute targets for http, tunnels for https, and which hosts are asked directly.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -121,7 +121,7 @@ fn errors_of_the_proxy_are_statuses_of_grpc() {
     is_own(&ask(&mut peer, "/reset"), "14", "connection_terminated");
     is_own(&ask(&mut peer, "/silent"), "4", "http_response_timeout");
     is_own(&ask(&mut peer, "/malformed"), "13", "http_protocol_error");
-    // Calls are POST. A GET that says that it is one gets no 200, which a cache would keep for everybody.
+    // Calls are POST. A GET that says that it is one gets no 200, which a shared cache would keep.
     let stream = peer.fresh();
     let fields = [&pseudo("GET", "/malformed")[..], &[("content-type", "application/grpc")]].concat();
     peer.send(headers(stream, WHOLE, &fields));
@@ -137,7 +137,7 @@ fn errors_of_the_proxy_are_statuses_of_grpc() {
     let cut = &peer.streams[&stream];
     assert_eq!((&cut.body[..], cut.ended, cut.trailers.is_none()), (&b"message"[..], false, true));
 
-    // Nobody is there; and one that takes nothing.
+    // A port without a listener; and one that takes nothing.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut refused = UpstreamOptions::new("lab", [gone.to_string()]).unwrap();
     refused.protocol = UpstreamProtocol::Http2;

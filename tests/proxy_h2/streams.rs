@@ -800,7 +800,7 @@ fn an_endpoint_that_never_sends_settings_fails_as_one_that_takes_no_connection()
     }
 }
 
-/// Nor does the connection wait for a request: who began it may have left.
+/// Nor does the connection wait for a request: the one that began it may have ended.
 #[test]
 fn a_silent_connection_ends_without_requests() {
     let endpoint = Endpoint::new(|wire, number| {

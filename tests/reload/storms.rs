@@ -89,7 +89,7 @@ fn a_reload_while_it_drains_ends_nothing() {
     assert!(site.server.ended().status.success());
 }
 
-/// The file is a pipe: while nobody writes to it, the program is about to read it.
+/// The file is a pipe: while no process writes to it, the program is about to read it.
 #[test]
 fn a_signal_before_the_file_was_read_neither_ends_it_nor_is_lost() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -138,7 +138,7 @@ pub(super) trait CarrierOwner {
     fn is_wanted_elsewhere(&self) -> bool;
     /// It has ended, or takes no exchange any more.
     fn forget(&self, carrier: &Carrier);
-    /// It has ended before the endpoint spoke: those that wait for it are told.
+    /// It has ended before the endpoint spoke: requests that wait for it fail.
     fn failed(&self, failure: &ExchangeFailure);
 }
 

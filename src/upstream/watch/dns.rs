@@ -33,7 +33,7 @@ const TARGETS_MAX: usize = 64;
 /// Largest weight that a service is given: what counts is how they relate.
 const WEIGHT_MAX: u32 = 100;
 
-/// Largest answer over UDP. Servers send 512 bytes at most to who does not ask for more.
+/// Largest answer over UDP. Servers send at most 512 bytes unless more is asked for.
 const DATAGRAM_BYTES: usize = 4096;
 
 type AnyName = Name<Vec<u8>>;

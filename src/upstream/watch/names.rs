@@ -163,7 +163,7 @@ async fn watch_by(
 /// Looks it up on this thread.
 ///
 /// # Errors
-/// There is nothing, or nobody answers.
+/// There is nothing, or no server answers.
 pub(crate) fn look_up_wanted(wanted: &Wanted) -> io::Result<Answer> {
     match wanted {
         Wanted { name, port: Some(port), resolver } if resolver.is_none() || is_local(name) => {
